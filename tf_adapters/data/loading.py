@@ -1,0 +1,48 @@
+"""`load_task`: a task by its name."""
+
+import difflib
+from collections.abc import Sequence
+
+from tf_adapters.data import glue, own_files, text_classification
+from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
+
+TASK_NAMES = (*glue.TASKS, "demo", "tsv")
+
+
+def load_task(name: str, data_dir: str | None = None,
+              text_column: str = "text", text_pair_column: str | None = None,
+              label_column: str = "label",
+              problem_type: str = "classification",
+              labels: Sequence[str] | None = None) -> Task:
+  """Loads a task with its data.
+
+  Args:
+    name: one of `TASK_NAMES`: a GLUE task, "demo", or "tsv" for files of your
+      own.
+    data_dir: folder of the files. Without it GLUE tasks are downloaded with
+      tensorflow_datasets; "demo" comes with a package and needs none.
+    text_column, text_pair_column, label_column, problem_type, labels: of
+      "tsv", see `own_files.load`.
+
+  Raises:
+    InputError: the name is unknown, or the data can not be read.
+
+  Example:
+    >>> task = load_task("mrpc", data_dir="glue_data")
+    >>> task.labels
+    ('not_equivalent', 'equivalent')
+  """
+  if name in glue.TASKS:
+    return glue.load(name, data_dir)
+  if name == "demo":
+    return text_classification.load_demo()
+  if name == "tsv":
+    if data_dir is None:
+      raise InputError("task tsv: needs data_dir, the folder of your files")
+    return own_files.load(data_dir, text_column, text_pair_column,
+                          label_column, problem_type, labels)
+  near = difflib.get_close_matches(name, TASK_NAMES, n=1)
+  hint = f"; did you mean {near[0]}?" if near else ""
+  raise InputError(
+      f"no task {name!r}; tasks are {', '.join(TASK_NAMES)}{hint}")

@@ -1,0 +1,139 @@
+"""Reads tables of text: tab-separated without quoting, and CSV with it.
+
+Every complaint names the file and the line or column. What the columns mean is
+not known here.
+"""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Sequence
+
+from tf_adapters.errors import InputError
+
+csv.field_size_limit(1 << 30)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """The rows of a file.
+
+  Attributes:
+    path: the file.
+    header: the column names; empty for a file without them.
+    rows: the cells of each row.
+    lines: the line of the file that each row ends on, from 1.
+    skipped: malformed rows that were left out.
+  """
+
+  path: pathlib.Path
+  header: tuple[str, ...]
+  rows: Sequence[Sequence[str]]
+  lines: Sequence[int]
+  skipped: int = 0
+
+  def has(self, column: str) -> bool:
+    """Whether there is a column of that name, in any case."""
+    return column.lower() in [name.lower() for name in self.header]
+
+  def column(self, column: str | int) -> list[str]:
+    """The cells of a column.
+
+    Args:
+      column: its name, in any case, or its place from 0.
+
+    Raises:
+      InputError: there is no such column; says which there are.
+    """
+    if isinstance(column, str):
+      if not self.has(column):
+        raise InputError(
+            f"{self.path}: no column {column!r}; its columns are "
+            f"{', '.join(self.header)}")
+      column = [name.lower() for name in self.header].index(column.lower())
+    return [row[column] for row in self.rows]
+
+  def error(self, row: int, message: str) -> InputError:
+    """An error that names the file and the line of a row."""
+    return InputError(f"{self.path}:{self.lines[row]}: {message}")
+
+
+def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
+  """Reads a file as text.
+
+  Raises:
+    InputError: it does not exist, or is not in that encoding: names the line.
+  """
+  try:
+    content = path.read_bytes()
+  except OSError as error:
+    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+  try:
+    return content.decode(encoding)
+  except UnicodeDecodeError as error:
+    line = content.count(b"\n", 0, error.start) + 1
+    raise InputError(f"{path}:{line}: not {encoding} text") from None
+
+
+def read_tsv(path: pathlib.Path, header: bool = True,
+             skip_malformed: bool = False) -> Table:
+  """Reads tab-separated cells; a quotation mark is a character as any other.
+
+  Args:
+    path: the file, UTF-8 with or without a byte-order mark.
+    header: whether the first line has the column names.
+    skip_malformed: leave rows of another number of cells out, and count them.
+
+  Raises:
+    InputError: not readable, or a row has another number of cells than the
+      first.
+  """
+  # Not splitlines(): texts may hold other characters that end a line.
+  lines = read_text(path).split("\n")
+  numbered = [(number, line.removesuffix("\r").split("\t"))
+              for number, line in enumerate(lines, 1) if line.strip("\r")]
+  return _table(path, numbered, header, skip_malformed)
+
+
+def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig") -> Table:
+  """Reads a CSV file with a header and quoted cells (RFC 4180).
+
+  Raises:
+    InputError: not readable, or a row has another number of cells than the
+      header.
+  """
+  reader = csv.reader(io.StringIO(read_text(path, encoding), newline=""))
+  numbered = []
+  try:
+    for row in reader:
+      if row:
+        numbered.append((reader.line_num, row))
+  except csv.Error as error:
+    raise InputError(f"{path}:{reader.line_num}: {error}") from None
+  return _table(path, numbered, header=True, skip_malformed=False)
+
+
+def _table(path, numbered, header, skip_malformed) -> Table:
+  if not numbered:
+    raise InputError(f"{path}: is empty")
+  names: tuple[str, ...] = ()
+  width = len(numbered[0][1])
+  if header:
+    names = tuple(name.strip() for name in numbered[0][1])
+    folded = [name.lower() for name in names]
+    twice = sorted({name for name in folded if folded.count(name) > 1})
+    if twice:
+      raise InputError(f"{path}:1: column {twice[0]!r} stands there twice")
+    numbered = numbered[1:]
+  rows, lines, skipped = [], [], 0
+  for number, row in numbered:
+    if len(row) == width:
+      rows.append(row)
+      lines.append(number)
+    elif skip_malformed:
+      skipped += 1
+    else:
+      raise InputError(
+          f"{path}:{number}: {len(row)} columns, expected {width}")
+  return Table(path, names, rows, lines, skipped)

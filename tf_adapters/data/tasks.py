@@ -1,0 +1,178 @@
+"""What a task is: its problem, label names, metrics and splits.
+
+Where the examples come from is the loaders' business; how metrics are computed
+is training's.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.data import batching
+from tf_adapters.data.tables import Table
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.text import TextProcessor
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """The examples of one split.
+
+  Attributes:
+    first: the texts.
+    second: the other text of each pair, or None.
+    labels: int32 label numbers or float32 scores [rows], or None.
+    ids: what each row is called in predictions.
+  """
+
+  first: Sequence[str]
+  second: Sequence[str] | None
+  labels: np.ndarray | None
+  ids: Sequence[str]
+
+  def __len__(self) -> int:
+    return len(self.first)
+
+  def sample(self, count: int, seed: int) -> "Split":
+    """`count` rows drawn by a seed, in their old order; all if there are fewer.
+    """
+    if count >= len(self):
+      return self
+    rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+
+    def pick(values):
+      return [values[row] for row in rows]
+
+    return Split(
+        pick(self.first), self.second and pick(self.second),
+        None if self.labels is None else self.labels[rows], pick(self.ids))
+
+  def encode(self, text: TextProcessor) -> batching.Encoded:
+    """Tokenises the split."""
+    return batching.encode(text, self.first, self.second, self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+  """How a benchmark's server wants the predictions of a split.
+
+  Attributes:
+    file_name: of the file.
+    labels: what each label is called there, in the order of the task's labels;
+      empty for scores.
+  """
+
+  file_name: str
+  labels: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A task with its data; made by `load_task`.
+
+  Attributes:
+    name: as `load_task` knows it.
+    problem_type: "classification" or "regression".
+    labels: label names; their places are the numbers in the data. Empty for
+      regression.
+    metrics: names of `training.metrics`; the first one selects the best epoch.
+    splits: "train", "validation", "test" and, for MNLI,
+      "validation_mismatched" and "test_mismatched", as far as there are files.
+    origin: where the data came from, for messages.
+    submissions: split name -> how its predictions are handed in.
+  """
+
+  name: str
+  problem_type: str
+  labels: tuple[str, ...]
+  metrics: tuple[str, ...]
+  splits: Mapping[str, Split]
+  origin: str
+  submissions: Mapping[str, Submission] = dataclasses.field(
+      default_factory=dict)
+
+  def split(self, name: str) -> Split:
+    """The split of a name.
+
+    Raises:
+      InputError: there is none, or it is empty.
+    """
+    if name not in self.splits:
+      raise InputError(
+          f"task {self.name}: no {name} split in {self.origin}; there is "
+          f"{', '.join(self.splits) or 'none at all'}")
+    if not len(self.splits[name]):
+      raise InputError(
+          f"task {self.name}: the {name} split in {self.origin} is empty")
+    return self.splits[name]
+
+  def train_dataset(self, text: TextProcessor, batch_size: int = 32,
+                    seed: int = 0) -> tf.data.Dataset:
+    """Shuffled training batches for `model.fit`, another order each epoch.
+
+    Args:
+      text: the encoder's text processor.
+      batch_size: rows per batch.
+      seed: of the order.
+
+    Returns:
+      Batches `(inputs, labels)`: int32 [batch, length] each of the inputs, and
+      labels [batch].
+
+    Raises:
+      InputError: the task has no training split.
+    """
+    return batching.training_batches(
+        self.split("train").encode(text), batch_size, seed)
+
+  def validation_dataset(self, text: TextProcessor, batch_size: int = 64,
+                         split: str = "validation") -> tf.data.Dataset:
+    """Every row of a split once, in batches `(inputs, labels)`."""
+    dataset, _ = batching.evaluation_batches(
+        self.split(split).encode(text), batch_size)
+    return dataset
+
+
+def label_numbers(table: Table, column: str | int,
+                  names: Mapping[str, int]) -> np.ndarray:
+  """A column of label names as numbers.
+
+  Args:
+    table: the file.
+    column: the labels' column.
+    names: label as it stands in the file -> number.
+
+  Returns:
+    int32 [rows].
+
+  Raises:
+    InputError: a label is not one of `names`: names the line.
+  """
+  numbers = []
+  for row, cell in enumerate(table.column(column)):
+    if cell not in names:
+      raise table.error(
+          row, f"label {cell!r} is not one of {', '.join(names)}")
+    numbers.append(names[cell])
+  return np.array(numbers, np.int32)
+
+
+def scores(table: Table, column: str | int) -> np.ndarray:
+  """A column of numbers, float32 [rows].
+
+  Raises:
+    InputError: a cell is not a finite number: names the line.
+  """
+  values = []
+  for row, cell in enumerate(table.column(column)):
+    try:
+      value = float(cell)
+    except ValueError:
+      value = math.nan
+    if not math.isfinite(value):
+      raise table.error(row, f"{cell!r} is not a number")
+    values.append(value)
+  return np.array(values, np.float32)

@@ -1,0 +1,296 @@
+"""What one task owns inside an encoder: bottleneck adapters and layer norms.
+
+The encoder asks a `TaskLayers` object for the adapter and the layer norm of
+each place and calls both with `(hidden, task_index)`; another object of the
+same methods can take its place. The frozen base is not here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import AdapterConfig, BertConfig
+
+PACKAGE = "tf_adapters"
+# The two places of a Transformer layer, and what the layer norm that closes
+# each is called in the variable names of TF Hub's BERT SavedModels.
+LAYER_NORM_OF = {
+    "attention": "self_attention_layer_norm",
+    "output": "output_layer_norm",
+}
+
+
+def activation_function(name: str):
+  """Returns the function behind a name of `config.ACTIVATIONS`."""
+  return {
+      "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+      "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+      "relu": tf.nn.relu,
+      "tanh": tf.nn.tanh,
+      "swish": tf.nn.silu,
+      "linear": tf.identity,
+  }[name]
+
+
+def with_prefix(
+    prefix: str, variables: Mapping[str, tf.Variable],
+) -> dict[str, tf.Variable]:
+  """Returns the variables under `prefix/name`."""
+  return {f"{prefix}/{name}": value for name, value in variables.items()}
+
+
+class Projection(tf_keras.layers.Layer):
+  """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
+
+  Attention kernels have three dimensions in BERT's checkpoints ([hidden, heads,
+  head size]); the product itself always runs on matrices, which is the fastest
+  form on every device.
+
+  Call arguments:
+    inputs: [..., prod(input_dims)].
+
+  Returns:
+    [..., prod(output_dims)].
+  """
+
+  def __init__(self, input_dims: tuple[int, ...], output_dims: tuple[int, ...],
+               stddev: float = 0.02, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.input_dims = tuple(input_dims)
+    self.output_dims = tuple(output_dims)
+    self.stddev = stddev
+
+  def build(self, input_shape=None):
+    self.kernel = self.add_weight(
+        name="kernel", shape=self.input_dims + self.output_dims,
+        initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
+        if self.stddev else "zeros")
+    self.bias = self.add_weight(
+        name="bias", shape=self.output_dims, initializer="zeros")
+    self.built = True
+
+  def matrix(self) -> tf.Tensor:
+    """The kernel as [prod(input_dims), prod(output_dims)]."""
+    rows = 1
+    for size in self.input_dims:
+      rows *= size
+    return tf.reshape(self.kernel, [rows, -1])
+
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]))
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"kernel": self.kernel, "bias": self.bias}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "input_dims": self.input_dims,
+            "output_dims": self.output_dims, "stddev": self.stddev}
+
+
+def project(
+    inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
+  rows = tf.reshape(inputs, [-1, matrix.shape[0]])
+  outputs = tf.nn.bias_add(tf.matmul(rows, matrix), bias)
+  shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
+  outputs = tf.reshape(outputs, shape)
+  outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
+  return outputs
+
+
+class LayerNorm(tf_keras.layers.Layer):
+  """Layer normalisation over the last axis, in float32 whatever the policy.
+
+  Call arguments:
+    hidden: [batch, length, size].
+    task_index: [batch], for layers that hold several tasks; unused here.
+
+  Returns:
+    A tensor of hidden's shape, in the layer's compute dtype.
+  """
+
+  def __init__(self, size: int, epsilon: float = 1e-12, **kwargs: Any):
+    # Autocasting would round gamma, beta and the statistics to bfloat16.
+    super().__init__(autocast=False, **kwargs)
+    self.size = size
+    self.epsilon = epsilon
+
+  def build(self, input_shape=None):
+    self.gamma = self.add_weight(
+        name="gamma", shape=[self.size], initializer="ones")
+    self.beta = self.add_weight(
+        name="beta", shape=[self.size], initializer="zeros")
+    self.built = True
+
+  def call(self, hidden: tf.Tensor,
+           task_index: tf.Tensor | None = None) -> tf.Tensor:
+    del task_index
+    hidden = tf.cast(hidden, tf.float32)
+    mean, variance = tf.nn.moments(hidden, axes=[-1], keepdims=True)
+    # One multiply and one add per element: the rest is per row.
+    scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma
+    normalised = hidden * scale + (self.beta - mean * scale)
+    return tf.cast(normalised, self.compute_dtype)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"gamma": self.gamma, "beta": self.beta}
+
+  def get_config(self) -> dict[str, Any]:
+    config = super().get_config()
+    config.pop("autocast", None)
+    return {**config, "size": self.size, "epsilon": self.epsilon}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class Adapter(tf_keras.layers.Layer):
+  """The bottleneck adapter: `h + up(f(down(h)))` (Houlsby et al., figure 2).
+
+  Near-identity at initialisation: both kernels are drawn from a Gaussian of
+  standard deviation `config.init_scale`, truncated at two of them, and both
+  biases are zero. Parameters: 2 m d + d + m.
+
+  Call arguments:
+    hidden: [batch, length, hidden_size].
+    task_index: [batch], for layers that hold several tasks; unused here.
+
+  Returns:
+    A tensor of hidden's shape.
+
+  Example:
+    >>> adapter = Adapter(AdapterConfig(size=8), hidden_size=32)
+    >>> adapter(tf.zeros([2, 5, 32])).shape
+    TensorShape([2, 5, 32])
+  """
+
+  def __init__(self, config: AdapterConfig | Mapping[str, Any],
+               hidden_size: int, **kwargs: Any):
+    super().__init__(**kwargs)
+    if not isinstance(config, AdapterConfig):
+      config = AdapterConfig.from_dict(config)
+    self.config = config
+    self.hidden_size = hidden_size
+    self.down = Projection((hidden_size,), (config.size,), config.init_scale,
+                           name="down", dtype=self.dtype_policy)
+    self.up = Projection((config.size,), (hidden_size,), config.init_scale,
+                         name="up", dtype=self.dtype_policy)
+    self.activation = activation_function(config.activation)
+    self.dropout = tf_keras.layers.Dropout(
+        config.dropout, dtype=self.dtype_policy)
+
+  def build(self, input_shape=None):
+    for layer in (self.down, self.up):
+      with tf.name_scope(layer.name):
+        layer.build()
+    self.built = True
+
+  def call(self, hidden: tf.Tensor, task_index: tf.Tensor | None = None,
+           training: bool | None = None) -> tf.Tensor:
+    del task_index
+    bottleneck = self.activation(self.down(hidden))
+    if self.config.dropout:
+      bottleneck = self.dropout(bottleneck, training=training)
+    return hidden + self.up(bottleneck)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {**with_prefix("down", self.down.named_variables()),
+            **with_prefix("up", self.up.named_variables())}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "config": self.config.to_dict(),
+            "hidden_size": self.hidden_size}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TaskLayers(tf_keras.layers.Layer):
+  """All that one task owns inside an encoder: adapters and layer norms.
+
+  The encoder takes its adapters and layer norms from here, place by place, so
+  a task is one object that can be saved, swapped or replaced by one of the
+  same two methods that holds many tasks.
+
+  Args:
+    bert: architecture of the encoder.
+    adapters: configuration of the adapters, or None for a plain BERT.
+
+  Raises:
+    InputError: `adapters.layers` names a layer that the encoder has not.
+  """
+
+  def __init__(self, bert: BertConfig | Mapping[str, Any],
+               adapters: AdapterConfig | Mapping[str, Any] | None = None,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    if not isinstance(bert, BertConfig):
+      bert = BertConfig.from_dict(bert)
+    if adapters is not None and not isinstance(adapters, AdapterConfig):
+      adapters = AdapterConfig.from_dict(adapters)
+    self.bert = bert
+    self.config = adapters
+    self.layer_norms = {"embeddings": self._new_layer_norm()}
+    self.adapters = {}
+    for layer in range(bert.num_hidden_layers):
+      for place in LAYER_NORM_OF:
+        self.layer_norms[f"{layer}/{place}"] = self._new_layer_norm()
+    for layer in self._adapted_layers():
+      for place in LAYER_NORM_OF:
+        self.adapters[f"{layer}/{place}"] = Adapter(
+            adapters, bert.hidden_size, dtype=self.dtype_policy)
+
+  def _new_layer_norm(self) -> LayerNorm:
+    return LayerNorm(self.bert.hidden_size, self.bert.layer_norm_eps,
+                     dtype=self.dtype_policy)
+
+  def _adapted_layers(self) -> tuple[int, ...]:
+    if self.config is None:
+      return ()
+    count = self.bert.num_hidden_layers
+    layers = self.config.layers
+    if layers is None:
+      return tuple(range(count))
+    if layers and layers[-1] >= count:
+      raise InputError(
+          f"adapter layer {layers[-1]} does not exist: the encoder has layers "
+          f"0 to {count - 1}")
+    return layers
+
+  def embedding_norm(self) -> tf_keras.layers.Layer:
+    """The layer norm that closes the embeddings."""
+    return self.layer_norms["embeddings"]
+
+  def layer_norm(self, layer: int, place: str) -> tf_keras.layers.Layer:
+    """The layer norm after `place` ("attention" or "output") of a layer."""
+    return self.layer_norms[f"{layer}/{place}"]
+
+  def adapter(self, layer: int, place: str) -> tf_keras.layers.Layer | None:
+    """The adapter after `place` of a layer, or None where there is none."""
+    return self.adapters.get(f"{layer}/{place}")
+
+  def build(self, input_shape=None):
+    for name, layer in self._named_layers():
+      with tf.name_scope(name):
+        layer.build()
+    self.built = True
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable}, in the order of the forward pass."""
+    variables = {}
+    for name, layer in self._named_layers():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
+
+  def _named_layers(self):
+    yield "embeddings/layer_norm", self.embedding_norm()
+    for layer in range(self.bert.num_hidden_layers):
+      for place, layer_norm in LAYER_NORM_OF.items():
+        adapter = self.adapter(layer, place)
+        if adapter is not None:
+          yield f"transformer/layer_{layer}/{place}_adapter", adapter
+        yield (f"transformer/layer_{layer}/{layer_norm}",
+               self.layer_norm(layer, place))
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "bert": self.bert.to_dict(),
+            "adapters": self.config and self.config.to_dict()}

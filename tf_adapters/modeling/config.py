@@ -1,0 +1,174 @@
+"""The two configurations a model is made of: BERT's and the adapters'.
+
+Frozen dataclasses that validate themselves and turn into JSON and back.
+Nothing here knows TensorFlow, files or flags.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any, Self
+
+from tf_adapters.errors import InputError
+
+# "gelu" is the exact, erf-based function; "gelu_tanh" its tanh approximation,
+# which Google's BERTs were trained with (google-research/bert, modeling.py).
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "tanh", "swish", "linear")
+
+
+def _require(condition: bool, message: str) -> None:
+  if not condition:
+    raise InputError(message)
+
+
+class JsonConfig:
+  """What configurations share: conversion to JSON values and back."""
+
+  def to_dict(self) -> dict[str, Any]:
+    """Returns the fields as JSON-ready values."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    """Builds a configuration from `to_dict`'s result.
+
+    Args:
+      values: field name -> value. Names that this version does not know are
+        left out with a warning, so that newer files can still be read.
+
+    Raises:
+      InputError: a value is out of range, or a required one is missing.
+    """
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+      logging.warning(
+          "%s: unknown keys left out: %s", cls.__name__, ", ".join(unknown))
+    try:
+      return cls(**{key: values[key] for key in values if key in known})
+    except TypeError as error:
+      raise InputError(f"{cls.__name__}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig(JsonConfig):
+  """The architecture of a BERT encoder (defaults: BERT-base).
+
+  Field names are those of google-research/bert's bert_config.json;
+  `hidden_act` is one of `ACTIVATIONS`, where "gelu" is the exact function.
+
+  Raises:
+    InputError: a size is not positive, the heads do not divide the hidden
+      size, a probability is outside [0, 1), or the activation is unknown.
+
+  Example:
+    >>> BertConfig(vocab_size=30522).hidden_size
+    768
+  """
+
+  vocab_size: int
+  hidden_size: int = 768
+  num_hidden_layers: int = 12
+  num_attention_heads: int = 12
+  intermediate_size: int = 3072
+  hidden_act: str = "gelu_tanh"
+  max_position_embeddings: int = 512
+  type_vocab_size: int = 2
+  layer_norm_eps: float = 1e-12
+  hidden_dropout_prob: float = 0.1
+  attention_probs_dropout_prob: float = 0.1
+
+  def __post_init__(self):
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers",
+                 "num_attention_heads", "intermediate_size",
+                 "max_position_embeddings", "type_vocab_size"):
+      value = getattr(self, name)
+      _require(isinstance(value, int) and value > 0,
+               f"{name} must be a positive integer, not {value!r}")
+    _require(self.hidden_size % self.num_attention_heads == 0,
+             f"hidden_size {self.hidden_size} is not a multiple of "
+             f"num_attention_heads {self.num_attention_heads}")
+    _require(self.hidden_act in ACTIVATIONS,
+             f"hidden_act must be one of {', '.join(ACTIVATIONS)}, "
+             f"not {self.hidden_act!r}")
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+      _require(0 <= getattr(self, name) < 1,
+               f"{name} must be in [0, 1), not {getattr(self, name)!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterConfig(JsonConfig):
+  """The bottleneck adapters of one task (Houlsby et al. 2019, section 2.1).
+
+  The defaults are those of google-research/adapter-bert.
+
+  Attributes:
+    size: width m of the bottleneck.
+    activation: non-linearity in the bottleneck, one of `ACTIVATIONS`.
+    init_scale: standard deviation of the initial kernels (a Gaussian truncated
+      at two standard deviations); 0 makes the adapters exact identities.
+    dropout: dropout rate inside the bottleneck.
+    layers: numbers of the Transformer layers (from 0) that get adapters, or
+      None for all of them.
+
+  Raises:
+    InputError: a value is out of range.
+
+  Example:
+    >>> AdapterConfig(size=8, layers=(10, 11)).to_dict()["layers"]
+    (10, 11)
+  """
+
+  size: int = 64
+  activation: str = "gelu_tanh"
+  init_scale: float = 1e-3
+  dropout: float = 0.0
+  layers: tuple[int, ...] | None = None
+
+  def __post_init__(self):
+    _require(isinstance(self.size, int) and self.size > 0,
+             f"adapter size must be a positive integer, not {self.size!r}")
+    _require(self.activation in ACTIVATIONS,
+             f"adapter activation must be one of {', '.join(ACTIVATIONS)}, "
+             f"not {self.activation!r}")
+    _require(self.init_scale >= 0,
+             f"adapter init_scale must not be negative: {self.init_scale!r}")
+    _require(0 <= self.dropout < 1,
+             f"adapter dropout must be in [0, 1), not {self.dropout!r}")
+    if self.layers is not None:
+      _require(all(isinstance(i, int) and i >= 0 for i in self.layers),
+               f"adapter layers must be layer numbers, not {self.layers!r}")
+      object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary(JsonConfig):
+  """A WordPiece vocabulary, as the checkpoint that it belongs to has it.
+
+  Attributes:
+    tokens: the wordpieces; a token's place is its id.
+    lower_case: whether text is lower-cased and stripped of accents first.
+  """
+
+  tokens: tuple[str, ...] = dataclasses.field(repr=False)
+  lower_case: bool
+
+  def __post_init__(self):
+    object.__setattr__(self, "tokens", tuple(self.tokens))
+    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(self.tokens)
+    _require(not missing,
+             f"the vocabulary lacks {', '.join(sorted(missing))}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin(JsonConfig):
+  """Where an encoder's pretrained weights came from.
+
+  Attributes:
+    source: what was asked for: an alias, a Hub handle or a path.
+    fingerprint: sha256 over the pretrained tensors and the architecture, the
+      same for the same weights from every file format.
+  """
+
+  source: str
+  fingerprint: str

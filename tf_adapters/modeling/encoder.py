@@ -1,0 +1,394 @@
+"""The BERT encoder: the frozen base, and the one place where tasks enter it.
+
+Adapters and layer norms come from a `TaskLayers` object handed to the encoder;
+the embeddings, attention and feed-forward sub-layers and the pooler are here.
+Weights are read from files elsewhere and assigned by canonical name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import (
+    PACKAGE,
+    Projection,
+    TaskLayers,
+    activation_function,
+    project,
+    with_prefix,
+)
+from tf_adapters.modeling.config import (
+    AdapterConfig,
+    BertConfig,
+    Origin,
+    Vocabulary,
+)
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.tuning import Tuning
+
+# What a masked position adds to its attention score before the softmax.
+_MASKED = -1e9
+
+
+class Embeddings(tf_keras.layers.Layer):
+  """The sum of word, position and segment embeddings, not yet normalised.
+
+  Call arguments:
+    word_ids, type_ids: int32 [batch, length].
+
+  Returns:
+    [batch, length, hidden_size].
+  """
+
+  def __init__(self, config: BertConfig, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.config = config
+
+  def build(self, input_shape=None):
+    config = self.config
+    self.tables = {}
+    for name, rows in (("word_embeddings", config.vocab_size),
+                       ("position_embedding", config.max_position_embeddings),
+                       ("type_embeddings", config.type_vocab_size)):
+      with tf.name_scope(name):
+        self.tables[name] = self.add_weight(
+            name="embeddings", shape=[rows, config.hidden_size],
+            initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02))
+    self.built = True
+
+  def call(self, word_ids: tf.Tensor, type_ids: tf.Tensor) -> tf.Tensor:
+    length = tf.shape(word_ids)[1]
+    return (tf.gather(self.tables["word_embeddings"], word_ids)
+            + tf.gather(self.tables["type_embeddings"], type_ids)
+            + self.tables["position_embedding"][:length])
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {f"{name}/embeddings": table for name, table in self.tables.items()}
+
+
+class SelfAttention(tf_keras.layers.Layer):
+  """Multi-head self-attention and the projection back to the hidden size.
+
+  Query, key and value are three variables, as in every checkpoint, multiplied
+  as one matrix: their concatenation is small beside the product.
+
+  Call arguments:
+    hidden: [batch, length, hidden_size].
+    attention_bias: [batch, 1, 1, length], added to the attention scores.
+
+  Returns:
+    [batch, length, hidden_size].
+  """
+
+  def __init__(self, config: BertConfig, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.config = config
+    heads = config.num_attention_heads
+    dims = (heads, config.hidden_size // heads)
+    self.query, self.key, self.value = (
+        Projection((config.hidden_size,), dims, name=name,
+                   dtype=self.dtype_policy)
+        for name in ("query", "key", "value"))
+    self.attention_output = Projection(
+        dims, (config.hidden_size,), name="attention_output",
+        dtype=self.dtype_policy)
+    self.dropout = tf_keras.layers.Dropout(
+        config.attention_probs_dropout_prob, dtype=self.dtype_policy)
+
+  def _projections(self) -> tuple[Projection, ...]:
+    return self.query, self.key, self.value, self.attention_output
+
+  def build(self, input_shape=None):
+    for layer in self._projections():
+      with tf.name_scope(layer.name):
+        layer.build()
+    self.built = True
+
+  def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    parts = (self.query, self.key, self.value)
+    heads, size = self.query.output_dims
+    joint = project(
+        hidden, tf.concat([part.matrix() for part in parts], axis=1),
+        tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
+    batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
+    joint = tf.reshape(joint, [batch, length, 3, heads, size])
+    query, key, value = tf.unstack(
+        tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
+    scores = tf.matmul(query * size ** -0.5, key, transpose_b=True)
+    # bfloat16 is too coarse for a sum over many keys.
+    weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
+    weights = self.dropout(tf.cast(weights, value.dtype), training=training)
+    context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+    return self.attention_output(
+        tf.reshape(context, [batch, length, heads * size]))
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    variables = {}
+    for layer in self._projections():
+      variables.update(with_prefix(layer.name, layer.named_variables()))
+    return variables
+
+
+class TransformerLayer(tf_keras.layers.Layer):
+  """One layer of BERT: attention and feed-forward, each closed by a task.
+
+  Each sub-layer ends with `LN(x + adapter(dropout(projection)))`, where the
+  adapter and the layer norm are the task's (Houlsby et al., figure 2).
+
+  Call arguments:
+    hidden: [batch, length, hidden_size].
+    attention_bias: [batch, 1, 1, length].
+    task_layers: the `TaskLayers` to take adapters and layer norms from.
+    task_index: int32 [batch], or None for a single task.
+  """
+
+  def __init__(self, config: BertConfig, number: int, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.number = number
+    self.self_attention = SelfAttention(config, dtype=self.dtype_policy)
+    self.intermediate = Projection(
+        (config.hidden_size,), (config.intermediate_size,),
+        dtype=self.dtype_policy)
+    self.output_projection = Projection(
+        (config.intermediate_size,), (config.hidden_size,),
+        dtype=self.dtype_policy)
+    self.activation = activation_function(config.hidden_act)
+    self.dropout = tf_keras.layers.Dropout(
+        config.hidden_dropout_prob, dtype=self.dtype_policy)
+
+  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    return {"self_attention": self.self_attention,
+            "intermediate": self.intermediate,
+            "output": self.output_projection}
+
+  def build(self, input_shape=None):
+    for name, layer in self._named_layers().items():
+      with tf.name_scope(name):
+        layer.build()
+    self.built = True
+
+  def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
+           task_layers: TaskLayers, task_index: tf.Tensor | None = None,
+           training: bool | None = None) -> tf.Tensor:
+
+    def close(place, projection, skip):
+      projection = self.dropout(projection, training=training)
+      adapter = task_layers.adapter(self.number, place)
+      if adapter is not None:
+        projection = adapter(projection, task_index, training=training)
+      layer_norm = task_layers.layer_norm(self.number, place)
+      return layer_norm(skip + projection, task_index)
+
+    attended = self.self_attention(hidden, attention_bias, training=training)
+    hidden = close("attention", attended, hidden)
+    expanded = self.activation(self.intermediate(hidden))
+    return close("output", self.output_projection(expanded), hidden)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    variables = {}
+    for name, layer in self._named_layers().items():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class BertEncoder(tf_keras.layers.Layer):
+  """A BERT whose adapters and layer norms belong to a task.
+
+  A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
+  exist from the start; `load_encoder` makes one with pretrained weights.
+
+  Args:
+    config: the architecture.
+    task_layers: adapters and layer norms; None for a plain BERT.
+    vocabulary: what the checkpoint says of text, for `text_processor`.
+    origin: where the pretrained weights came from, for adapter files.
+    tuning: what trains, see `tune`; adapters where there are any, else full.
+
+  Call arguments:
+    inputs: dict of int32 tensors [batch, length]: "input_word_ids",
+      "input_mask" (1 = text, 0 = padding) and "input_type_ids"; for several
+      tasks also "task_index" [batch].
+
+  Returns:
+    A dict: "sequence_output" [batch, length, hidden_size], "pooled_output" and
+    its alias "default" [batch, hidden_size], and "encoder_outputs", the list of
+    every layer's output.
+
+  Raises:
+    InputError: the parts do not fit one another.
+
+  Example:
+    >>> encoder = BertEncoder(BertConfig(
+    ...     vocab_size=99, hidden_size=8, num_hidden_layers=2,
+    ...     num_attention_heads=2, intermediate_size=16))
+    >>> ids = tf.ones([1, 5], tf.int32)
+    >>> encoder({"input_word_ids": ids, "input_mask": ids,
+    ...          "input_type_ids": ids})["pooled_output"].shape
+    TensorShape([1, 8])
+  """
+
+  def __init__(self, config: BertConfig | Mapping[str, Any],
+               task_layers: TaskLayers | None = None,
+               vocabulary: Vocabulary | Mapping[str, Any] | None = None,
+               origin: Origin | Mapping[str, Any] | None = None,
+               tuning: str | None = None, **kwargs: Any):
+    super().__init__(**kwargs)
+    if isinstance(config, Mapping):
+      config = BertConfig.from_dict(config)
+    if isinstance(vocabulary, Mapping):
+      vocabulary = Vocabulary.from_dict(vocabulary)
+    if isinstance(origin, Mapping):
+      origin = Origin.from_dict(origin)
+    if task_layers is None:
+      task_layers = TaskLayers(config, dtype=self.dtype_policy)
+    if vocabulary and len(vocabulary.tokens) > config.vocab_size:
+      raise InputError(
+          f"the vocabulary has {len(vocabulary.tokens)} tokens, the encoder's "
+          f"embedding table {config.vocab_size} rows")
+    self.config = config
+    self.task_layers = task_layers
+    self.vocabulary = vocabulary
+    self.origin = origin
+    self.embeddings = Embeddings(config, dtype=self.dtype_policy)
+    self.transformer_layers = [
+        TransformerLayer(config, number, dtype=self.dtype_policy)
+        for number in range(config.num_hidden_layers)]
+    self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
+                             dtype=self.dtype_policy)
+    self.dropout = tf_keras.layers.Dropout(
+        config.hidden_dropout_prob, dtype=self.dtype_policy)
+    self.build()
+    self.tune(tuning or ("adapters" if self.adapters else "full"))
+
+  @property
+  def adapters(self) -> AdapterConfig | None:
+    """Configuration of the adapters, or None."""
+    return self.task_layers.config
+
+  @property
+  def tuning(self) -> str:
+    """What trains, by name."""
+    return str(self._tuning)
+
+  def tune(self, tuning: str) -> None:
+    """Chooses what trains: one of `tuning.TUNINGS`, at any time.
+
+    Raises:
+      InputError: unknown, or impossible with this encoder.
+    """
+    tuning = Tuning.parse(tuning)
+    tuning.check(self.config, self.adapters)
+    self._tuning = tuning
+
+  def text_processor(self, max_length: int = 128) -> TextProcessor:
+    """What turns strings into this encoder's inputs.
+
+    Args:
+      max_length: longest sequence, in wordpieces with [CLS] and [SEP].
+
+    Raises:
+      InputError: the encoder came without a vocabulary, or has no positions
+        for sequences of that length.
+    """
+    if self.vocabulary is None:
+      raise InputError(
+          "this encoder came without a vocabulary: give load_encoder a "
+          "vocab_file and lower_case")
+    if max_length > self.config.max_position_embeddings:
+      raise InputError(
+          f"max_length {max_length}: the encoder has positions for "
+          f"{self.config.max_position_embeddings} wordpieces only")
+    return TextProcessor(self.vocabulary, max_length)
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    self.embeddings.build()
+    self.task_layers.build()
+    for number, layer in enumerate(self.transformer_layers):
+      with tf.name_scope(f"transformer/layer_{number}"):
+        layer.build()
+    with tf.name_scope("pooler_transform"):
+      self.pooler.build()
+    self.built = True
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> dict[str, Any]:
+    task_index = inputs.get("task_index")
+    padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
+    attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
+    hidden = self.embeddings(
+        inputs["input_word_ids"], inputs["input_type_ids"])
+    hidden = self.task_layers.embedding_norm()(hidden, task_index)
+    hidden = self.dropout(hidden, training=training)
+    outputs = []
+    for layer in self.transformer_layers:
+      hidden = layer(hidden, attention_bias, self.task_layers, task_index,
+                     training=training)
+      outputs.append(hidden)
+    pooled = tf.tanh(self.pooler(hidden[:, 0]))
+    return {"sequence_output": hidden, "pooled_output": pooled,
+            "default": pooled, "encoder_outputs": outputs}
+
+  def base_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what a checkpoint holds: no adapters."""
+    variables = self.embeddings.named_variables()
+    for name, value in self.task_layers.named_variables().items():
+      if "_adapter/" not in name:
+        variables[name] = value
+    for number, layer in enumerate(self.transformer_layers):
+      variables.update(with_prefix(
+          f"transformer/layer_{number}", layer.named_variables()))
+    variables.update(
+        with_prefix("pooler_transform", self.pooler.named_variables()))
+    return variables
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of everything, adapters included."""
+    return {**self.base_variables(), **self.task_layers.named_variables()}
+
+  def tuned_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what trains."""
+    layers = self.config.num_hidden_layers
+    return {name: variable
+            for name, variable in self.named_variables().items()
+            if self._tuning.trains(name, layers)}
+
+  # Keras asks for these at every use, so the tuning is never out of date.
+
+  @property
+  def trainable_weights(self) -> list[tf.Variable]:
+    return list(self.tuned_variables().values()) if self.trainable else []
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    tuned = {id(variable) for variable in self.trainable_weights}
+    return [variable for variable in self.weights if id(variable) not in tuned]
+
+  @property
+  def weights(self) -> list[tf.Variable]:
+    return list(self.named_variables().values())
+
+  def get_config(self) -> dict[str, Any]:
+    return {
+        **super().get_config(),
+        "config": self.config.to_dict(),
+        "task_layers": tf_keras.saving.serialize_keras_object(
+            self.task_layers),
+        "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
+        "origin": self.origin and self.origin.to_dict(),
+        "tuning": self.tuning,
+    }
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> "BertEncoder":
+    config = dict(config)
+    if isinstance(config["task_layers"], Mapping):
+      config["task_layers"] = tf_keras.saving.deserialize_keras_object(
+          config["task_layers"])
+    return cls(**config)

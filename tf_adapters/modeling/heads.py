@@ -1,0 +1,88 @@
+"""The task's last step: pool the sequence, drop out, one linear layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import PACKAGE, Projection
+
+POOLINGS = ("pooler", "cls", "mean")
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class Head(tf_keras.layers.Layer):
+  """A linear layer on one vector per text.
+
+  | pooling | the vector |
+  |---|---|
+  | pooler | BERT's pooler on the first token (google-research/adapter-bert) |
+  | cls | the first token's output (the paper's text) |
+  | mean | the mean of all tokens' outputs, padding left out |
+
+  Args:
+    units: outputs per text.
+    hidden_size: width of the encoder's outputs.
+    pooling: one of `POOLINGS`.
+    dropout: dropout rate on the pooled vector.
+
+  Call arguments:
+    outputs: the encoder's.
+    input_mask: [batch, length], 1 = text, 0 = padding.
+
+  Returns:
+    float32 [batch, units].
+
+  Raises:
+    InputError: unknown pooling, or `units` is not positive.
+  """
+
+  def __init__(self, units: int, hidden_size: int, pooling: str = "pooler",
+               dropout: float = 0.1, **kwargs: Any):
+    super().__init__(**kwargs)
+    if pooling not in POOLINGS:
+      raise InputError(
+          f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+    if units < 1:
+      raise InputError(f"a head needs at least one output, not {units}")
+    self.units = units
+    self.hidden_size = hidden_size
+    self.pooling = pooling
+    self.dropout = tf_keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+    # Logits in float32 under every policy: losses need the digits.
+    self.linear = Projection((hidden_size,), (units,), dtype="float32")
+    self.build()
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    with tf.name_scope("head"):
+      self.linear.build()
+    self.built = True
+
+  def call(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    pooled = self.dropout(self._pool(outputs, input_mask), training=training)
+    return self.linear(tf.cast(pooled, tf.float32))
+
+  def _pool(self, outputs, input_mask):
+    if self.pooling == "pooler":
+      return outputs["pooled_output"]
+    sequence = outputs["sequence_output"]
+    if self.pooling == "cls":
+      return sequence[:, 0]
+    weights = tf.cast(input_mask, sequence.dtype)[:, :, tf.newaxis]
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(sequence * weights, axis=1),
+        tf.reduce_sum(weights, axis=1))
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {f"head/{name}": variable
+            for name, variable in self.linear.named_variables().items()}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "units": self.units,
+            "hidden_size": self.hidden_size, "pooling": self.pooling,
+            "dropout": self.dropout.rate}

@@ -1,0 +1,213 @@
+"""Keras models of one task: an encoder and a head.
+
+Ordinary subclassed models: compile, fit, evaluate, predict, save and load work
+as for any other. Losses are offered here; metrics and data are elsewhere.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import PACKAGE
+from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.heads import Head
+from tf_adapters.modeling.tuning import kind_of
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningSummary:
+  """How many parameters train and how many are frozen, by kind.
+
+  Attributes:
+    tuning: the tuning's name.
+    rows: kind -> (trained, frozen).
+  """
+
+  tuning: str
+  rows: Mapping[str, tuple[int, int]]
+
+  @property
+  def trained(self) -> int:
+    return sum(trained for trained, _ in self.rows.values())
+
+  @property
+  def total(self) -> int:
+    return sum(sum(row) for row in self.rows.values())
+
+  @property
+  def percent(self) -> float:
+    """Trained parameters in per cent of all."""
+    return 100 * self.trained / self.total
+
+  def __str__(self) -> str:
+    lines = [f"tuning: {self.tuning}",
+             f"{'':20}{'trained':>14}{'frozen':>14}"]
+    for kind, (trained, frozen) in self.rows.items():
+      lines.append(f"{kind:20}{trained:14,}{frozen:14,}")
+    lines.append(f"{'all':20}{self.trained:14,}{self.total - self.trained:14,}")
+    lines.append(f"trained: {self.percent:.2f} % of {self.total:,} parameters")
+    return "\n".join(lines)
+
+  __repr__ = __str__
+
+
+class TaskModel(tf_keras.Model):
+  """What the models of all tasks share; use one of the classes below.
+
+  Args:
+    encoder: a `BertEncoder`; a model tunes its encoder in place.
+    units: outputs of the head.
+    pooling: which vector the head sees, see `Head`.
+    dropout: dropout rate before the head's linear layer.
+  """
+
+  problem_type: str
+
+  def __init__(self, encoder: BertEncoder, units: int, pooling: str,
+               dropout: float, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.encoder = encoder
+    self.head = Head(units, encoder.config.hidden_size, pooling, dropout,
+                     dtype=encoder.dtype_policy)
+    self.built = True
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    """The loss that fits the model's outputs, to hand to `compile`."""
+    raise NotImplementedError
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> tf.Tensor:
+    outputs = self.encoder(inputs, training=training)
+    return self.head(outputs, inputs["input_mask"], training=training)
+
+  def build(self, input_shape=None):
+    """Does nothing: every variable exists from the start."""
+
+  def tune(self, tuning: str) -> None:
+    """Chooses what trains, beside the head: see `tuning.Tuning`.
+
+    Can be called at any time. After a `fit` the optimizer starts anew, since
+    its moments belong to the variables that were trained.
+
+    Args:
+      tuning: "adapters", "full", "top_layers:K", "layer_norm", "bias" or
+        "head".
+
+    Raises:
+      InputError: unknown, or impossible with this encoder.
+    """
+    self.encoder.tune(tuning)
+    if getattr(self, "optimizer", None) is not None:
+      self.optimizer = self.optimizer.from_config(self.optimizer.get_config())
+      self.train_function = None
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of everything."""
+    return {**self.encoder.named_variables(), **self.head.named_variables()}
+
+  def tuned_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what trains: what an adapter file has."""
+    return {**self.encoder.tuned_variables(), **self.head.named_variables()}
+
+  def summary_of_tuning(self) -> TuningSummary:
+    """Counts what trains; prints as a table."""
+    tuned = self.tuned_variables()
+    rows = collections.defaultdict(lambda: [0, 0])
+    for name, variable in self.named_variables().items():
+      rows[kind_of(name)][name not in tuned] += variable.shape.num_elements()
+    return TuningSummary(
+        self.encoder.tuning, {kind: tuple(row) for kind, row in rows.items()})
+
+  def get_config(self) -> dict[str, Any]:
+    return {"name": self.name, "pooling": self.head.pooling,
+            "dropout": self.head.dropout.rate,
+            "encoder": tf_keras.saving.serialize_keras_object(self.encoder)}
+
+  @classmethod
+  def from_config(cls, config, custom_objects=None):
+    config = dict(config)
+    if isinstance(config["encoder"], Mapping):
+      config["encoder"] = tf_keras.saving.deserialize_keras_object(
+          config["encoder"], custom_objects)
+    return cls(**config)
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TextClassifier(TaskModel):
+  """One label of several for each text or pair of texts.
+
+  Args:
+    encoder: from `load_encoder`.
+    labels: label names; a label's place is its number in the data.
+    pooling: "pooler", "cls" or "mean", see `Head`.
+    dropout: dropout rate before the linear layer.
+
+  Call arguments:
+    inputs: what the encoder takes.
+
+  Returns:
+    Logits, float32 [batch, len(labels)].
+
+  Raises:
+    InputError: fewer than two labels, or a label twice.
+
+  Example:
+    >>> model = TextClassifier(encoder, labels=["negative", "positive"])
+    >>> model.compile(optimizer="adam", loss=model.loss_function,
+    ...               metrics=["accuracy"])
+  """
+
+  problem_type = "classification"
+
+  def __init__(self, encoder: BertEncoder, labels: Sequence[str],
+               pooling: str = "pooler", dropout: float = 0.1, **kwargs: Any):
+    labels = tuple(labels)
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+      raise InputError(
+          f"a classifier needs two or more different labels, not {labels}")
+    super().__init__(encoder, len(labels), pooling, dropout, **kwargs)
+    self.labels = labels
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "labels": list(self.labels)}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TextRegressor(TaskModel):
+  """One number for each text or pair of texts.
+
+  Args:
+    encoder: from `load_encoder`.
+    pooling: "pooler", "cls" or "mean", see `Head`.
+    dropout: dropout rate before the linear layer.
+
+  Call arguments:
+    inputs: what the encoder takes.
+
+  Returns:
+    float32 [batch, 1].
+
+  Example:
+    >>> model = TextRegressor(encoder, pooling="mean")
+    >>> model.compile(optimizer="adam", loss=model.loss_function)
+  """
+
+  problem_type = "regression"
+
+  def __init__(self, encoder: BertEncoder, pooling: str = "pooler",
+               dropout: float = 0.1, **kwargs: Any):
+    super().__init__(encoder, 1, pooling, dropout, **kwargs)
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    return tf_keras.losses.MeanSquaredError()

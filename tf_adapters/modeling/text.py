@@ -1,0 +1,140 @@
+"""From strings to the encoder's inputs: WordPiece, pairs, truncation, packing.
+
+All of it is TensorFlow ops (tensorflow_text), so that it runs eagerly, inside
+tf.data and inside a SavedModel. Where texts come from is not known here.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import Vocabulary
+
+# BERT drops control and format characters before it splits words, tabs and
+# line ends apart (google-research/bert tokenization.py, _clean_text);
+# tensorflow_text would split words at them.
+_DROPPED = r"[^\P{Cc}\t\n\r]|\p{Cf}|\x{FFFD}"
+_SPECIAL_TOKENS = 3  # [CLS] first [SEP] second [SEP]
+
+Texts = Sequence[str] | tf.Tensor
+
+
+class TextProcessor:
+  """Turns strings, or pairs of strings, into a BERT's inputs.
+
+  `[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`; of a pair that is too
+  long the longer text loses its last wordpieces first, as in
+  google-research/bert run_classifier.py.
+
+  Args:
+    vocabulary: the checkpoint's.
+    max_length: longest sequence, in wordpieces with the special tokens.
+
+  Raises:
+    InputError: `max_length` leaves no room for text.
+
+  Example:
+    >>> text = encoder.text_processor(max_length=16)
+    >>> text(["He said so."], ["So he said."])["input_mask"].shape
+    TensorShape([1, 11])
+  """
+
+  def __init__(self, vocabulary: Vocabulary, max_length: int = 128):
+    if max_length < _SPECIAL_TOKENS + 2:
+      raise InputError(
+          f"max_length {max_length} leaves no room for text: at least "
+          f"{_SPECIAL_TOKENS + 2}")
+    self.vocabulary = vocabulary
+    self.max_length = max_length
+    self._cls = vocabulary.tokens.index("[CLS]")
+    self._sep = vocabulary.tokens.index("[SEP]")
+    self._pad = vocabulary.tokens.index("[PAD]")
+    self._tokenizer = tf_text.FastBertTokenizer(
+        vocab=list(vocabulary.tokens),
+        lower_case_nfd_strip_accents=vocabulary.lower_case,
+        token_out_type=tf.int32)
+
+  def tokenize(self, texts: Texts) -> tf.RaggedTensor:
+    """Wordpiece ids without special tokens: int32 [batch, (wordpieces)]."""
+    texts = tf.convert_to_tensor(texts, tf.string)
+    return self._tokenizer.tokenize(
+        tf.strings.regex_replace(texts, _DROPPED, ""))
+
+  def pack(self, first: Texts, second: Texts | None = None,
+           ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Word ids and type ids with special tokens, truncated but not padded.
+
+    Args:
+      first: strings [batch].
+      second: the other text of each pair, or None.
+
+    Returns:
+      Two int32 ragged tensors [batch, (wordpieces)] of the same row lengths.
+    """
+    segments = [self.tokenize(first)]
+    if second is not None:
+      segments.append(self.tokenize(second))
+    segments = _shrink_longest(
+        segments, self.max_length - 1 - len(segments))
+    return tf_text.combine_segments(segments, self._cls, self._sep)
+
+  def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
+          length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    """Pads `pack`'s result to `length`, or to the longest row."""
+    if length is None:
+      length = tf.reduce_max(word_ids.row_lengths())
+    mask = tf.ones_like(word_ids)
+    return {
+        "input_word_ids": _to_width(word_ids, length, self._pad),
+        "input_mask": _to_width(mask, length, 0),
+        "input_type_ids": _to_width(type_ids, length, 0),
+    }
+
+  def __call__(self, first: Texts, second: Texts | None = None,
+               length: int | None = None) -> dict[str, tf.Tensor]:
+    """Strings to the encoder's inputs.
+
+    Args:
+      first: strings [batch].
+      second: the other text of each pair, or None.
+      length: width to pad to, `max_length` for instance where shapes must be
+        static; None for the longest row of the batch.
+
+    Returns:
+      "input_word_ids", "input_mask", "input_type_ids": int32 [batch, length].
+    """
+    return self.pad(*self.pack(first, second), length)
+
+
+def _to_width(
+    tokens: tf.RaggedTensor, width: int | tf.Tensor, padding: int) -> tf.Tensor:
+  # A Python number makes the shape static.
+  shape = [None, width] if isinstance(width, int) else tf.stack([-1, width])
+  return tokens.to_tensor(padding, shape=shape)
+
+
+def _shrink_longest(
+    segments: list[tf.RaggedTensor], budget: int) -> list[tf.RaggedTensor]:
+  """Trims one or two segments to `budget` wordpieces together.
+
+  The closed form of taking away the last wordpiece of the longer segment, and
+  of the second of two equal ones, until the rest fits.
+  """
+  if len(segments) == 1:
+    return [segments[0][:, :budget]]
+  first, second = (segment.row_lengths() for segment in segments)
+  half = budget // 2
+  return [
+      _keep(segments[0], tf.maximum(budget - second, budget - half)),
+      _keep(segments[1], tf.maximum(budget - first, half)),
+  ]
+
+
+def _keep(tokens: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
+  """The first `count[row]` tokens of each row."""
+  positions = tf.ragged.range(tokens.row_lengths())
+  limits = tf.gather(count, tokens.value_rowids())
+  return tf.ragged.boolean_mask(
+      tokens, positions.with_values(positions.values < limits))

@@ -1,0 +1,124 @@
+"""What trains: a tuning is a rule on canonical variable names.
+
+The rule is applied to names each time that Keras asks for the trainable
+variables, so nothing depends on when a tuning is chosen. Which variables exist
+is the encoder's and the heads' business.
+"""
+
+import dataclasses
+import re
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import AdapterConfig, BertConfig
+
+TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head")
+
+_LAYER = re.compile(r"transformer/layer_(\d+)/")
+
+
+def is_adapter(name: str) -> bool:
+  """Whether a canonical name is an adapter's."""
+  return "_adapter/" in name
+
+
+def is_layer_norm(name: str) -> bool:
+  """Whether a canonical name is a layer norm's gain or bias."""
+  return name.endswith(("layer_norm/gamma", "layer_norm/beta"))
+
+
+def kind_of(name: str) -> str:
+  """The row of a tuning table that a canonical variable name counts in."""
+  if is_adapter(name):
+    return "adapters"
+  if is_layer_norm(name):
+    return "layer norms"
+  if name.startswith("transformer/"):
+    return "transformer layers"
+  if name.startswith("pooler_transform/"):
+    return "pooler"
+  if name.startswith("head/"):
+    return "head"
+  return "embeddings"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+  """One way to tune an encoder; the head of a task always trains.
+
+  | name | trains in the encoder | source |
+  |---|---|---|
+  | adapters | adapters, every layer norm | Houlsby et al., section 2.1 |
+  | full | everything | BERT |
+  | top_layers:K | the last K Transformer layers, the pooler | section 3.2 |
+  | layer_norm | every layer norm | section 3.4 |
+  | bias | every bias, layer norms' included | BitFit, Zaken et al. 2022 |
+  | head | nothing | |
+
+  Attributes:
+    method: the name without a number.
+    top_layers: K of "top_layers:K", else 0.
+
+  Example:
+    >>> Tuning.parse("top_layers:2", num_layers=12).trains(
+    ...     "transformer/layer_10/output/kernel", num_layers=12)
+    True
+  """
+
+  method: str
+  top_layers: int = 0
+
+  @classmethod
+  def parse(cls, text: str, num_layers: int | None = None) -> "Tuning":
+    """Reads a tuning's name.
+
+    Args:
+      text: one of `TUNINGS`, with a number for K.
+      num_layers: layers of the encoder, to check K, where it is known.
+
+    Raises:
+      InputError: the name is unknown or K is out of range.
+    """
+    method, colon, number = text.partition(":")
+    if method == "top_layers" and colon:
+      if not number.isdecimal() or int(number) < 1:
+        raise InputError(f"tuning {text!r}: K must be a positive number")
+      if num_layers is not None and int(number) > num_layers:
+        raise InputError(
+            f"tuning {text!r}: the encoder has {num_layers} layers only")
+      return cls(method, int(number))
+    if colon or method not in TUNINGS:
+      raise InputError(
+          f"tuning must be one of {', '.join(TUNINGS)}, not {text!r}")
+    return cls(method)
+
+  def __str__(self) -> str:
+    return self.method + (f":{self.top_layers}" if self.top_layers else "")
+
+  def check(self, bert: BertConfig, adapters: AdapterConfig | None) -> None:
+    """Raises InputError where an encoder can not be tuned like this."""
+    if self.method == "adapters" and adapters is None:
+      raise InputError(
+          "tuning 'adapters' needs an encoder with adapters: load it with "
+          "adapters=AdapterConfig(...)")
+    if self.top_layers > bert.num_hidden_layers:
+      raise InputError(
+          f"tuning '{self}': the encoder has {bert.num_hidden_layers} layers "
+          "only")
+
+  def trains(self, name: str, num_layers: int) -> bool:
+    """Whether the encoder variable of a canonical name trains."""
+    match self.method:
+      case "full":
+        return True
+      case "adapters":
+        return is_adapter(name) or is_layer_norm(name)
+      case "layer_norm":
+        return is_layer_norm(name)
+      case "bias":
+        return name.endswith(("/bias", "/beta"))
+      case "top_layers":
+        layer = _LAYER.match(name)
+        if layer:
+          return int(layer[1]) >= num_layers - self.top_layers
+        return name.startswith("pooler_transform/")
+    return False

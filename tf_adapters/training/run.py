@@ -1,0 +1,425 @@
+"""A whole run in its output_dir: train, evaluate, predict, and say what came.
+
+A run is described by a `RunConfig`, whose fields are the flags of run_glue.py.
+The folder is what makes a run repeatable, resumable and safe to call twice.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+import scipy.special
+import tf_keras
+
+from tf_adapters import adapter_file
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data.loading import load_task
+from tf_adapters.data.tasks import Split, Task
+from tf_adapters.errors import InputError
+from tf_adapters.files import replaced_folder, write_file
+from tf_adapters.modeling.config import AdapterConfig
+from tf_adapters.modeling.models import (
+    TaskModel,
+    TextClassifier,
+    TextRegressor,
+)
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.training import trainer
+from tf_adapters.training.distribution import strategy_scope
+
+DEFAULT_ENCODER = "bert_base_uncased"
+DEFAULT_MAX_SEQ_LENGTH = 128
+RESULTS_NAME = "results.json"
+FLAGS_NAME = "flags.flags"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(trainer.TrainingConfig):
+  """One run; the names are the flags'. See `python run_glue.py --help`.
+
+  `adapter_layers` is None for all layers. `encoder` and `max_seq_length` are
+  None for the saved adapter's, or for the defaults below where there is none.
+  """
+
+  task_name: str = ""
+  output_dir: str = ""
+  data_dir: str | None = None
+  do_train: bool = False
+  do_eval: bool = False
+  do_predict: bool = False
+  encoder: str | None = None
+  vocab_file: str | None = None
+  do_lower_case: bool | None = None
+  pooling: str = "pooler"
+  tuning: str = "adapters"
+  adapter_size: int = 64
+  adapter_activation: str = "gelu_tanh"
+  adapter_init_scale: float = 1e-3
+  adapter_dropout: float = 0.0
+  adapter_layers: tuple[int, ...] | None = None
+  load_adapter: str | None = None
+  save_adapter: bool = True
+  max_seq_length: int | None = None
+  max_train_examples: int | None = None
+  text_column: str = "text"
+  text_pair_column: str | None = None
+  label_column: str = "label"
+  problem_type: str = "classification"
+  distribution_strategy: str = "off"
+  tpu: str | None = None
+  mixed_precision: str = "off"
+  keep_checkpoints: bool = True
+
+  def flag_lines(self) -> list[str]:
+    """The run as lines of a flag file."""
+    lines = []
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value is None:
+        continue
+      if isinstance(value, bool):
+        value = str(value).lower()
+      elif isinstance(value, tuple):
+        value = ",".join(map(str, value))
+      lines.append(f"--{field.name}={value}")
+    return lines
+
+
+# Flags that may differ between two calls for the same run.
+_ACTIONS = {
+    "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
+    "keep_checkpoints", "save_checkpoints_steps",
+}
+
+
+def run(config: RunConfig) -> dict[str, Any]:
+  """Does what is asked for and not yet done in `config.output_dir`.
+
+  Returns:
+    The contents of results.json.
+
+  Raises:
+    InputError: the data, the encoder, the adapter file or the configuration is
+      wrong, or the folder holds another run.
+  """
+  if not (config.do_train or config.do_eval or config.do_predict):
+    raise InputError(
+        "nothing to do: give at least one of do_train, do_eval, do_predict")
+  if config.do_train and config.load_adapter:
+    raise InputError(
+        "load_adapter is for do_eval and do_predict: with do_train the "
+        "adapters start anew")
+  output_dir = pathlib.Path(config.output_dir)
+  _check_same_run(config, output_dir / FLAGS_NAME)
+  results = _read_results(output_dir / RESULTS_NAME)
+  todo = _todo(config, output_dir, results)
+  if not todo:
+    print(f"This run is finished: {output_dir / RESULTS_NAME}")
+    return results
+  policy = tf_keras.mixed_precision.global_policy()
+  if config.mixed_precision == "bfloat16":
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+  try:
+    with strategy_scope(config.distribution_strategy, config.tpu):
+      return _Run(config, output_dir, results).do(todo)
+  finally:
+    tf_keras.mixed_precision.set_global_policy(policy)
+
+
+def _check_same_run(config: RunConfig, path: pathlib.Path) -> None:
+  """Refuses a folder that was made with other flags.
+
+  Training has to repeat all flags of the run; evaluation and prediction only
+  must not contradict them.
+  """
+  if not path.exists():
+    return
+
+  def values(lines):
+    return dict(line.removeprefix("--").split("=", 1) for line in lines if line)
+
+  old = values(path.read_text(encoding="utf-8").splitlines())
+  new = values(config.flag_lines())
+  names = old.keys() | new.keys()
+  if not config.do_train:
+    defaults = values(RunConfig().flag_lines())
+    names = {name for name in new if new[name] != defaults.get(name)}
+  for name in sorted(names - _ACTIONS):
+    if old.get(name) != new.get(name):
+      raise InputError(
+          f"{path.parent} holds a run with {name}={old.get(name)}, not "
+          f"{new.get(name)}: choose another output_dir")
+
+
+def _read_results(path: pathlib.Path) -> dict[str, Any]:
+  if not path.exists():
+    return {}
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except ValueError as error:
+    raise InputError(f"{path}: not readable as JSON: {error}") from None
+
+
+def _todo(config: RunConfig, output_dir: pathlib.Path,
+          results: dict[str, Any]) -> list[str]:
+  todo = []
+  if config.do_train and not results.get("steps"):
+    todo.append("train")
+  if config.do_eval and (todo or not results.get("evaluated")):
+    todo.append("evaluate")
+  if config.do_predict and (todo or not (output_dir / "predictions").exists()):
+    todo.append("predict")
+  return todo
+
+
+class _Run:
+  """The state of one call of `run`."""
+
+  def __init__(self, config: RunConfig, output_dir: pathlib.Path,
+               results: dict[str, Any]):
+    self._config = config
+    self._output_dir = output_dir
+    self._results = results
+    self._started = time.perf_counter()
+    self._seconds = results.get("seconds", {})
+
+  def do(self, todo: list[str]) -> dict[str, Any]:
+    """Loads what is needed, does the steps, writes results.json."""
+    config = self._config
+    tf_keras.utils.set_random_seed(config.seed)
+    source = None if "train" in todo else self._adapter_to_load()
+    task = self._load_task(source)
+    model = self._load_model(task, source)
+    text = model.encoder.text_processor(self._max_seq_length(source))
+    if "train" in todo:
+      task.split("train")
+    if "predict" in todo:
+      self._test_splits(task)
+    # From here on the folder is this run's.
+    self._output_dir.mkdir(parents=True, exist_ok=True)
+    flags = self._output_dir / FLAGS_NAME
+    if config.do_train or not flags.exists():
+      write_file(flags, "\n".join(config.flag_lines()) + "\n")
+    self._seconds["load"] = time.perf_counter() - self._started
+    self._describe(task, model, text)
+    print(model.summary_of_tuning(), flush=True)
+    if "train" in todo:
+      self._train(model, task, text)
+    if "evaluate" in todo:
+      self._evaluate(model, task, text)
+    if "train" in todo and config.save_adapter:
+      adapter_file.save_adapter(
+          model, self._output_dir / "adapter", task.name,
+          self._results["metrics"], text.max_length)
+    if "predict" in todo:
+      self._predict(model, task, text)
+    self._seconds["total"] = (
+        self._seconds.get("total", 0.0) + time.perf_counter() - self._started)
+    write_file(self._output_dir / RESULTS_NAME,
+               json.dumps(self._results, indent=2) + "\n")
+    if not config.keep_checkpoints:
+      shutil.rmtree(self._output_dir / "checkpoints", ignore_errors=True)
+    print(self._table(), flush=True)
+    return self._results
+
+  def _adapter_to_load(self) -> str:
+    if self._config.load_adapter:
+      return self._config.load_adapter
+    adapter = self._output_dir / "adapter"
+    if not adapter.exists():
+      raise InputError(
+          "do_eval and do_predict without do_train need load_adapter, or an "
+          f"output_dir with a trained adapter: {adapter} does not exist")
+    return str(adapter)
+
+  def _max_seq_length(self, source: str | None) -> int:
+    if self._config.max_seq_length is not None:
+      return self._config.max_seq_length
+    if source is not None:
+      return adapter_file.read_info(source).max_length
+    return DEFAULT_MAX_SEQ_LENGTH
+
+  def _load_task(self, source: str | None) -> Task:
+    config = self._config
+    labels = None
+    if source is not None and config.task_name == "tsv":
+      labels = adapter_file.read_info(source).labels or None
+    task = load_task(
+        config.task_name, config.data_dir, config.text_column,
+        config.text_pair_column, config.label_column, config.problem_type,
+        labels)
+    if config.max_train_examples and "train" in task.splits:
+      splits = dict(task.splits)
+      splits["train"] = splits["train"].sample(
+          config.max_train_examples, config.seed)
+      task = dataclasses.replace(task, splits=splits)
+    return task
+
+  def _load_model(self, task: Task, source: str | None) -> TaskModel:
+    config = self._config
+    if source is not None:
+      model = adapter_file.load_adapter(source, config.encoder)
+      if (model.problem_type, getattr(model, "labels", ())) != (
+          task.problem_type, task.labels):
+        raise InputError(
+            f"{source}: predicts {_outputs_of(model)}, but task {task.name} "
+            f"has {', '.join(task.labels) or 'scores'}")
+      return model
+    adapters = None
+    if config.tuning == "adapters":
+      adapters = AdapterConfig(
+          config.adapter_size, config.adapter_activation,
+          config.adapter_init_scale, config.adapter_dropout,
+          config.adapter_layers)
+    encoder = load_encoder(
+        config.encoder or DEFAULT_ENCODER, adapters, config.vocab_file,
+        config.do_lower_case)
+    Tuning.parse(config.tuning, encoder.config.num_hidden_layers)
+    if task.problem_type == "regression":
+      model = TextRegressor(encoder, config.pooling)
+    else:
+      model = TextClassifier(encoder, task.labels, config.pooling)
+    model.tune(config.tuning)
+    return model
+
+  def _describe(
+      self, task: Task, model: TaskModel, text: TextProcessor) -> None:
+    summary = model.summary_of_tuning()
+    training = [field.name
+                for field in dataclasses.fields(trainer.TrainingConfig)]
+    self._results.update({
+        "task": task.name,
+        "tuning": summary.tuning,
+        "metrics": self._results.get("metrics", {}),
+        "steps": self._results.get("steps", 0),
+        "seconds": self._seconds,
+        "examples_per_second": self._results.get("examples_per_second"),
+        "parameters": {"trained": summary.trained, "total": summary.total,
+                       "percent": round(summary.percent, 4)},
+        "hyperparameters": {
+            "encoder": model.encoder.origin.source,
+            "pooling": model.head.pooling,
+            "adapter": (model.encoder.adapters
+                        and model.encoder.adapters.to_dict()),
+            "max_seq_length": text.max_length,
+            "train_examples": (len(task.splits["train"])
+                               if "train" in task.splits else None),
+            **{name: getattr(self._config, name) for name in training},
+        },
+        "versions": adapter_file.library_versions(),
+    })
+
+  def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
+    progress = trainer.train(
+        model, task, text, self._config, self._output_dir)
+    rows = min(self._config.train_batch_size, len(task.splits["train"]))
+    self._results.update({
+        "steps": progress.steps,
+        "examples_per_second": rows * progress.steps / progress.train_seconds,
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.history,
+    })
+    if progress.best_epoch is not None:
+      self._results["metrics"] = dict(progress.history[progress.best_epoch])
+    self._seconds.update(
+        train=progress.train_seconds, evaluate=progress.evaluate_seconds)
+
+  def _evaluate(self, model: TaskModel, task: Task,
+                text: TextProcessor) -> None:
+    started = time.perf_counter()
+    splits = [name for name, split in task.splits.items()
+              if name != "train" and split.labels is not None and len(split)]
+    if not splits:
+      raise InputError(
+          f"task {task.name}: nothing to evaluate: no labelled validation or "
+          f"test split in {task.origin}")
+    # The best epoch's validation is already known from the training.
+    for name in splits:
+      if name in self._results["metrics"]:
+        continue
+      self._results["metrics"][name] = trainer.evaluate(
+          model, task.metrics, task.split(name).encode(text),
+          self._config.eval_batch_size)
+    self._results["evaluated"] = True
+    self._seconds["evaluate"] = (
+        self._seconds.get("evaluate", 0.0) + time.perf_counter() - started)
+
+  def _test_splits(self, task: Task) -> dict[str, Split]:
+    splits = {name: split for name, split in task.splits.items()
+              if name.startswith("test")}
+    if not splits:
+      task.split("test")  # says where it was looked for
+    return splits
+
+  def _predict(self, model: TaskModel, task: Task,
+               text: TextProcessor) -> None:
+    files = {}
+    for name, split in self._test_splits(task).items():
+      outputs = trainer.predict(
+          model, split.encode(text), self._config.eval_batch_size)
+      if name in task.submissions:
+        submission = task.submissions[name]
+        files[submission.file_name] = _submission_lines(
+            split, outputs, submission.labels)
+      else:
+        files[f"{name}.tsv"] = _prediction_lines(split, outputs, task.labels)
+    with replaced_folder(
+        self._output_dir / "predictions") as folder:
+      for file_name, lines in files.items():
+        write_file(folder / file_name, "\n".join(lines) + "\n")
+
+  def _table(self) -> str:
+    results = self._results
+    rows = [("task", f"{results['task']}, {results['tuning']} on "
+             f"{results['hyperparameters']['encoder']}")]
+    rows += [(split, ", ".join(f"{name} {value:.4f}"
+                               for name, value in values.items()))
+             for split, values in results["metrics"].items()]
+    parameters = results["parameters"]
+    rows.append(("trained", f"{parameters['trained']:,} of "
+                 f"{parameters['total']:,} parameters "
+                 f"({parameters['percent']:.2f} %)"))
+    rows.append(("seconds", ", ".join(
+        f"{name} {value:.1f}" for name, value in results["seconds"].items())))
+    for label, name in (("adapter", "adapter"), ("results", RESULTS_NAME),
+                        ("predictions", "predictions")):
+      if (self._output_dir / name).exists():
+        rows.append((label, str(self._output_dir / name)))
+    width = max(len(label) for label, _ in rows)
+    return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
+
+
+def _outputs_of(model: TaskModel) -> str:
+  return ", ".join(getattr(model, "labels", ())) or "scores"
+
+
+def _submission_lines(split: Split, outputs: np.ndarray,
+                      labels: tuple[str, ...]) -> list[str]:
+  """Lines as the GLUE server takes them."""
+  if labels:
+    predictions = [labels[number] for number in outputs.argmax(axis=-1)]
+  else:  # STS-B: similarity from 0 to 5
+    predictions = [f"{value:.3f}"
+                   for value in np.clip(outputs[:, 0], 0.0, 5.0)]
+  return ["index\tprediction", *(
+      f"{row}\t{prediction}"
+      for row, prediction in zip(split.ids, predictions))]
+
+
+def _prediction_lines(split: Split, outputs: np.ndarray,
+                      labels: tuple[str, ...]) -> list[str]:
+  """Lines with the probability of every label, for tasks without a server."""
+  if not labels:
+    return ["index\tprediction", *(
+        f"{row}\t{value:.6g}" for row, value in zip(split.ids, outputs[:, 0]))]
+  lines = ["\t".join(["index", "prediction", *labels])]
+  for row, values in zip(split.ids, scipy.special.softmax(outputs, axis=-1)):
+    lines.append("\t".join([row, labels[values.argmax()],
+                            *(f"{value:.6f}" for value in values)]))
+  return lines
+

@@ -1,0 +1,255 @@
+"""Trains and evaluates one model on one task with `model.fit`.
+
+Validation after each epoch, the best epoch kept, and a checkpoint to resume
+from; what a whole run writes beside these is `run`'s business.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters import adapter_file
+from tf_adapters.data import batching
+from tf_adapters.data.tasks import Task
+from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.training.metrics import evaluate as compute_metrics
+from tf_adapters.training.optimization import create_optimizer
+
+VALIDATION_SPLITS = ("validation", "validation_mismatched")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+  """How to train; the names are the flags'.
+
+  Attributes:
+    learning_rate: the highest one.
+    num_train_epochs: passes over the training split.
+    warmup_proportion: part of the steps during which the rate rises.
+    weight_decay: decoupled decay of kernels.
+    train_batch_size, eval_batch_size: rows per batch, over all replicas.
+    seed: of the order of the examples.
+    jit_compile: whether steps are compiled with XLA.
+    save_checkpoints_steps: steps between checkpoints to resume from; one is
+      written after each epoch anyway.
+  """
+
+  learning_rate: float = 3e-4
+  num_train_epochs: int = 3
+  warmup_proportion: float = 0.1
+  weight_decay: float = 0.01
+  train_batch_size: int = 32
+  eval_batch_size: int = 64
+  seed: int = 0
+  jit_compile: bool = False
+  save_checkpoints_steps: int = 1000
+
+
+@dataclasses.dataclass
+class Progress:
+  """How far a training has come; part of its checkpoints.
+
+  Attributes:
+    steps: optimizer steps done.
+    train_seconds, evaluate_seconds: spent so far, over all starts.
+    history: validation metrics of each epoch done, split -> name -> value.
+    best_epoch: number of the best epoch so far, from 0, or None.
+  """
+
+  steps: int = 0
+  train_seconds: float = 0.0
+  evaluate_seconds: float = 0.0
+  history: list[dict[str, dict[str, float]]] = dataclasses.field(
+      default_factory=list)
+  best_epoch: int | None = None
+
+
+class _ProgressState(tf.train.experimental.PythonState):
+  """Puts a `Progress` into a tf.train.Checkpoint."""
+
+  def __init__(self, progress: Progress):
+    super().__init__()
+    self.progress = progress
+
+  def serialize(self) -> bytes:
+    return json.dumps(dataclasses.asdict(self.progress)).encode()
+
+  def deserialize(self, string_value: bytes) -> None:
+    self.progress.__dict__.update(json.loads(string_value))
+
+
+def predict(model: TaskModel, encoded: batching.Encoded,
+            batch_size: int) -> np.ndarray:
+  """The model's outputs for every row once, in the rows' order.
+
+  Returns:
+    float32 [rows, outputs].
+  """
+  dataset, order = batching.evaluation_batches(encoded, batch_size)
+  if encoded.labels is not None:
+    dataset = dataset.map(lambda inputs, labels: inputs)
+  outputs = model.predict(dataset, verbose=0)
+  result = np.empty_like(outputs)
+  result[order] = outputs
+  return result
+
+
+def evaluate(model: TaskModel, metrics: tuple[str, ...],
+             encoded: batching.Encoded, batch_size: int) -> dict[str, float]:
+  """A split's metrics, over all of its rows at once."""
+  return compute_metrics(
+      metrics, encoded.labels.numpy(), predict(model, encoded, batch_size))
+
+
+def train(model: TaskModel, task: Task, text: TextProcessor,
+          config: TrainingConfig, output_dir: pathlib.Path) -> Progress:
+  """Trains a model and leaves it at its best epoch.
+
+  The best epoch is the one with the highest first metric of the task on the
+  validation split, the last one where there is no such split. Called again
+  with the same arguments after it was stopped, it goes on where the newest
+  checkpoint was written.
+
+  Args:
+    model: the model, tuned as wanted; compiled here.
+    task: the task, with a training split.
+    text: the encoder's text processor.
+    config: how to train.
+    output_dir: gets checkpoints/ and tensorboard/.
+
+  Returns:
+    What was done.
+
+  Raises:
+    InputError: there is no training split.
+  """
+  encoded = task.split("train").encode(text)
+  validation = {name: task.split(name).encode(text)
+                for name in VALIDATION_SPLITS if name in task.splits}
+  steps_per_epoch = batching.batches_per_epoch(
+      len(encoded), config.train_batch_size)
+  total_steps = steps_per_epoch * config.num_train_epochs
+  model.compile(
+      optimizer=create_optimizer(
+          config.learning_rate, total_steps, config.warmup_proportion,
+          config.weight_decay),
+      loss=model.loss_function,
+      metrics=["accuracy"] if model.problem_type == "classification" else None,
+      jit_compile=config.jit_compile)
+  # Before the first trace, which would otherwise have to be done twice.
+  model.optimizer.build(model.trainable_variables)
+
+  progress = Progress()
+  folder = output_dir / "checkpoints"
+  manager = _checkpoint_manager(model, progress, folder)
+  if manager.restore_or_initialize():
+    print(f"Resuming after step {progress.steps} of {total_steps}.")
+  callbacks = [
+      _Bookkeeping(model, task, text, validation, config, progress, manager,
+                   steps_per_epoch, folder / "best"),
+      tf_keras.callbacks.TensorBoard(
+          str(output_dir / "tensorboard"), write_graph=False),
+  ]
+  while progress.steps < total_steps:
+    # An epoch that was stopped midway is ended in a fit of its own, since
+    # Keras counts the same number of steps for every epoch of a fit.
+    epoch, done = divmod(progress.steps, steps_per_epoch)
+    last = epoch + 1 if done else config.num_train_epochs
+    model.fit(
+        batching.training_batches(
+            encoded, config.train_batch_size, config.seed,
+            range(epoch, last), skip=done),
+        steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
+        epochs=last, callbacks=callbacks, verbose="auto")
+  if progress.best_epoch is not None:
+    adapter_file.assign_adapter(model, folder / "best")
+  return progress
+
+
+def _checkpoint_manager(
+    model: TaskModel, progress: Progress,
+    folder: pathlib.Path) -> tf.train.CheckpointManager:
+  # What is frozen comes from the encoder's own checkpoint. The dropout layers
+  # hold the state of their random generators and nothing else.
+  dropouts = [layer for layer in model.submodules
+              if isinstance(layer, tf_keras.layers.Dropout)]
+  checkpoint = tf.train.Checkpoint(
+      tuned=model.tuned_variables(), optimizer=model.optimizer,
+      dropouts=dropouts, progress=_ProgressState(progress))
+  return tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2)
+
+
+class _Bookkeeping(tf_keras.callbacks.Callback):
+  """Validation, the best epoch and checkpoints, while Keras trains."""
+
+  def __init__(self, task_model: TaskModel, task: Task, text: TextProcessor,
+               validation: Mapping[str, batching.Encoded],
+               config: TrainingConfig, progress: Progress,
+               manager: tf.train.CheckpointManager, steps_per_epoch: int,
+               best: pathlib.Path):
+    super().__init__()
+    self._task_model = task_model
+    self._task = task
+    self._text = text
+    self._validation = validation
+    self._config = config
+    self._progress = progress
+    self._manager = manager
+    self._steps_per_epoch = steps_per_epoch
+    self._best = best
+    self._since = time.perf_counter()
+
+  def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    self._since = time.perf_counter()
+
+  def on_train_batch_end(
+      self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    progress = self._progress
+    progress.steps += 1
+    # The end of an epoch has a checkpoint of its own, with its metrics.
+    if (progress.steps % self._config.save_checkpoints_steps == 0
+        and progress.steps % self._steps_per_epoch):
+      self._save()
+
+  def on_epoch_end(
+      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    progress = self._progress
+    started = time.perf_counter()
+    progress.train_seconds += started - self._since
+    metrics = {
+        split: evaluate(self._task_model, self._task.metrics, encoded,
+                        self._config.eval_batch_size)
+        for split, encoded in self._validation.items()}
+    self._since = time.perf_counter()
+    progress.evaluate_seconds += self._since - started
+    for split, values in metrics.items():
+      prefix = split.replace("validation", "val")
+      logs.update({f"{prefix}_{name}": value for name, value in values.items()})
+    progress.history.append(metrics)
+    if "validation" in metrics and self._is_best(epoch):
+      progress.best_epoch = epoch
+      adapter_file.save_adapter(
+          self._task_model, self._best, self._task.name, metrics,
+          self._text.max_length)
+    self._save()
+
+  def _is_best(self, epoch: int) -> bool:
+    if self._progress.best_epoch is None:
+      return True
+    metric = self._task.metrics[0]
+    history = [done["validation"][metric] for done in self._progress.history]
+    return history[epoch] > history[self._progress.best_epoch]
+
+  def _save(self) -> None:
+    now = time.perf_counter()
+    self._progress.train_seconds += now - self._since
+    self._since = now
+    self._manager.save(checkpoint_number=self._progress.steps)
