@@ -10,7 +10,8 @@ from tf_adapters import tools
 def main() -> None:
   """Picks the module of tools/ that the first argument names."""
   names = sorted(
-      module.name for module in pkgutil.iter_modules(tools.__path__))
+      module.name for module in pkgutil.iter_modules(tools.__path__)
+      if not module.name.startswith("_"))
   if len(sys.argv) < 2 or sys.argv[1] not in names:
     lines = ["usage: tf-adapters TOOL [--flags]; tf-adapters TOOL --help", ""]
     for name in names:

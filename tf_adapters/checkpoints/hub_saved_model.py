@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from tf_adapters.checkpoints import names
@@ -15,6 +16,10 @@ from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import BertConfig
 
+# What the checkpoint reader makes of a damaged file, case by case, and the
+# object graph's parser.
+_UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
+               message.DecodeError)
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -28,10 +33,11 @@ class HubSavedModel(Checkpoint):
           str(path / "variables" / "variables"))
       graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
           self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    except (tf.errors.OpError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
       raise InputError(
           f"{path}: its variables can not be read: "
           f"{str(error).splitlines()[0]}") from None
+    self._shapes = self._reader.get_variable_to_shape_map()
     self._keys = {
         attribute.full_name: attribute.checkpoint_key
         for node in graph.nodes for attribute in node.attributes}
@@ -49,7 +55,7 @@ class HubSavedModel(Checkpoint):
       raise InputError(
           f"{self.path}: not a BERT of TF Hub's v3 or v4 format: it has no "
           f"variable {name}")
-    return self._reader.get_variable_to_shape_map()[self._keys[name]]
+    return self._shapes[self._keys[name]]
 
   def _infer_config(self) -> BertConfig:
     """Everything but the activation and dropout can be told from shapes."""
@@ -79,13 +85,13 @@ class HubSavedModel(Checkpoint):
     if key is None:
       return None
     expected = names.shapes(self.config)[name]
-    shape = self._reader.get_variable_to_shape_map()[key]
+    shape = self._shapes[key]
     if tuple(shape) != expected:
       raise InputError(
           f"{self.path}: {name} has shape {shape}, expected {list(expected)}")
     try:
       return self._reader.get_tensor(key)
-    except tf.errors.OpError as error:
+    except _UNREADABLE as error:
       raise InputError(
           f"{self.path}: {name} can not be read: "
           f"{str(error).splitlines()[0]}") from None

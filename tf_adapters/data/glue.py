@@ -88,11 +88,13 @@ TASKS = {
         ("not_entailment", "entailment"), ("0", "1")),
 }
 
-_TFDS_SPLITS = {
-    "train": "train", "validation": "validation",
+# tensorflow_datasets' names of splits -> ours.
+_TFDS_SPLITS = {"train": "train", "validation": "validation", "test": "test"}
+_TFDS_MNLI_SPLITS = {
+    "train": "train",
     "validation_matched": "validation",
     "validation_mismatched": "validation_mismatched",
-    "test": "test", "test_matched": "test",
+    "test_matched": "test",
     "test_mismatched": "test_mismatched",
 }
 
@@ -180,11 +182,14 @@ def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
   # Slow to import, and seldom needed.
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download.util import DownloadError
+  names = _TFDS_MNLI_SPLITS if name == "mnli" else _TFDS_SPLITS
   try:
     builder = tfds.builder(f"glue/{name}")
     builder.download_and_prepare()
-    columns = {split: tfds.as_numpy(builder.as_dataset(
-        split=split, batch_size=-1)) for split in builder.info.splits}
+    batches = {
+        ours: list(tfds.as_numpy(
+            builder.as_dataset(split=theirs).batch(1024)))
+        for theirs, ours in names.items()}
   except (OSError, DownloadError) as error:
     reason = str(error).strip().splitlines()
     raise InputError(
@@ -193,7 +198,9 @@ def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
         "classic TSV files") from None
   first, *second = builder.builder_config.text_features
   splits = {}
-  for split, values in columns.items():
+  for split, parts in batches.items():
+    values = {key: np.concatenate([part[key] for part in parts])
+              for key in parts[0]}
     order = np.argsort(values["idx"], kind="stable")  # tfds shuffles rows
 
     def texts(name, values=values, order=order):
@@ -203,7 +210,7 @@ def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
     if not split.startswith("test"):
       labels = values["label"][order].astype(
           np.int32 if glue.labels else np.float32)
-    splits[_TFDS_SPLITS[split]] = Split(
+    splits[split] = Split(
         texts(first), texts(second[0]) if second else None, labels,
         [str(index) for index in values["idx"][order]])
   return splits

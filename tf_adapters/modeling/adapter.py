@@ -13,6 +13,7 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
+from tf_adapters.modeling.dropout import Dropout
 
 PACKAGE = "tf_adapters"
 # The two places of a Transformer layer, and what the layer norm that closes
@@ -113,35 +114,36 @@ class LayerNorm(tf_keras.layers.Layer):
   """
 
   def __init__(self, size: int, epsilon: float = 1e-12, **kwargs: Any):
-    # Autocasting would round gamma, beta and the statistics to bfloat16.
-    super().__init__(autocast=False, **kwargs)
+    super().__init__(**kwargs)
     self.size = size
     self.epsilon = epsilon
 
   def build(self, input_shape=None):
+    # Autocasting would round these to bfloat16.
     self.gamma = self.add_weight(
-        name="gamma", shape=[self.size], initializer="ones")
+        name="gamma", shape=[self.size], initializer="ones",
+        experimental_autocast=False)
     self.beta = self.add_weight(
-        name="beta", shape=[self.size], initializer="zeros")
+        name="beta", shape=[self.size], initializer="zeros",
+        experimental_autocast=False)
     self.built = True
 
   def call(self, hidden: tf.Tensor,
            task_index: tf.Tensor | None = None) -> tf.Tensor:
     del task_index
     hidden = tf.cast(hidden, tf.float32)
-    mean, variance = tf.nn.moments(hidden, axes=[-1], keepdims=True)
-    # One multiply and one add per element: the rest is per row.
-    scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma
-    normalised = hidden * scale + (self.beta - mean * scale)
-    return tf.cast(normalised, self.compute_dtype)
+    centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    scale = tf.math.rsqrt(variance + self.epsilon)
+    return tf.cast(
+        centred * scale * self.gamma + self.beta, self.compute_dtype)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {"gamma": self.gamma, "beta": self.beta}
 
   def get_config(self) -> dict[str, Any]:
-    config = super().get_config()
-    config.pop("autocast", None)
-    return {**config, "size": self.size, "epsilon": self.epsilon}
+    return {**super().get_config(), "size": self.size,
+            "epsilon": self.epsilon}
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -177,7 +179,7 @@ class Adapter(tf_keras.layers.Layer):
     self.up = Projection((config.size,), (hidden_size,), config.init_scale,
                          name="up", dtype=self.dtype_policy)
     self.activation = activation_function(config.activation)
-    self.dropout = tf_keras.layers.Dropout(
+    self.dropout = Dropout(
         config.dropout, dtype=self.dtype_policy)
 
   def build(self, input_shape=None):

@@ -155,9 +155,14 @@ class Vocabulary(JsonConfig):
 
   def __post_init__(self):
     object.__setattr__(self, "tokens", tuple(self.tokens))
-    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(self.tokens)
+    places = {token: place for place, token in enumerate(self.tokens)}
+    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(places)
     _require(not missing,
              f"the vocabulary lacks {', '.join(sorted(missing))}")
+    for place, token in enumerate(self.tokens):
+      _require(places[token] == place,
+               f"the vocabulary has {token!r} twice: tokens {place} and "
+               f"{places[token]}, counted from 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tf_adapters.modeling.config import (
     Origin,
     Vocabulary,
 )
+from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
 
@@ -95,7 +96,7 @@ class SelfAttention(tf_keras.layers.Layer):
     self.attention_output = Projection(
         dims, (config.hidden_size,), name="attention_output",
         dtype=self.dtype_policy)
-    self.dropout = tf_keras.layers.Dropout(
+    self.dropout = Dropout(
         config.attention_probs_dropout_prob, dtype=self.dtype_policy)
 
   def _projections(self) -> tuple[Projection, ...]:
@@ -157,7 +158,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         (config.intermediate_size,), (config.hidden_size,),
         dtype=self.dtype_policy)
     self.activation = activation_function(config.hidden_act)
-    self.dropout = tf_keras.layers.Dropout(
+    self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
   def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
@@ -260,7 +261,7 @@ class BertEncoder(tf_keras.layers.Layer):
         for number in range(config.num_hidden_layers)]
     self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
                              dtype=self.dtype_policy)
-    self.dropout = tf_keras.layers.Dropout(
+    self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
     self.build()
     self.tune(tuning or ("adapters" if self.adapters else "full"))

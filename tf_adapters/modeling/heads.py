@@ -8,6 +8,7 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import PACKAGE, Projection
+from tf_adapters.modeling.dropout import Dropout
 
 POOLINGS = ("pooler", "cls", "mean")
 
@@ -50,7 +51,7 @@ class Head(tf_keras.layers.Layer):
     self.units = units
     self.hidden_size = hidden_size
     self.pooling = pooling
-    self.dropout = tf_keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+    self.dropout = Dropout(dropout, dtype=self.dtype_policy)
     # Logits in float32 under every policy: losses need the digits.
     self.linear = Projection((hidden_size,), (units,), dtype="float32")
     self.build()

@@ -16,6 +16,7 @@ from tf_adapters.modeling.config import Vocabulary
 # line ends apart (google-research/bert tokenization.py, _clean_text);
 # tensorflow_text would split words at them.
 _DROPPED = r"[^\P{Cc}\t\n\r]|\p{Cf}|\x{FFFD}"
+_LONGEST_WORD = 200  # longer ones are [UNK], as in google-research/bert
 _SPECIAL_TOKENS = 3  # [CLS] first [SEP] second [SEP]
 
 Texts = Sequence[str] | tf.Tensor
@@ -27,6 +28,10 @@ class TextProcessor:
   `[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`; of a pair that is too
   long the longer text loses its last wordpieces first, as in
   google-research/bert run_classifier.py.
+
+  Wordpieces are those of google-research/bert's tokenizer, but that casing
+  follows tensorflow_text (and TF Hub's preprocessing): for uncased
+  vocabularies it also folds compatibility characters, such as ß to ss.
 
   Args:
     vocabulary: the checkpoint's.
@@ -53,6 +58,7 @@ class TextProcessor:
     self._pad = vocabulary.tokens.index("[PAD]")
     self._tokenizer = tf_text.FastBertTokenizer(
         vocab=list(vocabulary.tokens),
+        max_bytes_per_word=_LONGEST_WORD,
         lower_case_nfd_strip_accents=vocabulary.lower_case,
         token_out_type=tf.int32)
 

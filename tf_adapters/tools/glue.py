@@ -9,7 +9,7 @@ Examples:
 import dataclasses
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
 from tf_adapters.checkpoints.sources import ALIASES
 from tf_adapters.data.loading import TASK_NAMES
@@ -17,6 +17,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
+from tf_adapters.tools import _command
 from tf_adapters.training.distribution import STRATEGIES
 from tf_adapters.training.run import (
     DEFAULT_ENCODER,
@@ -204,20 +205,7 @@ def config_from_flags() -> RunConfig:
   return RunConfig(**values)
 
 
-def _main(argv: list[str]) -> None:
-  if not flags.FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)
-  if len(argv) > 1:
-    raise app.UsageError(
-        f"unexpected argument {argv[1]!r}: flags begin with --")
-  try:
-    run(config_from_flags())
-  except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
-
-
 def main() -> None:
   """Entry point of `run_glue.py` and of `tf-adapters glue`."""
   flags.mark_flags_as_required(["task_name", "output_dir"])
-  app.run(_main)
+  _command.run(sys.modules[__name__], lambda: run(config_from_flags()))

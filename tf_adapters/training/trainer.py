@@ -18,6 +18,7 @@ import tf_keras
 from tf_adapters import adapter_file
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
+from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.training.metrics import evaluate as compute_metrics
@@ -180,7 +181,7 @@ def _checkpoint_manager(
   # What is frozen comes from the encoder's own checkpoint. The dropout layers
   # hold the state of their random generators and nothing else.
   dropouts = [layer for layer in model.submodules
-              if isinstance(layer, tf_keras.layers.Dropout)]
+              if isinstance(layer, Dropout)]
   checkpoint = tf.train.Checkpoint(
       tuned=model.tuned_variables(), optimizer=model.optimizer,
       dropouts=dropouts, progress=_ProgressState(progress))

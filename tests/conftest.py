@@ -1,0 +1,137 @@
+"""Tiny real checkpoints, written once per session."""
+
+import json
+import pathlib
+import string
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+from official.legacy.bert import configs
+from official.nlp.tools import export_tfhub_lib
+
+import tf_adapters as ta
+from tests.reference import hugging_face_tensors
+
+DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["the", "film", "is", "good", "bad", "very", "not", "plot", "he",
+         "said", "so", "##s", "##ed", "##ing", "un", "##able"]
+TOKENS = [*SPECIAL, *WORDS, *string.ascii_lowercase, *string.digits,
+          *(f"##{c}" for c in string.ascii_lowercase if c != "s"), *".,!?'#@"]
+
+TINY = dict(
+    vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=3,
+    num_attention_heads=4, intermediate_size=48, max_position_embeddings=40,
+    type_vocab_size=2, hidden_act="gelu")
+
+
+@pytest.fixture(scope="session")
+def real_data():
+  """The folder of published data sets; tests that need it skip without."""
+  if not DATA.is_dir():
+    pytest.skip("the published data sets are not here")
+  return DATA
+
+
+@pytest.fixture(scope="session")
+def vocab_file(tmp_path_factory):
+  path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+  path.write_text("\n".join(TOKENS) + "\n")
+  return path
+
+
+def export_hub(folder, bert_config, vocab_file, tensors=None, with_mlm=False):
+  """Writes a Hub v4 SavedModel with the exporter of tf-models.
+
+  Args:
+    folder: where to.
+    bert_config: fields of a bert_config.json.
+    vocab_file: its vocabulary.
+    tensors: {canonical name: array}, or None for random ones.
+    with_mlm: whether the SavedModel has an .mlm part.
+
+  Returns:
+    The tensors.
+  """
+  config = configs.BertConfig.from_dict(bert_config)
+  _, model = export_tfhub_lib._create_model(
+      bert_config=config, with_mlm=with_mlm)
+  encoder = model.encoder_network if with_mlm else model
+  rng = np.random.default_rng(7)
+  written = {}
+  for variable in encoder.trainable_variables:
+    name = variable.name.removesuffix(":0")
+    # Biases and layer norms too: zeros and ones would hide mistakes.
+    array = (variable.numpy() + rng.normal(0, 0.1, variable.shape)
+             if tensors is None else tensors[name]).astype(np.float32)
+    variable.assign(array)
+    written[name] = array
+  items = model.checkpoint_items if with_mlm else {"model": model}
+  checkpoint = tf.train.Checkpoint(**items).save(str(folder) + "_ckpt/model")
+  export_tfhub_lib.export_model(
+      str(folder), bert_config=config, model_checkpoint_path=checkpoint,
+      with_mlm=with_mlm, vocab_file=str(vocab_file), do_lower_case=True)
+  return written
+
+
+@pytest.fixture(scope="session")
+def hub_source(tmp_path_factory, vocab_file):
+  """A tiny Hub v4 SavedModel: (folder, tensors by canonical name)."""
+  folder = tmp_path_factory.mktemp("hub") / "bert"
+  return folder, export_hub(folder, TINY, vocab_file, with_mlm=True)
+
+
+def write_hugging_face(folder, config, tensors, vocab_file):
+  """Writes a Hugging Face BERT folder from tensors by canonical name."""
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / "config.json").write_text(json.dumps(
+      {"model_type": "bert", "layer_norm_eps": 1e-12, **config}))
+  (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+  (folder / "vocab.txt").write_text(vocab_file.read_text())
+  safetensors.numpy.save_file(
+      hugging_face_tensors(tensors), folder / "model.safetensors")
+  return folder
+
+
+@pytest.fixture(scope="session")
+def hf_source(tmp_path_factory, hub_source, vocab_file):
+  """The same weights as a Hugging Face folder, with their exact gelu."""
+  return write_hugging_face(
+      tmp_path_factory.mktemp("hf") / "bert", TINY, hub_source[1], vocab_file)
+
+
+@pytest.fixture
+def encoder(hf_source):
+  """A fresh tiny encoder with adapters of size 8."""
+  return ta.load_encoder(str(hf_source), ta.AdapterConfig(size=8))
+
+
+@pytest.fixture
+def plain_encoder(hf_source):
+  """A fresh tiny encoder without adapters."""
+  return ta.load_encoder(str(hf_source))
+
+
+@pytest.fixture
+def batch(encoder):
+  """Inputs of ragged lengths, one with two segments."""
+  text = encoder.text_processor(32)
+  return text(["the film is good", "bad", "he said so, very!", ""],
+              ["", "not so", "un good", "?"])
+
+
+@pytest.fixture
+def sentiment_dir(tmp_path):
+  """A learnable task in files of one's own."""
+  rng = np.random.default_rng(0)
+  for name, rows in (("train", 48), ("dev", 21), ("test", 10)):
+    lines = ["text\tlabel"]
+    for _ in range(rows):
+      label = rng.choice(["good", "bad"])
+      words = rng.choice(WORDS[:3] + WORDS[5:11], size=rng.integers(1, 9))
+      lines.append(" ".join([*words, label]) + "\t" + label)
+    (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+  return tmp_path

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import tf_keras
+
+import tf_adapters as ta
+
+
+def fitted(model, batch, labels):
+  model.compile(ta.create_optimizer(1e-2, 10), model.loss_function,
+                metrics=["accuracy"] if model.problem_type == "classification"
+                else None)
+  model.fit(batch, labels, epochs=2, verbose=0)
+  return model
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
+def test_classifier_survives_saving(encoder, batch, tmp_path, pooling):
+  model = fitted(
+      ta.TextClassifier(encoder, ["no", "yes"], pooling=pooling), batch,
+      np.array([0, 1, 1, 0]))
+  model.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  np.testing.assert_array_equal(again.predict(batch, verbose=0),
+                                model.predict(batch, verbose=0))
+  assert again.labels == ("no", "yes")
+  assert again.head.pooling == pooling
+  assert again.encoder.tuning == "adapters"
+  # The text processor comes along, and training goes on.
+  again.encoder.text_processor(32)(["the film"])
+  again.fit(batch, np.array([0, 1, 1, 0]), verbose=0)
+  assert int(again.optimizer.iterations) == 3
+
+
+def test_regressor_survives_saving(encoder, batch, tmp_path):
+  model = fitted(ta.TextRegressor(encoder), batch,
+                 np.array([0.0, 1.5, 3.0, 5.0], np.float32))
+  assert model.predict(batch, verbose=0).shape == (4, 1)
+  model.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  np.testing.assert_array_equal(again.predict(batch, verbose=0),
+                                model.predict(batch, verbose=0))
+
+
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "w"])
+def test_weights_survive_saving(hf_source, batch, tmp_path, name):
+  models = [ta.TextClassifier(
+      ta.load_encoder(str(hf_source), ta.AdapterConfig(size=8)),
+      ["no", "yes"]) for _ in range(2)]
+  first, second = models
+  fitted(first, batch, np.array([0, 1, 1, 0]))
+  first.save_weights(str(tmp_path / name))
+  second(batch)
+  second.load_weights(str(tmp_path / name))
+  np.testing.assert_array_equal(first.predict(batch, verbose=0),
+                                second.predict(batch, verbose=0))
+
+
+def test_regression_loss_is_the_mean_squared_error(encoder, batch):
+  model = ta.TextRegressor(encoder, dropout=0.0)
+  labels = np.array([0.0, 1.0, 2.0, 3.0], np.float32)
+  model.compile("sgd", model.loss_function)
+  loss = model.evaluate(batch, labels, verbose=0)
+  predicted = model.predict(batch, verbose=0)[:, 0]
+  assert loss == pytest.approx(np.mean((predicted - labels) ** 2), rel=1e-5)
+
+
+def test_mean_pooling_leaves_padding_out(encoder):
+  text = encoder.text_processor(32)
+  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
+  np.testing.assert_allclose(
+      model(text(["the film"])), model(text(["the film"], length=32)),
+      atol=1e-5)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda e: ta.TextClassifier(e, ["one"]), "two or more"),
+    (lambda e: ta.TextClassifier(e, ["a", "a"]), "different"),
+    (lambda e: ta.TextClassifier(e, ["a", "b"], pooling="max"), "pooling"),
+])
+def test_refuses_bad_heads(encoder, make, message):
+  with pytest.raises(ta.InputError, match=message):
+    make(encoder)
+
+
+def test_learns_with_plain_keras(encoder, sentiment_dir):
+  task = ta.load_task("tsv", data_dir=str(sentiment_dir))
+  text = encoder.text_processor(24)
+  model = ta.TextClassifier(encoder, task.labels)
+  model.compile(
+      optimizer=ta.create_optimizer(0.02, num_train_steps=120),
+      loss=model.loss_function, metrics=["accuracy"])
+  history = model.fit(
+      task.train_dataset(text, batch_size=8), epochs=20,
+      validation_data=task.validation_dataset(text), verbose=0)
+  assert max(history.history["val_accuracy"]) > 0.85

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings, strategies as st
+from official.nlp.data import classifier_data_lib
+from official.nlp.tools import tokenization
+
+import tf_adapters as ta
+from tests.conftest import TOKENS
+from tf_adapters.modeling.config import Vocabulary
+
+# What the original tokenizer and tensorflow_text agree on: characters whose
+# compatibility forms differ (such as 𝓪, which becomes a) are left out.
+ALPHABET = st.characters(
+    codec="utf-8", categories=("L", "N", "P", "Z", "S", "C"),
+    max_codepoint=0x17F, exclude_characters="\x00ßŉſĿŀĲĳ¹²³¼½¾ªº´¯¨¸")
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+  return Vocabulary(TOKENS, lower_case=True)
+
+
+@pytest.fixture(scope="module")
+def processor(vocabulary):
+  return ta.TextProcessor(vocabulary, 16)
+
+
+@pytest.fixture(scope="module", params=[True, False])
+def casing(request, vocab_file):
+  """Our tokenizer and BERT's own, for both casings."""
+  ours = ta.TextProcessor(Vocabulary(TOKENS, request.param), 16)
+  theirs = tokenization.FullTokenizer(
+      str(vocab_file), do_lower_case=request.param)
+  return ours, theirs
+
+
+def original(theirs, text):
+  return theirs.convert_tokens_to_ids(theirs.tokenize(text))
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(ALPHABET, max_size=40))
+def test_tokenizes_as_the_original(casing, text):
+  ours, theirs = casing
+  assert ours.tokenize([text]).to_list()[0] == original(theirs, text)
+
+
+@pytest.mark.parametrize("text", [
+    "", " ", "The film's GOOD!", "Ünïcödé Éclair", "a\u200bb soft\u00adhyphen",
+    "tab\there\nand\rthere", "\x01\x02control\x7f", "\ufffd lost", "中文 good",
+    "unable saids", "x" * 101, "[CLS] [MASK] is not special", "😀 is good"])
+def test_tokenizes_odd_texts_as_the_original(casing, text):
+  ours, theirs = casing
+  assert ours.tokenize([text]).to_list()[0] == original(theirs, text)
+
+
+def test_invalid_utf8_is_no_error(processor):
+  ids = processor(tf.constant([b"good \xff\xfe bad", b"\xc3"]))
+  assert ids["input_word_ids"].shape[0] == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(first=st.integers(0, 30), second=st.one_of(
+    st.none(), st.integers(0, 30)), max_length=st.integers(5, 24))
+def test_packs_and_truncates_as_the_original(
+    vocabulary, first, second, max_length):
+  text = ta.TextProcessor(vocabulary, max_length)
+  texts = [" ".join("a" * first)]
+  pairs = None if second is None else [" ".join("b" * second)]
+  word_ids, type_ids = (r.to_list()[0] for r in text.pack(texts, pairs))
+  a, b = ["a"] * first, ["b"] * (second or 0)
+  if second is None:
+    a = a[:max_length - 2]
+    tokens = ["[CLS]", *a, "[SEP]"]
+    types = [0] * len(tokens)
+  else:
+    classifier_data_lib._truncate_seq_pair(a, b, max_length - 3)
+    tokens = ["[CLS]", *a, "[SEP]", *b, "[SEP]"]
+    types = [0] * (len(a) + 2) + [1] * (len(b) + 1)
+  assert word_ids == [TOKENS.index(token) for token in tokens]
+  assert type_ids == types
+
+
+def test_pads_with_zeros_to_the_longest_or_as_wide_as_asked(processor):
+  inputs = processor(["good", "very good film"])
+  assert inputs["input_mask"].numpy().tolist() == [
+      [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+  assert inputs["input_word_ids"].numpy()[0, 3:].tolist() == [0, 0]
+  wide = processor(["good"], ["bad"], length=12)
+  assert {v.shape for v in wide.values()} == {(1, 12)}
+  assert {v.dtype for v in wide.values()} == {tf.int32}
+  assert wide["input_type_ids"].numpy()[0].tolist() == [
+      0, 0, 0, 1, 1] + [0] * 7
+
+
+def test_runs_inside_a_graph_with_static_shapes(processor):
+  @tf.function
+  def inputs(first):
+    return processor(first, length=16)
+  concrete = inputs.get_concrete_function(tf.TensorSpec([None], tf.string))
+  assert {tuple(v.shape) for v in concrete.structured_outputs.values()} == {
+      (None, 16)}
+  np.testing.assert_array_equal(
+      inputs(tf.constant(["good"]))["input_word_ids"],
+      processor(["good"], length=16)["input_word_ids"])
+
+
+def test_refuses_lengths_without_room(vocabulary):
+  with pytest.raises(ta.InputError, match="no room"):
+    ta.TextProcessor(vocabulary, 4)

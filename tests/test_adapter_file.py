@@ -1,0 +1,157 @@
+import json
+import logging
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import tf_adapters as ta
+from tests import conftest
+from tf_adapters import adapter_file
+
+
+def move(model):
+  """Changes what trains, as a training would."""
+  rng = np.random.default_rng(0)
+  for variable in model.trainable_variables:
+    variable.assign_add(rng.normal(0, 0.1, variable.shape))
+
+
+@pytest.fixture
+def saved(encoder, tmp_path):
+  """A tuned model and its adapter file."""
+  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
+  move(model)
+  path = tmp_path / "mine"
+  ta.save_adapter(model, path, metrics={"validation": {"accuracy": 0.5}})
+  return model, path
+
+
+def test_rebuilt_model_predicts_bit_identically(saved, batch):
+  model, path = saved
+  again = ta.load_adapter(path)
+  np.testing.assert_array_equal(again(batch), model(batch))
+  assert again.labels == ("no", "yes")
+  assert again.encoder.tuning == "adapters"
+
+
+@pytest.mark.parametrize("tuning", ["full", "top_layers:2", "bias", "head"])
+@pytest.mark.parametrize("adapters", [None, ta.AdapterConfig(size=4)])
+def test_every_tuning_round_trips(hf_source, batch, tmp_path, tuning, adapters):
+  model = ta.TextRegressor(ta.load_encoder(str(hf_source), adapters))
+  model.tune(tuning)
+  move(model)
+  ta.save_adapter(model, tmp_path / "x")
+  again = ta.load_adapter(tmp_path / "x")
+  assert isinstance(again, ta.TextRegressor)
+  np.testing.assert_array_equal(again(batch), model(batch))
+
+
+def test_holds_what_was_tuned_and_nothing_else(saved):
+  model, path = saved
+  tensors = safetensors.numpy.load_file(path / "adapter.safetensors")
+  assert tensors.keys() == model.tuned_variables().keys()
+  assert "transformer/layer_0/attention_adapter/down/kernel" in tensors
+  assert "head/bias" in tensors
+
+
+def test_says_what_it_is(saved, hf_source):
+  model, path = saved
+  values = json.loads((path / "adapter_config.json").read_text())
+  assert values["task"] == "mine"
+  assert values["labels"] == ["no", "yes"]
+  assert values["encoder"]["source"] == str(hf_source)
+  assert values["encoder"]["fingerprint"] == model.encoder.origin.fingerprint
+  assert values["tokenizer"]["lower_case"] is True
+  assert values["adapter"]["size"] == 8
+  card = (path / "README.md").read_text()
+  assert "| labels | no, yes |" in card
+  assert "validation accuracy | 0.5000" in card
+
+
+def test_replaces_the_old_one_whole(saved):
+  model, path = saved
+  (path / "stray").write_text("of the old file")
+  ta.save_adapter(model, path)
+  assert sorted(p.name for p in path.iterdir()) == [
+      "README.md", "adapter.safetensors", "adapter_config.json"]
+  assert [p.name for p in path.parent.iterdir()] == ["mine"]
+
+
+def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
+  model, path = saved
+  before = (path / "adapter.safetensors").read_bytes()
+  monkeypatch.setattr(
+      adapter_file, "_card", lambda *_: (_ for _ in ()).throw(OSError("full")))
+  with pytest.raises(OSError, match="full"):
+    ta.save_adapter(model, path)
+  assert (path / "adapter.safetensors").read_bytes() == before
+  assert [p.name for p in path.parent.iterdir()] == ["mine"]
+
+
+def test_other_weights_are_refused_by_fingerprint(
+    saved, hub_source, tmp_path, vocab_file):
+  _, path = saved
+  tensors = dict(hub_source[1])
+  tensors["pooler_transform/bias"] = tensors["pooler_transform/bias"] + 1
+  other = conftest.write_hugging_face(
+      tmp_path / "other", conftest.TINY, tensors, vocab_file)
+  with pytest.raises(ta.InputError, match="made for other encoder weights"):
+    ta.load_adapter(path, str(other))
+
+
+def test_another_vocabulary_is_refused(saved, hf_source, tmp_path):
+  _, path = saved
+  shutil.copytree(hf_source, tmp_path / "other")
+  vocab = tmp_path / "other" / "vocab.txt"
+  vocab.write_text(vocab.read_text().replace("film", "movie"))
+  with pytest.raises(ta.InputError, match="another vocabulary"):
+    ta.load_adapter(path, str(tmp_path / "other"))
+
+
+def edit(path, **changes):
+  file = path / "adapter_config.json"
+  values = {**json.loads(file.read_text()), **changes}
+  file.write_text(json.dumps(
+      {k: v for k, v in values.items() if v is not ...}))
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda p: (p / "adapter_config.json").unlink(), "not an adapter file"),
+    (lambda p: (p / "adapter_config.json").write_text("{"), "as JSON"),
+    (lambda p: (p / "adapter_config.json").write_text("[]"), "JSON object"),
+    (lambda p: edit(p, format_version=2), "format_version is 2"),
+    (lambda p: edit(p, pooling=...), "pooling"),
+    (lambda p: edit(p, pooling="max"), "pooling must be one of"),
+    (lambda p: edit(p, adapter={"size": 0}), "adapter size"),
+    (lambda p: edit(p, labels=["a", "b", "c"]), "head/kernel has shape"),
+    (lambda p: edit(p, adapter={"size": 9}), "has shape"),
+    (lambda p: edit(p, adapter={"size": 8, "layers": [0]}), "too many"),
+    (lambda p: edit(p, tuning="full"), "lacks"),
+    (lambda p: (p / "adapter.safetensors").unlink(), "can not be read"),
+    (lambda p: (p / "adapter.safetensors").write_bytes(b"x"), "damaged"),
+    (lambda p: (p / "adapter.safetensors").write_bytes(pickle.dumps({})),
+     "damaged"),
+])
+def test_damage_is_named(saved, damage, message):
+  _, path = saved
+  damage(path)
+  with pytest.raises(ta.InputError, match=message) as caught:
+    ta.load_adapter(path)
+  assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_are_a_warning(saved, caplog):
+  _, path = saved
+  edit(path, colour="red")
+  with caplog.at_level(logging.WARNING):
+    ta.load_adapter(path)
+  assert "colour" in caplog.text
+
+
+def test_an_encoder_from_nowhere_can_not_be_saved(encoder, tmp_path):
+  model = ta.TextClassifier(ta.BertEncoder(encoder.config), ["a", "b"])
+  with pytest.raises(ta.InputError, match="no origin"):
+    ta.save_adapter(model, tmp_path / "x")

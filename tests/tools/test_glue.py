@@ -1,0 +1,141 @@
+"""The command line: what it takes, and what it says of mistakes."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from tests.data.test_glue import write_task
+from tf_adapters.errors import InputError
+from tf_adapters.tools import glue as tool
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def call(*arguments):
+  """Runs the tool in this process; returns its exit status."""
+  with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as monkeypatch:
+    flags.FLAGS.unparse_flags()
+    monkeypatch.setattr(sys, "argv", ["run_glue.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+      tool.main()
+  return stopped.value.code or 0
+
+
+@pytest.fixture
+def arguments(tmp_path, hf_source):
+  write_task(tmp_path, "rte")
+  return [
+      "--task_name=rte", f"--data_dir={tmp_path}", "--do_train",
+      f"--output_dir={tmp_path / 'run'}", f"--encoder={hf_source}",
+      "--max_seq_length=24"]
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--task_name=rtee"], "task_name"),
+    (["--data_dir=nowhere"], "nowhere: no such folder"),
+    (["--encoder=nowhere"], "no encoder 'nowhere'"),
+    (["--max_seq_length=513"], "max_seq_length"),
+    (["--max_seq_length=41"], "40 wordpieces only"),
+    (["--train_batch_size=0"], "train_batch_size"),
+    (["--learning_rate=-1"], "learning_rate"),
+    (["--tuning=top_layers:4"], "3 layers only"),
+    (["--tuning=all"], "tuning must be one of"),
+    (["--adapter_layers=2-x"], "'2-x' is no list of layers"),
+    (["--adapter_layers=7"], "adapter layer 7 does not exist"),
+    (["--distribution_strategy=tpu"], "needs tpu"),
+    (["--load_adapter=x"], "load_adapter is for do_eval"),
+    (["--nodo_train"], "nothing to do"),
+    (["--nodo_train", "--do_eval"], "does not exist"),
+    (["--nodo_train", "--do_eval", "--load_adapter=x"], "not an adapter file"),
+    (["stray"], "unexpected argument"),
+])
+def test_a_mistake_is_one_line_and_a_status(
+    arguments, capsys, tmp_path, more, message):
+  assert call(*arguments, *more) == 1
+  err = capsys.readouterr().err
+  line = next(line for line in err.splitlines() if message in line)
+  assert "Traceback" not in err
+  # absl adds how to get help; ours is one line alone.
+  if line.startswith("error:"):
+    assert err.strip() == line
+  assert not (tmp_path / "run").exists()
+
+
+def test_missing_flags_are_named(capsys):
+  assert call("--do_train") == 1
+  assert "--task_name" in capsys.readouterr().err
+
+
+def test_missing_columns_and_unknown_labels_are_named(
+    arguments, capsys, tmp_path):
+  path = tmp_path / "RTE" / "train.tsv"
+  content = path.read_text()
+  path.write_text(content.replace("sentence2", "sentence"))
+  assert call(*arguments) == 1
+  assert "no column 'sentence2'; its columns are" in capsys.readouterr().err
+  path.write_text(content.replace("not_entailment", "perhaps"))
+  assert call(*arguments) == 1
+  assert "train.tsv:2: label 'perhaps'" in capsys.readouterr().err
+
+
+def test_labels_unknown_to_the_adapter_are_named(
+    arguments, capsys, tmp_path, hf_source):
+  assert call(*arguments, "--num_train_epochs=1") == 0
+  write_task(tmp_path, "mrpc")
+  capsys.readouterr()
+  assert call(
+      "--task_name=mrpc", f"--data_dir={tmp_path}", "--do_eval",
+      f"--output_dir={tmp_path / 'other'}",
+      f"--load_adapter={tmp_path / 'run' / 'adapter'}") == 1
+  assert ("predicts entailment, not_entailment, but task mrpc has "
+          "not_equivalent, equivalent") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, layers", [
+    (None, None), ("3", (3,)), ("6-8", (6, 7, 8)), ("0,5,2-3", (0, 2, 3, 5))])
+def test_reads_layer_lists(text, layers):
+  assert tool.parse_layers(text) == layers
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1-2-3"])
+def test_refuses_other_layer_lists(text):
+  with pytest.raises(InputError):
+    tool.parse_layers(text)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "flags").rglob("*.flags")),
+    ids=lambda path: path.stem)
+def test_flag_files_are_whole_runs(path):
+  with flagsaver.flagsaver():
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(["run_glue.py", f"--flagfile={path}"])
+    config = tool.config_from_flags()
+  assert config.task_name
+  assert config.do_train and config.do_eval
+  if path.parent.name == "glue":
+    assert config.task_name == path.stem
+  for line in path.read_text().splitlines():
+    if line.startswith("--") and "=" not in line:
+      assert re.fullmatch(r"--(no)?do_\w+", line)
+
+
+def test_the_scripts_start(tmp_path):
+  """Both ways in, as processes of their own."""
+  scripts = [
+      [sys.executable, "run_glue.py", "--helpfull"],
+      [sys.executable, "-m", "tf_adapters", "glue", "--help"],
+      [sys.executable, "-m", "tf_adapters"],
+  ]
+  runs = [subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
+          for script in scripts]
+  for done in runs[:2]:
+    assert "--adapter_size" in done.stdout
+    assert "Width of the adapters' bottleneck" in done.stdout
+  assert runs[2].returncode == 2
+  assert "glue" in runs[2].stderr

@@ -1,0 +1,231 @@
+"""Whole runs on a tiny encoder, in this process."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+import tf_adapters as ta
+from tests.data.test_glue import write_task
+from tf_adapters.tools import glue as tool
+from tf_adapters.training import trainer
+from tf_adapters.training.run import RunConfig, run
+
+
+@pytest.fixture
+def config(hf_source, sentiment_dir, tmp_path):
+  return RunConfig(
+      task_name="tsv", data_dir=str(sentiment_dir), encoder=str(hf_source),
+      output_dir=str(tmp_path / "run"), do_train=True, do_eval=True,
+      adapter_size=4, max_seq_length=24, train_batch_size=8,
+      num_train_epochs=3, learning_rate=0.02)
+
+
+def tensors(config, name="adapter"):
+  return safetensors.numpy.load_file(
+      f"{config.output_dir}/{name}/adapter.safetensors")
+
+
+def assert_same(one, two):
+  assert one.keys() == two.keys()
+  for name in one:
+    np.testing.assert_array_equal(one[name], two[name], name)
+
+
+def test_writes_what_the_readme_says(config, tmp_path, capsys):
+  results = run(dataclasses.replace(config, do_predict=True))
+  output_dir = tmp_path / "run"
+  assert {p.name for p in output_dir.iterdir()} == {
+      "results.json", "adapter", "predictions", "checkpoints", "tensorboard",
+      "flags.flags"}
+  written = json.loads((output_dir / "results.json").read_text())
+  assert written == results
+  assert results["task"] == "tsv"
+  assert results["tuning"] == "adapters"
+  assert results["steps"] == 3 * 6
+  assert set(results["metrics"]) == {"validation", "test"}
+  assert set(results["metrics"]["validation"]) == {"accuracy", "macro_f1"}
+  assert set(results["seconds"]) == {"load", "train", "evaluate", "total"}
+  assert results["examples_per_second"] > 0
+  parameters = results["parameters"]
+  assert parameters["percent"] == pytest.approx(
+      100 * parameters["trained"] / parameters["total"], abs=1e-3)
+  assert results["hyperparameters"]["learning_rate"] == 0.02
+  assert results["hyperparameters"]["adapter"]["size"] == 4
+  assert "tensorflow" in results["versions"]
+  lines = (output_dir / "predictions" / "test.tsv").read_text().splitlines()
+  assert lines[0] == "index\tprediction\tbad\tgood"
+  assert len(lines) == 11
+  index, label, *scores = lines[1].split("\t")
+  assert (index, label) == ("0", ["bad", "good"][np.argmax(
+      [float(s) for s in scores])])
+  out = capsys.readouterr().out
+  assert "trained:" in out
+  assert str(output_dir / "adapter") in out
+  # The flag file is a run that can be repeated.
+  flags = (output_dir / "flags.flags").read_text().splitlines()
+  assert "--learning_rate=0.02" in flags
+  assert "--do_predict=true" in flags
+
+
+def test_a_finished_run_is_left_alone(config, tmp_path, capsys):
+  first = run(config)
+  adapter = (tmp_path / "run" / "adapter" / "adapter.safetensors")
+  before = adapter.stat().st_mtime_ns
+  capsys.readouterr()
+  assert run(config) == first
+  assert "finished" in capsys.readouterr().out
+  assert adapter.stat().st_mtime_ns == before
+  # Only what is new is done.
+  run(dataclasses.replace(config, do_predict=True))
+  assert adapter.stat().st_mtime_ns == before
+  assert (tmp_path / "run" / "predictions" / "test.tsv").exists()
+
+
+def test_another_configuration_is_refused(config):
+  run(config)
+  for change in (dict(learning_rate=0.01), dict(adapter_size=8), dict(seed=3)):
+    name, value = next(iter(change.items()))
+    with pytest.raises(ta.InputError, match=f"{name}=.*not {value}"):
+      run(dataclasses.replace(config, **change))
+
+
+def test_same_seed_same_numbers(config, tmp_path):
+  other = dataclasses.replace(config, output_dir=str(tmp_path / "other"))
+  assert run(config)["metrics"] == run(other)["metrics"]
+  assert_same(tensors(config), tensors(other))
+
+
+@pytest.mark.parametrize("stop_after, save_steps", [(4, 2), (6, 100), (11, 3)])
+def test_a_stopped_run_ends_with_the_same_numbers(
+    config, tmp_path, monkeypatch, stop_after, save_steps):
+  whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
+  expected = run(whole)
+  stopped = dataclasses.replace(config, save_checkpoints_steps=save_steps)
+  end = trainer._Bookkeeping.on_train_batch_end
+
+  def stop(self, batch, logs=None):
+    end(self, batch, logs)
+    if self._progress.steps > stop_after:
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(trainer._Bookkeeping, "on_train_batch_end", stop)
+  with pytest.raises(KeyboardInterrupt):
+    run(stopped)
+  monkeypatch.undo()
+  results = run(stopped)
+  assert results["metrics"] == expected["metrics"]
+  assert results["steps"] == expected["steps"]
+  assert results["epochs"] == expected["epochs"]
+  assert_same(tensors(stopped), tensors(whole))
+
+
+def test_the_best_epoch_is_kept(config, monkeypatch):
+  accuracies = iter([0.5, 0.9, 0.7])
+  states = []
+
+  def evaluate(model, metrics, encoded, batch_size):
+    states.append(model.head.linear.bias.numpy())
+    return {name: next(accuracies) if name == "accuracy" else 0.0
+            for name in metrics}
+
+  monkeypatch.setattr(trainer, "evaluate", evaluate)
+  results = run(dataclasses.replace(config, do_eval=False))
+  assert results["best_epoch"] == 1
+  assert results["metrics"]["validation"]["accuracy"] == 0.9
+  np.testing.assert_array_equal(tensors(config)["head/bias"], states[1])
+
+
+def test_evaluates_a_saved_adapter_alone(config, tmp_path):
+  trained = run(config)
+  alone = RunConfig(
+      task_name="tsv", data_dir=config.data_dir, do_eval=True,
+      output_dir=str(tmp_path / "alone"),
+      load_adapter=str(tmp_path / "run" / "adapter"))
+  assert run(alone)["metrics"] == trained["metrics"]
+  # And without naming the adapter, in the folder that it lies in.
+  (tmp_path / "run" / "results.json").unlink()
+  again = run(RunConfig(task_name="tsv", data_dir=config.data_dir,
+                        do_eval=True, output_dir=config.output_dir))
+  assert again["metrics"] == trained["metrics"]
+
+
+def test_checkpoints_can_go(config, tmp_path):
+  run(dataclasses.replace(config, keep_checkpoints=False, do_eval=False))
+  assert not (tmp_path / "run" / "checkpoints").exists()
+  assert (tmp_path / "run" / "adapter").exists()
+
+
+@pytest.mark.parametrize("name, file, predictions", [
+    ("mrpc", "MRPC.tsv", {"0", "1"}),
+    ("rte", "RTE.tsv", {"entailment", "not_entailment"}),
+    ("cola", "CoLA.tsv", {"0", "1"}),
+    ("stsb", "STS-B.tsv", None),
+])
+def test_predictions_are_as_the_glue_server_takes_them(
+    config, tmp_path, name, file, predictions):
+  write_task(tmp_path, name)
+  results = run(dataclasses.replace(
+      config, task_name=name, data_dir=str(tmp_path), do_predict=True,
+      num_train_epochs=1, train_batch_size=2))
+  assert "validation" in results["metrics"]
+  lines = (tmp_path / "run" / "predictions" / file).read_text().splitlines()
+  assert lines[0] == "index\tprediction"
+  rows = [line.split("\t") for line in lines[1:]]
+  assert [row[0] for row in rows] == [str(n) for n in range(len(rows))]
+  if predictions is None:
+    assert all(0 <= float(row[1]) <= 5 for row in rows)
+  else:
+    assert {row[1] for row in rows} <= predictions
+
+
+def test_mnli_is_validated_and_predicted_twice(config, tmp_path):
+  write_task(tmp_path, "mnli")
+  results = run(dataclasses.replace(
+      config, task_name="mnli", data_dir=str(tmp_path), do_predict=True,
+      num_train_epochs=1, train_batch_size=2))
+  assert set(results["metrics"]) == {"validation", "validation_mismatched"}
+  assert {p.name for p in (tmp_path / "run" / "predictions").iterdir()} == {
+      "MNLI-m.tsv", "MNLI-mm.tsv"}
+
+
+def test_bfloat16_and_xla_run(config):
+  results = run(dataclasses.replace(
+      config, mixed_precision="bfloat16", jit_compile=True,
+      num_train_epochs=1))
+  assert results["steps"] == 6
+  assert {t.dtype for t in tensors(config).values()} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_strategies_of_one_replica_change_nothing(config, tmp_path, strategy):
+  other = dataclasses.replace(config, distribution_strategy=strategy,
+                              output_dir=str(tmp_path / "other"))
+  one, two = run(config), run(other)
+  assert one["metrics"] == two["metrics"]
+  for name, array in tensors(config).items():
+    np.testing.assert_allclose(tensors(other)[name], array, atol=1e-5)
+
+
+def test_a_failed_start_leaves_no_folder(config, tmp_path):
+  with pytest.raises(ta.InputError):
+    run(dataclasses.replace(config, text_column="words"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_has_the_metrics(config, tmp_path):
+  run(config)
+  files = list((tmp_path / "run" / "tensorboard").rglob("events*"))
+  tags = {value.tag for file in files
+          for event in tf.compat.v1.train.summary_iterator(str(file))
+          for value in event.summary.value}
+  assert {"epoch_loss", "epoch_accuracy"} <= tags
+
+
+def test_every_flag_is_a_field_of_the_run():
+  ours = {flag.name for flag in
+          tool.flags.FLAGS.get_key_flags_for_module(tool)}
+  assert ours == {field.name for field in dataclasses.fields(RunConfig)}

@@ -1,0 +1,42 @@
+"""What every command line does alike: help, quiet logs, errors of one line."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+from absl import app, flags, logging
+
+from tf_adapters.errors import InputError
+
+
+def run(tool: ModuleType, main: Callable[[], object]) -> None:
+  """Parses the flags and runs a tool.
+
+  A user's mistake ends with one line on standard error and status 1; --help
+  shows the tool's own flags, --helpfull those of every library too.
+
+  Args:
+    tool: the module that defines the flags; its docstring is the help's head.
+    main: what to do.
+  """
+
+  def parse(argv: list[str]) -> list[str]:
+    if {"--help", "-help", "-h"} & set(argv[1:]):
+      print(tool.__doc__)
+      print(flags.FLAGS.module_help(tool))
+      sys.exit(0)
+    return app.parse_flags_with_usage(argv)
+
+  def guarded(argv: list[str]) -> None:
+    if not flags.FLAGS["verbosity"].present:
+      logging.set_verbosity(logging.WARNING)
+    try:
+      if len(argv) > 1:
+        raise InputError(
+            f"unexpected argument {argv[1]!r}: flags begin with --")
+      main()
+    except InputError as error:
+      print(f"error: {error}", file=sys.stderr)
+      sys.exit(1)
+
+  app.run(guarded, flags_parser=parse)
