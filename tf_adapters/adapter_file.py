@@ -1,7 +1,7 @@
 """One task's file: everything that was tuned, and what it fits on.
 
-A folder of `adapter_config.json`, `adapter.safetensors` and a model card; no
-pickle. Training and serving many tasks are elsewhere.
+A folder of `adapter_config.json`, `adapter.safetensors` and a model card:
+nothing in it can be run. Training and serving many tasks are elsewhere.
 """
 
 import contextlib

@@ -119,7 +119,8 @@ def run(config: RunConfig) -> dict[str, Any]:
   results = _read_results(output_dir / RESULTS_NAME)
   todo = _todo(config, output_dir, results)
   if not todo:
-    print(f"This run is finished: {output_dir / RESULTS_NAME}")
+    print("This run is finished; nothing is left to do.")
+    print(_table(results, output_dir))
     return results
   policy = tf_keras.mixed_precision.global_policy()
   if config.mixed_precision == "bfloat16":
@@ -141,7 +142,8 @@ def _check_same_run(config: RunConfig, path: pathlib.Path) -> None:
     return
 
   def values(lines):
-    return dict(line.removeprefix("--").split("=", 1) for line in lines if line)
+    return dict(line.removeprefix("--").split("=", 1) for line in lines
+                if line.startswith("--") and "=" in line)
 
   old = values(path.read_text(encoding="utf-8").splitlines())
   new = values(config.flag_lines())
@@ -185,12 +187,12 @@ class _Run:
     self._config = config
     self._output_dir = output_dir
     self._results = results
-    self._started = time.perf_counter()
     self._seconds = results.get("seconds", {})
 
   def do(self, todo: list[str]) -> dict[str, Any]:
     """Loads what is needed, does the steps, writes results.json."""
     config = self._config
+    started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
     source = None if "train" in todo else self._adapter_to_load()
     task = self._load_task(source)
@@ -198,14 +200,20 @@ class _Run:
     text = model.encoder.text_processor(self._max_seq_length(source))
     if "train" in todo:
       task.split("train")
+    if "evaluate" in todo:
+      _labelled_splits(task)
     if "predict" in todo:
-      self._test_splits(task)
-    # From here on the folder is this run's.
-    self._output_dir.mkdir(parents=True, exist_ok=True)
+      _test_splits(task)
+    # Nothing is wrong with what was given: the folder is this run's now.
+    try:
+      self._output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise InputError(
+          f"output_dir {self._output_dir}: {error.strerror}") from None
     flags = self._output_dir / FLAGS_NAME
     if config.do_train or not flags.exists():
       write_file(flags, "\n".join(config.flag_lines()) + "\n")
-    self._seconds["load"] = time.perf_counter() - self._started
+    self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     print(model.summary_of_tuning(), flush=True)
     if "train" in todo:
@@ -218,13 +226,14 @@ class _Run:
           self._results["metrics"], text.max_length)
     if "predict" in todo:
       self._predict(model, task, text)
-    self._seconds["total"] = (
-        self._seconds.get("total", 0.0) + time.perf_counter() - self._started)
+    # Not this call's time alone: a run may have been stopped and resumed.
+    self._seconds["total"] = sum(
+        self._seconds.get(part, 0.0) for part in ("load", "train", "evaluate"))
     write_file(self._output_dir / RESULTS_NAME,
                json.dumps(self._results, indent=2) + "\n")
     if not config.keep_checkpoints:
       shutil.rmtree(self._output_dir / "checkpoints", ignore_errors=True)
-    print(self._table(), flush=True)
+    print(_table(self._results, self._output_dir), flush=True)
     return self._results
 
   def _adapter_to_load(self) -> str:
@@ -332,34 +341,21 @@ class _Run:
   def _evaluate(self, model: TaskModel, task: Task,
                 text: TextProcessor) -> None:
     started = time.perf_counter()
-    splits = [name for name, split in task.splits.items()
-              if name != "train" and split.labels is not None and len(split)]
-    if not splits:
-      raise InputError(
-          f"task {task.name}: nothing to evaluate: no labelled validation or "
-          f"test split in {task.origin}")
     # The best epoch's validation is already known from the training.
-    for name in splits:
+    for name in _labelled_splits(task):
       if name in self._results["metrics"]:
         continue
       self._results["metrics"][name] = trainer.evaluate(
           model, task.metrics, task.split(name).encode(text),
           self._config.eval_batch_size)
     self._results["evaluated"] = True
-    self._seconds["evaluate"] = (
-        self._seconds.get("evaluate", 0.0) + time.perf_counter() - started)
-
-  def _test_splits(self, task: Task) -> dict[str, Split]:
-    splits = {name: split for name, split in task.splits.items()
-              if name.startswith("test")}
-    if not splits:
-      task.split("test")  # says where it was looked for
-    return splits
+    self._add_to_evaluation(started)
 
   def _predict(self, model: TaskModel, task: Task,
                text: TextProcessor) -> None:
+    started = time.perf_counter()
     files = {}
-    for name, split in self._test_splits(task).items():
+    for name, split in _test_splits(task).items():
       outputs = trainer.predict(
           model, split.encode(text), self._config.eval_batch_size)
       if name in task.submissions:
@@ -372,26 +368,50 @@ class _Run:
         self._output_dir / "predictions") as folder:
       for file_name, lines in files.items():
         write_file(folder / file_name, "\n".join(lines) + "\n")
+    self._add_to_evaluation(started)
 
-  def _table(self) -> str:
-    results = self._results
-    rows = [("task", f"{results['task']}, {results['tuning']} on "
-             f"{results['hyperparameters']['encoder']}")]
-    rows += [(split, ", ".join(f"{name} {value:.4f}"
-                               for name, value in values.items()))
-             for split, values in results["metrics"].items()]
-    parameters = results["parameters"]
-    rows.append(("trained", f"{parameters['trained']:,} of "
-                 f"{parameters['total']:,} parameters "
-                 f"({parameters['percent']:.2f} %)"))
-    rows.append(("seconds", ", ".join(
-        f"{name} {value:.1f}" for name, value in results["seconds"].items())))
-    for label, name in (("adapter", "adapter"), ("results", RESULTS_NAME),
-                        ("predictions", "predictions")):
-      if (self._output_dir / name).exists():
-        rows.append((label, str(self._output_dir / name)))
-    width = max(len(label) for label, _ in rows)
-    return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
+  def _add_to_evaluation(self, started: float) -> None:
+    self._seconds["evaluate"] = (
+        self._seconds.get("evaluate", 0.0) + time.perf_counter() - started)
+
+
+def _labelled_splits(task: Task) -> list[str]:
+  splits = [name for name, split in task.splits.items()
+            if name != "train" and split.labels is not None and len(split)]
+  if not splits:
+    raise InputError(
+        f"task {task.name}: nothing to evaluate: no labelled validation or "
+        f"test split in {task.origin}")
+  return splits
+
+
+def _test_splits(task: Task) -> dict[str, Split]:
+  splits = {name: split for name, split in task.splits.items()
+            if name.startswith("test")}
+  if not splits:
+    task.split("test")  # says where it was looked for
+  return splits
+
+
+def _table(results: dict[str, Any], output_dir: pathlib.Path) -> str:
+  """What a run came to, for the eye."""
+  rows = [("task", f"{results['task']}, {results['tuning']} on "
+           f"{results['hyperparameters']['encoder']}")]
+  rows += [(split, ", ".join(f"{name} {value:.4f}"
+                             for name, value in values.items()))
+           for split, values in results["metrics"].items()]
+  parameters = results["parameters"]
+  rows.append(("trained", f"{parameters['trained']:,} of "
+               f"{parameters['total']:,} parameters "
+               f"({parameters['percent']:.2f} %)"))
+  rows.append(("seconds", ", ".join(
+      f"{name} {value:.1f}" for name, value in results["seconds"].items())))
+  for label, name in (("adapter", "adapter"), ("results", RESULTS_NAME),
+                      ("predictions", "predictions")):
+    if (output_dir / name).exists():
+      rows.append((label, str(output_dir / name)))
+  width = max(len(label) for label, _ in rows)
+  return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
 
 
 def _outputs_of(model: TaskModel) -> str:

@@ -1,0 +1,106 @@
+"""What the project's own files say of it has to be true."""
+
+import ast
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SOURCES = ["run_glue.py", *(
+    str(path.relative_to(ROOT)) for folder in ("tf_adapters", "tests")
+    for path in (ROOT / folder).rglob("*.py"))]
+
+# Part -> the parts that it may import. Imports only go down.
+LAYERS = {
+    "errors": set(),
+    "files": set(),
+    "modeling": {"errors"},
+    "checkpoints": {"errors", "modeling"},
+    "data": {"errors", "modeling"},
+    "adapter_file": {"errors", "files", "modeling", "checkpoints"},
+    "training": {"errors", "files", "modeling", "checkpoints", "data",
+                 "adapter_file"},
+    "tools": {"errors", "modeling", "checkpoints", "data", "training"},
+}
+
+
+def strings_of(path):
+  """Sources that BUILD names, list comprehensions written out."""
+  named = []
+  for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    if isinstance(node, ast.ListComp):
+      names = [element.value for element in node.generators[0].iter.elts]
+      named += [f"tests/{name}.py" for name in names]
+    if isinstance(node, ast.keyword) and node.arg == "srcs":
+      named += [element.value for element in node.value.elts
+                if isinstance(element, ast.Constant)]
+  return named
+
+
+def test_build_names_every_file_once():
+  assert sorted(strings_of("BUILD")) == sorted(SOURCES)
+
+
+def test_build_depends_on_targets_that_exist():
+  text = (ROOT / "BUILD").read_text()
+  targets = set(re.findall(r'name = "([\w-]+)"', text))
+  assert set(re.findall(r'":([\w-]+)"', text)) <= targets
+
+
+@pytest.mark.parametrize("path", [
+    path for path in SOURCES if path.startswith("tf_adapters/")
+    and path not in ("tf_adapters/__init__.py", "tf_adapters/__main__.py")])
+def test_imports_only_go_down(path):
+  part = path.split("/")[1].removesuffix(".py")
+  for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    modules = []
+    if isinstance(node, ast.ImportFrom):
+      modules = [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.Import):
+      modules = [alias.name for alias in node.names]
+    for module in modules:
+      if module.startswith("tf_adapters."):
+        imported = module.split(".")[1]
+        assert imported == part or imported in LAYERS[part], module
+      if module.startswith("absl"):
+        assert part == "tools", module
+
+
+def test_readme_and_ci_run_the_same_tests():
+  ci = (ROOT / ".ci" / "run").read_text()
+  readme = (ROOT / "README.md").read_text()
+  for command in ("pip install", "python -m pytest"):
+    line = next(line for line in ci.splitlines() if line.startswith(command))
+    assert line.replace(" --quiet", "") in readme
+
+
+def test_readme_names_every_flag_and_task():
+  readme = (ROOT / "README.md").read_text()
+  tool = (ROOT / "tf_adapters" / "tools" / "glue.py").read_text()
+  names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', tool)
+  assert len(names) > 30
+  missing = [name for name in names if f"--{name}" not in readme]
+  assert not missing
+  for path in (ROOT / "flags").rglob("*.flags"):
+    assert path.stem in readme
+
+
+def test_links_in_the_documents_lead_somewhere():
+  for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+      if "://" not in target:
+        assert (document.parent / target).exists(), (document, target)
+
+
+def test_nothing_large_is_tracked():
+  try:
+    files = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True,
+        check=True).stdout.split("\0")
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip("not a git checkout")
+  for name in filter(None, files):
+    path = ROOT / name
+    assert not path.exists() or path.stat().st_size <= 1_000_000, name
