@@ -80,6 +80,31 @@ def test_replaces_the_old_one_whole(saved):
   assert [p.name for p in path.parent.iterdir()] == ["mine"]
 
 
+def test_anything_else_is_not_replaced(saved, tmp_path):
+  model, path = saved
+  (tmp_path / "notes.txt").write_text("mine")
+  for target in (tmp_path, tmp_path / "notes.txt"):
+    with pytest.raises(ta.InputError, match="no adapter file"):
+      ta.save_adapter(model, target)
+  assert (tmp_path / "notes.txt").read_text() == "mine"
+  (tmp_path / "link").symlink_to(path)
+  ta.save_adapter(model, tmp_path / "link")
+  assert (tmp_path / "link").is_symlink()
+
+
+def test_a_vocabulary_of_its_own_can_be_given_again(
+    hf_source, vocab_file, tmp_path, batch):
+  bare = tmp_path / "bare"
+  shutil.copytree(hf_source, bare)
+  (bare / "vocab.txt").unlink()
+  model = ta.TextRegressor(ta.load_encoder(
+      str(bare), ta.AdapterConfig(size=4), str(vocab_file), True))
+  ta.save_adapter(model, tmp_path / "x")
+  again = ta.load_adapter(tmp_path / "x", vocab_file=str(vocab_file))
+  assert again.encoder.vocabulary == model.encoder.vocabulary
+  np.testing.assert_array_equal(again(batch), model(batch))
+
+
 def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
   model, path = saved
   before = (path / "adapter.safetensors").read_bytes()
@@ -125,6 +150,10 @@ def edit(path, **changes):
     (lambda p: edit(p, format_version=2), "format_version is 2"),
     (lambda p: edit(p, pooling=...), "pooling"),
     (lambda p: edit(p, pooling="max"), "pooling must be one of"),
+    (lambda p: edit(p, labels=None), "labels is None"),
+    (lambda p: edit(p, encoder="x"), "encoder is 'x'"),
+    (lambda p: edit(p, problem_type="zz"), "problem_type 'zz'"),
+    (lambda p: edit(p, dropout="x"), "dropout is 'x'"),
     (lambda p: edit(p, adapter={"size": 0}), "adapter size"),
     (lambda p: edit(p, labels=["a", "b", "c"]), "head/kernel has shape"),
     (lambda p: edit(p, adapter={"size": 9}), "has shape"),

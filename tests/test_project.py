@@ -15,9 +15,9 @@ SOURCES = ["run_glue.py", *(
 # Part -> the parts that it may import. Imports only go down.
 LAYERS = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "modeling": {"errors"},
-    "checkpoints": {"errors", "modeling"},
+    "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "modeling"},
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",

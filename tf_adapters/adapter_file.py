@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.errors import InputError
-from tf_adapters.files import replaced_folder, write_file
+from tf_adapters.files import read_json, replaced_folder, write_file
 from tf_adapters.modeling.config import (
     AdapterConfig,
     JsonConfig,
@@ -53,7 +53,7 @@ class AdapterInfo(JsonConfig):
     pooling, dropout: of the head.
     adapter: the adapters' configuration, or None.
     tuning: what was trained.
-    max_length: longest sequence in training, in wordpieces.
+    max_length: longest sequence in training, in wordpieces, where known.
     metrics: split -> metric -> value.
     encoder: "source", "fingerprint" and "architecture" of the base.
     tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
@@ -69,12 +69,27 @@ class AdapterInfo(JsonConfig):
   dropout: float
   adapter: Mapping[str, Any] | None
   tuning: str
-  max_length: int
+  max_length: int | None
   metrics: Mapping[str, Mapping[str, float]]
   encoder: Mapping[str, Any]
   tokenizer: Mapping[str, Any]
   weights_sha256: str
   versions: Mapping[str, str]
+
+  def __post_init__(self):
+    if self.problem_type not in ("classification", "regression"):
+      raise InputError(f"unknown problem_type {self.problem_type!r}")
+    for name, kind in (
+        ("labels", list | tuple), ("tuning", str), ("pooling", str),
+        ("dropout", float | int), ("adapter", Mapping | None),
+        ("max_length", int | None), ("encoder", Mapping),
+        ("tokenizer", Mapping)):
+      if not isinstance(getattr(self, name), kind):
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    for name in ("source", "fingerprint", "architecture"):
+      if name not in self.encoder:
+        raise InputError(f"encoder has no {name}")
+    object.__setattr__(self, "labels", tuple(self.labels))
 
 
 def library_versions() -> dict[str, str]:
@@ -89,28 +104,31 @@ def library_versions() -> dict[str, str]:
 def save_adapter(
     model: TaskModel, path: str | os.PathLike[str], task: str = "",
     metrics: Mapping[str, Mapping[str, float]] | None = None,
-    max_length: int = 128) -> None:
+    max_length: int | None = None) -> None:
   """Saves what belongs to a task: adapters, tuned variables, the head.
 
-  Written beside `path` first and then renamed, so that `path` is whole at any
-  time; what was there before is replaced.
+  Written beside `path` first and then renamed, so that `path` never holds half
+  a file; an adapter file that was there before is replaced.
 
   Args:
     model: a model on an encoder from `load_encoder`.
     path: the folder to write.
     task: name of the task; the folder's name without it.
     metrics: what was measured, split -> metric -> value.
-    max_length: longest sequence in training, in wordpieces.
+    max_length: longest sequence in training, in wordpieces, where known.
 
   Raises:
     InputError: the encoder's weights came from no checkpoint, so that nothing
-      could be loaded on them later.
+      could be loaded on them later; or there is something else at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
     ...              metrics={"validation": {"f1": 0.91}})
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).resolve()
+  if path.exists() and not (path / CONFIG_NAME).exists() and (
+      not path.is_dir() or any(path.iterdir())):
+    raise InputError(f"{path}: is there already, and is no adapter file")
   encoder = model.encoder
   if encoder.origin is None:
     raise InputError(
@@ -150,16 +168,9 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
       of a newer format.
   """
   file = pathlib.Path(path) / CONFIG_NAME
-  try:
-    values = json.loads(file.read_text(encoding="utf-8"))
-  except OSError as error:
-    raise InputError(
-        f"{path}: not an adapter file: {CONFIG_NAME}: {error.strerror}"
-    ) from None
-  except ValueError as error:
-    raise InputError(f"{file}: not readable as JSON: {error}") from None
-  if not isinstance(values, dict):
-    raise InputError(f"{file}: expected a JSON object")
+  if not file.exists():
+    raise InputError(f"{path}: not an adapter file: it has no {CONFIG_NAME}")
+  values = read_json(file)
   if values.get("format_version") != FORMAT_VERSION:
     raise InputError(
         f"{file}: format_version is {values.get('format_version')!r}; this "
@@ -171,13 +182,15 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
 
 
 def load_adapter(path: str | os.PathLike[str],
-                 encoder_source: str | None = None) -> TaskModel:
+                 encoder_source: str | None = None,
+                 vocab_file: str | None = None) -> TaskModel:
   """Rebuilds the model of an adapter file, head included.
 
   Args:
     path: the adapter file.
     encoder_source: where to load the encoder from; None for where it came from
       when the file was written.
+    vocab_file: as in `load_encoder`, where the encoder was loaded with one.
 
   Returns:
     A `TextClassifier` or `TextRegressor` that predicts what the saved one did.
@@ -193,7 +206,7 @@ def load_adapter(path: str | os.PathLike[str],
   info = read_info(path)
   adapters = info.adapter and AdapterConfig.from_dict(info.adapter)
   encoder = load_encoder(
-      encoder_source or info.encoder["source"], adapters,
+      encoder_source or info.encoder["source"], adapters, vocab_file,
       lower_case=info.tokenizer.get("lower_case"))
   encoder.tune(info.tuning)
   if info.problem_type == "regression":
@@ -297,7 +310,7 @@ def _card(info: AdapterInfo, model: TaskModel) -> str:
       lines.append(f"| adapter {key} | {value} |")
   lines += [
       f"| pooling | {info.pooling} |",
-      f"| longest text | {info.max_length} wordpieces |",
+      f"| longest text | {info.max_length or 'unknown'} wordpieces |",
       f"| encoder fingerprint | `{info.encoder['fingerprint']}` |",
   ]
   lines += [f"| parameters, {kind} | {count:,} |"

@@ -1,11 +1,32 @@
-"""Files and folders that are whole at any time, whatever kills the process."""
+"""Reading JSON; writing files and folders that are never half-written."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
+
+from tf_adapters.errors import InputError
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """Reads a JSON object.
+
+  Raises:
+    InputError: the file can not be read, or holds something else.
+  """
+  try:
+    values = json.loads(path.read_text(encoding="utf-8"))
+  except OSError as error:
+    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+  except (ValueError, RecursionError) as error:
+    raise InputError(f"{path}: not readable as JSON: {error}") from None
+  if not isinstance(values, dict):
+    raise InputError(f"{path}: expected a JSON object")
+  return values
 
 
 def write_file(path: pathlib.Path, content: str | bytes) -> None:
@@ -25,7 +46,11 @@ def write_file(path: pathlib.Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A new folder to fill, which takes `path`'s place when the block ends."""
+  """A new folder to fill, which takes `path`'s place when the block ends.
+
+  What `path` holds is always whole: the old, the new, or, for the moment
+  between two renames, nothing; the old one then lies beside it.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   folder = pathlib.Path(tempfile.mkdtemp(
       prefix=f".{path.name}.", dir=path.parent))
@@ -36,7 +61,11 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     if path.exists():
       old = folder.with_name(folder.name + ".old")
       path.rename(old)
-      folder.rename(path)
+      try:
+        folder.rename(path)
+      except OSError:
+        old.rename(path)
+        raise
       shutil.rmtree(old)
     else:
       folder.rename(path)

@@ -135,6 +135,8 @@ def shape(name, *dims):
      r"key.weight has shape \[16, 32\], expected \[32, 32\]"),
     (shape("embeddings.word_embeddings.weight", 5, 32), r"shape \[5, 32\]"),
     (shape("pooler.dense.weight", 16, 64), r"shape \[64, 16\]"),
+    (lambda t: {**t, "pooler.dense.bias": np.full([32], np.nan, "f4")},
+     "pooler_transform/bias has values that are not finite"),
 ])
 def test_damaged_tensors_are_named(hf_source, tmp_path, change, message):
   with pytest.raises(ta.InputError, match=message):
@@ -156,6 +158,11 @@ def edit(key, value):
 @pytest.mark.parametrize("change, message", [
     (cut("model.safetensors", 5000), "model.safetensors: can not be read"),
     (cut("model.safetensors", 0), "model.safetensors: can not be read"),
+    (lambda f: (f / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+     "Git LFS pointer"),
+    (edit("hidden_act", ["gelu"]), "unknown hidden_act"),
+    (edit("layer_norm_eps", None), "layer_norm_eps must be positive"),
     (cut("config.json", 30), "config.json: not readable as JSON"),
     (cut("vocab.txt", 20), "the vocabulary lacks"),
     (edit("model_type", "electra"), "model_type is 'electra'"),

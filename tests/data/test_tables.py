@@ -23,7 +23,12 @@ def test_csv_takes_cells_in_quotes(tmp_path):
   table = read_csv(written(
       tmp_path, 'text,label\n"two\nlines, ""quoted""",a\nplain,b\n'))
   assert table.column("text") == ['two\nlines, "quoted"', "plain"]
-  assert table.lines == [3, 4]
+  assert table.lines == [2, 4]
+
+
+def test_an_empty_line_is_a_row_of_a_file_of_one_column(tmp_path):
+  table = read_tsv(written(tmp_path, "text\ngood\n\nbad\n\n"))
+  assert table.column("text") == ["good", "", "bad"]
 
 
 def test_latin_1(tmp_path):

@@ -31,6 +31,9 @@ def test_layers_are_sorted_and_unique():
     (lambda: AdapterConfig(activation="mish"), "mish"),
     (lambda: AdapterConfig(init_scale=-1), "init_scale"),
     (lambda: AdapterConfig(layers=(-1,)), "layer numbers"),
+    (lambda: AdapterConfig(layers=()), "layer numbers"),
+    (lambda: AdapterConfig(layers=5), "layer numbers"),
+    (lambda: AdapterConfig(init_scale="a"), "init_scale"),
     (lambda: BertConfig.from_dict({"hidden_size": 768}), "vocab_size"),
     (lambda: Vocabulary(("[PAD]", "[UNK]"), True), r"\[CLS\], \[SEP\]"),
     (lambda: Vocabulary(

@@ -27,7 +27,7 @@ def reference_outputs(encoder, batch):
       inputs["input_type_ids"])
 
 
-@pytest.mark.parametrize("layers", [None, (0, 2), ()])
+@pytest.mark.parametrize("layers", [None, (0, 2)])
 def test_is_the_function_of_the_paper(hf_source, batch, layers):
   encoder = ta.load_encoder(
       str(hf_source), ta.AdapterConfig(size=8, layers=layers))

@@ -109,3 +109,11 @@ def test_runs_inside_a_graph_with_static_shapes(processor):
 def test_refuses_lengths_without_room(vocabulary):
   with pytest.raises(ta.InputError, match="no room"):
     ta.TextProcessor(vocabulary, 4)
+
+
+def test_refuses_what_are_not_lists_of_pairs(processor):
+  with pytest.raises(ta.InputError, match="a list of texts"):
+    processor("good")
+  with pytest.raises(ta.InputError, match="2 first texts, but 1 second"):
+    processor(["a", "b"], ["c"])
+  assert processor([])["input_mask"].shape == (0, 0)

@@ -104,6 +104,32 @@ def test_tuning_again_after_a_fit_trains_the_new_choice(encoder, batch):
   np.testing.assert_array_equal(adapter, before)
 
 
+def test_the_encoder_can_be_tuned_behind_the_models_back(encoder, batch):
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  model.compile(ta.create_optimizer(0.1, 10), model.loss_function)
+  labels = np.array([0, 1, 1, 0])
+  model.fit(batch, labels, verbose=0)
+  optimizer = model.optimizer
+  model.tune("adapters")  # as it was: the optimizer goes on
+  model.fit(batch, labels, verbose=0)
+  assert model.optimizer is optimizer
+  encoder.tune("head")
+  before = {n: v.numpy() for n, v in model.named_variables().items()}
+  model.fit(batch, labels, verbose=0)
+  changed = {n for n, v in model.named_variables().items()
+             if np.any(v.numpy() != before[n])}
+  assert changed == {"head/kernel", "head/bias"}
+
+
+@pytest.mark.parametrize("tuning", ["full", "top_layers:1", "bias"])
+def test_a_pooler_that_is_not_looked_at_does_not_train(encoder, tuning):
+  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
+  model.tune(tuning)
+  assert model.summary_of_tuning().rows["pooler"] == (0, 32 * 32 + 32)
+  pooler = model.named_variables()["pooler_transform/kernel"]
+  assert all(v is not pooler for v in model.trainable_variables)
+
+
 def test_keras_trainable_switch_still_works(encoder):
   encoder.trainable = False
   assert not encoder.trainable_weights

@@ -47,6 +47,9 @@ def arguments(tmp_path, hf_source):
     (["--tuning=all"], "tuning must be one of"),
     (["--adapter_layers=2-x"], "'2-x' is no list of layers"),
     (["--adapter_layers=7"], "adapter layer 7 does not exist"),
+    (["--learning_rate=nan"], "learning_rate"),
+    (["--seed=5000000000"], "seed"),
+    (["--output_dir="], "output_dir must not be empty"),
     (["--distribution_strategy=tpu"], "needs tpu"),
     (["--load_adapter=x"], "load_adapter is for do_eval"),
     (["--nodo_train"], "nothing to do"),
@@ -102,7 +105,8 @@ def test_reads_layer_lists(text, layers):
   assert tool.parse_layers(text) == layers
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1-2-3"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1-", "-1", "1,,2", "1-2-3", "4-2", "0-99999999999"])
 def test_refuses_other_layer_lists(text):
   with pytest.raises(InputError):
     tool.parse_layers(text)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -151,6 +152,59 @@ def test_evaluates_a_saved_adapter_alone(config, tmp_path):
   again = run(RunConfig(task_name="tsv", data_dir=config.data_dir,
                         do_eval=True, output_dir=config.output_dir))
   assert again["metrics"] == trained["metrics"]
+
+
+def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
+  run(config)
+  for name, value in (("pooling", "mean"), ("adapter_size", 8),
+                      ("tuning", "full"), ("do_lower_case", False)):
+    with pytest.raises(ta.InputError, match=f"made with {name}="):
+      run(RunConfig(
+          task_name="tsv", data_dir=config.data_dir, do_eval=True,
+          output_dir=str(tmp_path / "alone"),
+          load_adapter=str(tmp_path / "run" / "adapter"), **{name: value}))
+
+
+def test_predicting_later_changes_no_other_result(config):
+  trained = run(config)
+  later = run(RunConfig(task_name="tsv", data_dir=config.data_dir,
+                        do_predict=True, output_dir=config.output_dir))
+  del trained["seconds"], later["seconds"]
+  assert later == trained
+
+
+def test_other_data_is_not_resumed_on(config, tmp_path, monkeypatch):
+  monkeypatch.setattr(trainer, "evaluate", lambda *_: 1 / 0)
+  with pytest.raises(ZeroDivisionError):
+    run(dataclasses.replace(config, save_checkpoints_steps=2))
+  monkeypatch.undo()
+  path = tmp_path / "train.tsv"
+  path.write_text(path.read_text().replace("very", "not"))
+  with pytest.raises(ta.InputError, match="trained on other data"):
+    run(dataclasses.replace(config, save_checkpoints_steps=2))
+
+
+def test_a_diverged_epoch_is_never_the_best(config, monkeypatch):
+  values = iter([float("nan"), 0.5, float("nan")])
+  monkeypatch.setattr(
+      trainer, "evaluate",
+      lambda model, metrics, *_: dict.fromkeys(metrics, next(values)))
+  task = ta.load_task("tsv", config.data_dir)
+  model = ta.TextClassifier(ta.load_encoder(config.encoder), task.labels)
+  progress = trainer.train(
+      model, task, model.encoder.text_processor(24), config,
+      pathlib.Path(config.output_dir))
+  assert progress.best_epoch == 1
+
+
+def test_empty_splits_are_refused_before_training(config, tmp_path):
+  for name, ask in (("test", "do_predict"), ("dev", "do_train")):
+    kept = (tmp_path / f"{name}.tsv").read_text()
+    (tmp_path / f"{name}.tsv").write_text("text\tlabel\n")
+    with pytest.raises(ta.InputError, match="split in .* is empty"):
+      run(dataclasses.replace(config, **{ask: True}))
+    (tmp_path / f"{name}.tsv").write_text(kept)
+    assert not (tmp_path / "run").exists()
 
 
 def test_checkpoints_can_go(config, tmp_path):

@@ -34,7 +34,8 @@ class Checkpoint(abc.ABC):
     """The tensor of a canonical name: float32, in its canonical shape.
 
     Raises:
-      InputError: it is missing, or has another number of elements.
+      InputError: it is missing, has another number of elements, or has values
+        that are not finite.
     """
     shape = names.shapes(self.config)[name]
     array = self._read(name)
@@ -44,7 +45,10 @@ class Checkpoint(abc.ABC):
       raise InputError(
           f"{self.path}: {name} has shape {list(array.shape)}, "
           f"expected {list(shape)}")
-    return array.astype(np.float32, copy=False).reshape(shape)
+    array = array.astype(np.float32, copy=False).reshape(shape)
+    if not np.all(np.isfinite(array)):
+      raise InputError(f"{self.path}: {name} has values that are not finite")
+    return array
 
 
 class Fingerprint:

@@ -3,9 +3,8 @@
 Safetensors hold arrays and nothing else; pickled weights are never opened.
 """
 
-import json
+import logging
 import pathlib
-from typing import Any
 
 import numpy as np
 import safetensors
@@ -13,6 +12,7 @@ import safetensors
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
 from tf_adapters.errors import InputError
+from tf_adapters.files import read_json
 from tf_adapters.modeling.config import BertConfig
 
 # Their names of activations -> ours. Hugging Face's "gelu" is the exact one.
@@ -38,14 +38,14 @@ class HuggingFace(Checkpoint):
     try:
       self._file = safetensors.safe_open(weights, framework="numpy")
     except (OSError, safetensors.SafetensorError) as error:
-      raise InputError(f"{weights}: can not be read: {error}") from None
+      reason = str(error)
+      if _is_lfs_pointer(weights):
+        reason = "it is a Git LFS pointer; `git lfs pull` fetches the weights"
+      raise InputError(f"{weights}: can not be read: {reason}") from None
     self._names = set(self._file.keys())
     self.vocabulary = None
     if (path / "vocab.txt").exists():
-      lower_case = None
-      if (path / "tokenizer_config.json").exists():
-        lower_case = read_json(path / "tokenizer_config.json").get(
-            "do_lower_case")
+      lower_case = _read_lower_case(path / "tokenizer_config.json")
       self.vocabulary = read_vocabulary(path / "vocab.txt", lower_case)
 
   def _read(self, name: str) -> np.ndarray | None:
@@ -72,15 +72,12 @@ class HuggingFace(Checkpoint):
     return None
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """Reads a JSON object, or raises an InputError that names the file."""
+def _is_lfs_pointer(path: pathlib.Path) -> bool:
   try:
-    values = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
-    raise InputError(f"{path}: not readable as JSON: {error}") from None
-  if not isinstance(values, dict):
-    raise InputError(f"{path}: expected a JSON object")
-  return values
+    with open(path, "rb") as file:
+      return file.read(20).startswith(b"version https://git-")
+  except OSError:
+    return False
 
 
 def _read_config(path: pathlib.Path) -> BertConfig:
@@ -94,7 +91,7 @@ def _read_config(path: pathlib.Path) -> BertConfig:
         f"{path}: position_embedding_type is {positions!r}; BERT's is "
         "'absolute'")
   activation = values.get("hidden_act", "gelu")
-  if activation not in _ACTIVATIONS:
+  if not isinstance(activation, str) or activation not in _ACTIVATIONS:
     raise InputError(f"{path}: unknown hidden_act {activation!r}")
   try:
     return BertConfig.from_dict({
@@ -102,3 +99,19 @@ def _read_config(path: pathlib.Path) -> BertConfig:
         **{key: values[key] for key in _COPIED if key in values}})
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
+
+
+def _read_lower_case(path: pathlib.Path) -> bool | None:
+  if not path.exists():
+    return None
+  values = read_json(path)
+  lower_case = values.get("do_lower_case")
+  if lower_case is not None and not isinstance(lower_case, bool):
+    raise InputError(f"{path}: do_lower_case is {lower_case!r}, not a boolean")
+  accents = values.get("strip_accents")
+  if accents is not None and accents != bool(lower_case):
+    logging.warning("%s: strip_accents=%s is not followed: accents are "
+                    "stripped when text is lower-cased", path, accents)
+  if values.get("tokenize_chinese_chars") is False:
+    logging.warning("%s: tokenize_chinese_chars=false is not followed", path)
+  return lower_case

@@ -10,6 +10,8 @@ import importlib.metadata
 import pathlib
 import re
 
+import tensorflow as tf
+
 from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.hub_saved_model import HubSavedModel
 from tf_adapters.checkpoints.hugging_face import HuggingFace
@@ -61,8 +63,9 @@ def resolve(source: str) -> pathlib.Path:
     return _minilm_from_package()
   if source in HUB_ALIASES:
     return _fetch(HUB_ALIASES[source])
-  if _URL.match(source):
+  if _URL.match(source) and not source.startswith("file://"):
     return _fetch(source)
+  source = source.removeprefix("file://")
   path = pathlib.Path(source).expanduser()
   if path.exists():
     return path
@@ -99,7 +102,7 @@ def _fetch(url: str) -> pathlib.Path:
   import tensorflow_hub
   try:
     return pathlib.Path(tensorflow_hub.resolve(url))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
     reason = str(error).strip().splitlines()
     raise InputError(
         f"{url}: can not be fetched: {reason[0] if reason else error!r}"

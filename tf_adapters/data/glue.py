@@ -38,7 +38,7 @@ class GlueTask:
     files: split -> file.
     header: whether train and dev files have column names; if not, `first` and
       `label` are places.
-    skip_malformed: the published file is known to have broken rows.
+    skip_malformed: the published training file is known to have broken rows.
   """
 
   folder: str
@@ -146,7 +146,7 @@ def _find_folder(
 def _read_split(split: str, glue: GlueTask, path: pathlib.Path) -> Split:
   test = split.startswith("test")
   table = read_tsv(path, header=glue.header or test,
-                   skip_malformed=glue.skip_malformed)
+                   skip_malformed=glue.skip_malformed and split == "train")
   if table.skipped:
     logging.warning("%s: %d malformed rows left out", path, table.skipped)
   first = glue.first

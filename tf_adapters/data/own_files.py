@@ -32,7 +32,8 @@ def load(data_dir: str, text_column: str = "text",
 
   Raises:
     InputError: no files, a missing column, a label that the training file has
-      not, or a score that is no number.
+      not, labels that differ in case or blanks only, or a score that is no
+      number.
   """
   folder = pathlib.Path(data_dir)
   if not folder.is_dir():
@@ -82,6 +83,13 @@ def _label_names(tables: dict[str, Table], column: str) -> list[str]:
     if not cell.strip():
       raise table.error(row, f"no label in column {column!r}")
   names = sorted(set(cells))
+  folded: dict[str, str] = {}
+  for name in names:
+    other = folded.setdefault(name.strip().casefold(), name)
+    if other != name:
+      raise table.error(
+          cells.index(name), f"label {name!r} differs from {other!r} in case "
+          "or blanks only")
   if len(names) < 2:
     raise InputError(
         f"{table.path}: column {column!r} has one label only ({names[0]!r}): "

@@ -23,7 +23,7 @@ class Table:
     path: the file.
     header: the column names; empty for a file without them.
     rows: the cells of each row.
-    lines: the line of the file that each row ends on, from 1.
+    lines: the line of the file that each row begins on, from 1.
     skipped: malformed rows that were left out.
   """
 
@@ -90,9 +90,13 @@ def read_tsv(path: pathlib.Path, header: bool = True,
       first.
   """
   # Not splitlines(): texts may hold other characters that end a line.
-  lines = read_text(path).split("\n")
-  numbered = [(number, line.removesuffix("\r").split("\t"))
-              for number, line in enumerate(lines, 1) if line.strip("\r")]
+  lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+  while lines and not lines[-1]:
+    lines.pop()
+  # In a file of one column an empty line is a row: an empty text.
+  one_column = bool(lines) and "\t" not in lines[0]
+  numbered = [(number, line.split("\t"))
+              for number, line in enumerate(lines, 1) if line or one_column]
   return _table(path, numbered, header, skip_malformed)
 
 
@@ -103,19 +107,24 @@ def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig") -> Table:
     InputError: not readable, or a row has another number of cells than the
       header.
   """
-  reader = csv.reader(io.StringIO(read_text(path, encoding), newline=""))
+  reader = csv.reader(
+      io.StringIO(read_text(path, encoding), newline=""), strict=True)
   numbered = []
+  first = 1
   try:
     for row in reader:
       if row:
-        numbered.append((reader.line_num, row))
+        numbered.append((first, row))
+      first = reader.line_num + 1
   except csv.Error as error:
-    raise InputError(f"{path}:{reader.line_num}: {error}") from None
+    raise InputError(
+        f"{path}:{first}: a quoted cell does not end as it should: {error}"
+    ) from None
   return _table(path, numbered, header=True, skip_malformed=False)
 
 
 def _table(path, numbered, header, skip_malformed) -> Table:
-  if not numbered:
+  if not any(cell.strip() for _, row in numbered for cell in row):
     raise InputError(f"{path}: is empty")
   names: tuple[str, ...] = ()
   width = len(numbered[0][1])

@@ -16,6 +16,8 @@ from tf_adapters.data.tables import Table
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.text import TextProcessor
 
+_LARGEST_SCORE = 1e9  # squares have to be float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -164,7 +166,7 @@ def scores(table: Table, column: str | int) -> np.ndarray:
   """A column of numbers, float32 [rows].
 
   Raises:
-    InputError: a cell is not a finite number: names the line.
+    InputError: a cell is not a number of reasonable size: names the line.
   """
   values = []
   for row, cell in enumerate(table.column(column)):
@@ -172,7 +174,7 @@ def scores(table: Table, column: str | int) -> np.ndarray:
       value = float(cell)
     except ValueError:
       value = math.nan
-    if not math.isfinite(value):
-      raise table.error(row, f"{cell!r} is not a number")
+    if not abs(value) <= _LARGEST_SCORE:  # nor is it where value is NaN
+      raise table.error(row, f"{cell!r} is not a number of any use")
     values.append(value)
   return np.array(values, np.float32)

@@ -210,8 +210,8 @@ class TaskLayers(tf_keras.layers.Layer):
   """All that one task owns inside an encoder: adapters and layer norms.
 
   The encoder takes its adapters and layer norms from here, place by place, so
-  a task is one object that can be saved, swapped or replaced by one of the
-  same two methods that holds many tasks.
+  a task is one object that can be saved, swapped, or replaced by another Keras
+  layer of the same public methods and `config`, one that holds many tasks.
 
   Args:
     bert: architecture of the encoder.

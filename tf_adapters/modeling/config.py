@@ -21,6 +21,10 @@ def _require(condition: bool, message: str) -> None:
     raise InputError(message)
 
 
+def _is_number(value: Any) -> bool:
+  return type(value) in (int, float)
+
+
 class JsonConfig:
   """What configurations share: conversion to JSON values and back."""
 
@@ -46,8 +50,13 @@ class JsonConfig:
           "%s: unknown keys left out: %s", cls.__name__, ", ".join(unknown))
     try:
       return cls(**{key: values[key] for key in values if key in known})
-    except TypeError as error:
-      raise InputError(f"{cls.__name__}: {error}") from None
+    except TypeError:
+      missing = [field.name for field in dataclasses.fields(cls)
+                 if field.name not in values
+                 and field.default is dataclasses.MISSING]
+      raise InputError(
+          f"{cls.__name__}: no {', '.join(missing)}" if missing else
+          f"{cls.__name__}: a value has the wrong type") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +92,7 @@ class BertConfig(JsonConfig):
                  "num_attention_heads", "intermediate_size",
                  "max_position_embeddings", "type_vocab_size"):
       value = getattr(self, name)
-      _require(isinstance(value, int) and value > 0,
+      _require(type(value) is int and value > 0,
                f"{name} must be a positive integer, not {value!r}")
     _require(self.hidden_size % self.num_attention_heads == 0,
              f"hidden_size {self.hidden_size} is not a multiple of "
@@ -91,8 +100,10 @@ class BertConfig(JsonConfig):
     _require(self.hidden_act in ACTIVATIONS,
              f"hidden_act must be one of {', '.join(ACTIVATIONS)}, "
              f"not {self.hidden_act!r}")
+    _require(_is_number(self.layer_norm_eps) and self.layer_norm_eps > 0,
+             f"layer_norm_eps must be positive, not {self.layer_norm_eps!r}")
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-      _require(0 <= getattr(self, name) < 1,
+      _require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1,
                f"{name} must be in [0, 1), not {getattr(self, name)!r}")
 
 
@@ -126,17 +137,18 @@ class AdapterConfig(JsonConfig):
   layers: tuple[int, ...] | None = None
 
   def __post_init__(self):
-    _require(isinstance(self.size, int) and self.size > 0,
+    _require(type(self.size) is int and self.size > 0,
              f"adapter size must be a positive integer, not {self.size!r}")
     _require(self.activation in ACTIVATIONS,
              f"adapter activation must be one of {', '.join(ACTIVATIONS)}, "
              f"not {self.activation!r}")
-    _require(self.init_scale >= 0,
-             f"adapter init_scale must not be negative: {self.init_scale!r}")
-    _require(0 <= self.dropout < 1,
+    _require(_is_number(self.init_scale) and 0 <= self.init_scale <= 1,
+             f"adapter init_scale must be in [0, 1], not {self.init_scale!r}")
+    _require(_is_number(self.dropout) and 0 <= self.dropout < 1,
              f"adapter dropout must be in [0, 1), not {self.dropout!r}")
     if self.layers is not None:
-      _require(all(isinstance(i, int) and i >= 0 for i in self.layers),
+      _require(isinstance(self.layers, list | tuple) and len(self.layers) > 0
+               and all(isinstance(i, int) and i >= 0 for i in self.layers),
                f"adapter layers must be layer numbers, not {self.layers!r}")
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
 

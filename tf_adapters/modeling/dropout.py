@@ -12,7 +12,9 @@ class Dropout(tf_keras.layers.Layer):
 
   Keras' own dropout layers leave their generator out of checkpoints, so a
   training that was stopped could not end with the numbers of one that was not.
-  The initial state follows from `tf_keras.utils.set_random_seed`.
+  Here a mask is a function of (seed, calls so far), both held in one variable;
+  the seed follows from `tf_keras.utils.set_random_seed`. Under a strategy the
+  first replica has the masks of a run without one, the others their own.
 
   Args:
     rate: part of the values that are set to zero in training.
@@ -24,14 +26,22 @@ class Dropout(tf_keras.layers.Layer):
   def __init__(self, rate: float, **kwargs: Any):
     super().__init__(**kwargs)
     self.rate = rate
-    if rate:
-      self.generator = tf.random.Generator.from_seed(random.randrange(2**31))
+    # Checkpoints have what is inside; Keras does not count it as a weight.
+    self.state = tf.train.Checkpoint(seed_and_calls=tf.Variable(
+        [random.randrange(2**31), 0], trainable=False, dtype=tf.int64,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA))
 
   def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
     if not (training and self.rate):
       return inputs
-    return tf.nn.experimental.stateless_dropout(
-        inputs, self.rate, seed=self.generator.make_seeds()[:, 0])
+    variable = self.state.seed_and_calls
+    seed = tf.identity(variable)
+    variable.assign_add(tf.constant([0, 1], tf.int64))
+    replica = tf.distribute.get_replica_context()
+    if replica is not None:
+      seed += tf.stack(
+          [tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
+    return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "rate": self.rate}

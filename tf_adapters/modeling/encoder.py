@@ -28,7 +28,7 @@ from tf_adapters.modeling.config import (
 )
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.modeling.tuning import Tuning, is_adapter
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9
@@ -279,6 +279,9 @@ class BertEncoder(tf_keras.layers.Layer):
   def tune(self, tuning: str) -> None:
     """Chooses what trains: one of `tuning.TUNINGS`, at any time.
 
+    In a functional model of your own, compile again after a `fit`, as for
+    every change of `trainable` in Keras.
+
     Raises:
       InputError: unknown, or impossible with this encoder.
     """
@@ -340,7 +343,7 @@ class BertEncoder(tf_keras.layers.Layer):
     """{canonical name: variable} of what a checkpoint holds: no adapters."""
     variables = self.embeddings.named_variables()
     for name, value in self.task_layers.named_variables().items():
-      if "_adapter/" not in name:
+      if not is_adapter(name):
         variables[name] = value
     for number, layer in enumerate(self.transformer_layers):
       variables.update(with_prefix(
@@ -354,7 +357,12 @@ class BertEncoder(tf_keras.layers.Layer):
     return {**self.base_variables(), **self.task_layers.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains."""
+    """{canonical name: variable} of what trains.
+
+    Nothing where the layer's own `trainable` is off.
+    """
+    if not self.trainable:
+      return {}
     layers = self.config.num_hidden_layers
     return {name: variable
             for name, variable in self.named_variables().items()
@@ -364,7 +372,7 @@ class BertEncoder(tf_keras.layers.Layer):
 
   @property
   def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values()) if self.trainable else []
+    return list(self.tuned_variables().values())
 
   @property
   def non_trainable_weights(self) -> list[tf.Variable]:

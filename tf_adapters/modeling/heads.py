@@ -74,7 +74,9 @@ class Head(tf_keras.layers.Layer):
     sequence = outputs["sequence_output"]
     if self.pooling == "cls":
       return sequence[:, 0]
-    weights = tf.cast(input_mask, sequence.dtype)[:, :, tf.newaxis]
+    # A sum over many tokens: bfloat16 could not even count them.
+    sequence = tf.cast(sequence, tf.float32)
+    weights = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]
     return tf.math.divide_no_nan(
         tf.reduce_sum(sequence * weights, axis=1),
         tf.reduce_sum(weights, axis=1))

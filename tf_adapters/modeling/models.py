@@ -74,6 +74,8 @@ class TaskModel(tf_keras.Model):
     self.encoder = encoder
     self.head = Head(units, encoder.config.hidden_size, pooling, dropout,
                      dtype=encoder.dtype_policy)
+    # Optimizer and variables of the last training, by id.
+    self._trained = (None,)
     self.built = True
 
   @property
@@ -103,17 +105,41 @@ class TaskModel(tf_keras.Model):
       InputError: unknown, or impossible with this encoder.
     """
     self.encoder.tune(tuning)
-    if getattr(self, "optimizer", None) is not None:
+
+  def make_train_function(self, force: bool = False):
+    """Keras' hook before training: notices when what trains has changed."""
+    variables = [id(variable) for variable in self.trainable_variables]
+    optimizer, *before = self._trained
+    if optimizer == id(self.optimizer) and before != variables:
       self.optimizer = self.optimizer.from_config(self.optimizer.get_config())
-      self.train_function = None
+      force = True
+    self._trained = (id(self.optimizer), *variables)
+    return super().make_train_function(force)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of everything."""
     return {**self.encoder.named_variables(), **self.head.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains: what an adapter file has."""
-    return {**self.encoder.tuned_variables(), **self.head.named_variables()}
+    """{canonical name: variable} of what trains: what an adapter file has.
+
+    A pooler that the head does not look at gets no gradient and is left out.
+    """
+    tuned = {**self.encoder.tuned_variables(), **self.head.named_variables()}
+    if self.head.pooling != "pooler":
+      tuned = {name: variable for name, variable in tuned.items()
+               if kind_of(name) != "pooler"}
+    return tuned
+
+  @property
+  def trainable_weights(self) -> list[tf.Variable]:
+    return list(self.tuned_variables().values()) if self.trainable else []
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    tuned = {id(variable) for variable in self.trainable_weights}
+    return [variable for variable in self.named_variables().values()
+            if id(variable) not in tuned]
 
   def summary_of_tuning(self) -> TuningSummary:
     """Counts what trains; prints as a table."""

@@ -65,6 +65,8 @@ class TextProcessor:
   def tokenize(self, texts: Texts) -> tf.RaggedTensor:
     """Wordpiece ids without special tokens: int32 [batch, (wordpieces)]."""
     texts = tf.convert_to_tensor(texts, tf.string)
+    if texts.shape.rank == 0:
+      raise InputError("expected a list of texts, not a single one")
     return self._tokenizer.tokenize(
         tf.strings.regex_replace(texts, _DROPPED, ""))
 
@@ -78,10 +80,16 @@ class TextProcessor:
 
     Returns:
       Two int32 ragged tensors [batch, (wordpieces)] of the same row lengths.
+
+    Raises:
+      InputError: not lists of texts, or not of the same length.
     """
     segments = [self.tokenize(first)]
     if second is not None:
       segments.append(self.tokenize(second))
+      sizes = [segment.shape[0] for segment in segments]
+      if None not in sizes and sizes[0] != sizes[1]:
+        raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
     segments = _shrink_longest(
         segments, self.max_length - 1 - len(segments))
     return tf_text.combine_segments(segments, self._cls, self._sep)
@@ -90,7 +98,8 @@ class TextProcessor:
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
     """Pads `pack`'s result to `length`, or to the longest row."""
     if length is None:
-      length = tf.reduce_max(word_ids.row_lengths())
+      longest = tf.reduce_max(word_ids.row_lengths())
+      length = tf.maximum(longest, 0)  # of no rows at all
     mask = tf.ones_like(word_ids)
     return {
         "input_word_ids": _to_width(word_ids, length, self._pad),

@@ -59,7 +59,7 @@ class Tuning:
     top_layers: K of "top_layers:K", else 0.
 
   Example:
-    >>> Tuning.parse("top_layers:2", num_layers=12).trains(
+    >>> Tuning.parse("top_layers:2").trains(
     ...     "transformer/layer_10/output/kernel", num_layers=12)
     True
   """
@@ -68,23 +68,16 @@ class Tuning:
   top_layers: int = 0
 
   @classmethod
-  def parse(cls, text: str, num_layers: int | None = None) -> "Tuning":
-    """Reads a tuning's name.
-
-    Args:
-      text: one of `TUNINGS`, with a number for K.
-      num_layers: layers of the encoder, to check K, where it is known.
+  def parse(cls, text: str) -> "Tuning":
+    """Reads a tuning's name: one of `TUNINGS`, with a number for K.
 
     Raises:
-      InputError: the name is unknown or K is out of range.
+      InputError: the name is unknown or K is not positive.
     """
     method, colon, number = text.partition(":")
     if method == "top_layers" and colon:
       if not number.isdecimal() or int(number) < 1:
         raise InputError(f"tuning {text!r}: K must be a positive number")
-      if num_layers is not None and int(number) > num_layers:
-        raise InputError(
-            f"tuning {text!r}: the encoder has {num_layers} layers only")
       return cls(method, int(number))
     if colon or method not in TUNINGS:
       raise InputError(

@@ -38,5 +38,9 @@ def run(tool: ModuleType, main: Callable[[], object]) -> None:
     except InputError as error:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(1)
+    except KeyboardInterrupt:
+      print("interrupted; the same command goes on from the newest checkpoint",
+            file=sys.stderr)
+      sys.exit(130)
 
   app.run(guarded, flags_parser=parse)

@@ -7,6 +7,7 @@ Examples:
 """
 
 import dataclasses
+import math
 import sys
 
 from absl import flags
@@ -104,14 +105,15 @@ flags.DEFINE_string(
     f"What trains, beside the head: {', '.join(TUNINGS)}.")
 flags.DEFINE_integer(
     "adapter_size", _DEFAULTS.adapter_size,
-    "Width of the adapters' bottleneck.", lower_bound=1)
+    "Width of the adapters' bottleneck.", lower_bound=1, upper_bound=65536)
 flags.DEFINE_enum(
     "adapter_activation", _DEFAULTS.adapter_activation, ACTIVATIONS,
     "Non-linearity of the adapters; gelu is the exact one, gelu_tanh BERT's "
     "approximation.")
 flags.DEFINE_float(
     "adapter_init_scale", _DEFAULTS.adapter_init_scale,
-    "Standard deviation of the adapters' initial kernels.", lower_bound=0.0)
+    "Standard deviation of the adapters' initial kernels.", lower_bound=0.0,
+    upper_bound=1.0)
 flags.DEFINE_float(
     "adapter_dropout", _DEFAULTS.adapter_dropout,
     "Dropout rate inside the adapters.", lower_bound=0.0, upper_bound=0.99)
@@ -128,28 +130,31 @@ flags.DEFINE_integer(
 # The training.
 flags.DEFINE_float(
     "learning_rate", _DEFAULTS.learning_rate,
-    "Highest learning rate of AdamW.", lower_bound=1e-12)
+    "Highest learning rate of AdamW.", lower_bound=1e-12, upper_bound=1e3)
 flags.DEFINE_integer(
     "num_train_epochs", _DEFAULTS.num_train_epochs,
     "Passes over the training data; the best one by validation is kept.",
-    lower_bound=1)
+    lower_bound=1, upper_bound=1_000_000)
 flags.DEFINE_float(
     "warmup_proportion", _DEFAULTS.warmup_proportion,
     "Part of the steps during which the learning rate rises.",
     lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_float(
     "weight_decay", _DEFAULTS.weight_decay,
-    "Decoupled weight decay of the kernels.", lower_bound=0.0)
+    "Decoupled weight decay of the kernels.", lower_bound=0.0,
+    upper_bound=1e3)
 flags.DEFINE_integer(
     "train_batch_size", _DEFAULTS.train_batch_size,
-    "Examples per training step, over all replicas.", lower_bound=1)
+    "Examples per training step, over all replicas.", lower_bound=1,
+    upper_bound=1_000_000)
 flags.DEFINE_integer(
     "eval_batch_size", _DEFAULTS.eval_batch_size,
-    "Examples per evaluation step, over all replicas.", lower_bound=1)
+    "Examples per evaluation step, over all replicas.", lower_bound=1,
+    upper_bound=1_000_000)
 flags.DEFINE_integer(
     "seed", _DEFAULTS.seed,
     "Of initial weights, dropout and the order of the examples.",
-    lower_bound=0)
+    lower_bound=0, upper_bound=2**31 - 1)
 
 # The machine.
 flags.DEFINE_enum(
@@ -165,6 +170,9 @@ flags.DEFINE_bool(
     "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
 
 
+_MOST_LAYERS = 1000
+
+
 def parse_layers(text: str | None) -> tuple[int, ...] | None:
   """Reads layer numbers such as "6-11" or "0,5,8-11"; None stays None.
 
@@ -176,9 +184,11 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
   layers: set[int] = set()
   for part in text.split(","):
     first, dash, last = part.partition("-")
-    if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+    last = last if dash else first
+    if not (first.isdecimal() and last.isdecimal()
+            and int(first) <= int(last) < _MOST_LAYERS):
       raise InputError(f"{text!r} is no list of layers such as 6-11 or 0,5")
-    layers.update(range(int(first), int(last or first) + 1))
+    layers.update(range(int(first), int(last) + 1))
   return tuple(sorted(layers))
 
 
@@ -193,6 +203,10 @@ def _valid(parse):
   return check
 
 
+for _name in ("learning_rate", "weight_decay", "warmup_proportion",
+              "adapter_init_scale", "adapter_dropout"):
+  # NaN passes every bound.
+  flags.register_validator(_name, math.isfinite, "must be a number")
 flags.register_validator("tuning", _valid(Tuning.parse))
 flags.register_validator("adapter_layers", _valid(parse_layers))
 

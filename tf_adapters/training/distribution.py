@@ -32,7 +32,7 @@ def strategy_scope(
     return distribute_utils.get_distribution_strategy(
         name, num_gpus=min(gpus, 1) if name == "one_device" else gpus,
         tpu_address=tpu).scope()
-  except (tf.errors.OpError, ValueError) as error:
+  except (tf.errors.OpError, OSError, ValueError) as error:
     raise InputError(
         f"distribution_strategy={name}: {str(error).splitlines()[0]}"
     ) from None

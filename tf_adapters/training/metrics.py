@@ -22,8 +22,10 @@ def _of_labels(function: Callable[..., float], **arguments) -> Metric:
 def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
   def metric(labels: np.ndarray, outputs: np.ndarray) -> float:
     outputs = outputs.reshape(-1)
-    # Undefined for a constant; no correlation is the honest reading.
-    if np.ptp(labels) == 0 or np.ptp(outputs) == 0:
+    # Undefined for a constant and for what has diverged; no correlation is the
+    # honest reading.
+    if (np.ptp(labels) == 0 or np.ptp(outputs) == 0
+        or not np.all(np.isfinite(outputs))):
       return 0.0
     return float(function(labels, outputs)[0])
   return metric

@@ -11,8 +11,6 @@ import shutil
 import time
 from typing import Any
 
-import numpy as np
-import scipy.special
 import tf_keras
 
 from tf_adapters import adapter_file
@@ -20,7 +18,7 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.tasks import Split, Task
 from tf_adapters.errors import InputError
-from tf_adapters.files import replaced_folder, write_file
+from tf_adapters.files import read_json, replaced_folder, write_file
 from tf_adapters.modeling.config import AdapterConfig
 from tf_adapters.modeling.models import (
     TaskModel,
@@ -28,9 +26,12 @@ from tf_adapters.modeling.models import (
     TextRegressor,
 )
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
+from tf_adapters.training.predictions import (
+    prediction_lines,
+    submission_lines,
+)
 
 DEFAULT_ENCODER = "bert_base_uncased"
 DEFAULT_MAX_SEQ_LENGTH = 128
@@ -114,9 +115,19 @@ def run(config: RunConfig) -> dict[str, Any]:
     raise InputError(
         "load_adapter is for do_eval and do_predict: with do_train the "
         "adapters start anew")
+  if not config.output_dir:
+    raise InputError("output_dir must not be empty")
   output_dir = pathlib.Path(config.output_dir)
+  if output_dir.exists() and not output_dir.is_dir():
+    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
   _check_same_run(config, output_dir / FLAGS_NAME)
-  results = _read_results(output_dir / RESULTS_NAME)
+  results = {}
+  if (output_dir / RESULTS_NAME).exists():
+    results = read_json(output_dir / RESULTS_NAME)
+    missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
+    if missing:
+      raise InputError(f"{output_dir / RESULTS_NAME}: damaged: it has no "
+                       f"{', '.join(sorted(missing))}")
   todo = _todo(config, output_dir, results)
   if not todo:
     print("This run is finished; nothing is left to do.")
@@ -145,7 +156,10 @@ def _check_same_run(config: RunConfig, path: pathlib.Path) -> None:
     return dict(line.removeprefix("--").split("=", 1) for line in lines
                 if line.startswith("--") and "=" in line)
 
-  old = values(path.read_text(encoding="utf-8").splitlines())
+  try:
+    old = values(path.read_text(encoding="utf-8").splitlines())
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f"{path}: can not be read: {error}") from None
   new = values(config.flag_lines())
   names = old.keys() | new.keys()
   if not config.do_train:
@@ -158,15 +172,6 @@ def _check_same_run(config: RunConfig, path: pathlib.Path) -> None:
           f"{new.get(name)}: choose another output_dir")
 
 
-def _read_results(path: pathlib.Path) -> dict[str, Any]:
-  if not path.exists():
-    return {}
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise InputError(f"{path}: not readable as JSON: {error}") from None
-
-
 def _todo(config: RunConfig, output_dir: pathlib.Path,
           results: dict[str, Any]) -> list[str]:
   todo = []
@@ -174,7 +179,7 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
     todo.append("train")
   if config.do_eval and (todo or not results.get("evaluated")):
     todo.append("evaluate")
-  if config.do_predict and (todo or not (output_dir / "predictions").exists()):
+  if config.do_predict and (todo or not (output_dir / "predictions").is_dir()):
     todo.append("predict")
   return todo
 
@@ -199,20 +204,23 @@ class _Run:
     model = self._load_model(task, source)
     text = model.encoder.text_processor(self._max_seq_length(source))
     if "train" in todo:
-      task.split("train")
+      for name in ("train", *trainer.VALIDATION_SPLITS):
+        if name == "train" or name in task.splits:
+          task.split(name)
     if "evaluate" in todo:
       _labelled_splits(task)
     if "predict" in todo:
       _test_splits(task)
     # Nothing is wrong with what was given: the folder is this run's now.
+    flags = self._output_dir / FLAGS_NAME
     try:
       self._output_dir.mkdir(parents=True, exist_ok=True)
+      if config.do_train or not flags.exists():
+        write_file(flags, "\n".join(config.flag_lines()) + "\n")
     except OSError as error:
       raise InputError(
-          f"output_dir {self._output_dir}: {error.strerror}") from None
-    flags = self._output_dir / FLAGS_NAME
-    if config.do_train or not flags.exists():
-      write_file(flags, "\n".join(config.flag_lines()) + "\n")
+          f"output_dir {self._output_dir}: can not be written: "
+          f"{error.strerror}") from None
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     print(model.summary_of_tuning(), flush=True)
@@ -230,7 +238,7 @@ class _Run:
     self._seconds["total"] = sum(
         self._seconds.get(part, 0.0) for part in ("load", "train", "evaluate"))
     write_file(self._output_dir / RESULTS_NAME,
-               json.dumps(self._results, indent=2) + "\n")
+               json.dumps(self._results, indent=2, allow_nan=False) + "\n")
     if not config.keep_checkpoints:
       shutil.rmtree(self._output_dir / "checkpoints", ignore_errors=True)
     print(_table(self._results, self._output_dir), flush=True)
@@ -256,8 +264,15 @@ class _Run:
   def _load_task(self, source: str | None) -> Task:
     config = self._config
     labels = None
-    if source is not None and config.task_name == "tsv":
-      labels = adapter_file.read_info(source).labels or None
+    if source is not None:
+      info = adapter_file.read_info(source)
+      expected = _problem_type(config)
+      if info.problem_type != expected:
+        raise InputError(
+            f"{source}: is for {info.problem_type}, but task "
+            f"{config.task_name} is {expected}")
+      if config.task_name == "tsv":
+        labels = info.labels or None
     task = load_task(
         config.task_name, config.data_dir, config.text_column,
         config.text_pair_column, config.label_column, config.problem_type,
@@ -272,12 +287,13 @@ class _Run:
   def _load_model(self, task: Task, source: str | None) -> TaskModel:
     config = self._config
     if source is not None:
-      model = adapter_file.load_adapter(source, config.encoder)
-      if (model.problem_type, getattr(model, "labels", ())) != (
-          task.problem_type, task.labels):
+      _check_adapter(config, source)
+      model = adapter_file.load_adapter(
+          source, config.encoder, config.vocab_file)
+      if getattr(model, "labels", ()) != task.labels:
         raise InputError(
-            f"{source}: predicts {_outputs_of(model)}, but task {task.name} "
-            f"has {', '.join(task.labels) or 'scores'}")
+            f"{source}: predicts {', '.join(getattr(model, 'labels', ()))}, "
+            f"but task {task.name} has {', '.join(task.labels)}")
       return model
     adapters = None
     if config.tuning == "adapters":
@@ -288,7 +304,6 @@ class _Run:
     encoder = load_encoder(
         config.encoder or DEFAULT_ENCODER, adapters, config.vocab_file,
         config.do_lower_case)
-    Tuning.parse(config.tuning, encoder.config.num_hidden_layers)
     if task.problem_type == "regression":
       model = TextRegressor(encoder, config.pooling)
     else:
@@ -299,8 +314,6 @@ class _Run:
   def _describe(
       self, task: Task, model: TaskModel, text: TextProcessor) -> None:
     summary = model.summary_of_tuning()
-    training = [field.name
-                for field in dataclasses.fields(trainer.TrainingConfig)]
     self._results.update({
         "task": task.name,
         "tuning": summary.tuning,
@@ -310,23 +323,25 @@ class _Run:
         "examples_per_second": self._results.get("examples_per_second"),
         "parameters": {"trained": summary.trained, "total": summary.total,
                        "percent": round(summary.percent, 4)},
-        "hyperparameters": {
+        "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,
             "adapter": (model.encoder.adapters
                         and model.encoder.adapters.to_dict()),
             "max_seq_length": text.max_length,
-            "train_examples": (len(task.splits["train"])
-                               if "train" in task.splits else None),
-            **{name: getattr(self._config, name) for name in training},
-        },
-        "versions": adapter_file.library_versions(),
+        }),
+        "versions": self._results.get(
+            "versions", adapter_file.library_versions()),
     })
 
   def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
     progress = trainer.train(
         model, task, text, self._config, self._output_dir)
     rows = min(self._config.train_batch_size, len(task.splits["train"]))
+    self._results["hyperparameters"].update(
+        train_examples=len(task.splits["train"]),
+        **{field.name: getattr(self._config, field.name)
+           for field in dataclasses.fields(trainer.TrainingConfig)})
     self._results.update({
         "steps": progress.steps,
         "examples_per_second": rows * progress.steps / progress.train_seconds,
@@ -360,10 +375,10 @@ class _Run:
           model, split.encode(text), self._config.eval_batch_size)
       if name in task.submissions:
         submission = task.submissions[name]
-        files[submission.file_name] = _submission_lines(
+        files[submission.file_name] = submission_lines(
             split, outputs, submission.labels)
       else:
-        files[f"{name}.tsv"] = _prediction_lines(split, outputs, task.labels)
+        files[f"{name}.tsv"] = prediction_lines(split, outputs, task.labels)
     with replaced_folder(
         self._output_dir / "predictions") as folder:
       for file_name, lines in files.items():
@@ -388,8 +403,8 @@ def _labelled_splits(task: Task) -> list[str]:
 def _test_splits(task: Task) -> dict[str, Split]:
   splits = {name: split for name, split in task.splits.items()
             if name.startswith("test")}
-  if not splits:
-    task.split("test")  # says where it was looked for
+  for name in splits or ["test"]:
+    task.split(name)  # says what is missing or empty
   return splits
 
 
@@ -414,32 +429,24 @@ def _table(results: dict[str, Any], output_dir: pathlib.Path) -> str:
   return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
 
 
-def _outputs_of(model: TaskModel) -> str:
-  return ", ".join(getattr(model, "labels", ())) or "scores"
+def _problem_type(config: RunConfig) -> str:
+  if config.task_name == "tsv":
+    return config.problem_type
+  return "regression" if config.task_name == "stsb" else "classification"
 
 
-def _submission_lines(split: Split, outputs: np.ndarray,
-                      labels: tuple[str, ...]) -> list[str]:
-  """Lines as the GLUE server takes them."""
-  if labels:
-    predictions = [labels[number] for number in outputs.argmax(axis=-1)]
-  else:  # STS-B: similarity from 0 to 5
-    predictions = [f"{value:.3f}"
-                   for value in np.clip(outputs[:, 0], 0.0, 5.0)]
-  return ["index\tprediction", *(
-      f"{row}\t{prediction}"
-      for row, prediction in zip(split.ids, predictions))]
-
-
-def _prediction_lines(split: Split, outputs: np.ndarray,
-                      labels: tuple[str, ...]) -> list[str]:
-  """Lines with the probability of every label, for tasks without a server."""
-  if not labels:
-    return ["index\tprediction", *(
-        f"{row}\t{value:.6g}" for row, value in zip(split.ids, outputs[:, 0]))]
-  lines = ["\t".join(["index", "prediction", *labels])]
-  for row, values in zip(split.ids, scipy.special.softmax(outputs, axis=-1)):
-    lines.append("\t".join([row, labels[values.argmax()],
-                            *(f"{value:.6f}" for value in values)]))
-  return lines
-
+def _check_adapter(config: RunConfig, source: str) -> None:
+  """Refuses model flags that contradict the adapter file to be loaded."""
+  info = adapter_file.read_info(source)
+  adapter = info.adapter or {}
+  told = {"pooling": info.pooling, "tuning": info.tuning,
+          "do_lower_case": info.tokenizer.get("lower_case"),
+          **{f"adapter_{name}": value for name, value in adapter.items()}}
+  for name, value in told.items():
+    ours = getattr(config, name)
+    if isinstance(value, list):
+      value = tuple(value)
+    if ours not in (getattr(RunConfig, name), value):
+      raise InputError(
+          f"{source}: was made with {name}={value}, not {ours}: leave the "
+          "flag out")

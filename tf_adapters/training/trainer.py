@@ -5,7 +5,9 @@ from; what a whole run writes beside these is `run`'s business.
 """
 
 import dataclasses
+import hashlib
 import json
+import math
 import pathlib
 import time
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ import tf_keras
 from tf_adapters import adapter_file
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
@@ -63,6 +66,7 @@ class Progress:
     train_seconds, evaluate_seconds: spent so far, over all starts.
     history: validation metrics of each epoch done, split -> name -> value.
     best_epoch: number of the best epoch so far, from 0, or None.
+    identity: sha256 over the training data and the encoder's weights.
   """
 
   steps: int = 0
@@ -71,6 +75,7 @@ class Progress:
   history: list[dict[str, dict[str, float]]] = dataclasses.field(
       default_factory=list)
   best_epoch: int | None = None
+  identity: str = ""
 
 
 class _ProgressState(tf.train.experimental.PythonState):
@@ -130,7 +135,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     What was done.
 
   Raises:
-    InputError: there is no training split.
+    InputError: there is no training split; or the data or the encoder is not
+      what the checkpoints in `output_dir` were trained on.
   """
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
@@ -151,10 +157,16 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   progress = Progress()
   folder = output_dir / "checkpoints"
   manager = _checkpoint_manager(model, progress, folder)
+  identity = _identity(model, encoded)
   if manager.restore_or_initialize():
+    if progress.identity != identity:
+      raise InputError(
+          f"{folder}: was trained on other data or another encoder than there "
+          "is now: choose another output_dir")
     print(f"Resuming after step {progress.steps} of {total_steps}.")
+  progress.identity = identity
   callbacks = [
-      _Bookkeeping(model, task, text, validation, config, progress, manager,
+      _Bookkeeping(task, text, validation, config, progress, manager,
                    steps_per_epoch, folder / "best"),
       tf_keras.callbacks.TensorBoard(
           str(output_dir / "tensorboard"), write_graph=False),
@@ -175,6 +187,16 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   return progress
 
 
+def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
+  digest = hashlib.sha256()
+  if model.encoder.origin is not None:
+    digest.update(model.encoder.origin.fingerprint.encode())
+  for tensor in (encoded.word_ids.flat_values, encoded.lengths,
+                 encoded.labels):
+    digest.update(tensor.numpy().data)
+  return digest.hexdigest()
+
+
 def _checkpoint_manager(
     model: TaskModel, progress: Progress,
     folder: pathlib.Path) -> tf.train.CheckpointManager:
@@ -191,13 +213,12 @@ def _checkpoint_manager(
 class _Bookkeeping(tf_keras.callbacks.Callback):
   """Validation, the best epoch and checkpoints, while Keras trains."""
 
-  def __init__(self, task_model: TaskModel, task: Task, text: TextProcessor,
+  def __init__(self, task: Task, text: TextProcessor,
                validation: Mapping[str, batching.Encoded],
                config: TrainingConfig, progress: Progress,
                manager: tf.train.CheckpointManager, steps_per_epoch: int,
                best: pathlib.Path):
     super().__init__()
-    self._task_model = task_model
     self._task = task
     self._text = text
     self._validation = validation
@@ -226,7 +247,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     started = time.perf_counter()
     progress.train_seconds += started - self._since
     metrics = {
-        split: evaluate(self._task_model, self._task.metrics, encoded,
+        split: evaluate(self.model, self._task.metrics, encoded,
                         self._config.eval_batch_size)
         for split, encoded in self._validation.items()}
     self._since = time.perf_counter()
@@ -238,7 +259,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
       adapter_file.save_adapter(
-          self._task_model, self._best, self._task.name, metrics,
+          self.model, self._best, self._task.name, metrics,
           self._text.max_length)
     self._save()
 
@@ -246,8 +267,9 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     if self._progress.best_epoch is None:
       return True
     metric = self._task.metrics[0]
-    history = [done["validation"][metric] for done in self._progress.history]
-    return history[epoch] > history[self._progress.best_epoch]
+    now, best = (self._progress.history[number]["validation"][metric]
+                 for number in (epoch, self._progress.best_epoch))
+    return now > best or (math.isnan(best) and not math.isnan(now))
 
   def _save(self) -> None:
     now = time.perf_counter()
