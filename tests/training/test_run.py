@@ -154,6 +154,19 @@ def test_evaluates_a_saved_adapter_alone(config, tmp_path):
   assert again["metrics"] == trained["metrics"]
 
 
+def test_evaluates_an_adapter_from_a_notebook(config, tmp_path):
+  model = ta.TextClassifier(
+      ta.load_encoder(config.encoder, ta.AdapterConfig(size=4)),
+      ["bad", "good"])
+  ta.save_adapter(model, tmp_path / "mine")  # its max_length is not known
+  alone = RunConfig(task_name="tsv", data_dir=config.data_dir, do_eval=True,
+                    output_dir=str(tmp_path / "alone"),
+                    load_adapter=str(tmp_path / "mine"))
+  with pytest.raises(ta.InputError, match="max_length 128: the encoder has"):
+    run(alone)  # the default, too long for the tiny encoder
+  assert run(dataclasses.replace(alone, max_seq_length=24))["evaluated"]
+
+
 def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
   run(config)
   for name, value in (("pooling", "mean"), ("adapter_size", 8),

@@ -255,11 +255,10 @@ class _Run:
     return str(adapter)
 
   def _max_seq_length(self, source: str | None) -> int:
-    if self._config.max_seq_length is not None:
-      return self._config.max_seq_length
-    if source is not None:
-      return adapter_file.read_info(source).max_length
-    return DEFAULT_MAX_SEQ_LENGTH
+    length = self._config.max_seq_length
+    if length is None and source is not None:
+      length = adapter_file.read_info(source).max_length
+    return length or DEFAULT_MAX_SEQ_LENGTH
 
   def _load_task(self, source: str | None) -> Task:
     config = self._config
