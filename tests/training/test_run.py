@@ -167,6 +167,20 @@ def test_evaluates_an_adapter_from_a_notebook(config, tmp_path):
   assert run(dataclasses.replace(alone, max_seq_length=24))["evaluated"]
 
 
+@pytest.mark.parametrize("name", ["tsv", "rte"])
+def test_an_adapter_for_another_kind_of_task_is_refused(
+    config, tmp_path, name):
+  write_task(tmp_path, "rte")
+  model = ta.TextRegressor(
+      ta.load_encoder(config.encoder, ta.AdapterConfig(size=4)))
+  ta.save_adapter(model, tmp_path / "mine")
+  with pytest.raises(
+      ta.InputError, match=f"regression, but task {name} is classification"):
+    run(RunConfig(task_name=name, data_dir=config.data_dir, do_eval=True,
+                  output_dir=str(tmp_path / "alone"),
+                  load_adapter=str(tmp_path / "mine")))
+
+
 def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
   run(config)
   for name, value in (("pooling", "mean"), ("adapter_size", 8),

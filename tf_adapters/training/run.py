@@ -200,9 +200,12 @@ class _Run:
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
     source = None if "train" in todo else self._adapter_to_load()
-    task = self._load_task(source)
-    model = self._load_model(task, source)
-    text = model.encoder.text_processor(self._max_seq_length(source))
+    info = None if source is None else adapter_file.read_info(source)
+    task = self._load_task(source, info)
+    model = self._load_model(task, source, info)
+    text = model.encoder.text_processor(
+        config.max_seq_length or (info and info.max_length)
+        or DEFAULT_MAX_SEQ_LENGTH)
     if "train" in todo:
       for name in ("train", *trainer.VALIDATION_SPLITS):
         if name == "train" or name in task.splits:
@@ -254,24 +257,15 @@ class _Run:
           f"output_dir with a trained adapter: {adapter} does not exist")
     return str(adapter)
 
-  def _max_seq_length(self, source: str | None) -> int:
-    length = self._config.max_seq_length
-    if length is None and source is not None:
-      length = adapter_file.read_info(source).max_length
-    return length or DEFAULT_MAX_SEQ_LENGTH
-
-  def _load_task(self, source: str | None) -> Task:
+  def _load_task(
+      self, source: str | None,
+      info: adapter_file.AdapterInfo | None) -> Task:
     config = self._config
     labels = None
-    if source is not None:
-      info = adapter_file.read_info(source)
-      expected = _problem_type(config)
-      if info.problem_type != expected:
-        raise InputError(
-            f"{source}: is for {info.problem_type}, but task "
-            f"{config.task_name} is {expected}")
-      if config.task_name == "tsv":
-        labels = info.labels or None
+    if info is not None and config.task_name == "tsv":
+      # Before the labels are read as what they are not.
+      _check_problem(config.problem_type, config.task_name, source, info)
+      labels = info.labels or None
     task = load_task(
         config.task_name, config.data_dir, config.text_column,
         config.text_pair_column, config.label_column, config.problem_type,
@@ -283,10 +277,13 @@ class _Run:
       task = dataclasses.replace(task, splits=splits)
     return task
 
-  def _load_model(self, task: Task, source: str | None) -> TaskModel:
+  def _load_model(
+      self, task: Task, source: str | None,
+      info: adapter_file.AdapterInfo | None) -> TaskModel:
     config = self._config
-    if source is not None:
-      _check_adapter(config, source)
+    if info is not None:
+      _check_problem(task.problem_type, task.name, source, info)
+      _check_flags(config, source, info)
       model = adapter_file.load_adapter(
           source, config.encoder, config.vocab_file)
       if getattr(model, "labels", ()) != task.labels:
@@ -428,15 +425,18 @@ def _table(results: dict[str, Any], output_dir: pathlib.Path) -> str:
   return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
 
 
-def _problem_type(config: RunConfig) -> str:
-  if config.task_name == "tsv":
-    return config.problem_type
-  return "regression" if config.task_name == "stsb" else "classification"
+def _check_problem(problem_type: str, task_name: str, source: str,
+                   info: adapter_file.AdapterInfo) -> None:
+  """Refuses an adapter file that is for another kind of task."""
+  if info.problem_type != problem_type:
+    raise InputError(
+        f"{source}: is for {info.problem_type}, but task {task_name} is "
+        f"{problem_type}")
 
 
-def _check_adapter(config: RunConfig, source: str) -> None:
+def _check_flags(config: RunConfig, source: str,
+                 info: adapter_file.AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  info = adapter_file.read_info(source)
   adapter = info.adapter or {}
   told = {"pooling": info.pooling, "tuning": info.tuning,
           "do_lower_case": info.tokenizer.get("lower_case"),
