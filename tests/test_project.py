@@ -9,7 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ["run_glue.py", *(
-    str(path.relative_to(ROOT)) for folder in ("tf_adapters", "tests")
+    str(path.relative_to(ROOT))
+    for folder in ("tf_adapters", "tests", "benchmarks")
     for path in (ROOT / folder).rglob("*.py"))]
 
 # Part -> the parts that it may import. Imports only go down.
@@ -22,7 +23,8 @@ LAYERS = {
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
-    "tools": {"errors", "modeling", "checkpoints", "data", "training"},
+    "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
+            "training"},
 }
 
 
@@ -76,10 +78,13 @@ def test_readme_and_ci_run_the_same_tests():
     assert line.replace(" --quiet", "") in readme
 
 
-def test_readme_names_every_flag_and_task():
+def test_readme_names_every_tool_flag_and_task():
   readme = (ROOT / "README.md").read_text()
-  tool = (ROOT / "tf_adapters" / "tools" / "glue.py").read_text()
-  names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', tool)
+  names = []
+  for tool in (ROOT / "tf_adapters" / "tools").glob("*.py"):
+    names += re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', tool.read_text())
+    if not tool.name.startswith("_"):
+      assert f"tf-adapters {tool.stem}" in readme
   assert len(names) > 30
   missing = [name for name in names if f"--{name}" not in readme]
   assert not missing

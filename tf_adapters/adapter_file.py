@@ -134,8 +134,9 @@ def save_adapter(
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
-  weights = safetensors.numpy.save({
-      name: variable.numpy() for name, variable in _saved(model).items()})
+  arrays = {
+      name: variable.numpy() for name, variable in _saved(model).items()}
+  weights = safetensors.numpy.save(arrays)
   vocabulary = encoder.vocabulary
   info = AdapterInfo(
       format_version=FORMAT_VERSION,
@@ -157,7 +158,8 @@ def save_adapter(
     write_file(folder / WEIGHTS_NAME, weights)
     write_file(folder / CONFIG_NAME,
                json.dumps(info.to_dict(), indent=2) + "\n")
-    write_file(folder / CARD_NAME, _card(info, model))
+    write_file(folder / CARD_NAME, _card(
+        info, {name: array.size for name, array in arrays.items()}))
 
 
 def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
@@ -278,18 +280,55 @@ def _read_weights(path: pathlib.Path, info: AdapterInfo) -> dict[str, Any]:
 
 
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-  digest = hashlib.sha256("\n".join(vocabulary.tokens).encode())
   return {"lower_case": vocabulary.lower_case,
-          "vocab_sha256": digest.hexdigest()}
+          "vocab_sha256": vocabulary.sha256()}
 
 
-def _card(info: AdapterInfo, model: TaskModel) -> str:
-  """The model card: Markdown, from the configuration and the tensors."""
+def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
+  """What there is to say of an adapter file, for people.
+
+  Reads the tensors too, so that a damaged file does not pass.
+
+  Raises:
+    InputError: the file can not be read, or is damaged.
+  """
+  info = read_info(path)
+  sizes = {name: array.size
+           for name, array in _read_weights(pathlib.Path(path), info).items()}
+  return _describe(info, sizes)
+
+
+def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
+  """{what: value} from the configuration and the tensors' sizes."""
+  rows = {"task": info.task, "problem": info.problem_type}
+  if info.labels:
+    rows["labels"] = ", ".join(info.labels)
+  rows["tuning"] = info.tuning
+  for key, value in (info.adapter or {}).items():
+    if value is not None:
+      rows[f"adapter {key}"] = str(value)
+  rows |= {
+      "pooling": info.pooling,
+      "longest text": f"{info.max_length or 'unknown'} wordpieces",
+      "encoder": str(info.encoder["source"]),
+      "encoder fingerprint": str(info.encoder["fingerprint"]),
+  }
   counts: dict[str, int] = {}
-  for name, variable in _saved(model).items():
-    kind = kind_of(name)
-    counts[kind] = counts.get(kind, 0) + variable.shape.num_elements()
-  lines = [
+  for name, size in sizes.items():
+    counts[kind_of(name)] = counts.get(kind_of(name), 0) + size
+  for kind, count in counts.items():
+    rows[f"parameters, {kind}"] = f"{count:,}"
+  for split, values in info.metrics.items():
+    for name, value in values.items():
+      rows[f"{split} {name}"] = f"{value:.4f}"
+  return rows | dict(info.versions)
+
+
+def _card(info: AdapterInfo, sizes: Mapping[str, int]) -> str:
+  """The model card: Markdown."""
+  rows = _describe(info, sizes)
+  rows["encoder fingerprint"] = f"`{rows['encoder fingerprint']}`"
+  return "\n".join([
       f"# {info.task}",
       "",
       f"Weights of one task ({info.problem_type}) for the encoder "
@@ -302,22 +341,6 @@ def _card(info: AdapterInfo, model: TaskModel) -> str:
       "",
       "| | |",
       "|---|---|",
-  ]
-  if info.labels:
-    lines.append(f"| labels | {', '.join(info.labels)} |")
-  for key, value in (info.adapter or {}).items():
-    if value is not None:
-      lines.append(f"| adapter {key} | {value} |")
-  lines += [
-      f"| pooling | {info.pooling} |",
-      f"| longest text | {info.max_length or 'unknown'} wordpieces |",
-      f"| encoder fingerprint | `{info.encoder['fingerprint']}` |",
-  ]
-  lines += [f"| parameters, {kind} | {count:,} |"
-            for kind, count in counts.items()]
-  for split, values in info.metrics.items():
-    lines += [f"| {split} {name} | {value:.4f} |"
-              for name, value in values.items()]
-  lines += [f"| {name} | {version} |"
-            for name, version in info.versions.items()]
-  return "\n".join(lines) + "\n"
+      *(f"| {key} | {value} |" for key, value in rows.items()),
+      "",
+  ])

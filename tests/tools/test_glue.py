@@ -10,6 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from tests.data.test_glue import write_task
+from tests.tools import calling
 from tf_adapters.errors import InputError
 from tf_adapters.tools import glue as tool
 
@@ -17,13 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def call(*arguments):
-  """Runs the tool in this process; returns its exit status."""
-  with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as monkeypatch:
-    flags.FLAGS.unparse_flags()
-    monkeypatch.setattr(sys, "argv", ["run_glue.py", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-      tool.main()
-  return stopped.value.code or 0
+  return calling.call(tool, *arguments)
 
 
 @pytest.fixture

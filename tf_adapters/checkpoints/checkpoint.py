@@ -1,54 +1,140 @@
 """What every reader returns: an architecture, tensors by canonical name, a
-vocabulary. Also the fingerprint, which is a function of these alone.
+vocabulary. The checks that are the same for all formats, and the fingerprint.
+
+Nothing here knows a file format.
 """
 
-import abc
 import hashlib
+import logging
 import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from tf_adapters.checkpoints import names
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import BertConfig, Vocabulary
 
 
-class Checkpoint(abc.ABC):
-  """Pretrained BERT weights in some file format, read tensor by tensor.
+class TensorFiles(Protocol):
+  """Arrays in files, by the files' own names.
 
   Attributes:
-    path: the folder, for messages.
-    config: the architecture.
-    vocabulary: the vocabulary, where the format has one beside the weights.
+    path: file or folder, for messages.
+    shapes: name -> shape, known without reading any array.
+    transposed: whether kernels are [outputs, inputs], as PyTorch has them.
   """
 
   path: pathlib.Path
-  config: BertConfig
-  vocabulary: Vocabulary | None
+  shapes: Mapping[str, tuple[int, ...]]
+  transposed: bool
 
-  @abc.abstractmethod
-  def _read(self, name: str) -> np.ndarray | None:
-    """The tensor of a canonical name in whatever shape, or None."""
+  def read(self, name: str) -> np.ndarray:
+    """Reads one array.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+
+
+class Checkpoint:
+  """Pretrained BERT weights, complete and of the right shapes.
+
+  Arrays are read when they are asked for, one at a time, so that they never
+  have to be in memory together.
+
+  Args:
+    kind: the format, for people.
+    path: file or folder, for messages.
+    files: where the arrays are.
+    found: which of them are the encoder's.
+    config: the architecture.
+    vocabulary: the vocabulary, where the format has one beside the weights.
+    filled_in: canonical name -> array of what the format may leave out.
+
+  Raises:
+    InputError: a tensor is missing, of another shape, or too many; or the
+      vocabulary has more tokens than the encoder.
+  """
+
+  def __init__(self, kind: str, path: pathlib.Path, files: TensorFiles,
+               found: names.Found, config: BertConfig,
+               vocabulary: Vocabulary | None,
+               filled_in: Mapping[str, np.ndarray] | None = None):
+    self.kind = kind
+    self.path = path
+    self.config = config
+    self.vocabulary = vocabulary
+    self.beside = found.beside
+    self._files = files
+    self._names = found.names
+    self._filled_in = filled_in or {}
+    self._shapes = names.shapes(config)
+    for name, shape in self._shapes.items():
+      self._check_shape(name, shape)
+    for name, theirs in found.names.items():
+      if name not in self._shapes:
+        raise InputError(
+            f"{files.path}: has a tensor {theirs}, but the encoder has only "
+            f"{config.num_hidden_layers} layers")
+    if found.unexpected:
+      logging.warning(
+          "%s: left out what no BERT has: %s", files.path,
+          ", ".join(found.unexpected[:5])
+          + (", ..." if len(found.unexpected) > 5 else ""))
+    if vocabulary is not None:
+      check_vocabulary(path, vocabulary, config)
+
+  def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+    if name in self._filled_in:
+      return
+    if name not in self._names:
+      raise InputError(f"{self._files.path}: no tensor for {name}")
+    theirs = self._names[name]
+    stored = tuple(self._files.shapes[theirs])
+    matrix = names.as_matrix(name, shape)
+    expected = [shape, matrix]
+    if self._files.transposed:
+      expected = [matrix[::-1] if name.endswith("/kernel") else matrix]
+    if stored not in expected:
+      raise InputError(
+          f"{self._files.path}: {theirs} has shape {list(stored)}, expected "
+          f"{list(expected[0])}")
 
   def tensor(self, name: str) -> np.ndarray:
     """The tensor of a canonical name: float32, in its canonical shape.
 
     Raises:
-      InputError: it is missing, has another number of elements, or has values
-        that are not finite.
+      InputError: it can not be read, or is not made of finite numbers.
     """
-    shape = names.shapes(self.config)[name]
-    array = self._read(name)
-    if array is None:
-      raise InputError(f"{self.path}: no tensor for {name}")
-    if array.size != np.prod(shape, dtype=np.int64):
+    if name in self._filled_in:
+      return self._filled_in[name]
+    theirs = self._names[name]
+    array = self._files.read(theirs)
+    if not tf.as_dtype(array.dtype).is_floating:
       raise InputError(
-          f"{self.path}: {name} has shape {list(array.shape)}, "
-          f"expected {list(shape)}")
-    array = array.astype(np.float32, copy=False).reshape(shape)
-    if not np.all(np.isfinite(array)):
-      raise InputError(f"{self.path}: {name} has values that are not finite")
+          f"{self._files.path}: {theirs} holds {array.dtype}, expected "
+          "floating-point numbers")
+    if self._files.transposed and name.endswith("/kernel"):
+      array = array.T
+    array = np.ascontiguousarray(array, np.float32).reshape(
+        self._shapes[name])
+    if not np.isfinite(array).all():
+      raise InputError(
+          f"{self._files.path}: {name} has values that are not finite")
     return array
+
+  def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
+    """All tensors by canonical name, in the order of a `Fingerprint`."""
+    for name in sorted(self._shapes):
+      yield name, self.tensor(name)
+
+  @property
+  def num_parameters(self) -> int:
+    """How many numbers the encoder has."""
+    return sum(int(np.prod(shape)) for shape in self._shapes.values())
 
 
 class Fingerprint:
@@ -83,16 +169,55 @@ def read_vocabulary(
   Raises:
     InputError: the file is no text, or special tokens are missing.
   """
+  refuse_lfs_pointer(path)
   try:
     lines = path.read_text(encoding="utf-8").split("\n")
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f"{path}: not a vocabulary: {error}") from None
   if lines and not lines[-1]:
     lines.pop()
-  tokens = tuple(line.removesuffix("\r") for line in lines)
+  return make_vocabulary(
+      path, tuple(line.removesuffix("\r") for line in lines), lower_case)
+
+
+def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
+                    lower_case: bool | None) -> Vocabulary:
+  """A vocabulary of tokens from a file; errors name the file."""
   if lower_case is None:
     lower_case = not any(token[:1].isupper() for token in tokens)
   try:
     return Vocabulary(tokens, lower_case)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
+
+
+def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
+                     config: BertConfig) -> None:
+  """Sees to it that a vocabulary and an embedding table are of one size.
+
+  Raises:
+    InputError: a token would have no embedding.
+  """
+  tokens, rows = len(vocabulary.tokens), config.vocab_size
+  if tokens > rows:
+    raise InputError(
+        f"{path}: the vocabulary has {tokens} tokens, the table of word "
+        f"embeddings {rows} rows")
+  if tokens < rows:
+    # Tables are padded to a round number in some checkpoints.
+    logging.warning(
+        "%s: the vocabulary has %d tokens, the table of word embeddings %d "
+        "rows", path, tokens, rows)
+
+
+def refuse_lfs_pointer(path: pathlib.Path) -> None:
+  """Raises InputError for a Git LFS pointer in the place of a file."""
+  try:
+    with open(path, "rb") as file:
+      pointer = file.read(20).startswith(b"version https://git-")
+  except OSError:
+    return  # whoever reads the file says so better
+  if pointer:
+    raise InputError(
+        f"{path}: can not be read: it is a Git LFS pointer; `git lfs pull` "
+        "fetches the file itself")

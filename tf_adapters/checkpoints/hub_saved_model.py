@@ -1,97 +1,60 @@
-"""Reads the weights of a TF Hub BERT SavedModel (v3, v4, small_bert).
+"""Reads TF Hub's BERTs: SavedModels v1 to v4, and TF1 Hub modules.
 
-The SavedModel's graph is neither loaded nor run: the readable variable names
-are in the object graph that its checkpoint carries, and name the tensors.
+The SavedModel's graph is neither loaded nor run: tensors are read from its
+checkpoint, and what they do not tell of the architecture from the graph's text.
 """
 
 import pathlib
 
-import numpy as np
-import tensorflow as tf
-from google.protobuf import message
-from tensorflow.core.protobuf import trackable_object_graph_pb2
-
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
+from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
+from tf_adapters.checkpoints.tensor_bundle import TensorBundle
+from tf_adapters.checkpoints.tensorflow_checkpoint import infer_config
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import BertConfig
+from tf_adapters.modeling.config import Vocabulary
 
-# What the checkpoint reader makes of a damaged file, case by case, and the
-# object graph's parser.
-_UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
-               message.DecodeError)
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-class HubSavedModel(Checkpoint):
-  """A folder with saved_model.pb, variables/ and assets/vocab.txt."""
+def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
+  """Opens a folder with saved_model.pb, variables/ and assets/vocab.txt.
 
-  def __init__(self, path: pathlib.Path):
-    self.path = path
-    try:
-      self._reader = tf.train.load_checkpoint(
-          str(path / "variables" / "variables"))
-      graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-          self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    except _UNREADABLE as error:
-      raise InputError(
-          f"{path}: its variables can not be read: "
-          f"{str(error).splitlines()[0]}") from None
-    self._shapes = self._reader.get_variable_to_shape_map()
-    self._keys = {
-        attribute.full_name: attribute.checkpoint_key
-        for node in graph.nodes for attribute in node.attributes}
-    self.config = self._infer_config()
-    self.vocabulary = None
-    vocab_file = path / "assets" / "vocab.txt"
-    if vocab_file.exists():
-      lower_case = None
-      if self._reader.has_tensor(_LOWER_CASE_KEY):
-        lower_case = bool(self._reader.get_tensor(_LOWER_CASE_KEY))
-      self.vocabulary = read_vocabulary(vocab_file, lower_case)
+  Raises:
+    InputError: it is damaged, or no BERT.
+  """
+  graph = SavedModelGraph(folder)
+  bundle = TensorBundle(folder / "variables" / "variables", folder)
+  try:
+    found = names.find_encoder(bundle.shapes)
+  except InputError as error:
+    raise InputError(f"{folder}: {error}") from None
+  if graph.normalises_first():
+    raise InputError(
+        f"{folder}: its layer norms come before the sub-layers, BERT's after")
+  config = infer_config(
+      folder, bundle, found,
+      num_attention_heads=graph.num_attention_heads(),
+      hidden_act=graph.hidden_act() or "gelu_tanh",
+      layer_norm_eps=graph.layer_norm_eps() or 1e-12)
+  return Checkpoint(
+      "TF2 Hub SavedModel" if bundle.object_based else "TF1 Hub module",
+      folder, bundle, found, config,
+      _read_vocabulary(folder, graph, bundle))
 
-  def _shape(self, name: str) -> list[int]:
-    if name not in self._keys:
-      raise InputError(
-          f"{self.path}: not a BERT of TF Hub's v3 or v4 format: it has no "
-          f"variable {name}")
-    return self._shapes[self._keys[name]]
 
-  def _infer_config(self) -> BertConfig:
-    """Everything but the activation and dropout can be told from shapes."""
-    layer = "transformer/layer_0"
-    vocab_size, hidden_size = self._shape("word_embeddings/embeddings")
-    num_layers = 0
-    while f"transformer/layer_{num_layers}/output/kernel" in self._keys:
-      num_layers += 1
-    query = self._shape(f"{layer}/self_attention/query/kernel")
-    if len(query) != 3:
-      raise InputError(
-          f"{self.path}: not a BERT of TF Hub's v3 or v4 format: the query "
-          f"kernel has shape {query}, expected three dimensions")
-    return BertConfig(
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        num_hidden_layers=num_layers,
-        num_attention_heads=query[1],
-        intermediate_size=self._shape(f"{layer}/intermediate/kernel")[1],
-        hidden_act="gelu_tanh",
-        max_position_embeddings=self._shape(
-            "position_embedding/embeddings")[0],
-        type_vocab_size=self._shape("type_embeddings/embeddings")[0])
-
-  def _read(self, name: str) -> np.ndarray | None:
-    key = self._keys.get(name)
-    if key is None:
-      return None
-    expected = names.shapes(self.config)[name]
-    shape = self._shapes[key]
-    if tuple(shape) != expected:
-      raise InputError(
-          f"{self.path}: {name} has shape {shape}, expected {list(expected)}")
-    try:
-      return self._reader.get_tensor(key)
-    except _UNREADABLE as error:
-      raise InputError(
-          f"{self.path}: {name} can not be read: "
-          f"{str(error).splitlines()[0]}") from None
+def _read_vocabulary(folder: pathlib.Path, graph: SavedModelGraph,
+                     bundle: TensorBundle) -> Vocabulary | None:
+  files = sorted((folder / "assets").glob("*.txt"))
+  if not files:
+    return None
+  if len(files) > 1:
+    raise InputError(
+        f"{folder / 'assets'}: {len(files)} text files, expected the "
+        "vocabulary alone")
+  if bundle.object_based:
+    lower_case = bundle.read_key(_LOWER_CASE_KEY)
+  else:
+    lower_case = graph.constant_output("tokenization_info", "do_lower_case")
+  return read_vocabulary(
+      files[0], None if lower_case is None else bool(lower_case))

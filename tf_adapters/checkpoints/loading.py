@@ -1,12 +1,16 @@
-"""`load_encoder`: an encoder with pretrained weights, from any source."""
+"""Encoders with pretrained weights from any source: built, or described."""
 
 import pathlib
 
-from tf_adapters.checkpoints import names
-from tf_adapters.checkpoints.checkpoint import Fingerprint, read_vocabulary
+from tf_adapters.checkpoints.checkpoint import (
+    Checkpoint,
+    Fingerprint,
+    check_vocabulary,
+    read_vocabulary,
+)
 from tf_adapters.checkpoints.sources import open_checkpoint
 from tf_adapters.modeling.adapter import TaskLayers
-from tf_adapters.modeling.config import AdapterConfig, Origin
+from tf_adapters.modeling.config import AdapterConfig, Origin, Vocabulary
 from tf_adapters.modeling.encoder import BertEncoder
 
 
@@ -20,8 +24,9 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
 
   Args:
     source: an alias ("bert_base_uncased", "minilm_l6", ...: see
-      `checkpoints.sources.ALIASES`), a TF Hub URL or handle, or a local folder:
-      a Hub SavedModel (v3, v4) or a Hugging Face BERT.
+      `checkpoints.sources.ALIASES`), a TF Hub or Kaggle Models URL or handle,
+      or a local folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module,
+      a TF1 or Model Garden checkpoint, or a Hugging Face BERT.
     adapters: configuration of the adapters, or None for a plain BERT.
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
@@ -38,19 +43,70 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
     >>> encoder = load_encoder("bert_base_uncased", AdapterConfig(size=64))
     >>> encoder(encoder.text_processor()(["He said so."]))["pooled_output"]
   """
-  checkpoint = open_checkpoint(source)
+  checkpoint, vocabulary = _open(source, vocab_file, lower_case)
   config = checkpoint.config
-  vocabulary = checkpoint.vocabulary
-  if vocab_file is not None:
-    vocabulary = read_vocabulary(pathlib.Path(vocab_file), lower_case)
-  elif vocabulary is not None and lower_case is not None:
-    vocabulary = type(vocabulary)(vocabulary.tokens, lower_case)
   encoder = BertEncoder(config, TaskLayers(config, adapters), vocabulary)
   variables = encoder.base_variables()
   fingerprint = Fingerprint(config)
-  for name in sorted(names.shapes(config)):
-    array = checkpoint.tensor(name)
+  for name, array in checkpoint.tensors():
     fingerprint.add(name, array)
     variables[name].assign(array)
   encoder.origin = Origin(source, fingerprint.hexdigest())
   return encoder
+
+
+def describe_encoder(source: str, vocab_file: str | None = None,
+                     lower_case: bool | None = None) -> dict[str, str]:
+  """What there is to say of an encoder, for people, without building it.
+
+  Args:
+    source, vocab_file, lower_case: as for `load_encoder`.
+
+  Raises:
+    InputError: as `load_encoder`; every tensor is read.
+  """
+  checkpoint, vocabulary = _open(source, vocab_file, lower_case)
+  config = checkpoint.config
+  fingerprint = Fingerprint(config)
+  for name, array in checkpoint.tensors():
+    fingerprint.add(name, array)
+  rows = {
+      "encoder": source,
+      "format": checkpoint.kind,
+      "path": str(checkpoint.path),
+      "architecture": ", ".join([
+          f"{config.num_hidden_layers} layers",
+          f"hidden size {config.hidden_size}",
+          f"{config.num_attention_heads} heads",
+          f"intermediate size {config.intermediate_size}"]),
+      "activation": config.hidden_act,
+      "layer norm epsilon": str(config.layer_norm_eps),
+      "longest text": f"{config.max_position_embeddings} wordpieces",
+      "segments": str(config.type_vocab_size),
+      "parameters": f"{checkpoint.num_parameters:,}",
+  }
+  if vocabulary is None:
+    rows["tokenizer"] = (
+        "none: --vocab_file gives one, --do_lower_case its casing")
+  else:
+    casing = "lower-cased" if vocabulary.lower_case else "cased"
+    rows["tokenizer"] = f"{len(vocabulary.tokens):,} wordpieces, {casing}"
+    rows["vocabulary sha256"] = vocabulary.sha256()
+  rows["fingerprint"] = fingerprint.hexdigest()
+  if checkpoint.beside:
+    rows["left out"] = f"{len(checkpoint.beside)} tensors: " + ", ".join(
+        checkpoint.beside[:3]) + (", ..." if len(checkpoint.beside) > 3 else "")
+  return rows
+
+
+def _open(source: str, vocab_file: str | None, lower_case: bool | None,
+          ) -> tuple[Checkpoint, Vocabulary | None]:
+  checkpoint = open_checkpoint(source)
+  vocabulary = checkpoint.vocabulary
+  if vocab_file is not None:
+    path = pathlib.Path(vocab_file)
+    vocabulary = read_vocabulary(path, lower_case)
+    check_vocabulary(path, vocabulary, checkpoint.config)
+  elif vocabulary is not None and lower_case is not None:
+    vocabulary = Vocabulary(vocabulary.tokens, lower_case)
+  return checkpoint, vocabulary

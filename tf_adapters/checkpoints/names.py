@@ -1,48 +1,96 @@
-"""The one table of variable names: ours, and what other formats call them.
+"""The one table of variable names: ours, and what every other format says.
 
 Canonical names are those of TF Hub's BERT v3/v4 SavedModels. Only names and
 shapes live here; reading files is the readers' business.
 """
 
+import collections
+import dataclasses
 import re
+from collections.abc import Iterable
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import BertConfig
 
-# Canonical place -> place in Hugging Face files (without a leading "bert.").
-# {i} stands for the number of a Transformer layer.
-_HUGGING_FACE = {
-    "word_embeddings": "embeddings.word_embeddings",
-    "position_embedding": "embeddings.position_embeddings",
-    "type_embeddings": "embeddings.token_type_embeddings",
-    "embeddings/layer_norm": "embeddings.LayerNorm",
-    "transformer/layer_{i}/self_attention/query":
-        "encoder.layer.{i}.attention.self.query",
-    "transformer/layer_{i}/self_attention/key":
-        "encoder.layer.{i}.attention.self.key",
-    "transformer/layer_{i}/self_attention/value":
-        "encoder.layer.{i}.attention.self.value",
-    "transformer/layer_{i}/self_attention/attention_output":
-        "encoder.layer.{i}.attention.output.dense",
-    "transformer/layer_{i}/self_attention_layer_norm":
-        "encoder.layer.{i}.attention.output.LayerNorm",
-    "transformer/layer_{i}/intermediate":
-        "encoder.layer.{i}.intermediate.dense",
-    "transformer/layer_{i}/output": "encoder.layer.{i}.output.dense",
-    "transformer/layer_{i}/output_layer_norm":
-        "encoder.layer.{i}.output.LayerNorm",
-    "pooler_transform": "pooler.dense",
+# Canonical place -> what else it is called: in the TF1 release, whose names
+# Hugging Face keeps (with dots), and in TF Hub's v1 and v2 SavedModels. A
+# prefix such as bert/ or bert_model/ is not part of a place; {i} stands for the
+# number of a Transformer layer.
+_PLACES = {
+    "word_embeddings": ("embeddings/word_embeddings",),
+    "position_embedding": (
+        "embeddings/position_embeddings",
+        "embedding_postprocessor/position_embeddings"),
+    "type_embeddings": (
+        "embeddings/token_type_embeddings",
+        "embedding_postprocessor/type_embeddings"),
+    "embeddings/layer_norm": (
+        "embeddings/LayerNorm",
+        "embedding_postprocessor/layer_norm"),
+    "transformer/layer_{i}/self_attention/query": (
+        "encoder/layer_{i}/attention/self/query",
+        "encoder/layer_{i}/self_attention/query"),
+    "transformer/layer_{i}/self_attention/key": (
+        "encoder/layer_{i}/attention/self/key",
+        "encoder/layer_{i}/self_attention/key"),
+    "transformer/layer_{i}/self_attention/value": (
+        "encoder/layer_{i}/attention/self/value",
+        "encoder/layer_{i}/self_attention/value"),
+    "transformer/layer_{i}/self_attention/attention_output": (
+        "encoder/layer_{i}/attention/output/dense",
+        "encoder/layer_{i}/self_attention_output",
+        "transformer/layer_{i}/self_attention_output"),
+    "transformer/layer_{i}/self_attention_layer_norm": (
+        "encoder/layer_{i}/attention/output/LayerNorm",
+        "encoder/layer_{i}/self_attention_layer_norm"),
+    "transformer/layer_{i}/intermediate": (
+        "encoder/layer_{i}/intermediate/dense",
+        "encoder/layer_{i}/intermediate"),
+    "transformer/layer_{i}/output": (
+        "encoder/layer_{i}/output/dense",
+        "encoder/layer_{i}/output"),
+    "transformer/layer_{i}/output_layer_norm": (
+        "encoder/layer_{i}/output/LayerNorm",
+        "encoder/layer_{i}/output_layer_norm"),
+    "pooler_transform": ("pooler/dense",),
+}
+# Canonical leaf -> what else it is called; "" for none at all.
+_TABLE = {"embeddings": ("", "weight")}
+_DENSE = {"kernel": ("weight",), "bias": ()}
+_LAYER_NORM = {"gamma": ("weight",), "beta": ("bias",)}
+
+# Not of the encoder, though it is among its variables: slots of optimizers,
+# and the constants that PyTorch models keep.
+_PASSENGERS = re.compile(
+    r"/(adam_[mv]|Adam(_\d+)?|lamb_[mv]|Momentum)$"
+    r"|embeddings/(position_ids|token_type_ids)$")
+# Where no prefix tells the encoder's variables from others: how they begin.
+_BEGINNINGS = re.compile(
+    r"(embeddings|\w+_embeddings?|embedding_\w+|encoder|transformer|pooler\w*)"
+    r"/")
+# What is known to lie beside an encoder: heads, counters, optimizers.
+_BESIDE = re.compile(
+    r"(bert/)?cls/|(.*/)?(mlm|masked_lm|lm_head|predictions|next_sentence\w*"
+    r"|classifier|qa_outputs|output_weights|output_bias|logits|\w*classification"
+    r"|global_step|save_counter|iteration|learning_rate|optimizer|Variable"
+    r"|do_lower_case|beta_[12]|decay|\w+_power)(/|$)")
+
+# Other architectures, told by the names of their variables. They are no BERTs,
+# although some share its sub-layers.
+_OTHER_FAMILIES = {
+    "ALBERT": re.compile(
+        r"albert|/inner_group_|transformer/self_attention/|albert_layer"),
+    "ELECTRA": re.compile(r"electra|discriminator_predictions"),
+    "DistilBERT": re.compile(r"distilbert|/q_lin/"),
+    "RoBERTa": re.compile(r"roberta"),
+    "DeBERTa": re.compile(r"deberta|/rel_embeddings"),
+    "MobileBERT": re.compile(r"mobilebert|/bottleneck/"),
+    "an encoder with factorised embeddings (as ALBERT, ELECTRA-small have)":
+        re.compile(r"embedding_projection|embeddings_project|"
+                   r"embedding_hidden_mapping_in"),
 }
 
-# A layer norm's variables have two spellings in Hugging Face files.
-_HUGGING_FACE_LEAVES = {
-    "embeddings": ("weight",),
-    "kernel": ("weight",),
-    "bias": ("bias",),
-    "gamma": ("weight", "gamma"),
-    "beta": ("bias", "beta"),
-}
-
-_LAYER = re.compile(r"layer_(\d+)")
+_LAYER = re.compile(r"\blayer_(\d+)/")
 
 
 def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -82,19 +130,143 @@ def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
   return result
 
 
-def hugging_face_names(canonical: str) -> list[str]:
-  """What a canonical variable may be called in a Hugging Face file.
+def as_matrix(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+  """The shape of a variable in formats that know no attention heads.
 
   Args:
-    canonical: one of `shapes`' names.
+    name: canonical.
+    shape: its canonical shape.
 
   Returns:
-    The possible names, each without and with the prefix "bert.".
+    (inputs, outputs) of a kernel, (outputs,) of a bias; others as they are.
   """
-  place, _, leaf = canonical.rpartition("/")
-  layer = _LAYER.search(place)
-  number = layer[1] if layer else ""
-  theirs = _HUGGING_FACE[_LAYER.sub("layer_{i}", place)]
-  theirs = theirs.replace("{i}", number)
-  return [f"{prefix}{theirs}.{name}" for prefix in ("", "bert.")
-          for name in _HUGGING_FACE_LEAVES[leaf]]
+  if "/self_attention/" not in name:
+    return shape
+  if name.endswith("attention_output/kernel"):
+    return shape[0] * shape[1], shape[2]
+  if name.endswith("/kernel"):
+    return shape[0], shape[1] * shape[2]
+  size = 1
+  for dimension in shape:
+    size *= dimension
+  return (size,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """An encoder's variables among the names of a file.
+
+  Attributes:
+    names: canonical name -> the file's name.
+    beside: what the file holds besides: heads, optimizers, counters.
+    unexpected: the part of `beside` that no known format puts there.
+  """
+
+  names: dict[str, str]
+  beside: tuple[str, ...]
+  unexpected: tuple[str, ...]
+
+  @property
+  def num_layers(self) -> int:
+    """How many Transformer layers there are, by the highest number."""
+    numbers = [int(match[1]) for name in self.names
+               if (match := _LAYER.search(name))]
+    return max(numbers, default=-1) + 1
+
+
+def find_encoder(names: Iterable[str]) -> Found:
+  """Finds a BERT among the variable names of a file, whatever its format.
+
+  Prefixes ("bert/", "module/bert/", "bert_encoder_v2/"), separators, ":0" and
+  the "_1" that TensorFlow appends to a repeated name do not matter.
+
+  Args:
+    names: of all variables in the file.
+
+  Raises:
+    InputError: there is no BERT, more than one, another architecture, or one
+      with variables that no BERT has.
+  """
+  names = list(names)
+  plain = {name: _plain(name) for name in names}
+  for family, pattern in _OTHER_FAMILIES.items():
+    for name in names:
+      if pattern.search(plain[name]):
+        raise InputError(f"it holds {family}, which is no BERT: {name}")
+  matches: dict[str, dict[str, str]] = collections.defaultdict(dict)
+  for name in names:
+    if match := _match(plain[name]):
+      canonical, prefix = match
+      if prefix in matches[canonical]:
+        raise InputError(
+            f"two tensors are {canonical}: {matches[canonical][prefix]} and "
+            f"{name}")
+      matches[canonical][prefix] = name
+  encoders = matches.get("word_embeddings/embeddings", {})
+  if not encoders:
+    raise InputError("not a BERT: there are no word embeddings in it")
+  if len(encoders) > 1:
+    raise InputError(
+        f"it holds {len(encoders)} encoders: {', '.join(encoders.values())}")
+  (prefix,) = encoders
+  found = {}
+  for canonical, candidates in matches.items():
+    if prefix in candidates:
+      found[canonical] = candidates[prefix]
+    elif len(candidates) == 1:
+      # Keras does not give all parts of a model the same scope.
+      (found[canonical],) = candidates.values()
+    else:
+      raise InputError(
+          f"{len(candidates)} tensors could be {canonical}: "
+          f"{', '.join(candidates.values())}")
+  taken = set(found.values())
+  beside = [name for name in names if name not in taken]
+  for name in beside:
+    inside = (plain[name].startswith(prefix) if prefix
+              else _BEGINNINGS.match(plain[name]))
+    if inside and not (
+        _PASSENGERS.search(plain[name]) or _BESIDE.match(plain[name])):
+      raise InputError(f"no BERT has a tensor {name}")
+  return Found(found, tuple(beside), tuple(
+      name for name in beside if not (
+          _PASSENGERS.search(plain[name]) or _BESIDE.match(plain[name])
+          or (prefix and not plain[name].startswith(prefix)))))
+
+
+def _plain(name: str) -> str:
+  """The name with slashes, and without what TensorFlow appends to it."""
+  name = re.sub(r"\blayer\.(\d+)\.", r"layer_\1.", name).replace(".", "/")
+  return re.sub(r"_\d+$", "", name.removesuffix(":0"))
+
+
+def _spellings() -> dict[str, str]:
+  """Every known name (with {i}) -> the canonical one (with {i})."""
+  result = {}
+  for place, others in _PLACES.items():
+    leaves = _DENSE
+    if place.endswith("layer_norm"):
+      leaves = _LAYER_NORM
+    elif place.endswith(("embeddings", "embedding")):
+      leaves = _TABLE
+    for leaf, other_leaves in leaves.items():
+      for other in (place, *others):
+        for spelling in (leaf, *other_leaves):
+          result[f"{other}/{spelling}".removesuffix("/")] = f"{place}/{leaf}"
+  return result
+
+
+_CANONICAL = _spellings()
+
+
+def _match(plain: str) -> tuple[str, str] | None:
+  """(canonical name, prefix) of a name, or None for what is no BERT's."""
+  layer = _LAYER.search(plain)
+  parts = _LAYER.sub("layer_{i}/", plain, count=1).split("/")
+  for start in range(len(parts)):
+    canonical = _CANONICAL.get("/".join(parts[start:]))
+    if canonical is not None:
+      number = layer[1] if layer else ""
+      prefix = "/".join([*parts[:start], ""])
+      return canonical.replace("{i}", number), prefix
+  return None

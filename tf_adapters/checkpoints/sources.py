@@ -1,6 +1,6 @@
-"""From what a user calls an encoder to a folder, and to the reader for it.
+"""From what a user calls an encoder to its files, and the reader for them.
 
-Aliases, TF Hub handles, the demo's package and local folders are told apart
+Aliases, TF Hub handles, the demo's package and local paths are told apart
 here; the formats themselves are the readers' business.
 """
 
@@ -9,12 +9,23 @@ import hashlib
 import importlib.metadata
 import pathlib
 import re
+import tarfile
+import zlib
 
 import tensorflow as tf
 
 from tf_adapters.checkpoints.checkpoint import Checkpoint
-from tf_adapters.checkpoints.hub_saved_model import HubSavedModel
-from tf_adapters.checkpoints.hugging_face import HuggingFace
+from tf_adapters.checkpoints.hub_saved_model import read_hub_saved_model
+from tf_adapters.checkpoints.hugging_face import (
+    INDEX_NAME,
+    WEIGHTS_NAME,
+    read_hugging_face,
+    refuse_pickle,
+)
+from tf_adapters.checkpoints.tensorflow_checkpoint import (
+    find_prefix,
+    read_tensorflow_checkpoint,
+)
 from tf_adapters.errors import InputError
 
 _HUB = "https://tfhub.dev/tensorflow/"
@@ -45,16 +56,19 @@ _MINILM_SHA256 = (
 ALIASES = ("minilm_l6", *HUB_ALIASES)
 
 _URL = re.compile(r"[a-z0-9]+://")
+# Refused before anything is fetched.
+_OTHER_FAMILIES = re.compile(
+    r"albert|electra|distilbert|roberta|mobilebert", re.IGNORECASE)
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
 
 
 def resolve(source: str) -> pathlib.Path:
-  """Finds the folder behind an alias, a Hub handle or URL, or a path.
+  """Finds what is behind an alias, a Hub handle or URL, or a path.
 
   Args:
     source: one of `ALIASES`; a URL that tensorflow_hub can resolve, or a TF
       Hub handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
-      fetched once and cached in TFHUB_CACHE_DIR); or a local folder.
+      fetched once and cached in TFHUB_CACHE_DIR); or a local folder or file.
 
   Raises:
     InputError: nothing of that name exists, or it can not be fetched.
@@ -67,7 +81,7 @@ def resolve(source: str) -> pathlib.Path:
     return _fetch(source)
   source = source.removeprefix("file://")
   path = pathlib.Path(source).expanduser()
-  if path.exists():
+  if path.exists() or path.with_name(f"{path.name}.index").exists():
     return path
   if _HANDLE.fullmatch(source):
     return _fetch(f"https://tfhub.dev/{source}")
@@ -83,26 +97,55 @@ def open_checkpoint(source: str) -> Checkpoint:
   """Opens the checkpoint behind a source with the reader for its format.
 
   Raises:
-    InputError: see `resolve`; or the folder is of no known format.
+    InputError: see `resolve`; or it is of no known format, or damaged.
   """
   path = resolve(source)
+  if not path.is_dir():
+    return _open_file(path)
   if (path / "saved_model.pb").exists():
-    return HubSavedModel(path)
+    return read_hub_saved_model(path)
   if (path / "config.json").exists():
-    return HuggingFace(path)
+    return read_hugging_face(path)
+  prefix = find_prefix(path)
+  if prefix is not None:
+    return read_tensorflow_checkpoint(prefix)
+  holds = ", ".join(sorted(file.name for file in path.iterdir())[:5])
   raise InputError(
-      f"{path}: not a checkpoint that can be read: expected a TF Hub "
-      "SavedModel (saved_model.pb) or a Hugging Face folder (config.json, "
-      "model.safetensors)")
+      f"{path}: not a BERT that can be read: expected a TF Hub SavedModel "
+      "(saved_model.pb), a TensorFlow checkpoint (bert_model.ckpt.index) or a "
+      "Hugging Face folder (config.json, model.safetensors); "
+      + (f"it holds {holds}" if holds else "it is empty"))
+
+
+def _open_file(path: pathlib.Path) -> Checkpoint:
+  """One of the files of a checkpoint, or what a checkpoint's files begin with.
+  """
+  if path.name == "saved_model.pb":
+    return read_hub_saved_model(path.parent)
+  if path.name in (WEIGHTS_NAME, INDEX_NAME, "config.json"):
+    return read_hugging_face(path.parent)
+  prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path.name)
+  if path.with_name(f"{prefix}.index").exists():
+    return read_tensorflow_checkpoint(path.with_name(prefix))
+  if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
+    raise InputError(refuse_pickle(path))
+  raise InputError(
+      f"{path}: not a checkpoint that can be read: expected a folder, "
+      "saved_model.pb, model.safetensors or the .index file of a TensorFlow "
+      "checkpoint")
 
 
 def _fetch(url: str) -> pathlib.Path:
+  other = _OTHER_FAMILIES.search(url)
+  if other:
+    raise InputError(f"{url}: {other[0]} is no BERT")
   # Only here, since it needs pkg_resources, which setuptools 82 dropped: an
   # environment without it can still use every local checkpoint.
   import tensorflow_hub
   try:
     return pathlib.Path(tensorflow_hub.resolve(url))
-  except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+  except (OSError, ValueError, RuntimeError, EOFError, zlib.error,
+          tarfile.TarError, tf.errors.OpError) as error:
     reason = str(error).strip().splitlines()
     raise InputError(
         f"{url}: can not be fetched: {reason[0] if reason else error!r}"

@@ -5,6 +5,7 @@ Nothing here knows TensorFlow, files or flags.
 """
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Self
@@ -175,6 +176,10 @@ class Vocabulary(JsonConfig):
       _require(places[token] == place,
                f"the vocabulary has {token!r} twice: tokens {place} and "
                f"{places[token]}, counted from 0")
+
+  def sha256(self) -> str:
+    """Hex digest over the tokens, in their order."""
+    return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -301,8 +301,8 @@ class BertEncoder(tf_keras.layers.Layer):
     """
     if self.vocabulary is None:
       raise InputError(
-          "this encoder came without a vocabulary: give load_encoder a "
-          "vocab_file and lower_case")
+          "this encoder came without a vocabulary: --vocab_file gives one, "
+          "--do_lower_case its casing (load_encoder's vocab_file, lower_case)")
     if max_length > self.config.max_position_embeddings:
       raise InputError(
           f"max_length {max_length}: the encoder has positions for "

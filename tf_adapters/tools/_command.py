@@ -1,7 +1,7 @@
 """What every command line does alike: help, quiet logs, errors of one line."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from absl import app, flags, logging
@@ -9,7 +9,8 @@ from absl import app, flags, logging
 from tf_adapters.errors import InputError
 
 
-def run(tool: ModuleType, main: Callable[[], object]) -> None:
+def run(tool: ModuleType, main: Callable[[], object],
+        interrupted: str = "interrupted") -> None:
   """Parses the flags and runs a tool.
 
   A user's mistake ends with one line on standard error and status 1; --help
@@ -18,6 +19,7 @@ def run(tool: ModuleType, main: Callable[[], object]) -> None:
   Args:
     tool: the module that defines the flags; its docstring is the help's head.
     main: what to do.
+    interrupted: what to say after Ctrl-C.
   """
 
   def parse(argv: list[str]) -> list[str]:
@@ -39,8 +41,21 @@ def run(tool: ModuleType, main: Callable[[], object]) -> None:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(1)
     except KeyboardInterrupt:
-      print("interrupted; the same command goes on from the newest checkpoint",
-            file=sys.stderr)
+      print(interrupted, file=sys.stderr)
       sys.exit(130)
 
   app.run(guarded, flags_parser=parse)
+
+
+def require(*names: str) -> None:
+  """Raises InputError for a flag that was not given."""
+  for name in names:
+    if flags.FLAGS[name].value is None:
+      raise InputError(f"--{name} must be given")
+
+
+def print_table(rows: Mapping[str, str]) -> None:
+  """Prints what and value, line by line."""
+  width = max(map(len, rows))
+  for name, value in rows.items():
+    print(f"{name:{width}}  {value}")

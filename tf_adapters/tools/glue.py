@@ -4,6 +4,8 @@ Examples:
   python run_glue.py --flagfile=flags/demo.flags
   python run_glue.py --flagfile=flags/glue/mrpc.flags --data_dir=glue_data \\
       --encoder=minilm_l6 --pooling=mean --output_dir=runs/mrpc
+
+Without --encoder it is the saved adapter's, else bert_base_uncased.
 """
 
 import dataclasses
@@ -12,16 +14,14 @@ import sys
 
 from absl import flags
 
-from tf_adapters.checkpoints.sources import ALIASES
 from tf_adapters.data.loading import TASK_NAMES
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
-from tf_adapters.tools import _command
+from tf_adapters.tools import _command, _encoder_flags
 from tf_adapters.training.distribution import STRATEGIES
 from tf_adapters.training.run import (
-    DEFAULT_ENCODER,
     DEFAULT_MAX_SEQ_LENGTH,
     RunConfig,
     run,
@@ -84,18 +84,7 @@ flags.DEFINE_integer(
     "epoch anyway.", lower_bound=1)
 
 # The model.
-flags.DEFINE_string(
-    "encoder", _DEFAULTS.encoder,
-    f"The pretrained BERT: an alias ({', '.join(ALIASES[:4])}, "
-    "small_bert_L-2_H-128, ...), a TF Hub URL or handle, or a folder with a "
-    "Hub SavedModel or a Hugging Face BERT. Default: the saved adapter's, else "
-    f"{DEFAULT_ENCODER}.")
-flags.DEFINE_string(
-    "vocab_file", _DEFAULTS.vocab_file,
-    "A vocab.txt to use instead of the encoder's own.")
-flags.DEFINE_bool(
-    "do_lower_case", _DEFAULTS.do_lower_case,
-    "Whether text is lower-cased. Default: what the encoder says.")
+flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_enum(
     "pooling", _DEFAULTS.pooling, POOLINGS,
     "What the head sees: BERT's pooler on the first token, the first token's "
@@ -212,7 +201,12 @@ flags.register_validator("adapter_layers", _valid(parse_layers))
 
 
 def config_from_flags() -> RunConfig:
-  """The run that the flags describe."""
+  """The run that the flags describe.
+
+  Raises:
+    InputError: task_name or output_dir is not given.
+  """
+  _command.require("task_name", "output_dir")
   values = {field.name: flags.FLAGS[field.name].value
             for field in dataclasses.fields(RunConfig)}
   values["adapter_layers"] = parse_layers(values["adapter_layers"])
@@ -221,5 +215,7 @@ def config_from_flags() -> RunConfig:
 
 def main() -> None:
   """Entry point of `run_glue.py` and of `tf-adapters glue`."""
-  flags.mark_flags_as_required(["task_name", "output_dir"])
-  _command.run(sys.modules[__name__], lambda: run(config_from_flags()))
+  _command.run(
+      sys.modules[__name__], lambda: run(config_from_flags()),
+      interrupted="interrupted; the same command goes on from the newest "
+      "checkpoint")

@@ -1,0 +1,69 @@
+"""tf-adapters convert and tf-adapters inspect."""
+
+import pytest
+import tensorflow_hub as hub
+
+import tf_adapters as ta
+from tests.tools.calling import call
+from tf_adapters.tools import convert, inspect
+
+
+def test_inspect_describes_an_encoder(hf_source, capfd):
+  assert call(inspect, f"--encoder={hf_source}") == 0
+  printed = capfd.readouterr().out
+  for text in ("Hugging Face folder", str(hf_source), "3 layers", "4 heads",
+               "89 wordpieces, lower-cased",
+               ta.load_encoder(str(hf_source)).origin.fingerprint):
+    assert text in printed
+
+
+def test_inspect_describes_an_adapter(encoder, tmp_path, capfd):
+  model = ta.TextClassifier(encoder, ["bad", "good"])
+  ta.save_adapter(model, tmp_path / "sst2", metrics={
+      "validation": {"accuracy": 0.75}})
+  assert call(inspect, f"--adapter={tmp_path / 'sst2'}") == 0
+  printed = capfd.readouterr().out
+  for text in ("sst2", "bad, good", "adapter size", "0.7500",
+               encoder.origin.fingerprint):
+    assert text in printed
+  file = tmp_path / "sst2" / "adapter.safetensors"
+  file.write_bytes(file.read_bytes()[:-1])
+  assert call(inspect, f"--adapter={tmp_path / 'sst2'}") == 1
+  assert "adapter.safetensors: damaged" in capfd.readouterr().err
+
+
+def test_convert_writes_two_saved_models(hf_source, tmp_path, capfd):
+  arguments = [f"--encoder={hf_source}", f"--output={tmp_path / 'bert'}",
+               "--preprocess_seq_length=16"]
+  assert call(convert, *arguments) == 0
+  printed = capfd.readouterr().out
+  assert ta.load_encoder(str(hf_source)).origin.fingerprint in printed
+  inputs = hub.load(str(tmp_path / "bert_preprocess"))(["the film"])
+  outputs = hub.load(str(tmp_path / "bert"))(inputs)
+  assert outputs["sequence_output"].shape == [1, 16, 32]
+  assert call(convert, *arguments) == 1
+  assert "is there already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("tool, arguments, message", [
+    (inspect, [], "give either --encoder or --adapter"),
+    (inspect, ["--encoder=x", "--adapter=y"], "give either"),
+    (inspect, ["--encoder=nowhere"], "no encoder 'nowhere'"),
+    (inspect, ["--adapter=nowhere"], "nowhere: not an adapter file"),
+    (convert, ["--encoder=nowhere"], "--output must be given"),
+    (convert, ["--output=x"], "--encoder must be given"),
+    (convert, ["--encoder=nowhere", "--output=x"], "no encoder 'nowhere'"),
+])
+def test_mistakes_are_one_line(tool, arguments, message, capfd):
+  assert call(tool, *arguments) == 1
+  errors = [line for line in capfd.readouterr().err.splitlines()
+            if line.startswith("error:")]
+  assert len(errors) == 1
+  assert message in errors[0]
+
+
+def test_help_names_the_flags_of_encoders(capfd):
+  assert call(convert, "--help") == 0
+  printed = capfd.readouterr().out
+  for flag in ("--encoder", "--vocab_file", "do_lower_case", "--output"):
+    assert flag in printed

@@ -1,0 +1,103 @@
+"""Writes an encoder as TF Hub SavedModels: the v4 API, and its preprocessing.
+
+The way back from all the formats that are read here. Adapters are not written:
+a task's file is the place for them.
+"""
+
+import os
+import pathlib
+
+import tensorflow as tf
+from official.nlp.tools import export_tfhub_lib
+
+from tf_adapters.errors import InputError
+from tf_adapters.files import replaced_folder
+from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.encoder import BertEncoder
+
+PREPROCESSING_SUFFIX = "_preprocess"
+VOCAB_NAME = "vocab.txt"
+
+_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
+               seq_length: int = 128) -> tuple[pathlib.Path, pathlib.Path]:
+  """Writes two SavedModels that hub.load, hub.KerasLayer and Model Garden use.
+
+  The encoder at `path`, called with a dict of int32 [batch, length] as TF Hub's
+  BERT v4 is, with `vocab_file` and `do_lower_case`; beside it, under the name
+  with "_preprocess" appended, tf-models' preprocessing from strings. The
+  preprocessing cuts long pairs evenly and not the longer text first, as TF
+  Hub's does.
+
+  Args:
+    encoder: without adapters, with a vocabulary.
+    path: the folder to write; it must not exist, or be empty.
+    seq_length: the preprocessing's length of sequences.
+
+  Returns:
+    The two folders.
+
+  Raises:
+    InputError: the encoder has adapters, or no vocabulary; a folder is there
+      already; or the encoder has no positions for sequences of that length.
+
+  Example:
+    >>> export_hub(load_encoder("biobert/"), "hub/biobert")
+    >>> hub.KerasLayer("hub/biobert", trainable=True)
+  """
+  if encoder.adapters is not None:
+    raise InputError("a TF Hub SavedModel is of an encoder without adapters")
+  encoder.text_processor(seq_length)  # it has a vocabulary, and positions
+  path = pathlib.Path(os.path.abspath(path))
+  beside = path.with_name(path.name + PREPROCESSING_SUFFIX)
+  for folder in (path, beside):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+      raise InputError(f"{folder}: is there already")
+  vocabulary = encoder.vocabulary
+  with replaced_folder(path) as folder, replaced_folder(beside) as other:
+    assets = folder / "assets"
+    assets.mkdir()
+    vocab_file = assets / VOCAB_NAME
+    vocab_file.write_text(
+        "".join(f"{token}\n" for token in vocabulary.tokens), encoding="utf-8")
+    _save_encoder(encoder, folder, vocab_file)
+    export_tfhub_lib.export_preprocessing(
+        str(other), vocab_file=str(vocab_file),
+        do_lower_case=vocabulary.lower_case, tokenize_with_offsets=False,
+        default_seq_length=seq_length)
+  return path, beside
+
+
+def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
+                  vocab_file: pathlib.Path) -> None:
+  # A root object of variables and functions alone: Keras' own way of saving
+  # would add the layers, which a reader without this package can not use.
+  root = tf.train.Checkpoint()
+  root.variables = list(encoder.base_variables().values())
+  root.trainable_variables = list(root.variables)
+  root.regularization_losses = []
+  root.dropout = [layer.state for layer in encoder.submodules
+                  if isinstance(layer, Dropout)]
+  root.vocab_file = tf.saved_model.Asset(str(vocab_file))
+  root.do_lower_case = tf.Variable(
+      encoder.vocabulary.lower_case, trainable=False, name="do_lower_case")
+
+  @tf.function(autograph=False)
+  def call(inputs, training=False):
+    return encoder(inputs, training=training)
+
+  spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
+          for name in _INPUTS}
+  for training in (True, False):
+    call.get_concrete_function(spec, training=training)
+  root.__call__ = call
+
+  @tf.function(autograph=False, input_signature=[spec])
+  def serve(inputs):
+    outputs = encoder(inputs, training=False)
+    return {name: outputs[name]
+            for name in ("default", "pooled_output", "sequence_output")}
+
+  tf.saved_model.save(root, str(folder), signatures=serve)

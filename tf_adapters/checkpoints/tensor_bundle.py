@@ -1,0 +1,88 @@
+"""TensorFlow checkpoints as tensors by readable name, old and new.
+
+A name-based checkpoint (TF1) says what a tensor is called; an object-based one
+(TF2) has the variables' names in the object graph that it carries along. Which
+of them make a BERT is not known here.
+"""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import message
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from tf_adapters.checkpoints.checkpoint import refuse_lfs_pointer
+from tf_adapters.errors import InputError
+
+# What the checkpoint reader makes of a damaged file, case by case, and the
+# object graph's parser.
+_UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
+               message.DecodeError)
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# Keys of optimizers' variables, which are named like those they belong to.
+_OPTIMIZER = ("optimizer/", "/_variables/", "/.OPTIMIZER_SLOT/")
+
+
+class TensorBundle:
+  """The files PREFIX.index and PREFIX.data-*.
+
+  Args:
+    prefix: what the names of the files have in common.
+    path: file or folder, for messages; the prefix without it.
+
+  Raises:
+    InputError: they can not be read.
+  """
+
+  transposed = False
+
+  def __init__(self, prefix: pathlib.Path, path: pathlib.Path | None = None):
+    self.path = path or prefix
+    for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
+      refuse_lfs_pointer(file)
+    try:
+      self._reader = tf.train.load_checkpoint(str(prefix))
+      shapes = self._reader.get_variable_to_shape_map()
+      self.object_based = _OBJECT_GRAPH in shapes
+      keys = self._keys_of_variables() if self.object_based else {
+          name: name for name in shapes}
+      self.shapes = {name: tuple(shapes[key]) for name, key in keys.items()}
+    except _UNREADABLE as error:
+      raise InputError(
+          f"{self.path}: its variables can not be read: {_line(error)}"
+      ) from None
+    self._keys = keys
+
+  def _keys_of_variables(self) -> dict[str, str]:
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        self._reader.get_tensor(_OBJECT_GRAPH))
+    keys = {}
+    for node in graph.nodes:
+      for attribute in node.attributes:
+        name, key = attribute.full_name, attribute.checkpoint_key
+        if any(part in key for part in _OPTIMIZER) or (
+            not self._reader.has_tensor(key)):
+          continue
+        if name in keys:
+          name = f"{name}_{len(keys)}"  # as TensorFlow tells namesakes apart
+        keys[name] = key
+    return keys
+
+  def read(self, name: str) -> np.ndarray:
+    return self.read_key(self._keys[name])
+
+  def read_key(self, key: str) -> np.ndarray | None:
+    """The tensor under a checkpoint's own key, or None."""
+    if not self._reader.has_tensor(key):
+      return None
+    try:
+      return self._reader.get_tensor(key)
+    except _UNREADABLE as error:
+      raise InputError(
+          f"{self.path}: {key} can not be read: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__

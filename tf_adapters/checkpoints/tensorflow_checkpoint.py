@@ -1,0 +1,141 @@
+"""Reads TensorFlow checkpoints of BERT: the TF1 release's and Model Garden's.
+
+google-research/bert and what was pretrained with it (BioBERT, SciBERT, ...)
+come as bert_config.json, vocab.txt and a name-based checkpoint; Model Garden
+writes object-based ones.
+"""
+
+import pathlib
+
+import tensorflow as tf
+
+from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
+from tf_adapters.checkpoints.tensor_bundle import TensorBundle
+from tf_adapters.errors import InputError
+from tf_adapters.files import read_json
+from tf_adapters.modeling.config import BertConfig
+
+CONFIG_NAME = "bert_config.json"
+
+# Google's name of an activation -> ours: their gelu is the approximation.
+_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh",
+                "linear": "linear", "swish": "swish"}
+_COPIED = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    "intermediate_size", "max_position_embeddings", "type_vocab_size",
+    "hidden_dropout_prob", "attention_probs_dropout_prob",
+)
+
+
+def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
+  """Opens PREFIX.index and PREFIX.data-*, with bert_config.json beside them.
+
+  Model Garden checkpoints can do without bert_config.json.
+
+  Raises:
+    InputError: a file is missing or damaged, or holds no BERT.
+  """
+  folder = prefix.parent
+  bundle = TensorBundle(prefix)
+  try:
+    found = names.find_encoder(bundle.shapes)
+  except InputError as error:
+    raise InputError(f"{prefix}: {error}") from None
+  if (folder / CONFIG_NAME).exists():
+    config = _read_config(folder / CONFIG_NAME)
+  else:
+    config = infer_config(prefix, bundle, found)
+  vocabulary = None
+  if (folder / "vocab.txt").exists():
+    vocabulary = read_vocabulary(folder / "vocab.txt", None)
+  return Checkpoint(
+      "Model Garden checkpoint" if bundle.object_based else "TF1 checkpoint",
+      prefix, bundle, found, config, vocabulary)
+
+
+def find_prefix(folder: pathlib.Path) -> pathlib.Path | None:
+  """The checkpoint in a folder: the only one, or the newest by its own account.
+
+  Raises:
+    InputError: there are several.
+  """
+  prefixes = [path.with_suffix("") for path in sorted(folder.glob("*.index"))]
+  if len(prefixes) <= 1:
+    return prefixes[0] if prefixes else None
+  try:
+    state = tf.train.get_checkpoint_state(str(folder))
+  except (ValueError, tf.errors.OpError):
+    state = None
+  # Only the name: the path in the file may lead anywhere.
+  newest = state and folder / pathlib.Path(state.model_checkpoint_path).name
+  if newest in prefixes:
+    return newest
+  raise InputError(
+      f"{folder}: holds {len(prefixes)} checkpoints; give one of them: "
+      f"{', '.join(prefix.name for prefix in prefixes[:4])}")
+
+
+def infer_config(path: pathlib.Path, bundle: TensorBundle, found: names.Found,
+                 num_attention_heads: int | None = None,
+                 hidden_act: str = "gelu_tanh",
+                 layer_norm_eps: float = 1e-12) -> BertConfig:
+  """The architecture that variables' shapes tell.
+
+  Args:
+    path: for messages.
+    bundle: the variables.
+    found: which of them are the encoder's.
+    num_attention_heads: where kernels are matrices, which do not tell it.
+    hidden_act, layer_norm_eps: what no shape tells.
+
+  Raises:
+    InputError: a tensor is missing or of an unusual shape, or nothing tells
+      the number of attention heads.
+  """
+
+  def shape(name: str, ranks: tuple[int, ...] = (2,)) -> tuple[int, ...]:
+    if name not in found.names:
+      raise InputError(f"{path}: no tensor for {name}")
+    dims = bundle.shapes[found.names[name]]
+    if len(dims) not in ranks:
+      raise InputError(
+          f"{path}: {found.names[name]} has shape {list(dims)}, expected "
+          f"{' or '.join(map(str, ranks))} dimensions")
+    return dims
+
+  layer = "transformer/layer_0"
+  vocab_size, hidden_size = shape("word_embeddings/embeddings")
+  query = shape(f"{layer}/self_attention/query/kernel", (2, 3))
+  if len(query) == 3:
+    num_attention_heads = query[1]
+  elif num_attention_heads is None:
+    raise InputError(
+        f"{path}: nothing tells the number of attention heads: expected "
+        f"{CONFIG_NAME} beside it")
+  try:
+    return BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=found.num_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=shape(f"{layer}/intermediate/kernel")[1],
+        hidden_act=hidden_act,
+        max_position_embeddings=shape("position_embedding/embeddings")[0],
+        type_vocab_size=shape("type_embeddings/embeddings")[0],
+        layer_norm_eps=layer_norm_eps)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+
+
+def _read_config(path: pathlib.Path) -> BertConfig:
+  values = read_json(path)
+  activation = values.get("hidden_act", "gelu")
+  if not isinstance(activation, str) or activation not in _ACTIVATIONS:
+    raise InputError(f"{path}: unknown hidden_act {activation!r}")
+  try:
+    return BertConfig.from_dict({
+        "hidden_act": _ACTIVATIONS[activation],
+        **{key: values[key] for key in _COPIED if key in values}})
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,42 @@
+"""Write any BERT as a TF Hub SavedModel (v4), with its preprocessing beside it.
+
+Example:
+  tf-adapters convert --encoder=biobert_v1.1/ --output=hub/biobert
+"""
+
+import sys
+
+import tensorflow as tf
+from absl import flags
+
+from tf_adapters.checkpoints.hub_export import export_hub
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.tools import _command, _encoder_flags
+
+flags.adopt_module_key_flags(_encoder_flags)
+flags.DEFINE_string(
+    "output", None,
+    "Folder of the SavedModel to write; the preprocessing gets the same name "
+    "with _preprocess appended.")
+flags.DEFINE_integer(
+    "preprocess_seq_length", 128,
+    "Length of the sequences that the preprocessing makes.", lower_bound=5)
+
+
+def _convert() -> None:
+  _command.require("encoder", "output")
+  tf.get_logger().setLevel("ERROR")  # Keras on what it was told to save
+  values = flags.FLAGS
+  encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
+                         lower_case=values.do_lower_case)
+  folder, preprocessing = export_hub(
+      encoder, values.output, values.preprocess_seq_length)
+  _command.print_table({
+      "encoder": str(folder),
+      "preprocessing": str(preprocessing),
+      "fingerprint": encoder.origin.fingerprint})
+
+
+def main() -> None:
+  """Entry point of `tf-adapters convert`."""
+  _command.run(sys.modules[__name__], _convert)
