@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.reference import gelu_tanh
+from tests.reference import gelu_tanh, layer_norm
 from tf_adapters import Adapter, AdapterConfig, BertConfig, InputError
 from tf_adapters.modeling.adapter import LayerNorm, TaskLayers
 
@@ -28,6 +28,36 @@ def test_is_the_papers_function():
           "up/bias"]
   np.testing.assert_allclose(adapter(hidden), expected, atol=1e-4)
   assert outputs.shape == hidden.shape
+
+
+@pytest.mark.parametrize("config", [
+    AdapterConfig(size=6, parallel=True),
+    AdapterConfig(size=6, depth=3, activation="tanh"),
+    AdapterConfig(size=6, layer_norm=True, activation="linear"),
+    AdapterConfig(size=6, parallel=True, depth=2, layer_norm=True,
+                  activation="relu"),
+])
+def test_variants_are_what_they_say(config):
+  adapter = Adapter(config, hidden_size=32)
+  adapter.build()
+  rng = np.random.default_rng(1)
+  for variable in adapter.named_variables().values():
+    variable.assign(rng.normal(size=variable.shape))
+  w = {k: v.numpy() for k, v in adapter.named_variables().items()}
+  hidden, seen = random_hidden(), 2 + random_hidden() ** 2
+  activation = {"gelu_tanh": gelu_tanh, "tanh": np.tanh,
+                "linear": lambda x: x,
+                "relu": lambda x: np.maximum(x, 0)}[config.activation]
+  x = seen if config.parallel else hidden
+  if config.layer_norm:
+    x = layer_norm(x, w["layer_norm/gamma"], w["layer_norm/beta"])
+  for name in ["down", *(f"hidden_{i}" for i in range(config.depth - 1))]:
+    x = activation(x @ w[f"{name}/kernel"] + w[f"{name}/bias"])
+  np.testing.assert_allclose(
+      adapter(hidden, seen),
+      hidden + x @ w["up/kernel"] + w["up/bias"], rtol=1e-3, atol=1e-3)
+  size = 2 * 6 * 32 + 32 + 6 + (config.depth - 1) * (6 * 6 + 6)
+  assert adapter.count_params() == size + 2 * 32 * config.layer_norm
 
 
 def test_starts_near_the_identity():
@@ -99,6 +129,17 @@ def test_adapters_sit_in_the_chosen_layers_only():
           if "_adapter/" in n} == {"layer_0", "layer_2"}
   with pytest.raises(InputError, match="layers 0 to 2"):
     TaskLayers(BERT, AdapterConfig(layers=(3,)))
+
+
+def test_adapters_sit_in_the_chosen_positions_only():
+  layers = TaskLayers(BERT, AdapterConfig(size=2, positions=("output",)))
+  assert layers.adapter(1, "attention") is None
+  assert layers.adapter(1, "output") is not None
+  layers = TaskLayers(BERT, AdapterConfig(
+      size=2, positions=("attention",), layers=(1,)))
+  layers.build()
+  assert {n.rsplit("/", 2)[0] for n in layers.named_variables()
+          if "_adapter/" in n} == {"transformer/layer_1/attention_adapter"}
 
 
 def test_bfloat16_keeps_layer_norms_in_float32():

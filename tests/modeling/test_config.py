@@ -11,6 +11,8 @@ from tf_adapters.modeling.config import Vocabulary
     BertConfig(vocab_size=10, hidden_size=8, num_attention_heads=2),
     AdapterConfig(size=3, activation="relu", layers=(2, 0)),
     AdapterConfig(),
+    AdapterConfig(positions=("output",), parallel=True, depth=2,
+                  layer_norm=True),
 ])
 def test_survives_json(config):
   values = json.loads(json.dumps(config.to_dict()))
@@ -19,6 +21,14 @@ def test_survives_json(config):
 
 def test_layers_are_sorted_and_unique():
   assert AdapterConfig(layers=(5, 1, 5)).layers == (1, 5)
+
+
+def test_presets():
+  assert AdapterConfig.preset("houlsby") == AdapterConfig()
+  pfeiffer = AdapterConfig.preset("pfeiffer", size=7)
+  assert (pfeiffer.positions, pfeiffer.size) == (("output",), 7)
+  assert AdapterConfig.preset("parallel").parallel
+  assert AdapterConfig.preset("adapterhub_houlsby").activation == "swish"
 
 
 @pytest.mark.parametrize("make, message", [
@@ -34,6 +44,11 @@ def test_layers_are_sorted_and_unique():
     (lambda: AdapterConfig(layers=()), "layer numbers"),
     (lambda: AdapterConfig(layers=5), "layer numbers"),
     (lambda: AdapterConfig(init_scale="a"), "init_scale"),
+    (lambda: AdapterConfig(positions=("middle",)), "positions"),
+    (lambda: AdapterConfig(positions=()), "positions"),
+    (lambda: AdapterConfig(depth=0), "depth"),
+    (lambda: AdapterConfig(parallel=1), "parallel"),
+    (lambda: AdapterConfig.preset("compacter"), "one of houlsby, pfeiffer"),
     (lambda: BertConfig.from_dict({"hidden_size": 768}), "vocab_size"),
     (lambda: Vocabulary(("[PAD]", "[UNK]"), True), r"\[CLS\], \[SEP\]"),
     (lambda: Vocabulary(

@@ -12,6 +12,7 @@ def expected_names(tuning, everything):
   """Which variables each tuning trains, spelled out."""
   def norm(name):
     return "layer_norm" in name
+  pooler = ("pooler_transform/kernel", "pooler_transform/bias")
   rules = {
       "adapters": lambda n: "_adapter/" in n or norm(n),
       "full": lambda n: True,
@@ -22,14 +23,33 @@ def expected_names(tuning, everything):
       "layer_norm": norm,
       "bias": lambda n: n.endswith(("/bias", "/beta")),
       "head": lambda n: False,
+      "adapters-layer_norms+pooler":
+          lambda n: "_adapter/" in n or n in pooler,
+      "full-layer_norms": lambda n: not norm(n),
+      "top_layers:1-pooler": lambda n: n.startswith("transformer/layer_2/"),
+      "head+layer_norms": norm,
   }
   return {n for n in everything if n.startswith("head/") or rules[tuning](n)}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+TUNINGS = ["adapters", "full", "top_layers:1", "top_layers:3", "layer_norm",
+           "bias", "head"]
+
+
 @pytest.mark.parametrize("tuning", [
-    "adapters", "full", "top_layers:1", "top_layers:3", "layer_norm", "bias",
-    "head"])
+    *TUNINGS, "adapters-layer_norms+pooler", "full-layer_norms",
+    "top_layers:1-pooler", "head+layer_norms"])
+def test_what_is_listed(encoder, tuning):
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  model.tune(tuning)
+  assert set(model.tuned_variables()) == expected_names(
+      tuning, model.named_variables())
+  assert encoder.tuning == tuning
+
+
+@pytest.mark.parametrize("tuning, jit_compile", [
+    *((tuning, False) for tuning in TUNINGS), ("adapters", True),
+    ("full", True)])
 def test_one_step_changes_exactly_what_trains(
     encoder, batch, tuning, jit_compile):
   model = ta.TextClassifier(encoder, ["no", "yes"])
@@ -138,8 +158,36 @@ def test_keras_trainable_switch_still_works(encoder):
   assert encoder.trainable_weights
 
 
+def test_layer_norms_and_pooler_by_an_explicit_choice(encoder):
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  model.tune("adapters", layer_norms=False, pooler=True)
+  assert model.encoder.tuning == "adapters-layer_norms+pooler"
+  rows = model.summary_of_tuning().rows
+  assert rows["layer norms"] == (0, 7 * 2 * 32)
+  assert rows["pooler"] == (32 * 32 + 32, 0)
+  model.tune("adapters-layer_norms", layer_norms=True)
+  assert model.encoder.tuning == "adapters+layer_norms"
+  with pytest.raises(ta.InputError, match="with the layer norms frozen"):
+    model.tune("layer_norm", layer_norms=False)
+
+
+def test_norms_inside_adapters_are_adapters(hf_source):
+  encoder = ta.load_encoder(
+      str(hf_source), ta.AdapterConfig(size=8, layer_norm=True))
+  inside = {n for n in encoder.named_variables()
+            if "_adapter/layer_norm/" in n}
+  assert len(inside) == 12
+  encoder.tune("layer_norm")
+  assert not inside & set(encoder.tuned_variables())
+  encoder.tune("adapters", layer_norms=False)
+  assert inside <= set(encoder.tuned_variables())
+
+
 @pytest.mark.parametrize("text, message", [
     ("adapter", "one of adapters, full"),
+    ("adapters+heads", "one of"),
+    ("adapters*pooler", "one of"),
+    ("", "one of"),
     ("top_layers", "one of"),
     ("top_layers:0", "positive"),
     ("top_layers:x", "positive"),
@@ -157,25 +205,107 @@ def test_refuses_what_the_encoder_can_not_do(plain_encoder):
     plain_encoder.tune("top_layers:4")
 
 
-@pytest.mark.parametrize("config, percent", [
-    (ta.BertConfig(30522), 2.21),
-    (ta.BertConfig(30522, hidden_size=1024, num_hidden_layers=24,
-                   num_attention_heads=16, intermediate_size=4096), 1.9),
-])
-def test_parameter_counts_are_the_papers(config, percent):
-  """Counted on shapes alone: a BERT-large need not be allocated."""
-  hidden, layers, size = config.hidden_size, config.num_hidden_layers, 64
-  adapters = 2 * layers * (2 * size * hidden + hidden + size)
-  layer_norms = (2 * layers + 1) * 2 * hidden
-  base = sum(np.prod(shape) for shape in names.shapes(config).values())
-  assert {name for name in names.shapes(config) if "layer_norm" in name} == {
-      name for name in names.shapes(config)
-      if Tuning("layer_norm").trains(name, layers)}
-  assert sum(np.prod(shape) for name, shape in names.shapes(config).items()
-             if Tuning("adapters").trains(name, layers)) == layer_norms
-  head = 2 * hidden + 2
-  assert 100 * (adapters + layer_norms + head) / base == pytest.approx(
-      percent, abs=0.05)
+BASE = ta.BertConfig(30522)
+LARGE = ta.BertConfig(30522, hidden_size=1024, num_hidden_layers=24,
+                      num_attention_heads=16, intermediate_size=4096)
+
+
+def trained(config, tuning):
+  """Trained parameters of the base: a BERT-large need not be allocated."""
+  tuning = Tuning.parse(tuning)
+  return sum(
+      int(np.prod(shape)) for name, shape in names.shapes(config).items()
+      if tuning.trains(name, config.num_hidden_layers))
+
+
+@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
+def test_trained_parameters_are_closed_formulas(config):
+  d, layers, wide = (config.hidden_size, config.num_hidden_layers,
+                     config.intermediate_size)
+  norms = (2 * layers + 1) * 2 * d
+  pooler = d * d + d
+  layer = 4 * (d * d + d) + 2 * d * wide + wide + d + 4 * d
+  embeddings = (config.vocab_size + 512 + 2) * d
+  for tuning, expected in {
+      "full": embeddings + 2 * d + layers * layer + pooler,
+      "top_layers:1": layer + pooler,
+      "top_layers:5": 5 * layer + pooler,
+      f"top_layers:{layers}": layers * layer + pooler,
+      "top_layers:1-pooler": layer,
+      "layer_norm": norms,
+      "adapters": norms,
+      "adapters-layer_norms": 0,
+      "adapters+pooler": norms + pooler,
+      "bias": (2 * layers + 1) * d + layers * (5 * d + wide) + d,
+      "head": 0,
+  }.items():
+    assert trained(config, tuning) == expected, tuning
+
+
+@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
+@pytest.mark.parametrize("adapters", [
+    ta.AdapterConfig(size=1), ta.AdapterConfig(size=64),
+    ta.AdapterConfig(size=256, layers=(3, 5)),
+    ta.AdapterConfig(size=8, positions=("output",)),
+    ta.AdapterConfig(size=8, depth=3), ta.AdapterConfig(layer_norm=True),
+    ta.AdapterConfig(size=8, parallel=True)])
+def test_adapters_parameters_are_closed_formulas(config, adapters):
+  d, m = config.hidden_size, adapters.size
+  places = len(adapters.positions) * len(
+      adapters.layers or range(config.num_hidden_layers))
+  layers = TaskLayers(config, adapters)
+  with tf.Graph().as_default():  # nothing is allocated
+    layers.build()
+    count = sum(
+        variable.shape.num_elements()
+        for name, variable in layers.named_variables().items()
+        if "_adapter/" in name)
+  assert count == places * (
+      2 * m * d + d + m + (adapters.depth - 1) * (m * m + m)
+      + 2 * d * adapters.layer_norm)
+
+
+def test_counts_are_the_papers():
+  def adapters(config, m):
+    d = config.hidden_size
+    return 2 * config.num_hidden_layers * (2 * m * d + d + m)
+
+  # "About 40 k" for layer norms alone on BERT-base.
+  assert trained(BASE, "layer_norm") == 38_400
+  # "2 M" for size 64 on BERT-base.
+  assert adapters(BASE, 64) == 2_379_264
+  # 2.1 % for size 64 on BERT-large: of its parameters without embeddings; of
+  # all of them it is 1.9 %.
+  task = adapters(LARGE, 64) + trained(LARGE, "layer_norm") + 2 * 1024 + 2
+  full = trained(LARGE, "full")
+  embeddings = (30522 + 512 + 2) * 1024
+  assert 100 * task / (full - embeddings) == pytest.approx(2.1, abs=0.05)
+  assert 100 * task / full == pytest.approx(1.92, abs=0.01)
+  # "1.2 x" for nine tasks.
+  assert 1 + 9 * task / full == pytest.approx(1.2, abs=0.05)
+  # The top layer of BERT-base has 7.1 M, with the pooler 7.7 M; the paper says
+  # 9 M, which no choice of whole parts of BERT gives.
+  assert trained(BASE, "top_layers:1-pooler") == 7_087_872
+  assert trained(BASE, "top_layers:1") == 7_678_464
+
+
+def test_tasks_together_in_multiples_of_the_base(encoder):
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  summary = model.summary_of_tuning()
+  assert summary.base == sum(
+      int(np.prod(shape)) for shape in names.shapes(encoder.config).values())
+  assert summary.times_base(9) == pytest.approx(
+      1 + 9 * summary.trained / summary.base)
+  assert summary.to_dict()["times_base"]["9"] == pytest.approx(
+      summary.times_base(9), abs=1e-4)
+
+
+def test_full_fine_tuning_takes_an_encoder_a_task(plain_encoder):
+  model = ta.TextClassifier(plain_encoder, ["no", "yes"])
+  head = 2 * 32 + 2
+  summary = model.summary_of_tuning()
+  assert summary.times_base(9) == pytest.approx(
+      9 * (summary.base + head) / summary.base)
 
 
 def test_summary_counts_what_is_there(encoder):

@@ -1,8 +1,9 @@
 """What one task owns inside an encoder: bottleneck adapters and layer norms.
 
 The encoder asks a `TaskLayers` object for the adapter and the layer norm of
-each place and calls both with `(hidden, task_index)`; another object of the
-same methods can take its place. The frozen base is not here.
+each place and calls `adapter(hidden, sublayer_input, task_index)` and
+`layer_norm(hidden, task_index)`; another object of the same methods can take
+its place. The frozen base is not here.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.dropout import Dropout
 
 PACKAGE = "tf_adapters"
-# The two places of a Transformer layer, and what the layer norm that closes
-# each is called in the variable names of TF Hub's BERT SavedModels.
+# Each of `config.POSITIONS`, and what the layer norm that closes it is called
+# in the variable names of TF Hub's BERT SavedModels.
 LAYER_NORM_OF = {
     "attention": "self_attention_layer_norm",
     "output": "output_layer_norm",
@@ -150,12 +151,14 @@ class LayerNorm(tf_keras.layers.Layer):
 class Adapter(tf_keras.layers.Layer):
   """The bottleneck adapter: `h + up(f(down(h)))` (Houlsby et al., figure 2).
 
-  Near-identity at initialisation: both kernels are drawn from a Gaussian of
-  standard deviation `config.init_scale`, truncated at two of them, and both
-  biases are zero. Parameters: 2 m d + d + m.
+  Near-identity at initialisation: all kernels are drawn from a Gaussian of
+  standard deviation `config.init_scale`, truncated at two of them, and all
+  biases are zero. Parameters: 2 m d + d + m. A parallel adapter computes
+  `h + up(f(down(x)))` from the input x of the sub-layer that made h.
 
   Call arguments:
-    hidden: [batch, length, hidden_size].
+    hidden: [batch, length, hidden_size], the sub-layer's output.
+    sublayer_input: what the sub-layer saw; only parallel adapters look at it.
     task_index: [batch], for layers that hold several tasks; unused here.
 
   Returns:
@@ -174,31 +177,54 @@ class Adapter(tf_keras.layers.Layer):
       config = AdapterConfig.from_dict(config)
     self.config = config
     self.hidden_size = hidden_size
-    self.down = Projection((hidden_size,), (config.size,), config.init_scale,
-                           name="down", dtype=self.dtype_policy)
-    self.up = Projection((config.size,), (hidden_size,), config.init_scale,
-                         name="up", dtype=self.dtype_policy)
+
+    def projection(inputs, outputs):
+      return Projection((inputs,), (outputs,), config.init_scale,
+                        dtype=self.dtype_policy)
+
+    self.layer_norm = (
+        LayerNorm(hidden_size, dtype=self.dtype_policy)
+        if config.layer_norm else None)
+    self.down = projection(hidden_size, config.size)
+    self.hidden_projections = [
+        projection(config.size, config.size) for _ in range(config.depth - 1)]
+    self.up = projection(config.size, hidden_size)
     self.activation = activation_function(config.activation)
-    self.dropout = Dropout(
-        config.dropout, dtype=self.dtype_policy)
+    self.dropout = Dropout(config.dropout, dtype=self.dtype_policy)
+
+  def _named_layers(self):
+    if self.layer_norm is not None:
+      yield "layer_norm", self.layer_norm
+    yield "down", self.down
+    for number, layer in enumerate(self.hidden_projections):
+      yield f"hidden_{number}", layer
+    yield "up", self.up
 
   def build(self, input_shape=None):
-    for layer in (self.down, self.up):
-      with tf.name_scope(layer.name):
+    for name, layer in self._named_layers():
+      with tf.name_scope(name):
         layer.build()
     self.built = True
 
-  def call(self, hidden: tf.Tensor, task_index: tf.Tensor | None = None,
+  def call(self, hidden: tf.Tensor, sublayer_input: tf.Tensor | None = None,
+           task_index: tf.Tensor | None = None,
            training: bool | None = None) -> tf.Tensor:
     del task_index
-    bottleneck = self.activation(self.down(hidden))
+    inputs = sublayer_input if self.config.parallel else hidden
+    if self.layer_norm is not None:
+      inputs = self.layer_norm(inputs)
+    bottleneck = self.activation(self.down(inputs))
+    for layer in self.hidden_projections:
+      bottleneck = self.activation(layer(bottleneck))
     if self.config.dropout:
       bottleneck = self.dropout(bottleneck, training=training)
     return hidden + self.up(bottleneck)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    return {**with_prefix("down", self.down.named_variables()),
-            **with_prefix("up", self.up.named_variables())}
+    variables = {}
+    for name, layer in self._named_layers():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),
@@ -237,7 +263,7 @@ class TaskLayers(tf_keras.layers.Layer):
       for place in LAYER_NORM_OF:
         self.layer_norms[f"{layer}/{place}"] = self._new_layer_norm()
     for layer in self._adapted_layers():
-      for place in LAYER_NORM_OF:
+      for place in adapters.positions:
         self.adapters[f"{layer}/{place}"] = Adapter(
             adapters, bert.hidden_size, dtype=self.dtype_policy)
 

@@ -16,6 +16,9 @@ from tf_adapters.errors import InputError
 # which Google's BERTs were trained with (google-research/bert, modeling.py).
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "tanh", "swish", "linear")
 
+# The sub-layers of a Transformer layer: attention and feed-forward.
+POSITIONS = ("attention", "output")
+
 
 def _require(condition: bool, message: str) -> None:
   if not condition:
@@ -30,8 +33,9 @@ class JsonConfig:
   """What configurations share: conversion to JSON values and back."""
 
   def to_dict(self) -> dict[str, Any]:
-    """Returns the fields as JSON-ready values."""
-    return dataclasses.asdict(self)
+    """Returns the fields as JSON values."""
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()}
 
   @classmethod
   def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -112,7 +116,9 @@ class BertConfig(JsonConfig):
 class AdapterConfig(JsonConfig):
   """The bottleneck adapters of one task (Houlsby et al. 2019, section 2.1).
 
-  The defaults are those of google-research/adapter-bert.
+  The defaults are those of google-research/adapter-bert; the other choices of
+  position, activation, depth and normalisation are those that the paper tried
+  without gain (section 3.6).
 
   Attributes:
     size: width m of the bottleneck.
@@ -122,13 +128,19 @@ class AdapterConfig(JsonConfig):
     dropout: dropout rate inside the bottleneck.
     layers: numbers of the Transformer layers (from 0) that get adapters, or
       None for all of them.
+    positions: after which sub-layers of a layer: some of `POSITIONS`.
+    parallel: whether an adapter sees what its sub-layer sees, and its output
+      is added to the sub-layer's, instead of following it.
+    depth: layers inside the bottleneck, each with the activation; parameters of
+      each further one: m^2 + m.
+    layer_norm: whether an adapter normalises its input; 2 d parameters more.
 
   Raises:
     InputError: a value is out of range.
 
   Example:
     >>> AdapterConfig(size=8, layers=(10, 11)).to_dict()["layers"]
-    (10, 11)
+    [10, 11]
   """
 
   size: int = 64
@@ -136,10 +148,16 @@ class AdapterConfig(JsonConfig):
   init_scale: float = 1e-3
   dropout: float = 0.0
   layers: tuple[int, ...] | None = None
+  positions: tuple[str, ...] = POSITIONS
+  parallel: bool = False
+  depth: int = 1
+  layer_norm: bool = False
 
   def __post_init__(self):
-    _require(type(self.size) is int and self.size > 0,
-             f"adapter size must be a positive integer, not {self.size!r}")
+    for name in ("size", "depth"):
+      value = getattr(self, name)
+      _require(type(value) is int and value > 0,
+               f"adapter {name} must be a positive integer, not {value!r}")
     _require(self.activation in ACTIVATIONS,
              f"adapter activation must be one of {', '.join(ACTIVATIONS)}, "
              f"not {self.activation!r}")
@@ -147,11 +165,59 @@ class AdapterConfig(JsonConfig):
              f"adapter init_scale must be in [0, 1], not {self.init_scale!r}")
     _require(_is_number(self.dropout) and 0 <= self.dropout < 1,
              f"adapter dropout must be in [0, 1), not {self.dropout!r}")
+    for name in ("parallel", "layer_norm"):
+      value = getattr(self, name)
+      _require(type(value) is bool,
+               f"adapter {name} must be true or false, not {value!r}")
     if self.layers is not None:
       _require(isinstance(self.layers, list | tuple) and len(self.layers) > 0
                and all(isinstance(i, int) and i >= 0 for i in self.layers),
                f"adapter layers must be layer numbers, not {self.layers!r}")
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
+    _require(isinstance(self.positions, list | tuple)
+             and len(self.positions) > 0 and set(self.positions) <= set(
+                 POSITIONS),
+             f"adapter positions must be some of {', '.join(POSITIONS)}, not "
+             f"{self.positions!r}")
+    object.__setattr__(self, "positions", tuple(
+        position for position in POSITIONS if position in self.positions))
+
+  @classmethod
+  def preset(cls, name: str, **changes: Any) -> Self:
+    """A configuration by name, with changes.
+
+    | name | what it is |
+    |---|---|
+    | houlsby | the paper's, as google-research/adapter-bert has it |
+    | pfeiffer | after the feed-forward only (Pfeiffer et al. 2021) |
+    | parallel | beside both sub-layers (Houlsby et al., section 3.6) |
+    | adapterhub_houlsby | AdapterHub's of that name; layer norms frozen there |
+
+    The sizes of pfeiffer and adapterhub_houlsby are AdapterHub's for a hidden
+    size of 768, a sixteenth; so are their activations and initial scales.
+
+    Raises:
+      InputError: there is no such preset, or a value is out of range.
+
+    Example:
+      >>> AdapterConfig.preset("pfeiffer", size=16).positions
+      ('output',)
+    """
+    if name not in _PRESETS:
+      raise InputError(
+          f"adapter preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    return cls(**{**_PRESETS[name], **changes})
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "houlsby": {},
+    "pfeiffer": {"positions": ("output",), "size": 48, "activation": "relu",
+                 "init_scale": 0.02},
+    "parallel": {"parallel": True},
+    "adapterhub_houlsby": {
+        "size": 48, "activation": "swish", "init_scale": 0.02},
+}
+PRESETS = tuple(_PRESETS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -180,7 +180,8 @@ class TransformerLayer(tf_keras.layers.Layer):
       projection = self.dropout(projection, training=training)
       adapter = task_layers.adapter(self.number, place)
       if adapter is not None:
-        projection = adapter(projection, task_index, training=training)
+        projection = adapter(
+            projection, skip, task_index, training=training)
       layer_norm = task_layers.layer_norm(self.number, place)
       return layer_norm(skip + projection, task_index)
 
@@ -276,16 +277,22 @@ class BertEncoder(tf_keras.layers.Layer):
     """What trains, by name."""
     return str(self._tuning)
 
-  def tune(self, tuning: str) -> None:
+  def tune(self, tuning: str, layer_norms: bool | None = None,
+           pooler: bool | None = None) -> None:
     """Chooses what trains: one of `tuning.TUNINGS`, at any time.
 
     In a functional model of your own, compile again after a `fit`, as for
     every change of `trainable` in Keras.
 
+    Args:
+      tuning: the method.
+      layer_norms, pooler: True to train them, False to freeze them, whatever
+        the method does with them.
+
     Raises:
       InputError: unknown, or impossible with this encoder.
     """
-    tuning = Tuning.parse(tuning)
+    tuning = Tuning.parse(tuning, layer_norms, pooler)
     tuning.check(self.config, self.adapters)
     self._tuning = tuning
 

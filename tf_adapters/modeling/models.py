@@ -44,6 +44,36 @@ class TuningSummary:
     """Trained parameters in per cent of all."""
     return 100 * self.trained / self.total
 
+  @property
+  def base(self) -> int:
+    """Parameters of the pretrained encoder, without adapters and head."""
+    return sum(sum(row) for kind, row in self.rows.items()
+               if kind not in ("adapters", "head"))
+
+  @property
+  def percent_of_base(self) -> float:
+    """Trained parameters of a task as the paper counts them (table 1)."""
+    return 100 * self.trained / self.base
+
+  def times_base(self, num_tasks: int) -> float:
+    """What a number of such tasks need together, in pretrained encoders.
+
+    As the paper counts (tables 1 and 2): one frozen encoder for all, and for
+    each task what it trained; where all of the encoder is trained, as many
+    encoders as tasks.
+    """
+    shared = any(frozen for _, frozen in self.rows.values())
+    return shared + num_tasks * self.trained / self.base
+
+  def to_dict(self) -> dict[str, Any]:
+    """The counts as JSON values; `times_base` for 1, 9 and 17 tasks."""
+    return {
+        "trained": self.trained, "total": self.total,
+        "percent": round(self.percent, 4), "base": self.base,
+        "percent_of_base": round(self.percent_of_base, 4),
+        "times_base": {str(count): round(self.times_base(count), 4)
+                       for count in (1, 9, 17)}}
+
   def __str__(self) -> str:
     lines = [f"tuning: {self.tuning}",
              f"{'':20}{'trained':>14}{'frozen':>14}"]
@@ -51,6 +81,9 @@ class TuningSummary:
       lines.append(f"{kind:20}{trained:14,}{frozen:14,}")
     lines.append(f"{'all':20}{self.trained:14,}{self.total - self.trained:14,}")
     lines.append(f"trained: {self.percent:.2f} % of {self.total:,} parameters")
+    lines.append(
+        f"as the paper counts: {self.percent_of_base:.2f} % of the encoder; 9 "
+        f"tasks need {self.times_base(9):.2f} encoders")
     return "\n".join(lines)
 
   __repr__ = __str__
@@ -91,7 +124,8 @@ class TaskModel(tf_keras.Model):
   def build(self, input_shape=None):
     """Does nothing: every variable exists from the start."""
 
-  def tune(self, tuning: str) -> None:
+  def tune(self, tuning: str, layer_norms: bool | None = None,
+           pooler: bool | None = None) -> None:
     """Chooses what trains, beside the head: see `tuning.Tuning`.
 
     Can be called at any time. After a `fit` the optimizer starts anew, since
@@ -100,11 +134,13 @@ class TaskModel(tf_keras.Model):
     Args:
       tuning: "adapters", "full", "top_layers:K", "layer_norm", "bias" or
         "head".
+      layer_norms, pooler: True to train them, False to freeze them, whatever
+        the method does with them.
 
     Raises:
       InputError: unknown, or impossible with this encoder.
     """
-    self.encoder.tune(tuning)
+    self.encoder.tune(tuning, layer_norms, pooler)
 
   def make_train_function(self, force: bool = False):
     """Keras' hook before training: notices when what trains has changed."""

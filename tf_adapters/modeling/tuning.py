@@ -14,6 +14,7 @@ from tf_adapters.modeling.config import AdapterConfig, BertConfig
 TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head")
 
 _LAYER = re.compile(r"transformer/layer_(\d+)/")
+_SWITCH = re.compile(r"([+-])(layer_norms|pooler)")
 
 
 def is_adapter(name: str) -> bool:
@@ -22,8 +23,9 @@ def is_adapter(name: str) -> bool:
 
 
 def is_layer_norm(name: str) -> bool:
-  """Whether a canonical name is a layer norm's gain or bias."""
-  return name.endswith(("layer_norm/gamma", "layer_norm/beta"))
+  """Whether a canonical name is a gain or bias of one of BERT's layer norms."""
+  return (name.endswith(("layer_norm/gamma", "layer_norm/beta"))
+          and not is_adapter(name))
 
 
 def kind_of(name: str) -> str:
@@ -54,9 +56,13 @@ class Tuning:
   | bias | every bias, layer norms' included | BitFit, Zaken et al. 2022 |
   | head | nothing | |
 
+  Whatever the method, the layer norms and the pooler can be trained or frozen
+  explicitly; a name such as "adapters+pooler-layer_norms" says so.
+
   Attributes:
     method: the name without a number.
     top_layers: K of "top_layers:K", else 0.
+    layer_norms, pooler: True to train, False to freeze, None for the method's.
 
   Example:
     >>> Tuning.parse("top_layers:2").trains(
@@ -66,26 +72,47 @@ class Tuning:
 
   method: str
   top_layers: int = 0
+  layer_norms: bool | None = None
+  pooler: bool | None = None
 
   @classmethod
-  def parse(cls, text: str) -> "Tuning":
+  def parse(cls, text: str, layer_norms: bool | None = None,
+            pooler: bool | None = None) -> "Tuning":
     """Reads a tuning's name: one of `TUNINGS`, with a number for K.
+
+    Args:
+      text: the name.
+      layer_norms, pooler: as the attributes; they go before what `text` says.
 
     Raises:
       InputError: the name is unknown or K is not positive.
     """
-    method, colon, number = text.partition(":")
+    name = re.match(r"[^+-]*", text)[0]
+    method, colon, number = name.partition(":")
+    known = method in TUNINGS and not colon
     if method == "top_layers" and colon:
+      known = True
       if not number.isdecimal() or int(number) < 1:
         raise InputError(f"tuning {text!r}: K must be a positive number")
-      return cls(method, int(number))
-    if colon or method not in TUNINGS:
+    switches = text[len(name):]
+    if not known or _SWITCH.sub("", switches):
       raise InputError(
           f"tuning must be one of {', '.join(TUNINGS)}, not {text!r}")
-    return cls(method)
+    told = {what: sign == "+" for sign, what in _SWITCH.findall(switches)}
+    if layer_norms is None:
+      layer_norms = told.get("layer_norms")
+    if pooler is None:
+      pooler = told.get("pooler")
+    if method == "layer_norm" and layer_norms is False:
+      raise InputError("tuning 'layer_norm' with the layer norms frozen")
+    return cls(method, int(number or 0), layer_norms, pooler)
 
   def __str__(self) -> str:
-    return self.method + (f":{self.top_layers}" if self.top_layers else "")
+    text = self.method + (f":{self.top_layers}" if self.top_layers else "")
+    for name in ("layer_norms", "pooler"):
+      if getattr(self, name) is not None:
+        text += f"{'+' if getattr(self, name) else '-'}{name}"
+    return text
 
   def check(self, bert: BertConfig, adapters: AdapterConfig | None) -> None:
     """Raises InputError where an encoder can not be tuned like this."""
@@ -100,6 +127,10 @@ class Tuning:
 
   def trains(self, name: str, num_layers: int) -> bool:
     """Whether the encoder variable of a canonical name trains."""
+    if self.layer_norms is not None and is_layer_norm(name):
+      return self.layer_norms
+    if self.pooler is not None and kind_of(name) == "pooler":
+      return self.pooler
     match self.method:
       case "full":
         return True
@@ -113,5 +144,5 @@ class Tuning:
         layer = _LAYER.match(name)
         if layer:
           return int(layer[1]) >= num_layers - self.top_layers
-        return name.startswith("pooler_transform/")
+        return kind_of(name) == "pooler"
     return False

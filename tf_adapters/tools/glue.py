@@ -16,7 +16,12 @@ from absl import flags
 
 from tf_adapters.data.loading import TASK_NAMES
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import ACTIVATIONS
+from tf_adapters.modeling.config import (
+    ACTIVATIONS,
+    POSITIONS,
+    PRESETS,
+    AdapterConfig,
+)
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
 from tf_adapters.tools import _command, _encoder_flags
@@ -92,24 +97,49 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "tuning", _DEFAULTS.tuning,
     f"What trains, beside the head: {', '.join(TUNINGS)}.")
+flags.DEFINE_bool(
+    "tune_layer_norms", _DEFAULTS.tune_layer_norms,
+    "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
+flags.DEFINE_bool(
+    "tune_pooler", _DEFAULTS.tune_pooler,
+    "Train, or freeze, BERT's pooler. Default: as --tuning does.")
+flags.DEFINE_enum(
+    "adapter_preset", _DEFAULTS.adapter_preset, PRESETS,
+    "What the other adapter flags are where they are not given: the paper's, "
+    "after the feed-forward only, beside the sub-layers, or AdapterHub's.")
 flags.DEFINE_integer(
     "adapter_size", _DEFAULTS.adapter_size,
-    "Width of the adapters' bottleneck.", lower_bound=1, upper_bound=65536)
+    "Width of the adapters' bottleneck. (houlsby: 64)", lower_bound=1,
+    upper_bound=65536)
 flags.DEFINE_enum(
     "adapter_activation", _DEFAULTS.adapter_activation, ACTIVATIONS,
     "Non-linearity of the adapters; gelu is the exact one, gelu_tanh BERT's "
-    "approximation.")
+    "approximation. (houlsby: gelu_tanh)")
 flags.DEFINE_float(
     "adapter_init_scale", _DEFAULTS.adapter_init_scale,
-    "Standard deviation of the adapters' initial kernels.", lower_bound=0.0,
-    upper_bound=1.0)
+    "Standard deviation of the adapters' initial kernels. (houlsby: 0.001)",
+    lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_float(
     "adapter_dropout", _DEFAULTS.adapter_dropout,
-    "Dropout rate inside the adapters.", lower_bound=0.0, upper_bound=0.99)
+    "Dropout rate inside the adapters. (houlsby: 0)", lower_bound=0.0,
+    upper_bound=0.99)
 flags.DEFINE_string(
     "adapter_layers", None,
     "Layers that get adapters, counted from 0, such as 6-11 or 0,5,8-11. "
-    "Default: all.")
+    "(all)")
+flags.DEFINE_list(
+    "adapter_positions", None,
+    f"After which sub-layers adapters stand: some of {', '.join(POSITIONS)}; "
+    "output is the feed-forward's. (houlsby: both)")
+flags.DEFINE_bool(
+    "adapter_parallel", _DEFAULTS.adapter_parallel,
+    "Put adapters beside the sub-layers instead of after them. (false)")
+flags.DEFINE_integer(
+    "adapter_depth", _DEFAULTS.adapter_depth,
+    "Layers inside the bottleneck. (1)", lower_bound=1, upper_bound=100)
+flags.DEFINE_bool(
+    "adapter_layer_norm", _DEFAULTS.adapter_layer_norm,
+    "Normalise what adapters see. (false)")
 flags.DEFINE_integer(
     "max_seq_length", _DEFAULTS.max_seq_length,
     "Longest input in wordpieces; longer texts are cut. Default: the saved "
@@ -195,9 +225,13 @@ def _valid(parse):
 for _name in ("learning_rate", "weight_decay", "warmup_proportion",
               "adapter_init_scale", "adapter_dropout"):
   # NaN passes every bound.
-  flags.register_validator(_name, math.isfinite, "must be a number")
+  flags.register_validator(
+      _name, lambda value: value is None or math.isfinite(value),
+      "must be a number")
 flags.register_validator("tuning", _valid(Tuning.parse))
 flags.register_validator("adapter_layers", _valid(parse_layers))
+flags.register_validator("adapter_positions", _valid(
+    lambda value: value is None or AdapterConfig(positions=tuple(value))))
 
 
 def config_from_flags() -> RunConfig:
@@ -210,6 +244,8 @@ def config_from_flags() -> RunConfig:
   values = {field.name: flags.FLAGS[field.name].value
             for field in dataclasses.fields(RunConfig)}
   values["adapter_layers"] = parse_layers(values["adapter_layers"])
+  if values["adapter_positions"] is not None:
+    values["adapter_positions"] = tuple(values["adapter_positions"])
   return RunConfig(**values)
 
 

@@ -26,6 +26,7 @@ from tf_adapters.modeling.models import (
     TextRegressor,
 )
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
 from tf_adapters.training.predictions import (
@@ -43,8 +44,9 @@ FLAGS_NAME = "flags.flags"
 class RunConfig(trainer.TrainingConfig):
   """One run; the names are the flags'. See `python run_glue.py --help`.
 
-  `adapter_layers` is None for all layers. `encoder` and `max_seq_length` are
-  None for the saved adapter's, or for the defaults below where there is none.
+  What is None of the adapters is the preset's. `encoder` and `max_seq_length`
+  are None for the saved adapter's, or for the defaults below where there is
+  none.
   """
 
   task_name: str = ""
@@ -58,11 +60,18 @@ class RunConfig(trainer.TrainingConfig):
   do_lower_case: bool | None = None
   pooling: str = "pooler"
   tuning: str = "adapters"
-  adapter_size: int = 64
-  adapter_activation: str = "gelu_tanh"
-  adapter_init_scale: float = 1e-3
-  adapter_dropout: float = 0.0
+  tune_layer_norms: bool | None = None
+  tune_pooler: bool | None = None
+  adapter_preset: str = "houlsby"
+  adapter_size: int | None = None
+  adapter_activation: str | None = None
+  adapter_init_scale: float | None = None
+  adapter_dropout: float | None = None
   adapter_layers: tuple[int, ...] | None = None
+  adapter_positions: tuple[str, ...] | None = None
+  adapter_parallel: bool | None = None
+  adapter_depth: int | None = None
+  adapter_layer_norm: bool | None = None
   load_adapter: str | None = None
   save_adapter: bool = True
   max_seq_length: int | None = None
@@ -89,6 +98,19 @@ class RunConfig(trainer.TrainingConfig):
         value = ",".join(map(str, value))
       lines.append(f"--{field.name}={value}")
     return lines
+
+  def adapters(self) -> AdapterConfig | None:
+    """The adapters' configuration, or None where none are trained.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    if Tuning.parse(self.tuning).method != "adapters":
+      return None
+    given = {field.name: getattr(self, f"adapter_{field.name}")
+             for field in dataclasses.fields(AdapterConfig)}
+    return AdapterConfig.preset(self.adapter_preset, **{
+        name: value for name, value in given.items() if value is not None})
 
 
 # Flags that may differ between two calls for the same run.
@@ -291,20 +313,15 @@ class _Run:
             f"{source}: predicts {', '.join(getattr(model, 'labels', ()))}, "
             f"but task {task.name} has {', '.join(task.labels)}")
       return model
-    adapters = None
-    if config.tuning == "adapters":
-      adapters = AdapterConfig(
-          config.adapter_size, config.adapter_activation,
-          config.adapter_init_scale, config.adapter_dropout,
-          config.adapter_layers)
     encoder = load_encoder(
-        config.encoder or DEFAULT_ENCODER, adapters, config.vocab_file,
-        config.do_lower_case)
+        config.encoder or DEFAULT_ENCODER, config.adapters(),
+        config.vocab_file, config.do_lower_case)
     if task.problem_type == "regression":
       model = TextRegressor(encoder, config.pooling)
     else:
       model = TextClassifier(encoder, task.labels, config.pooling)
-    model.tune(config.tuning)
+    model.tune(
+        config.tuning, config.tune_layer_norms, config.tune_pooler)
     return model
 
   def _describe(
@@ -317,8 +334,7 @@ class _Run:
         "steps": self._results.get("steps", 0),
         "seconds": self._seconds,
         "examples_per_second": self._results.get("examples_per_second"),
-        "parameters": {"trained": summary.trained, "total": summary.total,
-                       "percent": round(summary.percent, 4)},
+        "parameters": summary.to_dict(),
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,
@@ -437,15 +453,19 @@ def _check_problem(problem_type: str, task_name: str, source: str,
 def _check_flags(config: RunConfig, source: str,
                  info: adapter_file.AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  adapter = info.adapter or {}
-  told = {"pooling": info.pooling, "tuning": info.tuning,
-          "do_lower_case": info.tokenizer.get("lower_case"),
-          **{f"adapter_{name}": value for name, value in adapter.items()}}
+  told = {"pooling": info.pooling,
+          "do_lower_case": info.tokenizer.get("lower_case")}
+  for name, value in (info.adapter or {}).items():
+    told[f"adapter_{name}"] = tuple(value) if isinstance(value, list) else value
   for name, value in told.items():
     ours = getattr(config, name)
-    if isinstance(value, list):
-      value = tuple(value)
     if ours not in (getattr(RunConfig, name), value):
       raise InputError(
           f"{source}: was made with {name}={value}, not {ours}: leave the "
           "flag out")
+  tuning = str(Tuning.parse(
+      config.tuning, config.tune_layer_norms, config.tune_pooler))
+  if tuning not in (RunConfig.tuning, info.tuning):
+    raise InputError(
+        f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
+        "the flag out")
