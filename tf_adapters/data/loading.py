@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Sequence
 
-from tf_adapters.data import glue, own_files, text_classification
+from tf_adapters.data import demo, glue, own_files, text_classification
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 
-TASK_NAMES = (*glue.TASKS, "demo", "tsv")
+TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv")
 
 
 def load_task(name: str, data_dir: str | None = None,
@@ -18,8 +18,8 @@ def load_task(name: str, data_dir: str | None = None,
   """Loads a task with its data.
 
   Args:
-    name: one of `TASK_NAMES`: a GLUE task, "demo", or "tsv" for files of your
-      own.
+    name: one of `TASK_NAMES`: a GLUE task, one of the paper's 17 text
+      classification tasks, "demo", or "tsv" for files of your own.
     data_dir: folder of the files. Without it GLUE tasks are downloaded with
       tensorflow_datasets; "demo" comes with a package and needs none.
     text_column, text_pair_column, label_column, problem_type, labels: of
@@ -35,8 +35,10 @@ def load_task(name: str, data_dir: str | None = None,
   """
   if name in glue.TASKS:
     return glue.load(name, data_dir)
+  if name in text_classification.TASKS:
+    return text_classification.load(name, data_dir)
   if name == "demo":
-    return text_classification.load_demo()
+    return demo.load()
   if name == "tsv":
     if data_dir is None:
       raise InputError("task tsv: needs data_dir, the folder of your files")

@@ -4,6 +4,7 @@ Every complaint names the file and the line or column. What the columns mean is
 not known here.
 """
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -59,8 +60,17 @@ class Table:
     return InputError(f"{self.path}:{self.lines[row]}: {message}")
 
 
+# UTF-8 with stray bytes of latin-1, as published files have them.
+MIXED = "utf-8 or latin-1"
+
+
 def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
   """Reads a file as text.
+
+  Args:
+    path: the file.
+    encoding: Python's name of an encoding; or `MIXED`, where each line that is
+      no UTF-8 is taken for latin-1.
 
   Raises:
     InputError: it does not exist, or is not in that encoding: names the line.
@@ -69,6 +79,10 @@ def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
     content = path.read_bytes()
   except OSError as error:
     raise InputError(f"{path}: can not be read: {error.strerror}") from None
+  if encoding == MIXED:
+    return "\n".join(
+        _decode_mixed(line)
+        for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n"))
   try:
     return content.decode(encoding)
   except UnicodeDecodeError as error:
@@ -76,21 +90,31 @@ def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
     raise InputError(f"{path}:{line}: not {encoding} text") from None
 
 
+def _decode_mixed(line: bytes) -> str:
+  try:
+    return line.decode()
+  except UnicodeDecodeError:
+    return line.decode("latin-1")
+
+
 def read_tsv(path: pathlib.Path, header: bool = True,
-             skip_malformed: bool = False) -> Table:
+             skip_malformed: bool = False,
+             encoding: str = "utf-8-sig") -> Table:
   """Reads tab-separated cells; a quotation mark is a character as any other.
 
   Args:
-    path: the file, UTF-8 with or without a byte-order mark.
+    path: the file.
     header: whether the first line has the column names.
     skip_malformed: leave rows of another number of cells out, and count them.
+    encoding: see `read_text`.
 
   Raises:
     InputError: not readable, or a row has another number of cells than the
       first.
   """
   # Not splitlines(): texts may hold other characters that end a line.
-  lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+  lines = [line.removesuffix("\r")
+           for line in read_text(path, encoding).split("\n")]
   while lines and not lines[-1]:
     lines.pop()
   # In a file of one column an empty line is a row: an empty text.
@@ -100,8 +124,14 @@ def read_tsv(path: pathlib.Path, header: bool = True,
   return _table(path, numbered, header, skip_malformed)
 
 
-def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig") -> Table:
+def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig",
+             skip_malformed: bool = False) -> Table:
   """Reads a CSV file with a header and quoted cells (RFC 4180).
+
+  Args:
+    path: the file.
+    encoding: see `read_text`.
+    skip_malformed: leave rows of another number of cells out, and count them.
 
   Raises:
     InputError: not readable, or a row has another number of cells than the
@@ -120,7 +150,7 @@ def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig") -> Table:
     raise InputError(
         f"{path}:{first}: a quoted cell does not end as it should: {error}"
     ) from None
-  return _table(path, numbered, header=True, skip_malformed=False)
+  return _table(path, numbered, header=True, skip_malformed=skip_malformed)
 
 
 def _table(path, numbered, header, skip_malformed) -> Table:

@@ -85,6 +85,7 @@ class Task:
       "validation_mismatched" and "test_mismatched", as far as there are files.
     origin: where the data came from, for messages.
     submissions: split name -> how its predictions are handed in.
+    notes: what there is to know of the data: rows left out, texts repeated.
   """
 
   name: str
@@ -95,6 +96,7 @@ class Task:
   origin: str
   submissions: Mapping[str, Submission] = dataclasses.field(
       default_factory=dict)
+  notes: tuple[str, ...] = ()
 
   def split(self, name: str) -> Split:
     """The split of a name.

@@ -248,6 +248,8 @@ class _Run:
           f"{error.strerror}") from None
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
+    for note in task.notes:
+      print(f"data: {note}")
     print(model.summary_of_tuning(), flush=True)
     if "train" in todo:
       self._train(model, task, text)
@@ -335,6 +337,9 @@ class _Run:
         "seconds": self._seconds,
         "examples_per_second": self._results.get("examples_per_second"),
         "parameters": summary.to_dict(),
+        "data": {"splits": {name: len(split)
+                            for name, split in task.splits.items()},
+                 "notes": list(task.notes)},
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,
