@@ -7,7 +7,12 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import Adapter, TaskLayers
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.models import TextClassifier, TextRegressor
+from tf_adapters.modeling.models import (
+    SpanExtractor,
+    TextClassifier,
+    TextRegressor,
+    TokenTagger,
+)
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.training.optimization import create_optimizer
 
@@ -17,10 +22,12 @@ __all__ = [
     "BertConfig",
     "BertEncoder",
     "InputError",
+    "SpanExtractor",
     "TaskLayers",
     "TextClassifier",
     "TextProcessor",
     "TextRegressor",
+    "TokenTagger",
     "create_optimizer",
     "load_adapter",
     "load_encoder",

@@ -27,9 +27,9 @@ from tf_adapters.modeling.config import (
     Vocabulary,
 )
 from tf_adapters.modeling.models import (
+    PROBLEM_TYPES,
     TaskModel,
-    TextClassifier,
-    TextRegressor,
+    make_model,
 )
 from tf_adapters.modeling.tuning import is_adapter, kind_of
 
@@ -48,9 +48,9 @@ class AdapterInfo(JsonConfig):
   Attributes:
     format_version: of the file.
     task: name of the task.
-    problem_type: "classification" or "regression".
+    problem_type: one of `modeling.models.PROBLEM_TYPES`.
     labels: label names, in the order of the head's outputs.
-    pooling, dropout: of the head.
+    pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
     adapter: the adapters' configuration, or None.
     tuning: what was trained.
     max_length: longest sequence in training, in wordpieces, where known.
@@ -77,7 +77,7 @@ class AdapterInfo(JsonConfig):
   versions: Mapping[str, str]
 
   def __post_init__(self):
-    if self.problem_type not in ("classification", "regression"):
+    if self.problem_type not in PROBLEM_TYPES:
       raise InputError(f"unknown problem_type {self.problem_type!r}")
     for name, kind in (
         ("labels", list | tuple), ("tuning", str), ("pooling", str),
@@ -195,7 +195,8 @@ def load_adapter(path: str | os.PathLike[str],
     vocab_file: as in `load_encoder`, where the encoder was loaded with one.
 
   Returns:
-    A `TextClassifier` or `TextRegressor` that predicts what the saved one did.
+    The model of the file's type of problem, which predicts what the saved one
+    did.
 
   Raises:
     InputError: the file can not be read, or was made for other weights.
@@ -211,10 +212,8 @@ def load_adapter(path: str | os.PathLike[str],
       encoder_source or info.encoder["source"], adapters, vocab_file,
       lower_case=info.tokenizer.get("lower_case"))
   encoder.tune(info.tuning)
-  if info.problem_type == "regression":
-    model = TextRegressor(encoder, info.pooling, info.dropout)
-  else:
-    model = TextClassifier(encoder, info.labels, info.pooling, info.dropout)
+  model = make_model(
+      info.problem_type, encoder, info.labels, info.pooling, info.dropout)
   assign_adapter(model, path)
   return model
 

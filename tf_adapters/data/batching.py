@@ -6,13 +6,15 @@ widths, so that little is computed on padding and few shapes occur.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_adapters.modeling.text import TextProcessor
+
+UNLABELLED = -1  # what stands at tokens without a label
 
 _TOKENIZE_AT_ONCE = 1024
 # Batches are cut from this many batches' texts sorted by length: more leaves
@@ -27,13 +29,15 @@ class Encoded:
   Attributes:
     text: the processor that made it.
     word_ids, type_ids: int32 ragged [rows, (wordpieces)].
-    labels: [rows], int32 label numbers or float32 scores, or None.
+    labels: int32 label numbers or float32 scores [rows], zeros and ones [rows,
+      labels], spans [rows, 2], or token labels, ragged [rows, (wordpieces)];
+      or None.
   """
 
   text: TextProcessor
   word_ids: tf.RaggedTensor
   type_ids: tf.RaggedTensor
-  labels: tf.Tensor | None
+  labels: tf.Tensor | tf.RaggedTensor | None
 
   @property
   def lengths(self) -> tf.Tensor:
@@ -128,6 +132,30 @@ def evaluation_batches(
   return _gathered(dataset, encoded, widths), order
 
 
+def batches_by_width(
+    encoded: Encoded, batch_size: int,
+) -> Iterator[tuple[tf.data.Dataset, np.ndarray]]:
+  """As `evaluation_batches`, with a dataset for each width.
+
+  Outputs of a model for each token then have one shape in a dataset.
+  """
+  order = np.argsort(encoded.lengths.numpy(), kind="stable")
+  lengths = encoded.lengths.numpy()[order]
+  before = 0
+  for width in default_widths(encoded.text.max_length):
+    after = int(np.searchsorted(lengths, width, side="right"))
+    if after > before:
+      rows = order[before:after]
+      dataset = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+      yield _gathered(dataset, encoded, [width]), rows
+    before = after
+
+
+def sample_rows(rows: int, count: int, seed: int) -> np.ndarray:
+  """Numbers of `count` of the rows, drawn by a seed, in order."""
+  return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
+
+
 def _shuffled_by_length(lengths: tf.Tensor, batch_size: int, count: int,
                         seed: tf.Tensor) -> tf.Tensor:
   """Row numbers of each batch, int64 [count, batch_size].
@@ -161,7 +189,11 @@ def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
         word_ids, tf.gather(encoded.type_ids, rows), width)
     if encoded.labels is None:
       return inputs
-    return inputs, tf.gather(encoded.labels, rows)
+    labels = tf.gather(encoded.labels, rows)
+    if isinstance(labels, tf.RaggedTensor):
+      labels = labels.to_tensor(
+          UNLABELLED, shape=tf.stack([tf.constant(-1, tf.int64), width]))
+    return inputs, labels
 
   return dataset.map(
       gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True,

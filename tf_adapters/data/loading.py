@@ -3,27 +3,36 @@
 import difflib
 from collections.abc import Sequence
 
-from tf_adapters.data import demo, glue, own_files, text_classification
+from tf_adapters.data import (
+    demo,
+    glue,
+    own_files,
+    tagging,
+    text_classification,
+)
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 
-TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv")
+TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv",
+              "tagging")
 
 
 def load_task(name: str, data_dir: str | None = None,
               text_column: str = "text", text_pair_column: str | None = None,
               label_column: str = "label",
               problem_type: str = "classification",
-              labels: Sequence[str] | None = None) -> Task:
+              labels: Sequence[str] | None = None,
+              label_separator: str = ",") -> Task:
   """Loads a task with its data.
 
   Args:
     name: one of `TASK_NAMES`: a GLUE task, one of the paper's 17 text
-      classification tasks, "demo", or "tsv" for files of your own.
+      classification tasks, "demo"; "tsv" or "tagging" for files of your own.
     data_dir: folder of the files. Without it GLUE tasks are downloaded with
       tensorflow_datasets; "demo" comes with a package and needs none.
-    text_column, text_pair_column, label_column, problem_type, labels: of
-      "tsv", see `own_files.load`.
+    text_column, text_pair_column, label_column, problem_type,
+      label_separator: of "tsv", see `own_files.load`.
+    labels: of "tsv" and "tagging", label names in order.
 
   Raises:
     InputError: the name is unknown, or the data can not be read.
@@ -43,7 +52,10 @@ def load_task(name: str, data_dir: str | None = None,
     if data_dir is None:
       raise InputError("task tsv: needs data_dir, the folder of your files")
     return own_files.load(data_dir, text_column, text_pair_column,
-                          label_column, problem_type, labels)
+                          label_column, problem_type, labels,
+                          label_separator)
+  if name == "tagging":
+    return tagging.load(data_dir, labels)
   near = difflib.get_close_matches(name, TASK_NAMES, n=1)
   hint = f"; did you mean {near[0]}?" if near else ""
   raise InputError(

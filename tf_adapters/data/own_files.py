@@ -3,9 +3,25 @@
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from tf_adapters.data.tables import Table, read_csv, read_tsv
-from tf_adapters.data.tasks import Split, Task, label_numbers, scores
+from tf_adapters.data.tasks import (
+    Split,
+    Task,
+    label_numbers,
+    label_sets,
+    scores,
+    split_labels,
+)
 from tf_adapters.errors import InputError
+
+# Type of problem -> metrics, the first one selects the best epoch.
+PROBLEM_TYPES = {
+    "classification": ("accuracy", "macro_f1"),
+    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("spearman", "pearson"),
+}
 
 _STEMS = {"train": ("train",), "validation": ("validation", "dev", "valid"),
           "test": ("test",)}
@@ -14,7 +30,8 @@ _STEMS = {"train": ("train",), "validation": ("validation", "dev", "valid"),
 def load(data_dir: str, text_column: str = "text",
          text_pair_column: str | None = None, label_column: str = "label",
          problem_type: str = "classification",
-         labels: Sequence[str] | None = None) -> Task:
+         labels: Sequence[str] | None = None,
+         label_separator: str = ",") -> Task:
   """Loads the task that is in a folder's files.
 
   The files are train, validation (or dev, or valid) and test, with the ending
@@ -26,9 +43,11 @@ def load(data_dir: str, text_column: str = "text",
     text_column: name of the texts' column.
     text_pair_column: name of the column of the pairs' other texts, or None.
     label_column: name of the labels' column.
-    problem_type: "classification" or "regression".
+    problem_type: one of `PROBLEM_TYPES`.
     labels: label names in order; None takes those of the training file,
       sorted.
+    label_separator: what stands between the labels of a cell, where there can
+      be several.
 
   Raises:
     InputError: no files, a missing column, a label that the training file has
@@ -54,42 +73,51 @@ def load(data_dir: str, text_column: str = "text",
     raise InputError(
         f"{folder}: no files: expected train, validation or test, ending in "
         ".tsv or .csv")
-  regression = problem_type == "regression"
-  if labels is None and not regression:
-    labels = _label_names(tables, label_column)
+  if labels is None and problem_type != "regression":
+    labels = _label_names(
+        tables, label_column,
+        label_separator if problem_type == "multi_label" else None)
   numbers = {name: number for number, name in enumerate(labels or ())}
 
-  def read_split(split: str, table: Table) -> Split:
-    targets = None
-    if split != "test" or table.has(label_column):
-      targets = (scores(table, label_column) if regression
-                 else label_numbers(table, label_column, numbers))
-    return Split(
-        table.column(text_column),
-        table.column(text_pair_column) if text_pair_column else None,
-        targets, [str(row) for row in range(len(table.rows))])
+  def targets(table: Table) -> np.ndarray:
+    match problem_type:
+      case "regression":
+        return scores(table, label_column)
+      case "multi_label":
+        return label_sets(table, label_column, label_separator, numbers)
+    return label_numbers(table, label_column, numbers)
 
   return Task(
-      "tsv", problem_type, tuple(labels or ()),
-      ("spearman", "pearson") if regression else ("accuracy", "macro_f1"),
-      {split: read_split(split, table) for split, table in tables.items()},
+      "tsv", problem_type, tuple(labels or ()), PROBLEM_TYPES[problem_type],
+      {split: Split(
+          table.column(text_column),
+          table.column(text_pair_column) if text_pair_column else None,
+          targets(table) if split != "test" or table.has(label_column)
+          else None,
+          [str(row) for row in range(len(table.rows))])
+       for split, table in tables.items()},
       str(folder))
 
 
-def _label_names(tables: dict[str, Table], column: str) -> list[str]:
+def _label_names(tables: dict[str, Table], column: str,
+                 separator: str | None) -> list[str]:
   table = tables.get("train") or next(iter(tables.values()))
-  cells = table.column(column)
-  for row, cell in enumerate(cells):
-    if not cell.strip():
-      raise table.error(row, f"no label in column {column!r}")
-  names = sorted(set(cells))
+  cells = [[cell] if separator is None else split_labels(cell, separator)
+           for cell in table.column(column)]
+  rows: dict[str, int] = {}
+  for row, labels in enumerate(cells):
+    for label in labels:
+      if not label.strip():
+        raise table.error(row, f"no label in column {column!r}")
+      rows.setdefault(label, row)
+  names = sorted(rows)
   folded: dict[str, str] = {}
   for name in names:
     other = folded.setdefault(name.strip().casefold(), name)
     if other != name:
       raise table.error(
-          cells.index(name), f"label {name!r} differs from {other!r} in case "
-          "or blanks only")
+          rows[name], f"label {name!r} differs from {other!r} in case or "
+          "blanks only")
   if len(names) < 2:
     raise InputError(
         f"{table.path}: column {column!r} has one label only ({names[0]!r}): "

@@ -7,6 +7,7 @@ is training's.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -19,14 +20,35 @@ from tf_adapters.modeling.text import TextProcessor
 _LARGEST_SCORE = 1e9  # squares have to be float32
 
 
+class Examples(Protocol):
+  """The examples of one split: what all kinds of tasks have.
+
+  Attributes:
+    labels: in whatever form, or None for a split without any.
+    ids: what each example is called in predictions.
+  """
+
+  labels: Any
+  ids: Sequence[str]
+
+  def __len__(self) -> int: ...
+
+  def sample(self, count: int, seed: int) -> "Examples":
+    """`count` examples drawn by a seed, in their old order."""
+
+  def encode(self, text: TextProcessor) -> batching.Encoded:
+    """Tokenises the split."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """The examples of one split.
+  """Texts, or pairs of texts, with a label each.
 
   Attributes:
     first: the texts.
     second: the other text of each pair, or None.
-    labels: int32 label numbers or float32 scores [rows], or None.
+    labels: int32 label numbers or float32 scores [rows], or float32 zeros and
+      ones [rows, labels]; or None.
     ids: what each row is called in predictions.
   """
 
@@ -43,7 +65,7 @@ class Split:
     """
     if count >= len(self):
       return self
-    rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+    rows = batching.sample_rows(len(self), count, seed)
 
     def pick(values):
       return [values[row] for row in rows]
@@ -77,9 +99,9 @@ class Task:
 
   Attributes:
     name: as `load_task` knows it.
-    problem_type: "classification" or "regression".
+    problem_type: one of `modeling.models.PROBLEM_TYPES`.
     labels: label names; their places are the numbers in the data. Empty for
-      regression.
+      regression and spans.
     metrics: names of `training.metrics`; the first one selects the best epoch.
     splits: "train", "validation", "test" and, for MNLI,
       "validation_mismatched" and "test_mismatched", as far as there are files.
@@ -92,13 +114,13 @@ class Task:
   problem_type: str
   labels: tuple[str, ...]
   metrics: tuple[str, ...]
-  splits: Mapping[str, Split]
+  splits: Mapping[str, Examples]
   origin: str
   submissions: Mapping[str, Submission] = dataclasses.field(
       default_factory=dict)
   notes: tuple[str, ...] = ()
 
-  def split(self, name: str) -> Split:
+  def split(self, name: str) -> Examples:
     """The split of a name.
 
     Raises:
@@ -162,6 +184,37 @@ def label_numbers(table: Table, column: str | int,
           row, f"label {cell!r} is not one of {', '.join(names)}")
     numbers.append(names[cell])
   return np.array(numbers, np.int32)
+
+
+def label_sets(table: Table, column: str, separator: str,
+               names: Mapping[str, int]) -> np.ndarray:
+  """A column of any number of label names as zeros and ones.
+
+  Args:
+    table: the file.
+    column: the labels' column.
+    separator: what stands between labels of a cell.
+    names: label -> number.
+
+  Returns:
+    float32 [rows, labels].
+
+  Raises:
+    InputError: a label is not one of `names`: names the line.
+  """
+  result = np.zeros([len(table.rows), len(names)], np.float32)
+  for row, cell in enumerate(table.column(column)):
+    for label in split_labels(cell, separator):
+      if label not in names:
+        raise table.error(
+            row, f"label {label!r} is not one of {', '.join(names)}")
+      result[row, names[label]] = 1.0
+  return result
+
+
+def split_labels(cell: str, separator: str) -> list[str]:
+  """The labels of a cell, without blanks around them."""
+  return [label.strip() for label in cell.split(separator) if label.strip()]
 
 
 def scores(table: Table, column: str | int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The task's last step: pool the sequence, drop out, one linear layer."""
+"""A task's last step: one linear layer, on a pooled vector or on each token."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -89,3 +89,53 @@ class Head(tf_keras.layers.Layer):
     return {**super().get_config(), "units": self.units,
             "hidden_size": self.hidden_size, "pooling": self.pooling,
             "dropout": self.dropout.rate}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TokenHead(tf_keras.layers.Layer):
+  """A linear layer on the vector of each token.
+
+  Args:
+    units: outputs per token.
+    hidden_size: width of the encoder's outputs.
+    dropout: dropout rate on the vectors.
+
+  Call arguments:
+    outputs: the encoder's.
+    input_mask: [batch, length]; not looked at.
+
+  Returns:
+    float32 [batch, length, units].
+  """
+
+  pooling = "tokens"
+
+  def __init__(self, units: int, hidden_size: int, dropout: float = 0.1,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    self.units = units
+    self.hidden_size = hidden_size
+    self.dropout = Dropout(dropout, dtype=self.dtype_policy)
+    self.linear = Projection((hidden_size,), (units,), dtype="float32")
+    self.build()
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    with tf.name_scope("head"):
+      self.linear.build()
+    self.built = True
+
+  def call(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    del input_mask
+    hidden = self.dropout(outputs["sequence_output"], training=training)
+    return self.linear(tf.cast(hidden, tf.float32))
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {f"head/{name}": variable
+            for name, variable in self.linear.named_variables().items()}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "units": self.units,
+            "hidden_size": self.hidden_size, "dropout": self.dropout.rate}

@@ -15,8 +15,14 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import PACKAGE
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.heads import Head
+from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.tuning import kind_of
+
+PROBLEM_TYPES = (
+    "classification", "multi_label", "regression", "tagging", "span")
+
+# What padding adds to a span's logits.
+_NO_ANSWER = -1e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,19 +100,21 @@ class TaskModel(tf_keras.Model):
 
   Args:
     encoder: a `BertEncoder`; a model tunes its encoder in place.
-    units: outputs of the head.
-    pooling: which vector the head sees, see `Head`.
-    dropout: dropout rate before the head's linear layer.
+    head: the layer on top of it.
+
+  Attributes:
+    problem_type: one of `PROBLEM_TYPES`.
+    per_token: whether there are outputs for each token and not each text.
   """
 
   problem_type: str
+  per_token = False
 
-  def __init__(self, encoder: BertEncoder, units: int, pooling: str,
-               dropout: float, **kwargs: Any):
+  def __init__(self, encoder: BertEncoder, head: Head | TokenHead,
+               **kwargs: Any):
     super().__init__(**kwargs)
     self.encoder = encoder
-    self.head = Head(units, encoder.config.hidden_size, pooling, dropout,
-                     dtype=encoder.dtype_policy)
+    self.head = head
     # Optimizer and variables of the last training, by id.
     self._trained = (None,)
     self.built = True
@@ -187,8 +195,7 @@ class TaskModel(tf_keras.Model):
         self.encoder.tuning, {kind: tuple(row) for kind, row in rows.items()})
 
   def get_config(self) -> dict[str, Any]:
-    return {"name": self.name, "pooling": self.head.pooling,
-            "dropout": self.head.dropout.rate,
+    return {"name": self.name, "dropout": self.head.dropout.rate,
             "encoder": tf_keras.saving.serialize_keras_object(self.encoder)}
 
   @classmethod
@@ -202,13 +209,16 @@ class TaskModel(tf_keras.Model):
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TextClassifier(TaskModel):
-  """One label of several for each text or pair of texts.
+  """One label of several, or any number of them, for each text or pair.
 
   Args:
     encoder: from `load_encoder`.
     labels: label names; a label's place is its number in the data.
     pooling: "pooler", "cls" or "mean", see `Head`.
     dropout: dropout rate before the linear layer.
+    multi_label: whether a text can have any number of the labels. Labels are
+      then rows of zeros and ones, [batch, len(labels)], and a label is
+      predicted where its logit is positive.
 
   Call arguments:
     inputs: what the encoder takes.
@@ -225,23 +235,28 @@ class TextClassifier(TaskModel):
     ...               metrics=["accuracy"])
   """
 
-  problem_type = "classification"
-
   def __init__(self, encoder: BertEncoder, labels: Sequence[str],
-               pooling: str = "pooler", dropout: float = 0.1, **kwargs: Any):
-    labels = tuple(labels)
-    if len(labels) < 2 or len(set(labels)) < len(labels):
-      raise InputError(
-          f"a classifier needs two or more different labels, not {labels}")
-    super().__init__(encoder, len(labels), pooling, dropout, **kwargs)
+               pooling: str = "pooler", dropout: float = 0.1,
+               multi_label: bool = False, **kwargs: Any):
+    labels = _different(labels)
+    super().__init__(
+        encoder, _text_head(encoder, len(labels), pooling, dropout), **kwargs)
     self.labels = labels
+    self.multi_label = multi_label
+
+  @property
+  def problem_type(self) -> str:
+    return "multi_label" if self.multi_label else "classification"
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
+    if self.multi_label:
+      return tf_keras.losses.BinaryCrossentropy(from_logits=True)
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "labels": list(self.labels)}
+    return {**super().get_config(), "labels": list(self.labels),
+            "pooling": self.head.pooling, "multi_label": self.multi_label}
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -268,8 +283,168 @@ class TextRegressor(TaskModel):
 
   def __init__(self, encoder: BertEncoder, pooling: str = "pooler",
                dropout: float = 0.1, **kwargs: Any):
-    super().__init__(encoder, 1, pooling, dropout, **kwargs)
+    super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
+                     **kwargs)
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
     return tf_keras.losses.MeanSquaredError()
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "pooling": self.head.pooling}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TokenTagger(TaskModel):
+  """One label of several for each token.
+
+  Args:
+    encoder: from `load_encoder`.
+    labels: label names, such as "O", "B-person", "I-person".
+    dropout: dropout rate before the linear layer.
+
+  Call arguments:
+    inputs: what the encoder takes.
+
+  Returns:
+    Logits, float32 [batch, length, len(labels)].
+
+  Raises:
+    InputError: fewer than two labels, or a label twice.
+
+  Example:
+    >>> model = TokenTagger(encoder, labels=["O", "B-name", "I-name"])
+    >>> model.compile(optimizer="adam", loss=model.loss_function)
+  """
+
+  problem_type = "tagging"
+  per_token = True
+
+  def __init__(self, encoder: BertEncoder, labels: Sequence[str],
+               dropout: float = 0.1, **kwargs: Any):
+    labels = _different(labels)
+    super().__init__(encoder, _token_head(encoder, len(labels), dropout),
+                     **kwargs)
+    self.labels = labels
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    return TokenLoss()
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "labels": list(self.labels)}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class SpanExtractor(TaskModel):
+  """A span of the second text that answers the first, a question.
+
+  Args:
+    encoder: from `load_encoder`.
+    dropout: dropout rate before the linear layer; BERT's code has none.
+
+  Call arguments:
+    inputs: what the encoder takes: pairs of question and context.
+
+  Returns:
+    Logits of an answer's first and last token, float32 [batch, length, 2];
+    very low at padding. The first token, [CLS], stands for "no answer".
+
+  Example:
+    >>> model = SpanExtractor(encoder)
+    >>> model.compile(optimizer="adam", loss=model.loss_function)
+  """
+
+  problem_type = "span"
+  per_token = True
+
+  def __init__(self, encoder: BertEncoder, dropout: float = 0.0,
+               **kwargs: Any):
+    super().__init__(encoder, _token_head(encoder, 2, dropout), **kwargs)
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> tf.Tensor:
+    logits = super().call(inputs, training=training)
+    padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
+    return logits + (padding * _NO_ANSWER)[:, :, tf.newaxis]
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    return SpanLoss()
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TokenLoss(tf_keras.losses.Loss):
+  """Cross-entropy of token labels, averaged over the tokens that have one.
+
+  Call arguments:
+    y_true: int [batch, length], -1 for tokens without a label.
+    y_pred: logits [batch, length, labels].
+  """
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    y_true = tf.cast(y_true, tf.int32)
+    labelled = tf.cast(y_true >= 0, tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.maximum(y_true, 0), y_pred)
+    # Keras averages over all tokens.
+    tokens = tf.cast(tf.size(labelled), tf.float32)
+    return losses * labelled * tf.math.divide_no_nan(
+        tokens, tf.reduce_sum(labelled))
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class SpanLoss(tf_keras.losses.Loss):
+  """Mean cross-entropy of a span's first and last token.
+
+  Call arguments:
+    y_true: int [batch, 2], the tokens' positions.
+    y_pred: logits [batch, length, 2].
+  """
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
+
+
+def make_model(problem_type: str, encoder: BertEncoder,
+               labels: Sequence[str] = (), pooling: str = "pooler",
+               dropout: float | None = None) -> TaskModel:
+  """The model for a type of problem.
+
+  Args:
+    problem_type: one of `PROBLEM_TYPES`.
+    encoder: from `load_encoder`.
+    labels: label names, for problems that have any.
+    pooling: for problems of whole texts, see `Head`.
+    dropout: before the head; None for the model's default.
+  """
+  options = {} if dropout is None else {"dropout": dropout}
+  match problem_type:
+    case "regression":
+      return TextRegressor(encoder, pooling, **options)
+    case "tagging":
+      return TokenTagger(encoder, labels, **options)
+    case "span":
+      return SpanExtractor(encoder, **options)
+  return TextClassifier(encoder, labels, pooling,
+                        multi_label=problem_type == "multi_label", **options)
+
+
+def _different(labels: Sequence[str]) -> tuple[str, ...]:
+  labels = tuple(labels)
+  if len(labels) < 2 or len(set(labels)) < len(labels):
+    raise InputError(
+        f"a classifier needs two or more different labels, not {labels}")
+  return labels
+
+
+def _text_head(encoder: BertEncoder, units: int, pooling: str,
+               dropout: float) -> Head:
+  return Head(units, encoder.config.hidden_size, pooling, dropout,
+              dtype=encoder.dtype_policy)
+
+
+def _token_head(encoder: BertEncoder, units: int, dropout: float) -> TokenHead:
+  return TokenHead(units, encoder.config.hidden_size, dropout,
+                   dtype=encoder.dtype_policy)

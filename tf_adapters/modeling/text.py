@@ -56,6 +56,7 @@ class TextProcessor:
     self._cls = vocabulary.tokens.index("[CLS]")
     self._sep = vocabulary.tokens.index("[SEP]")
     self._pad = vocabulary.tokens.index("[PAD]")
+    self._unk = vocabulary.tokens.index("[UNK]")
     self._tokenizer = tf_text.FastBertTokenizer(
         vocab=list(vocabulary.tokens),
         max_bytes_per_word=_LONGEST_WORD,
@@ -93,6 +94,38 @@ class TextProcessor:
     segments = _shrink_longest(
         segments, self.max_length - 1 - len(segments))
     return tf_text.combine_segments(segments, self._cls, self._sep)
+
+  def pack_words(self, words: tf.RaggedTensor,
+                 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Word ids and type ids of texts that are words already, for tagging.
+
+    A word without wordpieces (control characters, say) becomes [UNK].
+
+    Args:
+      words: strings, ragged [batch, (words)].
+
+    Returns:
+      Word ids and type ids, as `pack` has them, and where each word begins:
+      int32 ragged [batch, (words)], -1 for words that were cut off.
+    """
+    pieces = self.tokenize(words.flat_values)
+    unknown = tf.fill([tf.shape(words.flat_values)[0], 1], self._unk)
+    pieces = tf.concat([pieces, tf.ragged.boolean_mask(
+        unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
+    sizes = tf.cast(pieces.row_lengths(), tf.int32)
+    first = words.with_flat_values(tf.cumsum(sizes, exclusive=True))
+    # Counted from the beginning of each text, [CLS] included.
+    starts = first - first.with_flat_values(tf.repeat(
+        tf.gather(tf.concat([first.flat_values, [0]], 0),
+                  tf.cast(first.row_starts(), tf.int32)),
+        words.row_lengths())) + 1
+    budget = self.max_length - 2
+    segments = [words.with_flat_values(pieces).merge_dims(1, 2)[:, :budget]]
+    starts = tf.ragged.map_flat_values(
+        lambda start: tf.where(start <= budget, start, -1), starts)
+    word_ids, type_ids = tf_text.combine_segments(
+        segments, self._cls, self._sep)
+    return word_ids, type_ids, starts
 
   def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:

@@ -15,6 +15,7 @@ import sys
 from absl import flags
 
 from tf_adapters.data.loading import TASK_NAMES
+from tf_adapters.data.own_files import PROBLEM_TYPES
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
@@ -37,8 +38,9 @@ _DEFAULTS = RunConfig()
 # The task.
 flags.DEFINE_enum(
     "task_name", None, TASK_NAMES,
-    "The task: a GLUE task; demo, the sentiment of tweets from a package; or "
-    "tsv, your own .tsv or .csv files.")
+    "The task: a GLUE task; one of the paper's 17 others; demo, the sentiment "
+    "of tweets from a package; tsv, your own .tsv or .csv files; or tagging, "
+    "your own CoNLL files.")
 flags.DEFINE_string(
     "data_dir", _DEFAULTS.data_dir,
     "Folder of the task's files: the classic TSV files of a GLUE task, or the "
@@ -53,9 +55,12 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "label_column", _DEFAULTS.label_column,
     "Task tsv: name of the labels' column.")
+flags.DEFINE_string(
+    "label_separator", _DEFAULTS.label_separator,
+    "Task tsv, multi_label: what stands between the labels of a cell.")
 flags.DEFINE_enum(
-    "problem_type", _DEFAULTS.problem_type, ["classification", "regression"],
-    "Task tsv: whether labels are names or numbers.")
+    "problem_type", _DEFAULTS.problem_type, list(PROBLEM_TYPES),
+    "Task tsv: one label for each text, any number of labels, or numbers.")
 flags.DEFINE_integer(
     "max_train_examples", _DEFAULTS.max_train_examples,
     "Train on this many examples, drawn by the seed; all without it.",

@@ -8,15 +8,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.stats
+import seqeval.metrics
 import sklearn.metrics
+
+from tf_adapters.data.batching import Encoded
+from tf_adapters.data.tasks import Examples, Task
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def _of_labels(function: Callable[..., float], **arguments) -> Metric:
   """A metric of true and predicted labels, from one of logits."""
-  return lambda labels, outputs: float(
-      function(labels, outputs.argmax(axis=-1), **arguments))
+
+  def metric(labels: np.ndarray, outputs: np.ndarray) -> float:
+    predicted = outputs > 0 if labels.ndim == 2 else outputs.argmax(axis=-1)
+    return float(function(labels, predicted, **arguments))
+
+  return metric
 
 
 def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
@@ -31,12 +39,25 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
   return metric
 
 
+def _entity_metrics(true: list[list[str]],
+                    predicted: list[list[str]]) -> dict[str, float]:
+  scores = {"entity_f1": seqeval.metrics.f1_score,
+            "entity_precision": seqeval.metrics.precision_score,
+            "entity_recall": seqeval.metrics.recall_score}
+  return {
+      **{name: float(score(true, predicted, zero_division=0))
+         for name, score in scores.items()},
+      "token_accuracy": float(seqeval.metrics.accuracy_score(true, predicted))}
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": _of_labels(sklearn.metrics.accuracy_score),
     # Of label 1, as GLUE does for MRPC and QQP.
     "f1": _of_labels(sklearn.metrics.f1_score, zero_division=0),
     "macro_f1": _of_labels(
         sklearn.metrics.f1_score, average="macro", zero_division=0),
+    "micro_f1": _of_labels(
+        sklearn.metrics.f1_score, average="micro", zero_division=0),
     "matthews_correlation": _of_labels(sklearn.metrics.matthews_corrcoef),
     "pearson": _correlation(scipy.stats.pearsonr),
     "spearman": _correlation(scipy.stats.spearmanr),
@@ -49,7 +70,8 @@ def evaluate(names: Sequence[str], labels: np.ndarray,
 
   Args:
     names: keys of `METRICS`.
-    labels: label numbers or scores [examples].
+    labels: label numbers or scores [examples], or zeros and ones
+      [examples, labels].
     outputs: logits [examples, labels] or scores [examples, 1].
 
   Returns:
@@ -60,3 +82,23 @@ def evaluate(names: Sequence[str], labels: np.ndarray,
     {'accuracy': 1.0}
   """
   return {name: METRICS[name](labels, outputs) for name in names}
+
+
+def evaluate_task(task: Task, split: Examples, encoded: Encoded,
+                  outputs: Sequence[np.ndarray]) -> dict[str, float]:
+  """The metrics of a task, whatever its type of problem.
+
+  Args:
+    task: the task.
+    split: its examples, with labels.
+    encoded: what the model saw of them.
+    outputs: the model's, one for each row of `encoded`.
+
+  Returns:
+    {name: value} for the task's metrics.
+  """
+  if task.problem_type == "tagging":
+    true = [[task.labels[tag] for tag in tags] for tags in split.labels]
+    values = _entity_metrics(true, encoded.tags(outputs, task.labels))
+    return {name: values[name] for name in task.metrics}
+  return evaluate(task.metrics, encoded.labels.numpy(), np.stack(outputs))

@@ -1,34 +1,69 @@
-"""How predictions are written: GLUE submissions, and labels with scores."""
+"""How predictions are written: GLUE submissions, labels with scores, tags."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import scipy.special
 
-from tf_adapters.data.tasks import Split
+from tf_adapters.data.batching import Encoded
+from tf_adapters.data.tasks import Task
 
 
-def submission_lines(split: Split, outputs: np.ndarray,
-                      labels: Sequence[str]) -> list[str]:
-  """Lines as the GLUE server takes them."""
+def prediction_files(task: Task, name: str, encoded: Encoded,
+                     outputs: Sequence[np.ndarray]) -> dict[str, str]:
+  """The files of a split's predictions.
+
+  Args:
+    task: the task.
+    name: of the split.
+    encoded: what the model saw of it.
+    outputs: the model's, one for each row of `encoded`.
+
+  Returns:
+    {file name: content}.
+  """
+  split = task.splits[name]
+  if task.problem_type == "tagging":
+    tags = encoded.tags(outputs, task.labels)
+    return {f"{name}.conll": "\n\n".join(
+        "\n".join(f"{word}\t{tag}" for word, tag in zip(*sentence))
+        for sentence in zip(split.words, tags)) + "\n"}
+  outputs = np.stack(outputs)
+  if name in task.submissions:
+    submission = task.submissions[name]
+    file_name = submission.file_name
+    rows = _submission(outputs, submission.labels)
+    header = ["index", "prediction"]
+  else:
+    file_name = f"{name}.tsv"
+    rows = _with_scores(outputs, task.labels,
+                        task.problem_type == "multi_label")
+    header = ["index", "prediction", *task.labels]
+  lines = ["\t".join(header), *(
+      "\t".join([row, *cells]) for row, cells in zip(split.ids, rows))]
+  return {file_name: "\n".join(lines) + "\n"}
+
+
+def _submission(
+    outputs: np.ndarray, labels: Sequence[str]) -> list[list[str]]:
+  """As the GLUE server takes them."""
   if labels:
-    predictions = [labels[number] for number in outputs.argmax(axis=-1)]
-  else:  # STS-B: similarity from 0 to 5
-    predictions = [f"{value:.3f}"
-                   for value in np.clip(outputs[:, 0], 0.0, 5.0)]
-  return ["index\tprediction", *(
-      f"{row}\t{prediction}"
-      for row, prediction in zip(split.ids, predictions))]
+    return [[labels[number]] for number in outputs.argmax(axis=-1)]
+  # STS-B: similarity from 0 to 5
+  return [[f"{value:.3f}"] for value in np.clip(outputs[:, 0], 0.0, 5.0)]
 
 
-def prediction_lines(split: Split, outputs: np.ndarray,
-                      labels: Sequence[str]) -> list[str]:
-  """Lines with the probability of every label, for tasks without a server."""
+def _with_scores(outputs: np.ndarray, labels: Sequence[str],
+                 multi_label: bool) -> list[list[str]]:
+  """With the probability of every label, for tasks without a server."""
   if not labels:
-    return ["index\tprediction", *(
-        f"{row}\t{value:.6g}" for row, value in zip(split.ids, outputs[:, 0]))]
-  lines = ["\t".join(["index", "prediction", *labels])]
-  for row, values in zip(split.ids, scipy.special.softmax(outputs, axis=-1)):
-    lines.append("\t".join([row, labels[values.argmax()],
-                            *(f"{value:.6f}" for value in values)]))
-  return lines
+    return [[f"{value:.6g}"] for value in outputs[:, 0]]
+  if multi_label:
+    scores = scipy.special.expit(outputs)
+    chosen = [",".join(label for label, value in zip(labels, row) if value > 0)
+              for row in outputs]
+  else:
+    scores = scipy.special.softmax(outputs, axis=-1)
+    chosen = [labels[number] for number in outputs.argmax(axis=-1)]
+  return [[label, *(f"{value:.6f}" for value in row)]
+          for label, row in zip(chosen, scores)]

@@ -16,23 +16,16 @@ import tf_keras
 from tf_adapters import adapter_file
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.loading import load_task
-from tf_adapters.data.tasks import Split, Task
+from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json, replaced_folder, write_file
 from tf_adapters.modeling.config import AdapterConfig
-from tf_adapters.modeling.models import (
-    TaskModel,
-    TextClassifier,
-    TextRegressor,
-)
+from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
-from tf_adapters.training.predictions import (
-    prediction_lines,
-    submission_lines,
-)
+from tf_adapters.training.predictions import prediction_files
 
 DEFAULT_ENCODER = "bert_base_uncased"
 DEFAULT_MAX_SEQ_LENGTH = 128
@@ -79,6 +72,7 @@ class RunConfig(trainer.TrainingConfig):
   text_column: str = "text"
   text_pair_column: str | None = None
   label_column: str = "label"
+  label_separator: str = ","
   problem_type: str = "classification"
   distribution_strategy: str = "off"
   tpu: str | None = None
@@ -286,14 +280,16 @@ class _Run:
       info: adapter_file.AdapterInfo | None) -> Task:
     config = self._config
     labels = None
-    if info is not None and config.task_name == "tsv":
+    if info is not None and config.task_name in ("tsv", "tagging"):
       # Before the labels are read as what they are not.
-      _check_problem(config.problem_type, config.task_name, source, info)
+      problem_type = ("tagging" if config.task_name == "tagging"
+                      else config.problem_type)
+      _check_problem(problem_type, config.task_name, source, info)
       labels = info.labels or None
     task = load_task(
         config.task_name, config.data_dir, config.text_column,
         config.text_pair_column, config.label_column, config.problem_type,
-        labels)
+        labels, config.label_separator)
     if config.max_train_examples and "train" in task.splits:
       splits = dict(task.splits)
       splits["train"] = splits["train"].sample(
@@ -318,10 +314,8 @@ class _Run:
     encoder = load_encoder(
         config.encoder or DEFAULT_ENCODER, config.adapters(),
         config.vocab_file, config.do_lower_case)
-    if task.problem_type == "regression":
-      model = TextRegressor(encoder, config.pooling)
-    else:
-      model = TextClassifier(encoder, task.labels, config.pooling)
+    model = make_model(
+        task.problem_type, encoder, task.labels, config.pooling)
     model.tune(
         config.tuning, config.tune_layer_norms, config.tune_pooler)
     return model
@@ -377,8 +371,9 @@ class _Run:
     for name in _labelled_splits(task):
       if name in self._results["metrics"]:
         continue
+      split = task.split(name)
       self._results["metrics"][name] = trainer.evaluate(
-          model, task.metrics, task.split(name).encode(text),
+          model, task, split, split.encode(text),
           self._config.eval_batch_size)
     self._results["evaluated"] = True
     self._add_to_evaluation(started)
@@ -388,18 +383,13 @@ class _Run:
     started = time.perf_counter()
     files = {}
     for name, split in _test_splits(task).items():
-      outputs = trainer.predict(
-          model, split.encode(text), self._config.eval_batch_size)
-      if name in task.submissions:
-        submission = task.submissions[name]
-        files[submission.file_name] = submission_lines(
-            split, outputs, submission.labels)
-      else:
-        files[f"{name}.tsv"] = prediction_lines(split, outputs, task.labels)
+      encoded = split.encode(text)
+      outputs = trainer.predict(model, encoded, self._config.eval_batch_size)
+      files |= prediction_files(task, name, encoded, outputs)
     with replaced_folder(
         self._output_dir / "predictions") as folder:
-      for file_name, lines in files.items():
-        write_file(folder / file_name, "\n".join(lines) + "\n")
+      for file_name, content in files.items():
+        write_file(folder / file_name, content)
     self._add_to_evaluation(started)
 
   def _add_to_evaluation(self, started: float) -> None:
@@ -417,7 +407,7 @@ def _labelled_splits(task: Task) -> list[str]:
   return splits
 
 
-def _test_splits(task: Task) -> dict[str, Split]:
+def _test_splits(task: Task) -> dict[str, Examples]:
   splits = {name: split for name, split in task.splits.items()
             if name.startswith("test")}
   for name in splits or ["test"]:

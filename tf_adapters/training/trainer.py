@@ -19,12 +19,12 @@ import tf_keras
 
 from tf_adapters import adapter_file
 from tf_adapters.data import batching
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.training.metrics import evaluate as compute_metrics
+from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
@@ -93,26 +93,36 @@ class _ProgressState(tf.train.experimental.PythonState):
 
 
 def predict(model: TaskModel, encoded: batching.Encoded,
-            batch_size: int) -> np.ndarray:
+            batch_size: int) -> np.ndarray | list[np.ndarray]:
   """The model's outputs for every row once, in the rows' order.
 
   Returns:
-    float32 [rows, outputs].
+    float32 [rows, outputs]; for a model with outputs for each token a list of
+    arrays [length, outputs], where length is at least the row's.
   """
+
+  def inputs_alone(inputs, labels=None):
+    return inputs
+
+  if model.per_token:
+    result = [None] * len(encoded)
+    for dataset, rows in batching.batches_by_width(encoded, batch_size):
+      outputs = model.predict(dataset.map(inputs_alone), verbose=0)
+      for row, output in zip(rows, outputs):
+        result[row] = output
+    return result
   dataset, order = batching.evaluation_batches(encoded, batch_size)
-  if encoded.labels is not None:
-    dataset = dataset.map(lambda inputs, labels: inputs)
-  outputs = model.predict(dataset, verbose=0)
+  outputs = model.predict(dataset.map(inputs_alone), verbose=0)
   result = np.empty_like(outputs)
   result[order] = outputs
   return result
 
 
-def evaluate(model: TaskModel, metrics: tuple[str, ...],
+def evaluate(model: TaskModel, task: Task, split: Examples,
              encoded: batching.Encoded, batch_size: int) -> dict[str, float]:
   """A split's metrics, over all of its rows at once."""
-  return compute_metrics(
-      metrics, encoded.labels.numpy(), predict(model, encoded, batch_size))
+  return evaluate_task(
+      task, split, encoded, predict(model, encoded, batch_size))
 
 
 def train(model: TaskModel, task: Task, text: TextProcessor,
@@ -191,8 +201,10 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   digest = hashlib.sha256()
   if model.encoder.origin is not None:
     digest.update(model.encoder.origin.fingerprint.encode())
-  for tensor in (encoded.word_ids.flat_values, encoded.lengths,
-                 encoded.labels):
+  labels = encoded.labels
+  if isinstance(labels, tf.RaggedTensor):
+    labels = labels.flat_values  # as long as the word ids
+  for tensor in (encoded.word_ids.flat_values, encoded.lengths, labels):
     digest.update(tensor.numpy().data)
   return digest.hexdigest()
 
@@ -247,8 +259,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     started = time.perf_counter()
     progress.train_seconds += started - self._since
     metrics = {
-        split: evaluate(self.model, self._task.metrics, encoded,
-                        self._config.eval_batch_size)
+        split: evaluate(self.model, self._task, self._task.split(split),
+                        encoded, self._config.eval_batch_size)
         for split, encoded in self._validation.items()}
     self._since = time.perf_counter()
     progress.evaluate_seconds += self._since - started

@@ -1,0 +1,198 @@
+"""Tagging tasks: a label for each word, from CoNLL-style files.
+
+Words are labelled at their first wordpiece; the way back, from a model's
+outputs to words' tags, is here too.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.data import batching
+from tf_adapters.data.tables import read_text
+from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.text import TextProcessor
+
+OUTSIDE = "O"
+
+_SPLITS = {"train": "train", "validation": "dev|valid|testa", "test": "test"}
+_ENDINGS = {"", ".conll", ".txt", ".tsv", ".iob", ".iob2", ".bio",
+            ".annotated"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggedSplit:
+  """Sentences of words with tags.
+
+  Attributes:
+    words: the words of each sentence.
+    tags: the number of each word's tag, or None.
+    ids: what each sentence is called.
+  """
+
+  words: Sequence[Sequence[str]]
+  tags: Sequence[np.ndarray] | None
+  ids: Sequence[str]
+
+  def __len__(self) -> int:
+    return len(self.words)
+
+  @property
+  def labels(self) -> Sequence[np.ndarray] | None:
+    return self.tags
+
+  def sample(self, count: int, seed: int) -> "TaggedSplit":
+    """`count` sentences drawn by a seed, in their old order."""
+    rows = batching.sample_rows(len(self), count, seed)
+    return TaggedSplit(
+        [self.words[row] for row in rows],
+        None if self.tags is None else [self.tags[row] for row in rows],
+        [self.ids[row] for row in rows])
+
+  def encode(self, text: TextProcessor) -> "EncodedWords":
+    """Tokenises the split; see `EncodedWords`."""
+    words = tf.ragged.constant(
+        self.words, tf.string, ragged_rank=1, row_splits_dtype=tf.int64)
+    word_ids, type_ids, starts = text.pack_words(words)
+    labels = None
+    if self.tags is not None:
+      kept = tf.where(starts.flat_values >= 0)[:, 0]
+      places = tf.stack([
+          tf.gather(starts.value_rowids(), kept),
+          tf.cast(tf.gather(starts.flat_values, kept), tf.int64)], axis=1)
+      tags = tf.constant(np.concatenate([*self.tags, []]).astype(np.int32))
+      # Ragged tensors have no scatter: label numbers in the flat values.
+      flat = tf.gather(word_ids.row_starts(), places[:, 0]) + places[:, 1]
+      labels = word_ids.with_flat_values(tf.tensor_scatter_nd_update(
+          tf.fill(tf.shape(word_ids.flat_values), batching.UNLABELLED),
+          flat[:, tf.newaxis], tf.gather(tags, kept)))
+    return EncodedWords(text, word_ids, type_ids, labels, starts)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedWords(batching.Encoded):
+  """Sentences as wordpiece ids; labels stand at words' first wordpieces.
+
+  Attributes:
+    starts: position of each word's first wordpiece, ragged [rows, (words)], -1
+      for a word that was cut off.
+  """
+
+  starts: tf.RaggedTensor
+
+  def tags(self, outputs: Sequence[np.ndarray],
+           labels: Sequence[str]) -> list[list[str]]:
+    """The predicted tag of each word.
+
+    Args:
+      outputs: logits [length, labels] of each sentence.
+      labels: the tags' names.
+
+    Returns:
+      Names, as many as words: words that were cut off are outside.
+    """
+    result = []
+    for logits, starts in zip(outputs, self.starts):
+      best = logits.argmax(axis=-1)
+      result.append([labels[best[start]] if start >= 0 else OUTSIDE
+                     for start in starts.numpy()])
+    return result
+
+
+def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
+  """Loads the tagging task that is in a folder's files.
+
+  One word a line, then a tab or blanks and the tag, in the last column where
+  there are more; an empty line ends a sentence. "-DOCSTART-" lines are left
+  out. The files' names contain train, dev (or valid, testa) and test.
+
+  Args:
+    data_dir: the folder.
+    labels: tags in order; None takes those of the training file, sorted.
+
+  Raises:
+    InputError: there are no files or several for a split, a line has no tag, or
+      a tag is unknown.
+  """
+  if data_dir is None:
+    raise InputError("task tagging: needs data_dir, the folder of your files")
+  folder = pathlib.Path(data_dir)
+  if not folder.is_dir():
+    raise InputError(f"{folder}: no such folder")
+  files = _find(folder)
+  if not files:
+    raise InputError(
+        f"{folder}: no files: expected names with train, dev or test in them, "
+        "ending in .conll, .txt or .tsv")
+  read = {split: _read(path) for split, path in files.items()}
+  if labels is None:
+    first = next(iter(read.values()))
+    labels = sorted({tag for _, _, tags in first for tag in tags} | {OUTSIDE})
+    labels.sort(key=lambda tag: (tag != OUTSIDE, tag))
+  if len(labels) < 2:
+    raise InputError(f"{next(iter(files.values()))}: has no tags but {OUTSIDE}")
+  numbers = {tag: number for number, tag in enumerate(labels)}
+  splits = {}
+  for split, sentences in read.items():
+    for line, words, tags in sentences:
+      for place, (word, tag) in enumerate(zip(words, tags)):
+        if tag not in numbers:
+          raise InputError(
+              f"{files[split]}:{line + place}: tag {tag!r} of {word!r} is not "
+              f"one of {', '.join(labels)}")
+    splits[split] = TaggedSplit(
+        [words for _, words, _ in sentences],
+        [np.array([numbers[tag] for tag in tags], np.int32)
+         for _, _, tags in sentences],
+        [str(row) for row in range(len(sentences))])
+  return Task(
+      "tagging", "tagging", tuple(labels),
+      ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
+      splits, str(folder))
+
+
+def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  paths = [path for path in sorted(folder.iterdir())
+           if path.is_file() and path.suffix in _ENDINGS]
+  files = {}
+  for split, pattern in _SPLITS.items():
+    found = [path for path in paths if re.search(pattern, path.name.lower())
+             and path not in files.values()]
+    if len(found) > 1:
+      raise InputError(
+          f"{folder}: both {found[0].name} and {found[1].name} could be the "
+          f"{split} split")
+    if found:
+      files[split] = found[0]
+  return files
+
+
+def _read(
+    path: pathlib.Path) -> list[tuple[int, list[str], list[str]]]:
+  """(line of the first word, words, tags) of each sentence."""
+  sentences = []
+  words: list[str] = []
+  tags: list[str] = []
+  lines = read_text(path).split("\n")
+  for number, line in enumerate([*lines, ""], 1):
+    line = line.strip("\r")
+    if not line.strip():
+      if words:
+        sentences.append((number - len(words), words, tags))
+        words, tags = [], []
+      continue
+    cells = line.split("\t") if "\t" in line else line.split()
+    if cells[0] == "-DOCSTART-":
+      continue
+    if len(cells) < 2 or not cells[0].strip() or not cells[-1].strip():
+      raise InputError(f"{path}:{number}: expected a word and its tag")
+    words.append(cells[0])
+    tags.append(cells[-1].strip())
+  if not sentences:
+    raise InputError(f"{path}: is empty")
+  return sentences
