@@ -26,12 +26,13 @@ from tf_adapters.modeling.config import (
     JsonConfig,
     Vocabulary,
 )
+from tf_adapters.modeling.heads import POOLINGS, TokenHead
 from tf_adapters.modeling.models import (
     PROBLEM_TYPES,
     TaskModel,
     make_model,
 )
-from tf_adapters.modeling.tuning import is_adapter, kind_of
+from tf_adapters.modeling.tuning import Tuning, is_adapter, kind_of
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "adapter_config.json"
@@ -80,15 +81,35 @@ class AdapterInfo(JsonConfig):
     if self.problem_type not in PROBLEM_TYPES:
       raise InputError(f"unknown problem_type {self.problem_type!r}")
     for name, kind in (
-        ("labels", list | tuple), ("tuning", str), ("pooling", str),
-        ("dropout", float | int), ("adapter", Mapping | None),
-        ("max_length", int | None), ("encoder", Mapping),
-        ("tokenizer", Mapping)):
+        ("task", str), ("labels", list | tuple), ("tuning", str),
+        ("pooling", str), ("dropout", float | int),
+        ("adapter", Mapping | None), ("max_length", int | None),
+        ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
+        ("versions", Mapping)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
     for name in ("source", "fingerprint", "architecture"):
       if name not in self.encoder:
         raise InputError(f"encoder has no {name}")
+    for name, fine in (
+        ("labels", all(isinstance(label, str) for label in self.labels)),
+        ("dropout", 0 <= self.dropout < 1),
+        ("max_length", self.max_length is None or self.max_length > 0),
+        ("metrics", all(
+            isinstance(values, Mapping)
+            and all(isinstance(value, float | int) for value in values.values())
+            for values in self.metrics.values())),
+        ("encoder", isinstance(self.encoder["source"], str)
+         and isinstance(self.encoder["fingerprint"], str)
+         and isinstance(self.encoder["architecture"], Mapping))):
+      if not fine:
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    if self.pooling not in (*POOLINGS, TokenHead.pooling):
+      raise InputError(f"pooling must be one of {', '.join(POOLINGS)}, not "
+                       f"{self.pooling!r}")
+    Tuning.parse(self.tuning)
+    if self.adapter is not None:
+      AdapterConfig.from_dict(self.adapter)
     object.__setattr__(self, "labels", tuple(self.labels))
 
 
@@ -170,7 +191,11 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
       of a newer format.
   """
   file = pathlib.Path(path) / CONFIG_NAME
-  if not file.exists():
+  try:
+    there = file.exists()
+  except OSError:  # a name too long
+    there = False
+  if not there:
     raise InputError(f"{path}: not an adapter file: it has no {CONFIG_NAME}")
   values = read_json(file)
   if values.get("format_version") != FORMAT_VERSION:
@@ -274,7 +299,7 @@ def _read_weights(path: pathlib.Path, info: AdapterInfo) -> dict[str, Any]:
         f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
   try:
     return safetensors.numpy.load(content)
-  except safetensors.SafetensorError as error:
+  except (safetensors.SafetensorError, AttributeError, KeyError) as error:
     raise InputError(f"{file}: can not be read: {error}") from None
 
 
@@ -294,6 +319,8 @@ def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
   info = read_info(path)
   sizes = {name: array.size
            for name, array in _read_weights(pathlib.Path(path), info).items()}
+  if "head/kernel" not in sizes:
+    raise InputError(f"{pathlib.Path(path) / WEIGHTS_NAME}: lacks head/kernel")
   return _describe(info, sizes)
 
 

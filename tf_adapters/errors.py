@@ -1,10 +1,19 @@
-"""The one exception that means "what was given to us is wrong".
-
-Everything that a caller can put right (a file, a flag value, a name) raises it
-with a message of one line; the command lines print that line and exit with
-status 1. Any other exception is a defect and keeps its stack trace.
-"""
+"""The one error type that means: what was given is wrong."""
 
 
 class InputError(ValueError):
-  """A mistake in what the caller gave; the message says what and where."""
+  """A user's mistake: its message says what is wrong and where, in one line.
+
+  Names from files are part of many messages; what is not printable in them is
+  escaped, so that a message stays one line whatever a file holds.
+
+  Example:
+    >>> str(InputError("no column 'a\\nb'"))
+    "no column 'a\\\\nb'"
+  """
+
+  def __init__(self, message: str):
+    super().__init__("".join(
+        character if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in message))

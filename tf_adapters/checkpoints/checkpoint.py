@@ -52,7 +52,8 @@ class Checkpoint:
     found: which of them are the encoder's.
     config: the architecture.
     vocabulary: the vocabulary, where the format has one beside the weights.
-    filled_in: canonical name -> array of what the format may leave out.
+    identity_pooler: whether the pooler, which the format may leave out, is the
+      identity.
 
   Raises:
     InputError: a tensor is missing, of another shape, or too many; or the
@@ -62,7 +63,7 @@ class Checkpoint:
   def __init__(self, kind: str, path: pathlib.Path, files: TensorFiles,
                found: names.Found, config: BertConfig,
                vocabulary: Vocabulary | None,
-               filled_in: Mapping[str, np.ndarray] | None = None):
+               identity_pooler: bool = False):
     self.kind = kind
     self.path = path
     self.config = config
@@ -70,7 +71,11 @@ class Checkpoint:
     self.beside = found.beside
     self._files = files
     self._names = found.names
-    self._filled_in = filled_in or {}
+    self._identity_pooler = identity_pooler
+    if config.num_hidden_layers > found.num_layers:
+      raise InputError(  # before names are made for layers without end
+          f"{files.path}: no tensor for transformer/layer_{found.num_layers}/, "
+          f"of {config.num_hidden_layers} layers")
     self._shapes = names.shapes(config)
     for name, shape in self._shapes.items():
       self._check_shape(name, shape)
@@ -88,7 +93,7 @@ class Checkpoint:
       check_vocabulary(path, vocabulary, config)
 
   def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
-    if name in self._filled_in:
+    if self._is_filled_in(name):
       return
     if name not in self._names:
       raise InputError(f"{self._files.path}: no tensor for {name}")
@@ -103,14 +108,18 @@ class Checkpoint:
           f"{self._files.path}: {theirs} has shape {list(stored)}, expected "
           f"{list(expected[0])}")
 
+  def _is_filled_in(self, name: str) -> bool:
+    return self._identity_pooler and name.startswith("pooler_transform/")
+
   def tensor(self, name: str) -> np.ndarray:
     """The tensor of a canonical name: float32, in its canonical shape.
 
     Raises:
       InputError: it can not be read, or is not made of finite numbers.
     """
-    if name in self._filled_in:
-      return self._filled_in[name]
+    if self._is_filled_in(name):
+      fill = np.eye if name.endswith("/kernel") else np.zeros
+      return fill(self.config.hidden_size, dtype=np.float32)
     theirs = self._names[name]
     array = self._files.read(theirs)
     if not tf.as_dtype(array.dtype).is_floating:
@@ -119,8 +128,9 @@ class Checkpoint:
           "floating-point numbers")
     if self._files.transposed and name.endswith("/kernel"):
       array = array.T
-    array = np.ascontiguousarray(array, np.float32).reshape(
-        self._shapes[name])
+    with np.errstate(over="ignore"):  # said below
+      array = np.ascontiguousarray(array, np.float32).reshape(
+          self._shapes[name])
     if not np.isfinite(array).all():
       raise InputError(
           f"{self._files.path}: {name} has values that are not finite")
@@ -164,31 +174,42 @@ def read_vocabulary(
   Args:
     path: the file.
     lower_case: whether text is lower-cased; None to tell from the wordpieces:
-      a cased vocabulary has some that begin with a capital letter.
+      a cased vocabulary has many with capital letters.
 
   Raises:
     InputError: the file is no text, or special tokens are missing.
   """
   refuse_lfs_pointer(path)
   try:
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f"{path}: not a vocabulary: {error}") from None
   if lines and not lines[-1]:
     lines.pop()
   return make_vocabulary(
-      path, tuple(line.removesuffix("\r") for line in lines), lower_case)
+      path, tuple(line.rstrip(" \t\r") for line in lines), lower_case)
 
 
 def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
                     lower_case: bool | None) -> Vocabulary:
   """A vocabulary of tokens from a file; errors name the file."""
-  if lower_case is None:
-    lower_case = not any(token[:1].isupper() for token in tokens)
   try:
+    if lower_case is None:
+      lower_case = not _is_cased(tokens)
     return Vocabulary(tokens, lower_case)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
+
+
+def _is_cased(tokens: tuple[str, ...]) -> bool:
+  """Whether more than a stray few wordpieces are not in lower case.
+
+  Uncased vocabularies have capitals, too: in [CLS], in words that were added;
+  and capitals without a lower case, among mathematical symbols.
+  """
+  capital = sum(token.lower() != token for token in tokens
+                if not token.startswith("["))
+  return capital > len(tokens) / 200
 
 
 def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
@@ -215,7 +236,7 @@ def refuse_lfs_pointer(path: pathlib.Path) -> None:
   try:
     with open(path, "rb") as file:
       pointer = file.read(20).startswith(b"version https://git-")
-  except OSError:
+  except (OSError, ValueError):
     return  # whoever reads the file says so better
   if pointer:
     raise InputError(

@@ -18,6 +18,7 @@ from tf_adapters.modeling.encoder import BertEncoder
 PREPROCESSING_SUFFIX = "_preprocess"
 VOCAB_NAME = "vocab.txt"
 
+_TOLD_BY_A_GRAPH = ("gelu", "gelu_tanh", "relu", "swish")
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
@@ -40,8 +41,9 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     The two folders.
 
   Raises:
-    InputError: the encoder has adapters, or no vocabulary; a folder is there
-      already; or the encoder has no positions for sequences of that length.
+    InputError: the encoder has adapters, no vocabulary, no positions for
+      sequences of that length, or an activation that a reader could not tell; a
+      folder is there already, or can not be written.
 
   Example:
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
@@ -49,12 +51,26 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   """
   if encoder.adapters is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
+  if encoder.config.hidden_act not in _TOLD_BY_A_GRAPH:
+    raise InputError(
+        f"activation {encoder.config.hidden_act} could not be told from a "
+        "SavedModel again")
   encoder.text_processor(seq_length)  # it has a vocabulary, and positions
-  path = pathlib.Path(os.path.abspath(path))
-  beside = path.with_name(path.name + PREPROCESSING_SUFFIX)
-  for folder in (path, beside):
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-      raise InputError(f"{folder}: is there already")
+  try:
+    # Where links lead to, so that none is replaced by a folder.
+    path = pathlib.Path(path).expanduser().resolve()
+    beside = (path.parent / f"{path.name}{PREPROCESSING_SUFFIX}").resolve()
+    for folder in (path, beside):
+      if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already")
+    _write(encoder, path, beside, seq_length)
+  except (OSError, RuntimeError) as error:
+    raise InputError(f"{path}: can not be written: {error}") from None
+  return path, beside
+
+
+def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
+           seq_length: int) -> None:
   vocabulary = encoder.vocabulary
   with replaced_folder(path) as folder, replaced_folder(beside) as other:
     assets = folder / "assets"
@@ -67,7 +83,6 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
         str(other), vocab_file=str(vocab_file),
         do_lower_case=vocabulary.lower_case, tokenize_with_offsets=False,
         default_seq_length=seq_length)
-  return path, beside
 
 
 def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,

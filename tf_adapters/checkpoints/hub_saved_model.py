@@ -34,9 +34,8 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
         f"{folder}: its layer norms come before the sub-layers, BERT's after")
   config = infer_config(
       folder, bundle, found,
-      num_attention_heads=graph.num_attention_heads(),
-      hidden_act=graph.hidden_act() or "gelu_tanh",
-      layer_norm_eps=graph.layer_norm_eps() or 1e-12)
+      hidden_act=graph.hidden_act(), layer_norm_eps=graph.layer_norm_eps(),
+      num_attention_heads=graph.num_attention_heads)
   return Checkpoint(
       "TF2 Hub SavedModel" if bundle.object_based else "TF1 Hub module",
       folder, bundle, found, config,
@@ -54,6 +53,9 @@ def _read_vocabulary(folder: pathlib.Path, graph: SavedModelGraph,
         "vocabulary alone")
   if bundle.object_based:
     lower_case = bundle.read_key(_LOWER_CASE_KEY)
+    if lower_case is not None and (
+        lower_case.size != 1 or lower_case.dtype != bool):
+      raise InputError(f"{folder}: do_lower_case is not a boolean")
   else:
     lower_case = graph.constant_output("tokenization_info", "do_lower_case")
   return read_vocabulary(

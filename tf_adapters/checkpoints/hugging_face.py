@@ -11,6 +11,10 @@ import numpy as np
 import safetensors
 
 from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.bert_config import (
+    HUGGING_FACE_ACTIVATIONS,
+    read_bert_config,
+)
 from tf_adapters.checkpoints.checkpoint import (
     Checkpoint,
     make_vocabulary,
@@ -19,22 +23,11 @@ from tf_adapters.checkpoints.checkpoint import (
 )
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json
-from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.modeling.config import Vocabulary
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
-# Their names of activations -> ours. Hugging Face's "gelu" is the exact one.
-_ACTIVATIONS = {
-    "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "swish",
-    "swish": "swish", "tanh": "tanh",
-}
-_COPIED = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-    "intermediate_size", "max_position_embeddings", "type_vocab_size",
-    "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob",
-)
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -48,28 +41,24 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   Raises:
     InputError: a file is missing or damaged, or holds no BERT.
   """
-  config = _read_config(folder / "config.json")
+  config = read_bert_config(folder / "config.json", HUGGING_FACE_ACTIVATIONS)
   files = _Safetensors(folder)
   try:
     found = names.find_encoder(files.shapes)
   except InputError as error:
     raise InputError(f"{files.path}: {error}") from None
-  filled_in = {}
-  if not any(name.startswith("pooler_transform/") for name in found.names):
+  pooler = any(name.startswith("pooler_transform/") for name in found.names)
+  if not pooler:
     logging.warning(
         "%s: has no pooler: the pooled output is tanh of the first token's; "
         "pooling cls or mean does without it", folder)
-    filled_in = {
-        "pooler_transform/kernel": np.eye(config.hidden_size, dtype="f4"),
-        "pooler_transform/bias": np.zeros(config.hidden_size, "f4")}
-  return Checkpoint("Hugging Face folder", folder, files, found, config,
-                    _read_vocabulary(folder), filled_in)
+  return Checkpoint(
+      "Hugging Face folder", folder, files, found, config,
+      _read_vocabulary(folder), identity_pooler=not pooler)
 
 
 class _Safetensors:
   """model.safetensors, or the files that its index names."""
-
-  transposed = True
 
   def __init__(self, folder: pathlib.Path):
     self.path = folder / WEIGHTS_NAME
@@ -87,6 +76,9 @@ class _Safetensors:
         for key in file.keys():  # noqa: SIM118 (no dict)
           self.shapes[key] = tuple(file.get_slice(key).get_shape())
           self._files[key] = folder / name
+    # transformers' TensorFlow models write kernels as TensorFlow has them.
+    self.transposed = not any(
+        key.endswith(("/kernel", "/kernel:0")) for key in self.shapes)
     if self.path.name == INDEX_NAME:
       for key, name in self._read_index().items():
         if self._files.get(key) != folder / name:
@@ -108,7 +100,8 @@ class _Safetensors:
     with _open(self._files[name]) as file:
       try:
         return file.get_tensor(name)
-      except (safetensors.SafetensorError, TypeError) as error:
+      except (safetensors.SafetensorError, AttributeError,
+              TypeError) as error:  # the last two: 8 bits and fewer
         raise InputError(
             f"{self._files[name]}: {name} can not be read: {error}") from None
 
@@ -117,7 +110,7 @@ def _open(path: pathlib.Path) -> safetensors.safe_open:
   refuse_lfs_pointer(path)
   try:
     return safetensors.safe_open(path, framework="numpy")
-  except (OSError, safetensors.SafetensorError) as error:
+  except (OSError, ValueError, safetensors.SafetensorError) as error:
     raise InputError(f"{path}: can not be read: {error}") from None
 
 
@@ -138,74 +131,102 @@ def refuse_pickle(path: pathlib.Path) -> str:
       ".save_pretrained(NEW_FOLDER)")
 
 
-def _read_config(path: pathlib.Path) -> BertConfig:
-  values = read_json(path)
-  kind = values.get("model_type", "bert")
-  if kind != "bert":
-    raise InputError(f"{path}: model_type is {kind!r}; only 'bert' is read")
-  positions = values.get("position_embedding_type", "absolute")
-  if positions != "absolute":
-    raise InputError(
-        f"{path}: position_embedding_type is {positions!r}; BERT's is "
-        "'absolute'")
-  if values.get("is_decoder") or values.get("add_cross_attention"):
-    raise InputError(f"{path}: is a decoder; BERT is an encoder")
-  activation = values.get("hidden_act", "gelu")
-  if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-    raise InputError(f"{path}: unknown hidden_act {activation!r}")
-  try:
-    return BertConfig.from_dict({
-        "hidden_act": _ACTIVATIONS[activation],
-        **{key: values[key] for key in _COPIED if key in values}})
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
-
-
 def _read_vocabulary(folder: pathlib.Path) -> Vocabulary | None:
-  lower_case = None
-  if (folder / "tokenizer_config.json").exists():
-    lower_case = _read_lower_case(folder / "tokenizer_config.json")
-  tokenizer = folder / "tokenizer.json"
+  settings = _TokenizerSettings(folder)
   if (folder / "vocab.txt").exists():
-    if lower_case is None and tokenizer.exists():
-      lower_case = _normalizer(read_json(tokenizer)).get("lowercase")
-    return read_vocabulary(folder / "vocab.txt", lower_case)
-  if tokenizer.exists():
-    return _read_tokenizer(tokenizer, lower_case)
+    return read_vocabulary(folder / "vocab.txt", settings.lower_case)
+  if settings.tokenizer is not None:
+    return make_vocabulary(settings.path, settings.tokens(),
+                           settings.lower_case)
   return None
 
 
-def _read_tokenizer(
-    path: pathlib.Path, lower_case: bool | None) -> Vocabulary:
-  """The vocabulary in a tokenizer.json, as newer folders have it alone."""
-  refuse_lfs_pointer(path)
-  values = read_json(path)
-  model = values.get("model")
-  ids = model.get("vocab") if isinstance(model, dict) else None
-  if not isinstance(ids, dict) or model.get("type") != "WordPiece":
-    raise InputError(f"{path}: not a WordPiece vocabulary")
-  tokens = sorted(ids, key=ids.get)
-  if [ids[token] for token in tokens] != list(range(len(tokens))):
-    raise InputError(f"{path}: its token ids are not 0, 1, 2, ...")
-  if lower_case is None:
-    lower_case = _normalizer(values).get("lowercase")
-  return make_vocabulary(path, tuple(tokens), lower_case)
+class _TokenizerSettings:
+  """What tokenizer_config.json and tokenizer.json say, where they exist.
+
+  BERT's tokenizer is the one that there is here; what departs from it is said.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    self.path = folder / "tokenizer.json"
+    self.config = self.tokenizer = None
+    config_path = folder / "tokenizer_config.json"
+    if config_path.exists():
+      self.config = read_json(config_path)
+    if self.path.exists():
+      refuse_lfs_pointer(self.path)
+      self.tokenizer = read_json(self.path)
+    config, tokenizer = self.config or {}, self.tokenizer or {}
+    normalizer = _bert_normalizer(tokenizer.get("normalizer"))
+    self.lower_case = config.get("do_lower_case", normalizer.get("lowercase"))
+    if self.lower_case not in (None, True, False):
+      raise InputError(
+          f"{config_path}: do_lower_case is {self.lower_case!r}, not a boolean")
+    model = tokenizer.get("model")
+    model = model if isinstance(model, dict) else {}
+    accents = config.get("strip_accents", normalizer.get("strip_accents"))
+    chinese = config.get("tokenize_chinese_chars",
+                         normalizer.get("handle_chinese_chars"))
+    for departs, setting in (
+        (accents not in (None, bool(self.lower_case)),
+         f"strip_accents={accents}"),
+        (chinese is False, "tokenize_chinese_chars=false"),
+        (config.get("do_basic_tokenize") is False, "do_basic_tokenize=false"),
+        (not _is_berts(config.get("tokenizer_class")),
+         f"tokenizer_class={config.get('tokenizer_class')}"),
+        (config.get("word_tokenizer_type") not in (None, "basic"),
+         f"word_tokenizer_type={config.get('word_tokenizer_type')}"),
+        (model.get("continuing_subword_prefix", "##") != "##",
+         f"continuing_subword_prefix={model.get('continuing_subword_prefix')}"),
+        (model.get("unk_token", "[UNK]") != "[UNK]",
+         f"unk_token={model.get('unk_token')}"),
+        (_type(tokenizer.get("pre_tokenizer")) not in (
+            None, "BertPreTokenizer"),
+         f"pre_tokenizer={_type(tokenizer.get('pre_tokenizer'))}"),
+    ):
+      if departs:
+        logging.warning(
+            "%s: the tokenizer is not BERT's: %s is not followed", folder,
+            setting)
+
+  def tokens(self) -> tuple[str, ...]:
+    """The vocabulary of a tokenizer.json, as newer folders have it alone."""
+    model = self.tokenizer.get("model")
+    ids = model.get("vocab") if isinstance(model, dict) else None
+    # Older files do not say the type; those with merges are no WordPiece.
+    if not isinstance(ids, dict) or "merges" in model or (
+        model.get("type", "WordPiece") != "WordPiece"):
+      raise InputError(f"{self.path}: not a WordPiece vocabulary")
+    ids = dict(ids)
+    added = self.tokenizer.get("added_tokens")
+    for token in added if isinstance(added, list) else ():
+      if isinstance(token, dict) and isinstance(token.get("content"), str):
+        ids.setdefault(token["content"], token.get("id"))
+    by_id = {number: token for token, number in ids.items()
+             if type(number) is int}
+    if len(by_id) != len(ids) or set(by_id) != set(range(len(ids))):
+      raise InputError(f"{self.path}: its token ids are not 0, 1, 2, ...")
+    return tuple(by_id[number] for number in range(len(ids)))
 
 
-def _normalizer(tokenizer: dict[str, Any]) -> dict[str, Any]:
-  normalizer = tokenizer.get("normalizer")
-  return normalizer if isinstance(normalizer, dict) else {}
+def _bert_normalizer(normalizer: Any) -> dict[str, Any]:
+  """The settings of a BertNormalizer, also of one in a sequence."""
+  if not isinstance(normalizer, dict):
+    return {}
+  parts = normalizer.get("normalizers")
+  for part in parts if isinstance(parts, list) else [normalizer]:
+    if _type(part) == "BertNormalizer":
+      return part
+    if _type(part) == "Lowercase":
+      return {"lowercase": True}
+  return {}
 
 
-def _read_lower_case(path: pathlib.Path) -> bool | None:
-  values = read_json(path)
-  lower_case = values.get("do_lower_case")
-  if lower_case is not None and not isinstance(lower_case, bool):
-    raise InputError(f"{path}: do_lower_case is {lower_case!r}, not a boolean")
-  accents = values.get("strip_accents")
-  if accents is not None and accents != bool(lower_case):
-    logging.warning("%s: strip_accents=%s is not followed: accents are "
-                    "stripped when text is lower-cased", path, accents)
-  if values.get("tokenize_chinese_chars") is False:
-    logging.warning("%s: tokenize_chinese_chars=false is not followed", path)
-  return lower_case
+def _type(part: Any) -> Any:
+  return part.get("type") if isinstance(part, dict) else None
+
+
+def _is_berts(tokenizer_class: Any) -> bool:
+  return tokenizer_class is None or tokenizer_class in (
+      "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
+      "DistilBertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")

@@ -59,11 +59,8 @@ _TABLE = {"embeddings": ("", "weight")}
 _DENSE = {"kernel": ("weight",), "bias": ()}
 _LAYER_NORM = {"gamma": ("weight",), "beta": ("bias",)}
 
-# Not of the encoder, though it is among its variables: slots of optimizers,
-# and the constants that PyTorch models keep.
-_PASSENGERS = re.compile(
-    r"/(adam_[mv]|Adam(_\d+)?|lamb_[mv]|Momentum)$"
-    r"|embeddings/(position_ids|token_type_ids)$")
+# Constants that PyTorch models keep among the encoder's variables.
+_CONSTANTS = re.compile(r"embeddings/(position_ids|token_type_ids)$")
 # Where no prefix tells the encoder's variables from others: how they begin.
 _BEGINNINGS = re.compile(
     r"(embeddings|\w+_embeddings?|embedding_\w+|encoder|transformer|pooler\w*)"
@@ -90,7 +87,7 @@ _OTHER_FAMILIES = {
                    r"embedding_hidden_mapping_in"),
 }
 
-_LAYER = re.compile(r"\blayer_(\d+)/")
+_LAYER = re.compile(r"\blayer_(\d{1,4})/")
 
 
 def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -168,10 +165,9 @@ class Found:
 
   @property
   def num_layers(self) -> int:
-    """How many Transformer layers there are, by the highest number."""
-    numbers = [int(match[1]) for name in self.names
-               if (match := _LAYER.search(name))]
-    return max(numbers, default=-1) + 1
+    """How many Transformer layers there are."""
+    return len({match[1] for name in self.names
+                if (match := _LAYER.search(name))})
 
 
 def find_encoder(names: Iterable[str]) -> Found:
@@ -209,34 +205,38 @@ def find_encoder(names: Iterable[str]) -> Found:
     raise InputError(
         f"it holds {len(encoders)} encoders: {', '.join(encoders.values())}")
   (prefix,) = encoders
-  found = {}
-  for canonical, candidates in matches.items():
-    if prefix in candidates:
-      found[canonical] = candidates[prefix]
-    elif len(candidates) == 1:
-      # Keras does not give all parts of a model the same scope.
-      (found[canonical],) = candidates.values()
-    else:
-      raise InputError(
-          f"{len(candidates)} tensors could be {canonical}: "
-          f"{', '.join(candidates.values())}")
+  found = {canonical: candidates[prefix]
+           for canonical, candidates in matches.items()
+           if prefix in candidates}
   taken = set(found.values())
   beside = [name for name in names if name not in taken]
+  unexpected = []
   for name in beside:
-    inside = (plain[name].startswith(prefix) if prefix
-              else _BEGINNINGS.match(plain[name]))
-    if inside and not (
-        _PASSENGERS.search(plain[name]) or _BESIDE.match(plain[name])):
+    if _is_known_beside(plain[name]):
+      continue
+    if prefix:
+      inside = plain[name].startswith(prefix)
+    else:
+      inside = _BEGINNINGS.match(plain[name])
+      unexpected.append(name)
+    if inside:
       raise InputError(f"no BERT has a tensor {name}")
-  return Found(found, tuple(beside), tuple(
-      name for name in beside if not (
-          _PASSENGERS.search(plain[name]) or _BESIDE.match(plain[name])
-          or (prefix and not plain[name].startswith(prefix)))))
+  return Found(found, tuple(beside), tuple(unexpected))
+
+
+def _is_known_beside(plain: str) -> bool:
+  """Whether a name is of a head, a counter, a constant or an optimizer."""
+  # An optimizer's slot, or a moving average, is called after its variable.
+  variable, _, _ = plain.rpartition("/")
+  return bool(_CONSTANTS.search(plain) or _BESIDE.match(plain)
+              or _match(variable))
 
 
 def _plain(name: str) -> str:
   """The name with slashes, and without what TensorFlow appends to it."""
-  name = re.sub(r"\blayer\.(\d+)\.", r"layer_\1.", name).replace(".", "/")
+  # layer.0 is PyTorch's, layer_._0 that of transformers' TensorFlow models.
+  name = re.sub(r"\blayer(?:\.|_\._)(\d+)\b", r"layer_\1", name)
+  name = name.replace(".", "/")
   return re.sub(r"_\d+$", "", name.removesuffix(":0"))
 
 

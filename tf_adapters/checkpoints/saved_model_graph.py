@@ -5,12 +5,12 @@ the number of attention heads. Operations do, whatever their names are.
 """
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf import message
-from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tf_adapters.checkpoints.checkpoint import refuse_lfs_pointer
@@ -18,6 +18,7 @@ from tf_adapters.errors import InputError
 
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715
+_LONGEST_CHAIN = 10  # of identities; a damaged graph may have rings
 
 
 class SavedModelGraph:
@@ -52,78 +53,118 @@ class SavedModelGraph:
     for graph in self._graphs:
       yield from graph
 
-  def hidden_act(self) -> str | None:
-    """The activation, one of `ACTIVATIONS`; None if there is no telling."""
-    operations = {node.op for node in self._nodes()}
-    if operations & {"Erf", "Erfc"}:
-      return "gelu"
-    if any(abs(value - _GELU_FACTOR) < 1e-7 for value in self._scalars()):
-      return "gelu_tanh"
-    if "Relu" in operations:
-      return "relu"
-    return None
+  def hidden_act(self) -> str:
+    """The activation, one of `ACTIVATIONS`.
 
-  def layer_norm_eps(self) -> float | None:
-    """What is added to variances before the root; None without any."""
+    Raises:
+      InputError: there is no telling, or there are several.
+    """
+    operations = {node.op for node in self._nodes()}
+    found = []
+    if operations & {"Erf", "Erfc"}:
+      found.append("gelu")
+    if any(isinstance(value := _scalar(node), float)
+           and abs(value - _GELU_FACTOR) < 1e-7 for node in self._nodes()):
+      found.append("gelu_tanh")
+    if "Relu" in operations:
+      found.append("relu")
+    if "Sigmoid" in operations:
+      found.append("swish")
+    if len(found) != 1:
+      raise InputError(
+          f"{self.path}: its activation can not be told from its operations: "
+          f"{' or '.join(found) or 'neither gelu nor relu nor swish'}")
+    return found[0]
+
+  def layer_norm_eps(self) -> float:
+    """What is added to variances before the root.
+
+    Raises:
+      InputError: there is no telling, or it is not the same everywhere.
+    """
+    found = set()
     for graph in self._graphs:
       by_name = {node.name: node for node in graph}
       for node in graph:
         if node.op == "FusedBatchNormV3":
-          return _short(node.attr["epsilon"].f)
-        if node.op != "Rsqrt":
+          found.add(_short(node.attr["epsilon"].f))
+        summed = by_name.get(_source(node)) if node.op == "Rsqrt" else None
+        if summed is None or summed.op not in ("Add", "AddV2"):
           continue
-        summed = by_name.get(_source(node.input[0]))
-        for name in summed.input if summed is not None else ():
-          constant = by_name.get(_source(name))
-          if constant is not None and constant.op == "Const":
-            return _short(_array(constant).item())
-    return None
+        for place in range(len(summed.input)):
+          value = _scalar(by_name.get(_source(summed, place)))
+          if isinstance(value, float):
+            found.add(_short(value))
+    return self._only(found, "epsilon of its layer norms")
 
-  def num_attention_heads(self) -> int | None:
-    """The second dimension of attention weights; None if it is not said."""
+  def num_attention_heads(self) -> int:
+    """The second dimension of attention weights.
+
+    Raises:
+      InputError: there is no telling, or it is not the same everywhere.
+    """
+    found = set()
     for node in self._nodes():
       shapes = node.attr["_output_shapes"].list.shape
       if node.op == "Softmax" and shapes and len(shapes[0].dim) == 4 and (
           shapes[0].dim[1].size > 0):
-        return shapes[0].dim[1].size
-    return None
+        found.add(shapes[0].dim[1].size)
+    return self._only(found, "number of attention heads")
+
+  def _only(self, found: set, what: str):
+    if len(found) != 1:
+      raise InputError(
+          f"{self.path}: the {what} can not be told from its operations: "
+          f"{' or '.join(map(str, sorted(found))) or 'none found'}")
+    return found.pop()
 
   def normalises_first(self) -> bool:
     """Whether Keras' notes in the file say that layer norms come first."""
-    folder = self.path.parent
     notes = [node.user_object.metadata
              for node in self._meta.object_graph_def.nodes]
-    keras = folder / "keras_metadata.pb"
-    if keras.exists():
+    keras = self.path.with_name("keras_metadata.pb")
+    if keras.is_file():
       notes.append(keras.read_bytes().decode("utf-8", "replace"))
-    return any('"norm_first": true' in note for note in notes)
+    return any(re.search(r'"norm_first":\s*true', note) for note in notes)
 
-  def constant_output(self, signature: str, output: str) -> np.ndarray | None:
+  def constant_output(self, signature: str, output: str) -> bool | float | None:
     """The value of a signature's output that is a constant, or None."""
     tensor = self._meta.signature_def[signature].outputs[output].name
     by_name = {node.name: node for node in self._graphs[0]}
-    node = by_name.get(_source(tensor))
-    while node is not None and node.op == "Identity":
-      node = by_name.get(_source(node.input[0]))
-    if node is None or node.op != "Const":
-      return None
-    return _array(node)
-
-  def _scalars(self) -> Iterator[float]:
-    for node in self._nodes():
-      if node.op == "Const" and not (
-          node.attr["value"].tensor.tensor_shape.dim) and (
-          node.attr["dtype"].type in (tf.float32, tf.bfloat16, tf.float16)):
-        yield float(_array(node).item())
+    node = by_name.get(tensor.split(":")[0])
+    for _ in range(_LONGEST_CHAIN):
+      if node is None or node.op != "Identity":
+        break
+      node = by_name.get(_source(node))
+    return _scalar(node)
 
 
-def _array(node: node_def_pb2.NodeDef) -> np.ndarray:
-  return tf.make_ndarray(node.attr["value"].tensor)
+def _scalar(node: node_def_pb2.NodeDef | None) -> bool | float | None:
+  """The value of a constant that is one number, or None.
+
+  Read field by field: a constant's shape may promise what is not in the file.
+  """
+  if node is None or node.op != "Const":
+    return None
+  tensor = node.attr["value"].tensor
+  if tensor.tensor_shape.unknown_rank or tensor.tensor_shape.dim:
+    return None
+  if tensor.dtype == types_pb2.DT_BOOL:
+    return bool(tensor.bool_val[0]) if tensor.bool_val else None
+  if tensor.dtype != types_pb2.DT_FLOAT:
+    return None
+  if tensor.float_val:
+    return float(tensor.float_val[0])
+  if len(tensor.tensor_content) == np.dtype("<f4").itemsize:
+    return float(np.frombuffer(tensor.tensor_content, "<f4")[0])
+  return None
 
 
-def _source(name: str) -> str:
+def _source(node: node_def_pb2.NodeDef, place: int = 0) -> str:
   """The node that an input such as "^add" or "add:0" or "add:z:0" names."""
-  return name.lstrip("^").split(":")[0]
+  if place >= len(node.input):
+    return ""
+  return node.input[place].lstrip("^").split(":")[0]
 
 
 def _short(value: float) -> float:

@@ -55,10 +55,11 @@ _MINILM_SHA256 = (
 
 ALIASES = ("minilm_l6", *HUB_ALIASES)
 
-_URL = re.compile(r"[a-z0-9]+://")
+_URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
 # Refused before anything is fetched.
 _OTHER_FAMILIES = re.compile(
-    r"albert|electra|distilbert|roberta|mobilebert", re.IGNORECASE)
+    r"(?<![a-z])(albert|electra|distilbert|roberta|mobilebert)(?![a-z])",
+    re.IGNORECASE)
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
 
 
@@ -80,9 +81,14 @@ def resolve(source: str) -> pathlib.Path:
   if _URL.match(source) and not source.startswith("file://"):
     return _fetch(source)
   source = source.removeprefix("file://")
-  path = pathlib.Path(source).expanduser()
-  if path.exists() or path.with_name(f"{path.name}.index").exists():
-    return path
+  try:
+    path = pathlib.Path(source).expanduser()
+    # A TensorFlow checkpoint is called by what its files begin with.
+    index = path.parent / f"{path.name}.index"
+    if source and (path.exists() or index.exists()):
+      return path
+  except (OSError, RuntimeError, ValueError) as error:
+    raise InputError(f"no encoder {source!r}: {error}") from None
   if _HANDLE.fullmatch(source):
     return _fetch(f"https://tfhub.dev/{source}")
   near = difflib.get_close_matches(source, ALIASES, n=1)
@@ -104,11 +110,11 @@ def open_checkpoint(source: str) -> Checkpoint:
     return _open_file(path)
   if (path / "saved_model.pb").exists():
     return read_hub_saved_model(path)
+  prefix = find_prefix(path)
+  if prefix is not None and not any(path.glob("*.safetensors")):
+    return read_tensorflow_checkpoint(prefix)
   if (path / "config.json").exists():
     return read_hugging_face(path)
-  prefix = find_prefix(path)
-  if prefix is not None:
-    return read_tensorflow_checkpoint(prefix)
   holds = ", ".join(sorted(file.name for file in path.iterdir())[:5])
   raise InputError(
       f"{path}: not a BERT that can be read: expected a TF Hub SavedModel "
@@ -124,7 +130,7 @@ def _open_file(path: pathlib.Path) -> Checkpoint:
     return read_hub_saved_model(path.parent)
   if path.name in (WEIGHTS_NAME, INDEX_NAME, "config.json"):
     return read_hugging_face(path.parent)
-  prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path.name)
+  prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name)
   if path.with_name(f"{prefix}.index").exists():
     return read_tensorflow_checkpoint(path.with_name(prefix))
   if path.suffix in (".bin", ".pt", ".pth", ".pkl"):

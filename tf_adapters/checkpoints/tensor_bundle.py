@@ -18,7 +18,7 @@ from tf_adapters.errors import InputError
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.
 _UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
-               message.DecodeError)
+               TypeError, message.DecodeError)
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keys of optimizers' variables, which are named like those they belong to.
 _OPTIMIZER = ("optimizer/", "/_variables/", "/.OPTIMIZER_SLOT/")
@@ -39,6 +39,13 @@ class TensorBundle:
 
   def __init__(self, prefix: pathlib.Path, path: pathlib.Path | None = None):
     self.path = path or prefix
+    if prefix.is_dir():
+      # TensorFlow would follow a file in it, to wherever that says.
+      raise InputError(f"{prefix}: is a folder, not a checkpoint")
+    if set("*?[\\") & set(str(prefix)):
+      raise InputError(
+          f"{prefix}: TensorFlow can not open files whose path has *, ?, [ or "
+          "\\ in it: rename the folder")
     for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
       refuse_lfs_pointer(file)
     try:

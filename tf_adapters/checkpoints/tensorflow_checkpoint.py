@@ -6,26 +6,22 @@ writes object-based ones.
 """
 
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.bert_config import (
+    GOOGLE_ACTIVATIONS,
+    read_bert_config,
+)
 from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
 from tf_adapters.modeling.config import BertConfig
 
-CONFIG_NAME = "bert_config.json"
-
-# Google's name of an activation -> ours: their gelu is the approximation.
-_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh",
-                "linear": "linear", "swish": "swish"}
-_COPIED = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-    "intermediate_size", "max_position_embeddings", "type_vocab_size",
-    "hidden_dropout_prob", "attention_probs_dropout_prob",
-)
+# Some come with a config.json of the same keys instead.
+CONFIG_NAMES = ("bert_config.json", "config.json")
 
 
 def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
@@ -42,8 +38,10 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
     found = names.find_encoder(bundle.shapes)
   except InputError as error:
     raise InputError(f"{prefix}: {error}") from None
-  if (folder / CONFIG_NAME).exists():
-    config = _read_config(folder / CONFIG_NAME)
+  configs = [folder / name for name in CONFIG_NAMES
+             if (folder / name).exists()]
+  if configs:
+    config = read_bert_config(configs[0], GOOGLE_ACTIVATIONS)
   else:
     config = infer_config(prefix, bundle, found)
   vocabulary = None
@@ -77,7 +75,7 @@ def find_prefix(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def infer_config(path: pathlib.Path, bundle: TensorBundle, found: names.Found,
-                 num_attention_heads: int | None = None,
+                 num_attention_heads: Callable[[], int] | None = None,
                  hidden_act: str = "gelu_tanh",
                  layer_norm_eps: float = 1e-12) -> BertConfig:
   """The architecture that variables' shapes tell.
@@ -86,7 +84,7 @@ def infer_config(path: pathlib.Path, bundle: TensorBundle, found: names.Found,
     path: for messages.
     bundle: the variables.
     found: which of them are the encoder's.
-    num_attention_heads: where kernels are matrices, which do not tell it.
+    num_attention_heads: tells it where kernels are matrices, which do not.
     hidden_act, layer_norm_eps: what no shape tells.
 
   Raises:
@@ -108,34 +106,23 @@ def infer_config(path: pathlib.Path, bundle: TensorBundle, found: names.Found,
   vocab_size, hidden_size = shape("word_embeddings/embeddings")
   query = shape(f"{layer}/self_attention/query/kernel", (2, 3))
   if len(query) == 3:
-    num_attention_heads = query[1]
-  elif num_attention_heads is None:
+    heads = query[1]
+  elif num_attention_heads is not None:
+    heads = num_attention_heads()
+  else:
     raise InputError(
         f"{path}: nothing tells the number of attention heads: expected "
-        f"{CONFIG_NAME} beside it")
+        f"{CONFIG_NAMES[0]} beside it")
   try:
     return BertConfig(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
         num_hidden_layers=found.num_layers,
-        num_attention_heads=num_attention_heads,
+        num_attention_heads=heads,
         intermediate_size=shape(f"{layer}/intermediate/kernel")[1],
         hidden_act=hidden_act,
         max_position_embeddings=shape("position_embedding/embeddings")[0],
         type_vocab_size=shape("type_embeddings/embeddings")[0],
         layer_norm_eps=layer_norm_eps)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
-
-
-def _read_config(path: pathlib.Path) -> BertConfig:
-  values = read_json(path)
-  activation = values.get("hidden_act", "gelu")
-  if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-    raise InputError(f"{path}: unknown hidden_act {activation!r}")
-  try:
-    return BertConfig.from_dict({
-        "hidden_act": _ACTIVATIONS[activation],
-        **{key: values[key] for key in _COPIED if key in values}})
   except InputError as error:
     raise InputError(f"{path}: {error}") from None

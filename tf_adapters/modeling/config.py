@@ -16,6 +16,10 @@ from tf_adapters.errors import InputError
 # which Google's BERTs were trained with (google-research/bert, modeling.py).
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "tanh", "swish", "linear")
 
+_LARGEST_SIZE = 1 << 31
+# tensorflow_text takes no longer wordpieces.
+_LONGEST_TOKEN = 200
+
 # The sub-layers of a Transformer layer: attention and feed-forward.
 POSITIONS = ("attention", "output")
 
@@ -27,6 +31,14 @@ def _require(condition: bool, message: str) -> None:
 
 def _is_number(value: Any) -> bool:
   return type(value) in (int, float)
+
+
+def _is_wordpiece(token: str) -> bool:
+  try:
+    size = len(token.encode())
+  except UnicodeEncodeError:
+    return False
+  return 0 < size <= _LONGEST_TOKEN and not set("\0\r\n") & set(token)
 
 
 class JsonConfig:
@@ -97,16 +109,17 @@ class BertConfig(JsonConfig):
                  "num_attention_heads", "intermediate_size",
                  "max_position_embeddings", "type_vocab_size"):
       value = getattr(self, name)
-      _require(type(value) is int and value > 0,
-               f"{name} must be a positive integer, not {value!r}")
+      _require(type(value) is int and 0 < value < _LARGEST_SIZE,
+               f"{name} must be a positive integer, not {value!r:.20}")
     _require(self.hidden_size % self.num_attention_heads == 0,
              f"hidden_size {self.hidden_size} is not a multiple of "
              f"num_attention_heads {self.num_attention_heads}")
     _require(self.hidden_act in ACTIVATIONS,
              f"hidden_act must be one of {', '.join(ACTIVATIONS)}, "
              f"not {self.hidden_act!r}")
-    _require(_is_number(self.layer_norm_eps) and self.layer_norm_eps > 0,
-             f"layer_norm_eps must be positive, not {self.layer_norm_eps!r}")
+    _require(_is_number(self.layer_norm_eps) and 0 < self.layer_norm_eps < 1,
+             "layer_norm_eps must be positive and small, not "
+             f"{self.layer_norm_eps!r:.20}")
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
       _require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1,
                f"{name} must be in [0, 1), not {getattr(self, name)!r}")
@@ -154,10 +167,11 @@ class AdapterConfig(JsonConfig):
   layer_norm: bool = False
 
   def __post_init__(self):
-    for name in ("size", "depth"):
+    for name, largest in (("size", 1 << 16), ("depth", 100)):
       value = getattr(self, name)
-      _require(type(value) is int and value > 0,
-               f"adapter {name} must be a positive integer, not {value!r}")
+      _require(type(value) is int and 0 < value <= largest,
+               f"adapter {name} must be a positive integer up to {largest}, "
+               f"not {value!r:.20}")
     _require(self.activation in ACTIVATIONS,
              f"adapter activation must be one of {', '.join(ACTIVATIONS)}, "
              f"not {self.activation!r}")
@@ -234,6 +248,12 @@ class Vocabulary(JsonConfig):
 
   def __post_init__(self):
     object.__setattr__(self, "tokens", tuple(self.tokens))
+    _require(type(self.lower_case) is bool,
+             f"lower_case must be true or false, not {self.lower_case!r}")
+    for place, token in enumerate(self.tokens):
+      _require(isinstance(token, str) and _is_wordpiece(token),
+               f"token {place}, counted from 0, can not be a wordpiece: "
+               f"{token!r:.50}")
     places = {token: place for place, token in enumerate(self.tokens)}
     missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(places)
     _require(not missing,

@@ -1,0 +1,334 @@
+"""What real and hostile files have been found to hold."""
+
+import json
+import shutil
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import tf_adapters as ta
+from tests import conftest
+from tests.checkpoints import writers
+from tests.checkpoints.test_damage import copy, edit, refuse, tensors
+from tf_adapters.checkpoints.checkpoint import read_vocabulary
+from tf_adapters.checkpoints.hub_export import export_hub
+from tf_adapters.checkpoints.sources import open_checkpoint
+
+
+def test_casing_of_googles_vocabularies(tmp_path, sources):
+  """Symbols and a few added words do not make a vocabulary cased."""
+  folder = copy(sources["tf1"], tmp_path)
+  tokens = list(conftest.TOKENS)
+  tokens[-1] = "ℝ"
+  (folder / "vocab.txt").write_text("\n".join(tokens))
+  assert open_checkpoint(str(folder)).vocabulary.lower_case
+  tokens += ["URL"] + [f"word{i}" for i in range(1000)]
+  path = tmp_path / "vocab.txt"
+  path.write_text("\n".join(tokens))
+  assert read_vocabulary(path, None).lower_case
+  path.write_text("\n".join(
+      token.capitalize() if i % 9 == 0 else token
+      for i, token in enumerate(tokens) if not token.startswith("["))
+      + "\n[PAD]\n[UNK]\n[CLS]\n[SEP]")
+  assert not read_vocabulary(path, None).lower_case
+
+
+def test_the_demos_vocabulary_is_lower_cased():
+  """That of BERT-base uncased, with mathematical capitals in it."""
+  path = open_checkpoint("minilm_l6").path / "vocab.txt"
+  assert read_vocabulary(path, None).lower_case
+
+
+def test_a_vocabulary_of_windows(tmp_path, sources):
+  folder = copy(sources["tf1"], tmp_path)
+  (folder / "vocab.txt").write_bytes(
+      b"\xef\xbb\xbf" + b"".join(
+          f"{token} \r\n".encode() for token in conftest.TOKENS))
+  assert open_checkpoint(str(folder)).vocabulary.tokens == tuple(
+      conftest.TOKENS)
+
+
+@pytest.mark.parametrize("token", ["a" * 201, "", "a\0b"])
+def test_what_is_no_wordpiece(tmp_path, sources, token):
+  folder = copy(sources["tf1"], tmp_path)
+  tokens = [*conftest.TOKENS]
+  tokens[30] = token
+  (folder / "vocab.txt").write_text("\n".join(tokens))
+  refuse(folder, "token 30, counted from 0, can not be a wordpiece")
+
+
+@pytest.mark.parametrize("activation", ["swish", "relu", "gelu"])
+def test_activations_survive_an_export(hf_source, tmp_path, activation):
+  folder = copy(hf_source, tmp_path)
+  edit("hidden_act", activation)(folder)
+  encoder = ta.load_encoder(str(folder))
+  export_hub(encoder, tmp_path / "hub", 16)
+  again = ta.load_encoder(str(tmp_path / "hub"))
+  assert again.origin.fingerprint == encoder.origin.fingerprint
+
+
+def test_activations_that_would_not(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  edit("hidden_act", "tanh")(folder)
+  with pytest.raises(ta.InputError, match="activation tanh could not be told"):
+    export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)
+
+
+def test_an_unknown_activation_is_not_guessed(
+    tmp_path, hub_source, vocab_file):
+  folder = writers.write_hub_v1(
+      tmp_path / "x", conftest.TINY, vocab_file, hub_source[1], tf.identity)
+  refuse(folder, "activation can not be told .*neither gelu nor relu")
+
+
+def change_graph(change):
+  def rewrite(folder):
+    path = folder / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    change(model.meta_graphs[0].graph_def)
+    path.write_bytes(model.SerializeToString())
+  return rewrite
+
+
+def with_constant(graph, name, value):
+  node = graph.node.add(name=name, op="Const")
+  node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+  node.attr["dtype"].type = node.attr["value"].tensor.dtype
+  return node
+
+
+def rsqrt_of(op, value):
+  def change(graph):
+    with_constant(graph, "odd/c", value)
+    graph.node.add(name="odd/sum", op=op, input=["odd/c", "odd/c"])
+    graph.node.add(name="odd/root", op="Rsqrt", input=["odd/sum"])
+    graph.node.add(name="odd/alone", op="Rsqrt")
+  return change
+
+
+def huge_constant(graph):
+  rsqrt_of("AddV2", 1e-12)(graph)
+  tensor = with_constant(graph, "odd/d", 1.0).attr["value"].tensor
+  for _ in range(2):
+    tensor.tensor_shape.dim.add(size=10**6)
+  graph.node.add(name="odd/sum2", op="AddV2", input=["odd/d", "odd/d"])
+  graph.node.add(name="odd/root2", op="Rsqrt", input=["odd/sum2"])
+
+
+@pytest.mark.parametrize("change", [
+    rsqrt_of("Mul", 64.0), rsqrt_of("Cast", 64.0), rsqrt_of("AddV2", "text"),
+    rsqrt_of("AddV2", [1.0, 2.0]), huge_constant])
+def test_other_roots_are_no_epsilons(sources, tmp_path, change):
+  folder = copy(sources["tf1_hub"], tmp_path)
+  change_graph(change)(folder)
+  assert open_checkpoint(str(folder)).config.layer_norm_eps == 1e-12
+
+
+@pytest.mark.parametrize("change, message", [
+    (rsqrt_of("AddV2", 0.5), "epsilon of its layer norms .* 1e-12 or 0.5"),
+    (lambda graph: graph.node.add(name="odd", op="Erf"), "gelu or gelu_tanh"),
+])
+def test_a_graph_that_contradicts_itself(sources, tmp_path, change, message):
+  folder = copy(sources["tf1_hub"], tmp_path)
+  change_graph(change)(folder)
+  refuse(folder, message)
+
+
+def test_a_ring_in_a_graph(sources, tmp_path):
+  folder = copy(sources["tf1_hub"], tmp_path)
+  path = folder / "saved_model.pb"
+  model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+  meta = model.meta_graphs[0]
+  meta.graph_def.node.add(name="ring", op="Identity", input=["ring"])
+  meta.signature_def["tokenization_info"].outputs[
+      "do_lower_case"].name = "ring:0"
+  path.write_bytes(model.SerializeToString())
+  assert open_checkpoint(str(folder)).vocabulary.lower_case  # by its tokens
+
+
+@pytest.mark.parametrize("key, value, message", [
+    ("position_embedding_type", "relative_key", "relative_key"),
+    ("model_type", "electra", "electra"),
+    ("layer_norm_eps", float("inf"), "layer_norm_eps"),
+    ("num_hidden_layers", 10**9, "no tensor for transformer/layer_3/"),
+    ("hidden_size", 10**400, "hidden_size"),
+])
+@pytest.mark.parametrize("name", ["tf1", "hugging_face"])
+def test_configs(sources, tmp_path, name, key, value, message):
+  folder = copy(sources[name], tmp_path)
+  file = "bert_config.json" if name == "tf1" else "config.json"
+  edit(key, value, file)(folder)
+  refuse(folder, message)
+
+
+def test_an_epsilon_in_googles_config_is_honoured(sources, tmp_path):
+  folder = copy(sources["tf1"], tmp_path)
+  edit("layer_norm_eps", 1e-5, "bert_config.json")(folder)
+  assert open_checkpoint(str(folder)).config.layer_norm_eps == 1e-5
+
+
+def test_googles_config_may_be_called_config_json(sources, tmp_path):
+  folder = copy(sources["tf1"], tmp_path)
+  (folder / "bert_config.json").rename(folder / "config.json")
+  assert open_checkpoint(str(folder)).config.hidden_act == "gelu_tanh"
+
+
+def test_a_huge_config_without_a_pooler(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  tensors(lambda t: {n: a for n, a in t.items() if "pooler" not in n})(folder)
+  edit("hidden_size", 10**9)(folder)
+  edit("num_attention_heads", 1)(folder)
+  refuse(folder, "shape")
+
+
+@pytest.mark.parametrize("name", [
+    "transformer/layer_3000000/output/bias",
+    f"transformer/layer_{'9' * 5000}/output/bias"])
+def test_endless_layers(sources, tmp_path, hub_source, vocab_file, name):
+  folder = writers.write_tf1_checkpoint(
+      tmp_path / "x", conftest.TINY, vocab_file, hub_source[1],
+      lambda t: {**t, f"bert/{name}"[:3000]: np.zeros(32, "f4")})
+  refuse(folder, "no BERT has a tensor")
+
+
+@pytest.mark.parametrize("name, prefix", [
+    ("hub_v4", "variables/variables"), ("tf1", "bert_model.ckpt")])
+def test_no_path_leads_out_of_the_folder(sources, tmp_path, name, prefix):
+  folder = copy(sources[name], tmp_path)
+  for file in folder.glob(f"{prefix}.data*"):
+    file.unlink()
+  (folder / prefix).mkdir()
+  (folder / prefix / "checkpoint").write_text(
+      f'model_checkpoint_path: "{sources[name] / prefix}"\n')
+  refuse(folder, "is a folder, not a checkpoint")
+
+
+def test_one_prefix_or_none(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  tensors(lambda t: {
+      ("teacher." if ".layer.1." in n else "bert.") + n: a
+      for n, a in t.items()})(folder)
+  refuse(folder, "no tensor for transformer/layer_")
+
+
+def test_averages_are_left_beside(tmp_path, hub_source, vocab_file):
+  folder = writers.write_tf1_checkpoint(
+      tmp_path / "x", conftest.TINY, vocab_file, hub_source[1],
+      lambda t: {**t, "bert/pooler/dense/bias/ExponentialMovingAverage":
+                 np.ones(32, "f4")})
+  assert open_checkpoint(str(folder)).kind == "TF1 checkpoint"
+
+
+def test_what_transformers_tensorflow_models_write(
+    tmp_path, hf_source, hub_source):
+  """Their names and shapes, by the documentation of TFBertModel."""
+  folder = copy(hf_source, tmp_path)
+  named = {}
+  for name, array in writers.tf1_tensors(hub_source[1]).items():
+    name = name.replace("layer_", "layer_._")
+    name = name.replace("word_embeddings", "word_embeddings/weight")
+    for table in ("position", "token_type"):
+      name = name.replace(f"{table}_embeddings",
+                          f"{table}_embeddings/embeddings")
+    named[f"tf_bert_model/{name}:0"] = array
+  safetensors.numpy.save_file(named, folder / "model.safetensors")
+  assert ta.load_encoder(str(folder)).origin.fingerprint == ta.load_encoder(
+      str(hf_source)).origin.fingerprint
+
+
+def test_weights_of_8_bits_are_refused(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  tensors(lambda t: {n: a.astype(ml_dtypes.float8_e4m3fn)
+                     for n, a in t.items()})(folder)
+  refuse(folder, "can not be read")
+
+
+def tokenizer_json(folder, **changes):
+  for name in ("vocab.txt", "tokenizer_config.json"):
+    (folder / name).unlink()
+  values = {"model": {"type": "WordPiece", "vocab": {
+      token: i for i, token in enumerate(conftest.TOKENS)}}, **changes}
+  (folder / "tokenizer.json").write_text(json.dumps(values))
+
+
+def test_a_tokenizer_of_older_days(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  vocab = {token: i for i, token in enumerate(conftest.TOKENS) if i != 4}
+  tokenizer_json(folder, model={"vocab": vocab}, added_tokens=[
+      {"id": 4, "content": "[MASK]"}, {"id": 0, "content": "[PAD]"}])
+  assert open_checkpoint(str(folder)).vocabulary.tokens == tuple(
+      conftest.TOKENS)
+
+
+@pytest.mark.parametrize("vocab", [
+    {"[PAD]": 0, "a": "b"}, {"[PAD]": 0, "a": None}, {"[PAD]": 1}])
+def test_ids_that_are_none(hf_source, tmp_path, vocab):
+  folder = copy(hf_source, tmp_path)
+  tokenizer_json(folder, model={"type": "WordPiece", "vocab": vocab})
+  refuse(folder, "token ids are not 0, 1, 2")
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"normalizer": {"type": "BertNormalizer", "lowercase": True,
+                     "strip_accents": False}}, "strip_accents=False"),
+    ({"normalizer": {"type": "BertNormalizer", "lowercase": True,
+                     "handle_chinese_chars": False}}, "chinese_chars=false"),
+    ({"pre_tokenizer": {"type": "Metaspace"}}, "pre_tokenizer=Metaspace"),
+])
+def test_another_tokenizer_is_told(
+    hf_source, tmp_path, caplog, changes, message):
+  folder = copy(hf_source, tmp_path)
+  tokenizer_json(folder, **changes)
+  open_checkpoint(str(folder))
+  assert message in caplog.text
+
+
+def test_a_normalizer_in_a_sequence(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  tokenizer_json(folder, normalizer={"type": "Sequence", "normalizers": [
+      {"type": "NFC"}, {"type": "BertNormalizer", "lowercase": False}]})
+  assert not open_checkpoint(str(folder)).vocabulary.lower_case
+
+
+def test_paths_that_tensorflow_can_not_open(sources, tmp_path):
+  folder = shutil.copytree(sources["tf1"], tmp_path / "b [1]" / "x")
+  with pytest.raises(ta.InputError, match="rename the folder"):
+    ta.load_encoder(str(folder))
+
+
+def test_names_that_would_break_a_line(hf_source, tmp_path):
+  folder = copy(hf_source, tmp_path)
+  tensors(lambda t: {**t, "encoder.evil\nerror: all is fine":
+                     np.zeros(1, "f4")})(folder)
+  refuse(folder, r"encoder/?\.?evil\\nerror")
+
+
+@pytest.mark.parametrize("path", ["link", "dangling", "folder/in/folders"])
+def test_links_are_written_through(hf_source, tmp_path, path):
+  (tmp_path / "real").mkdir()
+  (tmp_path / "link").symlink_to(tmp_path / "real")
+  (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+  encoder = ta.load_encoder(str(hf_source))
+  written, beside = export_hub(encoder, tmp_path / path, 16)
+  assert (tmp_path / "link").is_symlink()
+  assert (written / "saved_model.pb").exists()
+  assert beside.name == f"{written.name}_preprocess"
+  assert not [file for file in tmp_path.rglob(".*")]
+
+
+@pytest.mark.parametrize("path", ["file/sub", "n" * 300])
+def test_where_nothing_can_be_written(hf_source, tmp_path, path):
+  (tmp_path / "file").write_text("")
+  encoder = ta.load_encoder(str(hf_source))
+  with pytest.raises(ta.InputError, match="can not be written"):
+    export_hub(encoder, tmp_path / path, 16)
+
+
+@pytest.mark.parametrize("source", ["~nouser/x", "x" * 300, "", "file://"])
+def test_sources_that_are_none(source):
+  with pytest.raises(ta.InputError, match="no encoder"):
+    open_checkpoint(source)

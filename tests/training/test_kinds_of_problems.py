@@ -1,0 +1,129 @@
+"""Every type of problem: a run, `model.fit`, an adapter file, predictions."""
+
+import json
+
+import numpy as np
+import pytest
+import tf_keras
+
+import tf_adapters as ta
+from tf_adapters.training.metrics import evaluate
+from tf_adapters.training.run import RunConfig, run
+
+
+@pytest.fixture
+def multi_label_dir(tmp_path):
+  rng = np.random.default_rng(0)
+  for name, rows in (("train", 48), ("dev", 16), ("test", 8)):
+    lines = ["text\tlabel"]
+    for _ in range(rows):
+      words = rng.choice(["good", "bad", "plot", "film"], 3)
+      labels = sorted(set(words) & {"good", "bad"})
+      lines.append(f"{' '.join(words)}\t{'; '.join(labels)}")
+    (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+  return tmp_path
+
+
+@pytest.fixture
+def tagging_dir(tmp_path):
+  rng = np.random.default_rng(0)
+  for name, rows in (("train", 48), ("dev", 16), ("test", 8)):
+    lines = []
+    for _ in range(rows):
+      for word in rng.choice(["the", "film", "good", "unable"],
+                             rng.integers(1, 9)):
+        lines.append(f"{word}\t{'B-work' if word == 'film' else 'O'}")
+      lines.append("")
+    (tmp_path / f"{name}.conll").write_text("\n".join(lines) + "\n")
+  return tmp_path
+
+
+def config(hf_source, folder, **changes):
+  return RunConfig(**{**dict(
+      output_dir=str(folder / "run"), data_dir=str(folder),
+      encoder=str(hf_source), do_train=True, do_eval=True, do_predict=True,
+      max_seq_length=16, num_train_epochs=8, learning_rate=1e-2,
+      train_batch_size=8, adapter_size=4), **changes})
+
+
+def test_any_number_of_labels(hf_source, multi_label_dir):
+  results = run(config(
+      hf_source, multi_label_dir, task_name="tsv", problem_type="multi_label",
+      label_separator=";", pooling="mean"))
+  metrics = results["metrics"]["validation"]
+  assert set(metrics) == {"micro_f1", "macro_f1", "accuracy"}
+  assert metrics["micro_f1"] > 0.9
+  lines = (multi_label_dir / "run" / "predictions" / "test.tsv").read_text()
+  rows = [line.split("\t") for line in lines.splitlines()]
+  assert rows[0] == ["index", "prediction", "bad", "good"]
+  assert len(rows) == 9
+  for _, predicted, *scores in rows[1:]:
+    assert set(filter(None, predicted.split(","))) == {
+        label for label, score in zip(rows[0][2:], scores)
+        if float(score) > 0.5}
+  model = ta.load_adapter(multi_label_dir / "run" / "adapter")
+  assert model.problem_type == "multi_label"
+  assert model.labels == ("bad", "good")
+
+
+def test_tagging(hf_source, tagging_dir):
+  results = run(config(hf_source, tagging_dir, task_name="tagging"))
+  assert results["metrics"]["validation"]["entity_f1"] > 0.95
+  assert set(results["metrics"]) == {"validation", "test"}
+  predicted = (tagging_dir / "run" / "predictions" / "test.conll").read_text()
+  true = (tagging_dir / "test.conll").read_text()
+  words = [line.split("\t")[0] for line in predicted.split("\n")]
+  assert words == [line.split("\t")[0] for line in true.strip().split("\n")
+                   ] + [""]
+  again = run(config(
+      hf_source, tagging_dir, task_name="tagging", do_train=False,
+      do_predict=False, output_dir=str(tagging_dir / "again"),
+      load_adapter=str(tagging_dir / "run" / "adapter")))
+  assert again["metrics"] == results["metrics"]
+  saved = json.loads((tagging_dir / "run" / "results.json").read_text())
+  assert saved["data"]["splits"] == {"train": 48, "validation": 16, "test": 8}
+
+
+def test_another_kind_of_problem_is_refused(hf_source, tagging_dir):
+  run(config(hf_source, tagging_dir, task_name="tagging", num_train_epochs=1))
+  with pytest.raises(ta.InputError, match="is for tagging, but task tsv is"):
+    run(config(hf_source, tagging_dir, task_name="tsv", do_train=False,
+               output_dir=str(tagging_dir / "again"),
+               load_adapter=str(tagging_dir / "run" / "adapter")))
+
+
+@pytest.mark.parametrize("make", [
+    lambda encoder: ta.TextClassifier(
+        encoder, ["a", "b", "c"], multi_label=True),
+    lambda encoder: ta.TokenTagger(encoder, ["O", "B", "I"]),
+    lambda encoder: ta.SpanExtractor(encoder),
+])
+def test_models_survive_keras_and_adapter_files(
+    make, encoder, batch, tmp_path, hf_source):
+  model = make(encoder)
+  expected = model.predict(batch, verbose=0)
+  model.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  np.testing.assert_array_equal(again.predict(batch, verbose=0), expected)
+  assert again.problem_type == model.problem_type
+  ta.save_adapter(model, tmp_path / "adapter")
+  again = ta.load_adapter(tmp_path / "adapter")
+  np.testing.assert_array_equal(again.predict(batch, verbose=0), expected)
+  assert again.problem_type == model.problem_type
+
+
+def test_metrics_of_label_sets():
+  labels = np.array([[1, 0, 1], [0, 1, 0]], np.float32)
+  outputs = np.array([[2.0, -1.0, -3.0], [-1.0, 1.0, 4.0]])
+  values = evaluate(["micro_f1", "macro_f1", "accuracy"], labels, outputs)
+  assert values["micro_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+  assert values["macro_f1"] == pytest.approx(2 / 3)
+  assert values["accuracy"] == 0.0
+
+
+def test_a_label_that_is_unknown_is_named(tmp_path):
+  (tmp_path / "train.tsv").write_text("text\tlabel\na\tx|y\nb\t\nc\ty\n")
+  (tmp_path / "dev.tsv").write_text("text\tlabel\na\tx\nb\ty|z\n")
+  with pytest.raises(ta.InputError, match=r"dev.tsv:3: label 'z' is not one"):
+    ta.load_task("tsv", str(tmp_path), problem_type="multi_label",
+                 label_separator="|")
