@@ -8,7 +8,8 @@ import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.training.metrics import evaluate
-from tf_adapters.training.run import RunConfig, run
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig as RunConfig
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import tf_adapters as ta
 from tests.data.test_glue import write_task
 from tf_adapters.tools import glue as tool
 from tf_adapters.training import trainer
-from tf_adapters.training.run import RunConfig, run
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig as RunConfig
 
 
 @pytest.fixture

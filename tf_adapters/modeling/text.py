@@ -37,6 +37,9 @@ class TextProcessor:
     vocabulary: the checkpoint's.
     max_length: longest sequence, in wordpieces with the special tokens.
 
+  Attributes:
+    cls_id, sep_id: of [CLS] and [SEP].
+
   Raises:
     InputError: `max_length` leaves no room for text.
 
@@ -53,8 +56,8 @@ class TextProcessor:
           f"{_SPECIAL_TOKENS + 2}")
     self.vocabulary = vocabulary
     self.max_length = max_length
-    self._cls = vocabulary.tokens.index("[CLS]")
-    self._sep = vocabulary.tokens.index("[SEP]")
+    self.cls_id = vocabulary.tokens.index("[CLS]")
+    self.sep_id = vocabulary.tokens.index("[SEP]")
     self._pad = vocabulary.tokens.index("[PAD]")
     self._unk = vocabulary.tokens.index("[UNK]")
     self._tokenizer = tf_text.FastBertTokenizer(
@@ -68,8 +71,21 @@ class TextProcessor:
     texts = tf.convert_to_tensor(texts, tf.string)
     if texts.shape.rank == 0:
       raise InputError("expected a list of texts, not a single one")
-    return self._tokenizer.tokenize(
-        tf.strings.regex_replace(texts, _DROPPED, ""))
+    return self._tokenizer.tokenize(self.clean(texts))
+
+  def clean(self, texts: Texts) -> tf.Tensor:
+    """Texts without the characters that BERT drops: strings [batch]."""
+    return tf.strings.regex_replace(texts, _DROPPED, "")
+
+  def tokenize_with_offsets(self, texts: Texts) -> tuple[
+      tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """`tokenize`, with the bytes that each wordpiece came from.
+
+    Returns:
+      Ids, and where each wordpiece begins and ends in `clean(texts)`: int32
+      and int64 ragged [batch, (wordpieces)].
+    """
+    return self._tokenizer.tokenize_with_offsets(self.clean(texts))
 
   def pack(self, first: Texts, second: Texts | None = None,
            ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -93,7 +109,7 @@ class TextProcessor:
         raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
     segments = _shrink_longest(
         segments, self.max_length - 1 - len(segments))
-    return tf_text.combine_segments(segments, self._cls, self._sep)
+    return tf_text.combine_segments(segments, self.cls_id, self.sep_id)
 
   def pack_words(self, words: tf.RaggedTensor,
                  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
@@ -124,7 +140,7 @@ class TextProcessor:
     starts = tf.ragged.map_flat_values(
         lambda start: tf.where(start <= budget, start, -1), starts)
     word_ids, type_ids = tf_text.combine_segments(
-        segments, self._cls, self._sep)
+        segments, self.cls_id, self.sep_id)
     return word_ids, type_ids, starts
 
   def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,

@@ -8,6 +8,9 @@ from absl import app, flags, logging
 
 from tf_adapters.errors import InputError
 
+# What to say after Ctrl-C where a run can be resumed.
+RESUMES = "interrupted; the same command goes on from the newest checkpoint"
+
 
 def run(tool: ModuleType, main: Callable[[], object],
         interrupted: str = "interrupted") -> None:

@@ -8,32 +8,17 @@ Examples:
 Without --encoder it is the saved adapter's, else bert_base_uncased.
 """
 
-import dataclasses
-import math
 import sys
 
 from absl import flags
 
 from tf_adapters.data.loading import TASK_NAMES
 from tf_adapters.data.own_files import PROBLEM_TYPES
-from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import (
-    ACTIVATIONS,
-    POSITIONS,
-    PRESETS,
-    AdapterConfig,
-)
-from tf_adapters.modeling.heads import POOLINGS
-from tf_adapters.modeling.tuning import TUNINGS, Tuning
-from tf_adapters.tools import _command, _encoder_flags
-from tf_adapters.training.distribution import STRATEGIES
-from tf_adapters.training.run import (
-    DEFAULT_MAX_SEQ_LENGTH,
-    RunConfig,
-    run,
-)
+from tf_adapters.tools import _command, _run_flags
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig
 
-_DEFAULTS = RunConfig()
+_DEFAULTS = GlueRunConfig()
 
 # The task.
 flags.DEFINE_enum(
@@ -61,202 +46,21 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "problem_type", _DEFAULTS.problem_type, list(PROBLEM_TYPES),
     "Task tsv: one label for each text, any number of labels, or numbers.")
-flags.DEFINE_integer(
-    "max_train_examples", _DEFAULTS.max_train_examples,
-    "Train on this many examples, drawn by the seed; all without it.",
-    lower_bound=1)
-
-# What is done, and where.
-flags.DEFINE_string(
-    "output_dir", None,
-    "Folder of the run: results.json, adapter/, predictions/, checkpoints/, "
-    "tensorboard/. The same command resumes a run that was stopped.")
-flags.DEFINE_bool("do_train", _DEFAULTS.do_train, "Train.")
-flags.DEFINE_bool(
-    "do_eval", _DEFAULTS.do_eval,
-    "Evaluate on every labelled validation and test split.")
-flags.DEFINE_bool(
-    "do_predict", _DEFAULTS.do_predict,
-    "Write predictions for the test split, for GLUE tasks as the GLUE server "
-    "takes them.")
-flags.DEFINE_string(
-    "load_adapter", _DEFAULTS.load_adapter,
-    "Adapter file to evaluate or predict with; without it output_dir/adapter.")
-flags.DEFINE_bool(
-    "save_adapter", _DEFAULTS.save_adapter,
-    "Save the tuned weights in output_dir/adapter after training.")
-flags.DEFINE_bool(
-    "keep_checkpoints", _DEFAULTS.keep_checkpoints,
-    "Keep output_dir/checkpoints after a finished run.")
-flags.DEFINE_integer(
-    "save_checkpoints_steps", _DEFAULTS.save_checkpoints_steps,
-    "Steps between checkpoints to resume from; one is written after each "
-    "epoch anyway.", lower_bound=1)
-
-# The model.
-flags.adopt_module_key_flags(_encoder_flags)
-flags.DEFINE_enum(
-    "pooling", _DEFAULTS.pooling, POOLINGS,
-    "What the head sees: BERT's pooler on the first token, the first token's "
-    "output, or the mean of all tokens' outputs.")
-flags.DEFINE_string(
-    "tuning", _DEFAULTS.tuning,
-    f"What trains, beside the head: {', '.join(TUNINGS)}.")
-flags.DEFINE_bool(
-    "tune_layer_norms", _DEFAULTS.tune_layer_norms,
-    "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
-flags.DEFINE_bool(
-    "tune_pooler", _DEFAULTS.tune_pooler,
-    "Train, or freeze, BERT's pooler. Default: as --tuning does.")
-flags.DEFINE_enum(
-    "adapter_preset", _DEFAULTS.adapter_preset, PRESETS,
-    "What the other adapter flags are where they are not given: the paper's, "
-    "after the feed-forward only, beside the sub-layers, or AdapterHub's.")
-flags.DEFINE_integer(
-    "adapter_size", _DEFAULTS.adapter_size,
-    "Width of the adapters' bottleneck. (houlsby: 64)", lower_bound=1,
-    upper_bound=65536)
-flags.DEFINE_enum(
-    "adapter_activation", _DEFAULTS.adapter_activation, ACTIVATIONS,
-    "Non-linearity of the adapters; gelu is the exact one, gelu_tanh BERT's "
-    "approximation. (houlsby: gelu_tanh)")
-flags.DEFINE_float(
-    "adapter_init_scale", _DEFAULTS.adapter_init_scale,
-    "Standard deviation of the adapters' initial kernels. (houlsby: 0.001)",
-    lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float(
-    "adapter_dropout", _DEFAULTS.adapter_dropout,
-    "Dropout rate inside the adapters. (houlsby: 0)", lower_bound=0.0,
-    upper_bound=0.99)
-flags.DEFINE_string(
-    "adapter_layers", None,
-    "Layers that get adapters, counted from 0, such as 6-11 or 0,5,8-11. "
-    "(all)")
-flags.DEFINE_list(
-    "adapter_positions", None,
-    f"After which sub-layers adapters stand: some of {', '.join(POSITIONS)}; "
-    "output is the feed-forward's. (houlsby: both)")
-flags.DEFINE_bool(
-    "adapter_parallel", _DEFAULTS.adapter_parallel,
-    "Put adapters beside the sub-layers instead of after them. (false)")
-flags.DEFINE_integer(
-    "adapter_depth", _DEFAULTS.adapter_depth,
-    "Layers inside the bottleneck. (1)", lower_bound=1, upper_bound=100)
-flags.DEFINE_bool(
-    "adapter_layer_norm", _DEFAULTS.adapter_layer_norm,
-    "Normalise what adapters see. (false)")
-flags.DEFINE_integer(
-    "max_seq_length", _DEFAULTS.max_seq_length,
-    "Longest input in wordpieces; longer texts are cut. Default: the saved "
-    f"adapter's, else {DEFAULT_MAX_SEQ_LENGTH}.", lower_bound=5,
-    upper_bound=512)
-
-# The training.
-flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate,
-    "Highest learning rate of AdamW.", lower_bound=1e-12, upper_bound=1e3)
-flags.DEFINE_integer(
-    "num_train_epochs", _DEFAULTS.num_train_epochs,
-    "Passes over the training data; the best one by validation is kept.",
-    lower_bound=1, upper_bound=1_000_000)
-flags.DEFINE_float(
-    "warmup_proportion", _DEFAULTS.warmup_proportion,
-    "Part of the steps during which the learning rate rises.",
-    lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float(
-    "weight_decay", _DEFAULTS.weight_decay,
-    "Decoupled weight decay of the kernels.", lower_bound=0.0,
-    upper_bound=1e3)
-flags.DEFINE_integer(
-    "train_batch_size", _DEFAULTS.train_batch_size,
-    "Examples per training step, over all replicas.", lower_bound=1,
-    upper_bound=1_000_000)
-flags.DEFINE_integer(
-    "eval_batch_size", _DEFAULTS.eval_batch_size,
-    "Examples per evaluation step, over all replicas.", lower_bound=1,
-    upper_bound=1_000_000)
-flags.DEFINE_integer(
-    "seed", _DEFAULTS.seed,
-    "Of initial weights, dropout and the order of the examples.",
-    lower_bound=0, upper_bound=2**31 - 1)
-
-# The machine.
-flags.DEFINE_enum(
-    "distribution_strategy", _DEFAULTS.distribution_strategy, STRATEGIES,
-    "The tf.distribute strategy to run under.")
-flags.DEFINE_string(
-    "tpu", _DEFAULTS.tpu,
-    "Name or address of the TPU, or local, for --distribution_strategy=tpu.")
-flags.DEFINE_enum(
-    "mixed_precision", _DEFAULTS.mixed_precision, ["off", "bfloat16"],
-    "Compute in bfloat16; variables, layer norms and logits stay float32.")
-flags.DEFINE_bool(
-    "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
+flags.adopt_module_key_flags(_run_flags)
 
 
-_MOST_LAYERS = 1000
-
-
-def parse_layers(text: str | None) -> tuple[int, ...] | None:
-  """Reads layer numbers such as "6-11" or "0,5,8-11"; None stays None.
-
-  Raises:
-    InputError: it is no such list.
-  """
-  if text is None:
-    return None
-  layers: set[int] = set()
-  for part in text.split(","):
-    first, dash, last = part.partition("-")
-    last = last if dash else first
-    if not (first.isdecimal() and last.isdecimal()
-            and int(first) <= int(last) < _MOST_LAYERS):
-      raise InputError(f"{text!r} is no list of layers such as 6-11 or 0,5")
-    layers.update(range(int(first), int(last) + 1))
-  return tuple(sorted(layers))
-
-
-def _valid(parse):
-  """A flag validator from a function that raises InputError."""
-  def check(value):
-    try:
-      parse(value)
-    except InputError as error:
-      raise flags.ValidationError(str(error)) from None
-    return True
-  return check
-
-
-for _name in ("learning_rate", "weight_decay", "warmup_proportion",
-              "adapter_init_scale", "adapter_dropout"):
-  # NaN passes every bound.
-  flags.register_validator(
-      _name, lambda value: value is None or math.isfinite(value),
-      "must be a number")
-flags.register_validator("tuning", _valid(Tuning.parse))
-flags.register_validator("adapter_layers", _valid(parse_layers))
-flags.register_validator("adapter_positions", _valid(
-    lambda value: value is None or AdapterConfig(positions=tuple(value))))
-
-
-def config_from_flags() -> RunConfig:
+def config_from_flags() -> GlueRunConfig:
   """The run that the flags describe.
 
   Raises:
     InputError: task_name or output_dir is not given.
   """
   _command.require("task_name", "output_dir")
-  values = {field.name: flags.FLAGS[field.name].value
-            for field in dataclasses.fields(RunConfig)}
-  values["adapter_layers"] = parse_layers(values["adapter_layers"])
-  if values["adapter_positions"] is not None:
-    values["adapter_positions"] = tuple(values["adapter_positions"])
-  return RunConfig(**values)
+  return GlueRunConfig(**_run_flags.values_of(GlueRunConfig))
 
 
 def main() -> None:
   """Entry point of `run_glue.py` and of `tf-adapters glue`."""
   _command.run(
       sys.modules[__name__], lambda: run(config_from_flags()),
-      interrupted="interrupted; the same command goes on from the newest "
-      "checkpoint")
+      interrupted=_command.RESUMES)

@@ -13,6 +13,7 @@ import sklearn.metrics
 
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.training import span_answers
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -100,5 +101,12 @@ def evaluate_task(task: Task, split: Examples, encoded: Encoded,
   if task.problem_type == "tagging":
     true = [[task.labels[tag] for tag in tags] for tags in split.labels]
     values = _entity_metrics(true, encoded.tags(outputs, task.labels))
+    return {name: values[name] for name in task.metrics}
+  if task.problem_type == "span":
+    chosen = span_answers.choose(encoded, outputs)
+    values = span_answers.evaluate(
+        split.questions, {name: answers.text
+                          for name, answers in chosen.items()},
+        split.options.version_2)
     return {name: values[name] for name in task.metrics}
   return evaluate(task.metrics, encoded.labels.numpy(), np.stack(outputs))

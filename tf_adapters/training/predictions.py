@@ -1,12 +1,15 @@
-"""How predictions are written: GLUE submissions, labels with scores, tags."""
+"""How predictions are written: GLUE's and SQuAD's files, scores, tags."""
 
-from collections.abc import Sequence
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.special
 
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Task
+from tf_adapters.training import span_answers
 
 
 def prediction_files(task: Task, name: str, encoded: Encoded,
@@ -28,6 +31,9 @@ def prediction_files(task: Task, name: str, encoded: Encoded,
     return {f"{name}.conll": "\n\n".join(
         "\n".join(f"{word}\t{tag}" for word, tag in zip(*sentence))
         for sentence in zip(split.words, tags)) + "\n"}
+  if task.problem_type == "span":
+    return _squad_files(span_answers.choose(encoded, outputs),
+                        split.options.version_2)
   outputs = np.stack(outputs)
   if name in task.submissions:
     submission = task.submissions[name]
@@ -42,6 +48,22 @@ def prediction_files(task: Task, name: str, encoded: Encoded,
   lines = ["\t".join(header), *(
       "\t".join([row, *cells]) for row, cells in zip(split.ids, rows))]
   return {file_name: "\n".join(lines) + "\n"}
+
+
+def _squad_files(chosen: Mapping[str, span_answers.Answers],
+                 version_2: bool) -> dict[str, str]:
+  """As SQuAD's official scripts take them, and the candidates."""
+  files = {
+      "predictions.json": {
+          name: answers.text for name, answers in chosen.items()},
+      "nbest_predictions.json": {
+          name: [dataclasses.asdict(answer) for answer in answers.best]
+          for name, answers in chosen.items()}}
+  if version_2:
+    files["null_odds.json"] = {
+        name: answers.null_odds for name, answers in chosen.items()}
+  return {name: json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+          for name, values in files.items()}
 
 
 def _submission(

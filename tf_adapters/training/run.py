@@ -1,7 +1,7 @@
 """A whole run in its output_dir: train, evaluate, predict, and say what came.
 
-A run is described by a `RunConfig`, whose fields are the flags of run_glue.py.
-The folder is what makes a run repeatable, resumable and safe to call twice.
+A run is described by a `RunConfig`, whose fields are a tool's flags. The folder
+is what makes a run repeatable, resumable and safe to call twice.
 """
 
 import dataclasses
@@ -15,103 +15,24 @@ import tf_keras
 
 from tf_adapters import adapter_file
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data.loading import load_task
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json, replaced_folder, write_file
-from tf_adapters.modeling.config import AdapterConfig
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
 from tf_adapters.training.predictions import prediction_files
+from tf_adapters.training.run_config import (
+    DEFAULT_ENCODER,
+    FLAGS_NAME,
+    RunConfig,
+    check_flags,
+    check_problem,
+    check_same_run,
+)
 
-DEFAULT_ENCODER = "bert_base_uncased"
-DEFAULT_MAX_SEQ_LENGTH = 128
 RESULTS_NAME = "results.json"
-FLAGS_NAME = "flags.flags"
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig(trainer.TrainingConfig):
-  """One run; the names are the flags'. See `python run_glue.py --help`.
-
-  What is None of the adapters is the preset's. `encoder` and `max_seq_length`
-  are None for the saved adapter's, or for the defaults below where there is
-  none.
-  """
-
-  task_name: str = ""
-  output_dir: str = ""
-  data_dir: str | None = None
-  do_train: bool = False
-  do_eval: bool = False
-  do_predict: bool = False
-  encoder: str | None = None
-  vocab_file: str | None = None
-  do_lower_case: bool | None = None
-  pooling: str = "pooler"
-  tuning: str = "adapters"
-  tune_layer_norms: bool | None = None
-  tune_pooler: bool | None = None
-  adapter_preset: str = "houlsby"
-  adapter_size: int | None = None
-  adapter_activation: str | None = None
-  adapter_init_scale: float | None = None
-  adapter_dropout: float | None = None
-  adapter_layers: tuple[int, ...] | None = None
-  adapter_positions: tuple[str, ...] | None = None
-  adapter_parallel: bool | None = None
-  adapter_depth: int | None = None
-  adapter_layer_norm: bool | None = None
-  load_adapter: str | None = None
-  save_adapter: bool = True
-  max_seq_length: int | None = None
-  max_train_examples: int | None = None
-  text_column: str = "text"
-  text_pair_column: str | None = None
-  label_column: str = "label"
-  label_separator: str = ","
-  problem_type: str = "classification"
-  distribution_strategy: str = "off"
-  tpu: str | None = None
-  mixed_precision: str = "off"
-  keep_checkpoints: bool = True
-
-  def flag_lines(self) -> list[str]:
-    """The run as lines of a flag file."""
-    lines = []
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if value is None:
-        continue
-      if isinstance(value, bool):
-        value = str(value).lower()
-      elif isinstance(value, tuple):
-        value = ",".join(map(str, value))
-      lines.append(f"--{field.name}={value}")
-    return lines
-
-  def adapters(self) -> AdapterConfig | None:
-    """The adapters' configuration, or None where none are trained.
-
-    Raises:
-      InputError: a value is out of range.
-    """
-    if Tuning.parse(self.tuning).method != "adapters":
-      return None
-    given = {field.name: getattr(self, f"adapter_{field.name}")
-             for field in dataclasses.fields(AdapterConfig)}
-    return AdapterConfig.preset(self.adapter_preset, **{
-        name: value for name, value in given.items() if value is not None})
-
-
-# Flags that may differ between two calls for the same run.
-_ACTIONS = {
-    "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
-    "keep_checkpoints", "save_checkpoints_steps",
-}
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -136,7 +57,7 @@ def run(config: RunConfig) -> dict[str, Any]:
   output_dir = pathlib.Path(config.output_dir)
   if output_dir.exists() and not output_dir.is_dir():
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
-  _check_same_run(config, output_dir / FLAGS_NAME)
+  check_same_run(config, output_dir)
   results = {}
   if (output_dir / RESULTS_NAME).exists():
     results = read_json(output_dir / RESULTS_NAME)
@@ -157,35 +78,6 @@ def run(config: RunConfig) -> dict[str, Any]:
       return _Run(config, output_dir, results).do(todo)
   finally:
     tf_keras.mixed_precision.set_global_policy(policy)
-
-
-def _check_same_run(config: RunConfig, path: pathlib.Path) -> None:
-  """Refuses a folder that was made with other flags.
-
-  Training has to repeat all flags of the run; evaluation and prediction only
-  must not contradict them.
-  """
-  if not path.exists():
-    return
-
-  def values(lines):
-    return dict(line.removeprefix("--").split("=", 1) for line in lines
-                if line.startswith("--") and "=" in line)
-
-  try:
-    old = values(path.read_text(encoding="utf-8").splitlines())
-  except (OSError, UnicodeDecodeError) as error:
-    raise InputError(f"{path}: can not be read: {error}") from None
-  new = values(config.flag_lines())
-  names = old.keys() | new.keys()
-  if not config.do_train:
-    defaults = values(RunConfig().flag_lines())
-    names = {name for name in new if new[name] != defaults.get(name)}
-  for name in sorted(names - _ACTIONS):
-    if old.get(name) != new.get(name):
-      raise InputError(
-          f"{path.parent} holds a run with {name}={old.get(name)}, not "
-          f"{new.get(name)}: choose another output_dir")
 
 
 def _todo(config: RunConfig, output_dir: pathlib.Path,
@@ -221,7 +113,7 @@ class _Run:
     model = self._load_model(task, source, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
-        or DEFAULT_MAX_SEQ_LENGTH)
+        or config.default_max_seq_length)
     if "train" in todo:
       for name in ("train", *trainer.VALIDATION_SPLITS):
         if name == "train" or name in task.splits:
@@ -280,16 +172,11 @@ class _Run:
       info: adapter_file.AdapterInfo | None) -> Task:
     config = self._config
     labels = None
-    if info is not None and config.task_name in ("tsv", "tagging"):
+    if info is not None and config.known_problem is not None:
       # Before the labels are read as what they are not.
-      problem_type = ("tagging" if config.task_name == "tagging"
-                      else config.problem_type)
-      _check_problem(problem_type, config.task_name, source, info)
+      check_problem(config.known_problem, config.task_name, source, info)
       labels = info.labels or None
-    task = load_task(
-        config.task_name, config.data_dir, config.text_column,
-        config.text_pair_column, config.label_column, config.problem_type,
-        labels, config.label_separator)
+    task = config.load_task(labels)
     if config.max_train_examples and "train" in task.splits:
       splits = dict(task.splits)
       splits["train"] = splits["train"].sample(
@@ -302,8 +189,8 @@ class _Run:
       info: adapter_file.AdapterInfo | None) -> TaskModel:
     config = self._config
     if info is not None:
-      _check_problem(task.problem_type, task.name, source, info)
-      _check_flags(config, source, info)
+      check_problem(task.problem_type, task.name, source, info)
+      check_flags(config, source, info)
       model = adapter_file.load_adapter(
           source, config.encoder, config.vocab_file)
       if getattr(model, "labels", ()) != task.labels:
@@ -408,9 +295,11 @@ def _labelled_splits(task: Task) -> list[str]:
 
 
 def _test_splits(task: Task) -> dict[str, Examples]:
+  # SQuAD's test split is not public: what is predicted is the other one.
+  wanted = "validation" if task.problem_type == "span" else "test"
   splits = {name: split for name, split in task.splits.items()
-            if name.startswith("test")}
-  for name in splits or ["test"]:
+            if name.startswith(wanted)}
+  for name in splits or [wanted]:
     task.split(name)  # says what is missing or empty
   return splits
 
@@ -434,33 +323,3 @@ def _table(results: dict[str, Any], output_dir: pathlib.Path) -> str:
       rows.append((label, str(output_dir / name)))
   width = max(len(label) for label, _ in rows)
   return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
-
-
-def _check_problem(problem_type: str, task_name: str, source: str,
-                   info: adapter_file.AdapterInfo) -> None:
-  """Refuses an adapter file that is for another kind of task."""
-  if info.problem_type != problem_type:
-    raise InputError(
-        f"{source}: is for {info.problem_type}, but task {task_name} is "
-        f"{problem_type}")
-
-
-def _check_flags(config: RunConfig, source: str,
-                 info: adapter_file.AdapterInfo) -> None:
-  """Refuses model flags that contradict the adapter file to be loaded."""
-  told = {"pooling": info.pooling,
-          "do_lower_case": info.tokenizer.get("lower_case")}
-  for name, value in (info.adapter or {}).items():
-    told[f"adapter_{name}"] = tuple(value) if isinstance(value, list) else value
-  for name, value in told.items():
-    ours = getattr(config, name)
-    if ours not in (getattr(RunConfig, name), value):
-      raise InputError(
-          f"{source}: was made with {name}={value}, not {ours}: leave the "
-          "flag out")
-  tuning = str(Tuning.parse(
-      config.tuning, config.tune_layer_norms, config.tune_pooler))
-  if tuning not in (RunConfig.tuning, info.tuning):
-    raise InputError(
-        f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
-        "the flag out")

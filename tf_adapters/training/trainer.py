@@ -42,6 +42,8 @@ class TrainingConfig:
     train_batch_size, eval_batch_size: rows per batch, over all replicas.
     seed: of the order of the examples.
     jit_compile: whether steps are compiled with XLA.
+    eval_each_epoch: whether to evaluate after each epoch and keep the best;
+      without it the last one is kept.
     save_checkpoints_steps: steps between checkpoints to resume from; one is
       written after each epoch anyway.
   """
@@ -54,6 +56,7 @@ class TrainingConfig:
   eval_batch_size: int = 64
   seed: int = 0
   jit_compile: bool = False
+  eval_each_epoch: bool = True
   save_checkpoints_steps: int = 1000
 
 
@@ -150,7 +153,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   """
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
-                for name in VALIDATION_SPLITS if name in task.splits}
+                for name in VALIDATION_SPLITS
+                if config.eval_each_epoch and name in task.splits}
   steps_per_epoch = batching.batches_per_epoch(
       len(encoded), config.train_batch_size)
   total_steps = steps_per_epoch * config.num_train_epochs

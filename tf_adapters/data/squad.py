@@ -1,0 +1,377 @@
+"""SQuAD v1.1 and v2.0: reading, and windows of question and context.
+
+Every wordpiece of a context keeps the characters that it came from, so that an
+answer is always a piece of the context itself. Choosing answers from a model's
+outputs is training's business.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.data import batching
+from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
+from tf_adapters.files import read_json
+from tf_adapters.modeling.text import TextProcessor
+
+V1_METRICS = ("f1", "exact_match")
+V2_METRICS = (*V1_METRICS, "has_answer_f1", "no_answer_f1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+  """A question on a context.
+
+  Attributes:
+    id: what predictions call it.
+    text: the question.
+    context: number of its context.
+    answers: texts that count as right; empty where there is no answer.
+    start: where the first of them begins in the context, in characters, or
+      None where there is no answer, or none is known.
+  """
+
+  id: str
+  text: str
+  context: int
+  answers: tuple[str, ...]
+  start: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadOptions:
+  """How contexts are cut, and answers chosen (google-research/bert run_squad).
+
+  Attributes:
+    version_2: whether questions may have no answer.
+    doc_stride: wordpieces from one window to the next.
+    max_query_length: longest question, in wordpieces.
+    n_best_size: candidates that are kept for each question.
+    max_answer_length: longest answer, in wordpieces.
+    null_score_diff_threshold: with version_2, how much better than the best
+      answer "no answer" has to score.
+  """
+
+  version_2: bool = False
+  doc_stride: int = 128
+  max_query_length: int = 64
+  n_best_size: int = 20
+  max_answer_length: int = 30
+  null_score_diff_threshold: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadSplit:
+  """Questions and their contexts.
+
+  Attributes:
+    contexts: the texts that are asked about.
+    questions: the questions.
+    options: how contexts are cut, and answers chosen.
+  """
+
+  contexts: Sequence[str]
+  questions: Sequence[Question]
+  options: SquadOptions
+
+  def __len__(self) -> int:
+    return len(self.questions)
+
+  @property
+  def ids(self) -> list[str]:
+    return [question.id for question in self.questions]
+
+  @property
+  def labels(self) -> Sequence[Question] | None:
+    answered = self.options.version_2 or any(q.answers for q in self.questions)
+    return self.questions if answered else None
+
+  def sample(self, count: int, seed: int) -> "SquadSplit":
+    """`count` questions drawn by a seed, in their old order."""
+    rows = batching.sample_rows(len(self), count, seed)
+    return dataclasses.replace(
+        self, questions=[self.questions[row] for row in rows])
+
+  def encode(self, text: TextProcessor) -> "EncodedWindows":
+    """Tokenises and cuts into windows; see `EncodedWindows`.
+
+    Raises:
+      InputError: a window leaves no room for the context.
+    """
+    room = text.max_length - self.options.max_query_length - 3
+    if room < 1 or self.options.doc_stride > room:
+      raise InputError(
+          f"max_seq_length {text.max_length} leaves {room} wordpieces to a "
+          f"context beside questions of {self.options.max_query_length}: "
+          f"fewer than doc_stride {self.options.doc_stride}")
+    used = sorted({question.context for question in self.questions})
+    contexts = dict(zip(used, _tokenize_contexts(
+        text, [self.contexts[number] for number in used])))
+    queries = [row[:self.options.max_query_length] for row in _in_chunks(
+        text.tokenize, [question.text for question in self.questions])]
+    rows, types, labels, windows = [], [], [], []
+    for number, (question, query) in enumerate(zip(self.questions, queries)):
+      context = contexts[question.context]
+      span = context.span(question) if self.labels is not None else None
+      room = text.max_length - len(query) - 3
+      start = 0
+      while True:
+        pieces = context.ids[start:start + room]
+        window = Window(number, start, len(pieces), len(query) + 2)
+        rows.append(np.concatenate([
+            [text.cls_id], query, [text.sep_id], pieces, [text.sep_id]]))
+        types.append(np.repeat([0, 1], [len(query) + 2, len(pieces) + 1]))
+        labels.append(window.label(span))
+        windows.append(window)
+        if start + room >= len(context.ids):
+          break
+        start += self.options.doc_stride
+    return EncodedWindows(
+        text, _ragged(rows), _ragged(types),
+        None if self.labels is None else tf.constant(labels, tf.int32),
+        self, tuple(windows), contexts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """A context's wordpieces.
+
+  Attributes:
+    text: the context.
+    ids: wordpiece ids.
+    begins, ends: the characters that each wordpiece came from.
+  """
+
+  text: str
+  ids: np.ndarray
+  begins: np.ndarray
+  ends: np.ndarray
+
+  def span(self, question: Question) -> tuple[int, int] | None:
+    """First and last wordpiece of the answer, or None."""
+    if question.start is None or not len(self.ids):
+      return None
+    end = question.start + len(question.answers[0])
+    first = int(np.searchsorted(self.ends, question.start, side="right"))
+    last = int(np.searchsorted(self.begins, end, side="left")) - 1
+    return (first, last) if first <= last else None
+
+  def answer(self, first: int, last: int) -> str:
+    """The text of wordpieces `first` to `last`."""
+    return self.text[self.begins[first]:self.ends[last]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """A stretch of a context behind a question.
+
+  Attributes:
+    question: number of the question in the split.
+    start: the stretch's first wordpiece in the context.
+    length: its wordpieces.
+    offset: where it begins in the sequence.
+  """
+
+  question: int
+  start: int
+  length: int
+  offset: int
+
+  def label(self, span: tuple[int, int] | None) -> tuple[int, int]:
+    """Positions of an answer in the sequence; [CLS] where it is not."""
+    if span is None or span[0] < self.start or (
+        span[1] >= self.start + self.length):
+      return 0, 0
+    shift = self.offset - self.start
+    return span[0] + shift, span[1] + shift
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedWindows(batching.Encoded):
+  """Windows as wordpiece ids; labels are positions of first and last token.
+
+  Attributes:
+    split: the questions.
+    windows: what each row is.
+    contexts: number of a context -> its wordpieces.
+  """
+
+  split: SquadSplit
+  windows: tuple[Window, ...]
+  contexts: Mapping[int, Context]
+
+
+def load(train_file: str | None = None, predict_file: str | None = None,
+         options: SquadOptions | None = None) -> Task:
+  """Loads SQuAD, or what has its format.
+
+  Args:
+    train_file: JSON with questions to train on, or None.
+    predict_file: JSON with questions to answer; they are evaluated where they
+      come with answers.
+    options: v1.1 or v2.0, how contexts are cut, and answers chosen.
+
+  Returns:
+    A task with the splits "train" and "validation", as far as there are files.
+    Its notes count what was odd in them.
+
+  Raises:
+    InputError: a file can not be read or is of another format, or there is
+      none.
+  """
+  if train_file is None and predict_file is None:
+    raise InputError("task squad: needs train_file or predict_file")
+  options = options or SquadOptions()
+  splits, notes = {}, []
+  for name, file in (("train", train_file), ("validation", predict_file)):
+    if file is not None:
+      splits[name], counts = _read(
+          pathlib.Path(file).expanduser(), options, name == "train")
+      notes += [f"{name}: {count:,} {what}"
+                for what, count in counts.items() if count]
+  return Task(
+      "squad_v2" if options.version_2 else "squad", "span", (),
+      V2_METRICS if options.version_2 else V1_METRICS, splits,
+      ", ".join(file for file in (train_file, predict_file) if file),
+      notes=tuple(notes))
+
+
+def _read(path: pathlib.Path, options: SquadOptions,
+          training: bool) -> tuple[SquadSplit, dict[str, int]]:
+  counts = dict.fromkeys([
+      "questions without text", "answers moved to where their text stands",
+      "questions left out: no answer stands in the context",
+      "questions left out: no answer is given", "questions with an id that "
+      "another one has, left out", "empty contexts"], 0)
+  moved, not_found, none_given, same_id = list(counts)[1:5]
+  contexts, questions, ids = [], [], set()
+  for paragraph, where in _paragraphs(path):
+    context = _field(paragraph, "context", str, path, where)
+    counts["empty contexts"] += not context.strip()
+    contexts.append(context)
+    for place, entry in enumerate(
+        _field(paragraph, "qas", list, path, where)):
+      here = f"{where}.qas[{place}]"
+      identity = str(_field(entry, "id", str | int, path, here))
+      text = _field(entry, "question", str, path, here)
+      counts["questions without text"] += not text.strip()
+      if identity in ids:
+        counts[same_id] += 1
+        continue
+      ids.add(identity)
+      impossible = options.version_2 and bool(entry.get("is_impossible"))
+      answers = [] if impossible else _answers(entry, path, here)
+      start = None
+      if answers:
+        start, was_moved = _find(context, answers)
+        counts[moved] += was_moved
+      if training and start is None and not impossible:
+        counts[not_found if answers else none_given] += 1
+        continue
+      questions.append(Question(
+          identity, text, len(contexts) - 1,
+          tuple(answer for answer, _ in answers), start))
+  if not questions:
+    raise InputError(f"{path}: has no questions")
+  return SquadSplit(contexts, questions, options), counts
+
+
+def _paragraphs(path: pathlib.Path):
+  """(paragraph, where it is) of a file."""
+  articles = _field(read_json(path), "data", list, path, "the file")
+  for number, article in enumerate(articles):
+    where = f"data[{number}]"
+    for place, paragraph in enumerate(
+        _field(article, "paragraphs", list, path, where)):
+      yield paragraph, f"{where}.paragraphs[{place}]"
+
+
+def _field(values: Any, key: str, kind: type, path: pathlib.Path,
+           where: str) -> Any:
+  if not isinstance(values, dict) or not isinstance(values.get(key), kind):
+    raise InputError(f"{path}: {where} has no {key!r} of the right type")
+  return values[key]
+
+
+def _answers(entry: dict[str, Any], path: pathlib.Path,
+             where: str) -> list[tuple[str, int]]:
+  answers = entry.get("answers") or []
+  if not isinstance(answers, list):
+    raise InputError(f"{path}: {where} has no 'answers' of the right type")
+  result = []
+  for place, answer in enumerate(answers):
+    here = f"{where}.answers[{place}]"
+    text = _field(answer, "text", str, path, here)
+    start = answer.get("answer_start", -1)
+    result.append((text, start if type(start) is int else -1))
+  return result
+
+
+def _find(context: str,
+          answers: Sequence[tuple[str, int]]) -> tuple[int | None, bool]:
+  """Where the first answer begins, and whether that is not where it says."""
+  text, start = answers[0]
+  if not text.strip():
+    return None, False
+  if start >= 0 and context[start:start + len(text)] == text:
+    return start, False
+  found = context.find(text)
+  return (found, True) if found >= 0 else (None, False)
+
+
+def _tokenize_contexts(
+    text: TextProcessor, contexts: Sequence[str]) -> list[Context]:
+  cleaned = [row.decode() for row in _in_chunks(text.clean, contexts)]
+  parts = _in_chunks(text.tokenize_with_offsets, contexts)
+  result = []
+  for context, clean, (ids, begins, ends) in zip(contexts, cleaned, parts):
+    places = _characters(context, clean)
+    # The last character of a wordpiece may be of several bytes.
+    last = places[ends - 1] + 1 if len(ids) else ends
+    result.append(Context(context, ids, places[begins], last))
+  return result
+
+
+def _characters(context: str, clean: str) -> np.ndarray:
+  """For each byte of `clean`, the character of `context` that it is of."""
+  kept = range(len(clean))
+  if clean != context:
+    kept, place = [], 0
+    for number, character in enumerate(context):
+      if place < len(clean) and character == clean[place]:
+        kept.append(number)
+        place += 1
+  sizes = [len(character.encode()) for character in clean]
+  return np.append(np.repeat(np.array(kept, np.int64), sizes), len(context))
+
+
+def _in_chunks(function, texts: Sequence[str], size: int = 1024) -> list:
+  """A function's results for many texts, row by row as numpy values."""
+  result = []
+  for start in range(0, len(texts), size):
+    outputs = function(tf.constant(texts[start:start + size], tf.string))
+    if isinstance(outputs, tuple):
+      result += list(zip(*(_rows(output) for output in outputs)))
+    else:
+      result += _rows(outputs)
+  return result
+
+
+def _rows(output: tf.Tensor | tf.RaggedTensor) -> list:
+  if not isinstance(output, tf.RaggedTensor):
+    return list(output.numpy())
+  values = output.values.numpy()
+  return [values[start:end]
+          for start, end in itertools.pairwise(output.row_splits.numpy())]
+
+
+def _ragged(rows: Sequence[np.ndarray]) -> tf.RaggedTensor:
+  return tf.RaggedTensor.from_row_lengths(
+      tf.constant(np.concatenate(rows), tf.int32),
+      [len(row) for row in rows])

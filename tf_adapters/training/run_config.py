@@ -1,0 +1,238 @@
+"""What a run is: a configuration whose fields are the flags of a tool.
+
+Also what may be called again in the same folder, or with an adapter file. What
+a run does is elsewhere.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tf_adapters import adapter_file
+from tf_adapters.data import squad
+from tf_adapters.data.loading import load_task
+from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import AdapterConfig
+from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.training import trainer
+
+DEFAULT_ENCODER = "bert_base_uncased"
+FLAGS_NAME = "flags.flags"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(trainer.TrainingConfig):
+  """One run; the names are the flags'. See `tf-adapters glue --help`.
+
+  What is None of the adapters is the preset's. `encoder` and `max_seq_length`
+  are None for the saved adapter's, or for the defaults below where there is
+  none.
+
+  Attributes:
+    task_name: what the task is called.
+    known_problem: the type of problem, where it is known before the data is
+      read.
+    default_max_seq_length: what a `max_seq_length` of None means.
+  """
+
+  default_max_seq_length: ClassVar[int] = 128
+
+  output_dir: str = ""
+  do_train: bool = False
+  do_eval: bool = False
+  do_predict: bool = False
+  encoder: str | None = None
+  vocab_file: str | None = None
+  do_lower_case: bool | None = None
+  pooling: str = "pooler"
+  tuning: str = "adapters"
+  tune_layer_norms: bool | None = None
+  tune_pooler: bool | None = None
+  adapter_preset: str = "houlsby"
+  adapter_size: int | None = None
+  adapter_activation: str | None = None
+  adapter_init_scale: float | None = None
+  adapter_dropout: float | None = None
+  adapter_layers: tuple[int, ...] | None = None
+  adapter_positions: tuple[str, ...] | None = None
+  adapter_parallel: bool | None = None
+  adapter_depth: int | None = None
+  adapter_layer_norm: bool | None = None
+  load_adapter: str | None = None
+  save_adapter: bool = True
+  max_seq_length: int | None = None
+  max_train_examples: int | None = None
+  distribution_strategy: str = "off"
+  tpu: str | None = None
+  mixed_precision: str = "off"
+  keep_checkpoints: bool = True
+
+  def flag_lines(self) -> list[str]:
+    """The run as lines of a flag file."""
+    lines = []
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value is None:
+        continue
+      if isinstance(value, bool):
+        value = str(value).lower()
+      elif isinstance(value, tuple):
+        value = ",".join(map(str, value))
+      lines.append(f"--{field.name}={value}")
+    return lines
+
+  def adapters(self) -> AdapterConfig | None:
+    """The adapters' configuration, or None where none are trained.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    if Tuning.parse(self.tuning).method != "adapters":
+      return None
+    given = {field.name: getattr(self, f"adapter_{field.name}")
+             for field in dataclasses.fields(AdapterConfig)}
+    return AdapterConfig.preset(self.adapter_preset, **{
+        name: value for name, value in given.items() if value is not None})
+
+  @property
+  def known_problem(self) -> str | None:
+    return None
+
+  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+    """The task with its data.
+
+    Args:
+      labels: names in order, where an adapter file says them.
+
+    Raises:
+      InputError: the data can not be read.
+    """
+    raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class GlueRunConfig(RunConfig):
+  """A run on one of `data.loading.TASK_NAMES`."""
+
+  task_name: str = ""
+  data_dir: str | None = None
+  text_column: str = "text"
+  text_pair_column: str | None = None
+  label_column: str = "label"
+  label_separator: str = ","
+  problem_type: str = "classification"
+
+  @property
+  def known_problem(self) -> str | None:
+    return {"tagging": "tagging", "tsv": self.problem_type}.get(self.task_name)
+
+  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+    return load_task(
+        self.task_name, self.data_dir, self.text_column, self.text_pair_column,
+        self.label_column, self.problem_type, labels, self.label_separator)
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadRunConfig(RunConfig):
+  """A run on SQuAD v1.1 or v2.0."""
+
+  default_max_seq_length: ClassVar[int] = 384
+
+  train_file: str | None = None
+  predict_file: str | None = None
+  version_2_with_negative: bool = False
+  doc_stride: int = 128
+  max_query_length: int = 64
+  n_best_size: int = 20
+  max_answer_length: int = 30
+  null_score_diff_threshold: float = 0.0
+
+  @property
+  def task_name(self) -> str:
+    return "squad_v2" if self.version_2_with_negative else "squad"
+
+  @property
+  def known_problem(self) -> str | None:
+    return "span"
+
+  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+    del labels
+    return squad.load(
+        self.train_file if self.do_train else None, self.predict_file,
+        squad.SquadOptions(
+            self.version_2_with_negative, self.doc_stride,
+            self.max_query_length, self.n_best_size, self.max_answer_length,
+            self.null_score_diff_threshold))
+
+
+# Flags that may differ between two calls for the same run.
+_ACTIONS = {
+    "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
+    "keep_checkpoints", "save_checkpoints_steps", "n_best_size",
+    "max_answer_length", "null_score_diff_threshold",
+}
+
+
+def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
+  """Refuses a folder that was made with other flags.
+
+  Training has to repeat all flags of the run; evaluation and prediction only
+  must not contradict them.
+
+  Raises:
+    InputError: the folder holds another run.
+  """
+  path = output_dir / FLAGS_NAME
+  if not path.exists():
+    return
+
+  def values(lines):
+    return dict(line.removeprefix("--").split("=", 1) for line in lines
+                if line.startswith("--") and "=" in line)
+
+  try:
+    old = values(path.read_text(encoding="utf-8").splitlines())
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f"{path}: can not be read: {error}") from None
+  new = values(config.flag_lines())
+  names = old.keys() | new.keys()
+  if not config.do_train:
+    defaults = values(type(config)().flag_lines())
+    names = {name for name in new if new[name] != defaults.get(name)}
+  for name in sorted(names - _ACTIONS):
+    if old.get(name) != new.get(name):
+      raise InputError(
+          f"{path.parent} holds a run with {name}={old.get(name)}, not "
+          f"{new.get(name)}: choose another output_dir")
+
+
+def check_problem(problem_type: str, task_name: str, source: str,
+                   info: adapter_file.AdapterInfo) -> None:
+  """Refuses an adapter file that is for another kind of task."""
+  if info.problem_type != problem_type:
+    raise InputError(
+        f"{source}: is for {info.problem_type}, but task {task_name} is "
+        f"{problem_type}")
+
+
+def check_flags(config: RunConfig, source: str,
+                 info: adapter_file.AdapterInfo) -> None:
+  """Refuses model flags that contradict the adapter file to be loaded."""
+  told = {"pooling": info.pooling,
+          "do_lower_case": info.tokenizer.get("lower_case")}
+  for name, value in (info.adapter or {}).items():
+    told[f"adapter_{name}"] = tuple(value) if isinstance(value, list) else value
+  for name, value in told.items():
+    ours = getattr(config, name)
+    if ours not in (getattr(RunConfig, name), value):
+      raise InputError(
+          f"{source}: was made with {name}={value}, not {ours}: leave the "
+          "flag out")
+  tuning = str(Tuning.parse(
+      config.tuning, config.tune_layer_norms, config.tune_pooler))
+  if tuning not in (RunConfig.tuning, info.tuning):
+    raise InputError(
+        f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
+        "the flag out")
