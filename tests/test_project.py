@@ -19,7 +19,7 @@ LAYERS = {
     "files": {"errors"},
     "modeling": {"errors"},
     "checkpoints": {"errors", "files", "modeling"},
-    "data": {"errors", "modeling"},
+    "data": {"errors", "files", "modeling"},
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},

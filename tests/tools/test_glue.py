@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from tests.data.test_glue import write_task
 from tests.tools import calling
 from tf_adapters.errors import InputError
-from tf_adapters.tools import glue as tool
+from tf_adapters.tools import _run_flags, glue as tool, squad
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -97,14 +97,14 @@ def test_labels_unknown_to_the_adapter_are_named(
 @pytest.mark.parametrize("text, layers", [
     (None, None), ("3", (3,)), ("6-8", (6, 7, 8)), ("0,5,2-3", (0, 2, 3, 5))])
 def test_reads_layer_lists(text, layers):
-  assert tool.parse_layers(text) == layers
+  assert _run_flags.parse_layers(text) == layers
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "1-", "-1", "1,,2", "1-2-3", "4-2", "0-99999999999"])
 def test_refuses_other_layer_lists(text):
   with pytest.raises(InputError):
-    tool.parse_layers(text)
+    _run_flags.parse_layers(text)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,18 @@ def test_flag_files_are_whole_runs(path):
   with flagsaver.flagsaver():
     flags.FLAGS.unparse_flags()
     flags.FLAGS(["run_glue.py", f"--flagfile={path}"])
-    config = tool.config_from_flags()
+    if path.stem == "squad":
+      flags.FLAGS.train_file = flags.FLAGS.predict_file = "x.json"
+      config = squad.config_from_flags()
+    else:
+      config = tool.config_from_flags()
   assert config.task_name
   assert config.do_train and config.do_eval
-  if path.parent.name == "glue":
+  if path.parent.name in ("glue", "text_classification"):
     assert config.task_name == path.stem
   for line in path.read_text().splitlines():
     if line.startswith("--") and "=" not in line:
-      assert re.fullmatch(r"--(no)?do_\w+", line)
+      assert re.fullmatch(r"--(no)?(do_\w+|eval_each_epoch)", line)
 
 
 def test_the_scripts_start(tmp_path):

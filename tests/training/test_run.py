@@ -11,15 +11,15 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.data.test_glue import write_task
-from tf_adapters.tools import glue as tool
+from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_config import GlueRunConfig as RunConfig
+from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 
 
 @pytest.fixture
 def config(hf_source, sentiment_dir, tmp_path):
-  return RunConfig(
+  return GlueRunConfig(
       task_name="tsv", data_dir=str(sentiment_dir), encoder=str(hf_source),
       output_dir=str(tmp_path / "run"), do_train=True, do_eval=True,
       adapter_size=4, max_seq_length=24, train_batch_size=8,
@@ -129,10 +129,10 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
   accuracies = iter([0.5, 0.9, 0.7])
   states = []
 
-  def evaluate(model, metrics, encoded, batch_size):
+  def evaluate(model, task, split, encoded, batch_size):
     states.append(model.head.linear.bias.numpy())
     return {name: next(accuracies) if name == "accuracy" else 0.0
-            for name in metrics}
+            for name in task.metrics}
 
   monkeypatch.setattr(trainer, "evaluate", evaluate)
   results = run(dataclasses.replace(config, do_eval=False))
@@ -143,14 +143,14 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
 
 def test_evaluates_a_saved_adapter_alone(config, tmp_path):
   trained = run(config)
-  alone = RunConfig(
+  alone = GlueRunConfig(
       task_name="tsv", data_dir=config.data_dir, do_eval=True,
       output_dir=str(tmp_path / "alone"),
       load_adapter=str(tmp_path / "run" / "adapter"))
   assert run(alone)["metrics"] == trained["metrics"]
   # And without naming the adapter, in the folder that it lies in.
   (tmp_path / "run" / "results.json").unlink()
-  again = run(RunConfig(task_name="tsv", data_dir=config.data_dir,
+  again = run(GlueRunConfig(task_name="tsv", data_dir=config.data_dir,
                         do_eval=True, output_dir=config.output_dir))
   assert again["metrics"] == trained["metrics"]
 
@@ -160,7 +160,7 @@ def test_evaluates_an_adapter_from_a_notebook(config, tmp_path):
       ta.load_encoder(config.encoder, ta.AdapterConfig(size=4)),
       ["bad", "good"])
   ta.save_adapter(model, tmp_path / "mine")  # its max_length is not known
-  alone = RunConfig(task_name="tsv", data_dir=config.data_dir, do_eval=True,
+  alone = GlueRunConfig(task_name="tsv", data_dir=config.data_dir, do_eval=True,
                     output_dir=str(tmp_path / "alone"),
                     load_adapter=str(tmp_path / "mine"))
   with pytest.raises(ta.InputError, match="max_length 128: the encoder has"):
@@ -177,7 +177,7 @@ def test_an_adapter_for_another_kind_of_task_is_refused(
   ta.save_adapter(model, tmp_path / "mine")
   with pytest.raises(
       ta.InputError, match=f"regression, but task {name} is classification"):
-    run(RunConfig(task_name=name, data_dir=config.data_dir, do_eval=True,
+    run(GlueRunConfig(task_name=name, data_dir=config.data_dir, do_eval=True,
                   output_dir=str(tmp_path / "alone"),
                   load_adapter=str(tmp_path / "mine")))
 
@@ -187,7 +187,7 @@ def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
   for name, value in (("pooling", "mean"), ("adapter_size", 8),
                       ("tuning", "full"), ("do_lower_case", False)):
     with pytest.raises(ta.InputError, match=f"made with {name}="):
-      run(RunConfig(
+      run(GlueRunConfig(
           task_name="tsv", data_dir=config.data_dir, do_eval=True,
           output_dir=str(tmp_path / "alone"),
           load_adapter=str(tmp_path / "run" / "adapter"), **{name: value}))
@@ -195,7 +195,7 @@ def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
 
 def test_predicting_later_changes_no_other_result(config):
   trained = run(config)
-  later = run(RunConfig(task_name="tsv", data_dir=config.data_dir,
+  later = run(GlueRunConfig(task_name="tsv", data_dir=config.data_dir,
                         do_predict=True, output_dir=config.output_dir))
   del trained["seconds"], later["seconds"]
   assert later == trained
@@ -216,7 +216,7 @@ def test_a_diverged_epoch_is_never_the_best(config, monkeypatch):
   values = iter([float("nan"), 0.5, float("nan")])
   monkeypatch.setattr(
       trainer, "evaluate",
-      lambda model, metrics, *_: dict.fromkeys(metrics, next(values)))
+      lambda model, task, *_: dict.fromkeys(task.metrics, next(values)))
   task = ta.load_task("tsv", config.data_dir)
   model = ta.TextClassifier(ta.load_encoder(config.encoder), task.labels)
   progress = trainer.train(
@@ -307,7 +307,9 @@ def test_tensorboard_has_the_metrics(config, tmp_path):
   assert {"epoch_loss", "epoch_accuracy"} <= tags
 
 
-def test_every_flag_is_a_field_of_the_run():
+@pytest.mark.parametrize("tool, config", [
+    (glue, GlueRunConfig), (squad, SquadRunConfig)])
+def test_every_flag_is_a_field_of_the_run(tool, config):
   ours = {flag.name for flag in
           tool.flags.FLAGS.get_key_flags_for_module(tool)}
-  assert ours == {field.name for field in dataclasses.fields(RunConfig)}
+  assert ours == {field.name for field in dataclasses.fields(config)}

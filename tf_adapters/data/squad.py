@@ -332,9 +332,11 @@ def _tokenize_contexts(
   result = []
   for context, clean, (ids, begins, ends) in zip(contexts, cleaned, parts):
     places = _characters(context, clean)
-    # The last character of a wordpiece may be of several bytes.
-    last = places[ends - 1] + 1 if len(ids) else ends
-    result.append(Context(context, ids, places[begins], last))
+    begins = places[begins]
+    # The last character of a wordpiece may be of several bytes; and wordpieces
+    # may share one: of the two that "ß" becomes the first has no bytes.
+    ends = np.maximum(places[ends - 1] + 1, begins + 1) if len(ids) else ends
+    result.append(Context(context, ids, begins, ends))
   return result
 
 

@@ -172,7 +172,7 @@ def evaluate(questions: Sequence[Question], answers: dict[str, str],
     if not right and not version_2:
       continue
     answer = answers.get(question.id)
-    has_answer.append(bool(right))
+    has_answer.append(bool(question.answers))
     f1.append(0.0 if answer is None else max(
         f1_score(answer, text, version_2) for text in right or [""]))
     exact.append(answer is not None and any(
