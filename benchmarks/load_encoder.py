@@ -61,7 +61,8 @@ def write(folder: pathlib.Path, values: dict[str, int]) -> int:
         session, str(folder / "tf1" / "bert_model.ckpt"),
         write_meta_graph=False)
   safetensors.numpy.save_file(
-      {name: np.ascontiguousarray(a.T if name.endswith("/kernel") else a)
+      {name.replace("/", "."): np.ascontiguousarray(
+          a.T if name.endswith("/kernel") else a)
        for name, a in tensors.items()},
       folder / "hugging_face" / "model.safetensors")
   export_hub(load_encoder(str(folder / "tf1")), folder / "hub")

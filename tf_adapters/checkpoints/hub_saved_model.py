@@ -7,10 +7,17 @@ checkpoint, and what they do not tell of the architecture from the graph's text.
 import pathlib
 
 from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.bert_config import (
+    GOOGLE_ACTIVATIONS,
+    read_bert_config,
+)
 from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
-from tf_adapters.checkpoints.tensorflow_checkpoint import infer_config
+from tf_adapters.checkpoints.tensorflow_checkpoint import (
+    CONFIG_NAMES,
+    infer_config,
+)
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import Vocabulary
 
@@ -19,6 +26,8 @@ _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
 def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   """Opens a folder with saved_model.pb, variables/ and assets/vocab.txt.
+
+  A bert_config.json in it, which TF Hub's have not, goes before its graph.
 
   Raises:
     InputError: it is damaged, or no BERT.
@@ -32,10 +41,13 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   if graph.normalises_first():
     raise InputError(
         f"{folder}: its layer norms come before the sub-layers, BERT's after")
-  config = infer_config(
-      folder, bundle, found,
-      hidden_act=graph.hidden_act(), layer_norm_eps=graph.layer_norm_eps(),
-      num_attention_heads=graph.num_attention_heads)
+  if (folder / CONFIG_NAMES[0]).exists():
+    config = read_bert_config(folder / CONFIG_NAMES[0], GOOGLE_ACTIVATIONS)
+  else:
+    config = infer_config(
+        folder, bundle, found,
+        hidden_act=graph.hidden_act(), layer_norm_eps=graph.layer_norm_eps(),
+        num_attention_heads=graph.num_attention_heads)
   return Checkpoint(
       "TF2 Hub SavedModel" if bundle.object_based else "TF1 Hub module",
       folder, bundle, found, config,

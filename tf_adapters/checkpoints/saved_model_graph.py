@@ -73,7 +73,8 @@ class SavedModelGraph:
     if len(found) != 1:
       raise InputError(
           f"{self.path}: its activation can not be told from its operations: "
-          f"{' or '.join(found) or 'neither gelu nor relu nor swish'}")
+          f"{' or '.join(found) or 'neither gelu nor relu nor swish'}; a "
+          "bert_config.json in the folder would say it")
     return found[0]
 
   def layer_norm_eps(self) -> float:
@@ -115,7 +116,8 @@ class SavedModelGraph:
     if len(found) != 1:
       raise InputError(
           f"{self.path}: the {what} can not be told from its operations: "
-          f"{' or '.join(map(str, sorted(found))) or 'none found'}")
+          f"{' or '.join(map(str, sorted(found))) or 'none found'}; a "
+          "bert_config.json in the folder would say it")
     return found.pop()
 
   def normalises_first(self) -> bool:
