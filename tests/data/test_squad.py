@@ -243,6 +243,27 @@ def test_what_is_odd_is_counted(tmp_path):
       "validation: 1 questions with an id that another one has, left out"}
 
 
+def test_a_wrong_offset_leads_to_the_nearest_place(tmp_path):
+  context = "the film. the film is good. so the film"
+  path = write(tmp_path / "a", {
+      "id": "1", "question": "?", "answers": [
+          {"text": "film", "answer_start": 36}]}, context=context)
+  assert squad.load(path).split("train").questions[0].start == 35
+
+
+def test_what_has_no_answers_is_not_evaluated(tmp_path):
+  path = write(tmp_path / "a", {"id": "1", "question": "?"})
+  for version_2 in (False, True):
+    task = squad.load(None, path, squad.SquadOptions(version_2))
+    assert task.split("validation").labels is None
+
+
+def test_half_characters_are_refused(tmp_path):
+  path = write(tmp_path / "a", entry("1", question="is \ud83d"))
+  with pytest.raises(ta.InputError, match="'question' has half a character"):
+    squad.load(path)
+
+
 def test_version_2_trains_on_questions_without_an_answer(tmp_path):
   path = write(tmp_path / "a", entry("1"),
                entry("2", answers=(), is_impossible=True))
@@ -279,7 +300,7 @@ def test_what_is_no_squad(tmp_path, content, message):
 
 def test_windows_need_room():
   split = split_of(("is?", ("film",), 4), options=squad.SquadOptions())
-  with pytest.raises(ta.InputError, match="max_seq_length 20 leaves -47"):
+  with pytest.raises(ta.InputError, match="max_seq_length 20 leaves 0"):
     split.encode(TEXT)
   with pytest.raises(ta.InputError, match="needs train_file or predict_file"):
     squad.load()

@@ -52,14 +52,14 @@ def test_words_that_are_cut_off_are_outside(tmp_path, plain_encoder):
   task = ta.load_task("tagging", folder_of(tmp_path))
   encoded = task.split("train").encode(plain_encoder.text_processor(5))
   assert encoded.starts.to_list() == [[1, 2, 3], [1, 2]]
-  encoded = task.split("train").encode(plain_encoder.text_processor(5))
   short = ta.TextProcessor(plain_encoder.vocabulary, 5)
   long = ta.load_task("tagging", folder_of(
-      tmp_path, train="\n".join(["film B-work"] * 9)))
+      tmp_path, train="\n".join(["film B-work"] * 9) + "\n\nso O\n"))
   encoded = long.split("train").encode(short)
-  assert encoded.starts.to_list() == [[1, 2, 3, *[-1] * 6]]
-  outputs = [np.eye(2)[[1] * 5]]
-  assert encoded.tags(outputs, long.labels) == [["B-work"] * 3 + ["O"] * 6]
+  assert encoded.starts.to_list() == [[1, 2, 3, *[-1] * 6], [1]]
+  outputs = [np.eye(2)[[1] * 5], np.eye(2)[[1] * 3]]
+  assert encoded.tags(outputs, long.labels) == [
+      ["B-work"] * 3 + ["O"] * 6, ["B-work"]]
 
 
 def test_batches_pad_labels(tmp_path, plain_encoder):
@@ -90,6 +90,36 @@ def test_metrics_are_seqevals(tmp_path, plain_encoder):
   assert values["entity_recall"] == 1.0
 
 
+@pytest.mark.parametrize("tag, metrics", [
+    ("NOUN", ("token_accuracy", "macro_f1")),
+    ("U-name", ("token_accuracy", "macro_f1")),
+    ("S-name", ("entity_f1", "entity_precision", "entity_recall",
+                "token_accuracy"))])
+def test_other_tags_are_scored_word_by_word(
+    tmp_path, plain_encoder, tag, metrics):
+  task = ta.load_task("tagging", folder_of(
+      tmp_path, train=f"the O\nfilm {tag}\n", dev="he O\n"))
+  assert task.metrics == metrics
+  split = task.split("train")
+  encoded = split.encode(plain_encoder.text_processor(8))
+  outputs = [np.eye(2)[[0, 0, 1, 0]]]
+  values = evaluate_task(task, split, encoded, outputs)
+  assert set(values) == set(metrics)
+  assert set(values.values()) == {1.0}
+
+
+def test_comments_and_names_of_conll(tmp_path):
+  (tmp_path / "eng.train").write_text(
+      "# id 5 domain=en\nthe O\nfilm B-x\n\n# O\nbad O\n")
+  (tmp_path / "eng.testa").write_text("a O\n")
+  (tmp_path / "eng.testb").write_text("#\tO\n")
+  (tmp_path / "latest.txt").write_text("no O\n")
+  task = ta.load_task("tagging", str(tmp_path))
+  assert task.split("train").words == [["the", "film"], ["bad"]]
+  assert task.split("validation").words == [["a"]]
+  assert task.split("test").words == [["#"]]
+
+
 def test_loss_is_of_labelled_tokens_alone(encoder, tmp_path):
   model = ta.TokenTagger(encoder, ["O", "B", "I"])
   logits = np.random.default_rng(0).normal(size=[2, 4, 3]).astype("f4")
@@ -112,7 +142,7 @@ def test_the_real_files(real_data):
     ("the O\nfilm\n", "a O\n", r"x.train.conll:2: expected a word and its tag"),
     (TRAIN, "he O\nthe B-place\n", r"x.dev.conll:2: tag 'B-place' of 'the'"),
     ("\n\n", "a O\n", "x.train.conll: is empty"),
-    ("the O\n", "a O\n", "no tags but O"),
+    ("the O\n", "a O\n", "one tag only"),
 ])
 def test_what_is_no_such_file(tmp_path, train, dev, message):
   with pytest.raises(ta.InputError, match=message):

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 import tf_adapters as ta
+from tf_adapters.data.tables import MIXED
 from tf_adapters.data.text_classification import TASKS
 
 # The columns of the published CSV files, as far as they could be mistaken.
@@ -61,7 +62,7 @@ def write(folder, file, labels=("yes", "no")):
                    str(file.label).endswith("*") and ":" not in name
                    and name.startswith(file.label[:-1])))
   with open(path, "w", newline="", encoding=(
-      "latin-1" if file.encoding == "latin-1" else "utf-8-sig")) as stream:
+      "utf-8-sig" if file.encoding == MIXED else "latin-1")) as stream:
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
     writer.writerow(header)
     for i in range(ROWS):
@@ -186,6 +187,14 @@ def test_a_file_is_found_in_a_folder_of_the_folder(tmp_path):
   (tmp_path / "crowdflower_airline").mkdir()
   write(tmp_path / "crowdflower_airline", TASKS["airline"].files[1])
   assert ta.load_task("airline", str(tmp_path)).origin.endswith("Tweets.csv")
+
+
+def test_files_that_were_converted_to_utf_8(tmp_path):
+  path = write(tmp_path, TASKS["airline"].files[0])
+  path.write_text(path.read_text("latin-1"), "utf-8-sig")
+  task = ta.load_task("airline", str(tmp_path))
+  assert all("é" in text and "Ã" not in text
+             for part in task.splits.values() for text in part.first)
 
 
 def test_stray_bytes_of_latin_1(tmp_path):

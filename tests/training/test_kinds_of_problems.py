@@ -1,5 +1,6 @@
 """Every type of problem: a run, `model.fit`, an adapter file, predictions."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_any_number_of_labels(hf_source, multi_label_dir):
   assert rows[0] == ["index", "prediction", "bad", "good"]
   assert len(rows) == 9
   for _, predicted, *scores in rows[1:]:
-    assert set(filter(None, predicted.split(","))) == {
+    assert set(filter(None, predicted.split(";"))) == {
         label for label, score in zip(rows[0][2:], scores)
         if float(score) > 0.5}
   model = ta.load_adapter(multi_label_dir / "run" / "adapter")
@@ -195,6 +196,39 @@ def test_squad(hf_source, squad_file, tmp_path, version_2):
       load_adapter=str(tmp_path / "run" / "adapter"), do_eval=True,
       version_2_with_negative=version_2, max_query_length=3, doc_stride=4))
   assert again["metrics"]["validation"] == metrics
+
+
+def test_questions_without_answers_choose_no_epoch(
+    hf_source, squad_file, tmp_path):
+  data = json.loads(squad_file.read_text())
+  for paragraph in data["data"][0]["paragraphs"]:
+    for question in paragraph["qas"]:
+      del question["answers"]
+      question.pop("is_impossible", None)
+  asked = tmp_path / "asked.json"
+  asked.write_text(json.dumps(data))
+  config = SquadRunConfig(
+      output_dir=str(tmp_path / "run"), encoder=str(hf_source),
+      train_file=str(squad_file), predict_file=str(asked), do_train=True,
+      do_predict=True, max_seq_length=16, max_query_length=3, doc_stride=4,
+      num_train_epochs=1, train_batch_size=8, adapter_size=4)
+  results = run(config)
+  assert results["best_epoch"] is None
+  assert results["metrics"] == {}
+  assert results["data"]["splits"] == {"train": 40, "validation": 80}
+  again = dataclasses.replace(config, do_train=False, train_file=None)
+  for changes, message in (
+      (dict(doc_stride=5), "doc_stride=4, not 5"),
+      (dict(version_2_with_negative=True), "version_2_with_negative=false"),
+      (dict(n_best_size=3), "n_best_size=20, not 3")):
+    with pytest.raises(ta.InputError, match=message):
+      run(dataclasses.replace(again, **changes))
+  with pytest.raises(ta.InputError, match="nothing to evaluate"):
+    run(dataclasses.replace(again, do_eval=True))
+  with pytest.raises(ta.InputError, match="fewer than doc_stride 20"):
+    run(dataclasses.replace(
+        config, doc_stride=20, output_dir=str(tmp_path / "other")))
+  assert not (tmp_path / "other").exists()
 
 
 def test_a_span_model_learns_in_plain_keras(hf_source, squad_file):

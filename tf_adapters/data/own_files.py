@@ -54,6 +54,8 @@ def load(data_dir: str, text_column: str = "text",
       not, labels that differ in case or blanks only, or a score that is no
       number.
   """
+  if not label_separator.strip():
+    raise InputError("label_separator must not be blank")
   folder = pathlib.Path(data_dir)
   if not folder.is_dir():
     raise InputError(f"{folder}: no such folder")
@@ -96,7 +98,7 @@ def load(data_dir: str, text_column: str = "text",
           else None,
           [str(row) for row in range(len(table.rows))])
        for split, table in tables.items()},
-      str(folder))
+      str(folder), label_separator=label_separator)
 
 
 def _label_names(tables: dict[str, Table], column: str,

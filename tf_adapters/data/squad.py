@@ -8,6 +8,7 @@ outputs is training's business.
 import dataclasses
 import itertools
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,11 +75,13 @@ class SquadSplit:
     contexts: the texts that are asked about.
     questions: the questions.
     options: how contexts are cut, and answers chosen.
+    answered: whether it is known which answers are right.
   """
 
   contexts: Sequence[str]
   questions: Sequence[Question]
   options: SquadOptions
+  answered: bool = True
 
   def __len__(self) -> int:
     return len(self.questions)
@@ -89,8 +92,7 @@ class SquadSplit:
 
   @property
   def labels(self) -> Sequence[Question] | None:
-    answered = self.options.version_2 or any(q.answers for q in self.questions)
-    return self.questions if answered else None
+    return self.questions if self.answered else None
 
   def sample(self, count: int, seed: int) -> "SquadSplit":
     """`count` questions drawn by a seed, in their old order."""
@@ -98,18 +100,23 @@ class SquadSplit:
     return dataclasses.replace(
         self, questions=[self.questions[row] for row in rows])
 
+  def check(self, text: TextProcessor) -> None:
+    """Raises InputError where a window leaves no room for the context."""
+    room = text.max_length - self.options.max_query_length - 3
+    if self.options.doc_stride > room:
+      raise InputError(
+          f"max_seq_length {text.max_length} leaves {max(room, 0)} wordpieces "
+          "to a context beside questions of "
+          f"{self.options.max_query_length}: fewer than doc_stride "
+          f"{self.options.doc_stride}")
+
   def encode(self, text: TextProcessor) -> "EncodedWindows":
     """Tokenises and cuts into windows; see `EncodedWindows`.
 
     Raises:
-      InputError: a window leaves no room for the context.
+      InputError: see `check`.
     """
-    room = text.max_length - self.options.max_query_length - 3
-    if room < 1 or self.options.doc_stride > room:
-      raise InputError(
-          f"max_seq_length {text.max_length} leaves {room} wordpieces to a "
-          f"context beside questions of {self.options.max_query_length}: "
-          f"fewer than doc_stride {self.options.doc_stride}")
+    self.check(text)
     used = sorted({question.context for question in self.questions})
     contexts = dict(zip(used, _tokenize_contexts(
         text, [self.contexts[number] for number in used])))
@@ -251,6 +258,7 @@ def _read(path: pathlib.Path, options: SquadOptions,
       "another one has, left out", "empty contexts"], 0)
   moved, not_found, none_given, same_id = list(counts)[1:5]
   contexts, questions, ids = [], [], set()
+  answered = False
   for paragraph, where in _paragraphs(path):
     context = _field(paragraph, "context", str, path, where)
     counts["empty contexts"] += not context.strip()
@@ -265,8 +273,11 @@ def _read(path: pathlib.Path, options: SquadOptions,
         counts[same_id] += 1
         continue
       ids.add(identity)
-      impossible = options.version_2 and bool(entry.get("is_impossible"))
-      answers = [] if impossible else _answers(entry, path, here)
+      answers = _answers(entry, path, here)
+      # As in the official script, no answers at all say that there is none.
+      impossible = options.version_2 and not answers and (
+          "answers" in entry or bool(entry.get("is_impossible")))
+      answered = answered or bool(answers) or impossible
       start = None
       if answers:
         start, was_moved = _find(context, answers)
@@ -279,7 +290,7 @@ def _read(path: pathlib.Path, options: SquadOptions,
           tuple(answer for answer, _ in answers), start))
   if not questions:
     raise InputError(f"{path}: has no questions")
-  return SquadSplit(contexts, questions, options), counts
+  return SquadSplit(contexts, questions, options, answered), counts
 
 
 def _paragraphs(path: pathlib.Path):
@@ -296,7 +307,14 @@ def _field(values: Any, key: str, kind: type, path: pathlib.Path,
            where: str) -> Any:
   if not isinstance(values, dict) or not isinstance(values.get(key), kind):
     raise InputError(f"{path}: {where} has no {key!r} of the right type")
-  return values[key]
+  value = values[key]
+  if isinstance(value, str):
+    try:
+      value.encode()
+    except UnicodeEncodeError:
+      raise InputError(
+          f"{path}: {where}: {key!r} has half a character in it") from None
+  return value
 
 
 def _answers(entry: dict[str, Any], path: pathlib.Path,
@@ -315,14 +333,19 @@ def _answers(entry: dict[str, Any], path: pathlib.Path,
 
 def _find(context: str,
           answers: Sequence[tuple[str, int]]) -> tuple[int | None, bool]:
-  """Where the first answer begins, and whether that is not where it says."""
+  """Where the first answer begins, and whether that is not where it says.
+
+  Offsets are often off by a few characters: the nearest occurrence is taken.
+  """
   text, start = answers[0]
   if not text.strip():
     return None, False
   if start >= 0 and context[start:start + len(text)] == text:
     return start, False
-  found = context.find(text)
-  return (found, True) if found >= 0 else (None, False)
+  found = [match.start() for match in re.finditer(re.escape(text), context)]
+  if not found:
+    return None, False
+  return min(found, key=lambda place: abs(place - max(start, 0))), True
 
 
 def _tokenize_contexts(

@@ -62,6 +62,8 @@ class Table:
 
 # UTF-8 with stray bytes of latin-1, as published files have them.
 MIXED = "utf-8 or latin-1"
+# Latin-1, but for files that somebody has converted to UTF-8.
+EITHER = "latin-1, if not utf-8"
 
 
 def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
@@ -70,7 +72,7 @@ def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
   Args:
     path: the file.
     encoding: Python's name of an encoding; or `MIXED`, where each line that is
-      no UTF-8 is taken for latin-1.
+      no UTF-8 is taken for latin-1; or `EITHER`, where the whole file is.
 
   Raises:
     InputError: it does not exist, or is not in that encoding: names the line.
@@ -79,6 +81,11 @@ def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
     content = path.read_bytes()
   except OSError as error:
     raise InputError(f"{path}: can not be read: {error.strerror}") from None
+  if encoding == EITHER:
+    try:
+      return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+      return content.decode("latin-1")
   if encoding == MIXED:
     return "\n".join(
         _decode_mixed(line)

@@ -20,9 +20,15 @@ from tf_adapters.modeling.text import TextProcessor
 
 OUTSIDE = "O"
 
-_SPLITS = {"train": "train", "validation": "dev|valid|testa", "test": "test"}
+_SPLITS = {"train": "train", "validation": "dev|valid|testa",
+           "test": "(?<![a-z])test"}
 _ENDINGS = {"", ".conll", ".txt", ".tsv", ".iob", ".iob2", ".bio",
-            ".annotated"}
+            ".annotated", ".train", ".dev", ".test", ".testa", ".testb"}
+
+# Entities: tags that say where a stretch of words begins, goes on and ends.
+_ENTITY_TAG = re.compile(r"O|[BIES]-.+")
+_ENTITY_METRICS = (
+    "entity_f1", "entity_precision", "entity_recall", "token_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +59,9 @@ class TaggedSplit:
         [self.words[row] for row in rows],
         None if self.tags is None else [self.tags[row] for row in rows],
         [self.ids[row] for row in rows])
+
+  def check(self, text: TextProcessor) -> None:
+    """Does nothing: sentences of every length are cut."""
 
   def encode(self, text: TextProcessor) -> "EncodedWords":
     """Tokenises the split; see `EncodedWords`."""
@@ -94,13 +103,15 @@ class EncodedWords(batching.Encoded):
       labels: the tags' names.
 
     Returns:
-      Names, as many as words: words that were cut off are outside.
+      Names, as many as words: words that were cut off are outside, or of the
+      first label where there is no outside.
     """
+    cut_off = OUTSIDE if OUTSIDE in labels else labels[0]
     result = []
-    for logits, starts in zip(outputs, self.starts):
+    for logits, starts in zip(outputs, self.starts.to_list()):
       best = logits.argmax(axis=-1)
-      result.append([labels[best[start]] if start >= 0 else OUTSIDE
-                     for start in starts.numpy()])
+      result.append([labels[best[start]] if start >= 0 else cut_off
+                     for start in starts])
     return result
 
 
@@ -132,19 +143,21 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
   read = {split: _read(path) for split, path in files.items()}
   if labels is None:
     first = next(iter(read.values()))
-    labels = sorted({tag for _, _, tags in first for tag in tags} | {OUTSIDE})
-    labels.sort(key=lambda tag: (tag != OUTSIDE, tag))
+    labels = sorted({tag for _, _, tags in first for tag in tags},
+                    key=lambda tag: (tag != OUTSIDE, tag))
   if len(labels) < 2:
-    raise InputError(f"{next(iter(files.values()))}: has no tags but {OUTSIDE}")
+    raise InputError(
+        f"{next(iter(files.values()))}: has one tag only ({labels[0]!r}): "
+        "nothing to learn")
   numbers = {tag: number for number, tag in enumerate(labels)}
   splits = {}
   for split, sentences in read.items():
-    for line, words, tags in sentences:
-      for place, (word, tag) in enumerate(zip(words, tags)):
+    for lines, words, tags in sentences:
+      for line, word, tag in zip(lines, words, tags):
         if tag not in numbers:
           raise InputError(
-              f"{files[split]}:{line + place}: tag {tag!r} of {word!r} is not "
-              f"one of {', '.join(labels)}")
+              f"{files[split]}:{line}: tag {tag!r} of {word!r} is not one of "
+              f"{', '.join(labels)}")
     splits[split] = TaggedSplit(
         [words for _, words, _ in sentences],
         [np.array([numbers[tag] for tag in tags], np.int32)
@@ -152,8 +165,8 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
         [str(row) for row in range(len(sentences))])
   return Task(
       "tagging", "tagging", tuple(labels),
-      ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
-      splits, str(folder))
+      _ENTITY_METRICS if all(map(_ENTITY_TAG.fullmatch, labels))
+      else ("token_accuracy", "macro_f1"), splits, str(folder))
 
 
 def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -173,9 +186,10 @@ def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _read(
-    path: pathlib.Path) -> list[tuple[int, list[str], list[str]]]:
-  """(line of the first word, words, tags) of each sentence."""
+    path: pathlib.Path) -> list[tuple[list[int], list[str], list[str]]]:
+  """(lines, words, tags) of each sentence."""
   sentences = []
+  numbers: list[int] = []
   words: list[str] = []
   tags: list[str] = []
   lines = read_text(path).split("\n")
@@ -183,14 +197,17 @@ def _read(
     line = line.strip("\r")
     if not line.strip():
       if words:
-        sentences.append((number - len(words), words, tags))
-        words, tags = [], []
+        sentences.append((numbers, words, tags))
+        numbers, words, tags = [], [], []
       continue
     cells = line.split("\t") if "\t" in line else line.split()
-    if cells[0] == "-DOCSTART-":
+    # Comments stand before a sentence and are no two cells with a tab.
+    comment = not words and line.startswith("# ") and "\t" not in line
+    if cells[0] == "-DOCSTART-" or comment:
       continue
     if len(cells) < 2 or not cells[0].strip() or not cells[-1].strip():
       raise InputError(f"{path}:{number}: expected a word and its tag")
+    numbers.append(number)
     words.append(cells[0])
     tags.append(cells[-1].strip())
   if not sentences:

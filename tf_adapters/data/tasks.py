@@ -36,6 +36,9 @@ class Examples(Protocol):
   def sample(self, count: int, seed: int) -> "Examples":
     """`count` examples drawn by a seed, in their old order."""
 
+  def check(self, text: TextProcessor) -> None:
+    """Raises InputError where the split can not be encoded."""
+
   def encode(self, text: TextProcessor) -> batching.Encoded:
     """Tokenises the split."""
 
@@ -74,6 +77,9 @@ class Split:
         pick(self.first), self.second and pick(self.second),
         None if self.labels is None else self.labels[rows], pick(self.ids))
 
+  def check(self, text: TextProcessor) -> None:
+    """Does nothing: texts of every length are cut."""
+
   def encode(self, text: TextProcessor) -> batching.Encoded:
     """Tokenises the split."""
     return batching.encode(text, self.first, self.second, self.labels)
@@ -108,6 +114,8 @@ class Task:
     origin: where the data came from, for messages.
     submissions: split name -> how its predictions are handed in.
     notes: what there is to know of the data: rows left out, texts repeated.
+    label_separator: what stands between the labels of a text, where there can
+      be several.
   """
 
   name: str
@@ -119,6 +127,7 @@ class Task:
   submissions: Mapping[str, Submission] = dataclasses.field(
       default_factory=dict)
   notes: tuple[str, ...] = ()
+  label_separator: str = ","
 
   def split(self, name: str) -> Examples:
     """The split of a name.

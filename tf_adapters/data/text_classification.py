@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from tf_adapters.data.tables import (
+    EITHER,
     MIXED,
     Table,
     read_csv,
@@ -39,7 +40,7 @@ class PublishedFile:
   name: str
   text: tuple[str, ...] | int
   label: str | int
-  encoding: str = "latin-1"
+  encoding: str = EITHER
   tabs: bool = False
 
 
@@ -239,7 +240,8 @@ def _header_name(table: Table, wanted: str) -> str:
 
   if wanted.endswith("*"):
     names = [name for name in table.header
-             if folded(name).startswith(folded(wanted[:-1]))]
+             if folded(name).startswith(folded(wanted[:-1]))
+             and not name.endswith((":confidence", "_gold"))]
   else:
     names = [name for name in table.header if folded(name) == folded(wanted)]
   # Where there is none, the table says which columns there are.
@@ -250,6 +252,8 @@ def _read_newsgroups(train: pathlib.Path) -> tuple[list[str], list[str]]:
   """The bodies of 20 newsgroups' messages, and the groups."""
   texts, labels = [], []
   for folder in (train, train.with_name(_NEWSGROUPS[1])):
+    if not folder.is_dir():
+      raise InputError(f"{folder}: no such folder; task newsgroups is both")
     for path in sorted(folder.glob("*/*")):
       _, _, body = read_text(path, "latin-1").replace("\r\n", "\n").partition(
           "\n\n")

@@ -387,10 +387,14 @@ class TokenLoss(tf_keras.losses.Loss):
     labelled = tf.cast(y_true >= 0, tf.float32)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.maximum(y_true, 0), y_pred)
-    # Keras averages over all tokens.
+    # Keras averages over all tokens, and over replicas.
     tokens = tf.cast(tf.size(labelled), tf.float32)
-    return losses * labelled * tf.math.divide_no_nan(
-        tokens, tf.reduce_sum(labelled))
+    count = tf.reduce_sum(labelled)
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+      count = replica.all_reduce(
+          tf.distribute.ReduceOp.SUM, count) / replica.num_replicas_in_sync
+    return losses * labelled * tf.math.divide_no_nan(tokens, count)
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -100,7 +100,17 @@ def evaluate_task(task: Task, split: Examples, encoded: Encoded,
   """
   if task.problem_type == "tagging":
     true = [[task.labels[tag] for tag in tags] for tags in split.labels]
-    values = _entity_metrics(true, encoded.tags(outputs, task.labels))
+    predicted = encoded.tags(outputs, task.labels)
+    if "entity_f1" in task.metrics:
+      values = _entity_metrics(true, predicted)
+    else:
+      words = [tag for tags in true for tag in tags]
+      guesses = [tag for tags in predicted for tag in tags]
+      values = {
+          "token_accuracy": float(
+              sklearn.metrics.accuracy_score(words, guesses)),
+          "macro_f1": float(sklearn.metrics.f1_score(
+              words, guesses, average="macro", zero_division=0))}
     return {name: values[name] for name in task.metrics}
   if task.problem_type == "span":
     chosen = span_answers.choose(encoded, outputs)

@@ -42,8 +42,9 @@ def prediction_files(task: Task, name: str, encoded: Encoded,
     header = ["index", "prediction"]
   else:
     file_name = f"{name}.tsv"
-    rows = _with_scores(outputs, task.labels,
-                        task.problem_type == "multi_label")
+    rows = _with_scores(
+        outputs, task.labels,
+        task.label_separator if task.problem_type == "multi_label" else None)
     header = ["index", "prediction", *task.labels]
   lines = ["\t".join(header), *(
       "\t".join([row, *cells]) for row, cells in zip(split.ids, rows))]
@@ -76,13 +77,20 @@ def _submission(
 
 
 def _with_scores(outputs: np.ndarray, labels: Sequence[str],
-                 multi_label: bool) -> list[list[str]]:
-  """With the probability of every label, for tasks without a server."""
+                 separator: str | None) -> list[list[str]]:
+  """With the probability of every label, for tasks without a server.
+
+  Args:
+    outputs: logits.
+    labels: their names; none for scores.
+    separator: what to put between labels where there can be several.
+  """
   if not labels:
     return [[f"{value:.6g}"] for value in outputs[:, 0]]
-  if multi_label:
+  if separator is not None:
     scores = scipy.special.expit(outputs)
-    chosen = [",".join(label for label, value in zip(labels, row) if value > 0)
+    chosen = [separator.join(
+        label for label, value in zip(labels, row) if value > 0)
               for row in outputs]
   else:
     scores = scipy.special.softmax(outputs, axis=-1)

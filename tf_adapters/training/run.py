@@ -122,6 +122,8 @@ class _Run:
       _labelled_splits(task)
     if "predict" in todo:
       _test_splits(task)
+    for split in task.splits.values():
+      split.check(text)
     # Nothing is wrong with what was given: the folder is this run's now.
     flags = self._output_dir / FLAGS_NAME
     try:
@@ -163,6 +165,8 @@ class _Run:
     adapter = self._output_dir / "adapter"
     if not adapter.exists():
       raise InputError(
+          f"{adapter} does not exist: it was trained with nosave_adapter"
+          if self._config.do_train else
           "do_eval and do_predict without do_train need load_adapter, or an "
           f"output_dir with a trained adapter: {adapter} does not exist")
     return str(adapter)
@@ -218,9 +222,10 @@ class _Run:
         "seconds": self._seconds,
         "examples_per_second": self._results.get("examples_per_second"),
         "parameters": summary.to_dict(),
-        "data": {"splits": {name: len(split)
-                            for name, split in task.splits.items()},
-                 "notes": list(task.notes)},
+        "data": self._results.get("data", {
+            "splits": {name: len(split)
+                       for name, split in task.splits.items()},
+            "notes": list(task.notes)}),
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,

@@ -167,19 +167,20 @@ class SquadRunConfig(RunConfig):
             self.null_score_diff_threshold))
 
 
+# Flags that need not be repeated where there is no training.
+_FILES = {"data_dir", "train_file", "predict_file"}
 # Flags that may differ between two calls for the same run.
 _ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
-    "keep_checkpoints", "save_checkpoints_steps", "n_best_size",
-    "max_answer_length", "null_score_diff_threshold",
+    "keep_checkpoints", "save_checkpoints_steps",
 }
 
 
 def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   """Refuses a folder that was made with other flags.
 
-  Training has to repeat all flags of the run; evaluation and prediction only
-  must not contradict them.
+  Training has to repeat all flags of the run, evaluation and prediction those
+  that say how the data is read; they must not contradict the others.
 
   Raises:
     InputError: the folder holds another run.
@@ -197,14 +198,20 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f"{path}: can not be read: {error}") from None
   new = values(config.flag_lines())
+  defaults = values(type(config)().flag_lines())
   names = old.keys() | new.keys()
   if not config.do_train:
-    defaults = values(type(config)().flag_lines())
-    names = {name for name in new if new[name] != defaults.get(name)}
+    # An adapter file knows the model, but not how the data was read.
+    common = {field.name for field in dataclasses.fields(RunConfig)}
+    names = {name for name in names
+             if name not in common or new.get(name) != defaults.get(name)}
+    names -= {name for name in _FILES if name not in old or name not in new}
   for name in sorted(names - _ACTIONS):
-    if old.get(name) != new.get(name):
+    # Older runs do not have flags that came later.
+    before = old.get(name, defaults.get(name))
+    if before != new.get(name):
       raise InputError(
-          f"{path.parent} holds a run with {name}={old.get(name)}, not "
+          f"{path.parent} holds a run with {name}={before}, not "
           f"{new.get(name)}: choose another output_dir")
 
 

@@ -154,7 +154,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
                 for name in VALIDATION_SPLITS
-                if config.eval_each_epoch and name in task.splits}
+                if config.eval_each_epoch and name in task.splits
+                and task.split(name).labels is not None}
   steps_per_epoch = batching.batches_per_epoch(
       len(encoded), config.train_batch_size)
   total_steps = steps_per_epoch * config.num_train_epochs
