@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
+import tf_keras
 from official.legacy.bert import configs
 from official.nlp.tools import export_tfhub_lib
 
@@ -57,6 +58,7 @@ def export_hub(folder, bert_config, vocab_file, tensors=None, with_mlm=False):
     The tensors.
   """
   config = configs.BertConfig.from_dict(bert_config)
+  tf_keras.utils.set_random_seed(7)  # the same tiny BERT in every session
   _, model = export_tfhub_lib._create_model(
       bert_config=config, with_mlm=with_mlm)
   encoder = model.encoder_network if with_mlm else model

@@ -13,8 +13,43 @@ from tf_adapters.modeling.dropout import Dropout
 POOLINGS = ("pooler", "cls", "mean")
 
 
+class _LinearHead(tf_keras.layers.Layer):
+  """What both heads are: dropout, and a linear layer with float32 outputs."""
+
+  def __init__(self, units: int, hidden_size: int, dropout: float,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    if units < 1:
+      raise InputError(f"a head needs at least one output, not {units}")
+    self.units = units
+    self.hidden_size = hidden_size
+    self.dropout = Dropout(dropout, dtype=self.dtype_policy)
+    # Logits in float32 under every policy: losses need the digits.
+    self.linear = Projection((hidden_size,), (units,), dtype="float32")
+    self.build()
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    with tf.name_scope("head"):
+      self.linear.build()
+    self.built = True
+
+  def logits(self, hidden: tf.Tensor, training: bool | None) -> tf.Tensor:
+    hidden = self.dropout(hidden, training=training)
+    return self.linear(tf.cast(hidden, tf.float32))
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {f"head/{name}": variable
+            for name, variable in self.linear.named_variables().items()}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "units": self.units,
+            "hidden_size": self.hidden_size, "dropout": self.dropout.rate}
+
+
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class Head(tf_keras.layers.Layer):
+class Head(_LinearHead):
   """A linear layer on one vector per text.
 
   | pooling | the vector |
@@ -42,31 +77,15 @@ class Head(tf_keras.layers.Layer):
 
   def __init__(self, units: int, hidden_size: int, pooling: str = "pooler",
                dropout: float = 0.1, **kwargs: Any):
-    super().__init__(**kwargs)
     if pooling not in POOLINGS:
       raise InputError(
           f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
-    if units < 1:
-      raise InputError(f"a head needs at least one output, not {units}")
-    self.units = units
-    self.hidden_size = hidden_size
+    super().__init__(units, hidden_size, dropout, **kwargs)
     self.pooling = pooling
-    self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-    # Logits in float32 under every policy: losses need the digits.
-    self.linear = Projection((hidden_size,), (units,), dtype="float32")
-    self.build()
-
-  def build(self, input_shape=None):
-    if self.built:
-      return
-    with tf.name_scope("head"):
-      self.linear.build()
-    self.built = True
 
   def call(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
-    pooled = self.dropout(self._pool(outputs, input_mask), training=training)
-    return self.linear(tf.cast(pooled, tf.float32))
+    return self.logits(self._pool(outputs, input_mask), training)
 
   def _pool(self, outputs, input_mask):
     if self.pooling == "pooler":
@@ -81,18 +100,12 @@ class Head(tf_keras.layers.Layer):
         tf.reduce_sum(sequence * weights, axis=1),
         tf.reduce_sum(weights, axis=1))
 
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return {f"head/{name}": variable
-            for name, variable in self.linear.named_variables().items()}
-
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "units": self.units,
-            "hidden_size": self.hidden_size, "pooling": self.pooling,
-            "dropout": self.dropout.rate}
+    return {**super().get_config(), "pooling": self.pooling}
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class TokenHead(tf_keras.layers.Layer):
+class TokenHead(_LinearHead):
   """A linear layer on the vector of each token.
 
   Args:
@@ -112,30 +125,9 @@ class TokenHead(tf_keras.layers.Layer):
 
   def __init__(self, units: int, hidden_size: int, dropout: float = 0.1,
                **kwargs: Any):
-    super().__init__(**kwargs)
-    self.units = units
-    self.hidden_size = hidden_size
-    self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-    self.linear = Projection((hidden_size,), (units,), dtype="float32")
-    self.build()
-
-  def build(self, input_shape=None):
-    if self.built:
-      return
-    with tf.name_scope("head"):
-      self.linear.build()
-    self.built = True
+    super().__init__(units, hidden_size, dropout, **kwargs)
 
   def call(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
     del input_mask
-    hidden = self.dropout(outputs["sequence_output"], training=training)
-    return self.linear(tf.cast(hidden, tf.float32))
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return {f"head/{name}": variable
-            for name, variable in self.linear.named_variables().items()}
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "units": self.units,
-            "hidden_size": self.hidden_size, "dropout": self.dropout.rate}
+    return self.logits(outputs["sequence_output"], training)
