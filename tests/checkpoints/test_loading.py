@@ -6,12 +6,12 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
-import safetensors.numpy
 import tensorflow as tf
 import tensorflow_hub as hub
 
 import tf_adapters as ta
 from tests import conftest, reference
+from tests.checkpoints.test_damage import tensors
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.checkpoints.sources import open_checkpoint
@@ -44,9 +44,7 @@ def test_hugging_face_folder_is_rebuilt(hub_source, hf_source, batch):
 
 def rewrite(hf_source, folder, change):
   """A copy of the Hugging Face folder with other tensors."""
-  shutil.copytree(hf_source, folder)
-  tensors = safetensors.numpy.load_file(folder / "model.safetensors")
-  safetensors.numpy.save_file(change(tensors), folder / "model.safetensors")
+  tensors(change)(shutil.copytree(hf_source, folder))
   return str(folder)
 
 

@@ -39,6 +39,18 @@ class TensorFiles(Protocol):
     """
 
 
+def find_encoder(files: TensorFiles) -> names.Found:
+  """Finds a BERT among the arrays of files; errors name the files.
+
+  Raises:
+    InputError: see `names.find_encoder`.
+  """
+  try:
+    return names.find_encoder(files.shapes)
+  except InputError as error:
+    raise InputError(f"{files.path}: {error}") from None
+
+
 class Checkpoint:
   """Pretrained BERT weights, complete and of the right shapes.
 

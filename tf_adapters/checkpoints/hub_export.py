@@ -10,6 +10,7 @@ import pathlib
 import tensorflow as tf
 from official.nlp.tools import export_tfhub_lib
 
+from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError
 from tf_adapters.files import replaced_folder
 from tf_adapters.modeling.dropout import Dropout
@@ -18,7 +19,6 @@ from tf_adapters.modeling.encoder import BertEncoder
 PREPROCESSING_SUFFIX = "_preprocess"
 VOCAB_NAME = "vocab.txt"
 
-_TOLD_BY_A_GRAPH = ("gelu", "gelu_tanh", "relu", "swish")
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
@@ -51,7 +51,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   """
   if encoder.adapters is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
-  if encoder.config.hidden_act not in _TOLD_BY_A_GRAPH:
+  if encoder.config.hidden_act not in ACTIVATION_MARKS:
     raise InputError(
         f"activation {encoder.config.hidden_act} could not be told from a "
         "SavedModel again")

@@ -6,12 +6,15 @@ checkpoint, and what they do not tell of the architecture from the graph's text.
 
 import pathlib
 
-from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.bert_config import (
     GOOGLE_ACTIVATIONS,
     read_bert_config,
 )
-from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
+from tf_adapters.checkpoints.checkpoint import (
+    Checkpoint,
+    find_encoder,
+    read_vocabulary,
+)
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.tensorflow_checkpoint import (
@@ -34,10 +37,7 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   """
   graph = SavedModelGraph(folder)
   bundle = TensorBundle(folder / "variables" / "variables", folder)
-  try:
-    found = names.find_encoder(bundle.shapes)
-  except InputError as error:
-    raise InputError(f"{folder}: {error}") from None
+  found = find_encoder(bundle)
   if graph.normalises_first():
     raise InputError(
         f"{folder}: its layer norms come before the sub-layers, BERT's after")

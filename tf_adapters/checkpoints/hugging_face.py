@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.bert_config import (
     HUGGING_FACE_ACTIVATIONS,
     read_bert_config,
 )
 from tf_adapters.checkpoints.checkpoint import (
     Checkpoint,
+    find_encoder,
     make_vocabulary,
     read_vocabulary,
     refuse_lfs_pointer,
@@ -43,10 +43,7 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   """
   config = read_bert_config(folder / "config.json", HUGGING_FACE_ACTIVATIONS)
   files = _Safetensors(folder)
-  try:
-    found = names.find_encoder(files.shapes)
-  except InputError as error:
-    raise InputError(f"{files.path}: {error}") from None
+  found = find_encoder(files)
   pooler = any(name.startswith("pooler_transform/") for name in found.names)
   if not pooler:
     logging.warning(
@@ -62,13 +59,14 @@ class _Safetensors:
 
   def __init__(self, folder: pathlib.Path):
     self.path = folder / WEIGHTS_NAME
-    if not self.path.exists() and (folder / INDEX_NAME).exists():
+    index = {}
+    files = [WEIGHTS_NAME]
+    if not self.path.exists():
+      if not (folder / INDEX_NAME).exists():
+        raise InputError(_why_no_weights(folder))
       self.path = folder / INDEX_NAME
-      files = sorted(set(self._read_index().values()))
-    elif self.path.exists():
-      files = [WEIGHTS_NAME]
-    else:
-      raise InputError(_why_no_weights(folder))
+      index = self._read_index()
+      files = sorted(set(index.values()))
     self.shapes = {}
     self._files = {}
     for name in files:
@@ -79,10 +77,9 @@ class _Safetensors:
     # transformers' TensorFlow models write kernels as TensorFlow has them.
     self.transposed = not any(
         key.endswith(("/kernel", "/kernel:0")) for key in self.shapes)
-    if self.path.name == INDEX_NAME:
-      for key, name in self._read_index().items():
-        if self._files.get(key) != folder / name:
-          raise InputError(f"{self.path}: {name} has no tensor {key}")
+    for key, name in index.items():
+      if self._files.get(key) != folder / name:
+        raise InputError(f"{self.path}: {name} has no tensor {key}")
 
   def _read_index(self) -> dict[str, str]:
     files = read_json(self.path).get("weight_map")
@@ -149,14 +146,15 @@ class _TokenizerSettings:
 
   def __init__(self, folder: pathlib.Path):
     self.path = folder / "tokenizer.json"
-    self.config = self.tokenizer = None
+    self.tokenizer = None
+    config = {}
     config_path = folder / "tokenizer_config.json"
     if config_path.exists():
-      self.config = read_json(config_path)
+      config = read_json(config_path)
     if self.path.exists():
       refuse_lfs_pointer(self.path)
       self.tokenizer = read_json(self.path)
-    config, tokenizer = self.config or {}, self.tokenizer or {}
+    tokenizer = self.tokenizer or {}
     normalizer = _bert_normalizer(tokenizer.get("normalizer"))
     self.lower_case = config.get("do_lower_case", normalizer.get("lowercase"))
     if self.lower_case not in (None, True, False):

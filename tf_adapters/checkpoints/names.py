@@ -6,6 +6,7 @@ shapes live here; reading files is the readers' business.
 
 import collections
 import dataclasses
+import math
 import re
 from collections.abc import Iterable
 
@@ -143,10 +144,7 @@ def as_matrix(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[0] * shape[1], shape[2]
   if name.endswith("/kernel"):
     return shape[0], shape[1] * shape[2]
-  size = 1
-  for dimension in shape:
-    size *= dimension
-  return (size,)
+  return (math.prod(shape),)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,11 @@ from tf_adapters.errors import InputError
 
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715
+# Activation -> operations, or a constant, that tell it from the others.
+ACTIVATION_MARKS = {
+    "gelu": {"Erf", "Erfc"}, "gelu_tanh": {_GELU_FACTOR}, "relu": {"Relu"},
+    "swish": {"Sigmoid"},
+}
 _LONGEST_CHAIN = 10  # of identities; a damaged graph may have rings
 
 
@@ -54,22 +59,16 @@ class SavedModelGraph:
       yield from graph
 
   def hidden_act(self) -> str:
-    """The activation, one of `ACTIVATIONS`.
+    """The activation, one of `ACTIVATION_MARKS`.
 
     Raises:
       InputError: there is no telling, or there are several.
     """
-    operations = {node.op for node in self._nodes()}
-    found = []
-    if operations & {"Erf", "Erfc"}:
-      found.append("gelu")
+    marks = {node.op for node in self._nodes()}
     if any(isinstance(value := _scalar(node), float)
            and abs(value - _GELU_FACTOR) < 1e-7 for node in self._nodes()):
-      found.append("gelu_tanh")
-    if "Relu" in operations:
-      found.append("relu")
-    if "Sigmoid" in operations:
-      found.append("swish")
+      marks.add(_GELU_FACTOR)
+    found = [name for name, its in ACTIVATION_MARKS.items() if marks & its]
     if len(found) != 1:
       raise InputError(
           f"{self.path}: its activation can not be told from its operations: "

@@ -15,7 +15,11 @@ from tf_adapters.checkpoints.bert_config import (
     GOOGLE_ACTIVATIONS,
     read_bert_config,
 )
-from tf_adapters.checkpoints.checkpoint import Checkpoint, read_vocabulary
+from tf_adapters.checkpoints.checkpoint import (
+    Checkpoint,
+    find_encoder,
+    read_vocabulary,
+)
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import BertConfig
@@ -34,10 +38,7 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
   """
   folder = prefix.parent
   bundle = TensorBundle(prefix)
-  try:
-    found = names.find_encoder(bundle.shapes)
-  except InputError as error:
-    raise InputError(f"{prefix}: {error}") from None
+  found = find_encoder(bundle)
   configs = [folder / name for name in CONFIG_NAMES
              if (folder / name).exists()]
   if configs:

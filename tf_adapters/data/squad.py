@@ -21,6 +21,16 @@ from tf_adapters.errors import InputError
 from tf_adapters.files import read_json
 from tf_adapters.modeling.text import TextProcessor
 
+# What is counted and said of a file.
+_NO_TEXT = "questions without text"
+_MOVED = "answers moved to where their text stands"
+_NOT_FOUND = "questions left out: no answer stands in the context"
+_NONE_GIVEN = "questions left out: no answer is given"
+_SAME_ID = "questions with an id that another one has, left out"
+_EMPTY_CONTEXT = "empty contexts"
+_ODDITIES = (
+    _NO_TEXT, _MOVED, _NOT_FOUND, _NONE_GIVEN, _SAME_ID, _EMPTY_CONTEXT)
+
 V1_METRICS = ("f1", "exact_match")
 V2_METRICS = (*V1_METRICS, "has_answer_f1", "no_answer_f1")
 
@@ -251,26 +261,21 @@ def load(train_file: str | None = None, predict_file: str | None = None,
 
 def _read(path: pathlib.Path, options: SquadOptions,
           training: bool) -> tuple[SquadSplit, dict[str, int]]:
-  counts = dict.fromkeys([
-      "questions without text", "answers moved to where their text stands",
-      "questions left out: no answer stands in the context",
-      "questions left out: no answer is given", "questions with an id that "
-      "another one has, left out", "empty contexts"], 0)
-  moved, not_found, none_given, same_id = list(counts)[1:5]
+  counts = dict.fromkeys(_ODDITIES, 0)
   contexts, questions, ids = [], [], set()
   answered = False
   for paragraph, where in _paragraphs(path):
     context = _field(paragraph, "context", str, path, where)
-    counts["empty contexts"] += not context.strip()
+    counts[_EMPTY_CONTEXT] += not context.strip()
     contexts.append(context)
     for place, entry in enumerate(
         _field(paragraph, "qas", list, path, where)):
       here = f"{where}.qas[{place}]"
       identity = str(_field(entry, "id", str | int, path, here))
       text = _field(entry, "question", str, path, here)
-      counts["questions without text"] += not text.strip()
+      counts[_NO_TEXT] += not text.strip()
       if identity in ids:
-        counts[same_id] += 1
+        counts[_SAME_ID] += 1
         continue
       ids.add(identity)
       answers = _answers(entry, path, here)
@@ -281,9 +286,9 @@ def _read(path: pathlib.Path, options: SquadOptions,
       start = None
       if answers:
         start, was_moved = _find(context, answers)
-        counts[moved] += was_moved
+        counts[_MOVED] += was_moved
       if training and start is None and not impossible:
-        counts[not_found if answers else none_given] += 1
+        counts[_NOT_FOUND if answers else _NONE_GIVEN] += 1
         continue
       questions.append(Question(
           identity, text, len(contexts) - 1,

@@ -65,21 +65,20 @@ class TaggedSplit:
 
   def encode(self, text: TextProcessor) -> "EncodedWords":
     """Tokenises the split; see `EncodedWords`."""
-    words = tf.ragged.constant(
-        self.words, tf.string, ragged_rank=1, row_splits_dtype=tf.int64)
+    words = tf.RaggedTensor.from_row_lengths(
+        tf.constant([word for words in self.words for word in words],
+                    tf.string),
+        [len(words) for words in self.words])
     word_ids, type_ids, starts = text.pack_words(words)
     labels = None
     if self.tags is not None:
-      kept = tf.where(starts.flat_values >= 0)[:, 0]
-      places = tf.stack([
-          tf.gather(starts.value_rowids(), kept),
-          tf.cast(tf.gather(starts.flat_values, kept), tf.int64)], axis=1)
-      tags = tf.constant(np.concatenate([*self.tags, []]).astype(np.int32))
-      # Ragged tensors have no scatter: label numbers in the flat values.
-      flat = tf.gather(word_ids.row_starts(), places[:, 0]) + places[:, 1]
-      labels = word_ids.with_flat_values(tf.tensor_scatter_nd_update(
-          tf.fill(tf.shape(word_ids.flat_values), batching.UNLABELLED),
-          flat[:, tf.newaxis], tf.gather(tags, kept)))
+      kept = starts.flat_values.numpy() >= 0
+      # Where words begin among the wordpieces of all sentences.
+      places = (tf.gather(word_ids.row_starts(), starts.value_rowids())
+                + tf.cast(starts.flat_values, tf.int64)).numpy()
+      flat = np.full(len(word_ids.flat_values), batching.UNLABELLED, np.int32)
+      flat[places[kept]] = np.concatenate(self.tags)[kept]
+      labels = word_ids.with_flat_values(tf.constant(flat))
     return EncodedWords(text, word_ids, type_ids, labels, starts)
 
 

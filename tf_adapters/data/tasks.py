@@ -5,8 +5,9 @@ is training's.
 """
 
 import dataclasses
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -169,6 +170,28 @@ class Task:
     dataset, _ = batching.evaluation_batches(
         self.split(split).encode(text), batch_size)
     return dataset
+
+
+def in_fixed_order(texts: Sequence[str], rows: Iterable[int]) -> list[int]:
+  """Rows by a sha256 of their texts: an order that no version changes."""
+  return sorted(rows, key=lambda row: (
+      hashlib.sha256(texts[row].encode()).digest(), row))
+
+
+def splits_of_rows(
+    texts: Sequence[str], labels: Mapping[int, int] | np.ndarray,
+    parts: Mapping[str, Sequence[int]]) -> dict[str, Split]:
+  """Splits of single texts.
+
+  Args:
+    texts: of all rows.
+    labels: label number of a row.
+    parts: split name -> its rows.
+  """
+  return {name: Split(
+      [texts[row] for row in rows], None,
+      np.array([labels[row] for row in rows], np.int32),
+      [str(row) for row in rows]) for name, rows in parts.items()}
 
 
 def label_numbers(table: Table, column: str | int,

@@ -6,10 +6,7 @@ order of our own that never changes, since the paper's was not published.
 
 import collections
 import dataclasses
-import hashlib
 import pathlib
-
-import numpy as np
 
 from tf_adapters.data.tables import (
     EITHER,
@@ -19,7 +16,7 @@ from tf_adapters.data.tables import (
     read_text,
     read_tsv,
 )
-from tf_adapters.data.tasks import Split, Task
+from tf_adapters.data.tasks import Task, in_fixed_order, splits_of_rows
 from tf_adapters.errors import InputError
 
 
@@ -163,8 +160,7 @@ def load(name: str, data_dir: str | None) -> Task:
   if len(names) < 2 or len(rows) < 10:
     raise InputError(
         f"{path}: {len(rows)} rows with {len(names)} labels are no task")
-  rows.sort(key=lambda row: (
-      hashlib.sha256(texts[row].encode()).digest(), row))
+  rows = in_fixed_order(texts, rows)
   train = len(rows) * 8 // 10
   validation = (len(rows) - train) // 2
   parts = {"train": rows[:train],
@@ -173,10 +169,8 @@ def load(name: str, data_dir: str | None) -> Task:
   numbers = {label: number for number, label in enumerate(names)}
   return Task(
       name, "classification", names, ("accuracy", "macro_f1"),
-      {split: Split(
-          [texts[row] for row in part], None,
-          np.array([numbers[labels[row]] for row in part], np.int32),
-          [str(row) for row in part]) for split, part in parts.items()},
+      splits_of_rows(
+          texts, {row: numbers[labels[row]] for row in rows}, parts),
       str(path), notes=(*notes, *_repeated(texts, parts)))
 
 

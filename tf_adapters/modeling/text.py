@@ -128,13 +128,10 @@ class TextProcessor:
     unknown = tf.fill([tf.shape(words.flat_values)[0], 1], self._unk)
     pieces = tf.concat([pieces, tf.ragged.boolean_mask(
         unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
-    sizes = tf.cast(pieces.row_lengths(), tf.int32)
-    first = words.with_flat_values(tf.cumsum(sizes, exclusive=True))
-    # Counted from the beginning of each text, [CLS] included.
-    starts = first - first.with_flat_values(tf.repeat(
-        tf.gather(tf.concat([first.flat_values, [0]], 0),
-                  tf.cast(first.row_starts(), tf.int32)),
-        words.row_lengths())) + 1
+    sizes = words.with_flat_values(tf.cast(pieces.row_lengths(), tf.int32))
+    starts = 1 + tf.RaggedTensor.from_tensor(  # behind [CLS]
+        tf.cumsum(sizes.to_tensor(), axis=1, exclusive=True),
+        lengths=words.row_lengths())
     budget = self.max_length - 2
     segments = [words.with_flat_values(pieces).merge_dims(1, 2)[:, :budget]]
     starts = tf.ragged.map_flat_values(

@@ -13,7 +13,7 @@ import sys
 from absl import flags
 
 from tf_adapters.data.loading import TASK_NAMES
-from tf_adapters.data.own_files import PROBLEM_TYPES
+from tf_adapters.data.own_files import METRICS
 from tf_adapters.tools import _command, _run_flags
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
@@ -44,7 +44,7 @@ flags.DEFINE_string(
     "label_separator", _DEFAULTS.label_separator,
     "Task tsv, multi_label: what stands between the labels of a cell.")
 flags.DEFINE_enum(
-    "problem_type", _DEFAULTS.problem_type, list(PROBLEM_TYPES),
+    "problem_type", _DEFAULTS.problem_type, list(METRICS),
     "Task tsv: one label for each text, any number of labels, or numbers.")
 flags.adopt_module_key_flags(_run_flags)
 

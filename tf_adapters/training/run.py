@@ -9,12 +9,15 @@ import json
 import pathlib
 import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from tf_adapters import adapter_file
 from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json, replaced_folder, write_file
@@ -22,6 +25,7 @@ from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
+from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
@@ -101,6 +105,7 @@ class _Run:
     self._output_dir = output_dir
     self._results = results
     self._seconds = results.get("seconds", {})
+    self._predicted: dict[str, tuple[Encoded, Sequence[np.ndarray]]] = {}
 
   def do(self, todo: list[str]) -> dict[str, Any]:
     """Loads what is needed, does the steps, writes results.json."""
@@ -263,10 +268,9 @@ class _Run:
     for name in _labelled_splits(task):
       if name in self._results["metrics"]:
         continue
-      split = task.split(name)
-      self._results["metrics"][name] = trainer.evaluate(
-          model, task, split, split.encode(text),
-          self._config.eval_batch_size)
+      encoded, outputs = self._outputs(model, task, name, text)
+      self._results["metrics"][name] = evaluate_task(
+          task, task.split(name), encoded, outputs)
     self._results["evaluated"] = True
     self._add_to_evaluation(started)
 
@@ -274,15 +278,23 @@ class _Run:
                text: TextProcessor) -> None:
     started = time.perf_counter()
     files = {}
-    for name, split in _test_splits(task).items():
-      encoded = split.encode(text)
-      outputs = trainer.predict(model, encoded, self._config.eval_batch_size)
+    for name in _test_splits(task):
+      encoded, outputs = self._outputs(model, task, name, text)
       files |= prediction_files(task, name, encoded, outputs)
     with replaced_folder(
         self._output_dir / "predictions") as folder:
       for file_name, content in files.items():
         write_file(folder / file_name, content)
     self._add_to_evaluation(started)
+
+  def _outputs(self, model: TaskModel, task: Task, name: str,
+               text: TextProcessor) -> tuple[Encoded, Sequence[np.ndarray]]:
+    """What the finished model makes of a split, computed once."""
+    if name not in self._predicted:
+      encoded = task.split(name).encode(text)
+      self._predicted[name] = encoded, trainer.predict(
+          model, encoded, self._config.eval_batch_size)
+    return self._predicted[name]
 
   def _add_to_evaluation(self, started: float) -> None:
     self._seconds["evaluate"] = (

@@ -143,11 +143,12 @@ class SquadRunConfig(RunConfig):
   train_file: str | None = None
   predict_file: str | None = None
   version_2_with_negative: bool = False
-  doc_stride: int = 128
-  max_query_length: int = 64
-  n_best_size: int = 20
-  max_answer_length: int = 30
-  null_score_diff_threshold: float = 0.0
+  doc_stride: int = squad.SquadOptions.doc_stride
+  max_query_length: int = squad.SquadOptions.max_query_length
+  n_best_size: int = squad.SquadOptions.n_best_size
+  max_answer_length: int = squad.SquadOptions.max_answer_length
+  null_score_diff_threshold: float = (
+      squad.SquadOptions.null_score_diff_threshold)
 
   @property
   def task_name(self) -> str:
@@ -216,7 +217,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
 
 
 def check_problem(problem_type: str, task_name: str, source: str,
-                   info: adapter_file.AdapterInfo) -> None:
+                  info: adapter_file.AdapterInfo) -> None:
   """Refuses an adapter file that is for another kind of task."""
   if info.problem_type != problem_type:
     raise InputError(
@@ -225,7 +226,7 @@ def check_problem(problem_type: str, task_name: str, source: str,
 
 
 def check_flags(config: RunConfig, source: str,
-                 info: adapter_file.AdapterInfo) -> None:
+                info: adapter_file.AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
   told = {"pooling": info.pooling,
           "do_lower_case": info.tokenizer.get("lower_case")}
