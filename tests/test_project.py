@@ -21,6 +21,8 @@ LAYERS = {
     "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "files", "modeling"},
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
+    "bank": {"errors", "files", "modeling", "checkpoints", "data",
+             "adapter_file"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",

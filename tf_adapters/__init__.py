@@ -1,6 +1,7 @@
 """Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
 
 from tf_adapters.adapter_file import load_adapter, save_adapter
+from tf_adapters.bank import AdapterBank
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.loading import load_task
 from tf_adapters.errors import InputError
@@ -18,6 +19,7 @@ from tf_adapters.training.optimization import create_optimizer
 
 __all__ = [
     "Adapter",
+    "AdapterBank",
     "AdapterConfig",
     "BertConfig",
     "BertEncoder",

@@ -14,6 +14,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 import tensorflow as tf
@@ -26,6 +27,7 @@ from tf_adapters.modeling.config import (
     JsonConfig,
     Vocabulary,
 )
+from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import POOLINGS, TokenHead
 from tf_adapters.modeling.models import (
     PROBLEM_TYPES,
@@ -60,6 +62,7 @@ class AdapterInfo(JsonConfig):
     tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
     weights_sha256: of the file of tensors.
     versions: of the libraries that wrote it.
+    pairs: whether the task is on pairs of texts; None where unknown.
   """
 
   format_version: int
@@ -76,6 +79,7 @@ class AdapterInfo(JsonConfig):
   tokenizer: Mapping[str, Any]
   weights_sha256: str
   versions: Mapping[str, str]
+  pairs: bool | None = None
 
   def __post_init__(self):
     if self.problem_type not in PROBLEM_TYPES:
@@ -85,7 +89,7 @@ class AdapterInfo(JsonConfig):
         ("pooling", str), ("dropout", float | int),
         ("adapter", Mapping | None), ("max_length", int | None),
         ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
-        ("versions", Mapping)):
+        ("versions", Mapping), ("pairs", bool | None)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
     for name in ("source", "fingerprint", "architecture"):
@@ -125,7 +129,7 @@ def library_versions() -> dict[str, str]:
 def save_adapter(
     model: TaskModel, path: str | os.PathLike[str], task: str = "",
     metrics: Mapping[str, Mapping[str, float]] | None = None,
-    max_length: int | None = None) -> None:
+    max_length: int | None = None, pairs: bool | None = None) -> None:
   """Saves what belongs to a task: adapters, tuned variables, the head.
 
   Written beside `path` first and then renamed, so that `path` never holds half
@@ -137,6 +141,7 @@ def save_adapter(
     task: name of the task; the folder's name without it.
     metrics: what was measured, split -> metric -> value.
     max_length: longest sequence in training, in wordpieces, where known.
+    pairs: whether the task is on pairs of texts, where known.
 
   Raises:
     InputError: the encoder's weights came from no checkpoint, so that nothing
@@ -174,7 +179,8 @@ def save_adapter(
                "architecture": encoder.config.to_dict()},
       tokenizer=_tokenizer(vocabulary) if vocabulary else {},
       weights_sha256=hashlib.sha256(weights).hexdigest(),
-      versions=library_versions())
+      versions=library_versions(),
+      pairs=pairs)
   with replaced_folder(path) as folder:
     write_file(folder / WEIGHTS_NAME, weights)
     write_file(folder / CONFIG_NAME,
@@ -250,35 +256,61 @@ def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
     InputError: the file can not be read, is damaged, was made for other
       encoder weights or another vocabulary, or its tensors are not the model's.
   """
-  path = pathlib.Path(path)
-  info = read_info(path)
-  origin = model.encoder.origin
+  variables = _saved(model)
+  check_fits(path, read_info(path), model.encoder)
+  tensors = read_tensors(path, {
+      name: tuple(variable.shape) for name, variable in variables.items()})
+  for name, variable in variables.items():
+    variable.assign(tensors[name])
+
+
+def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
+               encoder: BertEncoder) -> None:
+  """Refuses an adapter file that was made for another encoder.
+
+  Raises:
+    InputError: for other encoder weights, or another vocabulary or casing.
+  """
+  origin = encoder.origin
   if origin is None or origin.fingerprint != info.encoder.get("fingerprint"):
     raise InputError(
         f"{path}: was made for other encoder weights: "
         f"{info.encoder.get('source')} with fingerprint "
         f"{str(info.encoder.get('fingerprint'))[:12]}, not "
         f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
-  vocabulary = model.encoder.vocabulary
+  vocabulary = encoder.vocabulary
   if vocabulary and info.tokenizer and (
       _tokenizer(vocabulary) != dict(info.tokenizer)):
     raise InputError(
         f"{path}: was made with another vocabulary or casing than the "
         "encoder's")
-  tensors = _read_weights(path, info)
-  variables = _saved(model)
-  for kind, names in (("lacks", variables.keys() - tensors.keys()),
-                      ("has too many:", tensors.keys() - variables.keys())):
+
+
+def read_tensors(
+    path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, np.ndarray]:
+  """Reads an adapter file's tensors.
+
+  Args:
+    path: the adapter file.
+    shapes: {canonical name: shape} of all that there has to be.
+
+  Raises:
+    InputError: the file can not be read, is damaged, or holds other tensors.
+  """
+  path = pathlib.Path(path)
+  tensors = _read_weights(path, read_info(path))
+  for kind, names in (("lacks", shapes.keys() - tensors.keys()),
+                      ("has too many:", tensors.keys() - shapes.keys())):
     if names:
       raise InputError(f"{path / WEIGHTS_NAME}: {kind} {sorted(names)[0]}"
                        f" ({len(names)} tensors in all)")
-  for name, variable in variables.items():
-    if tensors[name].shape != tuple(variable.shape):
+  for name, shape in shapes.items():
+    if tensors[name].shape != shape:
       raise InputError(
           f"{path / WEIGHTS_NAME}: {name} has shape "
-          f"{list(tensors[name].shape)}, expected {list(variable.shape)}")
-  for name, variable in variables.items():
-    variable.assign(tensors[name])
+          f"{list(tensors[name].shape)}, expected {list(shape)}")
+  return tensors
 
 
 def _saved(model: TaskModel) -> dict[str, tf.Variable]:
@@ -333,6 +365,8 @@ def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
   for key, value in (info.adapter or {}).items():
     if value is not None:
       rows[f"adapter {key}"] = str(value)
+  if info.pairs is not None:
+    rows["texts"] = "pairs" if info.pairs else "single ones"
   rows |= {
       "pooling": info.pooling,
       "longest text": f"{info.max_length or 'unknown'} wordpieces",

@@ -117,3 +117,28 @@ def test_refuses_what_are_not_lists_of_pairs(processor):
   with pytest.raises(ta.InputError, match="2 first texts, but 1 second"):
     processor(["a", "b"], ["c"])
   assert processor([])["input_mask"].shape == (0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(
+    st.text("ab .d", max_size=30), st.text("ab .d", max_size=30),
+    st.sampled_from(["single", "pair", "words"]), st.integers(5, 16)),
+    min_size=1, max_size=6))
+def test_rows_of_several_tasks_are_packed_as_each_alone(vocabulary, rows):
+  first, second, kinds, lengths = zip(*rows)
+  text = ta.TextProcessor(vocabulary, 16)
+  word_ids, type_ids, starts = text.pack_rows(
+      list(first), list(second),
+      tf.constant([kind == "pair" for kind in kinds]),
+      tf.constant([kind == "words" for kind in kinds]), tf.constant(lengths))
+  for row, (one, two, kind, length) in enumerate(rows):
+    alone = ta.TextProcessor(vocabulary, length)
+    if kind == "words":
+      words = alone.split_words([one])
+      *expected, places = alone.pack_words(words)
+      assert words.to_list() == [one.encode().split()]
+      assert starts[row].numpy().tolist() == places.to_list()[0]
+    else:
+      expected = alone.pack([one], [two] if kind == "pair" else None)
+    assert word_ids[row].numpy().tolist() == expected[0].to_list()[0]
+    assert type_ids[row].numpy().tolist() == expected[1].to_list()[0]

@@ -73,6 +73,18 @@ def default_widths(max_length: int) -> tuple[int, ...]:
   return (*(width for width in widths if width < max_length), max_length)
 
 
+def width_for(length: int, max_length: int) -> int:
+  """The smallest of `default_widths` that has room for a row."""
+  return next(width for width in default_widths(max_length)
+              if width >= length)
+
+
+def chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+  """Stretches of at most `size` values."""
+  for start in range(0, len(values), size):
+    yield values[start:start + size]
+
+
 def batches_per_epoch(rows: int, batch_size: int) -> int:
   """Full batches in `rows`; a split smaller than one batch is one batch."""
   return max(1, rows // batch_size)

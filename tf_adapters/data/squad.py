@@ -96,6 +96,8 @@ class SquadSplit:
   def __len__(self) -> int:
     return len(self.questions)
 
+  pairs = True
+
   @property
   def ids(self) -> list[str]:
     return [question.id for question in self.questions]

@@ -48,6 +48,8 @@ class TaggedSplit:
   def __len__(self) -> int:
     return len(self.words)
 
+  pairs = False
+
   @property
   def labels(self) -> Sequence[np.ndarray] | None:
     return self.tags
@@ -105,13 +107,29 @@ class EncodedWords(batching.Encoded):
       Names, as many as words: words that were cut off are outside, or of the
       first label where there is no outside.
     """
-    cut_off = OUTSIDE if OUTSIDE in labels else labels[0]
-    result = []
-    for logits, starts in zip(outputs, self.starts.to_list()):
-      best = logits.argmax(axis=-1)
-      result.append([labels[best[start]] if start >= 0 else cut_off
-                     for start in starts])
-    return result
+    return [[labels[number] for number in at_words(
+        logits, np.array(starts, np.int64), labels).argmax(axis=-1)]
+            for logits, starts in zip(outputs, self.starts.to_list())]
+
+
+def at_words(logits: np.ndarray, starts: np.ndarray,
+             labels: Sequence[str]) -> np.ndarray:
+  """A model's outputs for the words of a sentence.
+
+  Args:
+    logits: [length, labels].
+    starts: position of each word's first wordpiece, -1 for one that was cut
+      off.
+    labels: the tags' names.
+
+  Returns:
+    [words, labels]; a word that was cut off is certainly outside, or has the
+    first label where there is no outside.
+  """
+  outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
+  cut_off = np.full(len(labels), -np.inf, logits.dtype)
+  cut_off[outside] = 0.0
+  return np.where((starts < 0)[:, np.newaxis], cut_off, logits[starts])
 
 
 def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:

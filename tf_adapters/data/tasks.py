@@ -27,10 +27,12 @@ class Examples(Protocol):
   Attributes:
     labels: in whatever form, or None for a split without any.
     ids: what each example is called in predictions.
+    pairs: whether examples are pairs of texts.
   """
 
   labels: Any
   ids: Sequence[str]
+  pairs: bool
 
   def __len__(self) -> int: ...
 
@@ -63,6 +65,10 @@ class Split:
 
   def __len__(self) -> int:
     return len(self.first)
+
+  @property
+  def pairs(self) -> bool:
+    return self.second is not None
 
   def sample(self, count: int, seed: int) -> "Split":
     """`count` rows drawn by a seed, in their old order; all if there are fewer.

@@ -17,6 +17,7 @@ from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.dropout import Dropout
 
 PACKAGE = "tf_adapters"
+EPSILON = 1e-12  # of the layer norms inside adapters
 # Each of `config.POSITIONS`, and what the layer norm that closes it is called
 # in the variable names of TF Hub's BERT SavedModels.
 LAYER_NORM_OF = {
@@ -103,6 +104,14 @@ def project(
   return outputs
 
 
+def normalized(hidden: tf.Tensor, epsilon: float) -> tf.Tensor:
+  """hidden with mean 0 and variance 1 over the last axis, in float32."""
+  hidden = tf.cast(hidden, tf.float32)
+  centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
+  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+  return centred * tf.math.rsqrt(variance + epsilon)
+
+
 class LayerNorm(tf_keras.layers.Layer):
   """Layer normalisation over the last axis, in float32 whatever the policy.
 
@@ -114,7 +123,7 @@ class LayerNorm(tf_keras.layers.Layer):
     A tensor of hidden's shape, in the layer's compute dtype.
   """
 
-  def __init__(self, size: int, epsilon: float = 1e-12, **kwargs: Any):
+  def __init__(self, size: int, epsilon: float = EPSILON, **kwargs: Any):
     super().__init__(**kwargs)
     self.size = size
     self.epsilon = epsilon
@@ -132,12 +141,9 @@ class LayerNorm(tf_keras.layers.Layer):
   def call(self, hidden: tf.Tensor,
            task_index: tf.Tensor | None = None) -> tf.Tensor:
     del task_index
-    hidden = tf.cast(hidden, tf.float32)
-    centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-    scale = tf.math.rsqrt(variance + self.epsilon)
     return tf.cast(
-        centred * scale * self.gamma + self.beta, self.compute_dtype)
+        normalized(hidden, self.epsilon) * self.gamma + self.beta,
+        self.compute_dtype)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {"gamma": self.gamma, "beta": self.beta}
@@ -145,6 +151,20 @@ class LayerNorm(tf_keras.layers.Layer):
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "size": self.size,
             "epsilon": self.epsilon}
+
+
+def adapter_shapes(
+    config: AdapterConfig, hidden_size: int) -> dict[str, tuple[int, ...]]:
+  """{name: shape} of one adapter's variables."""
+  shapes = {}
+  if config.layer_norm:
+    shapes |= {"layer_norm/gamma": (hidden_size,),
+               "layer_norm/beta": (hidden_size,)}
+  sizes = [hidden_size, *[config.size] * config.depth, hidden_size]
+  names = ["down", *(f"hidden_{i}" for i in range(config.depth - 1)), "up"]
+  for name, inputs, outputs in zip(names, sizes, sizes[1:]):
+    shapes |= {f"{name}/kernel": (inputs, outputs), f"{name}/bias": (outputs,)}
+  return shapes
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

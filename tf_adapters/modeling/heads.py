@@ -13,6 +13,28 @@ from tf_adapters.modeling.dropout import Dropout
 POOLINGS = ("pooler", "cls", "mean")
 
 
+def pool(pooling: str, outputs: Mapping[str, tf.Tensor],
+         input_mask: tf.Tensor) -> tf.Tensor:
+  """One vector per text, [batch, hidden_size]: see `Head`."""
+  if pooling == "pooler":
+    return outputs["pooled_output"]
+  sequence = outputs["sequence_output"]
+  if pooling == "cls":
+    return sequence[:, 0]
+  # A sum over many tokens: bfloat16 could not even count them.
+  sequence = tf.cast(sequence, tf.float32)
+  weights = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]
+  return tf.math.divide_no_nan(
+      tf.reduce_sum(sequence * weights, axis=1), tf.reduce_sum(weights, axis=1))
+
+
+def check_pooling(pooling: str) -> None:
+  """Raises InputError for an unknown pooling."""
+  if pooling not in POOLINGS:
+    raise InputError(
+        f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+
+
 class _LinearHead(tf_keras.layers.Layer):
   """What both heads are: dropout, and a linear layer with float32 outputs."""
 
@@ -77,28 +99,13 @@ class Head(_LinearHead):
 
   def __init__(self, units: int, hidden_size: int, pooling: str = "pooler",
                dropout: float = 0.1, **kwargs: Any):
-    if pooling not in POOLINGS:
-      raise InputError(
-          f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+    check_pooling(pooling)
     super().__init__(units, hidden_size, dropout, **kwargs)
     self.pooling = pooling
 
   def call(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
-    return self.logits(self._pool(outputs, input_mask), training)
-
-  def _pool(self, outputs, input_mask):
-    if self.pooling == "pooler":
-      return outputs["pooled_output"]
-    sequence = outputs["sequence_output"]
-    if self.pooling == "cls":
-      return sequence[:, 0]
-    # A sum over many tokens: bfloat16 could not even count them.
-    sequence = tf.cast(sequence, tf.float32)
-    weights = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(sequence * weights, axis=1),
-        tf.reduce_sum(weights, axis=1))
+    return self.logits(pool(self.pooling, outputs, input_mask), training)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "pooling": self.pooling}

@@ -88,12 +88,18 @@ class TextProcessor:
     return self._tokenizer.tokenize_with_offsets(self.clean(texts))
 
   def pack(self, first: Texts, second: Texts | None = None,
+           is_pair: tf.Tensor | None = None,
+           max_length: int | tf.Tensor | None = None,
            ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """Word ids and type ids with special tokens, truncated but not padded.
 
     Args:
       first: strings [batch].
       second: the other text of each pair, or None.
+      is_pair: bool [batch], which rows are pairs; the second texts of others
+        are not looked at. None: all of them, where there are second texts.
+      max_length: the longest sequence, for all rows or int [batch] for each;
+        None for the processor's.
 
     Returns:
       Two int32 ragged tensors [batch, (wordpieces)] of the same row lengths.
@@ -101,17 +107,35 @@ class TextProcessor:
     Raises:
       InputError: not lists of texts, or not of the same length.
     """
-    segments = [self.tokenize(first)]
-    if second is not None:
-      segments.append(self.tokenize(second))
-      sizes = [segment.shape[0] for segment in segments]
-      if None not in sizes and sizes[0] != sizes[1]:
-        raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
-    segments = _shrink_longest(
-        segments, self.max_length - 1 - len(segments))
+    budget = self._budget(max_length) - 2  # [CLS] and the first [SEP]
+    first = self.tokenize(first)
+    if second is None:
+      return self._combine([_keep(first, budget)])
+    second = self.tokenize(second)
+    sizes = [first.shape[0], second.shape[0]]
+    if None not in sizes and sizes[0] != sizes[1]:
+      raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
+    if is_pair is None:
+      return self._combine(_shrink_longest(first, second, budget - 1))
+    pair = tf.cast(is_pair, tf.int64)
+    second = _keep(second, pair * self.max_length)
+    word_ids, type_ids = self._combine(
+        _shrink_longest(first, second, budget - pair))
+    # Without the [SEP] of a second text that is none.
+    lengths = word_ids.row_lengths() - (1 - pair)
+    return _keep(word_ids, lengths), _keep(type_ids, lengths)
+
+  def _budget(self, max_length: int | tf.Tensor | None) -> tf.Tensor:
+    if max_length is None:
+      max_length = self.max_length
+    return tf.cast(max_length, tf.int64)
+
+  def _combine(self, segments: list[tf.RaggedTensor],
+               ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     return tf_text.combine_segments(segments, self.cls_id, self.sep_id)
 
   def pack_words(self, words: tf.RaggedTensor,
+                 max_length: int | tf.Tensor | None = None,
                  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
     """Word ids and type ids of texts that are words already, for tagging.
 
@@ -119,6 +143,7 @@ class TextProcessor:
 
     Args:
       words: strings, ragged [batch, (words)].
+      max_length: as for `pack`.
 
     Returns:
       Word ids and type ids, as `pack` has them, and where each word begins:
@@ -132,13 +157,41 @@ class TextProcessor:
     starts = 1 + tf.RaggedTensor.from_tensor(  # behind [CLS]
         tf.cumsum(sizes.to_tensor(), axis=1, exclusive=True),
         lengths=words.row_lengths())
-    budget = self.max_length - 2
-    segments = [words.with_flat_values(pieces).merge_dims(1, 2)[:, :budget]]
-    starts = tf.ragged.map_flat_values(
-        lambda start: tf.where(start <= budget, start, -1), starts)
-    word_ids, type_ids = tf_text.combine_segments(
-        segments, self.cls_id, self.sep_id)
+    budget = tf.broadcast_to(
+        self._budget(max_length) - 2, [words.nrows()])
+    starts = starts.with_values(tf.where(
+        tf.cast(starts.values, tf.int64)
+        <= tf.gather(budget, starts.value_rowids()), starts.values, -1))
+    word_ids, type_ids = self._combine([_keep(
+        words.with_flat_values(pieces).merge_dims(1, 2), budget)])
     return word_ids, type_ids, starts
+
+  def pack_rows(self, first: Texts, second: Texts, is_pair: tf.Tensor,
+                is_words: tf.Tensor, max_length: tf.Tensor,
+                ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Packs rows of several tasks: single texts, pairs, and words to be tagged.
+
+    Args:
+      first, second: strings [batch].
+      is_pair: bool [batch], which rows are pairs.
+      is_words: bool [batch], which rows are `split_words(first)`.
+      max_length: int [batch], the longest sequence of each row.
+
+    Returns:
+      As `pack_words`; where words begin means nothing in other rows.
+    """
+    texts = self.pack(first, second, is_pair, max_length)
+    *words, starts = self.pack_words(self.split_words(first), max_length)
+    rows = tf.range(tf.size(is_words))
+    rows = tf.where(is_words, rows + tf.size(is_words), rows)
+    word_ids, type_ids = (tf.gather(tf.concat(both, axis=0), rows)
+                          for both in zip(texts, words))
+    return word_ids, type_ids, starts
+
+  def split_words(self, texts: Texts) -> tf.RaggedTensor:
+    """What stands between blanks, tabs and line ends: ragged [batch, (words)].
+    """
+    return tf.strings.split(self.clean(texts))
 
   def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
@@ -177,24 +230,23 @@ def _to_width(
 
 
 def _shrink_longest(
-    segments: list[tf.RaggedTensor], budget: int) -> list[tf.RaggedTensor]:
-  """Trims one or two segments to `budget` wordpieces together.
+    first: tf.RaggedTensor, second: tf.RaggedTensor, budget: tf.Tensor,
+) -> list[tf.RaggedTensor]:
+  """Trims two segments to `budget` wordpieces together.
 
   The closed form of taking away the last wordpiece of the longer segment, and
   of the second of two equal ones, until the rest fits.
   """
-  if len(segments) == 1:
-    return [segments[0][:, :budget]]
-  first, second = (segment.row_lengths() for segment in segments)
   half = budget // 2
   return [
-      _keep(segments[0], tf.maximum(budget - second, budget - half)),
-      _keep(segments[1], tf.maximum(budget - first, half)),
+      _keep(first, tf.maximum(budget - second.row_lengths(), budget - half)),
+      _keep(second, tf.maximum(budget - first.row_lengths(), half)),
   ]
 
 
 def _keep(tokens: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
-  """The first `count[row]` tokens of each row."""
+  """The first `count` tokens of each row; a number, or int64 [rows]."""
+  count = tf.broadcast_to(count, [tokens.nrows()])
   positions = tf.ragged.range(tokens.row_lengths())
   limits = tf.gather(count, tokens.value_rowids())
   return tf.ragged.boolean_mask(

@@ -151,7 +151,8 @@ class _Run:
     if "train" in todo and config.save_adapter:
       adapter_file.save_adapter(
           model, self._output_dir / "adapter", task.name,
-          self._results["metrics"], text.max_length)
+          self._results["metrics"], text.max_length,
+          task.split("train").pairs)
     if "predict" in todo:
       self._predict(model, task, text)
     # Not this call's time alone: a run may have been stopped and resumed.
