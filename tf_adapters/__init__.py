@@ -15,6 +15,7 @@ from tf_adapters.modeling.models import (
     TokenTagger,
 )
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.serving import export_model
 from tf_adapters.training.optimization import create_optimizer
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "TextRegressor",
     "TokenTagger",
     "create_optimizer",
+    "export_model",
     "load_adapter",
     "load_encoder",
     "load_task",

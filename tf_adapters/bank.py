@@ -6,6 +6,7 @@ stacked is `modeling.stacked`'s business; a SavedModel of a bank is `serving`'s.
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from tf_adapters import adapter_file
+from tf_adapters import adapter_file, serving
 from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, tagging
@@ -167,6 +168,31 @@ class AdapterBank:
       {label: probability}; numbers and embeddings are as `predict`'s.
     """
     return self._predict(texts, tasks, batch_size, _probabilities)
+
+  def export(self, path: str | os.PathLike[str],
+             default_task: str | None = None) -> pathlib.Path:
+    """Writes all tasks as a SavedModel from raw strings: see `serving`.
+
+    Signatures: "serving_default" takes "text", "task" and "text_pair", strings
+    [batch]; "single_texts" takes "text" and "task". Both return "label"
+    [batch], "scores" and "label_names" [batch, labels].
+
+    Args:
+      path: the version's folder ("serving/1"), or the folder that the next
+        version is to be put into ("serving").
+      default_task: the task of rows whose task is unknown; None makes them an
+        error.
+
+    Returns:
+      The version's folder.
+
+    Raises:
+      InputError: the bank is empty, or the version is there already.
+    """
+    return serving.write_saved_model(
+        self._model, list(self._model.variables), self._text,
+        [serving.ServedTask.of(name, info, self._max_length)
+         for name, info in self._tasks.items()], path, default_task)
 
   def _extend(
       self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],

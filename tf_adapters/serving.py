@@ -1,0 +1,331 @@
+"""SavedModels that take strings and give labels, for TensorFlow Serving.
+
+Tokenisation, the encoder, any number of tasks and the choice of labels in one
+graph: a process with tensorflow and tensorflow_text can run it, without this
+package. What a bank is, and which tasks it has, is not known here.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
+
+from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.data.tagging import OUTSIDE
+from tf_adapters.errors import InputError
+from tf_adapters.files import replaced_folder
+from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.text import TextProcessor
+
+_WARM_UP_SIZES = (1, 8)
+
+Forward = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedTask:
+  """What a SavedModel has to know of a task.
+
+  Attributes:
+    name: what callers call it.
+    problem_type: one of `modeling.models.PROBLEM_TYPES`, but not "span".
+    labels: their names; none for regression.
+    max_length: longest sequence, in wordpieces.
+    pairs: whether it is on pairs of texts; None for either, where an empty
+      second text is none.
+  """
+
+  name: str
+  problem_type: str
+  labels: tuple[str, ...]
+  max_length: int
+  pairs: bool | None
+
+  @classmethod
+  def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
+    """From an adapter file, and the length where that does not say it."""
+    return cls(name, info.problem_type, info.labels,
+               info.max_length or max_length, info.pairs)
+
+
+def export_model(model: TaskModel, path: str | os.PathLike[str],
+                 max_length: int = 128, pairs: bool | None = None,
+                 ) -> pathlib.Path:
+  """Writes a model as a SavedModel from raw strings, for TensorFlow Serving.
+
+  Signatures: "serving_default" takes "text" and "text_pair", strings [batch];
+  "single_texts" takes "text" alone. Both return "label" [batch], "scores" and
+  "label_names" [batch, labels]: see `docs/serving.md`.
+
+  Args:
+    model: a model on an encoder with a vocabulary; not a `SpanExtractor`.
+    path: the version's folder ("serving/1"), or the folder that the next
+      version is to be put into ("serving").
+    max_length: longest sequence, in wordpieces.
+    pairs: whether texts come in pairs; None for either.
+
+  Returns:
+    The version's folder.
+
+  Raises:
+    InputError: the version is there already, or the model can not be served.
+
+  Example:
+    >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
+    PosixPath('serving/sst2/1')
+  """
+  task = ServedTask("", model.problem_type, getattr(model, "labels", ()),
+                    max_length, pairs)
+  what = "tokens" if model.per_token else "texts"
+
+  def forward(inputs):
+    return {what: model({name: inputs[name] for name in (
+        "input_word_ids", "input_mask", "input_type_ids")})}
+
+  return write_saved_model(
+      forward, list(model.named_variables().values()),
+      model.encoder.text_processor(max_length), [task], path)
+
+
+def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
+                      text: TextProcessor, tasks: Sequence[ServedTask],
+                      path: str | os.PathLike[str],
+                      default_task: str | None = None) -> pathlib.Path:
+  """Writes tasks as a SavedModel from raw strings.
+
+  Args:
+    forward: from an encoder's inputs, with "task_index" [batch] (1 for the
+      first of `tasks`), to logits: "texts" [batch, labels] and "tokens"
+      [batch, length, labels], as far as tasks have such.
+    variables: all that `forward` uses.
+    text: the encoder's text processor.
+    tasks: all tasks; a single one without a name needs none from callers.
+    path: as for `export_model`.
+    default_task: the task of rows whose task is unknown; None makes them an
+      error.
+
+  Returns:
+    The version's folder.
+
+  Raises:
+    InputError: there is no task, a task can not be served, or the version is
+      there already.
+  """
+  if not tasks:
+    raise InputError("nothing to export: there is no task")
+  for task in tasks:
+    if task.problem_type == "span":
+      raise InputError(
+          f"task {task.name or 'span'}: answers are found in windows of a "
+          "context, which a SavedModel can not do: predict them in Python")
+  names = [task.name for task in tasks]
+  if default_task is not None and default_task not in names:
+    raise InputError(f"default task {default_task!r} is not one of "
+                     f"{', '.join(names)}")
+  folder = _version(pathlib.Path(path))
+  server = _Server(forward, variables, text, tasks, default_task)
+  with replaced_folder(folder) as new:
+    tf.saved_model.save(server, str(new), signatures=server.signatures())
+    _write_warm_up(new, tasks)
+  return folder
+
+
+class _Server(tf.Module):
+  """Strings to labels, as TensorFlow ops alone."""
+
+  def __init__(self, forward: Forward, variables: Sequence[tf.Variable],
+               text: TextProcessor, tasks: Sequence[ServedTask],
+               default_task: str | None):
+    super().__init__()
+    # As a function and its variables: the layers themselves would be traced
+    # and written one by one.
+    self._forward = lambda inputs: forward(inputs)
+    self._variables = variables
+    self._text = text
+    self._named = [task.name for task in tasks] != [""]
+    # Task 0 is the encoder alone, which has no labels.
+    tasks = [ServedTask("", "regression", (), text.max_length, None), *tasks]
+    self._names = [task.name for task in tasks[1:]]
+    self._numbers = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            tf.constant(self._names),
+            tf.range(1, len(tasks), dtype=tf.int32)),
+        default_value=0 if default_task is None
+        else 1 + self._names.index(default_task))
+    self._problems = {
+        problem: tf.constant([task.problem_type == problem for task in tasks])
+        for problem in ("classification", "multi_label", "regression",
+                        "tagging")}
+    self._max_length = tf.constant([task.max_length for task in tasks])
+    self._wants_pair = tf.constant([task.pairs is True for task in tasks])
+    self._wants_single = tf.constant([task.pairs is False for task in tasks])
+    widest = max(1, *(len(task.labels) for task in tasks))
+    self._labels = tf.constant([
+        [*task.labels, *[""] * (widest - len(task.labels))] for task in tasks])
+    self._num_labels = tf.constant([len(task.labels) or 1 for task in tasks])
+    self._outside = tf.constant([
+        task.labels.index(OUTSIDE) if OUTSIDE in task.labels else 0
+        for task in tasks])
+
+  def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """{name: function} of what callers can call."""
+    text, task, text_pair = (tf.TensorSpec([None], tf.string, name)
+                             for name in ("text", "task", "text_pair"))
+    none, first = tf.constant([""]), tf.constant([1])
+    if self._named:
+      both = tf.function(
+          lambda text, task, text_pair=none: self._serve(
+              text, _filled(text_pair, text), self._number(task)),
+          input_signature=[text, task, text_pair])
+      single = tf.function(
+          lambda text, task: self._serve(
+              text, _filled(none, text), self._number(task)),
+          input_signature=[text, task])
+    else:
+      both = tf.function(
+          lambda text, text_pair=none: self._serve(
+              text, _filled(text_pair, text), _filled(first, text)),
+          input_signature=[text, text_pair])
+      single = tf.function(
+          lambda text: self._serve(
+              text, _filled(none, text), _filled(first, text)),
+          input_signature=[text])
+    return {"serving_default": both, "single_texts": single}
+
+  def _number(self, task: tf.Tensor) -> tf.Tensor:
+    numbers = self._numbers.lookup(task)
+    unknown = tf.boolean_mask(task, tf.equal(numbers, 0))
+    known = tf.debugging.Assert(
+        tf.equal(tf.size(unknown), 0),
+        ["unknown task", unknown, "there is", ", ".join(self._names)])
+    with tf.control_dependencies([known]):
+      return tf.identity(numbers)
+
+  @tf.function(input_signature=[
+      tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string),
+      tf.TensorSpec([None], tf.int32)])
+  def _serve(self, first: tf.Tensor, second: tf.Tensor,
+             task: tf.Tensor) -> dict[str, tf.Tensor]:
+    there = tf.not_equal(second, "")
+    unwanted = tf.boolean_mask(
+        first, there & tf.gather(self._wants_single, task))
+    fine = tf.debugging.Assert(
+        tf.equal(tf.size(unwanted), 0),
+        ["a task on single texts was given a pair; its first text:", unwanted])
+    with tf.control_dependencies([fine]):
+      is_pair = there | tf.gather(self._wants_pair, task)
+    is_words = tf.gather(self._problems["tagging"], task)
+    word_ids, type_ids, starts = self._text.pack_rows(
+        first, second, is_pair, is_words, tf.gather(self._max_length, task))
+    outputs = self._forward(
+        {**self._text.pad(word_ids, type_ids), "task_index": task})
+    names = tf.gather(self._labels, task)
+    result = {"label": tf.zeros_like(first),
+              "scores": tf.zeros(tf.shape(names)), "label_names": names}
+    if "texts" in outputs:
+      result |= self._of_texts(outputs["texts"], names, task)
+    if "tokens" in outputs:
+      tags = self._tags(outputs["tokens"], starts, task)
+      result["label"] = tf.where(is_words, tags, result["label"])
+    return result
+
+  def _of_texts(self, logits: tf.Tensor, names: tf.Tensor,
+                task: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The chosen label of each text, and the scores of all."""
+    logits = _with_width(logits, names.shape[1])
+    is_label = tf.sequence_mask(
+        tf.gather(self._num_labels, task), names.shape[1])
+    logits = tf.where(is_label, logits, -np.inf)
+    scores = tf.nn.softmax(logits)
+    labels = tf.gather(names, tf.argmax(logits, axis=-1), batch_dims=1)
+    for problem, problem_scores, problem_labels in (
+        ("multi_label", tf.sigmoid(logits), _joined(
+            tf.ragged.boolean_mask(names, logits > 0), ",")),
+        ("regression", logits, tf.strings.as_string(
+            logits[:, 0], precision=6)),
+        ("tagging", tf.zeros_like(logits), tf.zeros_like(labels))):
+      here = tf.gather(self._problems[problem], task)
+      scores = tf.where(here[:, tf.newaxis], problem_scores, scores)
+      labels = tf.where(here, problem_labels, labels)
+    return {"label": labels, "scores": tf.where(is_label, scores, 0.0)}
+
+  def _tags(self, logits: tf.Tensor, starts: tf.RaggedTensor,
+            task: tf.Tensor) -> tf.Tensor:
+    """The tags of each text's words, with blanks between them."""
+    logits = _with_width(logits, self._labels.shape[1])
+    is_label = tf.sequence_mask(
+        tf.gather(self._num_labels, task), self._labels.shape[1])
+    best = tf.argmax(
+        tf.where(is_label[:, tf.newaxis], logits, -np.inf), axis=-1,
+        output_type=tf.int32)
+    # A word that was cut off is outside.
+    rows = tf.cast(starts.value_rowids(), tf.int32)
+    tags = tf.gather_nd(
+        best, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1))
+    tasks = tf.gather(task, rows)
+    tags = tf.where(starts.values < 0, tf.gather(self._outside, tasks), tags)
+    return _joined(starts.with_values(tf.gather_nd(
+        self._labels, tf.stack([tasks, tags], axis=1))), " ")
+
+
+def _filled(values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+  """`values` for every text: as many, or one for all."""
+  return tf.broadcast_to(values, tf.shape(text))
+
+
+def _joined(strings: tf.RaggedTensor, separator: str) -> tf.Tensor:
+  return tf.strings.reduce_join(strings, axis=-1, separator=separator)
+
+
+def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:
+  """Cuts, or adds zeros to, the last axis: heads come in padded sizes."""
+  logits = logits[..., :width]
+  paddings = [[0, 0]] * (logits.shape.rank - 1)
+  return tf.pad(logits, [*paddings, [0, width - logits.shape[-1]]])
+
+
+def _version(path: pathlib.Path) -> pathlib.Path:
+  """The folder of a new version: `path`, or the next number below it."""
+  if path.name.isdecimal():
+    if path.exists():
+      raise InputError(f"{path}: this version is there already")
+    return path
+  if path.exists() and not path.is_dir():
+    raise InputError(f"{path}: is a file, not a folder")
+  versions = [int(entry.name) for entry in path.glob("*")
+              if entry.name.isdecimal()]
+  return path / str(max(versions, default=0) + 1)
+
+
+def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask]) -> None:
+  """Requests that TensorFlow Serving sends itself before it takes others.
+
+  Where they have to lie and what they are is TensorFlow Serving's convention
+  (SavedModel Warmup).
+  """
+  extra = folder / "assets.extra"
+  extra.mkdir()
+  with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as file:
+    for size in _WARM_UP_SIZES:
+      served = [tasks[row % len(tasks)] for row in range(size)]
+      inputs = {"text": ["some text to warm up with"] * size,
+                "text_pair": ["and another" if task.pairs else ""
+                              for task in served]}
+      if tasks[0].name:
+        inputs["task"] = [task.name for task in served]
+      file.write(prediction_log_pb2.PredictionLog(
+          predict_log=prediction_log_pb2.PredictLog(
+              request=predict_pb2.PredictRequest(
+                  model_spec=model_pb2.ModelSpec(
+                      signature_name="serving_default"),
+                  inputs={name: tf.make_tensor_proto(values)
+                          for name, values in inputs.items()}))
+      ).SerializeToString())
