@@ -13,6 +13,7 @@ from official.legacy.bert import configs
 from official.nlp.tools import export_tfhub_lib
 
 import tf_adapters as ta
+from tests.adapters import TASKS, make
 from tests.reference import hugging_face_tensors
 
 DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -103,6 +104,14 @@ def hf_source(tmp_path_factory, hub_source, vocab_file):
   """The same weights as a Hugging Face folder, with their exact gelu."""
   return write_hugging_face(
       tmp_path_factory.mktemp("hf") / "bert", TINY, hub_source[1], vocab_file)
+
+
+@pytest.fixture(scope="session")
+def task_files(hf_source, tmp_path_factory):
+  """Adapter files of tasks of every kind by name: `tests.adapters.TASKS`."""
+  folder = tmp_path_factory.mktemp("adapters")
+  return {name: make(hf_source, folder / name, *task, seed=seed)
+          for seed, (name, task) in enumerate(TASKS.items())}
 
 
 @pytest.fixture

@@ -7,57 +7,13 @@ import scipy.special
 import tensorflow as tf
 
 import tf_adapters as ta
-from tf_adapters.modeling.models import make_model
-
-A = ta.AdapterConfig
-
-# name: adapters, problem, labels, pooling, tuning, max_length, pairs
-TASKS = {
-    "topic": (A(size=8), "classification", "abc", "mean", "adapters", 32,
-              False),
-    "same": (A(size=8), "classification", "yn", "pooler", "adapters", 24, True),
-    "score": (A(size=5, activation="relu", layers=(0, 2)), "regression", "",
-              "cls", "adapters", 16, None),
-    "tags": (A(size=16, parallel=True), "multi_label", "pqrs", "pooler",
-             "adapters-layer_norms", 32, False),
-    "words": (A(size=12, depth=2, layer_norm=True), "tagging", "OBI", "mean",
-              "adapters", 12, False),
-    "norms": (None, "classification", "abcdefghijk", "mean", "layer_norm",
-              None, None),
-    "head": (None, "classification", "yn", "cls", "head", 32, None),
-    "after": (A(size=48, positions=("output",)), "classification", "yn", "mean",
-              "adapters", 32, False),
-}
-TEXTS = ["the film is good", "", "bad", "he said so, very! " * 8, "ünable 😀",
-         "x" * 10_000, "a\x00\x01 b\t c\n", b"not \xff\xfe good", "\udcff good"]
-PAIRS = [("he said so", "so he said"), ("", ""), ("good", ""), ("", "bad"),
-         ("very " * 40, "bad " * 40)]
-
-
-def make(hf_source, path, adapters, problem, labels, pooling, tuning,
-         max_length=32, pairs=None, seed=0):
-  """Writes the adapter file of a task that has learnt something random."""
-  encoder = ta.load_encoder(str(hf_source), adapters)
-  encoder.tune(tuning)
-  model = make_model(problem, encoder, list(labels), pooling)
-  rng = np.random.default_rng(seed)
-  for variable in model.trainable_variables:
-    variable.assign_add(rng.normal(0, 0.2, variable.shape))
-  ta.save_adapter(model, path, max_length=max_length, pairs=pairs)
-  return path
+from tests.adapters import PAIRS, TASKS, TEXTS, make
 
 
 @pytest.fixture(scope="module")
-def files(hf_source, tmp_path_factory):
-  """The adapter files of `TASKS` by name."""
-  folder = tmp_path_factory.mktemp("adapters")
-  return {name: make(hf_source, folder / name, *task, seed=seed)
-          for seed, (name, task) in enumerate(TASKS.items())}
-
-
-@pytest.fixture(scope="module")
-def bank(hf_source, files):
-  return ta.AdapterBank(str(hf_source), list(files.values()), max_length=20)
+def bank(hf_source, task_files):
+  return ta.AdapterBank(
+      str(hf_source), list(task_files.values()), max_length=20)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +45,15 @@ def alone(path, text, max_length):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_every_row_is_as_its_task_alone_has_it(
-    hf_source, files, rows, jit_compile):
-  bank = ta.AdapterBank(str(hf_source), files, max_length=20,
+    hf_source, task_files, rows, jit_compile):
+  bank = ta.AdapterBank(str(hf_source), task_files, max_length=20,
                         jit_compile=jit_compile)
   texts, tasks = zip(*rows)
   got = bank.predict_proba(texts, tasks, batch_size=16)
   labels = bank.predict(texts, tasks, batch_size=16)
   for text, task, row, label in zip(texts, tasks, got, labels):
     _, problem, names, _, _, max_length, _ = TASKS[task]
-    logits = alone(files[task], text, max_length or 20)
+    logits = alone(task_files[task], text, max_length or 20)
     if problem == "tagging":
       logits, starts = logits
       assert len(row) == len(label) == len(starts)
@@ -132,44 +88,44 @@ def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
   assert got[1] in "abc"
 
 
-def test_other_tasks_change_no_bit(hf_source, files, rows):
+def test_other_tasks_change_no_bit(hf_source, task_files, rows):
   few = ["words", "topic", "score"]
   texts, tasks = zip(*[row for row in rows if row[1] in few])
-  bank = ta.AdapterBank(str(hf_source), [files[name] for name in few])
+  bank = ta.AdapterBank(str(hf_source), [task_files[name] for name in few])
   before = bank.predict_proba(texts, tasks)
   for name in ("norms", "same", "tags", "after"):
-    bank.add(files[name])
+    bank.add(task_files[name])
     assert bank.predict_proba(texts, tasks) == before
   for name in ("same", "norms"):
     bank.remove(name)
     assert bank.predict_proba(texts, tasks) == before
   assert bank.names() == [*few, "tags", "after"]
-  bank.add(files["same"], name="again")
+  bank.add(task_files["same"], name="again")
   assert bank.predict([PAIRS[0]], "again") == [
-      "yn"[alone(files["same"], PAIRS[0], 24).argmax()]]
+      "yn"[alone(task_files["same"], PAIRS[0], 24).argmax()]]
 
 
-def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, files):
-  bank = ta.AdapterBank(str(hf_source), [files["topic"]])
+def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
+  bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
   bank.predict(["good"], "topic")
   traced = bank._forward
-  bank.add(files["topic"], "twin")
+  bank.add(task_files["topic"], "twin")
   assert bank.predict(["good"], "twin") == bank.predict(["good"], "topic")
   assert bank._forward is traced
   assert traced.experimental_get_tracing_count() == 1
 
 
-def test_memory_is_the_adapters_own(hf_source, files):
+def test_memory_is_the_adapters_own(hf_source, task_files):
   def size(bank):
     return sum(variable.numpy().nbytes for variable in bank._model.variables)
 
-  tensors = ta.load_adapter(files["topic"]).tuned_variables()
+  tensors = ta.load_adapter(task_files["topic"]).tuned_variables()
   own = sum(variable.numpy().nbytes for name, variable in tensors.items()
             if not name.startswith("head/"))
-  bank = ta.AdapterBank(str(hf_source), {"one": files["topic"]})
+  bank = ta.AdapterBank(str(hf_source), {"one": task_files["topic"]})
   before = size(bank)
   for name in "abcde":
-    bank.add(files["topic"], name)
+    bank.add(task_files["topic"], name)
   head = 4 * 8 * (32 + 1)  # three labels, in a stack of heads with eight
   numbers = 4 * (7 + 6 + 1)  # a row in the stack of each place
   assert (size(bank) - before) / 5 == own + head + numbers
@@ -198,7 +154,7 @@ def test_wrong_texts_are_refused(bank, texts, tasks, message):
 
 
 def test_adapters_that_do_not_fit_are_refused(
-    hf_source, files, bank, tmp_path):
+    hf_source, task_files, bank, tmp_path):
   def refused(path, message, name=None):
     names = bank.names()
     with pytest.raises(ta.InputError, match=message):
@@ -206,21 +162,22 @@ def test_adapters_that_do_not_fit_are_refused(
     assert bank.names() == names
 
   refused(tmp_path / "none", "not an adapter file")
-  refused(files["topic"], "has a task 'topic' already")
-  refused(files["topic"], "can not be called 'base'", "base")
+  refused(task_files["topic"], "has a task 'topic' already")
+  refused(task_files["topic"], "can not be called 'base'", "base")
   for tuning, pooling in (("full", "mean"), ("top_layers:1", "mean"),
                           ("bias", "mean"), ("adapters+pooler", "pooler")):
-    path = make(hf_source, tmp_path / f"{tuning[:4]}-{pooling}", A(size=8),
-                "classification", "yn", pooling, tuning)
+    path = make(
+        hf_source, tmp_path / f"{tuning[:4]}-{pooling}",
+        ta.AdapterConfig(size=8), "classification", "yn", pooling, tuning)
     refused(path, f"tuned with .{tuning[1:4]}.*which changes the encoder")
   other = tmp_path / "other"
-  shutil.copytree(files["topic"], other)
+  shutil.copytree(task_files["topic"], other)
   config = json.loads((other / "adapter_config.json").read_text())
   config["encoder"]["fingerprint"] = "0" * 64
   (other / "adapter_config.json").write_text(json.dumps(config))
   refused(other, "made for other encoder weights", "new")
   damaged = tmp_path / "damaged"
-  shutil.copytree(files["topic"], damaged)
+  shutil.copytree(task_files["topic"], damaged)
   with open(damaged / "adapter.safetensors", "r+b") as file:
     file.truncate(1000)
   refused(damaged, "damaged", "new")
@@ -238,8 +195,8 @@ def test_what_a_task_is_can_be_asked(bank):
 
 def test_a_pooler_that_the_head_does_not_look_at_does_not_matter(
     hf_source, tmp_path):
-  path = make(hf_source, tmp_path / "x", A(size=8), "classification", "yn",
-              "mean", "adapters+pooler")
+  path = make(hf_source, tmp_path / "x", ta.AdapterConfig(size=8),
+              "classification", "yn", "mean", "adapters+pooler")
   bank = ta.AdapterBank(str(hf_source), [path])
   np.testing.assert_allclose(
       list(bank.predict_proba(["good"], "x")[0].values()),

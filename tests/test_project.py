@@ -21,13 +21,14 @@ LAYERS = {
     "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "files", "modeling"},
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
+    "litert": {"errors", "files", "modeling"},
     "serving": {"errors", "files", "modeling", "data", "adapter_file"},
     "bank": {"errors", "files", "modeling", "checkpoints", "data",
              "adapter_file", "serving"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
-            "training"},
+            "training", "litert", "serving", "bank"},
 }
 
 

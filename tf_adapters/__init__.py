@@ -5,6 +5,7 @@ from tf_adapters.bank import AdapterBank
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.loading import load_task
 from tf_adapters.errors import InputError
+from tf_adapters.litert import export_litert
 from tf_adapters.modeling.adapter import Adapter, TaskLayers
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.encoder import BertEncoder
@@ -32,6 +33,7 @@ __all__ = [
     "TextRegressor",
     "TokenTagger",
     "create_optimizer",
+    "export_litert",
     "export_model",
     "load_adapter",
     "load_encoder",

@@ -269,7 +269,8 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
   """Refuses an adapter file that was made for another encoder.
 
   Raises:
-    InputError: for other encoder weights, or another vocabulary or casing.
+    InputError: for other encoder weights, another vocabulary or casing, or
+      longer sequences.
   """
   origin = encoder.origin
   if origin is None or origin.fingerprint != info.encoder.get("fingerprint"):
@@ -278,6 +279,11 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         f"{info.encoder.get('source')} with fingerprint "
         f"{str(info.encoder.get('fingerprint'))[:12]}, not "
         f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
+  positions = encoder.config.max_position_embeddings
+  if (info.max_length or 0) > positions:
+    raise InputError(
+        f"{path}: max_length {info.max_length}: the encoder has positions for "
+        f"{positions} wordpieces only")
   vocabulary = encoder.vocabulary
   if vocabulary and info.tokenizer and (
       _tokenizer(vocabulary) != dict(info.tokenizer)):

@@ -53,7 +53,7 @@ class AdapterBank:
     pooling: of the embedding that rows without a task get: "pooler", "cls" or
       "mean".
     max_length: longest sequence, in wordpieces, of rows without a task and of
-      tasks whose files do not say theirs.
+      tasks whose files do not say theirs; None for `text_processor`'s default.
     jit_compile: whether to compile with XLA; batches are then filled up, so
       that few shapes occur.
 
@@ -72,7 +72,7 @@ class AdapterBank:
                adapters: Sequence[str | os.PathLike[str]]
                | Mapping[str, str | os.PathLike[str]] = (),
                vocab_file: str | None = None, lower_case: bool | None = None,
-               pooling: str = "pooler", max_length: int = 128,
+               pooling: str = "pooler", max_length: int | None = None,
                jit_compile: bool = False):
     check_pooling(pooling)
     encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
@@ -81,7 +81,7 @@ class AdapterBank:
     self._base_shapes = {name: tuple(variable.shape) for name, variable
                          in encoder.base_variables().items()}
     self._model = StackedModel(encoder, pooling)
-    self._max_length = max_length
+    self._max_length = encoder.text_processor(max_length).max_length
     self._jit_compile = jit_compile
     self._tasks: dict[str, AdapterInfo] = {}
     self._pack = tf.function(self._text.pack_rows, input_signature=[

@@ -57,7 +57,7 @@ class ServedTask:
 
 
 def export_model(model: TaskModel, path: str | os.PathLike[str],
-                 max_length: int = 128, pairs: bool | None = None,
+                 max_length: int | None = None, pairs: bool | None = None,
                  ) -> pathlib.Path:
   """Writes a model as a SavedModel from raw strings, for TensorFlow Serving.
 
@@ -69,7 +69,8 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     model: a model on an encoder with a vocabulary; not a `SpanExtractor`.
     path: the version's folder ("serving/1"), or the folder that the next
       version is to be put into ("serving").
-    max_length: longest sequence, in wordpieces.
+    max_length: longest sequence, in wordpieces; None for `text_processor`'s
+      default.
     pairs: whether texts come in pairs; None for either.
 
   Returns:
@@ -82,8 +83,9 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
     PosixPath('serving/sst2/1')
   """
+  text = model.encoder.text_processor(max_length)
   task = ServedTask("", model.problem_type, getattr(model, "labels", ()),
-                    max_length, pairs)
+                    text.max_length, pairs)
   what = "tokens" if model.per_token else "texts"
 
   def forward(inputs):
@@ -91,8 +93,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
         "input_word_ids", "input_mask", "input_type_ids")})}
 
   return write_saved_model(
-      forward, list(model.named_variables().values()),
-      model.encoder.text_processor(max_length), [task], path)
+      forward, list(model.named_variables().values()), text, [task], path)
 
 
 def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],

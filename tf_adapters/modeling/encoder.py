@@ -32,6 +32,7 @@ from tf_adapters.modeling.tuning import Tuning, is_adapter
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9
+_USUAL_LENGTH = 128
 
 
 class Embeddings(tf_keras.layers.Layer):
@@ -296,11 +297,12 @@ class BertEncoder(tf_keras.layers.Layer):
     tuning.check(self.config, self.adapters)
     self._tuning = tuning
 
-  def text_processor(self, max_length: int = 128) -> TextProcessor:
+  def text_processor(self, max_length: int | None = None) -> TextProcessor:
     """What turns strings into this encoder's inputs.
 
     Args:
-      max_length: longest sequence, in wordpieces with [CLS] and [SEP].
+      max_length: longest sequence, in wordpieces with [CLS] and [SEP]; None
+        for 128, or as many as the encoder has positions for.
 
     Raises:
       InputError: the encoder came without a vocabulary, or has no positions
@@ -310,10 +312,13 @@ class BertEncoder(tf_keras.layers.Layer):
       raise InputError(
           "this encoder came without a vocabulary: --vocab_file gives one, "
           "--do_lower_case its casing (load_encoder's vocab_file, lower_case)")
-    if max_length > self.config.max_position_embeddings:
+    positions = self.config.max_position_embeddings
+    if max_length is None:
+      max_length = min(_USUAL_LENGTH, positions)
+    if max_length > positions:
       raise InputError(
           f"max_length {max_length}: the encoder has positions for "
-          f"{self.config.max_position_embeddings} wordpieces only")
+          f"{positions} wordpieces only")
     return TextProcessor(self.vocabulary, max_length)
 
   def build(self, input_shape=None):

@@ -2,6 +2,9 @@
 
 Example:
   tf-adapters convert --encoder=biobert_v1.1/ --output=hub/biobert
+
+--output is the SavedModel's folder; the preprocessing gets the same name with
+_preprocess appended.
 """
 
 import sys
@@ -11,13 +14,10 @@ from absl import flags
 
 from tf_adapters.checkpoints.hub_export import export_hub
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.tools import _command, _encoder_flags
+from tf_adapters.tools import _command, _encoder_flags, _output_flag
 
 flags.adopt_module_key_flags(_encoder_flags)
-flags.DEFINE_string(
-    "output", None,
-    "Folder of the SavedModel to write; the preprocessing gets the same name "
-    "with _preprocess appended.")
+flags.adopt_module_key_flags(_output_flag)
 flags.DEFINE_integer(
     "preprocess_seq_length", 128,
     "Length of the sequences that the preprocessing makes.", lower_bound=5)

@@ -1,0 +1,43 @@
+"""Adapter files of made-up tasks of every kind, and texts for them."""
+
+import numpy as np
+
+import tf_adapters as ta
+from tf_adapters.modeling.models import make_model
+
+A = ta.AdapterConfig
+
+# name: adapters, problem, labels, pooling, tuning, max_length, pairs
+TASKS = {
+    "topic": (A(size=8), "classification", "abc", "mean", "adapters", 32,
+              False),
+    "same": (A(size=8), "classification", "yn", "pooler", "adapters", 24, True),
+    "score": (A(size=5, activation="relu", layers=(0, 2)), "regression", "",
+              "cls", "adapters", 16, None),
+    "tags": (A(size=16, parallel=True), "multi_label", "pqrs", "pooler",
+             "adapters-layer_norms", 32, False),
+    "words": (A(size=12, depth=2, layer_norm=True), "tagging", "OBI", "mean",
+              "adapters", 12, False),
+    "norms": (None, "classification", "abcdefghijk", "mean", "layer_norm",
+              None, None),
+    "head": (None, "classification", "yn", "cls", "head", 32, None),
+    "after": (A(size=48, positions=("output",)), "classification", "yn", "mean",
+              "adapters", 32, False),
+}
+TEXTS = ["the film is good", "", "bad", "he said so, very! " * 8, "ünable 😀",
+         "x" * 10_000, "a\x00\x01 b\t c\n", b"not \xff\xfe good", "\udcff good"]
+PAIRS = [("he said so", "so he said"), ("", ""), ("good", ""), ("", "bad"),
+         ("very " * 40, "bad " * 40)]
+
+
+def make(hf_source, path, adapters, problem, labels, pooling, tuning,
+         max_length=32, pairs=None, seed=0):
+  """Writes the adapter file of a task that has learnt something random."""
+  encoder = ta.load_encoder(str(hf_source), adapters)
+  encoder.tune(tuning)
+  model = make_model(problem, encoder, list(labels), pooling)
+  rng = np.random.default_rng(seed)
+  for variable in model.trainable_variables:
+    variable.assign_add(rng.normal(0, 0.2, variable.shape))
+  ta.save_adapter(model, path, max_length=max_length, pairs=pairs)
+  return path

@@ -1,0 +1,248 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+import tf_adapters as ta
+from tests.adapters import PAIRS, TASKS, TEXTS
+from tests.tools.calling import call
+from tf_adapters import adapter_file
+from tf_adapters.tools import export
+
+# Reads a SavedModel and rows of (text, pair, task) as hexadecimal digits.
+ALONE = """
+import json, sys
+import tensorflow as tf
+import tensorflow_text
+sys.modules["tf_adapters"] = None
+model = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+rows = [[bytes.fromhex(cell) for cell in row] for row in json.load(sys.stdin)]
+text, pair, task = (tf.constant(column) for column in zip(*rows))
+outputs = model(text=text, text_pair=pair, task=task)
+print(json.dumps({
+    "label": [label.decode() for label in outputs["label"].numpy()],
+    "scores": outputs["scores"].numpy().tolist(),
+    "names": [[name.decode() for name in row]
+              for row in outputs["label_names"].numpy()]}))
+"""
+
+
+def utf8(text):
+  return text if isinstance(text, bytes) else text.encode(
+      errors="surrogatepass")
+
+
+def as_label(prediction):
+  """A bank's prediction as a SavedModel writes it."""
+  if isinstance(prediction, float):
+    return f"{prediction:.6f}"
+  if isinstance(prediction, tuple):
+    return ",".join(prediction)
+  if isinstance(prediction, list):
+    return " ".join(tag for _, tag in prediction)
+  return prediction
+
+
+@pytest.fixture(scope="module")
+def bank(hf_source, task_files):
+  return ta.AdapterBank(str(hf_source), task_files, max_length=20)
+
+
+@pytest.fixture(scope="module")
+def exported(bank, tmp_path_factory):
+  return bank.export(tmp_path_factory.mktemp("serving") / "bank")
+
+
+def test_a_process_without_the_package_gets_the_banks_labels(bank, exported):
+  rows = [(text, name) for name, task in TASKS.items()
+          for text in (PAIRS if task[-1] else TEXTS)]
+  # An empty second text is none where the task could do with one.
+  rows += [(pair, "score") for pair in PAIRS if pair[1]]
+  cells = [[utf8(part).hex() for part in (
+      *(text if isinstance(text, tuple) else (text, "")), name)]
+           for text, name in rows]
+  done = subprocess.run(
+      [sys.executable, "-c", ALONE, str(exported)], input=json.dumps(cells),
+      capture_output=True, text=True, check=True)
+  got = json.loads(done.stdout)
+  texts, tasks = zip(*rows)
+  predicted = bank.predict(texts, tasks)
+  probabilities = bank.predict_proba(texts, tasks)
+  for row, task in enumerate(tasks):
+    if TASKS[task][1] == "regression":
+      assert float(got["label"][row]) == pytest.approx(
+          predicted[row], abs=1e-5)
+      assert got["scores"][row][0] == pytest.approx(predicted[row], abs=1e-5)
+      continue
+    assert got["label"][row] == as_label(predicted[row])
+    names = list(TASKS[task][2])
+    assert got["names"][row][:len(names)] == names
+    assert not any(got["names"][row][len(names):])
+    assert not any(got["scores"][row][len(names):])
+    if TASKS[task][1] != "tagging":
+      np.testing.assert_allclose(
+          got["scores"][row][:len(names)],
+          list(probabilities[row].values()), atol=1e-5)
+
+
+def test_a_new_task_changes_no_bit_of_the_others(
+    hf_source, task_files, tmp_path):
+  names = ["topic", "words", "norms"]
+  bank = ta.AdapterBank(
+      str(hf_source), [task_files[name] for name in names])
+  before = tf.saved_model.load(str(bank.export(tmp_path)))
+  for name in ("tags", "after", "same"):
+    bank.add(task_files[name])
+  after = tf.saved_model.load(str(bank.export(tmp_path)))
+  rows = [(text, name) for name in names for text in TEXTS]
+  inputs = {"text": tf.constant([utf8(text) for text, _ in rows]),
+            "task": tf.constant([name for _, name in rows])}
+  old = before.signatures["single_texts"](**inputs)
+  new = after.signatures["single_texts"](**inputs)
+  width = old["scores"].shape[1]
+  np.testing.assert_array_equal(old["label"], new["label"])
+  np.testing.assert_array_equal(old["scores"], new["scores"][:, :width])
+  # Both versions lie side by side, as TensorFlow Serving wants them.
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_unknown_tasks_fail_or_fall_to_a_default(
+    hf_source, task_files, exported, tmp_path):
+  model = tf.saved_model.load(str(exported)).signatures["serving_default"]
+  inputs = {"text": tf.constant(["good"]), "text_pair": tf.constant([""])}
+  with pytest.raises(tf.errors.InvalidArgumentError,
+                     match=r"unknown task.*\[nothing\].*topic"):
+    model(**inputs, task=tf.constant(["nothing"]))
+  with pytest.raises(tf.errors.InvalidArgumentError,
+                     match=r"single texts was given a pair.*\[good\]"):
+    model(text=inputs["text"], text_pair=tf.constant(["bad"]),
+          task=tf.constant(["topic"]))
+  bank = ta.AdapterBank(str(hf_source), [task_files["topic"],
+                                         task_files["norms"]])
+  with pytest.raises(ta.InputError, match="default task 'same' is not one of"):
+    bank.export(tmp_path / "x", default_task="same")
+  path = bank.export(tmp_path / "y", default_task="norms")
+  model = tf.saved_model.load(str(path)).signatures["serving_default"]
+  np.testing.assert_array_equal(
+      model(**inputs, task=tf.constant(["nothing"]))["scores"],
+      model(**inputs, task=tf.constant(["norms"]))["scores"])
+
+
+def test_warm_up_requests_are_what_the_model_takes(exported):
+  model = tf.saved_model.load(str(exported)).signatures["serving_default"]
+  records = list(tf.data.TFRecordDataset(
+      str(exported / "assets.extra" / "tf_serving_warmup_requests")))
+  sizes = []
+  for record in records:
+    request = prediction_log_pb2.PredictionLog.FromString(
+        record.numpy()).predict_log.request
+    assert request.model_spec.signature_name == "serving_default"
+    outputs = model(**{name: tf.constant(tf.make_ndarray(value))
+                       for name, value in request.inputs.items()})
+    sizes.append(len(outputs["label"]))
+  assert sizes == [1, 8]
+
+
+@pytest.mark.parametrize("name", ["topic", "same", "score", "tags", "words"])
+def test_models_of_one_task_need_no_task(bank, task_files, tmp_path, name):
+  info = adapter_file.read_info(task_files[name])
+  path = ta.export_model(ta.load_adapter(task_files[name]), tmp_path / "7",
+                         info.max_length, info.pairs)
+  assert path == tmp_path / "7"
+  signatures = tf.saved_model.load(str(path)).signatures
+  texts = PAIRS if info.pairs else TEXTS
+  if info.pairs:
+    first, second = (tf.constant(column) for column in zip(*texts))
+    outputs = signatures["serving_default"](text=first, text_pair=second)
+  else:
+    outputs = signatures["single_texts"](
+        text=tf.constant([utf8(text) for text in texts]))
+  for label, expected in zip(outputs["label"].numpy(),
+                             bank.predict(texts, name)):
+    if name == "score":
+      assert float(label) == pytest.approx(expected, abs=1e-5)
+    else:
+      assert label.decode() == as_label(expected)
+
+
+def test_what_can_not_be_exported_is_refused(
+    hf_source, encoder, exported, tmp_path):
+  with pytest.raises(ta.InputError, match="there is no task"):
+    ta.AdapterBank(str(hf_source)).export(tmp_path / "x")
+  with pytest.raises(ta.InputError, match="windows of a context"):
+    ta.export_model(ta.SpanExtractor(encoder), tmp_path / "x")
+  model = ta.TextRegressor(encoder)
+  with pytest.raises(ta.InputError, match="1: this version is there already"):
+    ta.export_model(model, exported)
+  (tmp_path / "file").write_text("x")
+  with pytest.raises(ta.InputError, match="file: is a file"):
+    ta.export_model(model, tmp_path / "file")
+  with pytest.raises(ta.InputError, match="positions for 40"):
+    ta.export_model(model, tmp_path / "x", max_length=512)
+  assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("quantize,tolerance", [(False, 1e-5), (True, 0.1)])
+@pytest.mark.parametrize("name", ["topic", "words"])
+def test_litert_gives_the_models_logits(
+    task_files, tmp_path, name, quantize, tolerance):
+  model = ta.load_adapter(task_files[name])
+  path = tmp_path / "model.tflite"
+  ta.export_litert(model, path, 16, quantize)
+  runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+  text = model.encoder.text_processor(16)
+  inputs = text(["the film is good", "bad", ""], length=16)
+  expected = model(inputs).numpy()
+  for row in range(3):
+    got = runner(**{key: value[row:row + 1].numpy()
+                    for key, value in inputs.items()})["logits"]
+    np.testing.assert_allclose(
+        scipy.special.softmax(got[0], axis=-1),
+        scipy.special.softmax(expected[row], axis=-1), atol=tolerance)
+  with pytest.raises(ta.InputError, match="is there already"):
+    ta.export_litert(model, path, 16)
+  with pytest.raises(ta.InputError, match="end in .tflite"):
+    ta.export_litert(model, tmp_path / "model.bin", 16)
+
+
+def test_the_command_line_exports(hf_source, task_files, tmp_path, capfd):
+  output = tmp_path / "bank"
+  both = f"--adapters={task_files['topic']},twin={task_files['topic']}"
+  assert call(export, both, f"--output={output}") == 0
+  assert str(output / "1") in capfd.readouterr().out
+  model = tf.saved_model.load(str(output / "1")).signatures["single_texts"]
+  labels = model(text=tf.constant(["good"] * 2),
+                 task=tf.constant(["topic", "twin"]))["label"].numpy()
+  assert labels[0] == labels[1]
+  one = f"--adapters={task_files['topic']}"
+  assert call(export, one, f"--encoder={hf_source}",
+              f"--output={tmp_path / 'x.tflite'}", "--quantize") == 0
+  assert (tmp_path / "x.tflite").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("arguments,message", [
+    (["--output=x"], "--adapters must be given"),
+    (["--adapters={topic}"], "--output must be given"),
+    (["--adapters={topic},{same}", "--output=x.tflite"],
+     "a .tflite file holds one task, not 2"),
+    (["--adapters={topic}", "--output=x", "--quantize"], "--quantize: for"),
+    (["--adapters={topic}", "--output=x", "--default_task=topic"],
+     "--default_task: there is one task only"),
+    (["--adapters={topic},{topic}", "--output=x"], "has a task 'topic'"),
+    (["--adapters=/nowhere", "--output=x"], "/nowhere: not an adapter file"),
+])
+def test_mistakes_are_one_line(
+    task_files, tmp_path, monkeypatch, capfd, arguments, message):
+  monkeypatch.chdir(tmp_path)
+  assert call(export, *(text.format(**task_files)
+                        for text in arguments)) == 1
+  errors = [line for line in capfd.readouterr().err.splitlines()
+            if line.startswith("error: ")]
+  assert len(errors) == 1 and message in errors[0]
+  assert not list(pathlib.Path().iterdir())

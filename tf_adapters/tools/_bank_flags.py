@@ -1,0 +1,44 @@
+"""Flags of a bank of tasks, the same for every tool that loads one."""
+
+from absl import flags
+
+from tf_adapters import adapter_file
+from tf_adapters.bank import AdapterBank
+from tf_adapters.tools import _command, _encoder_flags
+
+flags.adopt_module_key_flags(_encoder_flags)
+flags.DEFINE_list(
+    "adapters", None,
+    "Adapter files, with commas between them; NAME=PATH gives a task another "
+    "name than the file does.")
+
+
+def adapters() -> list[tuple[str | None, str]]:
+  """(name or None, path) of each adapter file.
+
+  Raises:
+    InputError: --adapters was not given.
+  """
+  _command.require("adapters")
+  pairs = []
+  for text in flags.FLAGS.adapters:
+    name, equals, path = text.partition("=")
+    pairs.append((name, path) if equals else (None, text))
+  return pairs
+
+
+def load_bank() -> AdapterBank:
+  """The bank that the flags describe; without --encoder the first adapter's.
+
+  Raises:
+    InputError: as for `AdapterBank`.
+  """
+  values = flags.FLAGS
+  named = adapters()
+  encoder = values.encoder or adapter_file.read_info(
+      named[0][1]).encoder["source"]
+  bank = AdapterBank(encoder, vocab_file=values.vocab_file,
+                     lower_case=values.do_lower_case)
+  for name, path in named:
+    bank.add(path, name)
+  return bank

@@ -1,0 +1,67 @@
+"""Write adapters and their encoder as a SavedModel that takes strings.
+
+One adapter makes a model of one task; several make a bank, which takes a task's
+name with each text:
+
+  tf-adapters export --encoder=bert_base_uncased \\
+      --adapters=adapters/sst2,adapters/mrpc --output=serving/bank
+
+--output is a version's folder (serving/bank/3), or the folder that the next
+version is put into. A file that ends in .tflite makes LiteRT's format, of one
+task and from token ids.
+"""
+
+import sys
+
+import tensorflow as tf
+from absl import flags
+
+from tf_adapters import adapter_file, litert, serving
+from tf_adapters.errors import InputError
+from tf_adapters.tools import _bank_flags, _command, _output_flag
+
+flags.adopt_module_key_flags(_bank_flags)
+flags.adopt_module_key_flags(_output_flag)
+flags.DEFINE_string(
+    "default_task", None,
+    "Task of texts whose task is unknown; without it they are an error.")
+flags.DEFINE_bool(
+    "quantize", False,
+    "For .tflite: kernels of 8 bits, which take a quarter of the space.")
+
+
+def _export() -> None:
+  _command.require("adapters", "output")
+  tf.get_logger().setLevel("ERROR")
+  values = flags.FLAGS
+  adapters = _bank_flags.adapters()
+  to_litert = values.output.endswith(".tflite")
+  if to_litert and len(adapters) > 1:
+    raise InputError(
+        f"--adapters: a .tflite file holds one task, not {len(adapters)}")
+  if values.quantize and not to_litert:
+    raise InputError("--quantize: for an --output that ends in .tflite only")
+  if len(adapters) == 1 and values.default_task is not None:
+    raise InputError("--default_task: there is one task only")
+  if len(adapters) == 1:
+    path = adapters[0][1]
+    info = adapter_file.read_info(path)
+    model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
+    if to_litert:
+      litert.export_litert(
+          model, values.output, info.max_length, values.quantize)
+      written = values.output
+    else:
+      written = serving.export_model(
+          model, values.output, info.max_length, info.pairs)
+    tasks = [info.task]
+  else:
+    bank = _bank_flags.load_bank()
+    written = bank.export(values.output, values.default_task)
+    tasks = bank.names()
+  _command.print_table({"tasks": ", ".join(tasks), "written": str(written)})
+
+
+def main() -> None:
+  """Entry point of `tf-adapters export`."""
+  _command.run(sys.modules[__name__], _export)
