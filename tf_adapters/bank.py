@@ -7,7 +7,7 @@ stacked is `modeling.stacked`'s business; a SavedModel of a bank is `serving`'s.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ BASE = "base"  # the name of the encoder without a task
 
 # Sorted by length among these, so that little is computed on padding.
 _PACKED_AT_ONCE = 4096
+# Adapter files that are in memory beside the stacks that they are copied to.
+_READ_AT_ONCE = 50
 
 Text = str | bytes | tuple[str | bytes, str | bytes]
 Tasks = str | Sequence[str | None] | None
@@ -87,12 +89,12 @@ class AdapterBank:
     self._pack = tf.function(self._text.pack_rows, input_signature=[
         tf.TensorSpec([None], dtype) for dtype in (
             tf.string, tf.string, tf.bool, tf.bool, tf.int32)])
-    self._structure = None
-    if not isinstance(adapters, Mapping):
-      adapters = [(None, path) for path in adapters]
-    else:
-      adapters = list(adapters.items())
-    self._extend(adapters)
+    self._structure: Hashable = None
+    self._retrace()
+    named = (list(adapters.items()) if isinstance(adapters, Mapping)
+             else [(None, path) for path in adapters])
+    for chunk in batching.chunks(named, _READ_AT_ONCE):
+      self._extend(chunk)
 
   def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
     """Takes a task in.

@@ -1,0 +1,163 @@
+"""What a batch of many tasks costs, and what memory many tasks take.
+
+Batches of 64 rows on MiniLM-L6 with adapters of size 64. Examples per second of
+a bank with 1, 2, 8 and 32 tasks in the batch, of a model of one task, and of
+that model when it is given one task's weights after the other; runs take turns,
+medians. Then a bank of 1, 10, 100 and 1000 tasks, each in a process of its own:
+resident memory beyond that of a bank without any. Prints JSON.
+
+  python benchmarks/mixed_batches.py
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+ROWS = 64
+LENGTHS = (32, 128)
+TASKS = (1, 2, 8, 32)
+BANKS = (0, 1, 10, 100, 1000)
+ROUNDS = 9
+
+
+def made_up(encoder: str, path: pathlib.Path) -> None:
+  """Writes an adapter file."""
+  import tf_adapters as ta
+
+  model = ta.TextClassifier(
+      ta.load_encoder(encoder, ta.AdapterConfig(size=64)), ["no", "yes"],
+      pooling="mean")
+  ta.save_adapter(model, path, max_length=128)
+
+
+def examples_per_second(adapter: str, encoder: str) -> dict[str, object]:
+  """Rates and ratios by length and case."""
+  import numpy as np
+  import tensorflow as tf
+
+  import tf_adapters as ta
+  from tf_adapters.modeling.config import AdapterConfig
+  from tf_adapters.modeling.stacked import StackedModel, TaskArrays
+
+  rng = np.random.default_rng(0)
+  model = ta.load_adapter(adapter, encoder)
+  alone = tf.function(lambda inputs: model(inputs))
+  variables = model.tuned_variables()
+  arrays = {name: variable.numpy() for name, variable in variables.items()}
+  banks = {}
+  for tasks in TASKS:
+    stacked = StackedModel(ta.load_encoder(encoder), "mean")
+    stacked.extend([TaskArrays(
+        AdapterConfig(size=64), "mean", arrays)] * tasks)
+    banks[tasks] = tf.function(stacked)
+
+  def inputs(rows: int, length: int) -> dict[str, tf.Tensor]:
+    shape = [rows, length]
+    return {"input_word_ids": tf.constant(
+        rng.integers(1000, 30_000, shape), tf.int32),
+            "input_mask": tf.ones(shape, tf.int32),
+            "input_type_ids": tf.zeros(shape, tf.int32)}
+
+  def switching(tasks: int, length: int) -> Callable[[], object]:
+    batch = inputs(ROWS // tasks, length)
+
+    def call():
+      for _ in range(tasks):
+        for name, variable in variables.items():
+          variable.assign(arrays[name])
+        alone(batch).numpy()
+
+    return call
+
+  result = {}
+  for length in LENGTHS:
+    batch = inputs(ROWS, length)
+    cases = {"one task's model": lambda batch=batch: alone(batch).numpy()}
+    for tasks, bank in banks.items():
+      mixed = {**batch, "task_index": tf.constant(
+          1 + rng.permutation(np.arange(ROWS) % tasks), tf.int32)}
+      cases[f"bank, {tasks} tasks"] = (
+          lambda bank=bank, mixed=mixed: bank(mixed)["texts"].numpy())
+      if tasks > 1:
+        cases[f"switching, {tasks} tasks"] = switching(tasks, length)
+    result[f"{length} tokens"] = take_turns(cases)
+  return result
+
+
+def take_turns(cases: dict[str, Callable[[], object]]) -> dict[str, object]:
+  """{case: examples per second, and as a ratio to the first case}."""
+  seconds = {name: [] for name in cases}
+  for turn in range(ROUNDS + 1):
+    for name, case in cases.items():
+      started = time.perf_counter()
+      case()
+      if turn:  # the first one traces
+        seconds[name].append(time.perf_counter() - started)
+  medians = {name: statistics.median(values)
+             for name, values in seconds.items()}
+  first = next(iter(medians.values()))
+  return {name: {"examples_per_second": round(ROWS / value, 1),
+                 "ratio": round(first / value, 3)}
+          for name, value in medians.items()}
+
+
+def memory(adapter: str, encoder: str, tasks: int) -> dict[str, float]:
+  """Resident MB of this process with a bank of so many tasks."""
+  import resource
+
+  import tf_adapters as ta
+
+  started = time.perf_counter()
+  bank = ta.AdapterBank(
+      encoder, {str(number): adapter for number in range(tasks)},
+      pooling="mean")
+  seconds = time.perf_counter() - started
+  bank.predict(["some text"], None)
+  pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+  return {"resident": pages * resource.getpagesize() / 1e6,
+          "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+          "seconds": round(seconds, 1)}
+
+
+def main() -> None:
+  """Runs each question in processes of its own."""
+  if len(sys.argv) > 1:
+    what, *arguments = sys.argv[1:]
+    if what == "memory":
+      print(json.dumps(memory(*arguments[:2], int(arguments[2]))))
+    else:
+      print(json.dumps(examples_per_second(*arguments)))
+    return
+  encoder = "minilm_l6"
+  with tempfile.TemporaryDirectory() as folder:
+    adapter = pathlib.Path(folder) / "adapter"
+    made_up(encoder, adapter)
+    megabytes = (adapter / "adapter.safetensors").stat().st_size / 1e6
+
+    def ask(*arguments: object) -> dict[str, object]:
+      done = subprocess.run(
+          [sys.executable, __file__, *map(str, arguments)],
+          capture_output=True, text=True, check=True)
+      return json.loads(done.stdout.splitlines()[-1])
+
+    banks = {tasks: ask("memory", adapter, encoder, tasks) for tasks in BANKS}
+    print(json.dumps({
+        "examples": ask("examples", adapter, encoder),
+        "adapter_file_mb": round(megabytes, 3),
+        "memory": {tasks: {
+            "mb_beyond_an_empty_bank": round(
+                values["resident"] - banks[0]["resident"], 1),
+            "adapter_files": round(
+                (values["resident"] - banks[0]["resident"]) / megabytes, 2),
+            "peak_mb": round(values["peak"], 1),
+            "seconds_to_load": values["seconds"]}
+                   for tasks, values in banks.items() if tasks}}, indent=2))
+
+
+if __name__ == "__main__":
+  main()
