@@ -1,4 +1,4 @@
-"""Reading JSON; writing files and folders that are never half-written."""
+"""Files that are no files, JSON, and writing that is never half-done."""
 
 import contextlib
 import json
@@ -27,6 +27,19 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   if not isinstance(values, dict):
     raise InputError(f"{path}: expected a JSON object")
   return values
+
+
+def refuse_lfs_pointer(path: pathlib.Path) -> None:
+  """Raises InputError for a Git LFS pointer in the place of a file."""
+  try:
+    with open(path, "rb") as file:
+      pointer = file.read(20).startswith(b"version https://git-")
+  except (OSError, ValueError):
+    return  # whoever reads the file says so better
+  if pointer:
+    raise InputError(
+        f"{path}: can not be read: it is a Git LFS pointer; `git lfs pull` "
+        "fetches the file itself")
 
 
 def write_file(path: pathlib.Path, content: str | bytes) -> None:

@@ -14,9 +14,9 @@ import tf_adapters as ta
 from tests import conftest
 from tests.checkpoints import writers
 from tests.checkpoints.test_damage import copy, edit, refuse, tensors
-from tf_adapters.checkpoints.checkpoint import read_vocabulary
 from tf_adapters.checkpoints.hub_export import export_hub
 from tf_adapters.checkpoints.sources import open_checkpoint
+from tf_adapters.checkpoints.vocabulary import read_vocabulary
 
 
 def test_casing_of_googles_vocabularies(tmp_path, sources):

@@ -14,15 +14,10 @@ from tf_adapters.checkpoints.bert_config import (
     HUGGING_FACE_ACTIVATIONS,
     read_bert_config,
 )
-from tf_adapters.checkpoints.checkpoint import (
-    Checkpoint,
-    find_encoder,
-    make_vocabulary,
-    read_vocabulary,
-    refuse_lfs_pointer,
-)
+from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
+from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
+from tf_adapters.files import read_json, refuse_lfs_pointer
 from tf_adapters.modeling.config import Vocabulary
 
 WEIGHTS_NAME = "model.safetensors"

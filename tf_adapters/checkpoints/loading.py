@@ -2,13 +2,12 @@
 
 import pathlib
 
-from tf_adapters.checkpoints.checkpoint import (
-    Checkpoint,
-    Fingerprint,
+from tf_adapters.checkpoints.checkpoint import Checkpoint, Fingerprint
+from tf_adapters.checkpoints.sources import open_checkpoint
+from tf_adapters.checkpoints.vocabulary import (
     check_vocabulary,
     read_vocabulary,
 )
-from tf_adapters.checkpoints.sources import open_checkpoint
 from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.config import AdapterConfig, Origin, Vocabulary
 from tf_adapters.modeling.encoder import BertEncoder

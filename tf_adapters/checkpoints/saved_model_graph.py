@@ -13,8 +13,8 @@ from google.protobuf import message
 from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from tf_adapters.checkpoints.checkpoint import refuse_lfs_pointer
 from tf_adapters.errors import InputError
+from tf_adapters.files import refuse_lfs_pointer
 
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715

@@ -12,8 +12,8 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from tf_adapters.checkpoints.checkpoint import refuse_lfs_pointer
 from tf_adapters.errors import InputError
+from tf_adapters.files import refuse_lfs_pointer
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.

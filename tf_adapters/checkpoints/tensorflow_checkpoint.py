@@ -15,12 +15,9 @@ from tf_adapters.checkpoints.bert_config import (
     GOOGLE_ACTIVATIONS,
     read_bert_config,
 )
-from tf_adapters.checkpoints.checkpoint import (
-    Checkpoint,
-    find_encoder,
-    read_vocabulary,
-)
+from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
+from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import BertConfig
 
