@@ -1,7 +1,10 @@
+import random
+import tracemalloc
+
 import pytest
 
 from tf_adapters import InputError
-from tf_adapters.data.tables import read_csv, read_tsv
+from tf_adapters.data.tables import MIXED, read_csv, read_tsv
 
 
 def written(tmp_path, content, name="t.tsv"):
@@ -49,6 +52,10 @@ def test_rows_of_another_width_can_be_counted(tmp_path):
     (read_csv, "a,b\n1,2,3\n", ":2: 3 columns, expected 2"),
     (read_tsv, "a\tA\n1\t2\n", ":1: column 'a' stands there twice"),
     (read_tsv, b"a\nfine\n\xff\xfe\n", ":3: not utf-8-sig text"),
+    (read_csv, b"\xef\xbb\xbfa\nb\n\xff\n", ":3: not utf-8-sig text"),
+    (read_csv, 'a,b\r\n"1\r\n",2\r\n3\r\n', ":4: 1 columns, expected 2"),
+    (read_csv, 'a,b\r"1\r",2\r3\r', ":4: 1 columns, expected 2"),
+    (read_csv, 'a\n1\n"2\n3\n', ":3: a quoted cell does not end"),
 ])
 def test_says_what_is_wrong_and_where(tmp_path, read, content, message):
   path = written(tmp_path, content)
@@ -63,3 +70,18 @@ def test_missing_columns_and_files_are_named(tmp_path):
     table.column("txt")
   with pytest.raises(InputError, match=r"nowhere\.tsv: can not be read"):
     read_tsv(tmp_path / "nowhere.tsv")
+
+
+def test_takes_little_more_memory_than_the_file(tmp_path):
+  """With a few short cells in every row, as published files have them."""
+  rng = random.Random(0)
+  row = ",".join(["07/26/2016", "Mortgage", "café", "", "Web", "Yes", "No"])
+  path = written(tmp_path, "a,b,c,d,e,f,g,text\n" + "".join(
+      f"{row},{'word ' * rng.randrange(20)}{number}\n"
+      for number in range(20000)))
+  tracemalloc.start()
+  table = read_csv(path, MIXED)
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert len(table) == 20000
+  assert peak < 2.5 * path.stat().st_size

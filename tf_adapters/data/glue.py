@@ -152,9 +152,9 @@ def _read_split(split: str, glue: GlueTask, path: pathlib.Path) -> Split:
   first = glue.first
   if test and not glue.header:
     first = "sentence"  # CoLA's test file has a header, the others have none
-  elif not glue.header and table.rows and len(table.rows[0]) <= first:
+  elif not glue.header and len(table.columns) <= first:
     raise InputError(
-        f"{path}:1: {len(table.rows[0])} columns, expected {first + 1}")
+        f"{path}:1: {len(table.columns)} columns, expected {first + 1}")
   return Split(
       table.column(first),
       table.column(glue.second) if glue.second else None,
@@ -175,7 +175,7 @@ def _ids(table: Table) -> list[str]:
   for column in ("index", "id"):
     if table.has(column):
       return table.column(column)
-  return [str(row) for row in range(len(table.rows))]
+  return [str(row) for row in range(len(table))]
 
 
 def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:

@@ -96,14 +96,14 @@ def load(data_dir: str, text_column: str = "text",
           table.column(text_pair_column) if text_pair_column else None,
           targets(table) if split != "test" or table.has(label_column)
           else None,
-          [str(row) for row in range(len(table.rows))])
+          [str(row) for row in range(len(table))])
        for split, table in tables.items()},
       str(folder), label_separator=label_separator)
 
 
 def _label_names(tables: dict[str, Table], column: str,
                  separator: str | None) -> list[str]:
-  table = tables.get("train") or next(iter(tables.values()))
+  table = next(iter(tables.values()))  # that of "train", if there is one
   cells = [[cell] if separator is None else split_labels(cell, separator)
            for cell in table.column(column)]
   rows: dict[str, int] = {}

@@ -4,16 +4,41 @@ Every complaint names the file and the line or column. What the columns mean is
 not known here.
 """
 
+import array
 import codecs
 import csv
 import dataclasses
 import io
+import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tf_adapters.errors import InputError
 
 csv.field_size_limit(1 << 30)
+
+
+class Column:
+  """The cells of a column, as UTF-8 end to end.
+
+  Most of a published file's columns are never asked for; strings, most of them
+  short, would take several times the file's size.
+  """
+
+  def __init__(self):
+    self._content = bytearray()
+    self._sizes = array.array("I")
+
+  def append(self, cell: str) -> None:
+    content = cell.encode()
+    self._content += content
+    self._sizes.append(len(content))
+
+  def __iter__(self) -> Iterator[str]:
+    start = 0
+    for size in self._sizes:
+      yield self._content[start:start + size].decode()
+      start += size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +48,19 @@ class Table:
   Attributes:
     path: the file.
     header: the column names; empty for a file without them.
-    rows: the cells of each row.
+    columns: the cells of each column.
     lines: the line of the file that each row begins on, from 1.
     skipped: malformed rows that were left out.
   """
 
   path: pathlib.Path
   header: tuple[str, ...]
-  rows: Sequence[Sequence[str]]
+  columns: Sequence[Iterable[str]]
   lines: Sequence[int]
   skipped: int = 0
+
+  def __len__(self) -> int:
+    return len(self.lines)
 
   def has(self, column: str) -> bool:
     """Whether there is a column of that name, in any case."""
@@ -53,7 +81,7 @@ class Table:
             f"{self.path}: no column {column!r}; its columns are "
             f"{', '.join(self.header)}")
       column = [name.lower() for name in self.header].index(column.lower())
-    return [row[column] for row in self.rows]
+    return list(self.columns[column])
 
   def error(self, row: int, message: str) -> InputError:
     """An error that names the file and the line of a row."""
@@ -71,37 +99,41 @@ def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
 
   Args:
     path: the file.
-    encoding: Python's name of an encoding; or `MIXED`, where each line that is
-      no UTF-8 is taken for latin-1; or `EITHER`, where the whole file is.
+    encoding: Python's name of an encoding with ASCII's line feeds; or `MIXED`,
+      where each line that is no UTF-8 is taken for latin-1; or `EITHER`, where
+      the whole file is.
 
   Raises:
     InputError: it does not exist, or is not in that encoding: names the line.
   """
+  return "".join(_lines(path, encoding))
+
+
+def _lines(path: pathlib.Path, encoding: str) -> Iterator[str]:
+  """The lines of a file, each with the line feed that ends it."""
+  if encoding == EITHER:
+    encoding = "utf-8-sig"
+    try:
+      for _ in _lines(path, encoding):
+        pass
+    except InputError:
+      encoding = "latin-1"
+  codec = "utf-8" if encoding in ("utf-8-sig", MIXED) else encoding
   try:
-    content = path.read_bytes()
+    with open(path, "rb") as file:
+      for number, line in enumerate(file, 1):
+        if number == 1 and codec == "utf-8":
+          line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+          text = line.decode(codec)
+        except UnicodeDecodeError:
+          if encoding != MIXED:
+            raise InputError(
+                f"{path}:{number}: not {encoding} text") from None
+          text = line.decode("latin-1")
+        yield text
   except OSError as error:
     raise InputError(f"{path}: can not be read: {error.strerror}") from None
-  if encoding == EITHER:
-    try:
-      return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-      return content.decode("latin-1")
-  if encoding == MIXED:
-    return "\n".join(
-        _decode_mixed(line)
-        for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n"))
-  try:
-    return content.decode(encoding)
-  except UnicodeDecodeError as error:
-    line = content.count(b"\n", 0, error.start) + 1
-    raise InputError(f"{path}:{line}: not {encoding} text") from None
-
-
-def _decode_mixed(line: bytes) -> str:
-  try:
-    return line.decode()
-  except UnicodeDecodeError:
-    return line.decode("latin-1")
 
 
 def read_tsv(path: pathlib.Path, header: bool = True,
@@ -119,16 +151,27 @@ def read_tsv(path: pathlib.Path, header: bool = True,
     InputError: not readable, or a row has another number of cells than the
       first.
   """
-  # Not splitlines(): texts may hold other characters that end a line.
-  lines = [line.removesuffix("\r")
-           for line in read_text(path, encoding).split("\n")]
-  while lines and not lines[-1]:
-    lines.pop()
-  # In a file of one column an empty line is a row: an empty text.
-  one_column = bool(lines) and "\t" not in lines[0]
-  numbered = [(number, line.split("\t"))
-              for number, line in enumerate(lines, 1) if line or one_column]
-  return _table(path, numbered, header, skip_malformed)
+  return _table(path, _tsv_rows(path, encoding), header, skip_malformed)
+
+
+def _tsv_rows(path: pathlib.Path,
+              encoding: str) -> Iterator[tuple[int, list[str]]]:
+  """(line, cells) of each row."""
+  one_column = False
+  empty: list[int] = []
+  for number, line in enumerate(_lines(path, encoding), 1):
+    line = line.removesuffix("\n").removesuffix("\r")
+    if number == 1:
+      one_column = "\t" not in line
+    if not line:
+      empty.append(number)
+      continue
+    # In a file of one column an empty line is a row, an empty text, but where
+    # the file ends.
+    if one_column:
+      yield from ((row, [""]) for row in empty)
+    empty.clear()
+    yield number, line.split("\t")
 
 
 def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig",
@@ -144,42 +187,56 @@ def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig",
     InputError: not readable, or a row has another number of cells than the
       header.
   """
+  return _table(path, _csv_rows(path, encoding), True, skip_malformed)
+
+
+def _csv_rows(path: pathlib.Path,
+              encoding: str) -> Iterator[tuple[int, list[str]]]:
+  """(line that it begins on, cells) of each row."""
+  # A carriage return alone ends a line, too.
   reader = csv.reader(
-      io.StringIO(read_text(path, encoding), newline=""), strict=True)
-  numbered = []
+      itertools.chain.from_iterable(
+          io.StringIO(line, newline="") for line in _lines(path, encoding)),
+      strict=True)
   first = 1
   try:
     for row in reader:
       if row:
-        numbered.append((first, row))
+        yield first, row
       first = reader.line_num + 1
   except csv.Error as error:
     raise InputError(
         f"{path}:{first}: a quoted cell does not end as it should: {error}"
     ) from None
-  return _table(path, numbered, header=True, skip_malformed=skip_malformed)
 
 
-def _table(path, numbered, header, skip_malformed) -> Table:
-  if not any(cell.strip() for _, row in numbered for cell in row):
+def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
+           header: bool, skip_malformed: bool) -> Table:
+  head = []
+  for row in numbered:
+    head.append(row)
+    if any(cell.strip() for cell in row[1]):
+      break
+  else:
     raise InputError(f"{path}: is empty")
+  numbered = itertools.chain(head, numbered)
   names: tuple[str, ...] = ()
-  width = len(numbered[0][1])
+  columns = [Column() for _ in head[0][1]]
   if header:
-    names = tuple(name.strip() for name in numbered[0][1])
+    names = tuple(name.strip() for name in next(numbered)[1])
     folded = [name.lower() for name in names]
     twice = sorted({name for name in folded if folded.count(name) > 1})
     if twice:
       raise InputError(f"{path}:1: column {twice[0]!r} stands there twice")
-    numbered = numbered[1:]
-  rows, lines, skipped = [], [], 0
-  for number, row in numbered:
-    if len(row) == width:
-      rows.append(row)
+  lines, skipped = [], 0
+  for number, cells in numbered:
+    if len(cells) == len(columns):
       lines.append(number)
+      for column, cell in zip(columns, cells):
+        column.append(cell)
     elif skip_malformed:
       skipped += 1
     else:
       raise InputError(
-          f"{path}:{number}: {len(row)} columns, expected {width}")
-  return Table(path, names, rows, lines, skipped)
+          f"{path}:{number}: {len(cells)} columns, expected {len(columns)}")
+  return Table(path, names, columns, lines, skipped)

@@ -240,7 +240,7 @@ def label_sets(table: Table, column: str, separator: str,
   Raises:
     InputError: a label is not one of `names`: names the line.
   """
-  result = np.zeros([len(table.rows), len(names)], np.float32)
+  result = np.zeros([len(table), len(names)], np.float32)
   for row, cell in enumerate(table.column(column)):
     for label in split_labels(cell, separator):
       if label not in names:

@@ -216,9 +216,9 @@ def _labels(table: Table, file: PublishedFile,
 
 
 def _place(table: Table, place: int) -> list[str]:
-  if table.rows and len(table.rows[0]) <= place:
+  if len(table.columns) <= place:
     raise InputError(
-        f"{table.path}:1: {len(table.rows[0])} columns, expected {place + 1}")
+        f"{table.path}:1: {len(table.columns)} columns, expected {place + 1}")
   return table.column(place)
 
 
