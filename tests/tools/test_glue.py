@@ -14,6 +14,7 @@ from tests.data.test_glue import write_task
 from tests.tools import calling
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _run_flags, glue as tool, squad
+from tf_adapters.training.run_config import check_all_read
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -48,6 +49,21 @@ def arguments(tmp_path, hf_source):
     (["--output_dir="], "output_dir must not be empty"),
     (["--distribution_strategy=tpu"], "needs tpu"),
     (["--load_adapter=x"], "load_adapter is for do_eval"),
+    (["--tuning=full", "--adapter_size=8"],
+     "adapter_size=8 has no effect with tuning=full: leave it out"),
+    (["--tuning=top_layers:1+layer_norms", "--adapter_preset=pfeiffer"],
+     "adapter_preset=pfeiffer has no effect with tuning=top_layers:1"),
+    (["--tpu=local"], "tpu=local has no effect with distribution_strategy=off"),
+    (["--text_column=x"], "text_column=x has no effect with task_name=rte"),
+    (["--task_name=tagging", "--problem_type=regression"],
+     "problem_type=regression has no effect with task_name=tagging"),
+    (["--task_name=tsv", "--label_separator=;"],
+     "label_separator=; has no effect with problem_type=classification"),
+    (["--task_name=tagging", "--pooling=mean"],
+     "pooling=mean has no effect with task_name=tagging"),
+    (["--pooling=cls", "--tune_pooler"],
+     "tune_pooler=True has no effect with pooling=cls"),
+    (["--task_name=demo"], "has no effect with task_name=demo"),
     (["--nodo_train"], "nothing to do"),
     (["--nodo_train", "--do_eval"], "does not exist"),
     (["--nodo_train", "--do_eval", "--load_adapter=x"], "not an adapter file"),
@@ -62,6 +78,19 @@ def test_a_mistake_is_one_line_and_a_status(
   # absl adds how to get help; ours is one line alone.
   if line.startswith("error:"):
     assert err.strip() == line
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--pooling=mean"], "pooling=mean has no effect with task_name=squad"),
+    (["--null_score_diff_threshold=1"], "version_2_with_negative=False"),
+])
+def test_flags_that_squad_does_not_read_are_refused(
+    tmp_path, capsys, more, message):
+  assert calling.call(
+      squad, "--do_train", "--train_file=nowhere.json",
+      f"--output_dir={tmp_path / 'run'}", *more) == 1
+  assert message in capsys.readouterr().err
   assert not (tmp_path / "run").exists()
 
 
@@ -123,6 +152,7 @@ def test_flag_files_are_whole_runs(path):
       config = squad.config_from_flags()
     else:
       config = tool.config_from_flags()
+  check_all_read(config)
   assert config.task_name
   assert config.do_train and config.do_eval
   if path.parent.name in ("glue", "text_classification"):

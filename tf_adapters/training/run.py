@@ -31,6 +31,7 @@ from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
     FLAGS_NAME,
     RunConfig,
+    check_all_read,
     check_flags,
     check_problem,
     check_same_run,
@@ -47,7 +48,7 @@ def run(config: RunConfig) -> dict[str, Any]:
 
   Raises:
     InputError: the data, the encoder, the adapter file or the configuration is
-      wrong, or the folder holds another run.
+      wrong or contradicts itself, or the folder holds another run.
   """
   if not (config.do_train or config.do_eval or config.do_predict):
     raise InputError(
@@ -56,6 +57,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     raise InputError(
         "load_adapter is for do_eval and do_predict: with do_train the "
         "adapters start anew")
+  check_all_read(config)
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
   output_dir = pathlib.Path(config.output_dir)

@@ -168,6 +168,43 @@ class SquadRunConfig(RunConfig):
             self.null_score_diff_threshold))
 
 
+_ADAPTER_FLAGS = tuple(
+    f"adapter_{field.name}" for field in dataclasses.fields(AdapterConfig))
+
+# Flags, the one that they depend on, and whether nobody reads them then.
+_UNREAD = (
+    (("adapter_preset", *_ADAPTER_FLAGS), "tuning",
+     lambda run: run.adapters() is None),
+    (("tpu",), "distribution_strategy",
+     lambda run: run.distribution_strategy != "tpu"),
+    (("pooling", "tune_pooler"), "task_name",
+     lambda run: run.known_problem in ("tagging", "span")),
+    (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),
+    (("text_column", "text_pair_column", "label_column", "problem_type",
+      "label_separator"), "task_name", lambda run: run.task_name != "tsv"),
+    (("label_separator",), "problem_type",
+     lambda run: run.problem_type != "multi_label"),
+    (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
+    (("null_score_diff_threshold",), "version_2_with_negative",
+     lambda run: not run.version_2_with_negative),
+)
+
+
+def check_all_read(config: RunConfig) -> None:
+  """Refuses flags that the others leave without effect.
+
+  Raises:
+    InputError: a flag has another value than its default, and nobody reads it.
+  """
+  for names, depends_on, unread in _UNREAD:
+    for name in names:
+      value = getattr(config, name, None)
+      if value != getattr(type(config), name, None) and unread(config):
+        raise InputError(
+            f"{name}={value} has no effect with {depends_on}="
+            f"{getattr(config, depends_on)}: leave it out")
+
+
 # Flags that need not be repeated where there is no training.
 _FILES = {"data_dir", "train_file", "predict_file"}
 # Flags that may differ between two calls for the same run.
