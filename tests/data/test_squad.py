@@ -1,11 +1,17 @@
 """Reading SQuAD, windows and their characters, answers and their scores."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
+from official.nlp.data import squad_lib
+from official.nlp.tools import (
+    squad_evaluate_v1_1,
+    squad_evaluate_v2_0,
+    tokenization,
+)
 
 import tf_adapters as ta
 from tests import conftest
@@ -157,6 +163,64 @@ def test_answers_are_neither_long_nor_backwards():
   chosen = span_answers.choose(
       encoded, logits_for(encoded, {0: (3, 1, 9.0)}))
   assert chosen["0"].text not in ("", CONTEXT[4:16])
+
+
+@pytest.mark.parametrize("version_2", [False, True])
+@pytest.mark.parametrize("n_best_size", [3, 20])
+def test_answers_are_those_of_tf_models(
+    tmp_path, vocab_file, version_2, n_best_size):
+  """Random logits over windows of long contexts, with pieces of words.
+
+  Theirs looks for the best first and last wordpieces among the question's and
+  [CLS], too, and counts "no answer" as one of the best: these are put out of
+  the way. Its texts are put together from words; where blanks are single they
+  are ours.
+  """
+  rng = np.random.default_rng(0)
+  words = ["The", "film,", "unable", "plots", "said?", "SO!", "very", "Bad.",
+           "he's", "x'ed"]
+  path = tmp_path / "squad.json"
+  path.write_text(json.dumps({"data": [{"paragraphs": [{
+      "context": " ".join(rng.choice(words, size)),
+      "qas": [{"id": f"{size} {word}", "question": f"{word} is?",
+               "answers": []} for word in ("good", "un")]}
+      for size in range(1, 24)]}]}))
+  options = squad.SquadOptions(
+      version_2, doc_stride=3, max_query_length=4, n_best_size=n_best_size,
+      max_answer_length=5)
+  encoded = squad.load(None, str(path), options).split("validation").encode(
+      TEXT)
+  features = []
+  examples = squad_lib.read_squad_examples(str(path), False, version_2)
+  squad_lib.convert_examples_to_features(
+      examples, tokenization.FullTokenizer(str(vocab_file)), TEXT.max_length,
+      options.doc_stride, options.max_query_length, False,
+      lambda feature, is_padding: features.append(feature), batch_size=1)
+  outputs, results = [], []
+  for row, window, feature in zip(
+      encoded.word_ids.to_list(), encoded.windows, features, strict=True):
+    assert feature.input_ids[:len(row)] == row
+    logits = rng.normal(size=[TEXT.max_length, 2]).astype(np.float32)
+    context = slice(window.offset, window.offset + window.length)
+    logits[:window.offset] = logits[context.stop:] = -100.0
+    logits[0] = rng.normal(-20.0, 5.0, size=2)
+    outputs.append(logits)
+    results.append(types.SimpleNamespace(
+        unique_id=feature.unique_id, start_logits=logits[:, 0].tolist(),
+        end_logits=logits[:, 1].tolist()))
+  ours = span_answers.choose(encoded, outputs)
+  texts, candidates, odds = squad_lib.postprocess_output(
+      examples, features, results, n_best_size, options.max_answer_length,
+      True, version_2)
+  assert {name: answers.text for name, answers in ours.items()} == texts
+  for name, answers in ours.items():
+    assert [answer.text for answer in answers.best] == [
+        answer["text"] for answer in candidates[name]]
+    np.testing.assert_allclose(
+        [answer.probability for answer in answers.best],
+        [answer["probability"] for answer in candidates[name]], atol=1e-6)
+    if version_2:
+      assert answers.null_odds == pytest.approx(odds[name], abs=1e-5)
 
 
 @pytest.mark.parametrize("null, threshold, text", [
