@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -191,6 +192,63 @@ def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
           task_name="tsv", data_dir=config.data_dir, do_eval=True,
           output_dir=str(tmp_path / "alone"),
           load_adapter=str(tmp_path / "run" / "adapter"), **{name: value}))
+
+
+def test_presets_may_be_repeated_but_not_changed(config, tmp_path):
+  run(dataclasses.replace(
+      config, adapter_preset="pfeiffer", adapter_size=None,
+      num_train_epochs=1))
+  alone = GlueRunConfig(
+      task_name="tsv", data_dir=config.data_dir, do_eval=True,
+      output_dir=str(tmp_path / "alone"),
+      load_adapter=str(tmp_path / "run" / "adapter"))
+  for changes, message in (
+      (dict(adapter_preset="parallel"),
+       "adapter_size=48, not 64: leave adapter_preset out"),
+      (dict(adapter_preset="adapterhub_houlsby"),
+       "adapter_activation=relu, not swish: leave adapter_preset out"),
+      (dict(adapter_preset="pfeiffer", adapter_size=16),
+       "adapter_size=48, not 16: leave adapter_size out")):
+    with pytest.raises(ta.InputError, match=message):
+      run(dataclasses.replace(alone, **changes))
+  same = dict(adapter_preset="pfeiffer", adapter_size=48)
+  assert run(dataclasses.replace(alone, **same))["evaluated"]
+  # In the run's own folder, too, where the size is no flag of the run.
+  own = dict(load_adapter=None, output_dir=config.output_dir)
+  assert run(dataclasses.replace(alone, **own, **same))["evaluated"]
+  with pytest.raises(ta.InputError, match="made with adapter_size=48, not 16"):
+    run(dataclasses.replace(alone, **own, adapter_size=16))
+
+
+def test_adapter_flags_contradict_a_file_without_adapters(config, tmp_path):
+  run(dataclasses.replace(
+      config, tuning="bias", adapter_size=None, num_train_epochs=1))
+  with pytest.raises(ta.InputError, match="adapter_size=None, not 8"):
+    run(GlueRunConfig(
+        task_name="tsv", data_dir=config.data_dir, do_eval=True,
+        output_dir=config.output_dir, adapter_size=8))
+
+
+def test_a_replaced_adapter_file_is_noticed(config, tmp_path):
+  """By a finished run, and by one that has more to do."""
+  run(dataclasses.replace(config, num_train_epochs=1))
+  adapter = tmp_path / "run" / "adapter"
+  alone = GlueRunConfig(
+      task_name="tsv", data_dir=config.data_dir, do_eval=True,
+      output_dir=str(tmp_path / "alone"), load_adapter=str(adapter))
+  first = run(alone)
+  info = json.loads((adapter / "adapter_config.json").read_text())
+  assert first["weights_sha256"] == info["weights_sha256"]
+  model = ta.load_adapter(adapter)
+  model.head.linear.bias.assign_add([1.0, 0.0])
+  ta.save_adapter(model, adapter)
+  for again in (alone, dataclasses.replace(alone, do_predict=True),
+                dataclasses.replace(config, num_train_epochs=1)):
+    with pytest.raises(ta.InputError, match="another adapter file than the one"
+                       " that the results in .*: choose another output_dir"):
+      run(again)
+  shutil.rmtree(adapter)
+  assert run(alone) == first
 
 
 def test_predicting_later_changes_no_other_result(config):

@@ -72,6 +72,12 @@ def run(config: RunConfig) -> dict[str, Any]:
       raise InputError(f"{output_dir / RESULTS_NAME}: damaged: it has no "
                        f"{', '.join(sorted(missing))}")
   todo = _todo(config, output_dir, results)
+  source, info = None, None
+  if "train" not in todo:
+    source = config.load_adapter or str(output_dir / "adapter")
+    # What is finished stays so without its adapter file.
+    if todo or pathlib.Path(source).exists():
+      info = _check_adapter(config, output_dir, results, source)
   if not todo:
     print("This run is finished; nothing is left to do.")
     print(_table(results, output_dir))
@@ -81,7 +87,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
   try:
     with strategy_scope(config.distribution_strategy, config.tpu):
-      return _Run(config, output_dir, results).do(todo)
+      return _Run(config, output_dir, results).do(todo, source, info)
   finally:
     tf_keras.mixed_precision.set_global_policy(policy)
 
@@ -98,6 +104,27 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
   return todo
 
 
+def _check_adapter(
+    config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
+    source: str) -> adapter_file.AdapterInfo:
+  """What the adapter file to be loaded says; refuses what does not fit it."""
+  if not (config.load_adapter or pathlib.Path(source).exists()):
+    raise InputError(
+        f"{source} does not exist: it was trained with nosave_adapter"
+        if config.do_train else
+        "do_eval and do_predict without do_train need load_adapter, or an "
+        f"output_dir with a trained adapter: {source} does not exist")
+  info = adapter_file.read_info(source)
+  if config.known_problem is not None:
+    check_problem(config.known_problem, config.task_name, source, info)
+  check_flags(config, source, info)
+  if results.get("weights_sha256", info.weights_sha256) != info.weights_sha256:
+    raise InputError(
+        f"{source}: is another adapter file than the one that the results in "
+        f"{output_dir} are of: choose another output_dir")
+  return info
+
+
 class _Run:
   """The state of one call of `run`."""
 
@@ -109,14 +136,18 @@ class _Run:
     self._seconds = results.get("seconds", {})
     self._predicted: dict[str, tuple[Encoded, Sequence[np.ndarray]]] = {}
 
-  def do(self, todo: list[str]) -> dict[str, Any]:
-    """Loads what is needed, does the steps, writes results.json."""
+  def do(self, todo: list[str], source: str | None,
+         info: adapter_file.AdapterInfo | None) -> dict[str, Any]:
+    """Loads what is needed, does the steps, writes results.json.
+
+    Args:
+      todo: the steps.
+      source, info: the adapter file to load, and what it says; None to train.
+    """
     config = self._config
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
-    source = None if "train" in todo else self._adapter_to_load()
-    info = None if source is None else adapter_file.read_info(source)
-    task = self._load_task(source, info)
+    task = self._load_task(info)
     model = self._load_model(task, source, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
@@ -151,10 +182,13 @@ class _Run:
     if "evaluate" in todo:
       self._evaluate(model, task, text)
     if "train" in todo and config.save_adapter:
+      adapter = self._output_dir / "adapter"
       adapter_file.save_adapter(
-          model, self._output_dir / "adapter", task.name,
-          self._results["metrics"], text.max_length,
+          model, adapter, task.name, self._results["metrics"], text.max_length,
           task.split("train").pairs)
+      info = adapter_file.read_info(adapter)
+    if info is not None:
+      self._results["weights_sha256"] = info.weights_sha256
     if "predict" in todo:
       self._predict(model, task, text)
     # Not this call's time alone: a run may have been stopped and resumed.
@@ -167,28 +201,9 @@ class _Run:
     print(_table(self._results, self._output_dir), flush=True)
     return self._results
 
-  def _adapter_to_load(self) -> str:
-    if self._config.load_adapter:
-      return self._config.load_adapter
-    adapter = self._output_dir / "adapter"
-    if not adapter.exists():
-      raise InputError(
-          f"{adapter} does not exist: it was trained with nosave_adapter"
-          if self._config.do_train else
-          "do_eval and do_predict without do_train need load_adapter, or an "
-          f"output_dir with a trained adapter: {adapter} does not exist")
-    return str(adapter)
-
-  def _load_task(
-      self, source: str | None,
-      info: adapter_file.AdapterInfo | None) -> Task:
+  def _load_task(self, info: adapter_file.AdapterInfo | None) -> Task:
     config = self._config
-    labels = None
-    if info is not None and config.known_problem is not None:
-      # Before the labels are read as what they are not.
-      check_problem(config.known_problem, config.task_name, source, info)
-      labels = info.labels or None
-    task = config.load_task(labels)
+    task = config.load_task(info.labels or None if info else None)
     if config.max_train_examples and "train" in task.splits:
       splits = dict(task.splits)
       splits["train"] = splits["train"].sample(
@@ -202,7 +217,6 @@ class _Run:
     config = self._config
     if info is not None:
       check_problem(task.problem_type, task.name, source, info)
-      check_flags(config, source, info)
       model = adapter_file.load_adapter(
           source, config.encoder, config.vocab_file)
       if getattr(model, "labels", ()) != task.labels:

@@ -168,8 +168,9 @@ class SquadRunConfig(RunConfig):
             self.null_score_diff_threshold))
 
 
-_ADAPTER_FLAGS = tuple(
-    f"adapter_{field.name}" for field in dataclasses.fields(AdapterConfig))
+# Flag -> the field of AdapterConfig that it is.
+_ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
+                  for field in dataclasses.fields(AdapterConfig)}
 
 # Flags, the one that they depend on, and whether nobody reads them then.
 _UNREAD = (
@@ -207,6 +208,11 @@ def check_all_read(config: RunConfig) -> None:
 
 # Flags that need not be repeated where there is no training.
 _FILES = {"data_dir", "train_file", "predict_file"}
+# Flags that are compared with the adapter file itself where it is loaded.
+_MODEL = {
+    "pooling", "do_lower_case", "tuning", "tune_layer_norms", "tune_pooler",
+    "adapter_preset", *_ADAPTER_FLAGS,
+}
 # Flags that may differ between two calls for the same run.
 _ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
@@ -244,6 +250,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     names = {name for name in names
              if name not in common or new.get(name) != defaults.get(name)}
     names -= {name for name in _FILES if name not in old or name not in new}
+    names -= _MODEL
   for name in sorted(names - _ACTIONS):
     # Older runs do not have flags that came later.
     before = old.get(name, defaults.get(name))
@@ -265,16 +272,25 @@ def check_problem(problem_type: str, task_name: str, source: str,
 def check_flags(config: RunConfig, source: str,
                 info: adapter_file.AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  told = {"pooling": info.pooling,
-          "do_lower_case": info.tokenizer.get("lower_case")}
-  for name, value in (info.adapter or {}).items():
-    told[f"adapter_{name}"] = tuple(value) if isinstance(value, list) else value
-  for name, value in told.items():
-    ours = getattr(config, name)
-    if ours not in (getattr(RunConfig, name), value):
+  adapters = (config.adapters(),
+              info.adapter and AdapterConfig.from_dict(info.adapter))
+  values = {
+      "pooling": (config.pooling, info.pooling),
+      "do_lower_case": (
+          config.do_lower_case, info.tokenizer.get("lower_case")),
+      **{flag: tuple(getattr(one, field, None) for one in adapters)
+         for flag, field in _ADAPTER_FLAGS.items()}}
+  given = {field.name for field in dataclasses.fields(RunConfig)
+           if getattr(config, field.name) != field.default}
+  for name, (ours, theirs) in values.items():
+    # A preset speaks for all flags of the adapters.
+    flag = name
+    if name in _ADAPTER_FLAGS and name not in given:
+      flag = "adapter_preset"
+    if flag in given and ours != theirs:
       raise InputError(
-          f"{source}: was made with {name}={value}, not {ours}: leave the "
-          "flag out")
+          f"{source}: was made with {name}={theirs}, not {ours}: leave {flag} "
+          "out")
   tuning = str(Tuning.parse(
       config.tuning, config.tune_layer_norms, config.tune_pooler))
   if tuning not in (RunConfig.tuning, info.tuning):
