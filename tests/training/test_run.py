@@ -357,12 +357,24 @@ def test_a_failed_start_leaves_no_folder(config, tmp_path):
 
 
 def test_tensorboard_has_the_metrics(config, tmp_path):
-  run(config)
-  files = list((tmp_path / "run" / "tensorboard").rglob("events*"))
-  tags = {value.tag for file in files
-          for event in tf.compat.v1.train.summary_iterator(str(file))
-          for value in event.summary.value}
-  assert {"epoch_loss", "epoch_accuracy"} <= tags
+  results = run(config)
+  scalars = {}
+  for file in (tmp_path / "run" / "tensorboard").rglob("events*"):
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+      for value in event.summary.value:
+        if value.metadata.plugin_data.plugin_name == "scalars":
+          steps = scalars.setdefault(f"{file.parent.name}/{value.tag}", {})
+          steps[event.step] = float(tf.make_ndarray(value.tensor))
+  assert set(scalars) == {
+      "train/epoch_loss", "train/epoch_accuracy", "train/epoch_learning_rate",
+      "validation/epoch_accuracy", "validation/epoch_macro_f1"}
+  assert all(set(values) == {0, 1, 2} for values in scalars.values())
+  losses = scalars["train/epoch_loss"]
+  assert losses[2] < losses[0]
+  for name in ("accuracy", "macro_f1"):
+    assert [scalars[f"validation/epoch_{name}"][epoch] for epoch in range(3)
+            ] == pytest.approx(
+                [epoch["validation"][name] for epoch in results["epochs"]])
 
 
 @pytest.mark.parametrize("tool, config", [
