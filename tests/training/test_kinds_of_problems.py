@@ -231,6 +231,20 @@ def test_questions_without_answers_choose_no_epoch(
   assert not (tmp_path / "other").exists()
 
 
+def test_speed_counts_windows(hf_source, squad_file, tmp_path):
+  results = run(SquadRunConfig(
+      output_dir=str(tmp_path / "run"), encoder=str(hf_source),
+      train_file=str(squad_file), do_train=True, num_train_epochs=1,
+      train_batch_size=100, max_seq_length=10, max_query_length=3,
+      doc_stride=4))
+  assert results["hyperparameters"]["train_examples"] == 40
+  # Contexts have seven words: more than there is room for.
+  assert results["hyperparameters"]["train_rows"] == 80
+  assert results["steps"] == 1
+  assert results["examples_per_second"] * results["seconds"]["train"] == (
+      pytest.approx(80))
+
+
 def test_a_span_model_learns_in_plain_keras(hf_source, squad_file):
   tf_keras.utils.set_random_seed(0)
   encoder = ta.load_encoder(str(hf_source), ta.AdapterConfig(size=8))

@@ -262,14 +262,15 @@ class _Run:
   def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
     progress = trainer.train(
         model, task, text, self._config, self._output_dir)
-    rows = min(self._config.train_batch_size, len(task.splits["train"]))
+    batch = min(self._config.train_batch_size, progress.rows)
     self._results["hyperparameters"].update(
         train_examples=len(task.splits["train"]),
+        train_rows=progress.rows,
         **{field.name: getattr(self._config, field.name)
            for field in dataclasses.fields(trainer.TrainingConfig)})
     self._results.update({
         "steps": progress.steps,
-        "examples_per_second": rows * progress.steps / progress.train_seconds,
+        "examples_per_second": batch * progress.steps / progress.train_seconds,
         "best_epoch": progress.best_epoch,
         "epochs": progress.history,
     })

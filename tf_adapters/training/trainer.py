@@ -65,6 +65,7 @@ class Progress:
   """How far a training has come; part of its checkpoints.
 
   Attributes:
+    rows: what batches are made of: texts, sentences or windows of contexts.
     steps: optimizer steps done.
     train_seconds, evaluate_seconds: spent so far, over all starts.
     history: validation metrics of each epoch done, split -> name -> value.
@@ -72,6 +73,7 @@ class Progress:
     identity: sha256 over the training data and the encoder's weights.
   """
 
+  rows: int = 0
   steps: int = 0
   train_seconds: float = 0.0
   evaluate_seconds: float = 0.0
@@ -180,6 +182,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
           "is now: choose another output_dir")
     print(f"Resuming after step {progress.steps} of {total_steps}.")
   progress.identity = identity
+  progress.rows = len(encoded)
   callbacks = [
       _Bookkeeping(task, text, validation, config, progress, manager,
                    steps_per_epoch, folder / "best"),
