@@ -15,7 +15,12 @@ from tests.data.test_glue import write_task
 from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
+from tf_adapters.training.run_config import (
+    GlueRunConfig,
+    SquadRunConfig,
+    check_all_read,
+    unread_adapter_flags,
+)
 
 
 @pytest.fixture
@@ -383,3 +388,11 @@ def test_every_flag_is_a_field_of_the_run(tool, config):
   ours = {flag.name for flag in
           tool.flags.FLAGS.get_key_flags_for_module(tool)}
   assert ours == {field.name for field in dataclasses.fields(config)}
+
+
+def test_adapter_flags_of_a_flag_file_are_no_mistake_without_adapters():
+  given = {"adapter_size": 8, "adapter_init_scale": 0.01}
+  config = GlueRunConfig(tuning="full", **given)
+  check_all_read(config)
+  assert sorted(unread_adapter_flags(config)) == sorted(given)
+  assert not unread_adapter_flags(GlueRunConfig(**given))

@@ -35,6 +35,7 @@ from tf_adapters.training.run_config import (
     check_flags,
     check_problem,
     check_same_run,
+    unread_adapter_flags,
 )
 
 RESULTS_NAME = "results.json"
@@ -176,6 +177,9 @@ class _Run:
     self._describe(task, model, text)
     for note in task.notes:
       print(f"data: {note}")
+    if unread := unread_adapter_flags(config):
+      print(f"tuning={config.tuning} has no adapters: without effect are "
+            f"{', '.join(unread)}")
     print(model.summary_of_tuning(), flush=True)
     if "train" in todo:
       self._train(model, task, text)

@@ -174,8 +174,6 @@ _ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
 
 # Flags, the one that they depend on, and whether nobody reads them then.
 _UNREAD = (
-    (("adapter_preset", *_ADAPTER_FLAGS), "tuning",
-     lambda run: run.adapters() is None),
     (("tpu",), "distribution_strategy",
      lambda run: run.distribution_strategy != "tpu"),
     (("pooling", "tune_pooler"), "task_name",
@@ -204,6 +202,17 @@ def check_all_read(config: RunConfig) -> None:
         raise InputError(
             f"{name}={value} has no effect with {depends_on}="
             f"{getattr(config, depends_on)}: leave it out")
+
+
+def unread_adapter_flags(config: RunConfig) -> list[str]:
+  """Names of adapter flags without effect, since there are no adapters.
+
+  No mistake: `--flagfile=flags/glue/rte.flags --tuning=full` has such.
+  """
+  if config.adapters() is not None:
+    return []
+  return [name for name in ("adapter_preset", *_ADAPTER_FLAGS)
+          if getattr(config, name) != getattr(RunConfig, name)]
 
 
 # Flags that need not be repeated where there is no training.
