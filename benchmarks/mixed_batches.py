@@ -120,7 +120,8 @@ def memory(adapter: str, encoder: str, tasks: int) -> dict[str, float]:
   bank.predict(["some text"], None)
   pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
   return {"resident": pages * resource.getpagesize() / 1e6,
-          "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+          "peak": resource.getrusage(
+              resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
           "seconds": round(seconds, 1)}
 
 

@@ -31,7 +31,7 @@ PAIRS = [("he said so", "so he said"), ("", ""), ("good", ""), ("", "bad"),
 
 
 def make(hf_source, path, adapters, problem, labels, pooling, tuning,
-         max_length=32, pairs=None, seed=0):
+         max_length=32, pairs=None, seed=0, span=None):
   """Writes the adapter file of a task that has learnt something random."""
   encoder = ta.load_encoder(str(hf_source), adapters)
   encoder.tune(tuning)
@@ -39,5 +39,5 @@ def make(hf_source, path, adapters, problem, labels, pooling, tuning,
   rng = np.random.default_rng(seed)
   for variable in model.trainable_variables:
     variable.assign_add(rng.normal(0, 0.2, variable.shape))
-  ta.save_adapter(model, path, max_length=max_length, pairs=pairs)
+  ta.save_adapter(model, path, max_length=max_length, pairs=pairs, span=span)
   return path

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.adapters import PAIRS, TASKS, TEXTS, make
+from tf_adapters.data import span_answers, squad
+from tf_adapters.training import trainer
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,34 @@ def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
   np.testing.assert_allclose(got[0], expected[0], atol=1e-5)
   np.testing.assert_allclose(got[2], expected[1], atol=1e-5)
   assert got[1] in "abc"
+
+
+@pytest.mark.parametrize("version_2", [False, True])
+def test_answers_are_those_of_the_task_alone(
+    hf_source, task_files, tmp_path, version_2):
+  options = squad.SquadOptions(
+      version_2=version_2, doc_stride=4, max_query_length=6, n_best_size=3)
+  path = make(hf_source, tmp_path / "squad", ta.AdapterConfig(size=8), "span",
+              "", "mean", "adapters", 20, True, span=options.to_dict())
+  contexts = ["The film is good. " * 5, "He said so, very!", "", "bad 😀 plot"]
+  questions = ["is so?", "he said?", "very?", "is it bad?"]
+  model = ta.load_adapter(path)
+  encoded = squad.SquadSplit(contexts, [
+      squad.Question(str(n), question, n, (), None)
+      for n, question in enumerate(questions)], options, answered=False,
+  ).encode(model.encoder.text_processor(20))
+  expected = span_answers.choose(encoded, trainer.predict(model, encoded, 8))
+  bank = ta.AdapterBank(str(hf_source), [task_files["topic"], path])
+  rows = [("good", "topic"),
+          *(((question, context), "squad")
+            for question, context in zip(questions, contexts))]
+  texts, tasks = zip(*rows[::-1])
+  got = bank.predict(texts, tasks)
+  assert got[:4] == [answers.text for answers in expected.values()][::-1]
+  assert bank.predict_proba(texts, tasks)[3] == pytest.approx({
+      answer.text: answer.probability for answer in expected["0"].best},
+      abs=1e-5)
+  assert got[4] in "abc"
 
 
 def test_other_tasks_change_no_bit(hf_source, task_files, rows):

@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,8 @@ class AdapterInfo(JsonConfig):
     weights_sha256: of the file of tensors.
     versions: of the libraries that wrote it.
     pairs: whether the task is on pairs of texts; None where unknown.
+    span: how contexts are cut and answers chosen, the fields of
+      `data.squad.SquadOptions`; None for other tasks.
   """
 
   format_version: int
@@ -80,6 +82,7 @@ class AdapterInfo(JsonConfig):
   weights_sha256: str
   versions: Mapping[str, str]
   pairs: bool | None = None
+  span: Mapping[str, Any] | None = None
 
   def __post_init__(self):
     if self.problem_type not in PROBLEM_TYPES:
@@ -89,7 +92,8 @@ class AdapterInfo(JsonConfig):
         ("pooling", str), ("dropout", float | int),
         ("adapter", Mapping | None), ("max_length", int | None),
         ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
-        ("versions", Mapping), ("pairs", bool | None)):
+        ("versions", Mapping), ("pairs", bool | None),
+        ("span", Mapping | None)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
     for name in ("source", "fingerprint", "architecture"):
@@ -129,7 +133,8 @@ def library_versions() -> dict[str, str]:
 def save_adapter(
     model: TaskModel, path: str | os.PathLike[str], task: str = "",
     metrics: Mapping[str, Mapping[str, float]] | None = None,
-    max_length: int | None = None, pairs: bool | None = None) -> None:
+    max_length: int | None = None, pairs: bool | None = None,
+    span: Mapping[str, Any] | None = None) -> None:
   """Saves what belongs to a task: adapters, tuned variables, the head.
 
   Written beside `path` first and then renamed, so that `path` never holds half
@@ -142,6 +147,7 @@ def save_adapter(
     metrics: what was measured, split -> metric -> value.
     max_length: longest sequence in training, in wordpieces, where known.
     pairs: whether the task is on pairs of texts, where known.
+    span: how contexts are cut and answers chosen, for tasks of that type.
 
   Raises:
     InputError: the encoder's weights came from no checkpoint, so that nothing
@@ -180,7 +186,8 @@ def save_adapter(
       tokenizer=_tokenizer(vocabulary) if vocabulary else {},
       weights_sha256=hashlib.sha256(weights).hexdigest(),
       versions=library_versions(),
-      pairs=pairs)
+      pairs=pairs,
+      span=span)
   with replaced_folder(path) as folder:
     write_file(folder / WEIGHTS_NAME, weights)
     write_file(folder / CONFIG_NAME,
@@ -258,7 +265,7 @@ def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
   """
   variables = _saved(model)
   check_fits(path, read_info(path), model.encoder)
-  tensors = read_tensors(path, {
+  tensors = FileTensors(path, {
       name: tuple(variable.shape) for name, variable in variables.items()})
   for name, variable in variables.items():
     variable.assign(tensors[name])
@@ -292,10 +299,8 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         "encoder's")
 
 
-def read_tensors(
-    path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]],
-) -> dict[str, np.ndarray]:
-  """Reads an adapter file's tensors.
+class FileTensors(Mapping[str, np.ndarray]):
+  """The tensors of an adapter file, checked at once and read when asked for.
 
   Args:
     path: the adapter file.
@@ -304,19 +309,33 @@ def read_tensors(
   Raises:
     InputError: the file can not be read, is damaged, or holds other tensors.
   """
-  path = pathlib.Path(path)
-  tensors = _read_weights(path, read_info(path))
-  for kind, names in (("lacks", shapes.keys() - tensors.keys()),
-                      ("has too many:", tensors.keys() - shapes.keys())):
-    if names:
-      raise InputError(f"{path / WEIGHTS_NAME}: {kind} {sorted(names)[0]}"
-                       f" ({len(names)} tensors in all)")
-  for name, shape in shapes.items():
-    if tensors[name].shape != shape:
-      raise InputError(
-          f"{path / WEIGHTS_NAME}: {name} has shape "
-          f"{list(tensors[name].shape)}, expected {list(shape)}")
-  return tensors
+
+  def __init__(self, path: str | os.PathLike[str],
+               shapes: Mapping[str, tuple[int, ...]]):
+    path = pathlib.Path(path)
+    self._file = path / WEIGHTS_NAME
+    self._names = list(shapes)
+    tensors = _read_weights(path, read_info(path))
+    for kind, names in (("lacks", shapes.keys() - tensors.keys()),
+                        ("has too many:", tensors.keys() - shapes.keys())):
+      if names:
+        raise InputError(f"{self._file}: {kind} {sorted(names)[0]} "
+                         f"({len(names)} tensors in all)")
+    for name, shape in shapes.items():
+      if tensors[name].shape != shape:
+        raise InputError(
+            f"{self._file}: {name} has shape {list(tensors[name].shape)}, "
+            f"expected {list(shape)}")
+
+  def __getitem__(self, name: str) -> np.ndarray:
+    with safetensors.safe_open(self._file, "numpy") as file:
+      return file.get_tensor(name)
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._names)
+
+  def __len__(self) -> int:
+    return len(self._names)
 
 
 def _saved(model: TaskModel) -> dict[str, tf.Variable]:
@@ -384,6 +403,8 @@ def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
     counts[kind_of(name)] = counts.get(kind_of(name), 0) + size
   for kind, count in counts.items():
     rows[f"parameters, {kind}"] = f"{count:,}"
+  for key, value in (info.span or {}).items():
+    rows[f"span {key}"] = str(value)
   for split, values in info.metrics.items():
     for name, value in values.items():
       rows[f"{split} {name}"] = f"{value:.4f}"

@@ -4,6 +4,7 @@ Takes adapter files in and out, and texts to labels. How the tasks' weights are
 stacked is `modeling.stacked`'s business; a SavedModel of a bank is `serving`'s.
 """
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -17,7 +18,7 @@ import tensorflow as tf
 from tf_adapters import adapter_file, serving
 from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data import batching, tagging
+from tf_adapters.data import batching, span_answers, squad, tagging
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import adapter_shapes
 from tf_adapters.modeling.config import AdapterConfig
@@ -29,8 +30,6 @@ BASE = "base"  # the name of the encoder without a task
 
 # Sorted by length among these, so that little is computed on padding.
 _PACKED_AT_ONCE = 4096
-# Adapter files that are in memory beside the stacks that they are copied to.
-_READ_AT_ONCE = 50
 
 Text = str | bytes | tuple[str | bytes, str | bytes]
 Tasks = str | Sequence[str | None] | None
@@ -93,8 +92,7 @@ class AdapterBank:
     self._retrace()
     named = (list(adapters.items()) if isinstance(adapters, Mapping)
              else [(None, path) for path in adapters])
-    for chunk in batching.chunks(named, _READ_AT_ONCE):
-      self._extend(chunk)
+    self._extend(named)
 
   def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
     """Takes a task in.
@@ -145,31 +143,37 @@ class AdapterBank:
     """Predictions for texts of any of the tasks.
 
     Args:
-      texts: strings, or pairs of strings for tasks on pairs. Bytes are UTF-8.
+      texts: strings, or pairs of strings for tasks on pairs: question and
+        context where answers are asked for. Bytes are UTF-8.
       tasks: the task of each text, or one for all; None or "base" for the
         encoder without a task.
       batch_size: texts per forward pass.
 
     Returns:
       For each text: a label; a tuple of labels (multi-label); a number
-      (regression); a list of words and their tags (tagging); an embedding,
-      float32 [hidden_size], for the encoder alone.
+      (regression); a list of words and their tags (tagging); an answer, a
+      piece of the context or "" for none (span); an embedding, float32
+      [hidden_size], for the encoder alone.
 
     Raises:
       InputError: an unknown task, or a text where it wants a pair or the other
         way round.
     """
-    return self._predict(texts, tasks, batch_size, _decision)
+    return self._predict(
+        texts, tasks, batch_size, _decision, lambda answers: answers.text)
 
   def predict_proba(self, texts: Sequence[Text], tasks: Tasks,
                     batch_size: int = 64) -> list[Any]:
     """As `predict`, with the probability of every label.
 
     Returns:
-      For each text {label: probability}; for tagging a list of words and
-      {label: probability}; numbers and embeddings are as `predict`'s.
+      For each text {label: probability}, for spans the best answers; for
+      tagging a list of words and {label: probability}; numbers and embeddings
+      are as `predict`'s.
     """
-    return self._predict(texts, tasks, batch_size, _probabilities)
+    return self._predict(
+        texts, tasks, batch_size, _probabilities, lambda answers: {
+            answer.text: answer.probability for answer in answers.best})
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:
@@ -214,7 +218,7 @@ class AdapterBank:
       infos[name] = info
       arrays.append(TaskArrays(
           info.adapter and AdapterConfig.from_dict(info.adapter),
-          info.pooling, adapter_file.read_tensors(path, shapes)))
+          info.pooling, adapter_file.FileTensors(path, shapes)))
     self._model.extend(arrays)
     self._tasks |= infos
     self._retrace()
@@ -225,8 +229,6 @@ class AdapterBank:
     """{canonical name: shape} of all that an adapter file has to hold."""
     bert = self._encoder.config
     tuning = Tuning.parse(info.tuning)
-    if info.problem_type == "span":
-      raise InputError(f"{path}: span tasks do not fit in a bank")
     shapes = {}
     for name, shape in self._base_shapes.items():
       if not tuning.trains(name, bert.num_hidden_layers) or (
@@ -246,6 +248,12 @@ class AdapterBank:
               for name, shape in adapter_shapes(
                   config, bert.hidden_size).items()}
     outputs = len(info.labels) or 1
+    if info.problem_type == "span":
+      outputs = 2
+      try:
+        _span_options(info)
+      except InputError as error:
+        raise InputError(f"{path}: span: {error}") from None
     return shapes | {"head/kernel": (bert.hidden_size, outputs),
                      "head/bias": (outputs,)}
 
@@ -269,20 +277,31 @@ class AdapterBank:
               "task_index": tf.TensorSpec([None], tf.int32)}])
 
   def _predict(self, texts: Sequence[Text], tasks: Tasks, batch_size: int,
-               decode: Callable[[AdapterInfo, np.ndarray], Any]) -> list[Any]:
+               of_labels: Callable[[AdapterInfo, np.ndarray], Any],
+               of_answers: Callable[[span_answers.Answers], Any]) -> list[Any]:
     rows = self._rows(texts, tasks)
     results: list[Any] = [None] * len(rows)
-    for chunk in batching.chunks(range(len(rows)), _PACKED_AT_ONCE):
-      for row, task, output, words in self._outputs(
+    spans = collections.defaultdict(list)
+    others = []
+    for number, row in enumerate(rows):
+      is_span = row.info is not None and row.info.problem_type == "span"
+      (spans[row.task] if is_span else others).append(number)
+    for chunk in batching.chunks(others, _PACKED_AT_ONCE):
+      for row, info, output, words in self._outputs(
           [rows[number] for number in chunk], batch_size):
-        if task is None:
-          results[chunk[row]] = output
+        if info is None:
+          result = output
         elif words is None:
-          results[chunk[row]] = decode(task, output)
+          result = of_labels(info, output)
         else:
-          results[chunk[row]] = [
-              (word, decode(task, logits))
-              for word, logits in zip(words, output)]
+          result = [(word, of_labels(info, logits))
+                    for word, logits in zip(words, output)]
+        results[chunk[row]] = result
+    for numbers in spans.values():
+      for chunk in batching.chunks(numbers, _PACKED_AT_ONCE):
+        for number, answers in zip(chunk, self._answers(
+            [rows[number] for number in chunk], batch_size)):
+          results[number] = of_answers(answers)
     return results
 
   def _rows(self, texts: Sequence[Text], tasks: Tasks) -> list["_Row"]:
@@ -328,6 +347,41 @@ class AdapterBank:
     word_ids, type_ids, starts = self._pack(*columns)
     words = self._text.split_words(columns[0]).to_list() if any(
         is_words) else None
+    tasks = np.array([row.task for row in rows], np.int32)
+    for row, outputs in self._computed(word_ids, type_ids, tasks, batch_size):
+      info = rows[row].info
+      if info is None:
+        yield row, None, outputs["embedding"], None
+      elif not is_words[row]:
+        yield row, info, outputs["texts"], None
+      else:
+        yield row, info, tagging.at_words(
+            outputs["tokens"][:, :len(info.labels)], starts[row].numpy(),
+            info.labels), [
+                word.decode(errors="replace") for word in words[row]]
+
+  def _answers(self, rows: Sequence["_Row"],
+               batch_size: int) -> Iterator[span_answers.Answers]:
+    """Answers to the questions of one task, in their order."""
+    info = rows[0].info
+    split = squad.SquadSplit(
+        [row.second.decode(errors="replace") for row in rows],
+        [squad.Question(str(number), row.first.decode(errors="replace"),
+                        number, (), None) for number, row in enumerate(rows)],
+        _span_options(info), answered=False)
+    windows = split.encode(self._encoder.text_processor(rows[0].max_length))
+    outputs: list[Any] = [None] * len(windows)
+    tasks = np.full([len(windows)], rows[0].task, np.int32)
+    for row, output in self._computed(
+        windows.word_ids, windows.type_ids, tasks, batch_size):
+      outputs[row] = output["tokens"][:, :2]
+    yield from span_answers.choose(windows, outputs).values()
+
+  def _computed(
+      self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
+      tasks: np.ndarray, batch_size: int,
+  ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yields (row, the model's outputs for it): shortest rows first."""
     lengths = word_ids.row_lengths().numpy()
     for batch in batching.chunks(
         np.argsort(lengths, kind="stable"), batch_size):
@@ -336,19 +390,10 @@ class AdapterBank:
       outputs = self._forward({
           **self._text.pad(
               tf.gather(word_ids, filled), tf.gather(type_ids, filled), width),
-          "task_index": tf.constant([rows[row].task for row in filled])})
+          "task_index": tf.constant(tasks[filled])})
       outputs = {name: output.numpy() for name, output in outputs.items()}
       for place, row in enumerate(batch):
-        info = rows[row].info
-        if info is None:
-          yield row, None, outputs["embedding"][place], None
-        elif not is_words[row]:
-          yield row, info, outputs["texts"][place], None
-        else:
-          yield row, info, tagging.at_words(
-              outputs["tokens"][place][:, :len(info.labels)],
-              starts[row].numpy(), info.labels), [
-                  word.decode(errors="replace") for word in words[row]]
+        yield row, {name: output[place] for name, output in outputs.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,6 +406,10 @@ class _Row:
   task: int
   info: AdapterInfo | None
   max_length: int
+
+
+def _span_options(info: AdapterInfo) -> squad.SquadOptions:
+  return squad.SquadOptions.from_dict(info.span or {})
 
 
 def _utf8(text: str | bytes) -> bytes:

@@ -19,6 +19,7 @@ from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json
+from tf_adapters.modeling.config import JsonConfig
 from tf_adapters.modeling.text import TextProcessor
 
 # What is counted and said of a file.
@@ -56,7 +57,7 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True)
-class SquadOptions:
+class SquadOptions(JsonConfig):
   """How contexts are cut, and answers chosen (google-research/bert run_squad).
 
   Attributes:
@@ -67,6 +68,9 @@ class SquadOptions:
     max_answer_length: longest answer, in wordpieces.
     null_score_diff_threshold: with version_2, how much better than the best
       answer "no answer" has to score.
+
+  Raises:
+    InputError: a value is of no use.
   """
 
   version_2: bool = False
@@ -75,6 +79,17 @@ class SquadOptions:
   n_best_size: int = 20
   max_answer_length: int = 30
   null_score_diff_threshold: float = 0.0
+
+  def __post_init__(self):
+    for name, value in self.to_dict().items():
+      if name == "version_2":
+        fine, wanted = type(value) is bool, "true or false"
+      elif name == "null_score_diff_threshold":
+        fine, wanted = type(value) in (int, float), "a number"
+      else:
+        fine, wanted = type(value) is int and value > 0, "a positive integer"
+      if not fine:
+        raise InputError(f"{name} must be {wanted}, not {value!r:.20}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +273,7 @@ def load(train_file: str | None = None, predict_file: str | None = None,
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
       ", ".join(file for file in (train_file, predict_file) if file),
-      notes=tuple(notes))
+      notes=tuple(notes), span=options.to_dict())
 
 
 def _read(path: pathlib.Path, options: SquadOptions,

@@ -123,6 +123,7 @@ class Task:
     notes: what there is to know of the data: rows left out, texts repeated.
     label_separator: what stands between the labels of a text, where there can
       be several.
+    span: the options of tasks of that type, for their adapter files.
   """
 
   name: str
@@ -135,6 +136,7 @@ class Task:
       default_factory=dict)
   notes: tuple[str, ...] = ()
   label_separator: str = ","
+  span: Mapping[str, Any] | None = None
 
   def split(self, name: str) -> Examples:
     """The split of a name.

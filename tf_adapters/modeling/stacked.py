@@ -34,7 +34,8 @@ class TaskArrays:
     adapters: configuration of its adapters, or None.
     pooling: of its head; "tokens" for outputs for each token.
     tensors: {canonical name: array}: adapters, layer norms where they are the
-      task's own, "head/kernel" and "head/bias".
+      task's own, "head/kernel" and "head/bias". Asked for once, place by place,
+      so they can be read from a file then.
   """
 
   adapters: AdapterConfig | None
@@ -44,9 +45,8 @@ class TaskArrays:
   def under(self, prefix: str) -> Arrays | None:
     """The tensors below a name, by the rest of theirs; None without any."""
     prefix += "/"
-    return {name.removeprefix(prefix): array
-            for name, array in self.tensors.items()
-            if name.startswith(prefix)} or None
+    return {name.removeprefix(prefix): self.tensors[name]
+            for name in self.tensors if name.startswith(prefix)} or None
 
 
 class Stack(tf.Module):

@@ -11,9 +11,9 @@ import scipy.stats
 import seqeval.metrics
 import sklearn.metrics
 
+from tf_adapters.data import span_answers
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Examples, Task
-from tf_adapters.training import span_answers
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.special
 
+from tf_adapters.data import span_answers
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Task
-from tf_adapters.training import span_answers
 
 
 def prediction_files(task: Task, name: str, encoded: Encoded,

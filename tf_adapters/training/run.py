@@ -189,7 +189,7 @@ class _Run:
       adapter = self._output_dir / "adapter"
       adapter_file.save_adapter(
           model, adapter, task.name, self._results["metrics"], text.max_length,
-          task.split("train").pairs)
+          task.split("train").pairs, task.span)
       info = adapter_file.read_info(adapter)
     if info is not None:
       self._results["weights_sha256"] = info.weights_sha256

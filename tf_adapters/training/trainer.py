@@ -280,7 +280,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       progress.best_epoch = epoch
       adapter_file.save_adapter(
           self.model, self._best, self._task.name, metrics,
-          self._text.max_length, self._task.split("train").pairs)
+          self._text.max_length, self._task.split("train").pairs,
+          self._task.span)
     self._save()
 
   def _is_best(self, epoch: int) -> bool:
