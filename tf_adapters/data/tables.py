@@ -76,16 +76,41 @@ class Table:
       InputError: there is no such column; says which there are.
     """
     if isinstance(column, str):
-      if not self.has(column):
-        raise InputError(
-            f"{self.path}: no column {column!r}; its columns are "
-            f"{', '.join(self.header)}")
-      column = [name.lower() for name in self.header].index(column.lower())
+      column = find_column(self.path, self.header, column)
     return list(self.columns[column])
 
   def error(self, row: int, message: str) -> InputError:
     """An error that names the file and the line of a row."""
     return InputError(f"{self.path}:{self.lines[row]}: {message}")
+
+
+def read_header(path: pathlib.Path | str,
+                cells: Sequence[str]) -> tuple[str, ...]:
+  """The column names in a file's first row.
+
+  Raises:
+    InputError: there are two of the same name, in any case.
+  """
+  names = tuple(name.strip() for name in cells)
+  folded = [name.lower() for name in names]
+  twice = sorted({name for name in folded if folded.count(name) > 1})
+  if twice:
+    raise InputError(f"{path}:1: column {twice[0]!r} stands there twice")
+  return names
+
+
+def find_column(path: pathlib.Path | str, header: Sequence[str],
+                column: str) -> int:
+  """The place of a column, whose name may be in any case.
+
+  Raises:
+    InputError: there is no such column; says which there are.
+  """
+  folded = [name.lower() for name in header]
+  if column.lower() not in folded:
+    raise InputError(f"{path}: no column {column!r}; its columns are "
+                     f"{', '.join(header)}")
+  return folded.index(column.lower())
 
 
 # UTF-8 with stray bytes of latin-1, as published files have them.
@@ -151,15 +176,19 @@ def read_tsv(path: pathlib.Path, header: bool = True,
     InputError: not readable, or a row has another number of cells than the
       first.
   """
-  return _table(path, _tsv_rows(path, encoding), header, skip_malformed)
+  return _table(
+      path, tsv_rows(_lines(path, encoding)), header, skip_malformed)
 
 
-def _tsv_rows(path: pathlib.Path,
-              encoding: str) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row."""
+def tsv_rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+  """(line, cells) of each row.
+
+  Args:
+    lines: each with the line feed that ends it.
+  """
   one_column = False
   empty: list[int] = []
-  for number, line in enumerate(_lines(path, encoding), 1):
+  for number, line in enumerate(lines, 1):
     line = line.removesuffix("\n").removesuffix("\r")
     if number == 1:
       one_column = "\t" not in line
@@ -187,16 +216,25 @@ def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig",
     InputError: not readable, or a row has another number of cells than the
       header.
   """
-  return _table(path, _csv_rows(path, encoding), True, skip_malformed)
+  return _table(
+      path, csv_rows(path, _lines(path, encoding)), True, skip_malformed)
 
 
-def _csv_rows(path: pathlib.Path,
-              encoding: str) -> Iterator[tuple[int, list[str]]]:
-  """(line that it begins on, cells) of each row."""
+def csv_rows(path: pathlib.Path | str,
+             lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+  """(line that it begins on, cells) of each row.
+
+  Args:
+    path: what to call the file in errors.
+    lines: each with the line feed that ends it.
+
+  Raises:
+    InputError: a quotation mark stands where none can.
+  """
   # A carriage return alone ends a line, too.
   reader = csv.reader(
       itertools.chain.from_iterable(
-          io.StringIO(line, newline="") for line in _lines(path, encoding)),
+          io.StringIO(line, newline="") for line in lines),
       strict=True)
   first = 1
   try:
@@ -223,11 +261,7 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
   names: tuple[str, ...] = ()
   columns = [Column() for _ in head[0][1]]
   if header:
-    names = tuple(name.strip() for name in next(numbered)[1])
-    folded = [name.lower() for name in names]
-    twice = sorted({name for name in folded if folded.count(name) > 1})
-    if twice:
-      raise InputError(f"{path}:1: column {twice[0]!r} stands there twice")
+    names = read_header(path, next(numbered)[1])
   lines, skipped = [], 0
   for number, cells in numbered:
     if len(cells) == len(columns):
