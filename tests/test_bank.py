@@ -79,6 +79,18 @@ def test_every_row_is_as_its_task_alone_has_it(
         assert label == names[expected.argmax()]
 
 
+def test_one_pass_gives_labels_and_probabilities(bank, rows):
+  texts, tasks = zip(*rows)
+  for task, both, label, scores in zip(
+      tasks, bank.predict_both(texts, tasks), bank.predict(texts, tasks),
+      bank.predict_proba(texts, tasks)):
+    if TASKS[task][1] == "tagging":
+      assert both == [(word, (tag, tags)) for (word, tag), (_, tags)
+                      in zip(label, scores)]
+    else:
+      assert both == (label, scores)
+
+
 def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
   encoder = ta.load_encoder(str(hf_source))
   expected = encoder(encoder.text_processor(20)(

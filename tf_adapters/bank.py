@@ -175,6 +175,20 @@ class AdapterBank:
         texts, tasks, batch_size, _probabilities, lambda answers: {
             answer.text: answer.probability for answer in answers.best})
 
+  def predict_both(self, texts: Sequence[Text], tasks: Tasks,
+                   batch_size: int = 64) -> list[Any]:
+    """What `predict` and `predict_proba` return, in one pass.
+
+    Returns:
+      For each text (prediction, {label: probability}); for tagging a list of
+      words and such; (number, number) for regression; an embedding for the
+      encoder alone.
+    """
+    return self._predict(
+        texts, tasks, batch_size,
+        lambda info, logits: (_decision(info, logits),
+                              _probabilities(info, logits)))
+
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:
     """Writes all tasks as a SavedModel from raw strings: see `serving`.
