@@ -25,6 +25,7 @@ LAYERS = {
     "serving": {"errors", "files", "modeling", "data", "adapter_file"},
     "bank": {"errors", "files", "modeling", "checkpoints", "data",
              "adapter_file", "serving"},
+    "batch_prediction": {"errors", "files", "data", "adapter_file", "bank"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
