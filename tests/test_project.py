@@ -29,7 +29,7 @@ LAYERS = {
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
-            "training", "litert", "serving", "bank"},
+            "training", "litert", "serving", "bank", "batch_prediction"},
 }
 
 

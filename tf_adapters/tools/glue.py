@@ -14,7 +14,7 @@ from absl import flags
 
 from tf_adapters.data.loading import TASK_NAMES
 from tf_adapters.data.own_files import METRICS
-from tf_adapters.tools import _command, _run_flags
+from tf_adapters.tools import _column_flags, _command, _run_flags
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 
@@ -31,12 +31,7 @@ flags.DEFINE_string(
     "Folder of the task's files: the classic TSV files of a GLUE task, or the "
     "folder that holds all tasks' folders. Without it GLUE tasks are "
     "downloaded with tensorflow_datasets.")
-flags.DEFINE_string(
-    "text_column", _DEFAULTS.text_column,
-    "Task tsv: name of the texts' column.")
-flags.DEFINE_string(
-    "text_pair_column", _DEFAULTS.text_pair_column,
-    "Task tsv: name of the column of each pair's second text.")
+flags.adopt_module_key_flags(_column_flags)
 flags.DEFINE_string(
     "label_column", _DEFAULTS.label_column,
     "Task tsv: name of the labels' column.")

@@ -1,0 +1,96 @@
+"""tf-adapters predict."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import tf_adapters as ta
+from tests.tools.calling import call
+from tf_adapters import AdapterBank
+from tf_adapters.tools import predict
+
+ROOT = pathlib.Path(__file__).parents[2]
+TEXTS = ["good", "not bad", "the film " * 30]
+
+
+@pytest.fixture
+def arguments(task_files, tmp_path):
+  (tmp_path / "in.tsv").write_text("\n".join(["review", *TEXTS, ""]))
+  return [f"--adapters={task_files['topic']}", f"--input={tmp_path / 'in.tsv'}",
+          "--text_column=review", f"--output={tmp_path / 'out.jsonl'}"]
+
+
+def test_writes_what_the_bank_predicts(
+    hf_source, task_files, arguments, tmp_path, capfd):
+  assert call(predict, *arguments, f"--encoder={hf_source}") == 0
+  found = [json.loads(line) for line in (
+      tmp_path / "out.jsonl").read_text().splitlines()]
+  bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
+  assert [record["prediction"] for record in found] == bank.predict(
+      TEXTS, "topic")
+  out, err = capfd.readouterr()
+  assert out == ""
+  assert err.splitlines()[-1].startswith("3 rows, ")
+  assert call(predict, *arguments) == 1
+  assert f"error: {tmp_path / 'out.jsonl'}: is there already" in (
+      capfd.readouterr().err)
+
+
+def test_from_standard_input_to_standard_output(task_files, arguments):
+  adapters = ",".join(
+      [f"mine={task_files['topic']}", str(task_files["same"])])
+  lines = ['{"task": "mine", "text": "good"}', '{"task": "mine"',
+           '{"task": "same", "text": "good", "to": "bad"}']
+  done = subprocess.run(
+      [sys.executable, "-m", "tf_adapters", "predict",
+       f"--adapters={adapters}", "--input=-", "--output=-", "--format=jsonl",
+       "--task_column=task", "--text_pair_column=to", "--on_bad_row=skip"],
+      cwd=ROOT, input="\n".join(lines), capture_output=True, text=True,
+      env={**os.environ, "PYTHONPATH": str(ROOT)})
+  assert done.returncode == 0, done.stderr
+  found = [json.loads(line) for line in done.stdout.splitlines()]
+  assert [(record["line"], record["task"]) for record in found] == [
+      (1, "mine"), (3, "same")]
+  assert "skipped standard input:2: not readable as JSON" in done.stderr
+  assert done.stderr.splitlines()[-1].endswith("; 1 skipped")
+
+
+def test_ctrl_c_says_how_to_go_on(
+    arguments, tmp_path, capfd, monkeypatch):
+  def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(AdapterBank, "predict_both", interrupted)
+  assert call(predict, *arguments) == 130
+  assert "the same command goes on" in capfd.readouterr().err
+  monkeypatch.undo()
+  assert call(predict, *arguments) == 0
+  assert (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--input=nowhere.csv"], "nowhere.csv: can not be read"),
+    (["--text_column=text"], "in.tsv: no column 'text'; its columns are revie"),
+    (["--output=out.txt"], "out.txt: its name has to end in .tsv"),
+    (["--adapters=nowhere"], "nowhere: not an adapter file"),
+    (["--input=-"], "format must be given for standard input"),
+    (["--predict_batch_size=0"], "predict_batch_size"),
+    (["--on_bad_row=ask"], "on_bad_row"),
+])
+def test_mistakes_are_one_line(arguments, capfd, more, message):
+  assert call(predict, *arguments, *more) == 1
+  err = capfd.readouterr().err
+  assert message in err
+  assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("flag", ["adapters", "input", "output"])
+def test_missing_flags_are_named(arguments, capfd, flag):
+  assert call(predict, *(
+      argument for argument in arguments
+      if not argument.startswith(f"--{flag}="))) == 1
+  assert f"error: --{flag} must be given" in capfd.readouterr().err

@@ -1,0 +1,73 @@
+"""Predict texts of any number, for one task or many at once, from a file.
+
+Examples:
+  tf-adapters predict --adapters=runs/sst2/adapter --input=reviews.csv \\
+      --output=predictions.csv
+  zcat texts.jsonl.gz | tf-adapters predict --encoder=bert_base_uncased \\
+      --adapters=topic=runs/news/adapter,spam=runs/sms/adapter \\
+      --task_column=task --input=- --format=jsonl --output=predictions.tsv
+
+--output is a file with the ending .tsv, .csv or .jsonl, or - for standard
+output: a record for each row, with its line in the input, task, prediction and
+score. Without --encoder it is the first adapter's.
+
+It is written as OUTPUT.partial and renamed when it is whole. The same command
+again goes on behind the last record of a run that was stopped.
+"""
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from tf_adapters.batch_prediction import (
+    ON_BAD_ROW,
+    PredictionConfig,
+    predict_file,
+)
+from tf_adapters.data.rows import FORMATS
+from tf_adapters.tools import (
+    _bank_flags,
+    _column_flags,
+    _command,
+    _output_flag,
+)
+
+flags.adopt_module_key_flags(_bank_flags)
+flags.DEFINE_string(
+    "input", None,
+    "File of the texts, one a row, with the ending .tsv, .csv, .jsonl, .json "
+    "or .ndjson; or - for standard input. TSV and CSV begin with a header; in "
+    "CSV cells may be quoted.")
+flags.DEFINE_enum(
+    "format", None, FORMATS,
+    "The input's format, for standard input and files of other endings.")
+flags.adopt_module_key_flags(_column_flags)
+flags.DEFINE_string(
+    "task_column", None,
+    "Name of the column that says which task a row is for. A single adapter "
+    "needs none.")
+flags.adopt_module_key_flags(_output_flag)
+flags.DEFINE_enum(
+    "on_bad_row", PredictionConfig.on_bad_row, ON_BAD_ROW,
+    "What to do at a row that can not be predicted: stop, or say so and leave "
+    "it out.")
+flags.DEFINE_integer(
+    "predict_batch_size", PredictionConfig.predict_batch_size,
+    "Texts per forward pass.", lower_bound=1)
+
+
+def _predict() -> None:
+  _command.require("input", "output", "adapters")
+  config = PredictionConfig(**{
+      field.name: flags.FLAGS[field.name].value
+      for field in dataclasses.fields(PredictionConfig)})
+  predict_file(_bank_flags.load_bank(), config)
+
+
+def main() -> None:
+  """Entry point of `tf-adapters predict`."""
+  _command.run(
+      sys.modules[__name__], _predict,
+      interrupted="interrupted; from file to file, the same command goes on "
+      "behind the last record")
