@@ -76,6 +76,8 @@ def test_ctrl_c_says_how_to_go_on(
     (["--input=nowhere.csv"], "nowhere.csv: can not be read"),
     (["--text_column=text"], "in.tsv: no column 'text'; its columns are revie"),
     (["--output=out.txt"], "out.txt: its name has to end in .tsv"),
+    (["--adapters="], "adapters"),
+    (["--adapters=a,,b"], "adapters"),
     (["--adapters=nowhere"], "nowhere: not an adapter file"),
     (["--input=-"], "format must be given for standard input"),
     (["--predict_batch_size=0"], "predict_batch_size"),

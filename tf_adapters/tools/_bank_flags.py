@@ -11,6 +11,9 @@ flags.DEFINE_list(
     "adapters", None,
     "Adapter files, with commas between them; NAME=PATH gives a task another "
     "name than the file does.")
+flags.register_validator(
+    "adapters", lambda paths: paths is None or (paths and all(paths)),
+    "must name adapter files")
 
 
 def adapters() -> list[tuple[str | None, str]]:
