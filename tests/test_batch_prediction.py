@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 
 import tf_adapters as ta
-from tests.adapters import TASKS
+from tests.adapters import TASKS, make
 from tf_adapters.batch_prediction import PredictionConfig, predict_file
 
 # (task, text, second text) of every task; pairs is None for some.
@@ -125,6 +125,28 @@ def test_formats_say_the_same_and_what_the_bank_says(bank, tmp_path, ending):
         if TASKS[task][1] == "classification" else "")
   assert sorted(path.name for path in tmp_path.iterdir()) == [
       f"in.{ending}", "out.csv", "out.jsonl", "out.tsv"]
+
+
+def test_answers_have_their_candidates_beside_them(hf_source, tmp_path):
+  adapter = make(
+      hf_source, tmp_path / "squad", ta.AdapterConfig(size=8), "span", "",
+      "mean", "adapters", 20, True, span={
+          "doc_stride": 4, "max_query_length": 6, "n_best_size": 3})
+  bank = ta.AdapterBank(str(hf_source), [adapter])
+  pairs = [("is so?", "The film is good. He said so!"), ("he?", "")]
+  for ending in ("jsonl", "tsv"):
+    write(tmp_path / f"in.{ending}", [("squad", *pair) for pair in pairs])
+    predict_file(bank, PredictionConfig(
+        str(tmp_path / f"in.{ending}"), str(tmp_path / f"out.{ending}"),
+        text_pair_column="to"))
+  rich, flat = (records(tmp_path / f"out.{ending}")
+                for ending in ("jsonl", "tsv"))
+  answers = bank.predict(pairs, "squad")
+  assert answers[0] in pairs[0][1] and not answers[1]
+  assert [record["prediction"] for record in rich] == answers
+  assert [record["prediction"] for record in flat] == answers
+  assert rich[1]["scores"] == {} and flat[1]["score"] == ""
+  assert float(flat[0]["score"]) == rich[0]["scores"][answers[0]]
 
 
 def test_one_task_needs_no_column(hf_source, task_files, tmp_path):

@@ -159,8 +159,7 @@ class AdapterBank:
       InputError: an unknown task, or a text where it wants a pair or the other
         way round.
     """
-    return self._predict(
-        texts, tasks, batch_size, _decision, lambda answers: answers.text)
+    return self._predict(texts, tasks, batch_size, _decision, _answer)
 
   def predict_proba(self, texts: Sequence[Text], tasks: Tasks,
                     batch_size: int = 64) -> list[Any]:
@@ -172,8 +171,7 @@ class AdapterBank:
       are as `predict`'s.
     """
     return self._predict(
-        texts, tasks, batch_size, _probabilities, lambda answers: {
-            answer.text: answer.probability for answer in answers.best})
+        texts, tasks, batch_size, _probabilities, _answer_probabilities)
 
   def predict_both(self, texts: Sequence[Text], tasks: Tasks,
                    batch_size: int = 64) -> list[Any]:
@@ -187,7 +185,8 @@ class AdapterBank:
     return self._predict(
         texts, tasks, batch_size,
         lambda info, logits: (_decision(info, logits),
-                              _probabilities(info, logits)))
+                              _probabilities(info, logits)),
+        lambda answers: (_answer(answers), _answer_probabilities(answers)))
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:
@@ -449,3 +448,11 @@ def _probabilities(info: AdapterInfo, logits: np.ndarray) -> Any:
   function = (scipy.special.expit if info.problem_type == "multi_label"
               else scipy.special.softmax)
   return dict(zip(info.labels, function(logits[:len(info.labels)]).tolist()))
+
+
+def _answer(answers: span_answers.Answers) -> str:
+  return answers.text
+
+
+def _answer_probabilities(answers: span_answers.Answers) -> dict[str, float]:
+  return {answer.text: answer.probability for answer in answers.best}

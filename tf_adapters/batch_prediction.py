@@ -93,10 +93,11 @@ def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
 
   Records are in the order of the rows: "line" (where the row begins in the
   input, from 1), "task", "prediction" (a label; labels with commas between
-  them; tags with blanks between them; a number), and in JSON lines "scores":
-  {label: probability}, a list of such for the words of a tagging task, null
-  for numbers. TSV and CSV have "score" instead, the probability of a single
-  label. Probabilities have six decimals, numbers six digits.
+  them; tags with blanks between them; a number; an answer), and in JSON lines
+  "scores": {label or answer: probability}, a list of such for the words of a
+  tagging task, null for numbers. TSV and CSV have "score" instead, the
+  probability of a single label or answer. Probabilities have six decimals,
+  numbers six digits.
 
   A second text that is empty is none, unless the row's task is on pairs.
 
@@ -211,13 +212,13 @@ def _record(line: int, task: str, info: AdapterInfo, result: Any,
     scores = [_rounded(tags) for _, (_, tags) in result]
   else:
     prediction, scores = result
-    if info.problem_type == "multi_label":
-      prediction, scores = ",".join(prediction), _rounded(scores)
-    elif info.labels:
-      scores = _rounded(scores)
-      score = scores[prediction]
-    else:
+    if info.problem_type == "regression":
       prediction, scores = float(f"{prediction:.6g}"), None
+    elif info.problem_type == "multi_label":
+      prediction, scores = ",".join(prediction), _rounded(scores)
+    else:
+      scores = _rounded(scores)
+      score = scores.get(prediction)
   record = {"line": line, "task": task, "prediction": prediction}
   return record | (
       {"scores": scores} if format == "jsonl" else {"score": score})
