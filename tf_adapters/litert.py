@@ -26,7 +26,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
     max_length: length of all sequences, in wordpieces; None for
       `text_processor`'s default.
     quantize: whether kernels become int8 (dynamic range quantisation): a
-      quarter of the size, and about two digits of the logits.
+      quarter of the size; logits change in their first decimals.
 
   Raises:
     InputError: the path ends otherwise, or is there already; or the encoder
