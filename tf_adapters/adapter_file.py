@@ -157,22 +157,15 @@ def save_adapter(
     >>> save_adapter(model, "adapters/mrpc",
     ...              metrics={"validation": {"f1": 0.91}})
   """
-  path = pathlib.Path(path).resolve()
-  if path.exists() and not (path / CONFIG_NAME).exists() and (
-      not path.is_dir() or any(path.iterdir())):
-    raise InputError(f"{path}: is there already, and is no adapter file")
   encoder = model.encoder
   if encoder.origin is None:
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
-  arrays = {
-      name: variable.numpy() for name, variable in _saved(model).items()}
-  weights = safetensors.numpy.save(arrays)
   vocabulary = encoder.vocabulary
   info = AdapterInfo(
       format_version=FORMAT_VERSION,
-      task=task or path.name,
+      task=task,
       problem_type=model.problem_type,
       labels=getattr(model, "labels", ()),
       pooling=model.head.pooling,
@@ -184,10 +177,35 @@ def save_adapter(
       encoder={**encoder.origin.to_dict(),
                "architecture": encoder.config.to_dict()},
       tokenizer=_tokenizer(vocabulary) if vocabulary else {},
-      weights_sha256=hashlib.sha256(weights).hexdigest(),
+      weights_sha256="",  # known when they are written
       versions=library_versions(),
       pairs=pairs,
       span=span)
+  write_adapter(path, info, {
+      name: variable.numpy() for name, variable in _saved(model).items()})
+
+
+def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
+                  arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes an adapter file, as `save_adapter` says.
+
+  Args:
+    path: the folder to write.
+    info: what it is; the sha256 of the weights is filled in, and the folder's
+      name where there is no task.
+    arrays: canonical name -> array.
+
+  Raises:
+    InputError: there is something else at `path`.
+  """
+  path = pathlib.Path(path).resolve()
+  if path.exists() and not (path / CONFIG_NAME).exists() and (
+      not path.is_dir() or any(path.iterdir())):
+    raise InputError(f"{path}: is there already, and is no adapter file")
+  weights = safetensors.numpy.save(dict(arrays))
+  info = dataclasses.replace(
+      info, task=info.task or path.name,
+      weights_sha256=hashlib.sha256(weights).hexdigest())
   with replaced_folder(path) as folder:
     write_file(folder / WEIGHTS_NAME, weights)
     write_file(folder / CONFIG_NAME,
@@ -299,6 +317,31 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         "encoder's")
 
 
+def read_tensors(path: str | os.PathLike[str],
+                 info: AdapterInfo) -> dict[str, np.ndarray]:
+  """Reads all tensors of an adapter file, whatever they are.
+
+  Args:
+    path: the adapter file.
+    info: its configuration.
+
+  Raises:
+    InputError: the file can not be read, or is damaged.
+  """
+  file = pathlib.Path(path) / WEIGHTS_NAME
+  try:
+    content = file.read_bytes()
+  except OSError as error:
+    raise InputError(f"{file}: can not be read: {error.strerror}") from None
+  if hashlib.sha256(content).hexdigest() != info.weights_sha256:
+    raise InputError(
+        f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
+  try:
+    return safetensors.numpy.load(content)
+  except (safetensors.SafetensorError, AttributeError, KeyError) as error:
+    raise InputError(f"{file}: can not be read: {error}") from None
+
+
 class FileTensors(Mapping[str, np.ndarray]):
   """The tensors of an adapter file, checked at once and read when asked for.
 
@@ -315,7 +358,7 @@ class FileTensors(Mapping[str, np.ndarray]):
     path = pathlib.Path(path)
     self._file = path / WEIGHTS_NAME
     self._names = list(shapes)
-    tensors = _read_weights(path, read_info(path))
+    tensors = read_tensors(path, read_info(path))
     for kind, names in (("lacks", shapes.keys() - tensors.keys()),
                         ("has too many:", tensors.keys() - shapes.keys())):
       if names:
@@ -345,21 +388,6 @@ def _saved(model: TaskModel) -> dict[str, tf.Variable]:
           if name in tuned or is_adapter(name)}
 
 
-def _read_weights(path: pathlib.Path, info: AdapterInfo) -> dict[str, Any]:
-  file = path / WEIGHTS_NAME
-  try:
-    content = file.read_bytes()
-  except OSError as error:
-    raise InputError(f"{file}: can not be read: {error.strerror}") from None
-  if hashlib.sha256(content).hexdigest() != info.weights_sha256:
-    raise InputError(
-        f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
-  try:
-    return safetensors.numpy.load(content)
-  except (safetensors.SafetensorError, AttributeError, KeyError) as error:
-    raise InputError(f"{file}: can not be read: {error}") from None
-
-
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
   return {"lower_case": vocabulary.lower_case,
           "vocab_sha256": vocabulary.sha256()}
@@ -375,7 +403,7 @@ def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
   """
   info = read_info(path)
   sizes = {name: array.size
-           for name, array in _read_weights(pathlib.Path(path), info).items()}
+           for name, array in read_tensors(path, info).items()}
   if "head/kernel" not in sizes:
     raise InputError(f"{pathlib.Path(path) / WEIGHTS_NAME}: lacks head/kernel")
   return _describe(info, sizes)
