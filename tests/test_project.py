@@ -21,6 +21,7 @@ LAYERS = {
     "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "files", "modeling"},
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
+    "adapter_merge": {"errors", "adapter_file"},
     "litert": {"errors", "files", "modeling"},
     "serving": {"errors", "files", "modeling", "data", "adapter_file"},
     "bank": {"errors", "files", "modeling", "checkpoints", "data",
@@ -29,7 +30,8 @@ LAYERS = {
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
-            "training", "litert", "serving", "bank", "batch_prediction"},
+            "adapter_merge", "training", "litert", "serving", "bank",
+            "batch_prediction"},
 }
 
 

@@ -1,6 +1,7 @@
 """Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
 
 from tf_adapters.adapter_file import load_adapter, save_adapter
+from tf_adapters.adapter_merge import average_adapters, compare_adapters
 from tf_adapters.bank import AdapterBank
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.loading import load_task
@@ -32,6 +33,8 @@ __all__ = [
     "TextProcessor",
     "TextRegressor",
     "TokenTagger",
+    "average_adapters",
+    "compare_adapters",
     "create_optimizer",
     "export_litert",
     "export_model",
