@@ -32,6 +32,29 @@ def test_inspect_describes_an_adapter(encoder, tmp_path, capfd):
   assert "adapter.safetensors: damaged" in capfd.readouterr().err
 
 
+def test_inspect_compares_adapters(task_files, capfd):
+  def inspected(a, b):
+    assert call(inspect, f"--adapter={task_files[a]}",
+                f"--compare_with={task_files[b]}") == 0
+    return [line.split("  ") for line in capfd.readouterr().out.splitlines()]
+
+  rows = {row[0]: [cell.strip() for cell in row[1:] if cell]
+          for row in inspected("topic", "after")}
+  assert rows["setting"] == [str(task_files["topic"]), str(task_files["after"])]
+  assert rows["adapter size"] == ["8", "48"]
+  assert rows["adapter positions"] == ["attention, output", "output"]
+  assert rows["transformer/layer_*/output_adapter/down/bias"] == ["8", "48"]
+  assert rows["transformer/layer_*/attention_adapter/down/bias"] == ["8", "-"]
+  assert rows["transformer/layer_2/attention_adapter"] == ["552, 0", "-", "-"]
+  comparison = ta.compare_adapters(task_files["topic"], task_files["after"])
+  part = comparison.parts["transformer/layer_2/output_layer_norm"]
+  assert rows["transformer/layer_2/output_layer_norm"] == [
+      "64", f"{part.cosine:.6g}", f"{part.distance:.6g}"]
+  same = inspected("topic", "topic")
+  assert same[0][0] == "part"
+  assert [cell.strip() for cell in same[-1] if cell][2:] == ["1", "0"]
+
+
 def test_convert_writes_two_saved_models(hf_source, tmp_path, capfd):
   arguments = [f"--encoder={hf_source}", f"--output={tmp_path / 'bert'}",
                "--preprocess_seq_length=16"]
@@ -50,6 +73,10 @@ def test_convert_writes_two_saved_models(hf_source, tmp_path, capfd):
     (inspect, ["--encoder=x", "--adapter=y"], "give either"),
     (inspect, ["--encoder=nowhere"], "no encoder 'nowhere'"),
     (inspect, ["--adapter=nowhere"], "nowhere: not an adapter file"),
+    (inspect, ["--compare_with=x"], "give either"),
+    (inspect, ["--encoder=x", "--compare_with=y"], "--adapter must be given"),
+    (inspect, ["--adapter=nowhere", "--compare_with=x"],
+     "nowhere: not an adapter file"),
     (convert, ["--encoder=nowhere"], "--output must be given"),
     (convert, ["--output=x"], "--encoder must be given"),
     (convert, ["--encoder=nowhere", "--output=x"], "no encoder 'nowhere'"),

@@ -1,7 +1,7 @@
 """What every command line does alike: help, quiet logs, errors of one line."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 from absl import app, flags, logging
@@ -59,6 +59,12 @@ def require(*names: str) -> None:
 
 def print_table(rows: Mapping[str, str]) -> None:
   """Prints what and value, line by line."""
-  width = max(map(len, rows))
-  for name, value in rows.items():
-    print(f"{name:{width}}  {value}")
+  print_columns(list(rows.items()))
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+  """Prints rows of the same number of cells, in columns."""
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  for row in rows:
+    print("  ".join(cell.ljust(width)
+                    for cell, width in zip(row, widths)).rstrip())

@@ -3,6 +3,7 @@
 Examples:
   tf-adapters inspect --encoder=uncased_L-12_H-768_A-12/bert_model.ckpt
   tf-adapters inspect --adapter=runs/mrpc/adapter
+  tf-adapters inspect --adapter=run0/adapter --compare_with=run1/adapter
 """
 
 import sys
@@ -10,24 +11,63 @@ import sys
 from absl import flags
 
 from tf_adapters.adapter_file import describe_adapter
+from tf_adapters.adapter_merge import AdapterComparison, compare_adapters
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _command, _encoder_flags
 
 flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_string("adapter", None, "Folder of an adapter file.")
+flags.DEFINE_string(
+    "compare_with", None,
+    "Another adapter file: how does it differ from --adapter?")
 
 
 def _inspect() -> None:
   values = flags.FLAGS
   if (values.encoder is None) == (values.adapter is None):
     raise InputError("give either --encoder or --adapter")
+  if values.compare_with is not None:
+    _command.require("adapter")
+    _print_comparison(
+        values.adapter, values.compare_with,
+        compare_adapters(values.adapter, values.compare_with))
+    return
   if values.adapter is not None:
     rows = describe_adapter(values.adapter)
   else:
     rows = describe_encoder(
         values.encoder, values.vocab_file, values.do_lower_case)
   _command.print_table(rows)
+
+
+def _print_comparison(a: str, b: str, comparison: AdapterComparison) -> None:
+  if comparison.settings:
+    _command.print_columns([("setting", a, b), *(
+        (name, *map(_cell, pair))
+        for name, pair in comparison.settings.items())])
+    print()
+  if comparison.shapes:
+    _command.print_columns([("shape", a, b), *(
+        (name, *map(_cell, pair)) for name, *pair in comparison.shapes)])
+    print()
+  _command.print_columns([
+      ("part", "parameters", "cosine", "|a-b|/|a|"), *(
+          (name, ", ".join(f"{count:,}" for count in dict.fromkeys(
+              part.parameters)), _cell(part.cosine), _cell(part.distance))
+          for name, part in [*comparison.parts.items(),
+                             ("total", comparison.total)])])
+
+
+def _cell(value: object) -> str:
+  match value:
+    case None:
+      return "-"
+    case float():
+      return f"{value:.6g}"
+    case tuple() | list():
+      return ", ".join(map(str, value))
+  return str(value)
 
 
 def main() -> None:
