@@ -27,6 +27,7 @@ LAYERS = {
     "bank": {"errors", "files", "modeling", "checkpoints", "data",
              "adapter_file", "serving"},
     "batch_prediction": {"errors", "files", "data", "adapter_file", "bank"},
+    "ray_data": {"errors", "adapter_file", "bank"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",

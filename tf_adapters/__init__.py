@@ -17,6 +17,7 @@ from tf_adapters.modeling.models import (
     TokenTagger,
 )
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.ray_data import BatchPredictor
 from tf_adapters.serving import export_model
 from tf_adapters.training.optimization import create_optimizer
 
@@ -24,6 +25,7 @@ __all__ = [
     "Adapter",
     "AdapterBank",
     "AdapterConfig",
+    "BatchPredictor",
     "BertConfig",
     "BertEncoder",
     "InputError",
