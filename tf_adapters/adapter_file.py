@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,12 @@ from tf_adapters.modeling.config import (
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import POOLINGS, TokenHead
 from tf_adapters.modeling.models import (
+    PER_TOKEN,
     PROBLEM_TYPES,
     TaskModel,
     make_model,
 )
+from tf_adapters.modeling.text import SHORTEST_LENGTH
 from tf_adapters.modeling.tuning import Tuning, is_adapter, kind_of
 
 FORMAT_VERSION = 1
@@ -102,23 +104,41 @@ class AdapterInfo(JsonConfig):
     for name, fine in (
         ("labels", all(isinstance(label, str) for label in self.labels)),
         ("dropout", 0 <= self.dropout < 1),
-        ("max_length", self.max_length is None or self.max_length > 0),
+        ("labels", _are_labels_of(self.problem_type, self.labels)),
+        ("max_length", self.max_length is None or (
+            type(self.max_length) is int
+            and self.max_length >= SHORTEST_LENGTH)),
         ("metrics", all(
             isinstance(values, Mapping)
-            and all(isinstance(value, float | int) for value in values.values())
+            and all(isinstance(value, float | int) and abs(value) < 1e300
+                    for value in values.values())
             for values in self.metrics.values())),
         ("encoder", isinstance(self.encoder["source"], str)
          and isinstance(self.encoder["fingerprint"], str)
          and isinstance(self.encoder["architecture"], Mapping))):
       if not fine:
         raise InputError(f"{name} is {getattr(self, name)!r}")
-    if self.pooling not in (*POOLINGS, TokenHead.pooling):
-      raise InputError(f"pooling must be one of {', '.join(POOLINGS)}, not "
+    poolings = ((TokenHead.pooling,) if self.problem_type in PER_TOKEN
+                else POOLINGS)
+    if self.pooling not in poolings:
+      raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
                        f"{self.pooling!r}")
     Tuning.parse(self.tuning)
     if self.adapter is not None:
       AdapterConfig.from_dict(self.adapter)
     object.__setattr__(self, "labels", tuple(self.labels))
+
+
+  @property
+  def takes_pairs(self) -> bool | None:
+    """Whether every text has to be a pair, or none may; None where unknown."""
+    return {"span": True, "tagging": False}.get(self.problem_type, self.pairs)
+
+
+def _are_labels_of(problem_type: str, labels: Sequence[str]) -> bool:
+  if problem_type in ("regression", "span"):
+    return not labels
+  return len(labels) > 1 and len(set(labels)) == len(labels)
 
 
 def library_versions() -> dict[str, str]:
@@ -271,6 +291,7 @@ def load_adapter(path: str | os.PathLike[str],
   model = make_model(
       info.problem_type, encoder, info.labels, info.pooling, info.dropout)
   assign_adapter(model, path)
+  model.max_length, model.pairs = info.max_length, info.takes_pairs
   return model
 
 
@@ -365,10 +386,13 @@ class FileTensors(Mapping[str, np.ndarray]):
         raise InputError(f"{self._file}: {kind} {sorted(names)[0]} "
                          f"({len(names)} tensors in all)")
     for name, shape in shapes.items():
-      if tensors[name].shape != shape:
-        raise InputError(
-            f"{self._file}: {name} has shape {list(tensors[name].shape)}, "
-            f"expected {list(shape)}")
+      array = tensors[name]
+      if array.shape != shape:
+        raise InputError(f"{self._file}: {name} has shape "
+                         f"{list(array.shape)}, expected {list(shape)}")
+      if array.dtype != np.float32 or not np.isfinite(array).all():
+        raise InputError(f"{self._file}: {name}: expected finite float32 "
+                         "numbers")
 
   def __getitem__(self, name: str) -> np.ndarray:
     with safetensors.safe_open(self._file, "numpy") as file:

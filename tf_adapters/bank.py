@@ -76,6 +76,8 @@ class AdapterBank:
                pooling: str = "pooler", max_length: int | None = None,
                jit_compile: bool = False):
     check_pooling(pooling)
+    if isinstance(adapters, str | os.PathLike):
+      raise InputError("expected a list of adapter files, not a single one")
     encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
     self._encoder = encoder
     self._text = encoder.text_processor(encoder.config.max_position_embeddings)
@@ -264,7 +266,8 @@ class AdapterBank:
     if info.problem_type == "span":
       outputs = 2
       try:
-        _span_options(info)
+        squad.SquadSplit([], [], _span_options(info)).check(
+            self._encoder.text_processor(info.max_length or self._max_length))
       except InputError as error:
         raise InputError(f"{path}: span: {error}") from None
     return shapes | {"head/kernel": (bert.hidden_size, outputs),
@@ -292,6 +295,8 @@ class AdapterBank:
   def _predict(self, texts: Sequence[Text], tasks: Tasks, batch_size: int,
                of_labels: Callable[[AdapterInfo, np.ndarray], Any],
                of_answers: Callable[[span_answers.Answers], Any]) -> list[Any]:
+    if batch_size < 1:
+      raise InputError(f"batch_size must be positive, not {batch_size}")
     rows = self._rows(texts, tasks)
     results: list[Any] = [None] * len(rows)
     spans = collections.defaultdict(list)
@@ -329,13 +334,16 @@ class AdapterBank:
     rows = []
     for place, (text, name) in enumerate(zip(texts, tasks)):
       info = infos[numbers[name]]
-      is_pair = not isinstance(text, str | bytes)
-      if is_pair and len(text) != 2:
-        raise InputError(f"text {place}: expected a string or a pair of them")
-      if info is not None and info.pairs not in (None, is_pair):
+      is_pair = isinstance(text, tuple | list)
+      parts = text if is_pair else [text]
+      if len(parts) != 1 + is_pair or not all(
+          isinstance(part, str | bytes) for part in parts):
+        raise InputError(f"text {place}: expected a string or a pair of them, "
+                         f"not {text!r:.40}")
+      if info is not None and info.takes_pairs not in (None, is_pair):
         raise InputError(
             f"text {place}: task {name} is on "
-            f"{'pairs of texts' if info.pairs else 'single texts'}")
+            f"{'pairs of texts' if info.takes_pairs else 'single texts'}")
       first, second = text if is_pair else (text, b"")
       rows.append(_Row(
           _utf8(first), _utf8(second), is_pair, numbers[name], info,

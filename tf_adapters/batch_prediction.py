@@ -55,7 +55,7 @@ class PredictionConfig:
     predict_batch_size: texts per forward pass.
 
   Raises:
-    InputError: a format is not known, or `on_bad_row` is something else.
+    InputError: a value is of no use, or two columns are the same.
   """
 
   input: str
@@ -73,6 +73,15 @@ class PredictionConfig:
     if self.on_bad_row not in ON_BAD_ROW:
       raise InputError(f"on_bad_row must be one of {', '.join(ON_BAD_ROW)}, "
                        f"not {self.on_bad_row!r}")
+    if self.format not in (None, *rows.FORMATS):
+      raise InputError(f"format must be one of {', '.join(rows.FORMATS)}, not "
+                       f"{self.format!r}")
+    if self.predict_batch_size < 1:
+      raise InputError("predict_batch_size must be positive, not "
+                       f"{self.predict_batch_size}")
+    if len(set(self.columns())) < len(self.columns()):
+      raise InputError("text_column, text_pair_column and task_column must "
+                       "differ")
     self.formats()
 
   def formats(self) -> tuple[str, str]:
@@ -94,7 +103,7 @@ def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
   Records are in the order of the rows: "line" (where the row begins in the
   input, from 1), "task", "prediction" (a label; labels with commas between
   them; tags with blanks between them; a number; an answer), and in JSON lines
-  "scores": {label or answer: probability}, a list of such for the words of a
+  "scores": {label or answer: probability}, a list of such for the "words" of a
   tagging task, null for numbers. TSV and CSV have "score" instead, the
   probability of a single label or answer. Probabilities have six decimals,
   numbers six digits.
@@ -182,11 +191,11 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
       refuse(line, f"no task {task!r}; there is {', '.join(tasks)}")
     elif first is None:
       refuse(line, f"no text in {config.text_column!r}")
-    elif tasks[task].pairs and second is None:
+    elif tasks[task].takes_pairs and second is None:
       refuse(line, f"task {task} is on pairs of texts; there is one only")
-    elif tasks[task].pairs is False and second:
+    elif tasks[task].takes_pairs is False and second:
       refuse(line, f"task {task} is on single texts; there are two")
-    elif second or tasks[task].pairs:
+    elif second or tasks[task].takes_pairs:
       yield line, task, (_utf8(first), _utf8(second))
     else:
       yield line, task, _utf8(first)
@@ -207,7 +216,9 @@ def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
 def _record(line: int, task: str, info: AdapterInfo, result: Any,
             format: str) -> dict[str, Any]:
   score = scores = None
+  words = {}
   if info.problem_type == "tagging":
+    words = {"words": [word for word, _ in result]}
     prediction = " ".join(tag for _, (tag, _) in result)
     scores = [_rounded(tags) for _, (_, tags) in result]
   else:
@@ -221,7 +232,7 @@ def _record(line: int, task: str, info: AdapterInfo, result: Any,
       score = scores.get(prediction)
   record = {"line": line, "task": task, "prediction": prediction}
   return record | (
-      {"scores": scores} if format == "jsonl" else {"score": score})
+      {**words, "scores": scores} if format == "jsonl" else {"score": score})
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

@@ -58,6 +58,28 @@ def write_file(path: pathlib.Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder to fill, which is called `path` when the block ends.
+
+  Raises:
+    FileExistsError: there is something at `path` by then.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  folder = pathlib.Path(tempfile.mkdtemp(
+      prefix=f".{path.name}.", dir=path.parent))
+  try:
+    folder.chmod(0o755)
+    yield folder
+    _sync(folder)
+    path.mkdir()  # ours from here on: a rename takes an empty folder's place
+    folder.rename(path)
+    _sync(path.parent)
+  except BaseException:
+    shutil.rmtree(folder, ignore_errors=True)
+    raise
+
+
+@contextlib.contextmanager
 def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A new folder to fill, which takes `path`'s place when the block ends.
 

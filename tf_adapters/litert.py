@@ -23,8 +23,8 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   Args:
     model: any model on an encoder.
     path: the file to write, ending in .tflite.
-    max_length: length of all sequences, in wordpieces; None for
-      `text_processor`'s default.
+    max_length: length of all sequences, in wordpieces; None for the model's
+      own, or `text_processor`'s default where that is not known.
     quantize: whether kernels become int8 (dynamic range quantisation): a
       quarter of the size; logits change in their first decimals.
 
@@ -40,7 +40,10 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
     raise InputError(f"{path}: LiteRT files end in .tflite")
   if path.exists():
     raise InputError(f"{path}: is there already")
-  max_length = model.encoder.text_processor(max_length).max_length
+  if not path.parent.is_dir():
+    raise InputError(f"{path.parent}: no such folder")
+  max_length = model.encoder.text_processor(
+      max_length or model.max_length).max_length
   names = ("input_word_ids", "input_mask", "input_type_ids")
 
   @tf.function(input_signature=[
@@ -56,4 +59,8 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
       [call.get_concrete_function()], holder)
   if quantize:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-  write_file(path, converter.convert())
+  content = converter.convert()
+  try:
+    write_file(path, content)
+  except OSError as error:
+    raise InputError(f"{path}: can not be written: {error.strerror}") from None

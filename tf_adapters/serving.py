@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.data.tagging import OUTSIDE
 from tf_adapters.errors import InputError
-from tf_adapters.files import replaced_folder
+from tf_adapters.files import new_folder
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 
@@ -53,7 +53,7 @@ class ServedTask:
   def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
     """From an adapter file, and the length where that does not say it."""
     return cls(name, info.problem_type, info.labels,
-               info.max_length or max_length, info.pairs)
+               info.max_length or max_length, info.takes_pairs)
 
 
 def export_model(model: TaskModel, path: str | os.PathLike[str],
@@ -69,9 +69,10 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     model: a model on an encoder with a vocabulary; not a `SpanExtractor`.
     path: the version's folder ("serving/1"), or the folder that the next
       version is to be put into ("serving").
-    max_length: longest sequence, in wordpieces; None for `text_processor`'s
-      default.
-    pairs: whether texts come in pairs; None for either.
+    max_length: longest sequence, in wordpieces; None for the model's own, or
+      `text_processor`'s default where that is not known.
+    pairs: whether texts come in pairs; None for what the model knows, or else
+      for either.
 
   Returns:
     The version's folder.
@@ -83,9 +84,9 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
     PosixPath('serving/sst2/1')
   """
-  text = model.encoder.text_processor(max_length)
+  text = model.encoder.text_processor(max_length or model.max_length)
   task = ServedTask("", model.problem_type, getattr(model, "labels", ()),
-                    text.max_length, pairs)
+                    text.max_length, model.pairs if pairs is None else pairs)
   what = "tokens" if model.per_token else "texts"
 
   def forward(inputs):
@@ -133,9 +134,15 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
                      f"{', '.join(names)}")
   folder = _version(pathlib.Path(path))
   server = _Server(forward, variables, text, tasks, default_task)
-  with replaced_folder(folder) as new:
-    tf.saved_model.save(server, str(new), signatures=server.signatures())
-    _write_warm_up(new, tasks)
+  try:
+    with new_folder(folder) as new:
+      tf.saved_model.save(server, str(new), signatures=server.signatures())
+      _write_warm_up(new, tasks)
+  except FileExistsError:
+    raise InputError(f"{folder}: this version is there already") from None
+  except OSError as error:
+    raise InputError(
+        f"{folder}: can not be written: {error.strerror}") from None
   return folder
 
 
@@ -245,6 +252,7 @@ class _Server(tf.Module):
     is_label = tf.sequence_mask(
         tf.gather(self._num_labels, task), names.shape[1])
     logits = tf.where(is_label, logits, -np.inf)
+    logits.set_shape([None, names.shape[1]])
     scores = tf.nn.softmax(logits)
     labels = tf.gather(names, tf.argmax(logits, axis=-1), batch_dims=1)
     for problem, problem_scores, problem_labels in (

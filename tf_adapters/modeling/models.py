@@ -18,8 +18,8 @@ from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.tuning import kind_of
 
-PROBLEM_TYPES = (
-    "classification", "multi_label", "regression", "tagging", "span")
+PER_TOKEN = ("tagging", "span")
+PROBLEM_TYPES = ("classification", "multi_label", "regression", *PER_TOKEN)
 
 # What padding adds to a span's logits.
 _NO_ANSWER = -1e9
@@ -105,6 +105,8 @@ class TaskModel(tf_keras.Model):
   Attributes:
     problem_type: one of `PROBLEM_TYPES`.
     per_token: whether there are outputs for each token and not each text.
+    max_length, pairs: what the texts were in training, as `save_adapter` has
+      it: set by `load_adapter`, None where it is not known.
   """
 
   problem_type: str
@@ -115,6 +117,8 @@ class TaskModel(tf_keras.Model):
     super().__init__(**kwargs)
     self.encoder = encoder
     self.head = head
+    self.max_length: int | None = None
+    self.pairs: bool | None = None
     # Optimizer and variables of the last training, by id.
     self._trained = (None,)
     self.built = True

@@ -18,6 +18,7 @@ from tf_adapters.modeling.config import Vocabulary
 _DROPPED = r"[^\P{Cc}\t\n\r]|\p{Cf}|\x{FFFD}"
 _LONGEST_WORD = 200  # longer ones are [UNK], as in google-research/bert
 _SPECIAL_TOKENS = 3  # [CLS] first [SEP] second [SEP]
+SHORTEST_LENGTH = _SPECIAL_TOKENS + 2
 
 Texts = Sequence[str] | tf.Tensor
 
@@ -50,10 +51,10 @@ class TextProcessor:
   """
 
   def __init__(self, vocabulary: Vocabulary, max_length: int = 128):
-    if max_length < _SPECIAL_TOKENS + 2:
+    if max_length < SHORTEST_LENGTH:
       raise InputError(
           f"max_length {max_length} leaves no room for text: at least "
-          f"{_SPECIAL_TOKENS + 2}")
+          f"{SHORTEST_LENGTH}")
     self.vocabulary = vocabulary
     self.max_length = max_length
     self.cls_id = vocabulary.tokens.index("[CLS]")
@@ -191,7 +192,8 @@ class TextProcessor:
   def split_words(self, texts: Texts) -> tf.RaggedTensor:
     """What stands between blanks, tabs and line ends: ragged [batch, (words)].
     """
-    return tf.strings.split(self.clean(texts))
+    # Not of cleaned texts: what was a word stays one.
+    return tf.strings.split(tf.convert_to_tensor(texts, tf.string))
 
   def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:

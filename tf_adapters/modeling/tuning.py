@@ -92,7 +92,7 @@ class Tuning:
     known = method in TUNINGS and not colon
     if method == "top_layers" and colon:
       known = True
-      if not number.isdecimal() or int(number) < 1:
+      if not re.fullmatch(r"0*[1-9]\d{0,8}", number, re.ASCII):
         raise InputError(f"tuning {text!r}: K must be a positive number")
     switches = text[len(name):]
     if not known or _SWITCH.sub("", switches):

@@ -1,5 +1,7 @@
 """Flags of a bank of tasks, the same for every tool that loads one."""
 
+import os
+
 from absl import flags
 
 from tf_adapters import adapter_file
@@ -10,7 +12,7 @@ flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_list(
     "adapters", None,
     "Adapter files, with commas between them; NAME=PATH gives a task another "
-    "name than the file does.")
+    "name than the file does. What exists as a path is one.")
 flags.register_validator(
     "adapters", lambda paths: paths is None or (paths and all(paths)),
     "must name adapter files")
@@ -26,7 +28,8 @@ def adapters() -> list[tuple[str | None, str]]:
   pairs = []
   for text in flags.FLAGS.adapters:
     name, equals, path = text.partition("=")
-    pairs.append((name, path) if equals else (None, text))
+    named = equals and not os.path.exists(text)
+    pairs.append((name, path) if named else (None, text))
   return pairs
 
 

@@ -1,7 +1,7 @@
 """Write adapters and their encoder as a SavedModel that takes strings.
 
-One adapter makes a model of one task; several make a bank, which takes a task's
-name with each text:
+One adapter makes a model of one task; several, or one with a name (sst2=PATH),
+make a bank, which takes a task's name with each text:
 
   tf-adapters export --encoder=bert_base_uncased \\
       --adapters=adapters/sst2,adapters/mrpc --output=serving/bank
@@ -41,19 +41,18 @@ def _export() -> None:
         f"--adapters: a .tflite file holds one task, not {len(adapters)}")
   if values.quantize and not to_litert:
     raise InputError("--quantize: for an --output that ends in .tflite only")
-  if len(adapters) == 1 and values.default_task is not None:
+  name, path = adapters[0]
+  is_bank = not to_litert and (len(adapters) > 1 or name is not None)
+  if values.default_task is not None and not is_bank:
     raise InputError("--default_task: there is one task only")
-  if len(adapters) == 1:
-    path = adapters[0][1]
+  if not is_bank:
     info = adapter_file.read_info(path)
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:
-      litert.export_litert(
-          model, values.output, info.max_length, values.quantize)
+      litert.export_litert(model, values.output, quantize=values.quantize)
       written = values.output
     else:
-      written = serving.export_model(
-          model, values.output, info.max_length, info.pairs)
+      written = serving.export_model(model, values.output)
     tasks = [info.task]
   else:
     bank = _bank_flags.load_bank()
