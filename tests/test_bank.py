@@ -174,6 +174,8 @@ def test_memory_is_the_adapters_own(hf_source, task_files):
 
 
 def test_lists_can_be_empty_and_long(bank):
+  with pytest.raises(ta.InputError, match="batch_size must be positive"):
+    bank.predict(["good"], "topic", batch_size=0)
   assert bank.predict([], "topic") == []
   texts = [f"film {'good ' * (i % 7)}" for i in range(200)]
   together = bank.predict_proba(texts, "topic", batch_size=16)
@@ -187,6 +189,9 @@ def test_lists_can_be_empty_and_long(bank):
     (["good"], "nothing", "no task 'nothing'.*topic"),
     (["good", "bad"], ["topic"], "2 texts, but 1 tasks"),
     (["good"], "same", "text 0: task same is on pairs"),
+    ([("good", "bad")], "words", "text 0: task words is on single texts"),
+    ([None], "topic", "text 0: expected a string or a pair of them, not None"),
+    ([("a", float("nan"))], "score", "text 0: expected a string or a pair"),
     (["bad", ("a", "b")], "topic", "text 1: task topic is on single"),
     ([("a", "b", "c")], "score", "text 0: expected a string or a pair"),
 ])
@@ -227,6 +232,48 @@ def test_adapters_that_do_not_fit_are_refused(
     bank.remove("new")
   with pytest.raises(ta.InputError, match="no task 'base'"):
     bank.remove("base")
+
+
+@pytest.mark.parametrize("changes,message", [
+    ({"max_length": 3}, "max_length is 3"),
+    ({"max_length": True}, "max_length is True"),
+    ({"max_length": 41}, "max_length 41: the encoder has positions for 40"),
+    ({"labels": ["a", "b", "a"]}, "labels is"),
+    ({"problem_type": "regression"}, "labels is"),
+    ({"problem_type": "tagging"}, "pooling must be one of tokens"),
+    ({"pooling": "tokens"}, "pooling must be one of pooler, cls, mean"),
+    ({"problem_type": "span", "labels": [], "pooling": "tokens",
+      "max_length": 24}, "span: max_seq_length 24 leaves 0 wordpieces"),
+    ({"problem_type": "span", "labels": [], "pooling": "tokens",
+      "span": {"doc_stride": -1}}, "span: doc_stride must be a positive"),
+    ({"tuning": "top_layers:" + "9" * 5000}, "K must be a positive number"),
+])
+def test_files_that_contradict_themselves_are_refused(
+    bank, task_files, tmp_path, changes, message):
+  path = tmp_path / "odd"
+  shutil.copytree(task_files["topic"], path)
+  config = json.loads((path / "adapter_config.json").read_text())
+  (path / "adapter_config.json").write_text(json.dumps({**config, **changes}))
+  with pytest.raises(ta.InputError, match=message):
+    bank.add(path, "odd")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(
+    hf_source, bank, tmp_path, value):
+  model = ta.TextRegressor(ta.load_encoder(str(hf_source)))
+  model.tune("head")
+  model.head.linear.bias.assign([value])
+  ta.save_adapter(model, tmp_path / "x")
+  with pytest.raises(ta.InputError, match="head/bias: expected finite"):
+    bank.add(tmp_path / "x")
+
+
+def test_words_keep_their_places_whatever_is_in_them(bank):
+  text = "foo \ufffd bar \u200b London\u00a0here \x01 x"
+  words = [word for word, _ in bank.predict([text], "words")[0]]
+  assert words == ["foo", "\ufffd", "bar", "\u200b", "London\u00a0here",
+                   "\x01", "x"]
 
 
 def test_what_a_task_is_can_be_asked(bank):

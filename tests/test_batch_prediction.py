@@ -112,7 +112,10 @@ def test_formats_say_the_same_and_what_the_bank_says(bank, tmp_path, ending):
   for i, (cells, record, (label, scores)) in enumerate(
       zip(tsv, objects, expected)):
     task = ROWS[i][0]
-    assert list(record) == ["line", "task", "prediction", "scores"]
+    words = ["words"] * (TASKS[task][1] == "tagging")
+    assert list(record) == ["line", "task", "prediction", "scores", *words]
+    if words:
+      assert record["words"] == ROWS[i][1].split()
     assert record["line"] == first + i
     assert record["task"] == task
     assert record["prediction"] == label

@@ -181,11 +181,43 @@ def test_what_can_not_be_exported_is_refused(
   with pytest.raises(ta.InputError, match="1: this version is there already"):
     ta.export_model(model, exported)
   (tmp_path / "file").write_text("x")
+  with pytest.raises(ta.InputError, match="can not be written: Not a dir"):
+    ta.export_model(model, tmp_path / "file" / "deeper")
+  with pytest.raises(ta.InputError, match="nowhere: no such folder"):
+    ta.export_litert(model, tmp_path / "nowhere" / "x.tflite")
   with pytest.raises(ta.InputError, match="file: is a file"):
     ta.export_model(model, tmp_path / "file")
   with pytest.raises(ta.InputError, match="positions for 40"):
     ta.export_model(model, tmp_path / "x", max_length=512)
   assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_version_that_appears_meanwhile_is_left_alone(
+    encoder, tmp_path, monkeypatch):
+  save = tf.saved_model.save
+
+  def slow_save(*args, **kwargs):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "other").touch()
+    save(*args, **kwargs)
+
+  monkeypatch.setattr(tf.saved_model, "save", slow_save)
+  with pytest.raises(ta.InputError, match="1: this version is there already"):
+    ta.export_model(ta.TextRegressor(encoder), tmp_path)
+  assert [path.name for path in tmp_path.glob("*")] == ["1"]
+  assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
+
+
+def test_models_know_the_texts_of_their_adapter_file(task_files, tmp_path):
+  model = ta.load_adapter(task_files["same"])
+  assert (model.max_length, model.pairs) == (24, True)
+  signatures = tf.saved_model.load(
+      str(ta.export_model(model, tmp_path))).signatures
+  text = model.encoder.text_processor(24)
+  scores = signatures["single_texts"](
+      text=tf.constant(["very " * 40]))["scores"]
+  np.testing.assert_allclose(
+      scores, tf.nn.softmax(model(text(["very " * 40], [""]))), atol=1e-5)
 
 
 @pytest.mark.parametrize("quantize,tolerance", [(False, 1e-5), (True, 0.1)])
@@ -220,6 +252,12 @@ def test_the_command_line_exports(hf_source, task_files, tmp_path, capfd):
   labels = model(text=tf.constant(["good"] * 2),
                  task=tf.constant(["topic", "twin"]))["label"].numpy()
   assert labels[0] == labels[1]
+  named = f"--adapters=mine={task_files['topic']}"
+  assert call(export, named, f"--output={tmp_path / 'named'}") == 0
+  model = tf.saved_model.load(
+      str(tmp_path / "named" / "1")).signatures["single_texts"]
+  assert model(text=tf.constant(["good"]), task=tf.constant(["mine"]))[
+      "label"].numpy()[0] == labels[0]
   one = f"--adapters={task_files['topic']}"
   assert call(export, one, f"--encoder={hf_source}",
               f"--output={tmp_path / 'x.tflite'}", "--quantize") == 0

@@ -232,7 +232,7 @@ def _record(line: int, task: str, info: AdapterInfo, result: Any,
       score = scores.get(prediction)
   record = {"line": line, "task": task, "prediction": prediction}
   return record | (
-      {**words, "scores": scores} if format == "jsonl" else {"score": score})
+      {"scores": scores, **words} if format == "jsonl" else {"score": score})
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
