@@ -23,15 +23,15 @@ LAYERS = {
     "adapter_file": {"errors", "files", "modeling", "checkpoints"},
     "adapter_merge": {"errors", "adapter_file"},
     "litert": {"errors", "files", "modeling"},
-    "serving": {"errors", "files", "modeling", "data", "adapter_file"},
+    "saved_model": {"errors", "files", "modeling", "data", "adapter_file"},
     "bank": {"errors", "files", "modeling", "checkpoints", "data",
-             "adapter_file", "serving"},
+             "adapter_file", "saved_model"},
     "batch_prediction": {"errors", "files", "data", "adapter_file", "bank"},
     "ray_data": {"errors", "adapter_file", "bank"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
-            "adapter_merge", "training", "litert", "serving", "bank",
+            "adapter_merge", "training", "litert", "saved_model", "bank",
             "batch_prediction"},
 }
 

@@ -18,7 +18,7 @@ from tf_adapters.modeling.models import (
 )
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.ray_data import BatchPredictor
-from tf_adapters.serving import export_model
+from tf_adapters.saved_model import export_model
 from tf_adapters.training.optimization import create_optimizer
 
 __all__ = [

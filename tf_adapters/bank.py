@@ -1,7 +1,8 @@
 """One frozen encoder, any number of tasks: mixed batches in one forward pass.
 
 Takes adapter files in and out, and texts to labels. How the tasks' weights are
-stacked is `modeling.stacked`'s business; a SavedModel of a bank is `serving`'s.
+stacked is the business of `modeling.stacked`; what a SavedModel of a bank is,
+that of `saved_model`.
 """
 
 import collections
@@ -15,7 +16,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from tf_adapters import adapter_file, serving
+from tf_adapters import adapter_file, saved_model
 from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, span_answers, squad, tagging
@@ -192,7 +193,7 @@ class AdapterBank:
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:
-    """Writes all tasks as a SavedModel from raw strings: see `serving`.
+    """Writes all tasks as a SavedModel from raw strings: see `saved_model`.
 
     Signatures: "serving_default" takes "text", "task" and "text_pair", strings
     [batch]; "single_texts" takes "text" and "task". Both return "label"
@@ -210,9 +211,9 @@ class AdapterBank:
     Raises:
       InputError: the bank is empty, or the version is there already.
     """
-    return serving.write_saved_model(
+    return saved_model.write_saved_model(
         self._model, list(self._model.variables), self._text,
-        [serving.ServedTask.of(name, info, self._max_length)
+        [saved_model.ServedTask.of(name, info, self._max_length)
          for name, info in self._tasks.items()], path, default_task)
 
   def _extend(

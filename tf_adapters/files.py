@@ -64,19 +64,11 @@ def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   Raises:
     FileExistsError: there is something at `path` by then.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
-  folder = pathlib.Path(tempfile.mkdtemp(
-      prefix=f".{path.name}.", dir=path.parent))
-  try:
-    folder.chmod(0o755)
+  with _folder_beside(path) as folder:
     yield folder
     _sync(folder)
     path.mkdir()  # ours from here on: a rename takes an empty folder's place
     folder.rename(path)
-    _sync(path.parent)
-  except BaseException:
-    shutil.rmtree(folder, ignore_errors=True)
-    raise
 
 
 @contextlib.contextmanager
@@ -86,11 +78,7 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   What `path` holds is always whole: the old, the new, or, for the moment
   between two renames, nothing; the old one then lies beside it.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
-  folder = pathlib.Path(tempfile.mkdtemp(
-      prefix=f".{path.name}.", dir=path.parent))
-  try:
-    folder.chmod(0o755)
+  with _folder_beside(path) as folder:
     yield folder
     _sync(folder)
     if path.exists():
@@ -104,6 +92,17 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
       shutil.rmtree(old)
     else:
       folder.rename(path)
+
+
+@contextlib.contextmanager
+def _folder_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder with a name of its own, to be renamed, gone after an error."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  folder = pathlib.Path(tempfile.mkdtemp(
+      prefix=f".{path.name}.", dir=path.parent))
+  try:
+    folder.chmod(0o755)
+    yield folder
     _sync(path.parent)
   except BaseException:
     shutil.rmtree(folder, ignore_errors=True)

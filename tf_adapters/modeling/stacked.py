@@ -7,6 +7,7 @@ Which tasks there are, and their files, is the bank's business.
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -130,7 +131,39 @@ class StackedLayerNorm(tf.Module):
         + row["beta"][:, tf.newaxis], self._dtype)
 
 
-class StackedAdapter(tf.Module):
+class _ByKind(tf.Module):
+  """Weights that tasks have of different kinds: a stack for each kind."""
+
+  def __init__(self):
+    super().__init__()
+    self._num_tasks = 1
+    self.kinds: list[Any] = []
+
+  def _new(self, kind: Hashable, num_tasks: int) -> tf.Module:
+    """A module with a `stack` of this `kind`, none of the tasks in it yet."""
+    raise NotImplementedError
+
+  def _extend(self, kinds: Sequence[Hashable],
+              tasks: Sequence[Arrays | None]) -> None:
+    """Adds tasks: the kind, or None, and the arrays of each one's weights."""
+    there = [part.kind for part in self.kinds]
+    for kind in dict.fromkeys(kinds):
+      if kind is not None and kind not in there:
+        self.kinds.append(self._new(kind, self._num_tasks))
+    for part in self.kinds:
+      part.stack.extend([arrays if kind == part.kind else None
+                         for kind, arrays in zip(kinds, tasks)])
+    self._num_tasks += len(tasks)
+
+  def remove(self, task: int) -> None:
+    """Takes a task out, and its kind if it was the last of it."""
+    for part in self.kinds:
+      part.stack.remove(task)
+    self.kinds = [part for part in self.kinds if part.stack.rows.numpy().any()]
+    self._num_tasks -= 1
+
+
+class StackedAdapter(_ByKind):
   """The adapters of many tasks at one place of the encoder.
 
   Called as `modeling.adapter.Adapter` is, with a `task_index` [batch]. Adapters
@@ -144,30 +177,15 @@ class StackedAdapter(tf.Module):
     super().__init__()
     self._hidden_size = hidden_size
     self._dtype = dtype
-    self._num_tasks = 1
-    self.kinds: list[_AdapterKind] = []
+
+  def _new(self, kind: AdapterConfig, num_tasks: int) -> "_AdapterKind":
+    return _AdapterKind(kind, self._hidden_size, num_tasks, self._dtype)
 
   def extend(self, configs: Sequence[AdapterConfig | None],
              tasks: Sequence[Arrays | None]) -> None:
     """Adds tasks: the configuration and the arrays of each one's adapter."""
-    wanted = [None if arrays is None else adapter_kind(config)
-              for config, arrays in zip(configs, tasks)]
-    there = [part.kind for part in self.kinds]
-    for kind in dict.fromkeys(wanted):
-      if kind is not None and kind not in there:
-        self.kinds.append(_AdapterKind(
-            kind, self._hidden_size, self._num_tasks, self._dtype))
-    for part in self.kinds:
-      part.stack.extend([arrays if kind == part.kind else None
-                         for kind, arrays in zip(wanted, tasks)])
-    self._num_tasks += len(tasks)
-
-  def remove(self, task: int) -> None:
-    """Takes a task out, and its kind if it was the last of it."""
-    for part in self.kinds:
-      part.stack.remove(task)
-    self.kinds = [part for part in self.kinds if part.stack.rows.numpy().any()]
-    self._num_tasks -= 1
+    self._extend([None if arrays is None else adapter_kind(config)
+                  for config, arrays in zip(configs, tasks)], tasks)
 
   def __call__(self, hidden: tf.Tensor, sublayer_input: tf.Tensor,
                task_index: tf.Tensor,
@@ -291,7 +309,7 @@ class StackedTaskLayers(tf.Module):
     return {}
 
 
-class StackedHeads(tf.Module):
+class StackedHeads(_ByKind):
   """The heads of many tasks, of all poolings and numbers of labels.
 
   Call arguments:
@@ -306,29 +324,15 @@ class StackedHeads(tf.Module):
   def __init__(self, hidden_size: int):
     super().__init__()
     self._hidden_size = hidden_size
-    self._num_tasks = 1
-    self.kinds: list[_HeadKind] = []
+
+  def _new(self, kind: tuple[str, int], num_tasks: int) -> "_HeadKind":
+    return _HeadKind(kind, self._hidden_size, num_tasks)
 
   def extend(self, tasks: Sequence[TaskArrays]) -> None:
     """Adds tasks, behind those there are."""
     heads = [task.under("head") for task in tasks]
-    wanted = [(task.pooling, padded_size(head["bias"].size))
-              for task, head in zip(tasks, heads)]
-    there = [part.kind for part in self.kinds]
-    for kind in dict.fromkeys(wanted):
-      if kind not in there:
-        self.kinds.append(_HeadKind(kind, self._hidden_size, self._num_tasks))
-    for part in self.kinds:
-      part.stack.extend([head if kind == part.kind else None
-                         for kind, head in zip(wanted, heads)])
-    self._num_tasks += len(tasks)
-
-  def remove(self, task: int) -> None:
-    """Takes a task out, and its kind if it was the last of it."""
-    for part in self.kinds:
-      part.stack.remove(task)
-    self.kinds = [part for part in self.kinds if part.stack.rows.numpy().any()]
-    self._num_tasks -= 1
+    self._extend([(task.pooling, padded_size(head["bias"].size))
+                  for task, head in zip(tasks, heads)], heads)
 
   def __call__(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
                task_index: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -16,7 +16,7 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from tf_adapters import adapter_file, litert, serving
+from tf_adapters import adapter_file, litert, saved_model
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _bank_flags, _command, _output_flag
 
@@ -52,7 +52,7 @@ def _export() -> None:
       litert.export_litert(model, values.output, quantize=values.quantize)
       written = values.output
     else:
-      written = serving.export_model(model, values.output)
+      written = saved_model.export_model(model, values.output)
     tasks = [info.task]
   else:
     bank = _bank_flags.load_bank()
