@@ -119,7 +119,7 @@ def test_refuses_what_are_not_lists_of_pairs(processor):
   assert processor([])["input_mask"].shape == (0, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=st.lists(st.tuples(
     st.text("ab .d", max_size=30), st.text("ab .d", max_size=30),
     st.sampled_from(["single", "pair", "words"]), st.integers(5, 16)),

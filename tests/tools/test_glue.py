@@ -49,8 +49,6 @@ def arguments(tmp_path, hf_source):
     (["--output_dir="], "output_dir must not be empty"),
     (["--distribution_strategy=tpu"], "needs tpu"),
     (["--load_adapter=x"], "load_adapter is for do_eval"),
-    (["--tuning=top_layers:1+layer_norms", "--adapter_preset=pfeiffer"],
-     "adapter_preset=pfeiffer has no effect with tuning=top_layers:1"),
     (["--tpu=local"], "tpu=local has no effect with distribution_strategy=off"),
     (["--text_column=x"], "text_column=x has no effect with task_name=rte"),
     (["--task_name=tagging", "--problem_type=regression"],
