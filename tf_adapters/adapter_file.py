@@ -110,8 +110,8 @@ class AdapterInfo(JsonConfig):
             and self.max_length >= SHORTEST_LENGTH)),
         ("metrics", all(
             isinstance(values, Mapping)
-            and all(isinstance(value, float | int) and abs(value) < 1e300
-                    for value in values.values())
+            and all(isinstance(value, float | int) and not abs(value) > 1e300
+                    for value in values.values())  # NaN is a metric, too
             for values in self.metrics.values())),
         ("encoder", isinstance(self.encoder["source"], str)
          and isinstance(self.encoder["fingerprint"], str)
