@@ -247,6 +247,8 @@ def test_adapters_that_do_not_fit_are_refused(
     ({"problem_type": "span", "labels": [], "pooling": "tokens",
       "span": {"doc_stride": -1}}, "span: doc_stride must be a positive"),
     ({"tuning": "top_layers:" + "9" * 5000}, "K must be a positive number"),
+    ({"adapter": {"size": 8, "layers": [7]}},
+     "odd: adapter layer 7 does not exist"),
 ])
 def test_files_that_contradict_themselves_are_refused(
     bank, task_files, tmp_path, changes, message):

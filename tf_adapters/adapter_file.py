@@ -102,9 +102,9 @@ class AdapterInfo(JsonConfig):
       if name not in self.encoder:
         raise InputError(f"encoder has no {name}")
     for name, fine in (
-        ("labels", all(isinstance(label, str) for label in self.labels)),
+        ("labels", all(isinstance(label, str) for label in self.labels)
+         and _are_labels_of(self.problem_type, self.labels)),
         ("dropout", 0 <= self.dropout < 1),
-        ("labels", _are_labels_of(self.problem_type, self.labels)),
         ("max_length", self.max_length is None or (
             type(self.max_length) is int
             and self.max_length >= SHORTEST_LENGTH)),
@@ -127,7 +127,6 @@ class AdapterInfo(JsonConfig):
     if self.adapter is not None:
       AdapterConfig.from_dict(self.adapter)
     object.__setattr__(self, "labels", tuple(self.labels))
-
 
   @property
   def takes_pairs(self) -> bool | None:
@@ -303,8 +302,10 @@ def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
       encoder weights or another vocabulary, or its tensors are not the model's.
   """
   variables = _saved(model)
-  check_fits(path, read_info(path), model.encoder)
-  tensors = FileTensors(path, {
+  info = read_info(path)
+  check_fits(path, info, model.encoder)
+  tensors = read_tensors(path, info)
+  check_tensors(path, tensors, {
       name: tuple(variable.shape) for name, variable in variables.items()})
   for name, variable in variables.items():
     variable.assign(tensors[name])
@@ -363,36 +364,54 @@ def read_tensors(path: str | os.PathLike[str],
     raise InputError(f"{file}: can not be read: {error}") from None
 
 
+def check_tensors(path: str | os.PathLike[str],
+                  tensors: Mapping[str, np.ndarray],
+                  shapes: Mapping[str, tuple[int, ...]]) -> None:
+  """Refuses tensors that are not what they have to be.
+
+  Args:
+    path: the adapter file, for messages.
+    tensors: canonical name -> array.
+    shapes: {canonical name: shape} of all that there has to be.
+
+  Raises:
+    InputError: one is missing, too many, of another shape or type, or not
+      finite.
+  """
+  file = pathlib.Path(path) / WEIGHTS_NAME
+  for kind, names in (("lacks", shapes.keys() - tensors.keys()),
+                      ("has too many:", tensors.keys() - shapes.keys())):
+    if names:
+      raise InputError(f"{file}: {kind} {sorted(names)[0]} ({len(names)} "
+                       "tensors in all)")
+  for name, shape in shapes.items():
+    array = tensors[name]
+    if array.shape != shape:
+      raise InputError(f"{file}: {name} has shape {list(array.shape)}, "
+                       f"expected {list(shape)}")
+    if array.dtype != np.float32 or not np.isfinite(array).all():
+      raise InputError(f"{file}: {name}: expected finite float32 numbers")
+
+
 class FileTensors(Mapping[str, np.ndarray]):
   """The tensors of an adapter file, checked at once and read when asked for.
 
+  For many files, whose tensors would take their memory twice.
+
   Args:
     path: the adapter file.
+    info: its configuration.
     shapes: {canonical name: shape} of all that there has to be.
 
   Raises:
     InputError: the file can not be read, is damaged, or holds other tensors.
   """
 
-  def __init__(self, path: str | os.PathLike[str],
+  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo,
                shapes: Mapping[str, tuple[int, ...]]):
-    path = pathlib.Path(path)
-    self._file = path / WEIGHTS_NAME
+    check_tensors(path, read_tensors(path, info), shapes)
+    self._file = pathlib.Path(path) / WEIGHTS_NAME
     self._names = list(shapes)
-    tensors = read_tensors(path, read_info(path))
-    for kind, names in (("lacks", shapes.keys() - tensors.keys()),
-                        ("has too many:", tensors.keys() - shapes.keys())):
-      if names:
-        raise InputError(f"{self._file}: {kind} {sorted(names)[0]} "
-                         f"({len(names)} tensors in all)")
-    for name, shape in shapes.items():
-      array = tensors[name]
-      if array.shape != shape:
-        raise InputError(f"{self._file}: {name} has shape "
-                         f"{list(array.shape)}, expected {list(shape)}")
-      if array.dtype != np.float32 or not np.isfinite(array).all():
-        raise InputError(f"{self._file}: {name}: expected finite float32 "
-                         "numbers")
 
   def __getitem__(self, name: str) -> np.ndarray:
     with safetensors.safe_open(self._file, "numpy") as file:

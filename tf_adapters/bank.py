@@ -21,7 +21,12 @@ from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, span_answers, squad, tagging
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import adapter_shapes
+from tf_adapters.modeling.adapter import (
+    adapted_layers,
+    adapter_name,
+    adapter_shapes,
+    with_prefix,
+)
 from tf_adapters.modeling.config import AdapterConfig
 from tf_adapters.modeling.heads import check_pooling
 from tf_adapters.modeling.stacked import StackedModel, TaskArrays
@@ -95,7 +100,7 @@ class AdapterBank:
     self._retrace()
     named = (list(adapters.items()) if isinstance(adapters, Mapping)
              else [(None, path) for path in adapters])
-    self._extend(named)
+    self.extend(named)
 
   def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
     """Takes a task in.
@@ -112,7 +117,42 @@ class AdapterBank:
         made for another encoder; or it changes what all tasks share (full
         fine-tuning, top layers, biases). The bank is then as before.
     """
-    return self._extend([(name, path)])[0]
+    return self.extend([(name, path)])[0]
+
+  def extend(
+      self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
+  ) -> list[str]:
+    """As `add` for each (name or None, adapter file), all of them or none.
+
+    Returns:
+      The names.
+
+    Raises:
+      InputError: as for `add`.
+    """
+    infos, arrays = {}, []
+    for name, path in adapters:
+      info = adapter_file.read_info(path)
+      name = info.task if name is None else name
+      if not name or name == BASE:
+        raise InputError(f"{path}: a task can not be called {name!r}: choose "
+                         "another name")
+      if name in self._tasks or name in infos:
+        raise InputError(f"{path}: the bank has a task {name!r} already: "
+                         "choose another name")
+      adapter_file.check_fits(path, info, self._encoder)
+      try:
+        shapes = self._shapes(info)
+      except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+      infos[name] = info
+      arrays.append(TaskArrays(
+          info.adapter and AdapterConfig.from_dict(info.adapter),
+          info.pooling, adapter_file.FileTensors(path, info, shapes)))
+    self._model.extend(arrays)
+    self._tasks |= infos
+    self._retrace()
+    return list(infos)
 
   def remove(self, name: str) -> None:
     """Takes a task out.
@@ -216,32 +256,7 @@ class AdapterBank:
         [saved_model.ServedTask.of(name, info, self._max_length)
          for name, info in self._tasks.items()], path, default_task)
 
-  def _extend(
-      self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
-  ) -> list[str]:
-    infos, arrays = {}, []
-    for name, path in adapters:
-      info = adapter_file.read_info(path)
-      name = info.task if name is None else name
-      if not name or name == BASE:
-        raise InputError(f"{path}: a task can not be called {name!r}: choose "
-                         "another name")
-      if name in self._tasks or name in infos:
-        raise InputError(f"{path}: the bank has a task {name!r} already: "
-                         "choose another name")
-      adapter_file.check_fits(path, info, self._encoder)
-      shapes = self._shapes(path, info)
-      infos[name] = info
-      arrays.append(TaskArrays(
-          info.adapter and AdapterConfig.from_dict(info.adapter),
-          info.pooling, adapter_file.FileTensors(path, shapes)))
-    self._model.extend(arrays)
-    self._tasks |= infos
-    self._retrace()
-    return list(infos)
-
-  def _shapes(self, path: str | os.PathLike[str],
-              info: AdapterInfo) -> dict[str, tuple[int, ...]]:
+  def _shapes(self, info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     """{canonical name: shape} of all that an adapter file has to hold."""
     bert = self._encoder.config
     tuning = Tuning.parse(info.tuning)
@@ -252,17 +267,16 @@ class AdapterBank:
         continue
       if not is_layer_norm(name):
         raise InputError(
-            f"{path}: was tuned with {info.tuning}, which changes the encoder "
-            "itself: a bank holds adapters, layer norms and heads")
+            f"was tuned with {info.tuning}, which changes the encoder itself: "
+            "a bank holds adapters, layer norms and heads")
       shapes[name] = shape
     if info.adapter:
       config = AdapterConfig.from_dict(info.adapter)
-      for layer in config.layers or range(bert.num_hidden_layers):
+      for layer in adapted_layers(config, bert.num_hidden_layers):
         for place in config.positions:
-          shapes |= {
-              f"transformer/layer_{layer}/{place}_adapter/{name}": shape
-              for name, shape in adapter_shapes(
-                  config, bert.hidden_size).items()}
+          shapes |= with_prefix(
+              adapter_name(layer, place),
+              adapter_shapes(config, bert.hidden_size))
     outputs = len(info.labels) or 1
     if info.problem_type == "span":
       outputs = 2
@@ -270,7 +284,7 @@ class AdapterBank:
         squad.SquadSplit([], [], _span_options(info)).check(
             self._encoder.text_processor(info.max_length or self._max_length))
       except InputError as error:
-        raise InputError(f"{path}: span: {error}") from None
+        raise InputError(f"span: {error}") from None
     return shapes | {"head/kernel": (bert.hidden_size, outputs),
                      "head/bias": (outputs,)}
 

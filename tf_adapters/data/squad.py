@@ -401,8 +401,8 @@ def _characters(context: str, clean: str) -> np.ndarray:
 def _in_chunks(function, texts: Sequence[str], size: int = 1024) -> list:
   """A function's results for many texts, row by row as numpy values."""
   result = []
-  for start in range(0, len(texts), size):
-    outputs = function(tf.constant(texts[start:start + size], tf.string))
+  for part in batching.chunks(texts, size):
+    outputs = function(tf.constant(part, tf.string))
     if isinstance(outputs, tuple):
       result += list(zip(*(_rows(output) for output in outputs)))
     else:

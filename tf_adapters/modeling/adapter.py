@@ -26,6 +26,35 @@ LAYER_NORM_OF = {
 }
 
 
+def adapter_name(layer: int, place: str) -> str:
+  """Canonical name of the adapter after `place` of a layer."""
+  return f"transformer/layer_{layer}/{place}_adapter"
+
+
+def layer_norm_name(layer: int, place: str) -> str:
+  """Canonical name of the layer norm after `place` of a layer."""
+  return f"transformer/layer_{layer}/{LAYER_NORM_OF[place]}"
+
+
+def adapted_layers(
+    config: AdapterConfig | None, num_layers: int) -> tuple[int, ...]:
+  """Numbers of the layers that have adapters.
+
+  Raises:
+    InputError: `config.layers` names a layer that the encoder has not.
+  """
+  if config is None:
+    return ()
+  layers = config.layers
+  if layers is None:
+    return tuple(range(num_layers))
+  if layers and layers[-1] >= num_layers:
+    raise InputError(
+        f"adapter layer {layers[-1]} does not exist: the encoder has layers "
+        f"0 to {num_layers - 1}")
+  return layers
+
+
 def activation_function(name: str):
   """Returns the function behind a name of `config.ACTIVATIONS`."""
   return {
@@ -38,11 +67,9 @@ def activation_function(name: str):
   }[name]
 
 
-def with_prefix(
-    prefix: str, variables: Mapping[str, tf.Variable],
-) -> dict[str, tf.Variable]:
-  """Returns the variables under `prefix/name`."""
-  return {f"{prefix}/{name}": value for name, value in variables.items()}
+def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the values, variables say, under `prefix/name`."""
+  return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
 class Projection(tf_keras.layers.Layer):
@@ -282,7 +309,7 @@ class TaskLayers(tf_keras.layers.Layer):
     for layer in range(bert.num_hidden_layers):
       for place in LAYER_NORM_OF:
         self.layer_norms[f"{layer}/{place}"] = self._new_layer_norm()
-    for layer in self._adapted_layers():
+    for layer in adapted_layers(adapters, bert.num_hidden_layers):
       for place in adapters.positions:
         self.adapters[f"{layer}/{place}"] = Adapter(
             adapters, bert.hidden_size, dtype=self.dtype_policy)
@@ -290,19 +317,6 @@ class TaskLayers(tf_keras.layers.Layer):
   def _new_layer_norm(self) -> LayerNorm:
     return LayerNorm(self.bert.hidden_size, self.bert.layer_norm_eps,
                      dtype=self.dtype_policy)
-
-  def _adapted_layers(self) -> tuple[int, ...]:
-    if self.config is None:
-      return ()
-    count = self.bert.num_hidden_layers
-    layers = self.config.layers
-    if layers is None:
-      return tuple(range(count))
-    if layers and layers[-1] >= count:
-      raise InputError(
-          f"adapter layer {layers[-1]} does not exist: the encoder has layers "
-          f"0 to {count - 1}")
-    return layers
 
   def embedding_norm(self) -> tf_keras.layers.Layer:
     """The layer norm that closes the embeddings."""
@@ -332,12 +346,11 @@ class TaskLayers(tf_keras.layers.Layer):
   def _named_layers(self):
     yield "embeddings/layer_norm", self.embedding_norm()
     for layer in range(self.bert.num_hidden_layers):
-      for place, layer_norm in LAYER_NORM_OF.items():
+      for place in LAYER_NORM_OF:
         adapter = self.adapter(layer, place)
         if adapter is not None:
-          yield f"transformer/layer_{layer}/{place}_adapter", adapter
-        yield (f"transformer/layer_{layer}/{layer_norm}",
-               self.layer_norm(layer, place))
+          yield adapter_name(layer, place), adapter
+        yield layer_norm_name(layer, place), self.layer_norm(layer, place)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "bert": self.bert.to_dict(),

@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from tf_adapters.modeling.adapter import (
     EPSILON,
-    LAYER_NORM_OF,
     TaskLayers,
     activation_function,
+    adapter_name,
     adapter_shapes,
+    layer_norm_name,
     normalized,
 )
 from tf_adapters.modeling.config import POSITIONS, AdapterConfig
@@ -270,8 +271,9 @@ class StackedTaskLayers(tf.Module):
     norms = {"embeddings/layer_norm": task_layers.embedding_norm()}
     for layer in range(bert.num_hidden_layers):
       for place in POSITIONS:
-        norms[_norm_name(layer, place)] = task_layers.layer_norm(layer, place)
-        self.adapters[_adapter_name(layer, place)] = StackedAdapter(
+        norms[layer_norm_name(layer, place)] = task_layers.layer_norm(
+            layer, place)
+        self.adapters[adapter_name(layer, place)] = StackedAdapter(
             bert.hidden_size, dtype)
     for name, norm in norms.items():
       self.layer_norms[name] = StackedLayerNorm(
@@ -298,10 +300,10 @@ class StackedTaskLayers(tf.Module):
     return self.layer_norms["embeddings/layer_norm"]
 
   def layer_norm(self, layer: int, place: str) -> StackedLayerNorm:
-    return self.layer_norms[_norm_name(layer, place)]
+    return self.layer_norms[layer_norm_name(layer, place)]
 
   def adapter(self, layer: int, place: str) -> StackedAdapter | None:
-    adapter = self.adapters[_adapter_name(layer, place)]
+    adapter = self.adapters[adapter_name(layer, place)]
     return adapter if adapter.kinds else None
 
   def named_variables(self) -> dict[str, tf.Variable]:
@@ -414,14 +416,6 @@ class StackedModel(tf.Module):
     return {
         "embedding": tf.cast(pool(self._pooling, outputs, mask), tf.float32),
         **self.heads(outputs, mask, inputs["task_index"])}
-
-
-def _norm_name(layer: int, place: str) -> str:
-  return f"transformer/layer_{layer}/{LAYER_NORM_OF[place]}"
-
-
-def _adapter_name(layer: int, place: str) -> str:
-  return f"transformer/layer_{layer}/{place}_adapter"
 
 
 def _widened(logits: tf.Tensor, width: int) -> tf.Tensor:

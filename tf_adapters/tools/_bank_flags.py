@@ -45,6 +45,5 @@ def load_bank() -> AdapterBank:
       named[0][1]).encoder["source"]
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
                      lower_case=values.do_lower_case)
-  for name, path in named:
-    bank.add(path, name)
+  bank.extend(named)
   return bank
