@@ -13,6 +13,7 @@ from official.nlp.tools import export_tfhub_lib
 from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError
 from tf_adapters.files import replaced_folder
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.encoder import BertEncoder
 
@@ -105,8 +106,9 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
 
   spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
           for name in _INPUTS}
-  for training in (True, False):
-    call.get_concrete_function(spec, training=training)
+  with kernels.portable():
+    for training in (True, False):
+      call.get_concrete_function(spec, training=training)
   root.__call__ = call
 
   @tf.function(autograph=False, input_signature=[spec])

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.dropout import Dropout
 
@@ -55,18 +56,6 @@ def adapted_layers(
   return layers
 
 
-def activation_function(name: str):
-  """Returns the function behind a name of `config.ACTIVATIONS`."""
-  return {
-      "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-      "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
-      "relu": tf.nn.relu,
-      "tanh": tf.nn.tanh,
-      "swish": tf.nn.silu,
-      "linear": tf.identity,
-  }[name]
-
-
 def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the values, variables say, under `prefix/name`."""
   return {f"{prefix}/{name}": value for name, value in values.items()}
@@ -79,6 +68,11 @@ class Projection(tf_keras.layers.Layer):
   head size]); the product itself always runs on matrices, which is the fastest
   form on every device.
 
+  Args:
+    input_dims, output_dims: as the kernel is stored.
+    stddev: of the initial kernel.
+    activation: of the outputs, one of `config.ACTIVATIONS`.
+
   Call arguments:
     inputs: [..., prod(input_dims)].
 
@@ -87,11 +81,13 @@ class Projection(tf_keras.layers.Layer):
   """
 
   def __init__(self, input_dims: tuple[int, ...], output_dims: tuple[int, ...],
-               stddev: float = 0.02, **kwargs: Any):
+               stddev: float = 0.02, activation: str = "linear",
+               **kwargs: Any):
     super().__init__(**kwargs)
     self.input_dims = tuple(input_dims)
     self.output_dims = tuple(output_dims)
     self.stddev = stddev
+    self.activation = activation
 
   def build(self, input_shape=None):
     self.kernel = self.add_weight(
@@ -109,34 +105,33 @@ class Projection(tf_keras.layers.Layer):
       rows *= size
     return tf.reshape(self.kernel, [rows, -1])
 
-  def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]))
+  def call(self, inputs: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]),
+                   self.activation, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {"kernel": self.kernel, "bias": self.bias}
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "input_dims": self.input_dims,
-            "output_dims": self.output_dims, "stddev": self.stddev}
+            "output_dims": self.output_dims, "stddev": self.stddev,
+            "activation": self.activation}
 
 
-def project(
-    inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor,
+            activation: str = "linear",
+            training: bool | None = None) -> tf.Tensor:
   """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
   rows = tf.reshape(inputs, [-1, matrix.shape[0]])
   outputs = tf.nn.bias_add(tf.matmul(rows, matrix), bias)
+  # Before the reshape: so TensorFlow joins it to the product.
+  if activation != "linear":
+    outputs = kernels.activation_function(activation, bool(training))(outputs)
   shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
   outputs = tf.reshape(outputs, shape)
   outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
   return outputs
-
-
-def normalized(hidden: tf.Tensor, epsilon: float) -> tf.Tensor:
-  """hidden with mean 0 and variance 1 over the last axis, in float32."""
-  hidden = tf.cast(hidden, tf.float32)
-  centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
-  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-  return centred * tf.math.rsqrt(variance + epsilon)
 
 
 class LayerNorm(tf_keras.layers.Layer):
@@ -147,7 +142,7 @@ class LayerNorm(tf_keras.layers.Layer):
     task_index: [batch], for layers that hold several tasks; unused here.
 
   Returns:
-    A tensor of hidden's shape, in the layer's compute dtype.
+    A tensor of hidden's shape and type.
   """
 
   def __init__(self, size: int, epsilon: float = EPSILON, **kwargs: Any):
@@ -166,11 +161,11 @@ class LayerNorm(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor,
-           task_index: tf.Tensor | None = None) -> tf.Tensor:
+           task_index: tf.Tensor | None = None,
+           training: bool | None = None) -> tf.Tensor:
     del task_index
-    return tf.cast(
-        normalized(hidden, self.epsilon) * self.gamma + self.beta,
-        self.compute_dtype)
+    return kernels.layer_norm(
+        hidden, self.gamma, self.beta, self.epsilon, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {"gamma": self.gamma, "beta": self.beta}
@@ -225,8 +220,8 @@ class Adapter(tf_keras.layers.Layer):
     self.config = config
     self.hidden_size = hidden_size
 
-    def projection(inputs, outputs):
-      return Projection((inputs,), (outputs,), config.init_scale,
+    def projection(inputs, outputs, activation=config.activation):
+      return Projection((inputs,), (outputs,), config.init_scale, activation,
                         dtype=self.dtype_policy)
 
     self.layer_norm = (
@@ -235,8 +230,7 @@ class Adapter(tf_keras.layers.Layer):
     self.down = projection(hidden_size, config.size)
     self.hidden_projections = [
         projection(config.size, config.size) for _ in range(config.depth - 1)]
-    self.up = projection(config.size, hidden_size)
-    self.activation = activation_function(config.activation)
+    self.up = projection(config.size, hidden_size, "linear")
     self.dropout = Dropout(config.dropout, dtype=self.dtype_policy)
 
   def _named_layers(self):
@@ -259,10 +253,10 @@ class Adapter(tf_keras.layers.Layer):
     del task_index
     inputs = sublayer_input if self.config.parallel else hidden
     if self.layer_norm is not None:
-      inputs = self.layer_norm(inputs)
-    bottleneck = self.activation(self.down(inputs))
+      inputs = self.layer_norm(inputs, training=training)
+    bottleneck = self.down(inputs, training=training)
     for layer in self.hidden_projections:
-      bottleneck = self.activation(layer(bottleneck))
+      bottleneck = layer(bottleneck, training=training)
     if self.config.dropout:
       bottleneck = self.dropout(bottleneck, training=training)
     return hidden + self.up(bottleneck)

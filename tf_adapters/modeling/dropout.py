@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from tf_adapters.modeling import kernels
+
 
 class Dropout(tf_keras.layers.Layer):
   """Inverted dropout; a run that is resumed goes on with the same masks.
@@ -32,8 +34,15 @@ class Dropout(tf_keras.layers.Layer):
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA))
 
   def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-    if not (training and self.rate):
+    seed = self.next_seed(training)
+    if seed is None:
       return inputs
+    return kernels.dropout(inputs, self.rate, seed)
+
+  def next_seed(self, training: bool | None) -> tf.Tensor | None:
+    """The seed of the next mask, uint32 [2]; None where nothing is dropped."""
+    if not (training and self.rate):
+      return None
     variable = self.state.seed_and_calls
     seed = tf.identity(variable)
     variable.assign_add(tf.constant([0, 1], tf.int64))
@@ -41,7 +50,8 @@ class Dropout(tf_keras.layers.Layer):
     if replica is not None:
       seed += tf.stack(
           [tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
-    return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
+    return tf.random.stateless_uniform(
+        [2], seed, minval=None, maxval=None, dtype=tf.uint32)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "rate": self.rate}

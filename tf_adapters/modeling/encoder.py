@@ -12,11 +12,11 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.adapter import (
     PACKAGE,
     Projection,
     TaskLayers,
-    activation_function,
     project,
     with_prefix,
 )
@@ -120,11 +120,10 @@ class SelfAttention(tf_keras.layers.Layer):
     joint = tf.reshape(joint, [batch, length, 3, heads, size])
     query, key, value = tf.unstack(
         tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    scores = tf.matmul(query * size ** -0.5, key, transpose_b=True)
-    # bfloat16 is too coarse for a sum over many keys.
-    weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
-    weights = self.dropout(tf.cast(weights, value.dtype), training=training)
-    context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+    context = kernels.attention(
+        query, key, value, attention_bias, self.dropout.rate,
+        self.dropout.next_seed(training), training)
+    context = tf.transpose(context, [0, 2, 1, 3])
     return self.attention_output(
         tf.reshape(context, [batch, length, heads * size]))
 
@@ -154,11 +153,10 @@ class TransformerLayer(tf_keras.layers.Layer):
     self.self_attention = SelfAttention(config, dtype=self.dtype_policy)
     self.intermediate = Projection(
         (config.hidden_size,), (config.intermediate_size,),
-        dtype=self.dtype_policy)
+        activation=config.hidden_act, dtype=self.dtype_policy)
     self.output_projection = Projection(
         (config.intermediate_size,), (config.hidden_size,),
         dtype=self.dtype_policy)
-    self.activation = activation_function(config.hidden_act)
     self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
@@ -188,7 +186,7 @@ class TransformerLayer(tf_keras.layers.Layer):
 
     attended = self.self_attention(hidden, attention_bias, training=training)
     hidden = close("attention", attended, hidden)
-    expanded = self.activation(self.intermediate(hidden))
+    expanded = self.intermediate(hidden, training=training)
     return close("output", self.output_projection(expanded), hidden)
 
   def named_variables(self) -> dict[str, tf.Variable]:

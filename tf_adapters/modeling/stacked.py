@@ -15,15 +15,14 @@ import tensorflow as tf
 from tf_adapters.modeling.adapter import (
     EPSILON,
     TaskLayers,
-    activation_function,
     adapter_name,
     adapter_shapes,
     layer_norm_name,
-    normalized,
 )
 from tf_adapters.modeling.config import POSITIONS, AdapterConfig
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import TokenHead, pool
+from tf_adapters.modeling.kernels import activation_function, normalized
 
 Arrays = Mapping[str, np.ndarray]
 

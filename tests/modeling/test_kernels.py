@@ -1,0 +1,182 @@
+"""Kernels against plain operations and TensorFlow's own gradients of these."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_adapters.modeling import kernels
+from tf_adapters.modeling.config import ACTIVATIONS
+
+SEED = tf.constant([7, 2**32 - 3], tf.uint32)
+
+
+def values(*shape, seed=0, dtype=tf.float32):
+  rng = np.random.default_rng(seed)
+  return tf.cast(rng.standard_normal(shape), dtype)
+
+
+def with_gradients(function, *inputs):
+  with tf.GradientTape() as tape:
+    tape.watch(inputs)
+    outputs = function(*inputs)
+    loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
+  return outputs, *tape.gradient(loss, inputs)
+
+
+def modes():
+  return pytest.mark.parametrize("run", [
+      lambda f: f,
+      tf.function,
+      lambda f: tf.function(f, jit_compile=True)],
+                                 ids=["eager", "graph", "xla"])
+
+
+def assert_equal(results, expected, tolerance):
+  for result, value in zip(results, expected, strict=True):
+    assert result.dtype == value.dtype
+    np.testing.assert_allclose(
+        tf.cast(result, tf.float32), tf.cast(value, tf.float32),
+        rtol=tolerance, atol=tolerance)
+
+
+@modes()
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_have_their_gradients(name, run):
+  x = 3 * values(4, 5, 6)
+  plain = kernels.activation_function(name)
+  fused = kernels.activation_function(name, training=True)
+  assert_equal(run(lambda x: with_gradients(fused, x))(x),
+               with_gradients(plain, x), 1e-5)
+
+
+def test_exact_gelu_is_tensorflows():
+  x = tf.linspace(-12.0, 12.0, 10_001)
+  np.testing.assert_allclose(
+      kernels.activation_function("gelu")(x),
+      tf.nn.gelu(x, approximate=False), atol=2e-6)
+
+
+@modes()
+def test_layer_norms_have_their_gradients(run):
+  inputs = (2 + 3 * values(4, 5, 32), 1 + values(32, seed=1),
+            values(32, seed=2))
+
+  def norm(training):
+    return lambda x, gamma, beta: kernels.layer_norm(
+        x, gamma, beta, 1e-12, training=training)
+
+  assert_equal(run(lambda *x: with_gradients(norm(True), *x))(*inputs),
+               with_gradients(norm(False), *inputs), 1e-4)
+
+
+@modes()
+def test_dropout_and_its_gradient_drop_the_same_values(run):
+  x = values(50, 60, 7)
+  dropped, gradient = run(lambda x: with_gradients(
+      lambda x: kernels.dropout(x, 0.25, SEED), x))(x)
+  kept = dropped.numpy() != 0
+  assert kept.mean() == pytest.approx(0.75, abs=0.01)
+  np.testing.assert_allclose(dropped, np.where(kept, x / 0.75, 0), rtol=1e-6)
+  np.testing.assert_allclose(
+      gradient, np.where(kept, 2 * x / 0.75 ** 2, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_as_many_values_are_dropped_as_the_rate_says(rate):
+  ones = tf.ones([1000, 1000])
+  dropped = kernels.dropout(ones, rate, SEED).numpy()
+  assert (dropped == 0).mean() == pytest.approx(rate, abs=2e-3)
+  assert dropped.mean() == pytest.approx(1.0, abs=5e-3)
+
+
+def test_masks_of_other_seeds_and_neighbours_are_independent():
+  shape, rate = tf.constant([512, 512]), tf.constant(0.5)
+
+  def mask(*seed):
+    return kernels.kept(shape, rate, tf.constant(seed, tf.uint32)).numpy()
+
+  first = mask(1, 1)
+  assert np.array_equal(first, mask(1, 1))
+  others = [mask(1, 2), mask(2, 1), mask(1, 3), mask(1, 2**31 + 1),
+            mask(2**32 - 1, 1), mask(0, 0)]
+  # The same mask, shifted, would be a relation of seeds.
+  others += [np.roll(other, shift) for other in others[:2]
+             for shift in (1, 2, 512)]
+  others += [np.roll(first, 1, axis=axis) for axis in (0, 1)]
+  for other in others:
+    assert (first == other).mean() == pytest.approx(0.5, abs=0.01)
+  for axis in (0, 1):
+    assert first.mean(axis=axis).std() == pytest.approx(
+        0.5 / 512 ** 0.5, rel=0.15)
+
+
+def reference_attention(bias, rate):
+  """As in Vaswani et al., section 3.2.1, in plain operations."""
+
+  def attention(query, key, value):
+    scores = tf.einsum("bhqd,bhkd->bhqk", query, key)
+    weights = tf.nn.softmax(scores / query.shape[-1] ** 0.5 + bias)
+    if rate:
+      kept = kernels.kept(tf.shape(weights), tf.constant(rate), SEED)
+      weights = tf.where(kept, weights / (1 - rate), 0.0)
+    return tf.einsum("bhqk,bhkd->bhqd", weights, value)
+
+  return attention
+
+
+@modes()
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_attention_has_its_gradients(rate, run):
+  inputs = [values(2, 3, 11, 8, seed=seed) for seed in range(3)]
+  bias = tf.where(tf.range(11) < 9, 0.0, -1e9) * tf.ones([2, 1, 1, 1])
+
+  def attention(query, key, value):
+    return kernels.attention(
+        query, key, value, bias, rate, SEED if rate else None, training=True)
+
+  assert_equal(run(lambda *x: with_gradients(attention, *x))(*inputs),
+               with_gradients(reference_attention(bias, rate), *inputs), 1e-5)
+  assert_equal(run(lambda *x: with_gradients(
+      lambda *x: kernels.attention(
+          *x, bias, rate, SEED if rate else None, training=False), *x))(
+              *inputs),
+               with_gradients(reference_attention(bias, rate), *inputs), 1e-5)
+
+
+def test_bfloat16_is_near_float32():
+  inputs = [values(2, 3, 11, 8, seed=seed) for seed in range(3)]
+  bias = tf.zeros([2, 1, 1, 11])
+
+  def attention(*inputs):
+    return kernels.attention(*inputs, bias, 0.3, SEED, training=True)
+
+  halves = with_gradients(
+      attention, *(tf.cast(x, tf.bfloat16) for x in inputs))
+  for half, whole in zip(halves, with_gradients(attention, *inputs)):
+    assert half.dtype == tf.bfloat16
+    distance = tf.norm(tf.cast(half, tf.float32) - whole) / tf.norm(whole)
+    assert distance < 0.02
+
+
+def step(x):
+  hidden = kernels.dropout(x, 0.3, SEED)
+  hidden = kernels.layer_norm(
+      hidden, tf.ones([8]), tf.zeros([8]), 1e-6, training=True)
+  hidden = kernels.activation_function("gelu", training=True)(hidden)
+  return kernels.attention(
+      hidden, hidden, hidden, tf.zeros([2, 1, 1, 5]), 0.3, SEED, training=True)
+
+
+def test_portable_graphs_compute_the_same_without_kernels():
+  x = values(2, 3, 5, 8)
+
+  def functions(graph):
+    return {function.signature.name
+            for function in graph.as_graph_def().library.function}
+
+  fused = tf.function(lambda x: with_gradients(step, x))
+  plain = tf.function(lambda x: with_gradients(step, x))
+  assert functions(fused.get_concrete_function(x).graph)
+  with kernels.portable():
+    assert not functions(plain.get_concrete_function(x).graph)
+  assert_equal(plain(x), fused(x), 1e-5)

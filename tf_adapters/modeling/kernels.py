@@ -1,0 +1,261 @@
+"""What a transformer computes between its products: each step one kernel.
+
+TensorFlow's libraries do the large products best. Between them a step spends
+its time on reading and writing memory: activations, dropout, layer norms and
+attention weights. In training each of these is compiled by XLA into one pass
+forward and one pass backward, inside whatever graph there is; in a step that is
+compiled as a whole they are parts of it. The gradients compute again what they
+need, so little is kept between the passes. Without training they are plain
+operations, which TensorFlow joins to the products before them.
+"""
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+_PORTABLE = contextvars.ContextVar("portable", default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+  """Plain operations in training too: for graphs that others will run.
+
+  Example:
+    >>> with portable():
+    ...   function.get_concrete_function(spec, training=True)
+  """
+  token = _PORTABLE.set(True)
+  try:
+    yield
+  finally:
+    _PORTABLE.reset(token)
+
+
+def compiled(function: Callable) -> Callable:
+  """A function of tensors, compiled into a kernel for each set of shapes."""
+  return tf.function(
+      function, autograph=False, jit_compile=True, reduce_retracing=True)
+
+
+def fused(function: Callable[..., tf.Tensor],
+          constants: int = 0) -> Callable[..., tf.Tensor]:
+  """A function of tensors as one kernel, and its gradient as another.
+
+  The gradient keeps the function's inputs and nothing else.
+
+  Args:
+    function: of tensors, to one tensor; without variables and state.
+    constants: how many of its last inputs have no gradient.
+  """
+  forward = compiled(function)
+
+  @compiled
+  def backward(upstream, *inputs):
+    variables = inputs[:len(inputs) - constants]
+    with tf.GradientTape() as tape:
+      tape.watch(variables)
+      outputs = function(*inputs)
+    return tape.gradient(outputs, variables, upstream)
+
+  @tf.custom_gradient
+  def with_gradient(*inputs):
+
+    def gradient(upstream):
+      return *backward(upstream, *inputs), *[None] * constants
+
+    return forward(*inputs), gradient
+
+  def call(*inputs):
+    return (function if _PORTABLE.get() else with_gradient)(*inputs)
+
+  return call
+
+
+# Activations.
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+  # In this form TensorFlow knows it, and joins it to the product before it.
+  return 0.5 * x * (1.0 + tf.math.erf(x * 0.5 ** 0.5))
+
+
+_ACTIVATIONS = {
+    "gelu": _gelu,
+    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+    "relu": tf.nn.relu,
+    "tanh": tf.nn.tanh,
+    "swish": tf.nn.silu,
+    "linear": tf.identity,
+}
+
+
+@functools.cache
+def activation_function(
+    name: str, training: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+  """Returns the function behind a name of `config.ACTIVATIONS`."""
+  function = _ACTIVATIONS[name]
+  if not training:
+    return function
+  return fused(
+      lambda x: tf.cast(function(tf.cast(x, tf.float32)), x.dtype))
+
+
+# Layer norms.
+
+
+def normalized(hidden: tf.Tensor, epsilon: float | tf.Tensor) -> tf.Tensor:
+  """hidden with mean 0 and variance 1 over the last axis, in float32."""
+  hidden = tf.cast(hidden, tf.float32)
+  centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
+  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+  return centred * tf.math.rsqrt(variance + epsilon)
+
+
+def _layer_norm(hidden, gamma, beta, epsilon):
+  return tf.cast(normalized(hidden, epsilon) * gamma + beta, hidden.dtype)
+
+
+_fused_layer_norm = fused(_layer_norm, constants=1)
+
+
+def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
+               epsilon: float, training: bool | None = None) -> tf.Tensor:
+  """Layer normalisation over the last axis, in float32 whatever goes in.
+
+  Args:
+    hidden: [..., size].
+    gamma, beta: float32 [size].
+    epsilon: added to variances.
+    training: whether gradients will be wanted.
+
+  Returns:
+    A tensor of hidden's shape and type.
+  """
+  return (_fused_layer_norm if training else _layer_norm)(
+      hidden, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta),
+      tf.constant(epsilon))
+
+
+# Dropout.
+
+
+def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+  """Which values of a tensor dropout keeps: a function of the seed alone.
+
+  The number of each value is scrambled, by the finalizer of MurmurHash3 and one
+  round more, with a word of the seed before and within it, and compared with
+  the rate. These few integer operations are hidden behind the memory that the
+  kernel around them waits for, where TensorFlow's random generators took a
+  fifth of a step.
+
+  Args:
+    shape: int32, of the tensor.
+    rate: float32, the part that is dropped.
+    seed: uint32 [2].
+
+  Returns:
+    bool, of that shape.
+  """
+  shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
+  numbers = tf.reshape(tf.range(tf.reduce_prod(shape)), shape)
+  bits = tf.bitcast(numbers, tf.uint32) * np.uint32(0x9E3779B1)
+  bits = xor(bits, seed[0])
+  bits = xor(bits, shift(bits, np.uint32(16))) * np.uint32(0x85EBCA6B)
+  bits = xor(bits, seed[1])
+  bits = xor(bits, shift(bits, np.uint32(13))) * np.uint32(0xC2B2AE35)
+  bits = xor(bits, shift(bits, np.uint32(15))) * np.uint32(0x2C1B3C6D)
+  bits = xor(bits, shift(bits, np.uint32(16)))
+  return bits >= tf.cast(rate * 2.0 ** 32, tf.uint32)
+
+
+def _dropout(hidden, rate, seed):
+  scaled = tf.cast(hidden, tf.float32) / (1.0 - rate)
+  return tf.cast(
+      tf.where(kept(tf.shape(hidden), rate, seed), scaled, 0.0), hidden.dtype)
+
+
+_fused_dropout = fused(_dropout, constants=2)
+
+
+def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+  """Inverted dropout: see `kept`."""
+  return _fused_dropout(hidden, tf.constant(rate), seed)
+
+
+# Attention.
+
+
+def attention(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor,
+    rate: float = 0.0, seed: tf.Tensor | None = None,
+    training: bool | None = None) -> tf.Tensor:
+  """Scaled dot-product attention with dropout of its weights.
+
+  Args:
+    query, key, value: [batch, heads, length, size].
+    bias: [batch, 1, 1, length], added to the scores; no gradient.
+    rate, seed: of dropout, see `kept`; without a seed there is none.
+    training: whether gradients will be wanted.
+
+  Returns:
+    [batch, heads, length, size].
+  """
+  bias = tf.cast(bias, query.dtype)
+  if training and not _PORTABLE.get():
+    if seed is None:
+      rate, seed = 0.0, tf.zeros([2], tf.uint32)
+    return _attention(query, key, value, bias, tf.constant(rate), seed)
+  weights = _attention_weights(query, key, bias)
+  if seed is not None:
+    weights = dropout(weights, rate, seed)
+  return tf.matmul(weights, value)
+
+
+def _attention_weights(query, key, bias):
+  # The scale after the product, and then the bias: so TensorFlow joins them.
+  # Its softmax adds in float32.
+  scores = tf.matmul(query, key, transpose_b=True)
+  return tf.nn.softmax(scores * query.shape[-1] ** -0.5 + bias)
+
+
+@tf.custom_gradient
+def _attention(query, key, value, bias, rate, seed):
+  """`attention`, which keeps the weights only as they are before dropout."""
+  weights = _attention_weights(query, key, bias)
+  context = tf.matmul(_compiled_dropout(weights, rate, seed), value)
+
+  def gradient(upstream):
+    scores, dropped = _scores_gradient(
+        weights, tf.matmul(upstream, value, transpose_b=True), upstream,
+        context, rate, seed)
+    return (tf.matmul(scores, key),
+            tf.matmul(scores, query, transpose_a=True),
+            tf.matmul(dropped, upstream, transpose_a=True), None, None, None)
+
+  return context, gradient
+
+
+_compiled_dropout = compiled(_dropout)
+
+
+@compiled
+def _scores_gradient(weights, dropped_gradient, upstream, context, rate, seed):
+  """The gradient of scores before their scale, and the dropped weights again.
+
+  The softmax's gradient needs the mean of its outputs' gradients, weighted by
+  the outputs. That is the product of the context and its gradient (Dao et al.,
+  FlashAttention, 2022, appendix B.2): short vectors instead of long ones.
+  """
+  dtype, size = weights.dtype, upstream.shape[-1]
+  weights, dropped_gradient, upstream, context = (
+      tf.cast(x, tf.float32)
+      for x in (weights, dropped_gradient, upstream, context))
+  mean = tf.reduce_sum(upstream * context, axis=-1, keepdims=True)
+  factor = tf.where(
+      kept(tf.shape(weights), rate, seed), 1.0 / (1.0 - rate), 0.0)
+  scores = weights * (dropped_gradient * factor - mean) * size ** -0.5
+  return tf.cast(scores, dtype), tf.cast(weights * factor, dtype)
