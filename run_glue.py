@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """Trains, evaluates and predicts one text task: `tf-adapters glue`."""
 
-import os
+import sys
 
-# TensorFlow's start-up notices would bury the one line that matters.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from tf_adapters.tools import glue
+from tf_adapters.__main__ import main
 
 if __name__ == "__main__":
-  glue.main()
+  sys.argv.insert(1, "glue")
+  main()

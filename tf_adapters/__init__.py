@@ -1,47 +1,46 @@
 """Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
 
-from tf_adapters.adapter_file import load_adapter, save_adapter
-from tf_adapters.adapter_merge import average_adapters, compare_adapters
-from tf_adapters.bank import AdapterBank
-from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data.loading import load_task
-from tf_adapters.errors import InputError
-from tf_adapters.litert import export_litert
-from tf_adapters.modeling.adapter import Adapter, TaskLayers
-from tf_adapters.modeling.config import AdapterConfig, BertConfig
-from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.models import (
-    SpanExtractor,
-    TextClassifier,
-    TextRegressor,
-    TokenTagger,
-)
-from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.ray_data import BatchPredictor
-from tf_adapters.saved_model import export_model
-from tf_adapters.training.optimization import create_optimizer
+import importlib
+from typing import Any
 
-__all__ = [
-    "Adapter",
-    "AdapterBank",
-    "AdapterConfig",
-    "BatchPredictor",
-    "BertConfig",
-    "BertEncoder",
-    "InputError",
-    "SpanExtractor",
-    "TaskLayers",
-    "TextClassifier",
-    "TextProcessor",
-    "TextRegressor",
-    "TokenTagger",
-    "average_adapters",
-    "compare_adapters",
-    "create_optimizer",
-    "export_litert",
-    "export_model",
-    "load_adapter",
-    "load_encoder",
-    "load_task",
-    "save_adapter",
-]
+# Public name -> its module. Each is imported when it is first asked for, so
+# that a command line can say how TensorFlow starts before it does.
+_MODULES = {
+    "Adapter": "modeling.adapter",
+    "AdapterBank": "bank",
+    "AdapterConfig": "modeling.config",
+    "BatchPredictor": "ray_data",
+    "BertConfig": "modeling.config",
+    "BertEncoder": "modeling.encoder",
+    "InputError": "errors",
+    "SpanExtractor": "modeling.models",
+    "TaskLayers": "modeling.adapter",
+    "TextClassifier": "modeling.models",
+    "TextProcessor": "modeling.text",
+    "TextRegressor": "modeling.models",
+    "TokenTagger": "modeling.models",
+    "average_adapters": "adapter_merge",
+    "compare_adapters": "adapter_merge",
+    "create_optimizer": "training.optimization",
+    "export_litert": "litert",
+    "export_model": "saved_model",
+    "load_adapter": "adapter_file",
+    "load_encoder": "checkpoints.loading",
+    "load_task": "data.loading",
+    "save_adapter": "adapter_file",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _MODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  value = getattr(
+      importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

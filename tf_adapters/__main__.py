@@ -1,10 +1,16 @@
 """`tf-adapters TOOL --flags`: runs one of the tools."""
 
 import importlib
+import os
 import pkgutil
 import sys
 
 from tf_adapters import tools
+
+# TensorFlow's start-up notices would bury the one line that matters, and Keras
+# 3, which it would import beside tf_keras, takes seconds and a hundred MB.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 def main() -> None:
