@@ -260,7 +260,8 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
 
 def load_adapter(path: str | os.PathLike[str],
                  encoder_source: str | None = None,
-                 vocab_file: str | None = None) -> TaskModel:
+                 vocab_file: str | None = None,
+                 dtype: str | None = None) -> TaskModel:
   """Rebuilds the model of an adapter file, head included.
 
   Args:
@@ -268,6 +269,7 @@ def load_adapter(path: str | os.PathLike[str],
     encoder_source: where to load the encoder from; None for where it came from
       when the file was written.
     vocab_file: as in `load_encoder`, where the encoder was loaded with one.
+    dtype: as in `load_encoder`.
 
   Returns:
     The model of the file's type of problem, which predicts what the saved one
@@ -285,7 +287,7 @@ def load_adapter(path: str | os.PathLike[str],
   adapters = info.adapter and AdapterConfig.from_dict(info.adapter)
   encoder = load_encoder(
       encoder_source or info.encoder["source"], adapters, vocab_file,
-      lower_case=info.tokenizer.get("lower_case"))
+      lower_case=info.tokenizer.get("lower_case"), dtype=dtype)
   encoder.tune(info.tuning)
   model = make_model(
       info.problem_type, encoder, info.labels, info.pooling, info.dropout)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_adapters.errors import InputError
 from tf_adapters.files import write_file
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 
 
@@ -55,8 +56,10 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   # Of the model just its variables: the converter would write every layer.
   holder = tf.Module()
   holder.variables_of_model = list(model.named_variables().values())
+  with kernels.portable():
+    function = call.get_concrete_function()
   converter = tf.lite.TFLiteConverter.from_concrete_functions(
-      [call.get_concrete_function()], holder)
+      [function], holder)
   if quantize:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
   content = converter.convert()

@@ -22,6 +22,7 @@ from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.data.tagging import OUTSIDE
 from tf_adapters.errors import InputError
 from tf_adapters.files import new_folder
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 
@@ -135,7 +136,7 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
   folder = _version(pathlib.Path(path))
   server = _Server(forward, variables, text, tasks, default_task)
   try:
-    with new_folder(folder) as new:
+    with new_folder(folder) as new, kernels.portable():
       tf.saved_model.save(server, str(new), signatures=server.signatures())
       _write_warm_up(new, tasks)
   except FileExistsError:

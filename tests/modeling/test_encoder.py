@@ -98,6 +98,38 @@ def test_bfloat16_is_near(encoder, batch):
       atol=0.15)
 
 
+def test_weights_held_in_bfloat16_are_those_that_would_be_cast(
+    hf_source, batch):
+  encoders = [ta.load_encoder(str(hf_source), ta.AdapterConfig(size=8),
+                              dtype=dtype)
+              for dtype in ("mixed_bfloat16", "bfloat16")]
+  outputs, gradients = [], []
+  for encoder in encoders:
+    disturb(encoder)
+    with tf.GradientTape() as tape:
+      output = encoder(batch, training=False)["sequence_output"]
+      loss = tf.reduce_sum(tf.cast(output, tf.float32) ** 2)
+    outputs.append(output)
+    gradients.append(tape.gradient(loss, encoder.trainable_weights))
+  np.testing.assert_array_equal(*(tf.cast(x, tf.float32) for x in outputs))
+  for one, other in zip(*gradients, strict=True):
+    np.testing.assert_array_equal(one, other)
+  for name, variable in encoders[1].named_variables().items():
+    owned = "_adapter/" in name or "layer_norm/" in name
+    assert variable.dtype == (tf.float32 if owned else tf.bfloat16), name
+
+
+def test_what_is_held_in_bfloat16_does_not_train(hf_source):
+  encoder = ta.load_encoder(
+      str(hf_source), ta.AdapterConfig(size=8), dtype="bfloat16")
+  for tuning in ("adapters", "layer_norm", "head"):
+    encoder.tune(tuning)
+  for tuning in ("full", "bias", "top_layers:1", "adapters+pooler"):
+    with pytest.raises(ta.InputError, match="held in bfloat16: load the enc"):
+      encoder.tune(tuning)
+  assert ta.load_encoder(str(hf_source), dtype="bfloat16").tuning == "head"
+
+
 def test_works_in_a_functional_model(encoder, batch):
   inputs = {name: tf_keras.Input([None], dtype=tf.int32, name=name)
             for name in batch}

@@ -337,10 +337,11 @@ def test_mnli_is_validated_and_predicted_twice(config, tmp_path):
       "MNLI-m.tsv", "MNLI-mm.tsv"}
 
 
-def test_bfloat16_and_xla_run(config):
+@pytest.mark.parametrize("tuning", ["adapters", "top_layers:1"])
+def test_bfloat16_and_xla_run(config, tuning):
   results = run(dataclasses.replace(
-      config, mixed_precision="bfloat16", jit_compile=True,
-      num_train_epochs=1))
+      config, mixed_precision="bfloat16", jit_compile=True, tuning=tuning,
+      do_predict=True, num_train_epochs=1))
   assert results["steps"] == 6
   assert {t.dtype for t in tensors(config).values()} == {np.dtype("float32")}
 

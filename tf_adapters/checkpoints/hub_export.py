@@ -43,8 +43,8 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
 
   Raises:
     InputError: the encoder has adapters, no vocabulary, no positions for
-      sequences of that length, or an activation that a reader could not tell; a
-      folder is there already, or can not be written.
+      sequences of that length, weights in bfloat16, or an activation that a
+      reader could not tell; a folder is there already, or can not be written.
 
   Example:
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
@@ -52,6 +52,10 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   """
   if encoder.adapters is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
+  if encoder.variable_dtype != "float32":
+    raise InputError(
+        f"the encoder's weights are held in {encoder.variable_dtype}: load it "
+        "with dtype='float32' to export it")
   if encoder.config.hidden_act not in ACTIVATION_MARKS:
     raise InputError(
         f"activation {encoder.config.hidden_act} could not be told from a "
@@ -106,9 +110,6 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
 
   spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
           for name in _INPUTS}
-  with kernels.portable():
-    for training in (True, False):
-      call.get_concrete_function(spec, training=training)
   root.__call__ = call
 
   @tf.function(autograph=False, input_signature=[spec])
@@ -117,4 +118,7 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
     return {name: outputs[name]
             for name in ("default", "pooled_output", "sequence_output")}
 
-  tf.saved_model.save(root, str(folder), signatures=serve)
+  with kernels.portable():
+    for training in (True, False):
+      call.get_concrete_function(spec, training=training)
+    tf.saved_model.save(root, str(folder), signatures=serve)

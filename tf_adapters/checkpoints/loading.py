@@ -2,6 +2,8 @@
 
 import pathlib
 
+import tensorflow as tf
+
 from tf_adapters.checkpoints.checkpoint import Checkpoint, Fingerprint
 from tf_adapters.checkpoints.sources import open_checkpoint
 from tf_adapters.checkpoints.vocabulary import (
@@ -15,7 +17,8 @@ from tf_adapters.modeling.encoder import BertEncoder
 
 def load_encoder(source: str, adapters: AdapterConfig | None = None,
                  vocab_file: str | None = None,
-                 lower_case: bool | None = None) -> BertEncoder:
+                 lower_case: bool | None = None,
+                 dtype: str | None = None) -> BertEncoder:
   """Builds a BERT encoder with pretrained weights.
 
   Weights are read on the host, tensor by tensor, and assigned by name: nothing
@@ -29,6 +32,9 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
     adapters: configuration of the adapters, or None for a plain BERT.
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
+    dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
+      hold the weights in it too, which then can not train (what a task owns
+      is float32 all the same); None for Keras' global policy.
 
   Returns:
     A `BertEncoder` with its vocabulary and origin. Without adapters it is the
@@ -44,12 +50,14 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
   """
   checkpoint, vocabulary = _open(source, vocab_file, lower_case)
   config = checkpoint.config
-  encoder = BertEncoder(config, TaskLayers(config, adapters), vocabulary)
+  encoder = BertEncoder(
+      config, TaskLayers(config, adapters, dtype=dtype), vocabulary,
+      dtype=dtype)
   variables = encoder.base_variables()
   fingerprint = Fingerprint(config)
   for name, array in checkpoint.tensors():
     fingerprint.add(name, array)
-    variables[name].assign(array)
+    variables[name].assign(tf.cast(array, variables[name].dtype))
   encoder.origin = Origin(source, fingerprint.hexdigest())
   return encoder
 

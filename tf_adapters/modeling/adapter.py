@@ -292,6 +292,9 @@ class TaskLayers(tf_keras.layers.Layer):
                adapters: AdapterConfig | Mapping[str, Any] | None = None,
                **kwargs: Any):
     super().__init__(**kwargs)
+    if self.variable_dtype == "bfloat16":
+      # The encoder's weights may be held so; what trains needs the digits.
+      self._set_dtype_policy("mixed_bfloat16")
     if not isinstance(bert, BertConfig):
       bert = BertConfig.from_dict(bert)
     if adapters is not None and not isinstance(adapters, AdapterConfig):

@@ -203,12 +203,17 @@ class BertEncoder(tf_keras.layers.Layer):
   A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
   exist from the start; `load_encoder` makes one with pretrained weights.
 
+  With dtype "mixed_bfloat16" it computes in bfloat16. With "bfloat16" the
+  pretrained weights are held in it too, in half the memory, and can not train;
+  what a task owns stays float32: adapters, layer norms, the head.
+
   Args:
     config: the architecture.
     task_layers: adapters and layer norms; None for a plain BERT.
     vocabulary: what the checkpoint says of text, for `text_processor`.
     origin: where the pretrained weights came from, for adapter files.
-    tuning: what trains, see `tune`; adapters where there are any, else full.
+    tuning: what trains, see `tune`; adapters where there are any, else full,
+      or the head alone where the weights are bfloat16.
 
   Call arguments:
     inputs: dict of int32 tensors [batch, length]: "input_word_ids",
@@ -264,7 +269,11 @@ class BertEncoder(tf_keras.layers.Layer):
     self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
     self.build()
-    self.tune(tuning or ("adapters" if self.adapters else "full"))
+    if tuning is None:
+      tuning = "full" if self.variable_dtype == "float32" else "head"
+      if self.adapters:
+        tuning = "adapters"
+    self.tune(tuning)
 
   @property
   def adapters(self) -> AdapterConfig | None:
@@ -293,6 +302,11 @@ class BertEncoder(tf_keras.layers.Layer):
     """
     tuning = Tuning.parse(tuning, layer_norms, pooler)
     tuning.check(self.config, self.adapters)
+    if self.variable_dtype != "float32" and tuning.trains_base():
+      raise InputError(
+          f"tuning '{tuning}' trains pretrained weights, which are held in "
+          f"{self.variable_dtype}: load the encoder with "
+          "dtype='mixed_bfloat16' instead")
     self._tuning = tuning
 
   def text_processor(self, max_length: int | None = None) -> TextProcessor:

@@ -5,7 +5,7 @@ its time on reading and writing memory: activations, dropout, layer norms and
 attention weights. In training each of these is compiled by XLA into one pass
 forward and one pass backward, inside whatever graph there is; in a step that is
 compiled as a whole they are parts of it. The gradients compute again what they
-need, so little is kept between the passes. Without training they are plain
+need, so little is kept between the passes. Without training most are plain
 operations, which TensorFlow joins to the products before them.
 """
 
@@ -22,7 +22,7 @@ _PORTABLE = contextvars.ContextVar("portable", default=False)
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-  """Plain operations in training too: for graphs that others will run.
+  """Plain operations and no kernels: for graphs that others will run.
 
   Example:
     >>> with portable():
@@ -128,14 +128,16 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
 
   Args:
     hidden: [..., size].
-    gamma, beta: float32 [size].
+    gamma, beta: float32 [size], or what broadcasts to hidden's shape.
     epsilon: added to variances.
     training: whether gradients will be wanted.
 
   Returns:
     A tensor of hidden's shape and type.
   """
-  return (_fused_layer_norm if training else _layer_norm)(
+  # Plain operations would write bfloat16 out in float32, and back.
+  kernel = training or hidden.dtype != tf.float32
+  return (_fused_layer_norm if kernel else _layer_norm)(
       hidden, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta),
       tf.constant(epsilon))
 

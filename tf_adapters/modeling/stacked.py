@@ -22,7 +22,7 @@ from tf_adapters.modeling.adapter import (
 from tf_adapters.modeling.config import POSITIONS, AdapterConfig
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import TokenHead, pool
-from tf_adapters.modeling.kernels import activation_function, normalized
+from tf_adapters.modeling.kernels import activation_function, layer_norm
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -115,20 +115,17 @@ class StackedLayerNorm(tf.Module):
   Args:
     encoder: {"gamma", "beta"} of the encoder, for tasks that did not tune them.
     epsilon: added to variances.
-    dtype: of the result.
   """
 
-  def __init__(self, encoder: Arrays, epsilon: float, dtype: str):
+  def __init__(self, encoder: Arrays, epsilon: float):
     super().__init__()
     self.stack = Stack(encoder, num_tasks=1)
     self._epsilon = epsilon
-    self._dtype = dtype
 
   def __call__(self, hidden: tf.Tensor, task_index: tf.Tensor) -> tf.Tensor:
     row = self.stack(task_index)
-    return tf.cast(
-        normalized(hidden, self._epsilon) * row["gamma"][:, tf.newaxis]
-        + row["beta"][:, tf.newaxis], self._dtype)
+    return layer_norm(hidden, row["gamma"][:, tf.newaxis],
+                      row["beta"][:, tf.newaxis], self._epsilon)
 
 
 class _ByKind(tf.Module):
@@ -237,9 +234,8 @@ class _AdapterKind(tf.Module):
   def __call__(self, inputs: tf.Tensor, task_index: tf.Tensor) -> tf.Tensor:
     row = self.stack(task_index)
     if self.kind.layer_norm:
-      inputs = (normalized(inputs, EPSILON)
-                * row["layer_norm/gamma"][:, tf.newaxis]
-                + row["layer_norm/beta"][:, tf.newaxis])
+      inputs = layer_norm(inputs, row["layer_norm/gamma"][:, tf.newaxis],
+                          row["layer_norm/beta"][:, tf.newaxis], EPSILON)
 
     def project(name, hidden):
       kernel = tf.cast(row[f"{name}/kernel"], self._dtype)
@@ -277,8 +273,7 @@ class StackedTaskLayers(tf.Module):
     for name, norm in norms.items():
       self.layer_norms[name] = StackedLayerNorm(
           {key: variable.numpy()
-           for key, variable in norm.named_variables().items()},
-          norm.epsilon, dtype)
+           for key, variable in norm.named_variables().items()}, norm.epsilon)
 
   def extend(self, tasks: Sequence[TaskArrays]) -> None:
     """Adds tasks, behind those there are."""

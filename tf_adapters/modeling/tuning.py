@@ -146,3 +146,7 @@ class Tuning:
           return int(layer[1]) >= num_layers - self.top_layers
         return kind_of(name) == "pooler"
     return False
+
+  def trains_base(self) -> bool:
+    """Whether pretrained weights other than layer norms train."""
+    return bool(self.pooler) or self.method in ("full", "bias", "top_layers")

@@ -23,6 +23,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.files import read_json, replaced_folder, write_file
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.distribution import strategy_scope
 from tf_adapters.training.metrics import evaluate_task
@@ -83,14 +84,8 @@ def run(config: RunConfig) -> dict[str, Any]:
     print("This run is finished; nothing is left to do.")
     print(_table(results, output_dir))
     return results
-  policy = tf_keras.mixed_precision.global_policy()
-  if config.mixed_precision == "bfloat16":
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-  try:
-    with strategy_scope(config.distribution_strategy, config.tpu):
-      return _Run(config, output_dir, results).do(todo, source, info)
-  finally:
-    tf_keras.mixed_precision.set_global_policy(policy)
+  with strategy_scope(config.distribution_strategy, config.tpu):
+    return _Run(config, output_dir, results).do(todo, source, info)
 
 
 def _todo(config: RunConfig, output_dir: pathlib.Path,
@@ -219,10 +214,15 @@ class _Run:
       self, task: Task, source: str | None,
       info: adapter_file.AdapterInfo | None) -> TaskModel:
     config = self._config
+    tuning = Tuning.parse(info.tuning) if info else Tuning.parse(
+        config.tuning, config.tune_layer_norms, config.tune_pooler)
+    dtype = "float32"
+    if config.mixed_precision == "bfloat16":
+      dtype = "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
     if info is not None:
       check_problem(task.problem_type, task.name, source, info)
       model = adapter_file.load_adapter(
-          source, config.encoder, config.vocab_file)
+          source, config.encoder, config.vocab_file, dtype)
       if getattr(model, "labels", ()) != task.labels:
         raise InputError(
             f"{source}: predicts {', '.join(getattr(model, 'labels', ()))}, "
@@ -230,11 +230,10 @@ class _Run:
       return model
     encoder = load_encoder(
         config.encoder or DEFAULT_ENCODER, config.adapters(),
-        config.vocab_file, config.do_lower_case)
+        config.vocab_file, config.do_lower_case, dtype)
     model = make_model(
         task.problem_type, encoder, task.labels, config.pooling)
-    model.tune(
-        config.tuning, config.tune_layer_norms, config.tune_pooler)
+    model.tune(str(tuning))
     return model
 
   def _describe(
