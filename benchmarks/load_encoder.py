@@ -10,20 +10,19 @@ bytes.
 
 import json
 import pathlib
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
+
+import common
 
 FORMATS = ("tf1", "hugging_face", "hub")
 TINY = dict(vocab_size=100, hidden_size=16, num_hidden_layers=1,
             num_attention_heads=2, intermediate_size=16)
 
 
-def write(folder: pathlib.Path, values: dict[str, int]) -> int:
-  """Writes one set of tensors in every format.
+def write(folder: str, values: dict[str, int]) -> int:
+  """Writes one set of tensors in every format to a new folder.
 
   Returns:
     The tensors' bytes.
@@ -37,6 +36,7 @@ def write(folder: pathlib.Path, values: dict[str, int]) -> int:
   from tf_adapters.checkpoints.loading import load_encoder
   from tf_adapters.modeling.config import BertConfig
 
+  folder = pathlib.Path(folder)
   config = BertConfig(**values)
   rng = np.random.default_rng(0)
   # All formats' readers know the canonical names, too.
@@ -69,49 +69,32 @@ def write(folder: pathlib.Path, values: dict[str, int]) -> int:
   return sum(array.nbytes for array in tensors.values())
 
 
-def load(source: str) -> None:
-  """Loads an encoder and prints what that took."""
+def load(source: str) -> float:
+  """Seconds that it takes to load an encoder."""
   from tf_adapters import load_encoder
   start = time.time()
   load_encoder(source)
-  print(json.dumps({
-      "seconds": time.time() - start,
-      "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
-
-
-def _call(*arguments: str) -> Any:
-  output = subprocess.run(
-      [sys.executable, __file__, *arguments], check=True,
-      stdout=subprocess.PIPE, text=True).stdout
-  return json.loads(output.splitlines()[-1])
+  return time.time() - start
 
 
 def measure() -> dict[str, Any]:
   """Writes, loads and compares; see the module's docstring."""
   results = {}
   with tempfile.TemporaryDirectory() as folder:
-    _call("write", f"{folder}/tiny", json.dumps(TINY))
-    size = _call("write", f"{folder}/base", json.dumps({"vocab_size": 30522}))
+    common.ask(write, folder=f"{folder}/tiny", values=TINY)
+    size = common.ask(write, folder=f"{folder}/base",
+                      values={"vocab_size": 30522}).answer()
     for name in FORMATS:
-      own = _call("load", f"{folder}/tiny/{name}")
-      base = _call("load", f"{folder}/base/{name}")
+      own, base = (common.ask(load, source=f"{folder}/{kind}/{name}")
+                   for kind in ("tiny", "base"))
       results[name] = {
-          "seconds": round(base["seconds"], 2),
-          "peak_mb": round(base["peak"] / 1e6),
-          "peak_without_weights_mb": round(own["peak"] / 1e6),
+          "seconds": round(base.answer(), 2),
+          "peak_mb": round(base.peak_mb),
+          "peak_without_weights_mb": round(own.peak_mb),
           "times_the_weights": round(
-              (base["peak"] - own["peak"]) / size, 2)}
+              (base.peak_mb - own.peak_mb) * 1e6 / size, 2)}
   return {"weights_mb": round(size / 1e6), **results}
 
 
-def main() -> None:
-  if sys.argv[1:2] == ["write"]:
-    print(json.dumps(write(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]))))
-  elif sys.argv[1:2] == ["load"]:
-    load(sys.argv[2])
-  else:
-    print(json.dumps(measure(), indent=2))
-
-
 if __name__ == "__main__":
-  main()
+  common.main(measure, write, load)

@@ -9,14 +9,13 @@ resident memory beyond that of a bank without any. Prints JSON.
   python benchmarks/mixed_batches.py
 """
 
-import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+
+import common
 
 ROWS = 64
 LENGTHS = (32, 128)
@@ -25,17 +24,16 @@ BANKS = (0, 1, 10, 100, 1000)
 ROUNDS = 9
 
 
-def made_up(encoder: str, path: pathlib.Path) -> None:
+def made_up(path: str) -> None:
   """Writes an adapter file."""
   import tf_adapters as ta
 
   model = ta.TextClassifier(
-      ta.load_encoder(encoder, ta.AdapterConfig(size=64)), ["no", "yes"],
-      pooling="mean")
+      common.load_encoder("adapters"), ["no", "yes"], pooling="mean")
   ta.save_adapter(model, path, max_length=128)
 
 
-def examples_per_second(adapter: str, encoder: str) -> dict[str, object]:
+def examples_per_second(adapter: str) -> dict[str, object]:
   """Rates and ratios by length and case."""
   import numpy as np
   import tensorflow as tf
@@ -45,15 +43,15 @@ def examples_per_second(adapter: str, encoder: str) -> dict[str, object]:
   from tf_adapters.modeling.stacked import StackedModel, TaskArrays
 
   rng = np.random.default_rng(0)
-  model = ta.load_adapter(adapter, encoder)
+  model = ta.load_adapter(adapter, common.ENCODER)
   alone = tf.function(lambda inputs: model(inputs))
   variables = model.tuned_variables()
   arrays = {name: variable.numpy() for name, variable in variables.items()}
   banks = {}
   for tasks in TASKS:
-    stacked = StackedModel(ta.load_encoder(encoder), "mean")
+    stacked = StackedModel(ta.load_encoder(common.ENCODER), "mean")
     stacked.extend([TaskArrays(
-        AdapterConfig(size=64), "mean", arrays)] * tasks)
+        AdapterConfig(size=common.ADAPTER_SIZE), "mean", arrays)] * tasks)
     banks[tasks] = tf.function(stacked)
 
   def inputs(rows: int, length: int) -> dict[str, tf.Tensor]:
@@ -106,7 +104,7 @@ def take_turns(cases: dict[str, Callable[[], object]]) -> dict[str, object]:
           for name, value in medians.items()}
 
 
-def memory(adapter: str, encoder: str, tasks: int) -> dict[str, float]:
+def memory(adapter: str, tasks: int) -> dict[str, float]:
   """Resident MB of this process with a bank of so many tasks."""
   import resource
 
@@ -114,51 +112,37 @@ def memory(adapter: str, encoder: str, tasks: int) -> dict[str, float]:
 
   started = time.perf_counter()
   bank = ta.AdapterBank(
-      encoder, {str(number): adapter for number in range(tasks)},
+      common.ENCODER, {str(number): adapter for number in range(tasks)},
       pooling="mean")
   seconds = time.perf_counter() - started
   bank.predict(["some text"], None)
   pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
   return {"resident": pages * resource.getpagesize() / 1e6,
-          "peak": resource.getrusage(
-              resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
           "seconds": round(seconds, 1)}
 
 
-def main() -> None:
-  """Runs each question in processes of its own."""
-  if len(sys.argv) > 1:
-    what, *arguments = sys.argv[1:]
-    if what == "memory":
-      print(json.dumps(memory(*arguments[:2], int(arguments[2]))))
-    else:
-      print(json.dumps(examples_per_second(*arguments)))
-    return
-  encoder = "minilm_l6"
+def measure() -> dict[str, object]:
+  """Asks each question in processes of its own."""
   with tempfile.TemporaryDirectory() as folder:
-    adapter = pathlib.Path(folder) / "adapter"
-    made_up(encoder, adapter)
-    megabytes = (adapter / "adapter.safetensors").stat().st_size / 1e6
-
-    def ask(*arguments: object) -> dict[str, object]:
-      done = subprocess.run(
-          [sys.executable, __file__, *map(str, arguments)],
-          capture_output=True, text=True, check=True)
-      return json.loads(done.stdout.splitlines()[-1])
-
-    banks = {tasks: ask("memory", adapter, encoder, tasks) for tasks in BANKS}
-    print(json.dumps({
-        "examples": ask("examples", adapter, encoder),
-        "adapter_file_mb": round(megabytes, 3),
-        "memory": {tasks: {
-            "mb_beyond_an_empty_bank": round(
-                values["resident"] - banks[0]["resident"], 1),
-            "adapter_files": round(
-                (values["resident"] - banks[0]["resident"]) / megabytes, 2),
-            "peak_mb": round(values["peak"], 1),
-            "seconds_to_load": values["seconds"]}
-                   for tasks, values in banks.items() if tasks}}, indent=2))
+    adapter = f"{folder}/adapter"
+    common.ask(made_up, path=adapter)
+    megabytes = pathlib.Path(
+        adapter, "adapter.safetensors").stat().st_size / 1e6
+    banks = {tasks: common.ask(memory, adapter=adapter, tasks=tasks)
+             for tasks in BANKS}
+    empty = banks.pop(0).answer()["resident"]
+    result = {
+        "examples": common.ask(examples_per_second, adapter=adapter).answer(),
+        "adapter_file_mb": round(megabytes, 3), "memory": {}}
+  for tasks, ended in banks.items():
+    beyond = ended.answer()["resident"] - empty
+    result["memory"][tasks] = {
+        "mb_beyond_an_empty_bank": round(beyond, 1),
+        "adapter_files": round(beyond / megabytes, 2),
+        "peak_mb": round(ended.peak_mb, 1),
+        "seconds_to_load": ended.answer()["seconds"]}
+  return result
 
 
 if __name__ == "__main__":
-  main()
+  common.main(measure, made_up, examples_per_second, memory)
