@@ -15,7 +15,7 @@ TensorFlow did between the rounds. Prints JSON.
   python benchmarks/steps.py --lengths=32 --precisions=float32 \\
       --tunings=adapters --rounds=1
 
-What the peer does otherwise, of little weight but for the first:
+What the peer does otherwise:
 
 - With adapters it freezes the layer norms. What lies below the first adapter
   (the first layer's attention) then needs no gradients, here it does.
