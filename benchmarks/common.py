@@ -83,7 +83,9 @@ def main(measure: Callable[[], Any], *workers: Callable[..., Any]) -> None:
   if len(sys.argv) == 3 and sys.argv[1] in by_name:
     print(json.dumps(by_name[sys.argv[1]](**json.loads(sys.argv[2]))))
     return
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the workers', too
+  # The workers', too; as the command lines have them.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   rounded = json.loads(json.dumps(measure()),
                        parse_float=lambda digits: round(float(digits), 4))
   print(json.dumps(rounded, indent=2))
@@ -178,13 +180,19 @@ def encoder_folder() -> str:
       f"resolve; print(resolve({ENCODER!r}))").output.strip()
 
 
-def load_encoder(tuning: str) -> Any:
-  """The pretrained encoder, with adapters if they are what trains."""
+def load_encoder(tuning: str, precision: str = "float32") -> Any:
+  """The pretrained encoder, with adapters if they are what trains.
+
+  Args:
+    tuning: "adapters" or "full".
+    precision: "float32" or "bfloat16", as `--mixed_precision` would have it.
+  """
   import tf_adapters as ta
 
-  return ta.load_encoder(
-      ENCODER,
+  adapters = (
       ta.AdapterConfig(ADAPTER_SIZE) if tuning == "adapters" else None)
+  mixed = "mixed_" if precision == "bfloat16" and adapters is None else ""
+  return ta.load_encoder(ENCODER, adapters, dtype=mixed + precision)
 
 
 def compiled_model(
