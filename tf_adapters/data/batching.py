@@ -58,11 +58,10 @@ def encode(text: TextProcessor, first: Sequence[str],
     second: the other text of each pair, or None.
     labels: label numbers or scores, or None.
   """
-  columns = (list(first),) if second is None else (list(first), list(second))
-  dataset = tf.data.Dataset.from_tensor_slices(columns)
-  dataset = dataset.batch(_TOKENIZE_AT_ONCE).map(
-      text.pack, num_parallel_calls=tf.data.AUTOTUNE)
-  word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*dataset))
+  columns = (first,) if second is None else (first, second)
+  packed = [text.pack(*map(list, texts)) for texts in zip(*(
+      chunks(column, _TOKENIZE_AT_ONCE) for column in columns))]
+  word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*packed))
   return Encoded(text, word_ids, type_ids,
                  None if labels is None else tf.convert_to_tensor(labels))
 
