@@ -21,8 +21,8 @@ TASKS = {
     "norms": (None, "classification", "abcdefghijk", "mean", "layer_norm",
               None, None),
     "head": (None, "classification", "yn", "cls", "head", 32, None),
-    "after": (A(size=48, positions=("output",)), "classification", "yn", "mean",
-              "adapters", 32, False),
+    "after": (A(size=48, positions=("output",), layers=(1, 2)),
+              "classification", "yn", "mean", "adapters", 32, False),
 }
 TEXTS = ["the film is good", "", "bad", "he said so, very! " * 8, "ünable 😀",
          "x" * 10_000, "a\x00\x01 b\t c\n", b"not \xff\xfe good", "\udcff good"]

@@ -260,9 +260,10 @@ class AdapterBank:
     """{canonical name: shape} of all that an adapter file has to hold."""
     bert = self._encoder.config
     tuning = Tuning.parse(info.tuning)
+    config = info.adapter and AdapterConfig.from_dict(info.adapter)
     shapes = {}
     for name, shape in self._base_shapes.items():
-      if not tuning.trains(name, bert.num_hidden_layers) or (
+      if not tuning.trains(name, bert.num_hidden_layers, config) or (
           kind_of(name) == "pooler" and info.pooling != "pooler"):
         continue
       if not is_layer_norm(name):
@@ -270,8 +271,7 @@ class AdapterBank:
             f"was tuned with {info.tuning}, which changes the encoder itself: "
             "a bank holds adapters, layer norms and heads")
       shapes[name] = shape
-    if info.adapter:
-      config = AdapterConfig.from_dict(info.adapter)
+    if config:
       for layer in adapted_layers(config, bert.num_hidden_layers):
         for place in config.positions:
           shapes |= with_prefix(

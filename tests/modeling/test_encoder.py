@@ -66,6 +66,36 @@ def test_fresh_adapters_change_little(hf_source, batch):
       atol=0.05)
 
 
+@pytest.mark.parametrize("layers, tuning, prefix", [
+    ((0,), "adapters", 0), ((1, 2), "adapters", 1), ((2,), "adapters", 2),
+    ((2,), "head", 2), (None, "head", 3)])
+def test_goes_on_from_the_output_of_its_frozen_prefix(
+    hf_source, batch, layers, tuning, prefix):
+  encoder = ta.load_encoder(
+      str(hf_source), layers and ta.AdapterConfig(size=8, layers=layers))
+  disturb(encoder)
+  encoder.tune(tuning)
+  assert encoder.frozen_prefix == prefix
+  whole = encoder(batch)
+  rest = encoder({"prefix_output": encoder.prefix_output(batch),
+                  "input_mask": batch["input_mask"]})
+  assert len(rest["encoder_outputs"]) == 3 - prefix
+  for name in ("sequence_output", "pooled_output", "default"):
+    np.testing.assert_array_equal(rest[name], whole[name])
+
+
+def test_behind_a_prefix_all_that_trains_has_a_gradient(hf_source, batch):
+  encoder = ta.load_encoder(
+      str(hf_source), ta.AdapterConfig(size=8, layers=(2,)))
+  with tf.GradientTape() as tape:
+    outputs = encoder(
+        {"prefix_output": encoder.prefix_output(batch),
+         "input_mask": batch["input_mask"]}, training=True)
+    loss = tf.reduce_sum(tf.square(outputs["sequence_output"]))
+  gradients = tape.gradient(loss, encoder.tuned_variables())
+  assert all(gradient is not None for gradient in gradients.values())
+
+
 def test_padding_changes_nothing(encoder):
   text = encoder.text_processor(32)
   narrow, wide = text(["the film"]), text(["the film"], length=32)

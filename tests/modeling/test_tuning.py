@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_adapters as ta
 from tf_adapters.checkpoints import names
 from tf_adapters.modeling.adapter import TaskLayers
-from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.modeling.tuning import Tuning, is_layer_norm
 
 
 def expected_names(tuning, everything):
@@ -169,6 +169,60 @@ def test_layer_norms_and_pooler_by_an_explicit_choice(encoder):
   assert model.encoder.tuning == "adapters+layer_norms"
   with pytest.raises(ta.InputError, match="with the layer norms frozen"):
     model.tune("layer_norm", layer_norms=False)
+
+
+@pytest.mark.parametrize("layers, first", [
+    (None, 0), ((0, 2), 0), ((1,), 1), ((1, 2), 1), ((2,), 2)])
+def test_layer_norms_below_the_lowest_adapter_are_frozen(
+    hf_source, layers, first):
+  encoder = ta.load_encoder(
+      str(hf_source), ta.AdapterConfig(size=8, layers=layers))
+
+  def tuned_norms():
+    return {name for name in encoder.tuned_variables()
+            if is_layer_norm(name)}
+
+  everything = {name for name in encoder.named_variables()
+                if is_layer_norm(name)}
+  assert tuned_norms() == (everything if first == 0 else {
+      name for name in everything
+      if name.startswith(tuple(
+          f"transformer/layer_{layer}/" for layer in range(first, 3)))})
+  encoder.tune("adapters", layer_norms=True)
+  assert tuned_norms() == everything
+  encoder.tune("adapters", layer_norms=False)
+  assert not tuned_norms()
+
+
+@pytest.mark.parametrize("layers, tuning, prefix", [
+    (None, "adapters", 0),
+    ((0, 2), "adapters", 0),
+    ((1, 2), "adapters", 1),
+    ((2,), "adapters", 2),
+    ((2,), "adapters-layer_norms", 2),
+    ((2,), "adapters+layer_norms", 0),
+    ((2,), "adapters+pooler", 2),
+    ((2,), "head", 2),  # the adapter is the task's, trained or not
+    ((1,), "top_layers:1", 1),
+    ((2,), "top_layers:2", 1),
+    ("none", "full", 0),
+    ("none", "full-layer_norms", 0),
+    ("none", "top_layers:1", 2),
+    ("none", "top_layers:2", 1),
+    ("none", "top_layers:3", 0),
+    ("none", "top_layers:1+layer_norms", 0),
+    ("none", "layer_norm", 0),
+    ("none", "bias", 0),
+    ("none", "head", 3),
+    ("none", "head+pooler", 3),
+])
+def test_the_frozen_prefix_is_the_bases_alone(
+    hf_source, layers, tuning, prefix):
+  adapters = (None if layers == "none"
+              else ta.AdapterConfig(size=8, layers=layers))
+  encoder = ta.load_encoder(str(hf_source), adapters)
+  encoder.tune(tuning)
+  assert encoder.frozen_prefix == prefix
 
 
 def test_norms_inside_adapters_are_adapters(hf_source):

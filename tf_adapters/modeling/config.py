@@ -196,6 +196,11 @@ class AdapterConfig(JsonConfig):
     object.__setattr__(self, "positions", tuple(
         position for position in POSITIONS if position in self.positions))
 
+  @property
+  def first_layer(self) -> int:
+    """Number of the lowest layer with adapters."""
+    return self.layers[0] if self.layers else 0
+
   @classmethod
   def preset(cls, name: str, **changes: Any) -> Self:
     """A configuration by name, with changes.

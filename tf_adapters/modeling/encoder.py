@@ -5,7 +5,7 @@ the embeddings, attention and feed-forward sub-layers and the pooler are here.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +28,7 @@ from tf_adapters.modeling.config import (
 )
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.tuning import Tuning, is_adapter
+from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9
@@ -218,12 +218,14 @@ class BertEncoder(tf_keras.layers.Layer):
   Call arguments:
     inputs: dict of int32 tensors [batch, length]: "input_word_ids",
       "input_mask" (1 = text, 0 = padding) and "input_type_ids"; for several
-      tasks also "task_index" [batch].
+      tasks also "task_index" [batch]. "prefix_output" [batch, length,
+      hidden_size], from the method of that name, takes the place of word ids
+      and type ids: only the layers from `frozen_prefix` on are computed.
 
   Returns:
     A dict: "sequence_output" [batch, length, hidden_size], "pooled_output" and
     its alias "default" [batch, hidden_size], and "encoder_outputs", the list of
-    every layer's output.
+    the output of every layer that was computed.
 
   Raises:
     InputError: the parts do not fit one another.
@@ -309,6 +311,24 @@ class BertEncoder(tf_keras.layers.Layer):
           "dtype='mixed_bfloat16' instead")
     self._tuning = tuning
 
+  @property
+  def frozen_prefix(self) -> int:
+    """How many of the lowest layers are the base's alone, embeddings included.
+
+    Nothing in them trains and no adapter is there, so that their output for an
+    input is always the same: 0 to `num_hidden_layers`.
+
+    Example:
+      >>> encoder = load_encoder("bert_base_uncased")
+      >>> encoder.tune("top_layers:2")
+      >>> encoder.frozen_prefix
+      10
+    """
+    layers = self.config.num_hidden_layers
+    tuned = self.tuned_variables()
+    return min((depth_of(name, layers) for name in self.named_variables()
+                if name in tuned or is_adapter(name)), default=layers)
+
   def text_processor(self, max_length: int | None = None) -> TextProcessor:
     """What turns strings into this encoder's inputs.
 
@@ -347,21 +367,58 @@ class BertEncoder(tf_keras.layers.Layer):
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, Any]:
-    task_index = inputs.get("task_index")
-    padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
-    attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
-    hidden = self.embeddings(
-        inputs["input_word_ids"], inputs["input_type_ids"])
-    hidden = self.task_layers.embedding_norm()(hidden, task_index)
-    hidden = self.dropout(hidden, training=training)
-    outputs = []
-    for layer in self.transformer_layers:
-      hidden = layer(hidden, attention_bias, self.task_layers, task_index,
-                     training=training)
-      outputs.append(hidden)
+    if "prefix_output" in inputs:
+      hidden, first = inputs["prefix_output"], self.frozen_prefix
+    else:
+      hidden, first = self._embed(inputs, training), 0
+    outputs = self._run(
+        self.transformer_layers[first:], hidden, inputs, training)
+    if outputs:
+      hidden = outputs[-1]
     pooled = tf.tanh(self.pooler(hidden[:, 0]))
     return {"sequence_output": hidden, "pooled_output": pooled,
             "default": pooled, "encoder_outputs": outputs}
+
+  def prefix_output(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """What the `frozen_prefix` lowest layers make of inputs, without dropout.
+
+    Args:
+      inputs: as for `call`.
+
+    Returns:
+      [batch, length, hidden_size], in the type that the encoder computes in:
+      the embeddings where the prefix is 0.
+
+    Example:
+      >>> encoder({"prefix_output": encoder.prefix_output(inputs),
+      ...          "input_mask": inputs["input_mask"]})["sequence_output"]
+    """
+    hidden = self._embed(inputs, training=False)
+    outputs = self._run(
+        self.transformer_layers[:self.frozen_prefix], hidden, inputs,
+        training=False)
+    return outputs[-1] if outputs else hidden
+
+  def _embed(self, inputs: Mapping[str, tf.Tensor],
+             training: bool | None) -> tf.Tensor:
+    hidden = self.embeddings(
+        inputs["input_word_ids"], inputs["input_type_ids"])
+    hidden = self.task_layers.embedding_norm()(
+        hidden, inputs.get("task_index"))
+    return self.dropout(hidden, training=training)
+
+  def _run(self, layers: Sequence[TransformerLayer], hidden: tf.Tensor,
+           inputs: Mapping[str, tf.Tensor],
+           training: bool | None) -> list[tf.Tensor]:
+    """The outputs of layers, each of which sees the one before."""
+    padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
+    attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
+    outputs = []
+    for layer in layers:
+      hidden = layer(hidden, attention_bias, self.task_layers,
+                     inputs.get("task_index"), training=training)
+      outputs.append(hidden)
+    return outputs
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what a checkpoint holds: no adapters."""
@@ -390,7 +447,7 @@ class BertEncoder(tf_keras.layers.Layer):
     layers = self.config.num_hidden_layers
     return {name: variable
             for name, variable in self.named_variables().items()
-            if self._tuning.trains(name, layers)}
+            if self._tuning.trains(name, layers, self.adapters)}
 
   # Keras asks for these at every use, so the tuning is never out of date.
 

@@ -43,21 +43,41 @@ def kind_of(name: str) -> str:
   return "embeddings"
 
 
+def depth_of(name: str, num_layers: int) -> int:
+  """How many Transformer layers lie below the variable of a canonical name.
+
+  0 for the embeddings and their layer norm, `num_layers` for pooler and head.
+
+  Example:
+    >>> depth_of("transformer/layer_3/output/kernel", num_layers=12)
+    3
+  """
+  layer = _LAYER.match(name)
+  if layer:
+    return int(layer[1])
+  return num_layers if name.startswith(("pooler_transform/", "head/")) else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Tuning:
   """One way to tune an encoder; the head of a task always trains.
 
   | name | trains in the encoder | source |
   |---|---|---|
-  | adapters | adapters, every layer norm | Houlsby et al., section 2.1 |
+  | adapters | adapters, layer norms | Houlsby et al., section 2.1 |
   | full | everything | BERT |
   | top_layers:K | the last K Transformer layers, the pooler | section 3.2 |
   | layer_norm | every layer norm | section 3.4 |
   | bias | every bias, layer norms' included | BitFit, Zaken et al. 2022 |
   | head | nothing | |
 
+  With adapters in every layer, "adapters" trains every layer norm, that of the
+  embeddings too, as in the paper. Where the lower layers have none, their layer
+  norms and the embeddings' stay frozen with them: so the backward pass ends at
+  the lowest adapter, and what lies below is a function of the base alone.
+
   Whatever the method, the layer norms and the pooler can be trained or frozen
-  explicitly; a name such as "adapters+pooler-layer_norms" says so.
+  explicitly, all of them; a name such as "adapters+pooler-layer_norms" says so.
 
   Attributes:
     method: the name without a number.
@@ -125,8 +145,15 @@ class Tuning:
           f"tuning '{self}': the encoder has {bert.num_hidden_layers} layers "
           "only")
 
-  def trains(self, name: str, num_layers: int) -> bool:
-    """Whether the encoder variable of a canonical name trains."""
+  def trains(self, name: str, num_layers: int,
+             adapters: AdapterConfig | None = None) -> bool:
+    """Whether the encoder variable of a canonical name trains.
+
+    Args:
+      name: of the variable.
+      num_layers: of the encoder.
+      adapters: of the encoder.
+    """
     if self.layer_norms is not None and is_layer_norm(name):
       return self.layer_norms
     if self.pooler is not None and kind_of(name) == "pooler":
@@ -135,7 +162,9 @@ class Tuning:
       case "full":
         return True
       case "adapters":
-        return is_adapter(name) or is_layer_norm(name)
+        first = adapters.first_layer if adapters else 0
+        return is_adapter(name) or (
+            is_layer_norm(name) and depth_of(name, num_layers) >= first)
       case "layer_norm":
         return is_layer_norm(name)
       case "bias":

@@ -86,8 +86,8 @@ flags.DEFINE_float(
     upper_bound=0.99)
 flags.DEFINE_string(
     "adapter_layers", None,
-    "Layers that get adapters, counted from 0, such as 6-11 or 0,5,8-11. "
-    "(all)")
+    "Layers that get adapters, counted from 0, such as 6-11 or 0,5,8-11; the "
+    "layer norms below the lowest of them stay frozen. (all)")
 flags.DEFINE_list(
     "adapter_positions", None,
     f"After which sub-layers adapters stand: some of {', '.join(POSITIONS)}; "
