@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from tf_adapters.errors import InputError
 
@@ -43,11 +43,22 @@ def refuse_lfs_pointer(path: pathlib.Path) -> None:
 
 
 def write_file(path: pathlib.Path, content: str | bytes) -> None:
-  """Replaces a file: written beside it, brought to disk, renamed."""
+  """Replaces a file's content: see `replaced_file`."""
+  with replaced_file(path) as file:
+    file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
+  """A file to fill, which takes `path`'s place when the block ends.
+
+  It is written beside it, brought to disk and renamed: at `path` there is never
+  half a file.
+  """
   handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
   try:
-    with open(handle, "wb") as file:
-      file.write(content.encode() if isinstance(content, str) else content)
+    with open(handle, "w+b") as file:
+      yield file
       file.flush()
       os.fsync(file.fileno())
     os.chmod(name, 0o644)  # mkstemp's files are for their owner alone

@@ -1,5 +1,8 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
@@ -46,6 +49,32 @@ def test_training_epochs_are_full_batches_of_different_rows(
   for epoch in (batches[:count], batches[count:]):
     rows = sum(epoch, [])
     assert len(set(rows)) == len(rows)
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40),
+       dtype=st.sampled_from([np.float32, tf.bfloat16.as_numpy_dtype]))
+def test_rows_of_a_prefix_come_back_whole(lengths, batch_size, dtype):
+  data = encoded(lengths)
+  sizes = data.lengths.numpy()
+  rows = batching.PackedRows(np.zeros([sizes.sum(), 3], dtype), sizes)
+  rng = np.random.default_rng(0)
+  expected = [rng.normal(size=[size, 3]).astype(dtype) for size in sizes]
+  for row in rng.permutation(len(sizes)):
+    rows[row][:] = expected[row]
+  cached = dataclasses.replace(data, prefix_output=rows)
+  for make in (
+      lambda split: batching.evaluation_batches(split, batch_size)[0],
+      lambda split: batching.training_batches(split, batch_size, 5, range(2))):
+    for (plain, labels), (inputs, same) in zip(
+        make(data), make(cached), strict=True):
+      assert inputs.keys() == {"prefix_output", "input_mask"}
+      np.testing.assert_array_equal(labels, same)
+      np.testing.assert_array_equal(plain["input_mask"], inputs["input_mask"])
+      for row, vectors in zip(labels.numpy(), inputs["prefix_output"].numpy()):
+        assert vectors.dtype == dtype
+        np.testing.assert_array_equal(vectors[:sizes[row]], expected[row])
+        assert not vectors[sizes[row]:].any()
 
 
 def test_epochs_differ_and_seeds_decide():

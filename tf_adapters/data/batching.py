@@ -22,6 +22,44 @@ _TOKENIZE_AT_ONCE = 1024
 _SORTED_AT_ONCE = 50
 
 
+class PackedRows:
+  """A vector for each wordpiece of each row, one behind the other.
+
+  Args:
+    vectors: [wordpieces of all rows, size], in memory or in a mapped file.
+    lengths: wordpieces of each row, [rows].
+
+  Example:
+    >>> rows = PackedRows(np.zeros([5, 8], np.float32), lengths=[2, 3])
+    >>> rows.padded([1, 0], width=4).shape
+    TensorShape([2, 4, 8])
+  """
+
+  def __init__(self, vectors: np.ndarray, lengths: Sequence[int]):
+    self.vectors = vectors
+    self._ends = np.cumsum(lengths)
+    self._starts = self._ends - lengths
+
+  def __getitem__(self, row: int) -> np.ndarray:
+    """A row's vectors, [length, size]: what is written there is kept."""
+    return self.vectors[self._starts[row]:self._ends[row]]
+
+  def padded(self, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Some rows with zeros behind them, [rows, width, size]; in tf.data too."""
+
+    def gather(rows: np.ndarray, width: int) -> np.ndarray:
+      size = self.vectors.shape[1]
+      padded = np.zeros([len(rows), width, size], self.vectors.dtype)
+      for place, row in enumerate(rows):
+        vectors = self[row]
+        padded[place, :len(vectors)] = vectors
+      return padded
+
+    padded = tf.numpy_function(
+        gather, [rows, width], self.vectors.dtype, stateful=False)
+    return tf.ensure_shape(padded, [None, None, self.vectors.shape[1]])
+
+
 @dataclasses.dataclass(frozen=True)
 class Encoded:
   """A split as wordpiece ids, in memory.
@@ -32,17 +70,40 @@ class Encoded:
     labels: int32 label numbers or float32 scores [rows], zeros and ones [rows,
       labels], spans [rows, 2], or token labels, ragged [rows, (wordpieces)];
       or None.
+    prefix_output: of the encoder's frozen layers, for each row: it takes the
+      place of the ids in batches. None: batches hold ids.
   """
 
   text: TextProcessor
   word_ids: tf.RaggedTensor
   type_ids: tf.RaggedTensor
   labels: tf.Tensor | tf.RaggedTensor | None
+  prefix_output: PackedRows | None = dataclasses.field(
+      default=None, kw_only=True)
 
   @property
   def lengths(self) -> tf.Tensor:
     """Wordpieces of each row, int64 [rows]."""
     return self.word_ids.row_lengths()
+
+  def inputs(self, rows: tf.Tensor, width: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What the encoder takes of some rows, padded.
+
+    Args:
+      rows: their numbers, int64 [batch].
+      width: to pad to, int64.
+
+    Returns:
+      As `TextProcessor.pad`; where there is a prefix output, "prefix_output"
+      [batch, width, hidden_size] and "input_mask" int32 [batch, width].
+    """
+    if self.prefix_output is None:
+      return self.text.pad(tf.gather(self.word_ids, rows),
+                           tf.gather(self.type_ids, rows), width)
+    return {
+        "prefix_output": self.prefix_output.padded(rows, width),
+        "input_mask": tf.sequence_mask(
+            tf.gather(self.lengths, rows), width, tf.int32)}
 
   def __len__(self) -> int:
     return int(self.word_ids.nrows())
@@ -192,13 +253,12 @@ def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
   """Replaces row numbers by padded inputs, and labels where there are any."""
   widths = tf.constant(
       list(widths or default_widths(encoded.text.max_length)), tf.int64)
+  lengths = encoded.lengths
 
   def gather(rows: tf.Tensor) -> Any:
-    word_ids = tf.gather(encoded.word_ids, rows)
-    longest = tf.reduce_max(word_ids.row_lengths())
+    longest = tf.reduce_max(tf.gather(lengths, rows))
     width = widths[tf.searchsorted(widths, [longest])[0]]
-    inputs = encoded.text.pad(
-        word_ids, tf.gather(encoded.type_ids, rows), width)
+    inputs = encoded.inputs(rows, width)
     if encoded.labels is None:
       return inputs
     labels = tf.gather(encoded.labels, rows)
