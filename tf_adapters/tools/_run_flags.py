@@ -127,6 +127,17 @@ flags.DEFINE_bool(
     "eval_each_epoch", _DEFAULTS.eval_each_epoch,
     "Evaluate after each epoch and keep the best; without it the last one is "
     "kept.")
+flags.DEFINE_bool(
+    "prefix_cache", _DEFAULTS.prefix_cache,
+    "Compute the lowest layers once for each row, not once an epoch, where "
+    "nothing trains in them (--adapter_layers of upper layers, --tuning="
+    "top_layers:K or head). They have no dropout then, so results differ a "
+    "little from those without the flag.")
+flags.DEFINE_string(
+    "prefix_cache_dir", _DEFAULTS.prefix_cache_dir,
+    "Folder where their outputs are kept for later runs on the same data and "
+    "encoder, those of a sweep for instance. Default: up to 1 GiB a split in "
+    "memory, more in a file in --output_dir that ends with the run.")
 flags.DEFINE_integer(
     "train_batch_size", _DEFAULTS.train_batch_size,
     "Examples per training step, over all replicas.", lower_bound=1,

@@ -24,7 +24,7 @@ from tf_adapters.files import read_json, replaced_folder, write_file
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.training import trainer
+from tf_adapters.training import prefix_cache, trainer
 from tf_adapters.training.distribution import strategy_scope
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
@@ -158,6 +158,8 @@ class _Run:
       _test_splits(task)
     for split in task.splits.values():
       split.check(text)
+    if "train" in todo and config.prefix_cache:
+      prefix_cache.check(model.encoder, config.prefix_cache_dir)
     # Nothing is wrong with what was given: the folder is this run's now.
     flags = self._output_dir / FLAGS_NAME
     try:
@@ -192,7 +194,8 @@ class _Run:
       self._predict(model, task, text)
     # Not this call's time alone: a run may have been stopped and resumed.
     self._seconds["total"] = sum(
-        self._seconds.get(part, 0.0) for part in ("load", "train", "evaluate"))
+        self._seconds.get(part, 0.0)
+        for part in ("load", "prefix_cache", "train", "evaluate"))
     write_file(self._output_dir / RESULTS_NAME,
                json.dumps(self._results, indent=2, allow_nan=False) + "\n")
     if not config.keep_checkpoints:
@@ -269,6 +272,8 @@ class _Run:
     self._results["hyperparameters"].update(
         train_examples=len(task.splits["train"]),
         train_rows=progress.rows,
+        cached_layers=(
+            model.encoder.frozen_prefix if self._config.prefix_cache else 0),
         **{field.name: getattr(self._config, field.name)
            for field in dataclasses.fields(trainer.TrainingConfig)})
     self._results.update({
@@ -279,6 +284,8 @@ class _Run:
     })
     if progress.best_epoch is not None:
       self._results["metrics"] = dict(progress.history[progress.best_epoch])
+    if self._config.prefix_cache:
+      self._seconds["prefix_cache"] = progress.prefix_seconds
     self._seconds.update(
         train=progress.train_seconds, evaluate=progress.evaluate_seconds)
 

@@ -184,6 +184,7 @@ _UNREAD = (
     (("label_separator",), "problem_type",
      lambda run: run.problem_type != "multi_label"),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
+    (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
     (("null_score_diff_threshold",), "version_2_with_negative",
      lambda run: not run.version_2_with_negative),
 )
@@ -225,7 +226,7 @@ _MODEL = {
 # Flags that may differ between two calls for the same run.
 _ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
-    "keep_checkpoints", "save_checkpoints_steps",
+    "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
 }
 
 

@@ -24,6 +24,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.training import prefix_cache
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
 
@@ -46,6 +47,9 @@ class TrainingConfig:
       without it the last one is kept.
     save_checkpoints_steps: steps between checkpoints to resume from; one is
       written after each epoch anyway.
+    prefix_cache: whether what the lowest layers make of each row is computed
+      once, without dropout, where they are frozen: see `prefix_cache`.
+    prefix_cache_dir: where files of it are kept for other runs.
   """
 
   learning_rate: float = 3e-4
@@ -58,6 +62,8 @@ class TrainingConfig:
   jit_compile: bool = False
   eval_each_epoch: bool = True
   save_checkpoints_steps: int = 1000
+  prefix_cache: bool = False
+  prefix_cache_dir: str | None = None
 
 
 @dataclasses.dataclass
@@ -67,7 +73,8 @@ class Progress:
   Attributes:
     rows: what batches are made of: texts, sentences or windows of contexts.
     steps: optimizer steps done.
-    train_seconds, evaluate_seconds: spent so far, over all starts.
+    prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
+      starts.
     history: validation metrics of each epoch done, split -> name -> value.
     best_epoch: number of the best epoch so far, from 0, or None.
     identity: sha256 over the training data and the encoder's weights.
@@ -75,6 +82,7 @@ class Progress:
 
   rows: int = 0
   steps: int = 0
+  prefix_seconds: float = 0.0
   train_seconds: float = 0.0
   evaluate_seconds: float = 0.0
   history: list[dict[str, dict[str, float]]] = dataclasses.field(
@@ -151,7 +159,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
 
   Raises:
     InputError: there is no training split; or the data or the encoder is not
-      what the checkpoints in `output_dir` were trained on.
+      what the checkpoints in `output_dir` were trained on; or nothing can be
+      cached.
   """
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
@@ -183,6 +192,15 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     print(f"Resuming after step {progress.steps} of {total_steps}.")
   progress.identity = identity
   progress.rows = len(encoded)
+  if config.prefix_cache and progress.steps < total_steps:
+    started = time.perf_counter()
+    encoded, *others = (
+        prefix_cache.add_prefix_output(
+            split, model.encoder, config.eval_batch_size, output_dir,
+            config.prefix_cache_dir)
+        for split in (encoded, *validation.values()))
+    validation = dict(zip(validation, others))
+    progress.prefix_seconds += time.perf_counter() - started
   callbacks = [
       _Bookkeeping(task, text, validation, config, progress, manager,
                    steps_per_epoch, folder / "best"),
