@@ -121,12 +121,13 @@ def test_batches_are_of_similar_lengths():
 
 
 def test_pads_to_few_widths():
-  widths = batching.default_widths(128)
+  widths = batching.widths_up_to(128)
   assert widths[-1] == 128
   assert list(widths) == sorted(set(widths))
   assert len(widths) <= 12
-  assert batching.default_widths(50)[-1] == 50
-  assert batching.default_widths(6) == (6,)
+  assert batching.widths_up_to(50)[-1] == 50
+  assert batching.widths_up_to(6) == (6,)
+  assert batching.widths_up_to(40, (64, 32, 40, 8)) == (8, 32, 40)
   data = encoded([1, 2, 20, 21])
   dataset, _ = batching.evaluation_batches(data, 2, widths=(10, 24))
   assert [x["input_mask"].shape[1] for x, _ in dataset] == [10, 24]

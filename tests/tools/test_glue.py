@@ -43,6 +43,7 @@ def arguments(tmp_path, hf_source):
     (["--tuning=top_layers:4"], "3 layers only"),
     (["--tuning=all"], "tuning must be one of"),
     (["--adapter_layers=2-x"], "'2-x' is no list of layers"),
+    (["--batch_widths=32,x"], "'32,x': expected numbers from 1 to 512"),
     (["--adapter_layers=7"], "adapter layer 7 does not exist"),
     (["--learning_rate=nan"], "learning_rate"),
     (["--seed=5000000000"], "seed"),

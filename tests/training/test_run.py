@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.data.test_glue import write_task
+from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
@@ -344,6 +345,24 @@ def test_bfloat16_and_xla_run(config, tuning):
       do_predict=True, num_train_epochs=1))
   assert results["steps"] == 6
   assert {t.dtype for t in tensors(config).values()} == {np.dtype("float32")}
+
+
+def test_widths_of_batches_are_few_where_each_is_compiled(config):
+  assert config.widths == batching.WIDTHS
+  for change in ({"jit_compile": True}, {"distribution_strategy": "tpu"}):
+    assert dataclasses.replace(config, **change).widths == batching.FEW_WIDTHS
+    assert dataclasses.replace(
+        config, batch_widths=(48,), **change).widths == (48,)
+
+
+def test_padding_changes_no_metric(config, tmp_path):
+  trained = run(config)["metrics"]
+  padded = run(dataclasses.replace(
+      config, do_train=False, batch_widths=(),
+      load_adapter=str(tmp_path / "run" / "adapter"),
+      output_dir=str(tmp_path / "padded")))["metrics"]
+  for split, metrics in padded.items():
+    assert metrics == pytest.approx(trained[split], abs=1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["one_device", "mirrored"])

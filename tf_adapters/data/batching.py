@@ -127,15 +127,22 @@ def encode(text: TextProcessor, first: Sequence[str],
                  None if labels is None else tf.convert_to_tensor(labels))
 
 
-def default_widths(max_length: int) -> tuple[int, ...]:
-  """Widths that batches are padded to: the longer, the coarser."""
-  widths = [*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64)]
-  return (*(width for width in widths if width < max_length), max_length)
+# Widths that batches are padded to: the longer, the coarser.
+WIDTHS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64))
+# The same where each width costs a compilation of the whole step.
+FEW_WIDTHS = (32, 64, 128, 256, 512)
+
+
+def widths_up_to(
+    max_length: int, widths: Sequence[int] = WIDTHS) -> tuple[int, ...]:
+  """The widths, in order, of sequences of up to `max_length` wordpieces."""
+  below = {width for width in widths if width < max_length}
+  return (*sorted(below), max_length)
 
 
 def width_for(length: int, max_length: int) -> int:
-  """The smallest of `default_widths` that has room for a row."""
-  return next(width for width in default_widths(max_length)
+  """The smallest of the widths that has room for a row."""
+  return next(width for width in widths_up_to(max_length)
               if width >= length)
 
 
@@ -153,7 +160,7 @@ def batches_per_epoch(rows: int, batch_size: int) -> int:
 def training_batches(
     encoded: Encoded, batch_size: int, seed: int,
     epochs: range | None = None, skip: int = 0,
-    widths: Sequence[int] | None = None) -> tf.data.Dataset:
+    widths: Sequence[int] = WIDTHS) -> tf.data.Dataset:
   """Shuffled batches `(inputs, labels)` of similar lengths.
 
   The rows that do not fill the last batch of an epoch are left out; the next
@@ -166,7 +173,7 @@ def training_batches(
     epochs: which epochs to yield one after the other. None: one epoch, and
       another one each time that the dataset is iterated over.
     skip: batches to leave out at the start.
-    widths: see `default_widths`.
+    widths: that batches are padded to, see `widths_up_to`.
   """
   count = batches_per_epoch(len(encoded), batch_size)
   lengths = encoded.lengths
@@ -190,8 +197,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    encoded: Encoded, batch_size: int,
-    widths: Sequence[int] | None = None,
+    encoded: Encoded, batch_size: int, widths: Sequence[int] = WIDTHS,
 ) -> tuple[tf.data.Dataset, np.ndarray]:
   """Batches of every row exactly once, shortest first.
 
@@ -205,7 +211,7 @@ def evaluation_batches(
 
 
 def batches_by_width(
-    encoded: Encoded, batch_size: int,
+    encoded: Encoded, batch_size: int, widths: Sequence[int] = WIDTHS,
 ) -> Iterator[tuple[tf.data.Dataset, np.ndarray]]:
   """As `evaluation_batches`, with a dataset for each width.
 
@@ -215,7 +221,7 @@ def batches_by_width(
   order = np.argsort(lengths, kind="stable")
   lengths = lengths[order]
   before = 0
-  for width in default_widths(encoded.text.max_length):
+  for width in widths_up_to(encoded.text.max_length, widths):
     after = int(np.searchsorted(lengths, width, side="right"))
     if after > before:
       rows = order[before:after]
@@ -249,10 +255,10 @@ def _shuffled_by_length(lengths: tf.Tensor, batch_size: int, count: int,
 
 
 def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
-              widths: Sequence[int] | None) -> tf.data.Dataset:
+              widths: Sequence[int]) -> tf.data.Dataset:
   """Replaces row numbers by padded inputs, and labels where there are any."""
   widths = tf.constant(
-      list(widths or default_widths(encoded.text.max_length)), tf.int64)
+      widths_up_to(encoded.text.max_length, widths), tf.int64)
   lengths = encoded.lengths
 
   def gather(rows: tf.Tensor) -> Any:

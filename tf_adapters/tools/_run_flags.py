@@ -163,6 +163,10 @@ flags.DEFINE_enum(
     "Compute in bfloat16; variables, layer norms and logits stay float32.")
 flags.DEFINE_bool(
     "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
+flags.DEFINE_list(
+    "batch_widths", None,
+    "Wordpieces that batches are padded to, and max_seq_length. (8, 16, ..., "
+    "64, 80, ...; with --jit_compile 32, 64, 128, ...)")
 flags.DEFINE_integer(
     "max_train_examples", _DEFAULTS.max_train_examples,
     "Train on this many examples, drawn by the seed; all without it.",
@@ -191,6 +195,22 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
   return tuple(sorted(layers))
 
 
+def parse_widths(widths: list[str] | None) -> tuple[int, ...] | None:
+  """Reads widths of batches; None stays None.
+
+  Raises:
+    InputError: they are no positive numbers.
+  """
+  if widths is None:
+    return None
+  if not widths or not all(
+      width.isdecimal() and 0 < int(width) <= 512 for width in widths):
+    raise InputError(
+        f"{','.join(widths)!r}: expected numbers from 1 to 512, such as "
+        "32,64,128")
+  return tuple(int(width) for width in widths)
+
+
 def _valid(parse: Callable[[Any], Any]) -> Callable[[Any], bool]:
   """A flag validator from a function that raises InputError."""
   def check(value):
@@ -210,6 +230,7 @@ for _name in ("learning_rate", "weight_decay", "warmup_proportion",
       "must be a number")
 flags.register_validator("tuning", _valid(Tuning.parse))
 flags.register_validator("adapter_layers", _valid(parse_layers))
+flags.register_validator("batch_widths", _valid(parse_widths))
 flags.register_validator("adapter_positions", _valid(
     lambda value: value is None or AdapterConfig(positions=tuple(value))))
 
@@ -219,6 +240,7 @@ def values_of(config: type[RunConfig]) -> dict[str, Any]:
   values = {field.name: flags.FLAGS[field.name].value
             for field in dataclasses.fields(config)}
   values["adapter_layers"] = parse_layers(values["adapter_layers"])
+  values["batch_widths"] = parse_widths(values["batch_widths"])
   if values["adapter_positions"] is not None:
     values["adapter_positions"] = tuple(values["adapter_positions"])
   return values

@@ -321,7 +321,7 @@ class _Run:
     if name not in self._predicted:
       encoded = task.split(name).encode(text)
       self._predicted[name] = encoded, trainer.predict(
-          model, encoded, self._config.eval_batch_size)
+          model, encoded, self._config)
     return self._predicted[name]
 
   def _add_to_evaluation(self, started: float) -> None:

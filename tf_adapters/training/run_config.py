@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tf_adapters import adapter_file
-from tf_adapters.data import squad
+from tf_adapters.data import batching, squad
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
@@ -68,6 +68,13 @@ class RunConfig(trainer.TrainingConfig):
   tpu: str | None = None
   mixed_precision: str = "off"
   keep_checkpoints: bool = True
+
+  @property
+  def widths(self) -> tuple[int, ...]:
+    # On a TPU every step is compiled.
+    if self.batch_widths is None and self.distribution_strategy == "tpu":
+      return batching.FEW_WIDTHS
+    return super().widths
 
   def flag_lines(self) -> list[str]:
     """The run as lines of a flag file."""

@@ -43,6 +43,8 @@ class TrainingConfig:
     train_batch_size, eval_batch_size: rows per batch, over all replicas.
     seed: of the order of the examples.
     jit_compile: whether steps are compiled with XLA.
+    batch_widths: that batches are padded to; None for many, or few where each
+      of them costs a compilation.
     eval_each_epoch: whether to evaluate after each epoch and keep the best;
       without it the last one is kept.
     save_checkpoints_steps: steps between checkpoints to resume from; one is
@@ -60,10 +62,18 @@ class TrainingConfig:
   eval_batch_size: int = 64
   seed: int = 0
   jit_compile: bool = False
+  batch_widths: tuple[int, ...] | None = None
   eval_each_epoch: bool = True
   save_checkpoints_steps: int = 1000
   prefix_cache: bool = False
   prefix_cache_dir: str | None = None
+
+  @property
+  def widths(self) -> tuple[int, ...]:
+    """`batch_widths`, or what is best without."""
+    if self.batch_widths is not None:
+      return self.batch_widths
+    return batching.FEW_WIDTHS if self.jit_compile else batching.WIDTHS
 
 
 @dataclasses.dataclass
@@ -105,9 +115,15 @@ class _ProgressState(tf.train.experimental.PythonState):
     self.progress.__dict__.update(json.loads(string_value))
 
 
-def predict(model: TaskModel, encoded: batching.Encoded,
-            batch_size: int) -> np.ndarray | list[np.ndarray]:
+def predict(
+    model: TaskModel, encoded: batching.Encoded,
+    config: TrainingConfig) -> np.ndarray | list[np.ndarray]:
   """The model's outputs for every row once, in the rows' order.
+
+  Args:
+    model: the model.
+    encoded: the rows.
+    config: has their number in a batch, and widths.
 
   Returns:
     float32 [rows, outputs]; for a model with outputs for each token a list of
@@ -119,12 +135,14 @@ def predict(model: TaskModel, encoded: batching.Encoded,
 
   if model.per_token:
     result = [None] * len(encoded)
-    for dataset, rows in batching.batches_by_width(encoded, batch_size):
+    for dataset, rows in batching.batches_by_width(
+        encoded, config.eval_batch_size, config.widths):
       outputs = model.predict(dataset.map(inputs_alone), verbose=0)
       for row, output in zip(rows, outputs):
         result[row] = output
     return result
-  dataset, order = batching.evaluation_batches(encoded, batch_size)
+  dataset, order = batching.evaluation_batches(
+      encoded, config.eval_batch_size, config.widths)
   outputs = model.predict(dataset.map(inputs_alone), verbose=0)
   result = np.empty_like(outputs)
   result[order] = outputs
@@ -132,10 +150,10 @@ def predict(model: TaskModel, encoded: batching.Encoded,
 
 
 def evaluate(model: TaskModel, task: Task, split: Examples,
-             encoded: batching.Encoded, batch_size: int) -> dict[str, float]:
+             encoded: batching.Encoded,
+             config: TrainingConfig) -> dict[str, float]:
   """A split's metrics, over all of its rows at once."""
-  return evaluate_task(
-      task, split, encoded, predict(model, encoded, batch_size))
+  return evaluate_task(task, split, encoded, predict(model, encoded, config))
 
 
 def train(model: TaskModel, task: Task, text: TextProcessor,
@@ -215,7 +233,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     model.fit(
         batching.training_batches(
             encoded, config.train_batch_size, config.seed,
-            range(epoch, last), skip=done),
+            range(epoch, last), skip=done, widths=config.widths),
         steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
         epochs=last, callbacks=callbacks, verbose="auto")
   if progress.best_epoch is not None:
@@ -286,7 +304,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress.train_seconds += started - self._since
     metrics = {
         split: evaluate(self.model, self._task, self._task.split(split),
-                        encoded, self._config.eval_batch_size)
+                        encoded, self._config)
         for split, encoded in self._validation.items()}
     self._since = time.perf_counter()
     progress.evaluate_seconds += self._since - started
