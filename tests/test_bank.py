@@ -116,7 +116,8 @@ def test_answers_are_those_of_the_task_alone(
       squad.Question(str(n), question, n, (), None)
       for n, question in enumerate(questions)], options, answered=False,
   ).encode(model.encoder.text_processor(20))
-  expected = span_answers.choose(encoded, trainer.predict(model, encoded, 8))
+  expected = span_answers.choose(encoded, trainer.predict(
+      model, encoded, trainer.TrainingConfig(eval_batch_size=8)))
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"], path])
   rows = [("good", "topic"),
           *(((question, context), "squad")

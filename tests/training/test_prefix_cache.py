@@ -273,8 +273,10 @@ def test_outputs_for_tokens_are_the_same(upper, tmp_path):
   encoded = task.split("train").encode(upper.text_processor(24))
   cached = add(encoded, upper, tmp_path)
   assert isinstance(cached, tagging.EncodedWords)
+  config = trainer.TrainingConfig(eval_batch_size=2)
   for one, two, length in zip(
-      trainer.predict(model, encoded, 2), trainer.predict(model, cached, 2),
+      trainer.predict(model, encoded, config),
+      trainer.predict(model, cached, config),
       encoded.lengths.numpy(), strict=True):
     assert one.shape == two.shape
     np.testing.assert_allclose(two[:length], one[:length], atol=1e-5)
