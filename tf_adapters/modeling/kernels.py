@@ -107,16 +107,12 @@ def activation_function(
 # Layer norms.
 
 
-def normalized(hidden: tf.Tensor, epsilon: float | tf.Tensor) -> tf.Tensor:
-  """hidden with mean 0 and variance 1 over the last axis, in float32."""
-  hidden = tf.cast(hidden, tf.float32)
-  centred = hidden - tf.reduce_mean(hidden, axis=-1, keepdims=True)
-  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-  return centred * tf.math.rsqrt(variance + epsilon)
-
-
 def _layer_norm(hidden, gamma, beta, epsilon):
-  return tf.cast(normalized(hidden, epsilon) * gamma + beta, hidden.dtype)
+  values = tf.cast(hidden, tf.float32)
+  centred = values - tf.reduce_mean(values, axis=-1, keepdims=True)
+  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+  return tf.cast(
+      centred * tf.math.rsqrt(variance + epsilon) * gamma + beta, hidden.dtype)
 
 
 _fused_layer_norm = fused(_layer_norm, constants=1)
