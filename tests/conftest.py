@@ -137,6 +137,10 @@ def batch(encoder):
 @pytest.fixture
 def sentiment_dir(tmp_path):
   """A learnable task in files of one's own."""
+  return write_sentiment(tmp_path)
+
+
+def write_sentiment(folder):
   rng = np.random.default_rng(0)
   for name, rows in (("train", 48), ("dev", 21), ("test", 10)):
     lines = ["text\tlabel"]
@@ -144,5 +148,5 @@ def sentiment_dir(tmp_path):
       label = rng.choice(["good", "bad"])
       words = rng.choice(WORDS[:3] + WORDS[5:11], size=rng.integers(1, 9))
       lines.append(" ".join([*words, label]) + "\t" + label)
-    (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
-  return tmp_path
+    (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+  return folder

@@ -1,6 +1,7 @@
 """Files that are no files, JSON, and writing that is never half-done."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -66,6 +67,23 @@ def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
   except BaseException:
     pathlib.Path(name).unlink(missing_ok=True)
     raise
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes on this machine that ask for it out of a folder.
+
+  The lock is the process's, and gone with it however it ends.
+
+  Raises:
+    BlockingIOError: another process has it.
+  """
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+  finally:
+    os.close(descriptor)
 
 
 @contextlib.contextmanager

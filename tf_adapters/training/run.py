@@ -4,6 +4,7 @@ A run is described by a `RunConfig`, whose fields are a tool's flags. The folder
 is what makes a run repeatable, resumable and safe to call twice.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -20,7 +21,12 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, replaced_folder, write_file
+from tf_adapters.files import (
+    locked,
+    read_json,
+    replaced_folder,
+    write_file,
+)
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
@@ -84,8 +90,9 @@ def run(config: RunConfig) -> dict[str, Any]:
     print("This run is finished; nothing is left to do.")
     print(_table(results, output_dir))
     return results
-  with strategy_scope(config.distribution_strategy, config.tpu):
-    return _Run(config, output_dir, results).do(todo, source, info)
+  with (strategy_scope(config.distribution_strategy, config.tpu),
+        contextlib.ExitStack() as locks):
+    return _Run(config, output_dir, results, locks).do(todo, source, info)
 
 
 def _todo(config: RunConfig, output_dir: pathlib.Path,
@@ -125,7 +132,8 @@ class _Run:
   """The state of one call of `run`."""
 
   def __init__(self, config: RunConfig, output_dir: pathlib.Path,
-               results: dict[str, Any]):
+               results: dict[str, Any], locks: contextlib.ExitStack):
+    self._locks = locks
     self._config = config
     self._output_dir = output_dir
     self._results = results
@@ -164,12 +172,15 @@ class _Run:
     flags = self._output_dir / FLAGS_NAME
     try:
       self._output_dir.mkdir(parents=True, exist_ok=True)
+      self._locks.enter_context(locked(self._output_dir))
       if config.do_train or not flags.exists():
         write_file(flags, "\n".join(config.flag_lines()) + "\n")
     except OSError as error:
       raise InputError(
-          f"output_dir {self._output_dir}: can not be written: "
-          f"{error.strerror}") from None
+          f"output_dir {self._output_dir}: "
+          + ("another run is at work in it"
+             if isinstance(error, BlockingIOError)
+             else f"can not be written: {error.strerror}")) from None
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     for note in task.notes:

@@ -6,9 +6,9 @@ from; what a whole run writes beside these is `run`'s business.
 
 import dataclasses
 import hashlib
-import json
 import math
 import pathlib
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,12 +21,13 @@ from tf_adapters import adapter_file
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.training import prefix_cache
+from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
+from tf_adapters.training.run_state import Progress, RunState
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
 
@@ -74,45 +75,6 @@ class TrainingConfig:
     if self.batch_widths is not None:
       return self.batch_widths
     return batching.FEW_WIDTHS if self.jit_compile else batching.WIDTHS
-
-
-@dataclasses.dataclass
-class Progress:
-  """How far a training has come; part of its checkpoints.
-
-  Attributes:
-    rows: what batches are made of: texts, sentences or windows of contexts.
-    steps: optimizer steps done.
-    prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
-      starts.
-    history: validation metrics of each epoch done, split -> name -> value.
-    best_epoch: number of the best epoch so far, from 0, or None.
-    identity: sha256 over the training data and the encoder's weights.
-  """
-
-  rows: int = 0
-  steps: int = 0
-  prefix_seconds: float = 0.0
-  train_seconds: float = 0.0
-  evaluate_seconds: float = 0.0
-  history: list[dict[str, dict[str, float]]] = dataclasses.field(
-      default_factory=list)
-  best_epoch: int | None = None
-  identity: str = ""
-
-
-class _ProgressState(tf.train.experimental.PythonState):
-  """Puts a `Progress` into a tf.train.Checkpoint."""
-
-  def __init__(self, progress: Progress):
-    super().__init__()
-    self.progress = progress
-
-  def serialize(self) -> bytes:
-    return json.dumps(dataclasses.asdict(self.progress)).encode()
-
-  def deserialize(self, string_value: bytes) -> None:
-    self.progress.__dict__.update(json.loads(string_value))
 
 
 def predict(
@@ -177,8 +139,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
 
   Raises:
     InputError: there is no training split; or the data or the encoder is not
-      what the checkpoints in `output_dir` were trained on; or nothing can be
-      cached.
+      what the checkpoints in `output_dir` were trained on, or none of these can
+      be read or written; the loss is not finite; or nothing can be cached.
+    KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the step at hand,
+      whose state is saved.
   """
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
@@ -198,15 +162,14 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   # Before the first trace, which would otherwise have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
-  progress = Progress()
-  folder = output_dir / "checkpoints"
-  manager = _checkpoint_manager(model, progress, folder)
+  state = RunState(model, output_dir / "checkpoints")
+  progress = state.progress
   identity = _identity(model, encoded)
-  if manager.restore_or_initialize():
+  if state.restore():
     if progress.identity != identity:
       raise InputError(
-          f"{folder}: was trained on other data or another encoder than there "
-          "is now: choose another output_dir")
+          f"{state.folder}: was trained on other data or another encoder than "
+          "there is now: choose another output_dir")
     print(f"Resuming after step {progress.steps} of {total_steps}.")
   progress.identity = identity
   progress.rows = len(encoded)
@@ -219,25 +182,27 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         for split in (encoded, *validation.values()))
     validation = dict(zip(validation, others))
     progress.prefix_seconds += time.perf_counter() - started
-  callbacks = [
-      _Bookkeeping(task, text, validation, config, progress, manager,
-                   steps_per_epoch, folder / "best"),
-      tf_keras.callbacks.TensorBoard(
-          str(output_dir / "tensorboard"), write_graph=False),
-  ]
-  while progress.steps < total_steps:
-    # An epoch that was stopped midway is ended in a fit of its own, since
-    # Keras counts the same number of steps for every epoch of a fit.
-    epoch, done = divmod(progress.steps, steps_per_epoch)
-    last = epoch + 1 if done else config.num_train_epochs
-    model.fit(
-        batching.training_batches(
-            encoded, config.train_batch_size, config.seed,
-            range(epoch, last), skip=done, widths=config.widths),
-        steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-        epochs=last, callbacks=callbacks, verbose="auto")
+  best = state.folder / "best"
+  with interruptions() as interruption:
+    callbacks = [
+        _Bookkeeping(task, text, validation, config, state, interruption,
+                     steps_per_epoch, best),
+        tf_keras.callbacks.TensorBoard(
+            str(output_dir / "tensorboard"), write_graph=False),
+    ]
+    while progress.steps < total_steps:
+      # An epoch that was stopped midway is ended in a fit of its own, since
+      # Keras counts the same number of steps for every epoch of a fit.
+      epoch, done = divmod(progress.steps, steps_per_epoch)
+      last = epoch + 1 if done else config.num_train_epochs
+      model.fit(
+          batching.training_batches(
+              encoded, config.train_batch_size, config.seed,
+              range(epoch, last), skip=done, widths=config.widths),
+          steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
+          epochs=last, callbacks=callbacks, verbose="auto")
   if progress.best_epoch is not None:
-    adapter_file.assign_adapter(model, folder / "best")
+    adapter_file.assign_adapter(model, best)
   return progress
 
 
@@ -253,34 +218,22 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   return digest.hexdigest()
 
 
-def _checkpoint_manager(
-    model: TaskModel, progress: Progress,
-    folder: pathlib.Path) -> tf.train.CheckpointManager:
-  # What is frozen comes from the encoder's own checkpoint. The dropout layers
-  # hold the state of their random generators and nothing else.
-  dropouts = [layer for layer in model.submodules
-              if isinstance(layer, Dropout)]
-  checkpoint = tf.train.Checkpoint(
-      tuned=model.tuned_variables(), optimizer=model.optimizer,
-      dropouts=dropouts, progress=_ProgressState(progress))
-  return tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2)
-
-
 class _Bookkeeping(tf_keras.callbacks.Callback):
   """Validation, the best epoch and checkpoints, while Keras trains."""
 
   def __init__(self, task: Task, text: TextProcessor,
                validation: Mapping[str, batching.Encoded],
-               config: TrainingConfig, progress: Progress,
-               manager: tf.train.CheckpointManager, steps_per_epoch: int,
+               config: TrainingConfig, state: RunState,
+               interruption: Interruption, steps_per_epoch: int,
                best: pathlib.Path):
     super().__init__()
     self._task = task
     self._text = text
     self._validation = validation
     self._config = config
-    self._progress = progress
-    self._manager = manager
+    self._state = state
+    self._progress = state.progress
+    self._interruption = interruption
     self._steps_per_epoch = steps_per_epoch
     self._best = best
     self._since = time.perf_counter()
@@ -292,10 +245,16 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       self, batch: int, logs: dict[str, Any] | None = None) -> None:
     progress = self._progress
     progress.steps += 1
+    if not math.isfinite(logs["loss"]):
+      rate = float(self.model.optimizer.learning_rate)
+      raise InputError(self._state.not_finite(
+          f"the loss, at learning rate {rate:.2g}, is"))
     # The end of an epoch has a checkpoint of its own, with its metrics.
-    if (progress.steps % self._config.save_checkpoints_steps == 0
-        and progress.steps % self._steps_per_epoch):
-      self._save()
+    if progress.steps % self._steps_per_epoch:
+      if (self._interruption.signal
+          or progress.steps % self._config.save_checkpoints_steps == 0):
+        self._save()
+      self._stop_if_asked()
 
   def on_epoch_end(
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -319,6 +278,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
           self._text.max_length, self._task.split("train").pairs,
           self._task.span)
     self._save()
+    self._stop_if_asked()
 
   def _is_best(self, epoch: int) -> bool:
     if self._progress.best_epoch is None:
@@ -332,4 +292,10 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     now = time.perf_counter()
     self._progress.train_seconds += now - self._since
     self._since = now
-    self._manager.save(checkpoint_number=self._progress.steps)
+    self._state.save()
+
+  def _stop_if_asked(self) -> None:
+    if self._interruption.signal:
+      print(f"\nstopped after step {self._progress.steps}: its state is saved",
+            file=sys.stderr)
+      self._interruption.stop()

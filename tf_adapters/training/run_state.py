@@ -1,0 +1,144 @@
+"""What a training is resumed from: its state, in checkpoints of one folder."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+import tensorflow as tf
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.models import TaskModel
+
+_KEPT = 2
+
+
+@dataclasses.dataclass
+class Progress:
+  """How far a training has come; part of its checkpoints.
+
+  Attributes:
+    rows: what batches are made of: texts, sentences or windows of contexts.
+    steps: optimizer steps done.
+    prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
+      starts.
+    history: validation metrics of each epoch done, split -> name -> value.
+    best_epoch: number of the best epoch so far, from 0, or None.
+    identity: sha256 over the training data and the encoder's weights.
+  """
+
+  rows: int = 0
+  steps: int = 0
+  prefix_seconds: float = 0.0
+  train_seconds: float = 0.0
+  evaluate_seconds: float = 0.0
+  history: list[dict[str, dict[str, float]]] = dataclasses.field(
+      default_factory=list)
+  best_epoch: int | None = None
+  identity: str = ""
+
+
+class _ProgressState(tf.train.experimental.PythonState):
+  """Puts a `Progress` into a tf.train.Checkpoint."""
+
+  def __init__(self, progress: Progress):
+    super().__init__()
+    self.progress = progress
+
+  def serialize(self) -> bytes:
+    return json.dumps(dataclasses.asdict(self.progress)).encode()
+
+  def deserialize(self, string_value: bytes) -> None:
+    self.progress.__dict__.update(json.loads(string_value))
+
+
+class RunState:
+  """The state of a training: tuned variables, optimizer, dropout, progress.
+
+  What is frozen comes from the encoder's own checkpoint. Dropout layers hold
+  the state of their random generators and nothing else.
+
+  Args:
+    model: compiled, its optimizer built.
+    folder: of the checkpoints.
+
+  Attributes:
+    progress: how far the training has come.
+  """
+
+  def __init__(self, model: TaskModel, folder: pathlib.Path):
+    self.progress = Progress()
+    self.folder = folder
+    self._tuned = model.tuned_variables()
+    self._checkpoint = tf.train.Checkpoint(
+        tuned=self._tuned, optimizer=model.optimizer,
+        dropouts=[layer for layer in model.submodules
+                  if isinstance(layer, Dropout)],
+        progress=_ProgressState(self.progress))
+    self._manager = None
+
+  def restore(self) -> bool:
+    """Reads the newest checkpoint that can be read; False without any.
+
+    One that is damaged is named on standard error, and the one before is read.
+
+    Raises:
+      InputError: there are checkpoints, but none can be read.
+    """
+    found = sorted(self.folder.glob("ckpt-*.index"), key=_number)
+    good = [str(path.with_suffix("")) for path in found]
+    while good:
+      try:
+        self._checkpoint.restore(good[-1]).assert_existing_objects_matched()
+        break
+      except (tf.errors.OpError, LookupError, ValueError,
+              AssertionError) as error:
+        print(f"warning: {good.pop()}: damaged, the checkpoint before is taken "
+              f"({_line(error)})", file=sys.stderr)
+    if found and not good:
+      raise InputError(
+          f"{self.folder}: none of its checkpoints can be read: remove it to "
+          "start anew")
+    if good:
+      # What says which checkpoints there are may be damaged, too.
+      tf.compat.v1.train.update_checkpoint_state(
+          str(self.folder), good[-1], good)
+    self._manager = tf.train.CheckpointManager(
+        self._checkpoint, str(self.folder), max_to_keep=_KEPT)
+    return bool(good)
+
+  def save(self) -> None:
+    """Writes a checkpoint.
+
+    Raises:
+      InputError: a tuned variable is not finite, or the disk is full; the
+        checkpoints before are as they were.
+    """
+    steps = self.progress.steps
+    for name, variable in self._tuned.items():
+      if not tf.reduce_all(tf.math.is_finite(variable)):
+        raise InputError(self.not_finite(f"{name} is"))
+    try:
+      self._manager.save(checkpoint_number=steps)
+    except (tf.errors.OpError, OSError) as error:
+      raise InputError(
+          f"{self.folder}: the state after step {steps} can not be written: "
+          f"{_line(error)}") from None
+
+  def not_finite(self, what: str) -> str:
+    """What to say where a training has come to nothing."""
+    kept = self._manager.latest_checkpoint
+    return (f"{what} not a finite number after step {self.progress.steps}: "
+            "a lower learning_rate may help; "
+            + (f"{kept} has the last good state" if kept
+               else "no state was kept"))
+
+
+def _line(error: Exception) -> str:
+  return str(error).partition("\n")[0][:200]
+
+
+def _number(path: pathlib.Path) -> int:
+  digits = path.stem.removeprefix("ckpt-")
+  return int(digits) if digits.isdecimal() else -1
