@@ -56,6 +56,7 @@ class _ProgressState(tf.train.experimental.PythonState):
 class RunState:
   """The state of a training: tuned variables, optimizer, dropout, progress.
 
+  Begins with what the newest checkpoint says that can be read, if there is any.
   What is frozen comes from the encoder's own checkpoint. Dropout layers hold
   the state of their random generators and nothing else.
 
@@ -64,7 +65,10 @@ class RunState:
     folder: of the checkpoints.
 
   Attributes:
-    progress: how far the training has come.
+    progress: how far the training has come: no steps without a checkpoint.
+
+  Raises:
+    InputError: there are checkpoints, but none can be read.
   """
 
   def __init__(self, model: TaskModel, folder: pathlib.Path):
@@ -76,16 +80,12 @@ class RunState:
         dropouts=[layer for layer in model.submodules
                   if isinstance(layer, Dropout)],
         progress=_ProgressState(self.progress))
-    self._manager = None
+    self._restore()
+    self._manager = tf.train.CheckpointManager(
+        self._checkpoint, str(folder), max_to_keep=_KEPT)
 
-  def restore(self) -> bool:
-    """Reads the newest checkpoint that can be read; False without any.
-
-    One that is damaged is named on standard error, and the one before is read.
-
-    Raises:
-      InputError: there are checkpoints, but none can be read.
-    """
+  def _restore(self) -> None:
+    """Reads a checkpoint; one that is damaged is named on standard error."""
     found = sorted(self.folder.glob("ckpt-*.index"), key=_number)
     good = [str(path.with_suffix("")) for path in found]
     while good:
@@ -104,9 +104,6 @@ class RunState:
       # What says which checkpoints there are may be damaged, too.
       tf.compat.v1.train.update_checkpoint_state(
           str(self.folder), good[-1], good)
-    self._manager = tf.train.CheckpointManager(
-        self._checkpoint, str(self.folder), max_to_keep=_KEPT)
-    return bool(good)
 
   def save(self) -> None:
     """Writes a checkpoint.

@@ -165,7 +165,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   state = RunState(model, output_dir / "checkpoints")
   progress = state.progress
   identity = _identity(model, encoded)
-  if state.restore():
+  if progress.steps:
     if progress.identity != identity:
       raise InputError(
           f"{state.folder}: was trained on other data or another encoder than "
