@@ -10,19 +10,13 @@ MRPC's training split, or on as many rows of random wordpieces. Prints JSON.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
+import common
 
-import tf_adapters as ta
-from tf_adapters.data import batching
-from tf_adapters.training.prefix_cache import add_prefix_output
-
-BATCH_SIZE = 32
 # Wordpieces of MRPC's pairs: mean and standard deviation.
 LENGTHS = (53, 18)
 CASES = {"all layers": (None, False),
@@ -30,9 +24,14 @@ CASES = {"all layers": (None, False),
          "upper half, cached": ((3, 4, 5), True)}
 
 
-def rows_of(text: ta.TextProcessor, rows: int,
-            data_dir: str | None) -> batching.Encoded:
+def rows_of(text: Any, rows: int, data_dir: str | None) -> Any:
   """A split to train on."""
+  import numpy as np
+  import tensorflow as tf
+
+  import tf_adapters as ta
+  from tf_adapters.data import batching
+
   if data_dir is not None:
     split = ta.load_task("mrpc", data_dir).split("train")
     return split.sample(rows, seed=0).encode(text)
@@ -44,44 +43,48 @@ def rows_of(text: ta.TextProcessor, rows: int,
                           tf.constant(rng.integers(0, 2, rows, np.int32)))
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+  """Runs all cases in turns; see the module's docstring."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--data_dir")
   parser.add_argument("--rows", type=int, default=3668)
   parser.add_argument("--epochs", type=int, default=4)
   options = parser.parse_args()
+
+  import tf_adapters as ta
+  from tf_adapters.data import batching
+  from tf_adapters.training.prefix_cache import add_prefix_output
+
   seconds = {case: [] for case in CASES}
   models, splits, result = {}, {}, {}
   for case, (layers, cached) in CASES.items():
     encoder = ta.load_encoder(
-        "minilm_l6", ta.AdapterConfig(size=64, layers=layers))
-    models[case] = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
-    models[case].compile(
-        ta.create_optimizer(1e-3, 10_000), models[case].loss_function)
+        common.ENCODER, ta.AdapterConfig(common.ADAPTER_SIZE, layers=layers))
+    models[case] = common.compiled_model(encoder, "adapters")
     splits[case] = rows_of(
         encoder.text_processor(128), options.rows, options.data_dir)
     if cached:
       started = time.perf_counter()
       splits[case] = add_prefix_output(
           splits[case], encoder, 64, tempfile.gettempdir())
-      result["seconds_to_fill"] = round(time.perf_counter() - started, 2)
-      result["megabytes"] = round(
-          splits[case].prefix_output.vectors.nbytes / 1e6, 1)
+      result["seconds_to_fill"] = time.perf_counter() - started
+      result["megabytes"] = splits[case].prefix_output.vectors.nbytes / 1e6
   for epoch in range(1 + options.epochs):
     for case, model in models.items():
       started = time.perf_counter()
       model.fit(batching.training_batches(
-          splits[case], BATCH_SIZE, 0, range(epoch, epoch + 1)), verbose=0)
+          splits[case], common.BATCH_SIZE, 0, range(epoch, epoch + 1)),
+                verbose=0)
       if epoch:
         seconds[case].append(time.perf_counter() - started)
   medians = {case: statistics.median(values)
              for case, values in seconds.items()}
-  print(json.dumps({
+  return {
       "rows": options.rows, **result,
-      "epoch": {case: {"seconds": round(value, 2),
-                       "ratio": round(value / medians["all layers"], 3)}
-                for case, value in medians.items()}}, indent=2))
+      "epoch": {case: {"seconds": value,
+                       "ratio": value / medians["all layers"]}
+                for case, value in medians.items()}}
 
 
 if __name__ == "__main__":
-  main()
+  common.main(measure)
