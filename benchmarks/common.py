@@ -119,6 +119,13 @@ def parse_with_peer(parser: argparse.ArgumentParser) -> argparse.Namespace:
   return args
 
 
+def existing_file(text: str) -> str:
+  """A type of argparse's flags."""
+  if not os.path.isfile(text):
+    raise argparse.ArgumentTypeError(f"no such file: {text}")
+  return text
+
+
 def comma_separated(
     kind: Callable[[str], Any],
     choices: Sequence[Any] = ()) -> Callable[[str], list[Any]]:

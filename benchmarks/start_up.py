@@ -1,9 +1,9 @@
 """What passes before training: imports, the encoder, the first step, tokens.
 
-Seconds of `import tf_adapters`, of loading MiniLM-L6, and of building a model
-with adapters and doing its first step (32 rows of 128 tokens: tracing and
-compilation); then sentences per second of the tokenizer, on a file of one
-sentence a line, and of the tokenizer that AdapterHub uses. `pack` is
+Seconds of importing what a training needs, of loading MiniLM-L6, and of
+building a model with adapters and doing its first step (32 rows of 128 tokens:
+tracing and compilation); then sentences per second of the tokenizer, on a file
+of one sentence a line, and of the tokenizer that AdapterHub uses. `pack` is
 `TextProcessor.pack` on all sentences at once, `encode` how a split is tokenised
 for training; the peer's tokenizer makes the same of all sentences at once. Each
 in a process of its own, medians over rounds. Prints JSON.
@@ -28,7 +28,7 @@ CALLS = 5
 def start() -> dict[str, float]:
   """Seconds of each part, from an interpreter that has imported nothing."""
   times = [time.perf_counter()]
-  import tf_adapters  # noqa: F401
+  from tf_adapters import TextClassifier, load_encoder  # noqa: F401
   times.append(time.perf_counter())
   encoder = common.load_encoder("adapters")
   times.append(time.perf_counter())
@@ -73,7 +73,8 @@ def measure() -> dict[str, Any]:
   """Runs all parts in turns; see the module's docstring."""
   parser = common.parser_of(__doc__)
   parser.add_argument(
-      "--text_file", required=True, help="sentences, one a line")
+      "--text_file", required=True, type=common.existing_file,
+      help="sentences, one a line")
   parser.add_argument("--rounds", type=int, default=3, help="of all parts: 3")
   args = parser.parse_args()
   cases = {
