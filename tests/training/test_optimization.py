@@ -86,6 +86,21 @@ def test_steps_are_adams():
     np.testing.assert_allclose(kernel, expected, rtol=1e-5)
 
 
+def test_embeddings_rows_are_added_up_before_they_are_clipped():
+  slices = tf.IndexedSlices(
+      tf.constant([[1.0], [2.0], [1.0]]), tf.constant([2, 0, 2]), [3, 1])
+
+  def stepped(gradient):
+    table, other = tf.Variable(tf.ones([3, 1])), tf.Variable([1.0])
+    optimizer = AdamW(0.1, epsilon=1.0, global_clipnorm=0.5)
+    for _ in range(2):
+      optimizer.apply_gradients([(gradient, table), ([1.0], other)])
+    return np.concatenate([table.numpy().ravel(), other.numpy()])
+
+  np.testing.assert_allclose(
+      stepped(slices), stepped(tf.constant([[2.0], [0.0], [2.0]])), rtol=1e-6)
+
+
 @pytest.mark.parametrize("arguments, message", [
     (dict(learning_rate=0.0, num_train_steps=5), "learning_rate"),
     (dict(learning_rate=1.0, num_train_steps=0), "num_train_steps"),

@@ -3,10 +3,10 @@
 TensorFlow's libraries do the large products best. Between them a step spends
 its time on reading and writing memory: activations, dropout, layer norms and
 attention weights. In training each of these is compiled by XLA into one pass
-forward and one pass backward, inside whatever graph there is; in a step that is
-compiled as a whole they are parts of it. The gradients compute again what they
-need, so little is kept between the passes. Without training most are plain
-operations, which TensorFlow joins to the products before them.
+forward and one pass backward, inside whatever graph there is. The gradients
+compute again what they need, so little is kept between the passes. Without
+training most are plain operations, which TensorFlow joins to the products
+before them. On TPUs all are: there the step is compiled as a whole.
 """
 
 import contextlib
@@ -33,6 +33,11 @@ def portable() -> Iterator[None]:
     yield
   finally:
     _PORTABLE.reset(token)
+
+
+def _plain() -> bool:
+  return _PORTABLE.get() or isinstance(
+      tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
 
 
 def compiled(function: Callable) -> Callable:
@@ -70,7 +75,7 @@ def fused(function: Callable[..., tf.Tensor],
     return forward(*inputs), gradient
 
   def call(*inputs):
-    return (function if _PORTABLE.get() else with_gradient)(*inputs)
+    return (function if _plain() else with_gradient)(*inputs)
 
   return call
 
@@ -203,7 +208,7 @@ def attention(
     [batch, heads, length, size].
   """
   bias = tf.cast(bias, query.dtype)
-  if training and not _PORTABLE.get():
+  if training and not _plain():
     if seed is None:
       rate, seed = 0.0, tf.zeros([2], tf.uint32)
     return _attention(query, key, value, bias, tf.constant(rate), seed)

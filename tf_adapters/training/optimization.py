@@ -63,6 +63,18 @@ class AdamW(tf_keras.optimizers.AdamW):
     # Keras does not save this choice, so it is made here, not by the caller.
     self.exclude_from_weight_decay(var_names=[_NOT_A_KERNEL])
 
+  def apply_gradients(self, grads_and_vars: Any, *args: Any,
+                      **kwargs: Any) -> Any:
+    """Keras' method, for gradients of embeddings as they are added up.
+
+    As slices with a row for each token they have another norm, which clipping
+    would go by, and shapes that a TPU has to compile for.
+    """
+    return super().apply_gradients(
+        [(None if gradient is None else tf.convert_to_tensor(gradient),
+          variable) for gradient, variable in grads_and_vars],
+        *args, **kwargs)
+
 
 def create_optimizer(
     learning_rate: float, num_train_steps: int,

@@ -1,0 +1,98 @@
+"""What a TPU asks of a step, without a TPU: XLA translates it as a whole.
+
+Shapes are static, there are no strings and no calls back to the host. A
+`OneDeviceStrategy` stands in for TPUStrategy. That compiled steps train as
+others do is tested where they are.
+"""
+
+import pytest
+import tensorflow as tf
+
+import tf_adapters as ta
+from tf_adapters.data.batching import training_batches
+from tf_adapters.data.loading import load_task
+from tf_adapters.modeling.models import PROBLEM_TYPES, make_model
+from tf_adapters.training.optimization import create_optimizer
+
+LABELS = ("no", "yes", "maybe")
+
+
+@pytest.fixture
+def strategy(monkeypatch):
+  monkeypatch.setattr(tf.distribute, "TPUStrategy",
+                      tf.distribute.OneDeviceStrategy)
+  return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+def labels_of(problem_type, batch):
+  rows, length = batch["input_mask"].shape
+  match problem_type:
+    case "regression":
+      return tf.linspace(0.0, 5.0, rows)
+    case "multi_label":
+      return tf.ones([rows, len(LABELS)])
+    case "tagging":
+      return tf.where(tf.cast(batch["input_mask"], bool), 1, -1)
+    case "span":
+      return tf.zeros([rows, 2], tf.int32)
+  return tf.range(rows) % len(LABELS)
+
+
+def nodes(graph):
+  """All operations of a graph and of the functions that it calls."""
+  definition = graph.as_graph_def()
+  yield from definition.node
+  for function in definition.library.function:
+    yield from function.node_def
+
+
+def assert_fit_for_tpus(step, *args):
+  """Translates a step, and looks for what only a host can do."""
+  graph = step.get_concrete_function(*args).graph
+  for node in nodes(graph):
+    assert "Py" not in node.op and "HostCompute" not in node.op, node.op
+    assert not node.attr["_XlaMustCompile"].b, node.name
+    for attribute in node.attr.values():
+      types = {attribute.type, *attribute.list.type}
+      assert tf.string.as_datatype_enum not in types, node.name
+  hlo = step.experimental_get_compiler_ir(*args)(stage="hlo")
+  assert "<=" not in hlo  # the bound of a dynamic dimension
+  assert "custom-call" not in hlo
+
+
+@pytest.mark.parametrize("problem_type, dtype, tuning", [
+    *((problem_type, "float32", "adapters") for problem_type in PROBLEM_TYPES),
+    ("classification", "bfloat16", "adapters"),
+    ("classification", "mixed_bfloat16", "full"),
+])
+def test_steps(strategy, hf_source, batch, problem_type, dtype, tuning):
+  with strategy.scope():
+    encoder = ta.load_encoder(
+        str(hf_source), ta.AdapterConfig(size=8), dtype=dtype)
+    model = make_model(problem_type, encoder, LABELS)
+    model.tune(tuning)
+    model.compile(
+        create_optimizer(1e-2, 10), model.loss_function,
+        ["accuracy"] if problem_type == "classification" else None)
+    model.optimizer.build(model.trainable_variables)
+
+  @tf.function(jit_compile=True)
+  def train(inputs, labels):
+    return strategy.run(model.train_step, args=((inputs, labels),))
+
+  @tf.function(jit_compile=True)
+  def predict(inputs):
+    return strategy.run(model.predict_step, args=(inputs,))
+
+  assert_fit_for_tpus(train, batch, labels_of(problem_type, batch))
+  assert_fit_for_tpus(predict, batch)
+
+
+def test_batches_have_few_shapes(hf_source, sentiment_dir):
+  encoder = ta.load_encoder(str(hf_source))
+  task = load_task("tsv", str(sentiment_dir))
+  encoded = task.split("train").encode(encoder.text_processor(16))
+  shapes = {
+      tuple(inputs["input_word_ids"].shape)
+      for inputs, _ in training_batches(encoded, 7, 0, range(3), widths=(8,))}
+  assert shapes == {(7, 8), (7, 16)}
