@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, replaced_folder, write_file
+from tf_adapters.files import read_json, replaced_folder, write_file, writing
 from tf_adapters.modeling.config import (
     AdapterConfig,
     JsonConfig,
@@ -225,7 +225,7 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   info = dataclasses.replace(
       info, task=info.task or path.name,
       weights_sha256=hashlib.sha256(weights).hexdigest())
-  with replaced_folder(path) as folder:
+  with writing(path), replaced_folder(path) as folder:
     write_file(folder / WEIGHTS_NAME, weights)
     write_file(folder / CONFIG_NAME,
                json.dumps(info.to_dict(), indent=2) + "\n")

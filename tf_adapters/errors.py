@@ -1,4 +1,4 @@
-"""The one error type that means: what was given is wrong."""
+"""The errors that a command line knows what to do about."""
 
 
 class InputError(ValueError):
@@ -17,3 +17,8 @@ class InputError(ValueError):
         character if character.isprintable()
         else character.encode("unicode_escape").decode()
         for character in message))
+
+
+class WorkerLost(RuntimeError):
+  """Another process of the same run has gone: to be called again, as that is.
+  """

@@ -5,12 +5,18 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from tf_adapters.errors import InputError
+
+# What lies beside `NAME` while that is written: .NAME.RANDOM and one of these.
+_NEW, _OLD = ".new", ".old"
+_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:new|old)", re.DOTALL)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -50,13 +56,23 @@ def write_file(path: pathlib.Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Raises InputError where the block ends with an error of the file system."""
+  try:
+    yield
+  except OSError as error:
+    raise InputError(
+        f"{path}: can not be written: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
 def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
   """A file to fill, which takes `path`'s place when the block ends.
 
   It is written beside it, brought to disk and renamed: at `path` there is never
   half a file.
   """
-  handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+  handle, name = tempfile.mkstemp(_NEW, f".{path.name}.", path.parent)
   try:
     with open(handle, "w+b") as file:
       yield file
@@ -70,20 +86,55 @@ def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path, shared: bool = False) -> Iterator[None]:
   """Keeps other processes on this machine that ask for it out of a folder.
 
-  The lock is the process's, and gone with it however it ends.
+  The lock is the process's, and gone with it however it ends. Who is alone in
+  the folder begins with removing what killed writers left there. A file system
+  without locks gets a warning instead.
+
+  Args:
+    folder: the folder.
+    shared: whether others may share it. Waits for one who does not.
 
   Raises:
     BlockingIOError: another process has it.
   """
   descriptor = os.open(folder, os.O_RDONLY)
   try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_SH if shared
+                  else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise
+    except OSError as error:
+      print(f"warning: {folder}: can not be locked ({error.strerror}): another "
+            "run in it would not be noticed", file=sys.stderr)
+    else:
+      if not shared:
+        _remove_leftovers(folder)
     yield
   finally:
     os.close(descriptor)
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+  """Removes what was being written beside files and folders of a folder.
+
+  Where `replaced_folder` was killed between its renames, the second is done.
+  """
+  left = {path: name for path in folder.iterdir()
+          if (name := _LEFTOVER.fullmatch(path.name))}
+  for old, name in left.items():
+    if old.suffix == _OLD and not (folder / name[1]).exists():
+      with contextlib.suppress(OSError):
+        old.with_suffix(_NEW).rename(folder / name[1])
+  for path in left:
+    if path.is_dir():
+      shutil.rmtree(path, ignore_errors=True)
+    else:
+      with contextlib.suppress(OSError):
+        path.unlink()
 
 
 @contextlib.contextmanager
@@ -105,13 +156,14 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A new folder to fill, which takes `path`'s place when the block ends.
 
   What `path` holds is always whole: the old, the new, or, for the moment
-  between two renames, nothing; the old one then lies beside it.
+  between two renames, nothing; both then lie beside it, and who locks the
+  folder around it next puts the new one there.
   """
   with _folder_beside(path) as folder:
     yield folder
     _sync(folder)
     if path.exists():
-      old = folder.with_name(folder.name + ".old")
+      old = folder.with_suffix(_OLD)
       path.rename(old)
       try:
         folder.rename(path)
@@ -128,7 +180,7 @@ def _folder_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A folder with a name of its own, to be renamed, gone after an error."""
   path.parent.mkdir(parents=True, exist_ok=True)
   folder = pathlib.Path(tempfile.mkdtemp(
-      prefix=f".{path.name}.", dir=path.parent))
+      _NEW, f".{path.name}.", path.parent))
   try:
     folder.chmod(0o755)
     yield folder

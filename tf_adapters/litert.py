@@ -6,7 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import write_file
+from tf_adapters.files import write_file, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 
@@ -63,7 +63,5 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   if quantize:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
   content = converter.convert()
-  try:
+  with writing(path):
     write_file(path, content)
-  except OSError as error:
-    raise InputError(f"{path}: can not be written: {error.strerror}") from None

@@ -37,6 +37,28 @@ def test_evaluation_has_every_row_once(lengths, batch_size):
 
 
 @settings(max_examples=25, deadline=None)
+@given(lengths=LENGTHS, replicas=st.integers(1, 5), each=st.integers(1, 9),
+       full=st.booleans())
+def test_the_last_batch_is_filled_for_replicas(lengths, replicas, each, full):
+  data, size = encoded(lengths), replicas * each
+  multiple = size if full else replicas
+  whole = [batching.evaluation_batches(data, size, multiple_of=multiple)]
+  for parts in (whole, batching.batches_by_width(
+      data, size, multiple_of=multiple)):
+    seen = []
+    for dataset, order in parts:
+      batches = rows_of(dataset)
+      assert {len(batch) for batch in batches[:-1]} <= {size}
+      assert len(batches[-1]) % multiple == 0
+      rows = sum(batches, [])
+      assert rows[:len(order)] == order.tolist()
+      assert set(rows[len(order):]) <= {order[-1]}
+      assert len(rows) - len(order) < multiple
+      seen += order.tolist()
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+@settings(max_examples=25, deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40))
 def test_training_epochs_are_full_batches_of_different_rows(
     lengths, batch_size):

@@ -1,31 +1,37 @@
-"""Two replicas train as one does on the same global batch."""
+"""However many replicas there are, the results are those of one."""
 
+import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras
+from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.prefix_cache import add_prefix_output
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.training.trainer import TrainingConfig, predict
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(16))]
+CONFIG = ta.BertConfig(
+    vocab_size=20, hidden_size=8, num_hidden_layers=2,
+    num_attention_heads=2, intermediate_size=12, max_position_embeddings=8,
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
 def trained(make, labels, strategy, layers=None, prefix_cache=False):
   """(tuned variables before a step of SGD on four texts, and after it)."""
-  config = ta.BertConfig(
-      vocab_size=20, hidden_size=8, num_hidden_layers=2,
-      num_attention_heads=2, intermediate_size=12, max_position_embeddings=8,
-      hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
   rng = np.random.default_rng(0)
   lengths = np.array([[6], [2], [5], [4]])
   inputs = {
@@ -35,7 +41,7 @@ def trained(make, labels, strategy, layers=None, prefix_cache=False):
   inputs = {name: value.astype(np.int32) for name, value in inputs.items()}
   with strategy.scope():
     model = make(ta.BertEncoder(
-        config, TaskLayers(config, ta.AdapterConfig(size=4, layers=layers))))
+        CONFIG, TaskLayers(CONFIG, ta.AdapterConfig(size=4, layers=layers))))
     for variable in model.named_variables().values():
       variable.assign(rng.normal(0.0, 0.5, variable.shape))
     model.tune("adapters")
@@ -51,23 +57,54 @@ def trained(make, labels, strategy, layers=None, prefix_cache=False):
 
 def cached(encoder, inputs, lengths, labels):
   """One batch that starts from the output of the frozen layers."""
-  text = ta.TextProcessor(Vocabulary(TOKENS, lower_case=True), 8)
   ids, types = (tf.RaggedTensor.from_tensor(inputs[name], lengths)
                 for name in ("input_word_ids", "input_type_ids"))
   encoded = add_prefix_output(
-      Encoded(text, ids, types, tf.constant(labels)), encoder, 2, ".")
+      Encoded(processor(), ids, types, tf.constant(labels)), encoder, 2, ".")
   return training_batches(encoded, 4, 0, range(1))
 
 
+def processor():
+  return ta.TextProcessor(Vocabulary(TOKENS, lower_case=True), 8)
+
+
+def encoded(lengths):
+  """Rows of so many random words."""
+  words = np.random.default_rng(0).integers(4, 20, sum(lengths))
+  ids = tf.RaggedTensor.from_row_lengths(words.astype(np.int32), lengths)
+  return Encoded(processor(), ids, tf.zeros_like(ids), None)
+
+
+def compare_predictions(make, strategies):
+  """Outputs of rows of every length, in batches of several sizes."""
+  lengths = [3, 8, 2, 5, 8, 1, 4]
+  rows = encoded(lengths)
+  models = []
+  for strategy in strategies:
+    with strategy.scope():
+      models.append(make(ta.BertEncoder(CONFIG)))
+      weights = np.random.default_rng(1)
+      for variable in models[-1].named_variables().values():
+        variable.assign(weights.normal(0.0, 0.5, variable.shape))
+  alone = predict(models[0], rows, TrainingConfig(eval_batch_size=1))
+  for batch_size in (1, 2, 3, 4, 64):
+    config = TrainingConfig(eval_batch_size=batch_size)
+    for model in models:
+      outputs = predict(model, rows, config)
+      assert len(outputs) == 7
+      for one, other, length in zip(alone, outputs, lengths):
+        if model.per_token:
+          one, other = one[:length], other[:length]
+        np.testing.assert_allclose(other, one, atol=1e-5)
+
+
 def compare():
-  # Has to come before TensorFlow starts.
-  tf.config.set_logical_device_configuration(
-      tf.config.list_physical_devices("CPU")[0],
-      [tf.config.LogicalDeviceConfiguration()] * 2)
-  # One for all models: of two strategies TensorFlow mixes up the messages.
-  alone = tf.distribute.get_strategy()
-  two_replicas = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+  # Has to come before TensorFlow starts; one for all models: of two strategies
+  # TensorFlow mixes up the messages.
+  two_replicas = make_strategy("mirrored", num_replicas=2)
   assert two_replicas.num_replicas_in_sync == 2
+  alone = make_strategy()
+  assert alone.num_replicas_in_sync == 1
   names = ["a", "b", "c"]
   tags = np.full([4, 6], -1, np.int32)
   tags[0, 1:5] = [0, 1, 2, 0]
@@ -83,13 +120,100 @@ def compare():
     for name, value in one.items():
       assert np.abs(value - before[name]).max() > 1e-5, name
       np.testing.assert_allclose(two[name], value, atol=1e-6, err_msg=name)
+  for make, _ in (texts, tokens):
+    compare_predictions(make, (alone, two_replicas))
+  with pytest.raises(ta.InputError, match="=9: can not be split over 2 repl"):
+    run(GlueRunConfig(
+        output_dir="there/is/none", do_train=True, train_batch_size=9,
+        distribution_strategy="mirrored", num_replicas=2))
+  with pytest.raises(ta.InputError, match="num_replicas=3 comes too late"):
+    make_strategy("mirrored", num_replicas=3)
 
 
-def test_two_replicas_train_as_one():
+def test_two_replicas_train_and_predict_as_one():
   done = subprocess.run(
       [sys.executable, "-m", "tests.training.test_replicas"], cwd=ROOT,
       capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
+
+
+class Replicas:
+  """Gives back the input's words, a part of each batch by each replica."""
+
+  def __init__(self, replicas, per_token):
+    self.distribute_strategy = types.SimpleNamespace(
+        num_replicas_in_sync=replicas)
+    self.per_token = per_token
+    self.shapes = set()
+
+  def predict(self, dataset, verbose):
+    outputs = []
+    for inputs in dataset.as_numpy_iterator():
+      parts = np.split(inputs["input_word_ids"],  # equal ones, or an error
+                       self.distribute_strategy.num_replicas_in_sync)
+      self.shapes |= {part.shape for part in parts}
+      outputs += parts
+    if self.per_token:
+      return np.concatenate(outputs)
+    # No words are zeros: what a row holds, not how it was padded.
+    return np.concatenate([(part * part).sum(-1) for part in outputs])
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=40),
+       batch_size=st.integers(1, 40), replicas=st.integers(1, 8),
+       compiled=st.booleans(), per_token=st.booleans())
+def test_every_row_is_predicted_once(
+    lengths, batch_size, replicas, compiled, per_token):
+  rows = encoded(lengths)
+  model = Replicas(replicas, per_token)
+  outputs = predict(model, rows, TrainingConfig(
+      eval_batch_size=batch_size, jit_compile=compiled))
+  assert len(outputs) == len(rows)
+  for words, output in zip(rows.word_ids.numpy().tolist(), outputs):
+    if per_token:
+      assert output[:len(words)].tolist() == list(words)
+      assert not output[len(words):].any()
+    else:
+      assert output == np.square(words).sum()
+  if compiled:
+    assert len({rows for rows, _ in model.shapes}) == 1
+
+
+@pytest.mark.parametrize("flags, message", [
+    (dict(num_replicas=2), "num_replicas=2 has no effect with distribution_str"
+     "ategy=off"),
+    (dict(num_replicas=2, distribution_strategy="one_device"), "has no effect"),
+    (dict(num_replicas=2, distribution_strategy="multi_worker_mirrored"),
+     "has no effect"),
+    (dict(distribution_strategy="tpu"), "needs tpu: a name"),
+    (dict(distribution_strategy="multi_worker_mirrored"),
+     "needs the environment variable TF_CONFIG, such as '{.*}'"),
+])
+def test_flags_that_make_no_sense_are_refused(
+    flags, message, tmp_path, monkeypatch):
+  monkeypatch.delenv("TF_CONFIG", raising=False)
+  with pytest.raises(ta.InputError, match=message):
+    run(GlueRunConfig(do_eval=True, output_dir=str(tmp_path / "run"), **flags))
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("change", [
+    "no json", "[]", "{}", dict(task={"type": "worker", "index": 2}),
+    dict(task={"type": "worker", "index": -1}), dict(task={"type": "worker"}),
+    dict(task={"type": "ps", "index": 0}), dict(task=None),
+    dict(cluster={"worker": ["host"]}), dict(cluster={"worker": 3}),
+    dict(cluster={"worker": ["a:1", "b:1"], "ps": ["c:1"]}),
+    dict(cluster={"worker": ["a:1", "b:1"], "chief": ["c:1", "d:1"]}),
+])
+def test_a_wrong_cluster_is_said(change, monkeypatch):
+  if isinstance(change, dict):
+    change = json.dumps({"cluster": {"worker": ["a:1", "b:1"]},
+                         "task": {"type": "worker", "index": 0}} | change)
+  monkeypatch.setenv("TF_CONFIG", change)
+  with pytest.raises(ta.InputError, match="TF_CONFIG=.*: expected workers, at "
+                     "most one chief, and a task that is one of them, such as"):
+    make_strategy("multi_worker_mirrored")
 
 
 if __name__ == "__main__":

@@ -198,21 +198,29 @@ def training_batches(
 
 def evaluation_batches(
     encoded: Encoded, batch_size: int, widths: Sequence[int] = WIDTHS,
-) -> tuple[tf.data.Dataset, np.ndarray]:
+    multiple_of: int = 1) -> tuple[tf.data.Dataset, np.ndarray]:
   """Batches of every row exactly once, shortest first.
+
+  Args:
+    encoded: the rows.
+    batch_size: rows per batch, a multiple of `multiple_of`.
+    widths: that batches are padded to, see `widths_up_to`.
+    multiple_of: what the rows of the last batch are filled up to a multiple of,
+      with copies of the last row.
 
   Returns:
     A dataset of `(inputs, labels)`, or of inputs alone where there are no
-    labels, and the row number of each of its examples.
+    labels, and the row number of each of its examples but for the copies, which
+    come last: what a model makes of these is to be dropped.
   """
   order = np.argsort(encoded.lengths.numpy(), kind="stable")
-  dataset = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-  return _gathered(dataset, encoded, widths), order
+  return _gathered(
+      _cut(order, batch_size, multiple_of), encoded, widths), order
 
 
 def batches_by_width(
     encoded: Encoded, batch_size: int, widths: Sequence[int] = WIDTHS,
-) -> Iterator[tuple[tf.data.Dataset, np.ndarray]]:
+    multiple_of: int = 1) -> Iterator[tuple[tf.data.Dataset, np.ndarray]]:
   """As `evaluation_batches`, with a dataset for each width.
 
   Outputs of a model for each token then have one shape in a dataset.
@@ -225,9 +233,22 @@ def batches_by_width(
     after = int(np.searchsorted(lengths, width, side="right"))
     if after > before:
       rows = order[before:after]
-      dataset = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
-      yield _gathered(dataset, encoded, [width]), rows
+      yield _gathered(
+          _cut(rows, batch_size, multiple_of), encoded, [width]), rows
     before = after
+
+
+def _cut(rows: np.ndarray, batch_size: int,
+         multiple_of: int) -> tf.data.Dataset:
+  """Row numbers of each batch, the last one filled up."""
+  rows = np.pad(rows, [0, -len(rows) % multiple_of], mode="edge")
+  full = len(rows) // batch_size * batch_size
+  # Not by `batch`: strategies would cut the last batch as if it were a full
+  # one, and leave nothing of it to some replicas.
+  parts = [tf.data.Dataset.from_tensor_slices(part.reshape([-1, size]))
+           for part, size in ((rows[:full], batch_size),
+                              (rows[full:], len(rows) - full)) if len(part)]
+  return parts[0] if len(parts) == 1 else parts[0].concatenate(parts[1])
 
 
 def sample_rows(rows: int, count: int, seed: int) -> np.ndarray:
@@ -273,6 +294,10 @@ def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
           UNLABELLED, shape=tf.stack([tf.constant(-1, tf.int64), width]))
     return inputs, labels
 
+  # Several workers each take their part of every batch.
+  options = tf.data.Options()
+  options.experimental_distribute.auto_shard_policy = (
+      tf.data.experimental.AutoShardPolicy.DATA)
   return dataset.map(
       gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True,
-  ).prefetch(tf.data.AUTOTUNE)
+  ).prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,12 +1,13 @@
 """What every command line does alike: help, quiet logs, errors of one line."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 from absl import app, flags, logging
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, WorkerLost
 
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
@@ -17,7 +18,8 @@ def run(tool: ModuleType, main: Callable[[], object],
   """Parses the flags and runs a tool.
 
   A user's mistake ends with one line on standard error and status 1; --help
-  shows the tool's own flags, --helpfull those of every library too.
+  shows the tool's own flags, --helpfull those of every library too. A process
+  whose run has lost another worker starts itself again.
 
   Args:
     tool: the module that defines the flags; its docstring is the help's head.
@@ -43,6 +45,11 @@ def run(tool: ModuleType, main: Callable[[], object],
     except InputError as error:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(1)
+    except WorkerLost as error:
+      # The cluster can not be joined again in this process.
+      print(f"{error}: starting again, to wait for it", file=sys.stderr,
+            flush=True)
+      os.execv(sys.executable, sys.orig_argv)
     except KeyboardInterrupt:
       print(interrupted, file=sys.stderr)
       sys.exit(130)

@@ -154,10 +154,16 @@ flags.DEFINE_integer(
 # The machine.
 flags.DEFINE_enum(
     "distribution_strategy", _DEFAULTS.distribution_strategy, STRATEGIES,
-    "The tf.distribute strategy to run under.")
+    "The tf.distribute strategy to run under: one_device; mirrored, a replica "
+    "on each GPU; multi_worker_mirrored, on several machines that TF_CONFIG "
+    "names; tpu. Batches have the same size over all replicas under each.")
 flags.DEFINE_string(
     "tpu", _DEFAULTS.tpu,
     "Name or address of the TPU, or local, for --distribution_strategy=tpu.")
+flags.DEFINE_integer(
+    "num_replicas", _DEFAULTS.num_replicas,
+    "Replicas that share the CPU, to try --distribution_strategy=mirrored out "
+    "on a machine without GPUs.", lower_bound=1, upper_bound=64)
 flags.DEFINE_enum(
     "mixed_precision", _DEFAULTS.mixed_precision, ["off", "bfloat16"],
     "Compute in bfloat16; variables, layer norms and logits stay float32.")

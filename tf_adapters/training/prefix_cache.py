@@ -15,7 +15,6 @@ import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +23,7 @@ import tqdm
 
 from tf_adapters.data import batching
 from tf_adapters.errors import InputError
-from tf_adapters.files import replaced_file
+from tf_adapters.files import locked, replaced_file, writing
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.tuning import depth_of
 
@@ -48,8 +47,10 @@ def check(encoder: BertEncoder,
         "trained ones is frozen: adapters in upper layers only "
         "(adapter_layers), top_layers:K or head leave some")
   if cache_dir is not None:
-    with _errors_in(cache_dir):
+    with _writing(cache_dir):
       os.makedirs(cache_dir, exist_ok=True)
+      with contextlib.suppress(BlockingIOError), locked(cache_dir):
+        pass  # nobody else is writing: what killed writers left is gone now
       tempfile.TemporaryFile(dir=cache_dir).close()
 
 
@@ -92,7 +93,7 @@ def add_prefix_output(
 
   if cache_dir is not None:
     path = pathlib.Path(cache_dir) / f"{_key(encoded, encoder)}.prefix"
-    with _errors_in(cache_dir):
+    with _writing(cache_dir), locked(cache_dir, shared=True):
       vectors = array.read(path)
       if vectors is not None:
         rows = batching.PackedRows(vectors, lengths)
@@ -103,7 +104,7 @@ def add_prefix_output(
   elif array.nbytes <= MOST_IN_MEMORY:
     rows = compute(np.empty(array.shape, array.dtype))
   else:
-    with _errors_in(output_dir), tempfile.TemporaryFile(
+    with _writing(output_dir), tempfile.TemporaryFile(
         dir=output_dir) as file:
       rows = compute(array.mapped(file))
   return dataclasses.replace(encoded, prefix_output=rows)
@@ -177,11 +178,6 @@ def _key(encoded: batching.Encoded, encoder: BertEncoder) -> str:
   return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def _errors_in(folder: str | os.PathLike[str]) -> Iterator[None]:
-  try:
-    yield
-  except OSError as error:
-    raise InputError(
-        f"prefix cache in {folder}: can not be kept: {error.strerror}"
-    ) from None
+def _writing(
+    folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+  return writing(f"prefix cache in {folder}")

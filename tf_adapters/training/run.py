@@ -7,13 +7,15 @@ is what makes a run repeatable, resumable and safe to call twice.
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tf_adapters import adapter_file
@@ -26,12 +28,12 @@ from tf_adapters.files import (
     read_json,
     replaced_folder,
     write_file,
+    writing,
 )
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.training import prefix_cache, trainer
-from tf_adapters.training.distribution import strategy_scope
+from tf_adapters.training import distribution, prefix_cache, trainer
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_config import (
@@ -51,12 +53,17 @@ RESULTS_NAME = "results.json"
 def run(config: RunConfig) -> dict[str, Any]:
   """Does what is asked for and not yet done in `config.output_dir`.
 
+  Of several workers the chief writes; the others read the same folder, and say
+  nothing but what is wrong.
+
   Returns:
     The contents of results.json.
 
   Raises:
     InputError: the data, the encoder, the adapter file or the configuration is
-      wrong or contradicts itself, or the folder holds another run.
+      wrong or contradicts itself; the folder holds another run, or can not be
+      written.
+    WorkerLost: another worker has gone; the run can be resumed.
   """
   if not (config.do_train or config.do_eval or config.do_predict):
     raise InputError(
@@ -71,6 +78,36 @@ def run(config: RunConfig) -> dict[str, Any]:
   output_dir = pathlib.Path(config.output_dir)
   if output_dir.exists() and not output_dir.is_dir():
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
+  strategy = distribution.make_strategy(
+      config.distribution_strategy, config.tpu, config.num_replicas)
+  replicas = strategy.num_replicas_in_sync
+  if config.do_train and config.train_batch_size % replicas:
+    raise InputError(f"train_batch_size={config.train_batch_size}: can not be "
+                     f"split over {replicas} replicas")
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(distribution.lost_workers(strategy))
+    if not distribution.is_chief(strategy):
+      silent = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+      stack.enter_context(contextlib.redirect_stdout(silent))
+    stack.enter_context(strategy.scope())
+    if output_dir.exists():
+      distribution.on_chief(strategy, lambda: _lock(output_dir, stack))
+    return _resume(config, output_dir, strategy, stack)
+
+
+def _lock(folder: pathlib.Path, locks: contextlib.ExitStack) -> None:
+  with writing(f"output_dir {folder}"):
+    try:
+      locks.enter_context(locked(folder))
+    except BlockingIOError:
+      raise InputError(
+          f"output_dir {folder}: another run is at work in it") from None
+
+
+def _resume(config: RunConfig, output_dir: pathlib.Path,
+            strategy: tf.distribute.Strategy,
+            locks: contextlib.ExitStack) -> dict[str, Any]:
+  """Finds out what is not yet done, and does it."""
   check_same_run(config, output_dir)
   results = {}
   if (output_dir / RESULTS_NAME).exists():
@@ -86,13 +123,15 @@ def run(config: RunConfig) -> dict[str, Any]:
     # What is finished stays so without its adapter file.
     if todo or pathlib.Path(source).exists():
       info = _check_adapter(config, output_dir, results, source)
-  if not todo:
+  if todo:
+    results = _Run(
+        config, output_dir, results, strategy, locks).do(todo, source, info)
+  else:
     print("This run is finished; nothing is left to do.")
-    print(_table(results, output_dir))
-    return results
-  with (strategy_scope(config.distribution_strategy, config.tpu),
-        contextlib.ExitStack() as locks):
-    return _Run(config, output_dir, results, locks).do(todo, source, info)
+  if not config.keep_checkpoints and distribution.is_chief(strategy):
+    shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+  print(_table(results, output_dir), flush=True)
+  return results
 
 
 def _todo(config: RunConfig, output_dir: pathlib.Path,
@@ -132,7 +171,9 @@ class _Run:
   """The state of one call of `run`."""
 
   def __init__(self, config: RunConfig, output_dir: pathlib.Path,
-               results: dict[str, Any], locks: contextlib.ExitStack):
+               results: dict[str, Any], strategy: tf.distribute.Strategy,
+               locks: contextlib.ExitStack):
+    self._strategy = strategy
     self._locks = locks
     self._config = config
     self._output_dir = output_dir
@@ -169,18 +210,7 @@ class _Run:
     if "train" in todo and config.prefix_cache:
       prefix_cache.check(model.encoder, config.prefix_cache_dir)
     # Nothing is wrong with what was given: the folder is this run's now.
-    flags = self._output_dir / FLAGS_NAME
-    try:
-      self._output_dir.mkdir(parents=True, exist_ok=True)
-      self._locks.enter_context(locked(self._output_dir))
-      if config.do_train or not flags.exists():
-        write_file(flags, "\n".join(config.flag_lines()) + "\n")
-    except OSError as error:
-      raise InputError(
-          f"output_dir {self._output_dir}: "
-          + ("another run is at work in it"
-             if isinstance(error, BlockingIOError)
-             else f"can not be written: {error.strerror}")) from None
+    distribution.on_chief(self._strategy, self._claim)
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     for note in task.notes:
@@ -195,9 +225,10 @@ class _Run:
       self._evaluate(model, task, text)
     if "train" in todo and config.save_adapter:
       adapter = self._output_dir / "adapter"
-      adapter_file.save_adapter(
-          model, adapter, task.name, self._results["metrics"], text.max_length,
-          task.split("train").pairs, task.span)
+      distribution.on_chief(
+          self._strategy, lambda: adapter_file.save_adapter(
+              model, adapter, task.name, self._results["metrics"],
+              text.max_length, task.split("train").pairs, task.span))
       info = adapter_file.read_info(adapter)
     if info is not None:
       self._results["weights_sha256"] = info.weights_sha256
@@ -207,12 +238,24 @@ class _Run:
     self._seconds["total"] = sum(
         self._seconds.get(part, 0.0)
         for part in ("load", "prefix_cache", "train", "evaluate"))
-    write_file(self._output_dir / RESULTS_NAME,
-               json.dumps(self._results, indent=2, allow_nan=False) + "\n")
-    if not config.keep_checkpoints:
-      shutil.rmtree(self._output_dir / "checkpoints", ignore_errors=True)
-    print(_table(self._results, self._output_dir), flush=True)
+    distribution.on_chief(self._strategy, self._write_results)
     return self._results
+
+  def _claim(self) -> None:
+    """Makes the folder this run's."""
+    flags = self._output_dir / FLAGS_NAME
+    with writing(f"output_dir {self._output_dir}"):
+      if not self._output_dir.exists():
+        self._output_dir.mkdir(parents=True)
+        _lock(self._output_dir, self._locks)
+      if self._config.do_train or not flags.exists():
+        write_file(flags, "\n".join(self._config.flag_lines()) + "\n")
+
+  def _write_results(self) -> None:
+    path = self._output_dir / RESULTS_NAME
+    with writing(path):
+      write_file(
+          path, json.dumps(self._results, indent=2, allow_nan=False) + "\n")
 
   def _load_task(self, info: adapter_file.AdapterInfo | None) -> Task:
     config = self._config
@@ -257,6 +300,7 @@ class _Run:
         "task": task.name,
         "tuning": summary.tuning,
         "metrics": self._results.get("metrics", {}),
+        "evaluated_rows": self._results.get("evaluated_rows", {}),
         "steps": self._results.get("steps", 0),
         "seconds": self._seconds,
         "examples_per_second": self._results.get("examples_per_second"),
@@ -283,6 +327,7 @@ class _Run:
     self._results["hyperparameters"].update(
         train_examples=len(task.splits["train"]),
         train_rows=progress.rows,
+        replicas=self._strategy.num_replicas_in_sync,
         cached_layers=(
             model.encoder.frozen_prefix if self._config.prefix_cache else 0),
         **{field.name: getattr(self._config, field.name)
@@ -292,6 +337,7 @@ class _Run:
         "examples_per_second": batch * progress.steps / progress.train_seconds,
         "best_epoch": progress.best_epoch,
         "epochs": progress.history,
+        "evaluated_rows": progress.evaluated_rows,
     })
     if progress.best_epoch is not None:
       self._results["metrics"] = dict(progress.history[progress.best_epoch])
@@ -310,6 +356,7 @@ class _Run:
       encoded, outputs = self._outputs(model, task, name, text)
       self._results["metrics"][name] = evaluate_task(
           task, task.split(name), encoded, outputs)
+      self._results["evaluated_rows"][name] = len(outputs)
     self._results["evaluated"] = True
     self._add_to_evaluation(started)
 
@@ -320,11 +367,15 @@ class _Run:
     for name in _test_splits(task):
       encoded, outputs = self._outputs(model, task, name, text)
       files |= prediction_files(task, name, encoded, outputs)
-    with replaced_folder(
-        self._output_dir / "predictions") as folder:
-      for file_name, content in files.items():
-        write_file(folder / file_name, content)
+    distribution.on_chief(
+        self._strategy, lambda: self._write_predictions(files))
     self._add_to_evaluation(started)
+
+  def _write_predictions(self, files: Mapping[str, str]) -> None:
+    path = self._output_dir / "predictions"
+    with writing(path), replaced_folder(path) as folder:
+      for name, content in files.items():
+        write_file(folder / name, content)
 
   def _outputs(self, model: TaskModel, task: Task, name: str,
                text: TextProcessor) -> tuple[Encoded, Sequence[np.ndarray]]:

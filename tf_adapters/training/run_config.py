@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tf_adapters import adapter_file
-from tf_adapters.data import batching, squad
+from tf_adapters.data import squad
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
@@ -66,15 +66,13 @@ class RunConfig(trainer.TrainingConfig):
   max_train_examples: int | None = None
   distribution_strategy: str = "off"
   tpu: str | None = None
+  num_replicas: int | None = None
   mixed_precision: str = "off"
   keep_checkpoints: bool = True
 
   @property
-  def widths(self) -> tuple[int, ...]:
-    # On a TPU every step is compiled.
-    if self.batch_widths is None and self.distribution_strategy == "tpu":
-      return batching.FEW_WIDTHS
-    return super().widths
+  def compiled(self) -> bool:
+    return self.jit_compile or self.distribution_strategy == "tpu"
 
   def flag_lines(self) -> list[str]:
     """The run as lines of a flag file."""
@@ -183,6 +181,8 @@ _ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
 _UNREAD = (
     (("tpu",), "distribution_strategy",
      lambda run: run.distribution_strategy != "tpu"),
+    (("num_replicas",), "distribution_strategy",
+     lambda run: run.distribution_strategy != "mirrored"),
     (("pooling", "tune_pooler"), "task_name",
      lambda run: run.known_problem in ("tagging", "span")),
     (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),

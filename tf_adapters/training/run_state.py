@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import pathlib
+import re
+import shutil
 import sys
 
 import tensorflow as tf
 
 from tf_adapters.errors import InputError
+from tf_adapters.files import locked
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
+from tf_adapters.training.distribution import is_chief, on_chief
 
 _KEPT = 2
 
@@ -20,6 +24,7 @@ class Progress:
 
   Attributes:
     rows: what batches are made of: texts, sentences or windows of contexts.
+    evaluated_rows: those of each validation split, each counted once.
     steps: optimizer steps done.
     prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
       starts.
@@ -29,6 +34,7 @@ class Progress:
   """
 
   rows: int = 0
+  evaluated_rows: dict[str, int] = dataclasses.field(default_factory=dict)
   steps: int = 0
   prefix_seconds: float = 0.0
   train_seconds: float = 0.0
@@ -60,6 +66,8 @@ class RunState:
   What is frozen comes from the encoder's own checkpoint. Dropout layers hold
   the state of their random generators and nothing else.
 
+  Of several workers, all have to make it and to save, and the chief writes.
+
   Args:
     model: compiled, its optimizer built.
     folder: of the checkpoints.
@@ -74,12 +82,18 @@ class RunState:
   def __init__(self, model: TaskModel, folder: pathlib.Path):
     self.progress = Progress()
     self.folder = folder
+    self._strategy = model.distribute_strategy
     self._tuned = model.tuned_variables()
     self._checkpoint = tf.train.Checkpoint(
         tuned=self._tuned, optimizer=model.optimizer,
         dropouts=[layer for layer in model.submodules
                   if isinstance(layer, Dropout)],
         progress=_ProgressState(self.progress))
+    # A variable, which workers have to make together.
+    _ = self._checkpoint.save_counter
+    if is_chief(self._strategy) and folder.is_dir():
+      with locked(folder):
+        _remove_unfinished(folder)
     self._restore()
     self._manager = tf.train.CheckpointManager(
         self._checkpoint, str(folder), max_to_keep=_KEPT)
@@ -100,7 +114,7 @@ class RunState:
       raise InputError(
           f"{self.folder}: none of its checkpoints can be read: remove it to "
           "start anew")
-    if good:
+    if good and is_chief(self._strategy):
       # What says which checkpoints there are may be damaged, too.
       tf.compat.v1.train.update_checkpoint_state(
           str(self.folder), good[-1], good)
@@ -112,10 +126,13 @@ class RunState:
       InputError: a tuned variable is not finite, or the disk is full; the
         checkpoints before are as they were.
     """
-    steps = self.progress.steps
     for name, variable in self._tuned.items():
       if not tf.reduce_all(tf.math.is_finite(variable)):
         raise InputError(self.not_finite(f"{name} is"))
+    on_chief(self._strategy, self._write)
+
+  def _write(self) -> None:
+    steps = self.progress.steps
     try:
       self._manager.save(checkpoint_number=steps)
     except (tf.errors.OpError, OSError) as error:
@@ -130,6 +147,17 @@ class RunState:
             "a lower learning_rate may help; "
             + (f"{kept} has the last good state" if kept
                else "no state was kept"))
+
+
+def _remove_unfinished(folder: pathlib.Path) -> None:
+  """Removes what TensorFlow left there when it was killed while it wrote."""
+  for path in folder.iterdir():
+    name = re.match(r"(ckpt-\d+|checkpoint\.tmp)", path.name)
+    if name and not (folder / f"{name[1]}.index").exists():
+      if path.is_dir():
+        shutil.rmtree(path)
+      else:
+        path.unlink()
 
 
 def _line(error: Exception) -> str:

@@ -23,7 +23,7 @@ from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.training import prefix_cache
+from tf_adapters.training import distribution, prefix_cache
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
@@ -70,11 +70,16 @@ class TrainingConfig:
   prefix_cache_dir: str | None = None
 
   @property
+  def compiled(self) -> bool:
+    """Whether every shape of a batch costs a compilation of the whole step."""
+    return self.jit_compile
+
+  @property
   def widths(self) -> tuple[int, ...]:
     """`batch_widths`, or what is best without."""
     if self.batch_widths is not None:
       return self.batch_widths
-    return batching.FEW_WIDTHS if self.jit_compile else batching.WIDTHS
+    return batching.FEW_WIDTHS if self.compiled else batching.WIDTHS
 
 
 def predict(
@@ -82,8 +87,12 @@ def predict(
     config: TrainingConfig) -> np.ndarray | list[np.ndarray]:
   """The model's outputs for every row once, in the rows' order.
 
+  Replicas get equal parts of every batch: the last one is filled up, as far as
+  they need or to its full size where steps are compiled, and what comes of
+  these rows is dropped.
+
   Args:
-    model: the model.
+    model: the model; all workers of its strategy have to ask.
     encoded: the rows.
     config: has their number in a batch, and widths.
 
@@ -95,17 +104,19 @@ def predict(
   def inputs_alone(inputs, labels=None):
     return inputs
 
+  replicas = model.distribute_strategy.num_replicas_in_sync
+  batch_size = max(config.eval_batch_size // replicas, 1) * replicas
+  batches = (encoded, batch_size, config.widths,
+             batch_size if config.compiled else replicas)
   if model.per_token:
     result = [None] * len(encoded)
-    for dataset, rows in batching.batches_by_width(
-        encoded, config.eval_batch_size, config.widths):
+    for dataset, rows in batching.batches_by_width(*batches):
       outputs = model.predict(dataset.map(inputs_alone), verbose=0)
       for row, output in zip(rows, outputs):
         result[row] = output
     return result
-  dataset, order = batching.evaluation_batches(
-      encoded, config.eval_batch_size, config.widths)
-  outputs = model.predict(dataset.map(inputs_alone), verbose=0)
+  dataset, order = batching.evaluation_batches(*batches)
+  outputs = model.predict(dataset.map(inputs_alone), verbose=0)[:len(order)]
   result = np.empty_like(outputs)
   result[order] = outputs
   return result
@@ -138,17 +149,24 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     What was done.
 
   Raises:
-    InputError: there is no training split; or the data or the encoder is not
-      what the checkpoints in `output_dir` were trained on, or none of these can
-      be read or written; the loss is not finite; or nothing can be cached.
+    InputError: there is no training split, or its batches can not be split
+      over the replicas; or the data or the encoder is not what the checkpoints
+      in `output_dir` were trained on, or none of these can be read or written;
+      the loss is not finite; or nothing can be cached.
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the step at hand,
-      whose state is saved.
+      whose state is saved. One worker's ends all.
   """
+  strategy = model.distribute_strategy
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
                 for name in VALIDATION_SPLITS
                 if config.eval_each_epoch and name in task.splits
                 and task.split(name).labels is not None}
+  batch = min(config.train_batch_size, len(encoded))
+  if batch % strategy.num_replicas_in_sync:
+    raise InputError(
+        f"train_batch_size: {batch} rows can not be split over "
+        f"{strategy.num_replicas_in_sync} replicas")
   steps_per_epoch = batching.batches_per_epoch(
       len(encoded), config.train_batch_size)
   total_steps = steps_per_epoch * config.num_train_epochs
@@ -186,10 +204,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   with interruptions() as interruption:
     callbacks = [
         _Bookkeeping(task, text, validation, config, state, interruption,
-                     steps_per_epoch, best),
-        tf_keras.callbacks.TensorBoard(
-            str(output_dir / "tensorboard"), write_graph=False),
-    ]
+                     steps_per_epoch, best)]
+    if distribution.is_chief(strategy):
+      callbacks.append(tf_keras.callbacks.TensorBoard(
+          str(output_dir / "tensorboard"), write_graph=False))
     while progress.steps < total_steps:
       # An epoch that was stopped midway is ended in a fit of its own, since
       # Keras counts the same number of steps for every epoch of a fit.
@@ -249,6 +267,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       rate = float(self.model.optimizer.learning_rate)
       raise InputError(self._state.not_finite(
           f"the loss, at learning rate {rate:.2g}, is"))
+    self._ask_workers()
     # The end of an epoch has a checkpoint of its own, with its metrics.
     if progress.steps % self._steps_per_epoch:
       if (self._interruption.signal
@@ -265,6 +284,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
         split: evaluate(self.model, self._task, self._task.split(split),
                         encoded, self._config)
         for split, encoded in self._validation.items()}
+    progress.evaluated_rows = {
+        split: len(encoded) for split, encoded in self._validation.items()}
     self._since = time.perf_counter()
     progress.evaluate_seconds += self._since - started
     for split, values in metrics.items():
@@ -273,11 +294,13 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress.history.append(metrics)
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
-      adapter_file.save_adapter(
-          self.model, self._best, self._task.name, metrics,
-          self._text.max_length, self._task.split("train").pairs,
-          self._task.span)
+      distribution.on_chief(
+          self.model.distribute_strategy, lambda: adapter_file.save_adapter(
+              self.model, self._best, self._task.name, metrics,
+              self._text.max_length, self._task.split("train").pairs,
+              self._task.span))
     self._save()
+    self._ask_workers()
     self._stop_if_asked()
 
   def _is_best(self, epoch: int) -> bool:
@@ -293,6 +316,11 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._progress.train_seconds += now - self._since
     self._since = now
     self._state.save()
+
+  def _ask_workers(self) -> None:
+    """Lets a signal that one worker got be one to all of them."""
+    self._interruption.signal = max(distribution.of_all_workers(
+        self.model.distribute_strategy, self._interruption.signal or 0)) or None
 
   def _stop_if_asked(self) -> None:
     if self._interruption.signal:
