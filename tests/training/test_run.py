@@ -132,6 +132,31 @@ def test_a_stopped_run_ends_with_the_same_numbers(
   assert_same(tensors(stopped), tensors(whole))
 
 
+def test_several_steps_per_execution_change_nothing(
+    config, tmp_path, monkeypatch):
+  whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
+  expected = run(whole)
+  # Executions end after 4 and 6 steps of each epoch.
+  several = dataclasses.replace(
+      config, steps_per_execution=4, save_checkpoints_steps=3)
+  save = trainer.RunState.save
+  saved = []
+
+  def stop(self):
+    save(self)
+    saved.append(self.progress.steps)
+    if self.progress.steps == 10:
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(trainer.RunState, "save", stop)
+  with pytest.raises(KeyboardInterrupt):
+    run(several)
+  assert saved == [4, 6, 10]
+  monkeypatch.undo()
+  assert run(several)["metrics"] == expected["metrics"]
+  assert_same(tensors(several), tensors(whole))
+
+
 def test_the_best_epoch_is_kept(config, monkeypatch):
   accuracies = iter([0.5, 0.9, 0.7])
   states = []

@@ -12,7 +12,10 @@ import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.loading import load_task
 from tf_adapters.modeling.models import PROBLEM_TYPES, make_model
+from tf_adapters.training import distribution
 from tf_adapters.training.optimization import create_optimizer
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig
 
 LABELS = ("no", "yes", "maybe")
 
@@ -86,6 +89,22 @@ def test_steps(strategy, hf_source, batch, problem_type, dtype, tuning):
 
   assert_fit_for_tpus(train, batch, labels_of(problem_type, batch))
   assert_fit_for_tpus(predict, batch)
+
+
+def test_a_run(strategy, monkeypatch, hf_source, sentiment_dir):
+  monkeypatch.setattr(distribution, "make_strategy", lambda *_: strategy)
+  config = GlueRunConfig(
+      task_name="tsv", data_dir=str(sentiment_dir), encoder=str(hf_source),
+      output_dir=str(sentiment_dir / "run"), do_train=True, do_eval=True,
+      adapter_size=4, max_seq_length=16, train_batch_size=8,
+      num_train_epochs=2, learning_rate=0.02, distribution_strategy="tpu",
+      tpu="local", mixed_precision="bfloat16", steps_per_execution=4)
+  results = run(config)
+  assert results["steps"] == 12
+  assert results["evaluated_rows"] == {"validation": 21, "test": 10}
+  checkpoints = sentiment_dir / "run" / "checkpoints"
+  assert {path.name for path in checkpoints.glob("*.index")} == {
+      "ckpt-6.index", "ckpt-12.index"}
 
 
 def test_batches_have_few_shapes(hf_source, sentiment_dir):

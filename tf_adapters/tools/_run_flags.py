@@ -169,6 +169,11 @@ flags.DEFINE_enum(
     "Compute in bfloat16; variables, layer norms and logits stay float32.")
 flags.DEFINE_bool(
     "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
+flags.DEFINE_integer(
+    "steps_per_execution", _DEFAULTS.steps_per_execution,
+    "Steps between two looks at a training: at the loss, Ctrl-C, the progress "
+    "bar, and whether to write a checkpoint. TPUs want many.", lower_bound=1,
+    upper_bound=1_000_000)
 flags.DEFINE_list(
     "batch_widths", None,
     "Wordpieces that batches are padded to, and max_seq_length. (8, 16, ..., "

@@ -183,6 +183,8 @@ _UNREAD = (
      lambda run: run.distribution_strategy != "tpu"),
     (("num_replicas",), "distribution_strategy",
      lambda run: run.distribution_strategy != "mirrored"),
+    (("jit_compile",), "distribution_strategy",
+     lambda run: run.distribution_strategy == "tpu"),
     (("pooling", "tune_pooler"), "task_name",
      lambda run: run.known_problem in ("tagging", "span")),
     (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),
@@ -234,6 +236,7 @@ _MODEL = {
 _ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
     "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
+    "steps_per_execution",
 }
 
 

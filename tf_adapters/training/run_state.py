@@ -89,6 +89,10 @@ class RunState:
         dropouts=[layer for layer in model.submodules
                   if isinstance(layer, Dropout)],
         progress=_ProgressState(self.progress))
+    # A TPU's variables lie with its own hosts; the files are to lie here.
+    self._options = tf.train.CheckpointOptions(
+        experimental_io_device="/job:localhost") if isinstance(
+            self._strategy, tf.distribute.TPUStrategy) else None
     # A variable, which workers have to make together.
     _ = self._checkpoint.save_counter
     if is_chief(self._strategy) and folder.is_dir():
@@ -104,7 +108,8 @@ class RunState:
     good = [str(path.with_suffix("")) for path in found]
     while good:
       try:
-        self._checkpoint.restore(good[-1]).assert_existing_objects_matched()
+        self._checkpoint.restore(
+            good[-1], self._options).assert_existing_objects_matched()
         break
       except (tf.errors.OpError, LookupError, ValueError,
               AssertionError) as error:
@@ -134,7 +139,7 @@ class RunState:
   def _write(self) -> None:
     steps = self.progress.steps
     try:
-      self._manager.save(checkpoint_number=steps)
+      self._manager.save(steps, options=self._options)
     except (tf.errors.OpError, OSError) as error:
       raise InputError(
           f"{self.folder}: the state after step {steps} can not be written: "

@@ -44,6 +44,8 @@ class TrainingConfig:
     train_batch_size, eval_batch_size: rows per batch, over all replicas.
     seed: of the order of the examples.
     jit_compile: whether steps are compiled with XLA.
+    steps_per_execution: steps between two looks of the host at a training: at
+      the loss, a signal, the progress bar, or whether to write a checkpoint.
     batch_widths: that batches are padded to; None for many, or few where each
       of them costs a compilation.
     eval_each_epoch: whether to evaluate after each epoch and keep the best;
@@ -63,6 +65,7 @@ class TrainingConfig:
   eval_batch_size: int = 64
   seed: int = 0
   jit_compile: bool = False
+  steps_per_execution: int = 1
   batch_widths: tuple[int, ...] | None = None
   eval_each_epoch: bool = True
   save_checkpoints_steps: int = 1000
@@ -176,7 +179,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
           config.weight_decay),
       loss=model.loss_function,
       metrics=["accuracy"] if model.problem_type == "classification" else None,
-      jit_compile=config.jit_compile)
+      jit_compile=config.jit_compile,
+      steps_per_execution=config.steps_per_execution)
   # Before the first trace, which would otherwise have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
@@ -255,14 +259,19 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._steps_per_epoch = steps_per_epoch
     self._best = best
     self._since = time.perf_counter()
+    self._steps_before = 0  # this epoch, or what is left of it
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     self._since = time.perf_counter()
 
+  def on_epoch_begin(
+      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    self._steps_before = self._progress.steps
+
   def on_train_batch_end(
       self, batch: int, logs: dict[str, Any] | None = None) -> None:
     progress = self._progress
-    progress.steps += 1
+    last, progress.steps = progress.steps, self._steps_before + batch + 1
     if not math.isfinite(logs["loss"]):
       rate = float(self.model.optimizer.learning_rate)
       raise InputError(self._state.not_finite(
@@ -270,8 +279,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._ask_workers()
     # The end of an epoch has a checkpoint of its own, with its metrics.
     if progress.steps % self._steps_per_epoch:
-      if (self._interruption.signal
-          or progress.steps % self._config.save_checkpoints_steps == 0):
+      every = self._config.save_checkpoints_steps
+      if self._interruption.signal or last // every < progress.steps // every:
         self._save()
       self._stop_if_asked()
 
