@@ -51,6 +51,8 @@ def arguments(tmp_path, hf_source):
     (["--distribution_strategy=tpu"], "needs tpu"),
     (["--load_adapter=x"], "load_adapter is for do_eval"),
     (["--tpu=local"], "tpu=local has no effect with distribution_strategy=off"),
+    (["--distribution_strategy=tpu", "--tpu=local", "--jit_compile"],
+     "jit_compile=True has no effect with distribution_strategy=tpu"),
     (["--text_column=x"], "text_column=x has no effect with task_name=rte"),
     (["--task_name=tagging", "--problem_type=regression"],
      "problem_type=regression has no effect with task_name=tagging"),
