@@ -219,7 +219,8 @@ class TextClassifier(TaskModel):
     encoder: from `load_encoder`.
     labels: label names; a label's place is its number in the data.
     pooling: "pooler", "cls" or "mean", see `Head`.
-    dropout: dropout rate before the linear layer.
+    dropout: dropout rate before the linear layer. None: that of the encoder's
+      hidden states.
     multi_label: whether a text can have any number of the labels. Labels are
       then rows of zeros and ones, [batch, len(labels)], and a label is
       predicted where its logit is positive.
@@ -240,7 +241,7 @@ class TextClassifier(TaskModel):
   """
 
   def __init__(self, encoder: BertEncoder, labels: Sequence[str],
-               pooling: str = "pooler", dropout: float = 0.1,
+               pooling: str = "pooler", dropout: float | None = None,
                multi_label: bool = False, **kwargs: Any):
     labels = _different(labels)
     super().__init__(
@@ -270,7 +271,8 @@ class TextRegressor(TaskModel):
   Args:
     encoder: from `load_encoder`.
     pooling: "pooler", "cls" or "mean", see `Head`.
-    dropout: dropout rate before the linear layer.
+    dropout: dropout rate before the linear layer. None: that of the encoder's
+      hidden states.
 
   Call arguments:
     inputs: what the encoder takes.
@@ -286,7 +288,7 @@ class TextRegressor(TaskModel):
   problem_type = "regression"
 
   def __init__(self, encoder: BertEncoder, pooling: str = "pooler",
-               dropout: float = 0.1, **kwargs: Any):
+               dropout: float | None = None, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
 
@@ -305,7 +307,8 @@ class TokenTagger(TaskModel):
   Args:
     encoder: from `load_encoder`.
     labels: label names, such as "O", "B-person", "I-person".
-    dropout: dropout rate before the linear layer.
+    dropout: dropout rate before the linear layer. None: that of the encoder's
+      hidden states.
 
   Call arguments:
     inputs: what the encoder takes.
@@ -325,7 +328,7 @@ class TokenTagger(TaskModel):
   per_token = True
 
   def __init__(self, encoder: BertEncoder, labels: Sequence[str],
-               dropout: float = 0.1, **kwargs: Any):
+               dropout: float | None = None, **kwargs: Any):
     labels = _different(labels)
     super().__init__(encoder, _token_head(encoder, len(labels), dropout),
                      **kwargs)
@@ -448,11 +451,16 @@ def _different(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _text_head(encoder: BertEncoder, units: int, pooling: str,
-               dropout: float) -> Head:
-  return Head(units, encoder.config.hidden_size, pooling, dropout,
-              dtype=encoder.dtype_policy)
+               dropout: float | None) -> Head:
+  return Head(units, encoder.config.hidden_size, pooling,
+              _dropout(encoder, dropout), dtype=encoder.dtype_policy)
 
 
-def _token_head(encoder: BertEncoder, units: int, dropout: float) -> TokenHead:
-  return TokenHead(units, encoder.config.hidden_size, dropout,
-                   dtype=encoder.dtype_policy)
+def _token_head(encoder: BertEncoder, units: int,
+                dropout: float | None) -> TokenHead:
+  return TokenHead(units, encoder.config.hidden_size,
+                   _dropout(encoder, dropout), dtype=encoder.dtype_policy)
+
+
+def _dropout(encoder: BertEncoder, dropout: float | None) -> float:
+  return encoder.config.hidden_dropout_prob if dropout is None else dropout

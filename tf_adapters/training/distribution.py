@@ -3,8 +3,7 @@
 import contextlib
 import json
 import os
-import signal
-import threading
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +11,14 @@ import tensorflow as tf
 from official.common import distribute_utils
 
 from tf_adapters.errors import InputError, WorkerLost
+from tf_adapters.training.interruption import signals_act
 
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
+# What an operation on all workers ends with where one has gone, or come anew.
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError,
+         tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+         tf.errors.FailedPreconditionError)
 
 
 def make_strategy(
@@ -31,6 +36,8 @@ def make_strategy(
 
   Raises:
     InputError: there are no such devices, or TF_CONFIG is wrong.
+    WorkerLost: another worker is gone, or not yet gone for this one to take its
+      place.
 
   Example:
     >>> with make_strategy("mirrored", num_replicas=2).scope():
@@ -46,13 +53,13 @@ def make_strategy(
   if name == "multi_worker_mirrored":
     _check_tf_config(os.environ.get("TF_CONFIG"))
   try:
-    with _ctrl_c_acts():
-      # Not for several workers, who have to agree before they look for devices.
-      gpus = (0 if name == "multi_worker_mirrored"
-              else len(tf.config.list_logical_devices("GPU")))
-      return distribute_utils.get_distribution_strategy(
-          name, num_gpus=min(gpus, 1) if name == "one_device" else gpus,
-          tpu_address=tpu)
+    if name == "multi_worker_mirrored":
+      with lost_workers(), signals_act():
+        return distribute_utils.get_distribution_strategy(name)
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    return distribute_utils.get_distribution_strategy(
+        name, num_gpus=min(gpus, 1) if name == "one_device" else gpus,
+        tpu_address=tpu)
   except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
     raise InputError(
         f"distribution_strategy={name}: {_line(error)}") from None
@@ -102,19 +109,6 @@ def _check_tf_config(text: str | None) -> None:
                      f"and a task that is one of them, such as {example}")
 
 
-@contextlib.contextmanager
-def _ctrl_c_acts() -> Iterator[None]:
-  """Ctrl-C ends the process at once: Python would not hear it in TensorFlow."""
-  if threading.current_thread() is not threading.main_thread():
-    yield
-    return
-  before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGINT, before)
-
-
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Whether this process is the one that writes."""
   return strategy.extended.should_checkpoint
@@ -127,18 +121,24 @@ def has_workers(strategy: tf.distribute.Strategy) -> bool:
           > len(strategy.extended.worker_devices))
 
 
-def of_all_workers(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-  """The value that each worker has; all have to ask for it, and wait.
+def any_worker(strategy: tf.distribute.Strategy, here: bool) -> bool:
+  """Whether something is so in a worker; all have to ask, and wait for all.
 
   Args:
     strategy: the strategy.
-    value: this worker's.
+    here: whether it is so in this one.
   """
   if not has_workers(strategy):
-    return [value]
+    return here
   values = strategy.experimental_distribute_values_from_function(
-      lambda context: tf.constant([value]))
-  return strategy.gather(values, axis=0).numpy().tolist()
+      lambda context: tf.constant(int(here)))
+  return bool(_total(strategy, values))
+
+
+@tf.function
+def _total(strategy: tf.distribute.Strategy,
+           values: tf.distribute.DistributedValues) -> tf.Tensor:
+  return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
 
 def on_chief(strategy: tf.distribute.Strategy,
@@ -154,7 +154,7 @@ def on_chief(strategy: tf.distribute.Strategy,
       action()
     except Exception as caught:  # the others have to know
       error = caught
-  failed = any(of_all_workers(strategy, int(error is not None)))
+  failed = any_worker(strategy, error is not None)
   if error is not None:
     raise error
   if failed:
@@ -162,14 +162,14 @@ def on_chief(strategy: tf.distribute.Strategy,
 
 
 @contextlib.contextmanager
-def lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+def lost_workers() -> Iterator[None]:
   """Raises WorkerLost where the block ends since another worker has gone."""
   try:
     yield
-  except tf.errors.OpError as error:
-    if not has_workers(strategy):
-      raise
-    raise WorkerLost(f"a worker was lost ({_line(error)[:200]})") from None
+  except _LOST as error:
+    worker = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))
+    raise WorkerLost("{} {} was lost".format(*worker.groups()) if worker
+                     else f"a worker was lost: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:

@@ -61,3 +61,22 @@ def interruptions() -> Iterator[Interruption]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def signals_act() -> Iterator[None]:
+  """Lets signals end the process, as Python does not hear them in TensorFlow.
+
+  That matters where TensorFlow may wait for long: for other workers. Once it
+  has found them it catches SIGTERM itself, to no effect.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  before = {number: signal.signal(number, signal.SIG_DFL)
+            for number in _SIGNALS}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)

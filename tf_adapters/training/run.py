@@ -34,6 +34,7 @@ from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import distribution, prefix_cache, trainer
+from tf_adapters.training.interruption import signals_act
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_config import (
@@ -85,7 +86,9 @@ def run(config: RunConfig) -> dict[str, Any]:
     raise InputError(f"train_batch_size={config.train_batch_size}: can not be "
                      f"split over {replicas} replicas")
   with contextlib.ExitStack() as stack:
-    stack.enter_context(distribution.lost_workers(strategy))
+    if distribution.has_workers(strategy):
+      stack.enter_context(distribution.lost_workers())
+      stack.enter_context(signals_act())
     if not distribution.is_chief(strategy):
       silent = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
       stack.enter_context(contextlib.redirect_stdout(silent))

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import math
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -327,9 +328,10 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._state.save()
 
   def _ask_workers(self) -> None:
-    """Lets a signal that one worker got be one to all of them."""
-    self._interruption.signal = max(distribution.of_all_workers(
-        self.model.distribute_strategy, self._interruption.signal or 0)) or None
+    """Lets all workers stop where one was asked to."""
+    if distribution.any_worker(self.model.distribute_strategy,
+                               self._interruption.signal is not None):
+      self._interruption.signal = self._interruption.signal or signal.SIGTERM
 
   def _stop_if_asked(self) -> None:
     if self._interruption.signal:
