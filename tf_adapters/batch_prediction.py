@@ -17,7 +17,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import tqdm
@@ -25,11 +25,16 @@ import tqdm
 from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.bank import AdapterBank, Text
 from tf_adapters.data import rows
+from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json, write_file
 
 STANDARD = "-"  # instead of a path: standard input, or standard output
-ON_BAD_ROW = ("error", "skip")
+
+# What is wrong with rows that can not be predicted.
+_UNKNOWN_TASK = "of an unknown task"
+_NO_SECOND_TEXT = "without a second text"
+_SECOND_TEXT = "with a second text"
 
 # Rows that are sorted by length, predicted and written together: more leaves
 # less padding, fewer loses less when a run is stopped.
@@ -50,8 +55,8 @@ class PredictionConfig:
     text_pair_column: name of the column of each pair's second text, or None.
     task_column: name of the column that says which task a row is for; None
       where the bank has one task only.
-    on_bad_row: "error" stops at a row that can not be predicted, "skip" says
-      so and leaves it out.
+    on_bad_row: "error" stops at a row that can not be predicted, "skip" leaves
+      such rows out and counts them; see `BadRows`.
     predict_batch_size: texts per forward pass.
 
   Raises:
@@ -70,9 +75,6 @@ class PredictionConfig:
   def __post_init__(self):
     if self.input == STANDARD and self.format is None:
       raise InputError("format must be given for standard input")
-    if self.on_bad_row not in ON_BAD_ROW:
-      raise InputError(f"on_bad_row must be one of {', '.join(ON_BAD_ROW)}, "
-                       f"not {self.on_bad_row!r}")
     if self.format not in (None, *rows.FORMATS):
       raise InputError(f"format must be one of {', '.join(rows.FORMATS)}, not "
                        f"{self.format!r}")
@@ -82,6 +84,7 @@ class PredictionConfig:
     if len(set(self.columns())) < len(self.columns()):
       raise InputError("text_column, text_pair_column and task_column must "
                        "differ")
+    BadRows(self.input, self.on_bad_row)  # raises
     self.formats()
 
   def formats(self) -> tuple[str, str]:
@@ -95,6 +98,29 @@ class PredictionConfig:
     return [column for column in (
         self.text_column, self.text_pair_column, self.task_column)
             if column is not None]
+
+
+def check(config: PredictionConfig, tasks: int) -> None:
+  """Finds what is wrong before a bank has to be loaded.
+
+  Args:
+    config: what to read and to write.
+    tasks: how many the bank has.
+
+  Raises:
+    InputError: there are several tasks but no task_column, the output is there
+      already, or the input can not be read or lacks a column. Of a pipe nothing
+      is read.
+  """
+  if config.task_column is None and tasks != 1:
+    raise InputError(
+        f"there are {tasks} tasks: task_column has to say which one a row is "
+        "for")
+  if config.output != STANDARD and os.path.exists(config.output):
+    raise InputError(f"{config.output}: is there already")
+  if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
+    with _Input(config.input) as source:
+      _rows(config, source, BadRows(config.input))
 
 
 def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
@@ -111,91 +137,186 @@ def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
   A second text that is empty is none, unless the row's task is on pairs.
 
   The output grows as OUTPUT.partial and is renamed when it is whole.
-  OUTPUT.partial.json says which run it is of: the same run again goes on behind
-  the last record, unless it reads a pipe.
+  OUTPUT.partial.json says which run it is of, and the sha256 of the input so
+  far: the same run again goes on behind the last record, unless it reads a
+  pipe. What follows in the input may be another then: a bad row was mended.
 
   Args:
     bank: the tasks.
     config: what to read and to write.
 
   Raises:
-    InputError: the input can not be read or lacks a column; the output is there
-      already, or is of another run; or there is a bad row.
+    InputError: see `check`; the partial output is of another run or none; or
+      there is a bad row.
   """
   tasks = {name: bank.info(name) for name in bank.names()}
-  if config.task_column is None and len(tasks) != 1:
-    raise InputError(
-        f"the bank has {len(tasks)} tasks ({', '.join(tasks)}): task_column "
-        "has to say which one a row is for")
-  name = _shown(config.input, "input")
-  read, written = config.formats()
-  bad_rows = _BadRows(name, config.on_bad_row == "skip")
+  check(config, len(tasks))
+  written = config.formats()[1]
   count, start = 0, time.monotonic()
-  with _opened(config.input) as file, _progress_bar(file) as bar:
-    items = _items(
-        rows.read_rows(_lines(file, name, bar), name, read, config.columns(),
-                       bad_rows),
-        config, tasks, bad_rows)
-    with _output(config, _description(config, file, tasks)) as (output, last):
-      if not last:
-        output.write(rows.write_header(written, _TABLE_COLUMNS))
-      # The same rows together in every run: sums of floats depend on it.
-      for chunk in _chunks(items, _BATCHES_AT_ONCE * config.predict_batch_size):
-        if chunk[-1][0] <= last:
-          continue
-        numbers, names, texts = zip(*chunk)
-        results = bank.predict_both(texts, names, config.predict_batch_size)
-        for line, task, result in zip(numbers, names, results):
-          if line > last:
-            output.write(rows.write_row(
-                written, _record(line, task, tasks[task], result, written)))
-            count += 1
-        output.flush()
-  print(f"{count:,} rows, {count / (time.monotonic() - start):.1f} a second; "
-        f"{bad_rows.count:,} skipped", file=sys.stderr)
+  with contextlib.ExitStack() as stack:
+    source = stack.enter_context(_Input(config.input))
+    bad_rows = BadRows(source.name, config.on_bad_row)
+    stack.callback(_say, bad_rows)  # what was left out, however this ends
+    bar = stack.enter_context(source.progress_bar())
+    numbered = _rows(config, _counted(source, bar), bad_rows)
+    output = stack.enter_context(_output(config, source, tasks))
+    # The same rows together in every run: sums of floats depend on it.
+    for chunk in _chunks(_items(numbered, config, tasks, bad_rows),
+                         _BATCHES_AT_ONCE * config.predict_batch_size):
+      if chunk[-1][0] <= output.last:
+        continue
+      numbers, names, texts = zip(*chunk)
+      results = bank.predict_both(texts, names, config.predict_batch_size)
+      records = [
+          rows.write_row(
+              written, _record(line, task, tasks[task], result, written))
+          for line, task, result in zip(numbers, names, results)
+          if line > output.last]
+      output.append(b"".join(records), numbers[-1])
+      count += len(records)
+  print(f"{count:,} rows, {count / (time.monotonic() - start):.1f} a second",
+        file=sys.stderr)
 
 
-class _BadRows:
-  """What becomes of rows that can not be predicted."""
+def _say(bad_rows: BadRows) -> None:
+  if bad_rows.count:
+    print(bad_rows.note(), file=sys.stderr)
 
-  def __init__(self, name: str, skip: bool):
-    self.count = 0
-    self._name = name
-    self._skip = skip
 
-  def __call__(self, line: int, reason: str) -> None:
-    error = InputError(f"{self._name}:{line}: {reason}")
-    if not self._skip:
-      raise error
-    self.count += 1
-    tqdm.tqdm.write(f"skipped {error}", file=sys.stderr)
+class _Input:
+  """The lines of an input, and how much of it has been read.
+
+  Args:
+    path: of a file, or `STANDARD`.
+
+  Attributes:
+    name: what to call it in errors.
+    again: whether it can be read once more.
+
+  Raises:
+    InputError: it can not be opened; or read, as soon as that is seen.
+  """
+
+  def __init__(self, path: str):
+    self.name = _input_name(path)
+    self._file = _opened(path)
+    status = os.fstat(self._file.fileno())
+    self.again = stat.S_ISREG(status.st_mode)
+    self._size = status.st_size if self.again else None
+    self._start = self._file.tell() if self.again else 0
+    self._read = 0
+    self._digest = hashlib.sha256()
+
+  def __enter__(self) -> "_Input":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._file.close()
+
+  def __iter__(self) -> Iterator[bytes]:
+    while True:
+      with _can_be("read", self.name):
+        line = self._file.readline()
+      if not line:
+        return
+      self._read += len(line)
+      self._digest.update(line)
+      yield line
+
+  def progress_bar(self) -> tqdm.tqdm:
+    """Over the bytes; none where standard error is no terminal."""
+    return tqdm.tqdm(total=self._size, unit="B", unit_scale=True, disable=None,
+                     file=sys.stderr)
+
+  def so_far(self) -> dict[str, Any] | None:
+    """What was read, for `begins_with`; None where it can not be read again."""
+    return {"bytes": self._read,
+            "sha256": self._digest.hexdigest()} if self.again else None
+
+  def begins_with(self, before: Mapping[str, Any] | None) -> bool:
+    """Whether it begins with what another run has read: its `so_far`."""
+    if before is None:
+      return False
+    digest = hashlib.sha256()
+    left = before["bytes"]
+    with _can_be("read", self.name):
+      place = self._file.tell()
+      self._file.seek(self._start)
+      while left and (content := self._file.read(min(left, 1 << 20))):
+        digest.update(content)
+        left -= len(content)
+      self._file.seek(place)
+    return not left and digest.hexdigest() == before["sha256"]
+
+
+def _input_name(path: str) -> str:
+  return "standard input" if path == STANDARD else path
+
+
+def _opened(path: str) -> BinaryIO:
+  with _can_be("read", _input_name(path)):
+    return open(0, "rb", closefd=False) if path == STANDARD else open(
+        path, "rb")
+
+
+@contextlib.contextmanager
+def _can_be(done: str, name: str) -> Iterator[None]:
+  """Says which file could not be read, or written."""
+  try:
+    yield
+  except OSError as error:
+    raise InputError(f"{name}: can not be {done}: "
+                     f"{error.strerror or error}") from None
+
+
+def _counted(lines: Iterable[bytes], bar: tqdm.tqdm) -> Iterator[bytes]:
+  for line in lines:
+    bar.update(len(line))
+    yield line
 
 
 # Line, task and text of a row.
 _Item = tuple[int, str, Text]
 
 
+def _rows(config: PredictionConfig, lines: Iterable[bytes],
+          bad_rows: BadRows) -> Iterator[rows.Row]:
+  return rows.read_rows(lines, _input_name(config.input), config.formats()[0],
+                        config.columns(), bad_rows)
+
+
 def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
            tasks: Mapping[str, AdapterInfo],
-           refuse: rows.Refuse) -> Iterator[_Item]:
+           bad_rows: BadRows) -> Iterator[_Item]:
   for line, cells in numbered:
     if config.task_column is None:
       (task,) = tasks
     else:
-      task = cells[config.task_column]
-    first = cells[config.text_column]
+      task = cells.get(config.task_column)
+    if task not in tasks:
+      bad_rows.refuse(line, _UNKNOWN_TASK, (
+          f"no task {task!r}; there is {', '.join(tasks)}" if task
+          else f"no task in {config.task_column!r}"))
+      continue
+    first = cells.get(config.text_column)
     second = cells.get(config.text_pair_column)
-    if not task:
-      refuse(line, f"no task in {config.task_column!r}")
-    elif task not in tasks:
-      refuse(line, f"no task {task!r}; there is {', '.join(tasks)}")
-    elif first is None:
-      refuse(line, f"no text in {config.text_column!r}")
-    elif tasks[task].takes_pairs and second is None:
-      refuse(line, f"task {task} is on pairs of texts; there is one only")
-    elif tasks[task].takes_pairs is False and second:
-      refuse(line, f"task {task} is on single texts; there are two")
-    elif second or tasks[task].takes_pairs:
+    takes_pairs = tasks[task].takes_pairs
+    if first is None:
+      bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
+    elif takes_pairs and second is None:
+      bad_rows.refuse(line, _NO_SECOND_TEXT,
+                      f"task {task} is on pairs of texts; there is one only")
+    elif takes_pairs is False and second:
+      bad_rows.refuse(line, _SECOND_TEXT,
+                      f"task {task} is on single texts; there are two")
+    elif takes_pairs is None and (
+        config.text_pair_column is not None
+        and config.text_pair_column not in cells):
+      # It may as well be a wrong name for the column.
+      bad_rows.refuse(
+          line, _NO_SECOND_TEXT, f"no {config.text_pair_column!r}: a row that "
+          "is no pair has null there")
+    elif second or takes_pairs:
       yield line, task, (_utf8(first), _utf8(second))
     else:
       yield line, task, _utf8(first)
@@ -239,45 +360,77 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
   return {label: round(score, 6) for label, score in scores.items()}
 
 
-def _shown(path: str, which: str) -> str:
-  return f"standard {which}" if path == STANDARD else path
+class _Output:
+  """Records on their way to a file.
+
+  Args:
+    file: what they are appended to, without a buffer.
+    name: what to call it in errors.
+    last: line of the last record that is there already, or 0.
+    note: called with the line of each last record that is there then.
+  """
+
+  def __init__(self, file: BinaryIO, name: str, last: int = 0,
+               note: Callable[[int], None] = lambda line: None):
+    self.last = last
+    self._file = file
+    self._name = name
+    self._note = note
+
+  def append(self, records: bytes, last: int) -> None:
+    """Writes records, the last of which is that of line `last`."""
+    left = memoryview(records)
+    with _can_be("written", self._name):
+      while left:
+        left = left[self._file.write(left):]
+      self._note(last)
 
 
-def _opened(path: str) -> BinaryIO:
-  try:
-    return open(0, "rb", closefd=False) if path == STANDARD else open(
-        path, "rb")
-  except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+@contextlib.contextmanager
+def _output(config: PredictionConfig, source: _Input,
+            tasks: Mapping[str, AdapterInfo]) -> Iterator[_Output]:
+  """What records are appended to; there is a header before them."""
+  header = rows.write_header(config.formats()[1], _TABLE_COLUMNS)
+  if config.output == STANDARD:
+    with open(1, "wb", buffering=0, closefd=False) as file:
+      output = _Output(file, "standard output")
+      output.append(header, 0)
+      yield output
+    return
+  path = pathlib.Path(config.output)
+  partial = path.with_name(f"{path.name}.partial")
+  about = path.with_name(f"{path.name}.partial.json")
+  description = _description(config, tasks)
+
+  def note(line: int) -> None:
+    done = {"line": line, "input": source.so_far()}
+    write_file(about, json.dumps({**description, "done": done}, indent=2)
+               + "\n")
+
+  with _grown(partial, config.output) as file:
+    with _can_be("written", config.output):
+      last = _take_up(file, partial, about, description, header, source)
+    output = _Output(file, config.output, last, note)
+    if not last:
+      output.append(header, 0)
+    yield output
+    with _can_be("written", config.output):
+      os.fsync(file.fileno())
+      os.replace(partial, path)
+      about.unlink()
 
 
-def _lines(file: BinaryIO, name: str, bar: tqdm.tqdm) -> Iterator[bytes]:
-  try:
-    for line in file:
-      bar.update(len(line))
-      yield line
-  except OSError as error:
-    raise InputError(f"{name}: can not be read: {error.strerror}") from None
+def _grown(path: pathlib.Path, name: str) -> BinaryIO:
+  with _can_be("written", name):
+    return open(path, "a+b", buffering=0)
 
 
-def _progress_bar(file: BinaryIO) -> tqdm.tqdm:
-  """Over the bytes of the input; none where standard error is no terminal."""
-  status = os.fstat(file.fileno())
-  return tqdm.tqdm(
-      total=status.st_size if stat.S_ISREG(status.st_mode) else None,
-      unit="B", unit_scale=True, disable=None, file=sys.stderr)
-
-
-def _description(config: PredictionConfig, file: BinaryIO,
+def _description(config: PredictionConfig,
                  tasks: Mapping[str, AdapterInfo]) -> dict[str, Any]:
-  """What decides over the records, as JSON has it."""
-  status = os.fstat(file.fileno())
+  """What decides over the records, beside the input, as JSON has it."""
   return {
       "input": config.input if config.input == STANDARD else os.path.abspath(
           config.input),
-      # Of what can be read again only.
-      "size and time": [status.st_size, status.st_mtime_ns] if stat.S_ISREG(
-          status.st_mode) else None,
       "formats": list(config.formats()),
       "columns": [
           config.text_column, config.text_pair_column, config.task_column],
@@ -289,67 +442,73 @@ def _description(config: PredictionConfig, file: BinaryIO,
   }
 
 
-@contextlib.contextmanager
-def _output(config: PredictionConfig, description: Mapping[str, Any],
-            ) -> Iterator[tuple[BinaryIO, int]]:
-  """What records are appended to, and the line of the last one in it, or 0."""
-  try:
-    if config.output == STANDARD:
-      with open(1, "wb", closefd=False) as file:
-        yield file, 0
-      return
-    path = pathlib.Path(config.output)
-    if path.exists():
-      raise InputError(f"{path}: is there already")
-    partial = path.with_name(f"{path.name}.partial")
-    about = path.with_name(f"{path.name}.partial.json")
-    with open(partial, "a+b") as file:
-      last = _take_up(file, partial, about, description)
-      yield file, last
-      file.flush()
-      os.fsync(file.fileno())
-      os.replace(partial, path)
-      about.unlink()
-  except OSError as error:
-    raise InputError(
-        f"{_shown(config.output, 'output')}: can not be written: "
-        f"{error.strerror}") from None
-
-
 def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
-             description: Mapping[str, Any]) -> int:
-  """Leaves whole records of the same run; the line of the last one, or 0."""
+             description: Mapping[str, Any], header: bytes,
+             source: _Input) -> int:
+  """Leaves whole records of the same run; the line of the last one, or 0.
+
+  Raises:
+    InputError: there is something else than a run's output, or it is of another
+      run, or one is writing it.
+  """
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     raise InputError(f"{partial}: another run is writing it") from None
-  last, end = _last_record(file)
-  if end:
-    found = read_json(about) if about.exists() else {}
-    different = [key for key, value in description.items()
-                 if found.get(key) != value]
-    # Without a record there is nothing to lose, if it is a run's at all.
-    if different and (last or not found):
+  found = read_json(about) if about.exists() else {}
+  done = found.get("done")
+  if not (found.keys() >= description.keys() and isinstance(done, dict)):
+    if about.exists() or os.fstat(file.fileno()).st_size:
       raise InputError(
-          f"{partial}: is of a run with another {different[0]}: delete it, or "
-          "choose another output")
-  if description["size and time"] is None:
-    last = 0  # a pipe can not be read again
+          f"{partial}: is there, but {about.name} does not say that a run "
+          "wrote it: move both away, or choose another output")
+    return 0
+  last, end = _last_record(partial, header, done["line"])
+  different = [key for key, value in description.items()
+               if found[key] != value]
+  if last and not different and source.again and not source.begins_with(
+      done["input"]):
+    different = ["content of the input"]
+  if last and different:
+    raise InputError(
+        f"{partial}: is of a run with another {different[0]}: delete it, or "
+        "choose another output")
+  if not source.again:
+    last = 0
   file.truncate(end if last else 0)
-  write_file(about, json.dumps(description, indent=2) + "\n")
   if last:
     print(f"{partial}: goes on behind line {last:,} of the input",
           file=sys.stderr)
   return last
 
 
-def _last_record(file: BinaryIO) -> tuple[int, int]:
-  """The line of the last whole record, or 0; where that record ends."""
+def _last_record(
+    partial: pathlib.Path, header: bytes, most: int) -> tuple[int, int]:
+  """The line of the last whole record, or 0; where that record ends.
+
+  Args:
+    partial: a run's output so far.
+    header: what it begins with.
+    most: the line of the last record that may count: of what was written after
+      it, it is not known from which input.
+
+  Raises:
+    InputError: it is something else.
+  """
   last = end = 0
-  file.seek(0)
-  for record in file:
-    if record.endswith(b"\n"):
-      end += len(record)
-      number = re.match(rb'(?:\{"line": )?(\d+)', record)
-      last = int(number[1]) if number else last
+  with open(partial, "rb") as file:
+    torn = file.read(len(header))
+    fine = header.startswith(torn)
+    if torn == header:
+      end = len(header)
+      for record in file:
+        number = re.match(rb'(?:\{"line": )?(\d+)', record)
+        fine = fine and (number is not None or not record.endswith(b"\n"))
+        if not fine or not record.endswith(b"\n") or int(number[1]) > most:
+          break
+        last, end = int(number[1]), end + len(record)
+  if not fine:
+    raise InputError(
+        f"{partial}: holds something else than predictions: move it away, or "
+        "choose another output")
   return last, end

@@ -1,11 +1,14 @@
 """The errors that a command line knows what to do about."""
 
+_LONGEST = 2000  # characters
+
 
 class InputError(ValueError):
   """A user's mistake: its message says what is wrong and where, in one line.
 
   Names from files are part of many messages; what is not printable in them is
-  escaped, so that a message stays one line whatever a file holds.
+  escaped, and the middle of what is too long to be read is left out, so that a
+  message stays one line whatever a file holds.
 
   Example:
     >>> str(InputError("no column 'a\\nb'"))
@@ -13,6 +16,8 @@ class InputError(ValueError):
   """
 
   def __init__(self, message: str):
+    if len(message) > _LONGEST:
+      message = f"{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}"
     super().__init__("".join(
         character if character.isprintable()
         else character.encode("unicode_escape").decode()

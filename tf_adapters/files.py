@@ -1,5 +1,6 @@
 """Files that are no files, JSON, and writing that is never half-done."""
 
+import codecs
 import contextlib
 import fcntl
 import json
@@ -26,9 +27,13 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     InputError: the file can not be read, or holds something else.
   """
   try:
-    values = json.loads(path.read_text(encoding="utf-8"))
-  except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+    content = path.read_bytes()
+  except (OSError, ValueError) as error:  # a ValueError is of its name
+    reason = getattr(error, "strerror", error)
+    raise InputError(f"{path}: can not be read: {reason}") from None
+  check_text(path, content[:1000])
+  try:
+    values = json.loads(content.decode("utf-8-sig"))
   except (ValueError, RecursionError) as error:
     raise InputError(f"{path}: not readable as JSON: {error}") from None
   if not isinstance(values, dict):
@@ -36,17 +41,46 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   return values
 
 
+_LFS_POINTER = b"version https://git-"
+# What a file begins with that is not the text it should be -> what it is.
+_NO_TEXT = {
+    _LFS_POINTER: "it is a Git LFS pointer; `git lfs pull` fetches the file "
+                  "itself",
+    codecs.BOM_UTF16_LE: "it looks like UTF-16: convert it to UTF-8",
+    codecs.BOM_UTF16_BE: "it looks like UTF-16: convert it to UTF-8",
+    b"\x1f\x8b": "it is compressed with gzip: unpack it first",
+    b"PK\x03\x04": "it is a zip archive or a spreadsheet: unpack it, or export "
+                   "it as text",
+}
+
+
 def refuse_lfs_pointer(path: pathlib.Path) -> None:
   """Raises InputError for a Git LFS pointer in the place of a file."""
   try:
     with open(path, "rb") as file:
-      pointer = file.read(20).startswith(b"version https://git-")
+      start = file.read(len(_LFS_POINTER))
   except (OSError, ValueError):
     return  # whoever reads the file says so better
-  if pointer:
-    raise InputError(
-        f"{path}: can not be read: it is a Git LFS pointer; `git lfs pull` "
-        "fetches the file itself")
+  if start == _LFS_POINTER:
+    check_text(path, start)
+
+
+def check_text(name: str | os.PathLike[str], start: bytes) -> None:
+  """Refuses what is often given in the place of a text file.
+
+  Args:
+    name: what to call the file.
+    start: what it begins with.
+
+  Raises:
+    InputError: it is UTF-16, compressed, a spreadsheet or a Git LFS pointer.
+  """
+  for magic, what in _NO_TEXT.items():
+    if start.startswith(magic):
+      raise InputError(f"{name}: can not be read: {what}")
+  # UTF-16 without its mark: of ASCII every other byte is zero.
+  if len(start) < 3 * start.count(0) < 2 * len(start):
+    check_text(name, codecs.BOM_UTF16_LE)
 
 
 def write_file(path: pathlib.Path, content: str | bytes) -> None:

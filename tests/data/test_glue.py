@@ -131,10 +131,32 @@ def test_texts_are_kept_to_the_letter(tmp_path):
   assert train.second == ["So he said .", "Other ."]
 
 
-def test_qqps_broken_rows_are_counted(tmp_path, caplog):
+def test_qqps_broken_rows_are_counted(tmp_path):
   write_task(tmp_path, "qqp")
-  assert len(load_task("qqp", data_dir=str(tmp_path)).split("train")) == 2
-  assert "1 malformed rows left out" in caplog.text
+  task = load_task("qqp", data_dir=str(tmp_path))
+  assert len(task.split("train")) == 2
+  assert task.notes == (
+      "1 row left out: 1 of another number of columns (first: train.tsv:3)",)
+
+
+def test_bad_rows_are_left_out_and_counted_but_for_test_files(tmp_path):
+  folder = write_task(tmp_path, "rte")
+  with open(folder / "train.tsv", "ab") as file:
+    file.write(b"2\ta\tb\tentailment\tc\n3\ta\t\xff\tentailment\n"
+               b"4\ta\tb\tEntailment\n5\ta\tb\t entailment\n6\ta\tb\t")
+  with pytest.raises(InputError, match="train.tsv:4: 5 columns, expected 4; on"):
+    load_task("rte", data_dir=str(tmp_path))
+  task = load_task("rte", data_dir=str(tmp_path), on_bad_row="skip")
+  assert task.split("train").labels.tolist() == [1, 0, 0]
+  assert task.notes == (
+      "4 rows left out: 1 of another number of columns (first: train.tsv:4), 1 "
+      "not in UTF-8 (first: train.tsv:5), 1 with an unknown label (first: "
+      "train.tsv:6), 1 without a label (first: train.tsv:8)",)
+  with open(folder / "test.tsv", "a") as file:
+    file.write("1\ta\n")
+  with pytest.raises(InputError, match="test.tsv:3: 2 columns, expected 3; all "
+                     "rows of this file have to be predicted"):
+    load_task("rte", data_dir=str(tmp_path), on_bad_row="skip")
 
 
 @pytest.mark.parametrize("file, old, new, message", [

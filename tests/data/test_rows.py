@@ -1,4 +1,5 @@
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -7,16 +8,26 @@ import pytest
 
 from tf_adapters import InputError
 from tf_adapters.data import rows
+from tf_adapters.data.bad_rows import BadRows
+
+
+class Refused(BadRows):
+  """Takes all, and keeps what was said of each."""
+
+  def __init__(self):
+    super().__init__("in", "skip")
+    self.rows = []
+
+  def refuse(self, place, kind, message):
+    self.rows.append((place, message))
 
 
 def read(content, format, columns=("text",)):
-  """(rows, [(line, reason)] of bad ones)."""
-  bad = []
+  """(rows, [(line, message)] of bad ones)."""
+  bad = Refused()
   lines = io.BytesIO(
       content if isinstance(content, bytes) else content.encode())
-  found = list(rows.read_rows(
-      lines, "in", format, columns, lambda *row: bad.append(row)))
-  return found, bad
+  return list(rows.read_rows(lines, "in", format, columns, bad)), bad.rows
 
 
 def test_formats_are_read_alike():
@@ -65,10 +76,14 @@ def test_other_rows_than_the_bad_ones_are_read():
       '{"text": "a"}', '{"text": "b"', '["c"]', '{"text": 4}', '{"text": null}',
       "{}", deep, "9" * 5000, '{"text": "d"}']), "jsonl")
   assert [line for line, _ in found] == [1, 5, 6, 9]
-  assert found[1][1] == found[2][1] == {"text": None}
+  assert found[1][1] == {"text": None}
+  assert found[2][1] == {}
   assert [line for line, _ in bad] == [2, 3, 4, 7, 8]
   assert bad[0][1] == "not readable as JSON: Expecting ',' delimiter"
   assert bad[2][1] == "expected a string in 'text'"
+  found, bad = read("text\tn\na\0\t1\nb\t2\n", "tsv")
+  assert [line for line, _ in found] == [3]
+  assert bad == [(2, "has a NUL byte in it")]
 
 
 @pytest.mark.parametrize("content, format, message", [
@@ -76,6 +91,13 @@ def test_other_rows_than_the_bad_ones_are_read():
     ("\n\n", "csv", "^in: is empty"),
     ("words\tn\na\t1\n", "tsv", "^in: no column 'text'; its columns are words"),
     ("text,TEXT\n", "csv", "^in:1: column 'text' stands there twice"),
+    ('[{"text": "a"}, {"text": "b"}]', "jsonl", "^in:1: .*not one array over"),
+    ('[\n{"text": "a"}\n]', "jsonl", "^in:1: .*not one array over the whole"),
+    ('{\n"text": "a"}\n', "jsonl", "^in:1: .*not one object over the whole"),
+    ('{"text": "a"}\r{"text": "b"}\r', "jsonl", "^in:1: has a carriage return"),
+    ("text\ra\rb\r", "tsv", "^in:1: has a carriage return in it"),
+    ('{"text": "a"}\n'.encode("utf-16"), "jsonl", "looks like UTF-16"),
+    (gzip.compress(b"text\na\n"), "tsv", "is compressed with gzip"),
     ('text\na\n"b\nc\n', "csv", "^in:3: a quoted cell does not end"),
     ('text,n\na,1\n"b" c,2\n', "csv", "^in:3: a quoted cell does not end"),
 ])
@@ -94,7 +116,7 @@ def test_nothing_can_be_read():
     ("jsonl", [], b'{"text": "a"}\n')])
 def test_files_need_no_end(format, first, line):
   endless = itertools.chain(first, itertools.repeat(line))
-  found = rows.read_rows(endless, "in", format, ["text"], pytest.fail)
+  found = rows.read_rows(endless, "in", format, ["text"], BadRows("in"))
   assert [cells["text"] for _, cells in itertools.islice(found, 3)] == ["a"] * 3
 
 

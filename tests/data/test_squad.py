@@ -298,12 +298,14 @@ def test_what_is_odd_is_counted(tmp_path):
   assert set(task.notes) == {
       "train: 1 questions without text",
       "train: 2 answers moved to where their text stands",
-      "train: 1 questions left out: no answer stands in the context",
-      "train: 1 questions left out: no answer is given",
-      "train: 1 questions with an id that another one has, left out",
+      "3 questions left out: 1 with no answer that stands in the context "
+      "(first: a:data[0].paragraphs[0].qas[2]), 1 without an answer (first: "
+      "a:data[0].paragraphs[0].qas[3]), 1 with an id that another one has "
+      "(first: a:data[0].paragraphs[0].qas[5])",
       "validation: 1 questions without text",
       "validation: 2 answers moved to where their text stands",
-      "validation: 1 questions with an id that another one has, left out"}
+      "1 question left out: 1 with an id that another one has (first: "
+      "a:data[0].paragraphs[0].qas[5])"}
 
 
 def test_a_wrong_offset_leads_to_the_nearest_place(tmp_path):
@@ -323,8 +325,26 @@ def test_what_has_no_answers_is_not_evaluated(tmp_path):
 
 def test_half_characters_are_refused(tmp_path):
   path = write(tmp_path / "a", entry("1", question="is \ud83d"))
-  with pytest.raises(ta.InputError, match="'question' has half a character"):
+  with pytest.raises(ta.InputError, match="half a character in its 'quest"):
     squad.load(path)
+
+
+def test_bad_questions_are_left_out_and_counted(tmp_path):
+  path = tmp_path / "a"
+  write(path, entry("1"), entry("2", question=5), entry("3", question="\ud83d"),
+        entry(None), {**entry("4"), "answers": [{"text": None}]}, entry("5"))
+  content = json.loads(path.read_text())
+  content["data"][0]["paragraphs"] += [
+      {"qas": [entry("6"), entry("7")]}, {"context": CONTEXT, "qas": []}]
+  path.write_text(json.dumps(content), "utf-8-sig")
+  task = squad.load(str(path), on_bad_row="skip")
+  assert [q.id for q in task.split("train").questions] == ["1", "5"]
+  assert task.notes == (
+      "6 questions left out: 6 of another format (first: "
+      "a:data[0].paragraphs[0].qas[1])",)
+  with pytest.raises(ta.InputError, match=r"a:data\[0\]\.paragraphs\[0\]\.qas"
+                     r"\[1\]: has no 'question' of the right type; on_bad_row"):
+    squad.load(str(path))
 
 
 def test_version_2_trains_on_questions_without_an_answer(tmp_path):
@@ -346,10 +366,12 @@ def test_version_2_trains_on_questions_without_an_answer(tmp_path):
     ("{}", "the file has no 'data'"),
     ('{"data": [1]}', r"data\[0\] has no 'paragraphs'"),
     ('{"data": [{"paragraphs": [{}]}]}',
-     r"data\[0\].paragraphs\[0\] has no 'context'"),
+     r"data\[0\].paragraphs\[0\] has no 'qas'"),
+    ('{"data": [{"paragraphs": [{"qas": [{}]}]}]}',
+     r"qas\[0\]: is on a text that has no 'context'"),
     ('{"data": [{"paragraphs": [{"context": "a", "qas": 1}]}]}', "no 'qas'"),
     ('{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": 1}]}]}]}',
-     r"qas\[0\] has no 'question'"),
+     r"qas\[0\]: has no 'question'"),
     ('{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", '
      '"question": "q", "answers": [5]}]}]}]}', r"answers\[0\] has no 'text'"),
     ('{"data": []}', "has no questions"),

@@ -140,13 +140,33 @@ def test_the_real_files(real_data):
 
 @pytest.mark.parametrize("train, dev, message", [
     ("the O\nfilm\n", "a O\n", r"x.train.conll:2: expected a word and its tag"),
-    (TRAIN, "he O\nthe B-place\n", r"x.dev.conll:2: tag 'B-place' of 'the'"),
+    (TRAIN, "he O\nthe B-place\n", r"x.dev.conll:2: of 'the': label 'B-place' is not one of O, B-work"),
+    (TRAIN, "he O\nthe b-work\n", "is it 'B-work'?"),
+    ("the O\nfilm o\n", "a O\n",
+     r"x.train.conll:2: tag 'o' differs from 'O' in line 1 in case only"),
+    ("the O\rfilm B-x\r", "a O\n", r"conll:1: has a carriage return in it"),
+    (TRAIN, "a O\nb\0 O\n", "x.dev.conll:2: has a NUL byte in it"),
+    (TRAIN, "\n", "x.dev.conll: is empty"),
     ("\n\n", "a O\n", "x.train.conll: is empty"),
     ("the O\n", "a O\n", "one tag only"),
 ])
 def test_what_is_no_such_file(tmp_path, train, dev, message):
   with pytest.raises(ta.InputError, match=message):
     ta.load_task("tagging", folder_of(tmp_path, train, dev))
+
+
+def test_bad_sentences_are_left_out_and_counted(tmp_path):
+  folder = folder_of(
+      tmp_path, TRAIN + "\nvery O\nso\nbad O\n\nis O\n",
+      dev="he O\n\nthe O\nfilm B-place\n\nso\0 O\n")
+  task = ta.load_task("tagging", folder, on_bad_row="skip")
+  assert task.split("train").words == [
+      ["the", "film", "undone"], ["good", "bad"], ["is"]]
+  assert task.split("validation").words == [["he"]]
+  assert task.notes == (
+      "1 sentence left out: 1 without a label (first: x.train.conll:11)",
+      "2 sentences left out: 1 with a NUL byte (first: x.dev.conll:6), 1 with "
+      "an unknown label (first: x.dev.conll:4)")
 
 
 def test_files_have_to_be_told_apart(tmp_path):

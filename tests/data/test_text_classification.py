@@ -48,10 +48,9 @@ def write(folder, file, labels=("yes", "no")):
   """A file of ROWS rows; text i of column C is "C i", label by turns."""
   path = folder / file.name
   rows = []
-  if file.tabs:
-    width = max(file.text, file.label) + 1
+  if file.width:
     for i in range(ROWS):
-      row = ["x"] * width
+      row = ["x"] * file.width
       row[file.text], row[file.label] = f'text "{i}', labels[i % 2]
       rows.append("\t".join(row))
     path.write_bytes("\r\n".join(rows).encode())
@@ -88,7 +87,7 @@ def test_published_layouts(tmp_path, name, file):
     for text, label, row in zip(part.first, part.labels, part.ids):
       assert text.split()[-1].strip('"') == row
       assert task.labels[label] == ("yes", "no")[int(row) % 2]
-      if not file.tabs:
+      if not file.width:
         assert "é" in text
         if name == "economic_news":
           assert text.startswith("headline,\té") and " text," in text
@@ -150,7 +149,8 @@ def test_undecided_rows_are_left_out_and_counted(tmp_path):
   path.write_text(content.replace('"no"', '""', 1))
   task = ta.load_task("disasters", str(tmp_path))
   assert sum(map(len, task.splits.values())) == ROWS - 4
-  assert "4 rows without a text or a decided label left out" in task.notes
+  assert ("4 rows left out: 4 without a text or a decided label (first: "
+          "socialmedia-disaster-tweets-DFE.csv:2)") in task.notes
   assert task.labels == ("no", "yes")
 
 
@@ -179,8 +179,20 @@ def test_repeated_texts_stay_together_and_are_counted(tmp_path):
 def test_malformed_rows_are_counted(tmp_path):
   path = write(tmp_path, TASKS["sms_spam"].files[0])
   path.write_bytes(path.read_bytes() + b"\r\nspam\ta\tb\r\nham")
-  task = ta.load_task("sms_spam", str(tmp_path))
-  assert "2 malformed rows left out" in task.notes
+  with pytest.raises(ta.InputError, match=f":{ROWS + 1}: 3 columns, expected"):
+    ta.load_task("sms_spam", str(tmp_path))
+  task = ta.load_task("sms_spam", str(tmp_path), on_bad_row="skip")
+  assert ("2 rows left out: 2 of another number of columns (first: "
+          f"SMSSpamCollection:{ROWS + 1})") in task.notes
+
+
+def test_labels_that_differ_in_case_are_said(tmp_path):
+  path = write(tmp_path, TASKS["airline"].files[0])
+  path.write_text(path.read_text("latin-1").replace('"yes"', '"Yes"', 1),
+                  "latin-1")
+  task = ta.load_task("airline", str(tmp_path))
+  assert task.labels == ("Yes", "no", "yes")
+  assert "labels 'Yes' and 'yes' differ in case only" in task.notes
 
 
 def test_a_file_is_found_in_a_folder_of_the_folder(tmp_path):
@@ -232,7 +244,8 @@ def test_missing_files_are_named(tmp_path):
 @pytest.mark.parametrize("name, classes, notes", [
     ("airline", 3, ["213 rows repeat an earlier text; 0 texts stand in two "
                     "splits"]),
-    ("disasters", 2, ["16 rows without a text or a decided label left out",
+    ("disasters", 2, ["16 rows left out: 16 without a text or a decided label "
+                      "(first: socialmedia-disaster-tweets-DFE.csv:41)",
                       "196 rows repeat an earlier text; 0 texts stand in two "
                       "splits"]),
     ("political_bias", 2, []),

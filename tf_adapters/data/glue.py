@@ -5,11 +5,12 @@ GLUE benchmark's, the paper's choice of one first.
 """
 
 import dataclasses
-import logging
 import pathlib
+from typing import Any
 
 import numpy as np
 
+from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.tables import Table, read_tsv
 from tf_adapters.data.tasks import (
     Split,
@@ -17,6 +18,7 @@ from tf_adapters.data.tasks import (
     Task,
     label_numbers,
     scores,
+    table_split,
 )
 from tf_adapters.errors import InputError
 
@@ -36,9 +38,10 @@ class GlueTask:
     file_labels: what they are called in the TSV files and in submissions.
     metrics: see `Task`.
     files: split -> file.
-    header: whether train and dev files have column names; if not, `first` and
-      `label` are places.
-    skip_malformed: the published training file is known to have broken rows.
+    width: number of columns of train and dev files without column names, where
+      `first` and `label` are places; None where they have names.
+    known_malformed: the published training file has rows of another number of
+      columns.
   """
 
   folder: str
@@ -49,14 +52,14 @@ class GlueTask:
   file_labels: tuple[str, ...]
   metrics: tuple[str, ...] = ("accuracy",)
   files: tuple[tuple[str, str], ...] = tuple(_FILES.items())
-  header: bool = True
-  skip_malformed: bool = False
+  width: int | None = None
+  known_malformed: bool = False
 
 
 TASKS = {
     "cola": GlueTask(
         "CoLA", 3, None, 1, ("unacceptable", "acceptable"), ("0", "1"),
-        ("matthews_correlation", "accuracy"), header=False),
+        ("matthews_correlation", "accuracy"), width=4),
     "sst2": GlueTask(
         "SST-2", "sentence", None, "label", ("negative", "positive"),
         ("0", "1")),
@@ -69,7 +72,7 @@ TASKS = {
     "qqp": GlueTask(
         "QQP", "question1", "question2", "is_duplicate",
         ("not_duplicate", "duplicate"), ("0", "1"), ("f1", "accuracy"),
-        skip_malformed=True),
+        known_malformed=True),
     "mnli": GlueTask(
         "MNLI", "sentence1", "sentence2", "gold_label",
         ("entailment", "neutral", "contradiction"),
@@ -99,27 +102,36 @@ _TFDS_MNLI_SPLITS = {
 }
 
 
-def load(name: str, data_dir: str | None = None) -> Task:
+def load(name: str, data_dir: str | None = None,
+         on_bad_row: str = "error") -> Task:
   """Loads a GLUE task.
 
   Args:
     name: one of `TASKS`.
     data_dir: the classic folder of the task, or the folder that holds it (a
       download of all of GLUE). None: tensorflow_datasets downloads the task.
+    on_bad_row: see `BadRows`. A bad row of a test file is an error in any case:
+      the server wants a prediction of each.
 
   Raises:
-    InputError: a file can not be read, a column is missing, or a label is
-      unknown.
+    InputError: a file can not be read, a column is missing, or there is a bad
+      row.
   """
   glue = TASKS[name]
+  notes = []
   if data_dir is None:
     origin = f"tensorflow_datasets glue/{name}"
     splits = _read_tfds(name, glue)
   else:
     folder = _find_folder(name, glue, pathlib.Path(data_dir))
     origin = str(folder)
-    splits = {split: _read_split(split, glue, folder / file)
-              for split, file in glue.files if (folder / file).exists()}
+    splits = {}
+    for split, file in glue.files:
+      if (folder / file).exists():
+        bad_rows = BadRows(folder / file, on_bad_row,
+                           all_needed=split.startswith("test"))
+        splits[split] = _read_split(split, glue, folder / file, bad_rows)
+        notes.append(bad_rows.note())
   suffixes = {"test": ""}
   if name == "mnli":
     suffixes = {"test": "-m", "test_mismatched": "-mm"}
@@ -127,7 +139,8 @@ def load(name: str, data_dir: str | None = None) -> Task:
       name, "classification" if glue.labels else "regression", glue.labels,
       glue.metrics, splits, origin,
       {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)
-       for split, suffix in suffixes.items()})
+       for split, suffix in suffixes.items()},
+      notes=tuple(filter(None, notes)))
 
 
 def _find_folder(
@@ -143,26 +156,21 @@ def _find_folder(
       f"there or in {glue.folder}/")
 
 
-def _read_split(split: str, glue: GlueTask, path: pathlib.Path) -> Split:
+def _read_split(split: str, glue: GlueTask, path: pathlib.Path,
+                bad_rows: BadRows) -> Split:
   test = split.startswith("test")
-  table = read_tsv(path, header=glue.header or test,
-                   skip_malformed=glue.skip_malformed and split == "train")
-  if table.skipped:
-    logging.warning("%s: %d malformed rows left out", path, table.skipped)
-  first = glue.first
-  if test and not glue.header:
-    first = "sentence"  # CoLA's test file has a header, the others have none
-  elif not glue.header and len(table.columns) <= first:
-    raise InputError(
-        f"{path}:1: {len(table.columns)} columns, expected {first + 1}")
-  return Split(
-      table.column(first),
+  table = read_tsv(
+      path, bad_rows, None if test else glue.width,
+      known_malformed=glue.known_malformed and split == "train")
+  # CoLA's test file has a header, the others have none.
+  first = "sentence" if test and glue.width else glue.first
+  return table_split(
+      table, table.column(first),
       table.column(glue.second) if glue.second else None,
-      None if test else _labels(table, glue),
-      _ids(table))
+      None if test else _targets(table, glue), _ids(table))
 
 
-def _labels(table: Table, glue: GlueTask) -> np.ndarray:
+def _targets(table: Table, glue: GlueTask) -> dict[int, Any]:
   if not glue.labels:
     return scores(table, glue.label)
   return label_numbers(
@@ -175,7 +183,7 @@ def _ids(table: Table) -> list[str]:
   for column in ("index", "id"):
     if table.has(column):
       return table.column(column)
-  return [str(row) for row in range(len(table))]
+  return list(map(str, table.numbers))
 
 
 def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:

@@ -22,7 +22,7 @@ def load_task(name: str, data_dir: str | None = None,
               label_column: str = "label",
               problem_type: str = "classification",
               labels: Sequence[str] | None = None,
-              label_separator: str = ",") -> Task:
+              label_separator: str = ",", on_bad_row: str = "error") -> Task:
   """Loads a task with its data.
 
   Args:
@@ -33,9 +33,12 @@ def load_task(name: str, data_dir: str | None = None,
     text_column, text_pair_column, label_column, problem_type,
       label_separator: of "tsv", see `own_files.load`.
     labels: of "tsv" and "tagging", label names in order.
+    on_bad_row: "error": a row that can not be used is one; "skip": such rows
+      are left out, and counted in the task's notes. See `BadRows`.
 
   Raises:
-    InputError: the name is unknown, or the data can not be read.
+    InputError: the name is unknown, the data can not be read, or there is a bad
+      row.
 
   Example:
     >>> task = load_task("mrpc", data_dir="glue_data")
@@ -43,19 +46,19 @@ def load_task(name: str, data_dir: str | None = None,
     ('not_equivalent', 'equivalent')
   """
   if name in glue.TASKS:
-    return glue.load(name, data_dir)
+    return glue.load(name, data_dir, on_bad_row)
   if name in text_classification.TASKS:
-    return text_classification.load(name, data_dir)
+    return text_classification.load(name, data_dir, on_bad_row)
   if name == "demo":
-    return demo.load()
+    return demo.load(on_bad_row)
   if name == "tsv":
     if data_dir is None:
       raise InputError("task tsv: needs data_dir, the folder of your files")
     return own_files.load(data_dir, text_column, text_pair_column,
                           label_column, problem_type, labels,
-                          label_separator)
+                          label_separator, on_bad_row)
   if name == "tagging":
-    return tagging.load(data_dir, labels)
+    return tagging.load(data_dir, labels, on_bad_row)
   near = difflib.get_close_matches(name, TASK_NAMES, n=1)
   hint = f"; did you mean {near[0]}?" if near else ""
   raise InputError(

@@ -2,17 +2,18 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.tables import Table, read_csv, read_tsv
 from tf_adapters.data.tasks import (
-    Split,
     Task,
+    alike,
     label_numbers,
     label_sets,
     scores,
     split_labels,
+    table_split,
 )
 from tf_adapters.errors import InputError
 
@@ -30,13 +31,14 @@ _STEMS = {"train": ("train",), "validation": ("validation", "dev", "valid"),
 def load(data_dir: str, text_column: str = "text",
          text_pair_column: str | None = None, label_column: str = "label",
          problem_type: str = "classification",
-         labels: Sequence[str] | None = None,
-         label_separator: str = ",") -> Task:
+         labels: Sequence[str] | None = None, label_separator: str = ",",
+         on_bad_row: str = "error") -> Task:
   """Loads the task that is in a folder's files.
 
   The files are train, validation (or dev, or valid) and test, with the ending
   .tsv (no quoting: a quotation mark is a character) or .csv (quoted cells).
-  The test file may do without labels.
+  The test file may do without labels. Its rows are called by their numbers in
+  the file, from 0, so that those that are left out are missed.
 
   Args:
     data_dir: the folder.
@@ -48,11 +50,13 @@ def load(data_dir: str, text_column: str = "text",
       sorted.
     label_separator: what stands between the labels of a cell, where there can
       be several.
+    on_bad_row: see `BadRows`; a bad row is one of another number of columns, of
+      no UTF-8, with a NUL byte, without a label or with one that the training
+      file has not, or with a score that is no number.
 
   Raises:
-    InputError: no files, a missing column, a label that the training file has
-      not, labels that differ in case or blanks only, or a score that is no
-      number.
+    InputError: no files, a missing column, a bad row, or labels that differ in
+      case only.
   """
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
@@ -70,7 +74,7 @@ def load(data_dir: str, text_column: str = "text",
           f"{split} split")
     if paths:
       read = read_csv if paths[0].suffix == ".csv" else read_tsv
-      tables[split] = read(paths[0])
+      tables[split] = read(paths[0], BadRows(paths[0], on_bad_row))
   if not tables:
     raise InputError(
         f"{folder}: no files: expected train, validation or test, ending in "
@@ -81,7 +85,7 @@ def load(data_dir: str, text_column: str = "text",
         label_separator if problem_type == "multi_label" else None)
   numbers = {name: number for number, name in enumerate(labels or ())}
 
-  def targets(table: Table) -> np.ndarray:
+  def targets(table: Table) -> dict[int, Any]:
     match problem_type:
       case "regression":
         return scores(table, label_column)
@@ -89,39 +93,38 @@ def load(data_dir: str, text_column: str = "text",
         return label_sets(table, label_column, label_separator, numbers)
     return label_numbers(table, label_column, numbers)
 
+  splits = {}
+  for split, table in tables.items():
+    labelled = split != "test" or table.has(label_column)
+    splits[split] = table_split(
+        table, table.column(text_column),
+        table.column(text_pair_column) if text_pair_column else None,
+        targets(table) if labelled else None, list(map(str, table.numbers)))
+  notes = [table.bad_rows.note() for table in tables.values()]
   return Task(
-      "tsv", problem_type, tuple(labels or ()), METRICS[problem_type],
-      {split: Split(
-          table.column(text_column),
-          table.column(text_pair_column) if text_pair_column else None,
-          targets(table) if split != "test" or table.has(label_column)
-          else None,
-          [str(row) for row in range(len(table))])
-       for split, table in tables.items()},
-      str(folder), label_separator=label_separator)
+      "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
+      str(folder), notes=tuple(filter(None, notes)),
+      label_separator=label_separator)
 
 
 def _label_names(tables: dict[str, Table], column: str,
                  separator: str | None) -> list[str]:
   table = next(iter(tables.values()))  # that of "train", if there is one
-  cells = [[cell] if separator is None else split_labels(cell, separator)
-           for cell in table.column(column)]
   rows: dict[str, int] = {}
-  for row, labels in enumerate(cells):
-    for label in labels:
-      if not label.strip():
-        raise table.error(row, f"no label in column {column!r}")
+  for row, cell in enumerate(table.column(column)):
+    # A row without a label is no row to be learnt from.
+    labels = ([cell.strip()] if separator is None
+              else split_labels(cell, separator))
+    for label in filter(None, labels):
       rows.setdefault(label, row)
+  if pair := alike(rows):
+    raise table.error(
+        rows[pair[1]], f"label {pair[1]!r} differs from {pair[0]!r} in line "
+        f"{table.lines[rows[pair[0]]]} in case only: give both one name")
   names = sorted(rows)
-  folded: dict[str, str] = {}
-  for name in names:
-    other = folded.setdefault(name.strip().casefold(), name)
-    if other != name:
-      raise table.error(
-          rows[name], f"label {name!r} differs from {other!r} in case or "
-          "blanks only")
   if len(names) < 2:
-    raise InputError(
-        f"{table.path}: column {column!r} has one label only ({names[0]!r}): "
-        "nothing to learn" if names else f"{table.path}: has no rows")
+    wrong = (f"has one label only in column {column!r} ({names[0]!r}): nothing "
+             "to learn" if names else "has no rows with a label")
+    raise InputError("; ".join(filter(None, [
+        f"{table.path}: {wrong}", table.bad_rows.note()])))
   return names

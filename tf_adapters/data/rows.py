@@ -4,18 +4,22 @@ No more than a row is in memory. What the columns mean is not known here, nor
 who is told of a bad row.
 """
 
-import codecs
 import csv
 import io
+import itertools
 import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.tables import (
+    cells_fault,
+    check_line_ends,
     csv_rows,
+    decoded,
     find_column,
     read_header,
     tsv_rows,
@@ -27,8 +31,10 @@ ENDINGS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl"}
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 
-# Takes a bad row's line and what is wrong with it; may raise.
-Refuse = Callable[[int, str], None]
+# What is wrong with rows of JSON lines.
+_NO_JSON = "that are no JSON objects"
+_NO_STRING = "with something else than a string"
+
 # A row's line in the file, from 1, and {column: cell}.
 Row = tuple[int, dict[str, str | None]]
 
@@ -47,7 +53,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def read_rows(lines: Iterable[bytes], name: str, format: str,
-              columns: Sequence[str], refuse: Refuse) -> Iterator[Row]:
+              columns: Sequence[str], bad_rows: BadRows) -> Iterator[Row]:
   """Reads rows of the columns that are asked for.
 
   TSV and CSV begin with a header, whose names may be in any case; in TSV a
@@ -59,48 +65,59 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
     name: what to call the file in errors.
     format: one of `FORMATS`.
     columns: the columns that are wanted.
-    refuse: called for rows of another number of cells than the header, and
-      lines that are no JSON object or have something else than a string in a
-      column; they are left out.
+    bad_rows: takes rows of another number of cells than the header or with
+      NUL bytes, and lines that are no JSON object or have something else than a
+      string in a column.
 
   Returns:
     Line that it begins on, from 1, and {column: cell} of each row. A cell is
-    None where a JSON object has no such key, or null.
+    None where a JSON object has null, and not there where it has no such key.
 
   Raises:
-    InputError: TSV or CSV without one of the columns, at once; or a quoted cell
-      that does not end as it should, after which rows can not be told apart.
+    InputError: at once, where it is no such file, or TSV or CSV without one of
+      the columns; later, at a bad row, or a quoted cell that does not end as it
+      should, after which rows can not be told apart.
   """
-  texts = _decoded(lines)
+  texts = decoded(name, lines)
   if format == "jsonl":
-    return _json_rows(texts, columns, refuse)
-  numbered = tsv_rows(texts) if format == "tsv" else csv_rows(name, texts)
+    first = next(texts, "")
+    _check_json_lines(name, first)
+    return _json_rows(itertools.chain([first], texts), columns, bad_rows)
+  numbered = (tsv_rows if format == "tsv" else csv_rows)(name, texts)
   first = next(numbered, None)
   if first is None:
     raise InputError(f"{name}: is empty: expected a header")
-  header = read_header(name, first[1])
+  header = read_header(name, *first)
   places = {column: find_column(name, header, column) for column in columns}
-  return _table_rows(numbered, len(header), places, refuse)
-
-
-def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
-  for number, line in enumerate(lines, 1):
-    if number == 1:
-      line = line.removeprefix(codecs.BOM_UTF8)
-    yield line.decode(errors="surrogateescape")
+  return _table_rows(numbered, len(header), places, bad_rows)
 
 
 def _table_rows(numbered: Iterable[tuple[int, list[str]]], width: int,
-                places: Mapping[str, int], refuse: Refuse) -> Iterator[Row]:
+                places: Mapping[str, int], bad_rows: BadRows) -> Iterator[Row]:
   for line, cells in numbered:
-    if len(cells) == width:
-      yield line, {column: cells[place] for column, place in places.items()}
+    if fault := cells_fault(cells, width):
+      bad_rows.refuse(line, *fault)
     else:
-      refuse(line, f"{len(cells)} columns, expected {width}")
+      yield line, {column: cells[place] for column, place in places.items()}
+
+
+def _check_json_lines(name: str, first: str) -> None:
+  """Refuses JSON that is not a value a line.
+
+  Raises:
+    InputError: the first line is not the whole of one, but of an array or a
+      file.
+  """
+  check_line_ends(name, first)
+  start = first.strip()
+  if start.startswith("[") or start == "{":
+    raise InputError(
+        f"{name}:1: expected JSON lines, an object on each, not one "
+        f"{'array' if start.startswith('[') else 'object'} over the whole file")
 
 
 def _json_rows(lines: Iterable[str], columns: Sequence[str],
-               refuse: Refuse) -> Iterator[Row]:
+               bad_rows: BadRows) -> Iterator[Row]:
   for line, text in enumerate(lines, 1):
     if not text.strip():
       continue
@@ -108,16 +125,18 @@ def _json_rows(lines: Iterable[str], columns: Sequence[str],
       values = json.loads(text)
     except (ValueError, RecursionError) as error:
       # Without the decoder's own count of lines.
-      refuse(line, f"not readable as JSON: {getattr(error, 'msg', error)}")
+      bad_rows.refuse(
+          line, _NO_JSON,
+          f"not readable as JSON: {getattr(error, 'msg', error)}")
       continue
     if not isinstance(values, dict):
-      refuse(line, "expected a JSON object")
+      bad_rows.refuse(line, _NO_JSON, "expected a JSON object")
       continue
-    row = {column: values.get(column) for column in columns}
+    row = {column: values[column] for column in columns if column in values}
     wrong = [column for column, value in row.items()
              if not isinstance(value, str | None)]
     if wrong:
-      refuse(line, f"expected a string in {wrong[0]!r}")
+      bad_rows.refuse(line, _NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
       yield line, row
 

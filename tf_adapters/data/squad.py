@@ -5,17 +5,20 @@ answer is always a piece of the context itself. Choosing answers from a model's
 outputs is training's business.
 """
 
+import collections
 import dataclasses
 import itertools
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_adapters.data import batching
+from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.tables import is_utf_8
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json
@@ -25,12 +28,13 @@ from tf_adapters.modeling.text import TextProcessor
 # What is counted and said of a file.
 _NO_TEXT = "questions without text"
 _MOVED = "answers moved to where their text stands"
-_NOT_FOUND = "questions left out: no answer stands in the context"
-_NONE_GIVEN = "questions left out: no answer is given"
-_SAME_ID = "questions with an id that another one has, left out"
 _EMPTY_CONTEXT = "empty contexts"
-_ODDITIES = (
-    _NO_TEXT, _MOVED, _NOT_FOUND, _NONE_GIVEN, _SAME_ID, _EMPTY_CONTEXT)
+
+# What is wrong with questions that are left out.
+_OTHER_TYPE = "of another format"
+_NOT_FOUND = "with no answer that stands in the context"
+_NONE_GIVEN = "without an answer"
+_SAME_ID = "with an id that another one has"
 
 V1_METRICS = ("f1", "exact_match")
 V2_METRICS = (*V1_METRICS, "has_answer_f1", "no_answer_f1")
@@ -242,7 +246,8 @@ class EncodedWindows(batching.Encoded):
 
 
 def load(train_file: str | None = None, predict_file: str | None = None,
-         options: SquadOptions | None = None) -> Task:
+         options: SquadOptions | None = None,
+         on_bad_row: str = "error") -> Task:
   """Loads SQuAD, or what has its format.
 
   Args:
@@ -250,14 +255,17 @@ def load(train_file: str | None = None, predict_file: str | None = None,
     predict_file: JSON with questions to answer; they are evaluated where they
       come with answers.
     options: v1.1 or v2.0, how contexts are cut, and answers chosen.
+    on_bad_row: see `BadRows`. A row is a question; a bad one is not of the
+      format. What published files have is left out in any case: ids that
+      repeat, and in training questions whose answer is not in the context.
 
   Returns:
     A task with the splits "train" and "validation", as far as there are files.
     Its notes count what was odd in them.
 
   Raises:
-    InputError: a file can not be read or is of another format, or there is
-      none.
+    InputError: a file can not be read or is of another format, there is none,
+      or there is a bad question.
   """
   if train_file is None and predict_file is None:
     raise InputError("task squad: needs train_file or predict_file")
@@ -265,89 +273,106 @@ def load(train_file: str | None = None, predict_file: str | None = None,
   splits, notes = {}, []
   for name, file in (("train", train_file), ("validation", predict_file)):
     if file is not None:
-      splits[name], counts = _read(
-          pathlib.Path(file).expanduser(), options, name == "train")
-      notes += [f"{name}: {count:,} {what}"
-                for what, count in counts.items() if count]
+      path = pathlib.Path(file).expanduser()
+      bad_rows = BadRows(path, on_bad_row, "questions")
+      splits[name], counts = _read(path, options, name == "train", bad_rows)
+      notes += [f"{name}: {count:,} {what}" for what, count in counts.items()]
+      notes.append(bad_rows.note())
   return Task(
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
       ", ".join(file for file in (train_file, predict_file) if file),
-      notes=tuple(notes), span=options.to_dict())
+      notes=tuple(filter(None, notes)), span=options.to_dict())
 
 
-def _read(path: pathlib.Path, options: SquadOptions,
-          training: bool) -> tuple[SquadSplit, dict[str, int]]:
-  counts = dict.fromkeys(_ODDITIES, 0)
+def _read(path: pathlib.Path, options: SquadOptions, training: bool,
+          bad_rows: BadRows) -> tuple[SquadSplit, collections.Counter[str]]:
+  counts: collections.Counter[str] = collections.Counter()
   contexts, questions, ids = [], [], set()
   answered = False
   for paragraph, where in _paragraphs(path):
-    context = _field(paragraph, "context", str, path, where)
-    counts[_EMPTY_CONTEXT] += not context.strip()
+    fault = None
+    try:
+      context = _field(paragraph, "context", str)
+    except _WrongTypeError as error:  # so is each question on it
+      context, fault = "", _WrongTypeError(f"is on a text that {error}")
+    counts[_EMPTY_CONTEXT] += not fault and not context.strip()
     contexts.append(context)
-    for place, entry in enumerate(
-        _field(paragraph, "qas", list, path, where)):
+    for place, entry in enumerate(_part(path, paragraph, "qas", where)):
       here = f"{where}.qas[{place}]"
-      identity = str(_field(entry, "id", str | int, path, here))
-      text = _field(entry, "question", str, path, here)
-      counts[_NO_TEXT] += not text.strip()
+      try:
+        if fault:
+          raise fault
+        identity = str(_field(entry, "id", str | int))
+        text = _field(entry, "question", str)
+        answers = _answers(entry)
+      except _WrongTypeError as error:
+        bad_rows.refuse(here, _OTHER_TYPE, str(error))
+        continue
       if identity in ids:
-        counts[_SAME_ID] += 1
+        bad_rows.leave_out(here, _SAME_ID)
         continue
       ids.add(identity)
-      answers = _answers(entry, path, here)
       # As in the official script, no answers at all say that there is none.
       impossible = options.version_2 and not answers and (
           "answers" in entry or bool(entry.get("is_impossible")))
       answered = answered or bool(answers) or impossible
-      start = None
-      if answers:
-        start, was_moved = _find(context, answers)
-        counts[_MOVED] += was_moved
+      start, was_moved = _find(context, answers) if answers else (None, False)
       if training and start is None and not impossible:
-        counts[_NOT_FOUND if answers else _NONE_GIVEN] += 1
+        bad_rows.leave_out(here, _NOT_FOUND if answers else _NONE_GIVEN)
         continue
+      counts[_MOVED] += was_moved
+      counts[_NO_TEXT] += not text.strip()
       questions.append(Question(
           identity, text, len(contexts) - 1,
           tuple(answer for answer, _ in answers), start))
   if not questions:
-    raise InputError(f"{path}: has no questions")
-  return SquadSplit(contexts, questions, options, answered), counts
+    raise InputError("; ".join(filter(None, [
+        f"{path}: has no questions", bad_rows.note()])))
+  return SquadSplit(contexts, questions, options, answered), +counts
 
 
-def _paragraphs(path: pathlib.Path):
+class _WrongTypeError(Exception):
+  """What is wrong with a paragraph or a question."""
+
+
+def _paragraphs(path: pathlib.Path) -> Iterator[tuple[Any, str]]:
   """(paragraph, where it is) of a file."""
-  articles = _field(read_json(path), "data", list, path, "the file")
-  for number, article in enumerate(articles):
+  for number, article in enumerate(
+      _part(path, read_json(path), "data", "the file")):
     where = f"data[{number}]"
     for place, paragraph in enumerate(
-        _field(article, "paragraphs", list, path, where)):
+        _part(path, article, "paragraphs", where)):
       yield paragraph, f"{where}.paragraphs[{place}]"
 
 
-def _field(values: Any, key: str, kind: type, path: pathlib.Path,
-           where: str) -> Any:
+def _part(path: pathlib.Path, values: Any, key: str, where: str) -> list[Any]:
+  """A list of what holds questions: without it there is no telling how many."""
+  try:
+    return _field(values, key, list)
+  except _WrongTypeError as error:
+    raise InputError(f"{path}: {where} {error}") from None
+
+
+def _field(values: Any, key: str, kind: type) -> Any:
   if not isinstance(values, dict) or not isinstance(values.get(key), kind):
-    raise InputError(f"{path}: {where} has no {key!r} of the right type")
+    raise _WrongTypeError(f"has no {key!r} of the right type")
   value = values[key]
-  if isinstance(value, str):
-    try:
-      value.encode()
-    except UnicodeEncodeError:
-      raise InputError(
-          f"{path}: {where}: {key!r} has half a character in it") from None
+  if isinstance(value, str) and not is_utf_8(value):
+    raise _WrongTypeError(f"has half a character in its {key!r}")
   return value
 
 
-def _answers(entry: dict[str, Any], path: pathlib.Path,
-             where: str) -> list[tuple[str, int]]:
+def _answers(entry: dict[str, Any]) -> list[tuple[str, int]]:
   answers = entry.get("answers") or []
   if not isinstance(answers, list):
-    raise InputError(f"{path}: {where} has no 'answers' of the right type")
+    raise _WrongTypeError("has no 'answers' of the right type")
   result = []
   for place, answer in enumerate(answers):
-    here = f"{where}.answers[{place}]"
-    text = _field(answer, "text", str, path, here)
+    try:
+      text = _field(answer, "text", str)
+    except _WrongTypeError as error:
+      raise _WrongTypeError(f"answers[{place}] {error}") from None
     start = answer.get("answer_start", -1)
     result.append((text, start if type(start) is int else -1))
   return result

@@ -13,7 +13,14 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
+from tf_adapters.data.bad_rows import (
+    NO_UTF_8,
+    NUL,
+    OTHER_COLUMNS,
+    BadRows,
+)
 from tf_adapters.errors import InputError
+from tf_adapters.files import check_text
 
 csv.field_size_limit(1 << 30)
 
@@ -29,10 +36,9 @@ class Column:
     self._content = bytearray()
     self._sizes = array.array("I")
 
-  def append(self, cell: str) -> None:
-    content = cell.encode()
-    self._content += content
-    self._sizes.append(len(content))
+  def append(self, cell: bytes) -> None:
+    self._content += cell
+    self._sizes.append(len(cell))
 
   def __iter__(self) -> Iterator[str]:
     start = 0
@@ -43,21 +49,23 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """The rows of a file.
+  """The rows of a file, but for those that were left out.
 
   Attributes:
     path: the file.
     header: the column names; empty for a file without them.
     columns: the cells of each column.
     lines: the line of the file that each row begins on, from 1.
-    skipped: malformed rows that were left out.
+    numbers: of each row in the file, from 0, those left out counted.
+    bad_rows: takes the rows that can not be used.
   """
 
   path: pathlib.Path
   header: tuple[str, ...]
   columns: Sequence[Iterable[str]]
   lines: Sequence[int]
-  skipped: int = 0
+  numbers: Sequence[int]
+  bad_rows: BadRows
 
   def __len__(self) -> int:
     return len(self.lines)
@@ -79,23 +87,34 @@ class Table:
       column = find_column(self.path, self.header, column)
     return list(self.columns[column])
 
+  def refuse(self, row: int, kind: str, message: str) -> None:
+    """Hands a row in that can not be used; see `BadRows.refuse`."""
+    self.bad_rows.refuse(self.lines[row], kind, message)
+
   def error(self, row: int, message: str) -> InputError:
     """An error that names the file and the line of a row."""
     return InputError(f"{self.path}:{self.lines[row]}: {message}")
 
 
-def read_header(path: pathlib.Path | str,
+def read_header(path: pathlib.Path | str, line: int,
                 cells: Sequence[str]) -> tuple[str, ...]:
   """The column names in a file's first row.
 
   Raises:
-    InputError: there are two of the same name, in any case.
+    InputError: they are no text, or two are the same, in any case.
   """
   names = tuple(name.strip() for name in cells)
   folded = [name.lower() for name in names]
   twice = sorted({name for name in folded if folded.count(name) > 1})
-  if twice:
-    raise InputError(f"{path}:1: column {twice[0]!r} stands there twice")
+  wrong = None
+  if not all(map(is_utf_8, names)) or "\0" in "".join(names):
+    wrong = "expected the names of columns, as UTF-8 text"
+  elif not any(names):
+    wrong = "expected the names of columns"
+  elif twice:
+    wrong = f"column {twice[0]!r} stands there twice"
+  if wrong:
+    raise InputError(f"{path}:{line}: {wrong}")
   return names
 
 
@@ -113,111 +132,168 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
   return folded.index(column.lower())
 
 
+UTF_8 = "utf-8"
+LATIN_1 = "latin-1"
 # UTF-8 with stray bytes of latin-1, as published files have them.
 MIXED = "utf-8 or latin-1"
 # Latin-1, but for files that somebody has converted to UTF-8.
 EITHER = "latin-1, if not utf-8"
 
 
-def read_text(path: pathlib.Path, encoding: str = "utf-8-sig") -> str:
-  """Reads a file as text.
+def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
+  """The lines of a file, each with the line feed that ends it.
 
   Args:
     path: the file.
-    encoding: Python's name of an encoding with ASCII's line feeds; or `MIXED`,
-      where each line that is no UTF-8 is taken for latin-1; or `EITHER`, where
-      the whole file is.
+    encoding: `UTF_8`, where bytes that are none come as `os.fsdecode` has them:
+      "\\udcff"; `LATIN_1`; `MIXED`, where each line that is no UTF-8 is taken
+      for latin-1; or `EITHER`, where the whole file is.
 
   Raises:
-    InputError: it does not exist, or is not in that encoding: names the line.
+    InputError: it can not be read, or is no text.
   """
-  return "".join(_lines(path, encoding))
-
-
-def _lines(path: pathlib.Path, encoding: str) -> Iterator[str]:
-  """The lines of a file, each with the line feed that ends it."""
   if encoding == EITHER:
-    encoding = "utf-8-sig"
-    try:
-      for _ in _lines(path, encoding):
-        pass
-    except InputError:
-      encoding = "latin-1"
-  codec = "utf-8" if encoding in ("utf-8-sig", MIXED) else encoding
+    encoding = UTF_8 if all(
+        is_utf_8(line) for line in read_lines(path)) else LATIN_1
   try:
     with open(path, "rb") as file:
-      for number, line in enumerate(file, 1):
-        if number == 1 and codec == "utf-8":
-          line = line.removeprefix(codecs.BOM_UTF8)
-        try:
-          text = line.decode(codec)
-        except UnicodeDecodeError:
-          if encoding != MIXED:
-            raise InputError(
-                f"{path}:{number}: not {encoding} text") from None
-          text = line.decode("latin-1")
-        yield text
+      yield from decoded(path, file, encoding)
   except OSError as error:
     raise InputError(f"{path}: can not be read: {error.strerror}") from None
 
 
-def read_tsv(path: pathlib.Path, header: bool = True,
-             skip_malformed: bool = False,
-             encoding: str = "utf-8-sig") -> Table:
+def decoded(name: pathlib.Path | str, lines: Iterable[bytes],
+            encoding: str = UTF_8) -> Iterator[str]:
+  """As `read_lines`, for lines of bytes from anywhere.
+
+  Args:
+    name: what to call the file in errors.
+    lines: each with the line feed that ends it.
+    encoding: as for `read_lines`, but `EITHER`.
+
+  Raises:
+    InputError: they are no text.
+  """
+  for number, line in enumerate(lines, 1):
+    if number == 1:
+      check_text(name, line[:1000])
+      if encoding != LATIN_1:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    if encoding == MIXED:
+      try:
+        yield line.decode()
+      except UnicodeDecodeError:
+        yield line.decode(LATIN_1)
+    else:
+      yield line.decode(encoding, "surrogateescape")
+
+
+def is_utf_8(text: str) -> bool:
+  """Whether `decoded` met nothing else."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def check_line_ends(name: pathlib.Path | str, first: str) -> None:
+  """Refuses lines that do not end in line feeds.
+
+  Where they end in carriage returns alone the whole file is one line.
+
+  Args:
+    name: what to call the file.
+    first: its first line.
+
+  Raises:
+    InputError: there is a carriage return in it.
+  """
+  if "\r" in first.removesuffix("\n").removesuffix("\r"):
+    raise InputError(
+        f"{name}:1: has a carriage return in it: lines have to end in line "
+        "feeds, with or without one carriage return before them")
+
+
+def cells_fault(
+    cells: Sequence[str], width: int) -> tuple[str, str] | None:
+  """What is wrong with a row, in general and of this one; None for nothing.
+
+  Bytes that are no UTF-8 are the caller's business.
+
+  Args:
+    cells: of the row.
+    width: how many there should be.
+  """
+  if len(cells) != width:
+    return OTHER_COLUMNS, f"{len(cells)} columns, expected {width}"
+  if any("\0" in cell for cell in cells):
+    return NUL, "has a NUL byte in it"
+  return None
+
+
+def read_tsv(path: pathlib.Path, bad_rows: BadRows, width: int | None = None,
+             encoding: str = UTF_8, known_malformed: bool = False) -> Table:
   """Reads tab-separated cells; a quotation mark is a character as any other.
 
   Args:
     path: the file.
-    header: whether the first line has the column names.
-    skip_malformed: leave rows of another number of cells out, and count them.
-    encoding: see `read_text`.
+    bad_rows: takes rows of another number of cells, with NUL bytes or with
+      bytes that are not in the encoding.
+    width: number of columns of a file without column names; None: the first
+      line has them.
+    encoding: see `read_lines`.
+    known_malformed: leave rows of another number of cells out in any case: the
+      published file has such.
 
   Raises:
-    InputError: not readable, or a row has another number of cells than the
-      first.
+    InputError: not readable, no such table, or there is a bad row.
   """
-  return _table(
-      path, tsv_rows(_lines(path, encoding)), header, skip_malformed)
+  return _table(path, tsv_rows(path, read_lines(path, encoding)), bad_rows,
+                width, known_malformed)
 
 
-def tsv_rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row.
+def tsv_rows(path: pathlib.Path | str,
+             lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+  """(line, cells) of each row, from the first line that is not empty.
 
   Args:
+    path: what to call the file in errors.
     lines: each with the line feed that ends it.
+
+  Raises:
+    InputError: lines do not end in line feeds.
   """
-  one_column = False
+  one_column = None
   empty: list[int] = []
   for number, line in enumerate(lines, 1):
-    line = line.removesuffix("\n").removesuffix("\r")
     if number == 1:
-      one_column = "\t" not in line
+      check_line_ends(path, line)
+    line = line.removesuffix("\n").removesuffix("\r")
     if not line:
       empty.append(number)
       continue
     # In a file of one column an empty line is a row, an empty text, but where
-    # the file ends.
+    # the file begins and ends.
     if one_column:
       yield from ((row, [""]) for row in empty)
+    elif one_column is None:
+      one_column = "\t" not in line
     empty.clear()
     yield number, line.split("\t")
 
 
-def read_csv(path: pathlib.Path, encoding: str = "utf-8-sig",
-             skip_malformed: bool = False) -> Table:
+def read_csv(path: pathlib.Path, bad_rows: BadRows,
+             encoding: str = UTF_8) -> Table:
   """Reads a CSV file with a header and quoted cells (RFC 4180).
 
   Args:
-    path: the file.
-    encoding: see `read_text`.
-    skip_malformed: leave rows of another number of cells out, and count them.
+    path, bad_rows, encoding: as for `read_tsv`.
 
   Raises:
-    InputError: not readable, or a row has another number of cells than the
-      header.
+    InputError: as for `read_tsv`; or a quoted cell does not end as it should.
   """
-  return _table(
-      path, csv_rows(path, _lines(path, encoding)), True, skip_malformed)
+  return _table(path, csv_rows(path, read_lines(path, encoding)), bad_rows)
 
 
 def csv_rows(path: pathlib.Path | str,
@@ -229,7 +305,8 @@ def csv_rows(path: pathlib.Path | str,
     lines: each with the line feed that ends it.
 
   Raises:
-    InputError: a quotation mark stands where none can.
+    InputError: a quotation mark stands where none can: rows can not be told
+      apart after it.
   """
   # A carriage return alone ends a line, too.
   reader = csv.reader(
@@ -249,28 +326,32 @@ def csv_rows(path: pathlib.Path | str,
 
 
 def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
-           header: bool, skip_malformed: bool) -> Table:
-  head = []
-  for row in numbered:
-    head.append(row)
-    if any(cell.strip() for cell in row[1]):
-      break
-  else:
+           bad_rows: BadRows, width: int | None = None,
+           known_malformed: bool = False) -> Table:
+  first = next(numbered, None)
+  if first is None:
     raise InputError(f"{path}: is empty")
-  numbered = itertools.chain(head, numbered)
   names: tuple[str, ...] = ()
-  columns = [Column() for _ in head[0][1]]
-  if header:
-    names = read_header(path, next(numbered)[1])
-  lines, skipped = [], 0
-  for number, cells in numbered:
-    if len(cells) == len(columns):
-      lines.append(number)
-      for column, cell in zip(columns, cells):
-        column.append(cell)
-    elif skip_malformed:
-      skipped += 1
+  if width is None:
+    names = read_header(path, *first)
+    width = len(names)
+  else:
+    numbered = itertools.chain([first], numbered)
+  columns = [Column() for _ in range(width)]
+  lines, numbers = array.array("Q"), array.array("Q")
+  for number, (line, cells) in enumerate(numbered):
+    fault = cells_fault(cells, width)
+    try:
+      contents = [cell.encode() for cell in cells]
+    except UnicodeEncodeError:
+      fault = fault or (NO_UTF_8, "is no UTF-8 text")
+    if fault is None:
+      lines.append(line)
+      numbers.append(number)
+      for column, content in zip(columns, contents):
+        column.append(content)
+    elif known_malformed and fault[0] == OTHER_COLUMNS:
+      bad_rows.leave_out(line, fault[0])
     else:
-      raise InputError(
-          f"{path}:{number}: {len(cells)} columns, expected {len(columns)}")
-  return Table(path, names, columns, lines, skipped)
+      bad_rows.refuse(line, *fault)
+  return Table(path, names, columns, lines, numbers, bad_rows)

@@ -5,16 +5,24 @@ outputs to words' tags, is here too.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_adapters.data import batching
-from tf_adapters.data.tables import read_text
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.bad_rows import (
+    NO_LABEL,
+    NO_UTF_8,
+    NUL,
+    UNKNOWN_LABEL,
+    BadRows,
+)
+from tf_adapters.data.tables import check_line_ends, is_utf_8, read_lines
+from tf_adapters.data.tasks import Task, alike, unknown_label
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.text import TextProcessor
 
@@ -132,7 +140,12 @@ def at_words(logits: np.ndarray, starts: np.ndarray,
   return np.where((starts < 0)[:, np.newaxis], cut_off, logits[starts])
 
 
-def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
+# A sentence of a file: the line of each word, the words, their tags.
+_Sentence = tuple[list[int], list[str], list[str]]
+
+
+def load(data_dir: str | None, labels: Sequence[str] | None = None,
+         on_bad_row: str = "error") -> Task:
   """Loads the tagging task that is in a folder's files.
 
   One word a line, then a tab or blanks and the tag, in the last column where
@@ -142,10 +155,12 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
   Args:
     data_dir: the folder.
     labels: tags in order; None takes those of the training file, sorted.
+    on_bad_row: see `BadRows`. A row is a sentence; a bad one has a line without
+      a tag, with an unknown one, with a NUL byte or of no UTF-8.
 
   Raises:
-    InputError: there are no files or several for a split, a line has no tag, or
-      a tag is unknown.
+    InputError: there are no files or several for a split, there is a bad
+      sentence, or tags differ in case only.
   """
   if data_dir is None:
     raise InputError("task tagging: needs data_dir, the folder of your files")
@@ -157,33 +172,58 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None) -> Task:
     raise InputError(
         f"{folder}: no files: expected names with train, dev or test in them, "
         "ending in .conll, .txt or .tsv")
-  read = {split: _read(path) for split, path in files.items()}
+  bad_rows = {split: BadRows(path, on_bad_row, "sentences")
+              for split, path in files.items()}
+  read = {split: list(_read(path, bad_rows[split]))
+          for split, path in files.items()}
   if labels is None:
-    first = next(iter(read.values()))
-    labels = sorted({tag for _, _, tags in first for tag in tags},
-                    key=lambda tag: (tag != OUTSIDE, tag))
-  if len(labels) < 2:
-    raise InputError(
-        f"{next(iter(files.values()))}: has one tag only ({labels[0]!r}): "
-        "nothing to learn")
+    first = next(iter(read))
+    labels = _tags(files[first], read[first], bad_rows[first])
   numbers = {tag: number for number, tag in enumerate(labels)}
   splits = {}
   for split, sentences in read.items():
+    if not sentences and not bad_rows[split].count:
+      raise InputError(f"{files[split]}: is empty")
+    known = []
     for lines, words, tags in sentences:
-      for line, word, tag in zip(lines, words, tags):
-        if tag not in numbers:
-          raise InputError(
-              f"{files[split]}:{line}: tag {tag!r} of {word!r} is not one of "
-              f"{', '.join(labels)}")
+      place = next((place for place, tag in enumerate(tags)
+                    if tag not in numbers), None)
+      if place is None:
+        known.append((words, tags))
+      else:
+        bad_rows[split].refuse(
+            lines[place], UNKNOWN_LABEL,
+            f"of {words[place]!r}: {unknown_label(tags[place], numbers)}")
     splits[split] = TaggedSplit(
-        [words for _, words, _ in sentences],
+        [words for words, _ in known],
         [np.array([numbers[tag] for tag in tags], np.int32)
-         for _, _, tags in sentences],
-        [str(row) for row in range(len(sentences))])
+         for _, tags in known],
+        [str(row) for row in range(len(known))])
   return Task(
       "tagging", "tagging", tuple(labels),
       _ENTITY_METRICS if all(map(_ENTITY_TAG.fullmatch, labels))
-      else ("token_accuracy", "macro_f1"), splits, str(folder))
+      else ("token_accuracy", "macro_f1"), splits, str(folder),
+      notes=tuple(filter(None, (rows.note() for rows in bad_rows.values()))))
+
+
+def _tags(path: pathlib.Path, sentences: Sequence[_Sentence],
+          bad_rows: BadRows) -> list[str]:
+  """The tags of a file, in order."""
+  lines: dict[str, int] = {}
+  for places, _, tags in sentences:
+    for line, tag in zip(places, tags):
+      lines.setdefault(tag, line)
+  if pair := alike(lines):
+    raise InputError(
+        f"{path}:{lines[pair[1]]}: tag {pair[1]!r} differs from {pair[0]!r} in "
+        f"line {lines[pair[0]]} in case only: give both one name")
+  names = sorted(lines, key=lambda tag: (tag != OUTSIDE, tag))
+  if len(names) < 2:
+    wrong = (f"has one tag only ({names[0]!r}): nothing to learn" if names
+             else "is empty")
+    raise InputError("; ".join(filter(None, [
+        f"{path}: {wrong}", bad_rows.note()])))
+  return names
 
 
 def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -202,31 +242,39 @@ def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   return files
 
 
-def _read(
-    path: pathlib.Path) -> list[tuple[list[int], list[str], list[str]]]:
-  """(lines, words, tags) of each sentence."""
-  sentences = []
-  numbers: list[int] = []
-  words: list[str] = []
-  tags: list[str] = []
-  lines = read_text(path).split("\n")
-  for number, line in enumerate([*lines, ""], 1):
-    line = line.strip("\r")
+def _read(path: pathlib.Path, bad_rows: BadRows) -> Iterator[_Sentence]:
+  """The sentences of a file, but for bad ones."""
+  sentence: _Sentence = [], [], []
+  fault = None
+  for number, line in enumerate(itertools.chain(read_lines(path), [""]), 1):
+    if number == 1:
+      check_line_ends(path, line)
+    line = line.rstrip("\r\n")
     if not line.strip():
-      if words:
-        sentences.append((numbers, words, tags))
-        numbers, words, tags = [], [], []
+      if fault:
+        bad_rows.refuse(*fault)
+      elif sentence[0]:
+        yield sentence
+      sentence, fault = ([], [], []), None
       continue
     cells = line.split("\t") if "\t" in line else line.split()
     # Comments stand before a sentence and are no two cells with a tab.
-    comment = not words and line.startswith("# ") and "\t" not in line
+    comment = (not sentence[0] and line.startswith("# ")
+               and "\t" not in line)
     if cells[0] == "-DOCSTART-" or comment:
       continue
-    if len(cells) < 2 or not cells[0].strip() or not cells[-1].strip():
-      raise InputError(f"{path}:{number}: expected a word and its tag")
-    numbers.append(number)
-    words.append(cells[0])
-    tags.append(cells[-1].strip())
-  if not sentences:
-    raise InputError(f"{path}: is empty")
-  return sentences
+    fault = fault or _fault(number, line, cells)
+    for part, value in zip(sentence, (number, cells[0], cells[-1].strip())):
+      part.append(value)
+
+
+def _fault(line: int, text: str,
+           cells: Sequence[str]) -> tuple[int, str, str] | None:
+  """What `BadRows.refuse` is told of a word's line, or None."""
+  if "\0" in text:
+    return line, NUL, "has a NUL byte in it"
+  if not is_utf_8(text):
+    return line, NO_UTF_8, "is no UTF-8 text"
+  if len(cells) < 2 or not cells[0].strip() or not cells[-1].strip():
+    return line, NO_LABEL, "expected a word and its tag"
+  return None

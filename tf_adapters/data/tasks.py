@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_adapters.data import batching
+from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
 from tf_adapters.data.tables import Table
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.text import TextProcessor
@@ -149,8 +150,9 @@ class Task:
           f"task {self.name}: no {name} split in {self.origin}; there is "
           f"{', '.join(self.splits) or 'none at all'}")
     if not len(self.splits[name]):
-      raise InputError(
-          f"task {self.name}: the {name} split in {self.origin} is empty")
+      raise InputError("; ".join([
+          f"task {self.name}: the {name} split in {self.origin} is empty",
+          *self.notes]))
     return self.splits[name]
 
   def train_dataset(self, text: TextProcessor, batch_size: int = 32,
@@ -202,54 +204,100 @@ def splits_of_rows(
       [str(row) for row in rows]) for name, rows in parts.items()}
 
 
+def table_split(table: Table, first: Sequence[str],
+                second: Sequence[str] | None,
+                targets: Mapping[int, Any] | None, ids: Sequence[str]) -> Split:
+  """The rows of a table that have a target, as a split.
+
+  Args:
+    table: the file.
+    first, second: its texts.
+    targets: row -> label number, score or zeros and ones; None for a split
+      without labels, which has all rows.
+    ids: what each row is called.
+  """
+  rows = range(len(table)) if targets is None else list(targets)
+  labels = None
+  if targets is not None:
+    labels = np.array(list(targets.values()))
+    labels = labels.astype(
+        np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32)
+
+  def pick(values):
+    return [values[row] for row in rows]
+
+  return Split(
+      pick(first), None if second is None else pick(second), labels, pick(ids))
+
+
 def label_numbers(table: Table, column: str | int,
-                  names: Mapping[str, int]) -> np.ndarray:
+                  names: Mapping[str, int]) -> dict[int, int]:
   """A column of label names as numbers.
 
   Args:
-    table: the file.
-    column: the labels' column.
+    table: the file; takes the rows back whose label is unknown.
+    column: the labels' column. Blanks around a label do not count.
     names: label as it stands in the file -> number.
 
   Returns:
-    int32 [rows].
+    {row: number}.
 
   Raises:
-    InputError: a label is not one of `names`: names the line.
+    InputError: a label is not one of `names`, and no row is to be left out.
   """
-  numbers = []
+  numbers = {}
   for row, cell in enumerate(table.column(column)):
-    if cell not in names:
-      raise table.error(
-          row, f"label {cell!r} is not one of {', '.join(names)}")
-    numbers.append(names[cell])
-  return np.array(numbers, np.int32)
+    label = cell.strip()
+    if label in names:
+      numbers[row] = names[label]
+    elif label:
+      table.refuse(row, UNKNOWN_LABEL, unknown_label(label, names))
+    else:
+      table.refuse(row, NO_LABEL, f"no label in column {column!r}")
+  return numbers
 
 
 def label_sets(table: Table, column: str, separator: str,
-               names: Mapping[str, int]) -> np.ndarray:
+               names: Mapping[str, int]) -> dict[int, list[float]]:
   """A column of any number of label names as zeros and ones.
 
   Args:
-    table: the file.
-    column: the labels' column.
+    table, column, names: as for `label_numbers`.
     separator: what stands between labels of a cell.
-    names: label -> number.
 
   Returns:
-    float32 [rows, labels].
+    {row: zeros and ones, as many as `names`}.
 
   Raises:
-    InputError: a label is not one of `names`: names the line.
+    InputError: a label is not one of `names`, and no row is to be left out.
   """
-  result = np.zeros([len(table), len(names)], np.float32)
+  sets = {}
   for row, cell in enumerate(table.column(column)):
-    for label in split_labels(cell, separator):
-      if label not in names:
-        raise table.error(
-            row, f"label {label!r} is not one of {', '.join(names)}")
-      result[row, names[label]] = 1.0
-  return result
+    labels = split_labels(cell, separator)
+    unknown = [label for label in labels if label not in names]
+    if unknown:
+      table.refuse(row, UNKNOWN_LABEL, unknown_label(unknown[0], names))
+    else:
+      sets[row] = [float(name in labels) for name in names]
+  return sets
+
+
+def unknown_label(label: str, names: Iterable[str]) -> str:
+  """Says that a label is none of those that there are."""
+  names = {name: name.casefold() for name in names}
+  near = [name for name, folded in names.items() if folded == label.casefold()]
+  return (f"label {label!r} is not one of {', '.join(names)}"
+          + (f": is it {near[0]!r}?" if near else ""))
+
+
+def alike(names: Iterable[str]) -> tuple[str, str] | None:
+  """Two names, the earlier one first, that differ in case only, if any."""
+  folded: dict[str, str] = {}
+  for name in names:
+    other = folded.setdefault(name.casefold(), name)
+    if other != name:
+      return other, name
+  return None
 
 
 def split_labels(cell: str, separator: str) -> list[str]:
@@ -257,19 +305,24 @@ def split_labels(cell: str, separator: str) -> list[str]:
   return [label.strip() for label in cell.split(separator) if label.strip()]
 
 
-def scores(table: Table, column: str | int) -> np.ndarray:
-  """A column of numbers, float32 [rows].
+def scores(table: Table, column: str | int) -> dict[int, float]:
+  """A column of numbers.
+
+  Returns:
+    {row: number}.
 
   Raises:
-    InputError: a cell is not a number of reasonable size: names the line.
+    InputError: a cell is not a number of reasonable size, and no row is to be
+      left out.
   """
-  values = []
+  values = {}
   for row, cell in enumerate(table.column(column)):
     try:
       value = float(cell)
     except ValueError:
       value = math.nan
-    if not abs(value) <= _LARGEST_SCORE:  # nor is it where value is NaN
-      raise table.error(row, f"{cell!r} is not a number of any use")
-    values.append(value)
-  return np.array(values, np.float32)
+    if abs(value) <= _LARGEST_SCORE:  # nor is it where value is NaN
+      values[row] = value
+    else:
+      table.refuse(row, NO_SCORE, f"{cell!r} is not a number of any use")
+  return values

@@ -8,15 +8,22 @@ import collections
 import dataclasses
 import pathlib
 
+from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.tables import (
     EITHER,
+    LATIN_1,
     MIXED,
     Table,
     read_csv,
-    read_text,
+    read_lines,
     read_tsv,
 )
-from tf_adapters.data.tasks import Task, in_fixed_order, splits_of_rows
+from tf_adapters.data.tasks import (
+    Task,
+    alike,
+    in_fixed_order,
+    splits_of_rows,
+)
 from tf_adapters.errors import InputError
 
 
@@ -29,16 +36,16 @@ class PublishedFile:
     text: the text's columns, joined by a blank; or a column's place.
     label: the label's column, with a "*" for the rest of a name that is a whole
       question; or a column's place.
-    encoding: see `tables.read_text`.
-    tabs: whether cells are separated by tabs, without quoting and without
-      column names, instead of commas.
+    encoding: see `tables.read_lines`.
+    width: number of columns, where tabs separate them, without quoting and
+      without names, instead of commas.
   """
 
   name: str
   text: tuple[str, ...] | int
   label: str | int
   encoding: str = EITHER
-  tabs: bool = False
+  width: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,16 +117,17 @@ TASKS = {
         PublishedFile("consumer_complaints.csv",
                       ("Consumer complaint narrative",), "Issue", MIXED),)),
     "news_aggregator": TextClassificationTask(422937, (
-        PublishedFile("newsCorpora.csv", 1, 4, MIXED, tabs=True),
+        PublishedFile("newsCorpora.csv", 1, 4, MIXED, width=8),
         PublishedFile("uci-news-aggregator.csv", ("TITLE",), "CATEGORY",
                       MIXED))),
     "newsgroups": TextClassificationTask(18846, ()),
     "sms_spam": TextClassificationTask(5574, (
-        PublishedFile("SMSSpamCollection", 1, 0, MIXED, tabs=True),)),
+        PublishedFile("SMSSpamCollection", 1, 0, MIXED, width=2),)),
 }
 
 
-def load(name: str, data_dir: str | None) -> Task:
+def load(name: str, data_dir: str | None,
+         on_bad_row: str = "error") -> Task:
   """Loads one of the paper's tasks.
 
   80 % of the rows are the training split, the rest is halved, as in the paper.
@@ -130,36 +138,42 @@ def load(name: str, data_dir: str | None) -> Task:
   Args:
     name: one of `TASKS`.
     data_dir: the folder of the published file, or one that holds that folder.
+    on_bad_row: see `BadRows`. Rows without a text or a decided label are left
+      out in any case, as the paper has it.
 
   Raises:
-    InputError: there is no such file, it can not be read, or it lacks a column.
+    InputError: there is no such file, it can not be read, it lacks a column, or
+      there is a bad row.
   """
   task = TASKS[name]
   if data_dir is None:
     raise InputError(f"task {name}: needs data_dir, the folder of "
                      f"{' or '.join(_file_names(name))}")
   path = _find(name, pathlib.Path(data_dir))
-  notes = []
+  bad_rows = BadRows(path, on_bad_row)
   if name == "newsgroups":
-    texts, labels = _read_newsgroups(path)
+    texts, labels, places = _read_newsgroups(path)
   else:
     file = next(file for file in task.files if file.name == path.name)
-    table = _read(path, file)
+    table = _read(path, file, bad_rows)
     texts, labels = _texts(table, file), _labels(table, file, task)
-    if table.skipped:
-      notes.append(f"{table.skipped:,} malformed rows left out")
-  rows = [row for row, label in enumerate(labels)
-          if label and texts[row].strip()
-          and label.casefold() not in task.dropped]
-  if len(rows) < len(labels):
-    notes.append(f"{len(labels) - len(rows):,} rows without a text or a "
-                 "decided label left out")
+    places = table.lines
+  rows = []
+  for row, (text, label, place) in enumerate(zip(texts, labels, places)):
+    if text.strip() and label and label.casefold() not in task.dropped:
+      rows.append(row)
+    else:
+      bad_rows.leave_out(place, "without a text or a decided label")
+  names = tuple(sorted({labels[row] for row in rows}))
+  notes = [bad_rows.note()]
+  if pair := alike(names):
+    notes.append(f"labels {pair[0]!r} and {pair[1]!r} differ in case only")
   if len(rows) != task.rows:
     notes.append(f"{len(rows):,} rows; the paper has {task.rows:,}")
-  names = tuple(sorted({labels[row] for row in rows}))
   if len(names) < 2 or len(rows) < 10:
-    raise InputError(
-        f"{path}: {len(rows)} rows with {len(names)} labels are no task")
+    raise InputError("; ".join(filter(None, [
+        f"{path}: {len(rows)} rows with {len(names)} labels are no task",
+        bad_rows.note()])))
   rows = in_fixed_order(texts, rows)
   train = len(rows) * 8 // 10
   validation = (len(rows) - train) // 2
@@ -171,7 +185,7 @@ def load(name: str, data_dir: str | None) -> Task:
       name, "classification", names, ("accuracy", "macro_f1"),
       splits_of_rows(
           texts, {row: numbers[labels[row]] for row in rows}, parts),
-      str(path), notes=(*notes, *_repeated(texts, parts)))
+      str(path), notes=(*filter(None, notes), *_repeated(texts, parts)))
 
 
 def _file_names(name: str) -> tuple[str, ...]:
@@ -191,16 +205,15 @@ def _find(name: str, folder: pathlib.Path) -> pathlib.Path:
       f"{' or '.join(_file_names(name))} there or in a folder in it")
 
 
-def _read(path: pathlib.Path, file: PublishedFile) -> Table:
-  if file.tabs:
-    return read_tsv(path, header=False, skip_malformed=True,
-                    encoding=file.encoding)
-  return read_csv(path, file.encoding, skip_malformed=True)
+def _read(path: pathlib.Path, file: PublishedFile, bad_rows: BadRows) -> Table:
+  if file.width is None:
+    return read_csv(path, bad_rows, file.encoding)
+  return read_tsv(path, bad_rows, file.width, file.encoding)
 
 
 def _texts(table: Table, file: PublishedFile) -> list[str]:
   if isinstance(file.text, int):
-    return _place(table, file.text)
+    return table.column(file.text)
   columns = [table.column(_header_name(table, column)) for column in file.text]
   return [" ".join(cells) for cells in zip(*columns)]
 
@@ -208,18 +221,11 @@ def _texts(table: Table, file: PublishedFile) -> list[str]:
 def _labels(table: Table, file: PublishedFile,
             task: TextClassificationTask) -> list[str]:
   if isinstance(file.label, int):
-    cells = _place(table, file.label)
+    cells = table.column(file.label)
   else:
     cells = table.column(_header_name(table, file.label))
   renamed = dict(task.renamed)
   return [renamed.get(cell.strip(), cell.strip()) for cell in cells]
-
-
-def _place(table: Table, place: int) -> list[str]:
-  if len(table.columns) <= place:
-    raise InputError(
-        f"{table.path}:1: {len(table.columns)} columns, expected {place + 1}")
-  return table.column(place)
 
 
 def _header_name(table: Table, wanted: str) -> str:
@@ -242,18 +248,20 @@ def _header_name(table: Table, wanted: str) -> str:
   return min(names, key=len, default=wanted)
 
 
-def _read_newsgroups(train: pathlib.Path) -> tuple[list[str], list[str]]:
-  """The bodies of 20 newsgroups' messages, and the groups."""
-  texts, labels = [], []
+def _read_newsgroups(
+    train: pathlib.Path) -> tuple[list[str], list[str], list[str]]:
+  """The bodies of 20 newsgroups' messages, the groups, and where they stand."""
+  texts, labels, places = [], [], []
   for folder in (train, train.with_name(_NEWSGROUPS[1])):
     if not folder.is_dir():
       raise InputError(f"{folder}: no such folder; task newsgroups is both")
     for path in sorted(folder.glob("*/*")):
-      _, _, body = read_text(path, "latin-1").replace("\r\n", "\n").partition(
-          "\n\n")
+      _, _, body = "".join(read_lines(path, LATIN_1)).replace(
+          "\r\n", "\n").partition("\n\n")
       texts.append(body)
       labels.append(path.parent.name)
-  return texts, labels
+      places.append(f"{path.parent.name}/{path.name}")
+  return texts, labels, places
 
 
 def _repeated(texts: list[str], parts: dict[str, list[int]]) -> list[str]:

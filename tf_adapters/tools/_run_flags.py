@@ -16,7 +16,7 @@ from tf_adapters.modeling.config import (
 )
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
-from tf_adapters.tools import _encoder_flags
+from tf_adapters.tools import _bad_row_flag, _encoder_flags
 from tf_adapters.training.distribution import STRATEGIES
 from tf_adapters.training.run_config import RunConfig
 
@@ -182,6 +182,7 @@ flags.DEFINE_integer(
     "max_train_examples", _DEFAULTS.max_train_examples,
     "Train on this many examples, drawn by the seed; all without it.",
     lower_bound=1)
+flags.adopt_module_key_flags(_bad_row_flag)
 
 
 _MOST_LAYERS = 1000

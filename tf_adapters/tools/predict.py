@@ -21,12 +21,13 @@ import sys
 from absl import flags
 
 from tf_adapters.batch_prediction import (
-    ON_BAD_ROW,
     PredictionConfig,
+    check,
     predict_file,
 )
 from tf_adapters.data.rows import FORMATS
 from tf_adapters.tools import (
+    _bad_row_flag,
     _bank_flags,
     _column_flags,
     _command,
@@ -48,10 +49,7 @@ flags.DEFINE_string(
     "Name of the column that says which task a row is for. A single adapter "
     "needs none.")
 flags.adopt_module_key_flags(_output_flag)
-flags.DEFINE_enum(
-    "on_bad_row", PredictionConfig.on_bad_row, ON_BAD_ROW,
-    "What to do at a row that can not be predicted: stop, or say so and leave "
-    "it out.")
+flags.adopt_module_key_flags(_bad_row_flag)
 flags.DEFINE_integer(
     "predict_batch_size", PredictionConfig.predict_batch_size,
     "Texts per forward pass.", lower_bound=1)
@@ -62,6 +60,7 @@ def _predict() -> None:
   config = PredictionConfig(**{
       field.name: flags.FLAGS[field.name].value
       for field in dataclasses.fields(PredictionConfig)})
+  check(config, len(_bank_flags.adapters()))  # a bank takes its time
   predict_file(_bank_flags.load_bank(), config)
 
 

@@ -299,6 +299,7 @@ class _Run:
   def _describe(
       self, task: Task, model: TaskModel, text: TextProcessor) -> None:
     summary = model.summary_of_tuning()
+    data = self._results.get("data", {})
     self._results.update({
         "task": task.name,
         "tuning": summary.tuning,
@@ -308,10 +309,13 @@ class _Run:
         "seconds": self._seconds,
         "examples_per_second": self._results.get("examples_per_second"),
         "parameters": summary.to_dict(),
-        "data": self._results.get("data", {
+        # What is evaluated may have come after the training.
+        "data": {
             "splits": {name: len(split)
-                       for name, split in task.splits.items()},
-            "notes": list(task.notes)}),
+                       for name, split in task.splits.items()}
+                      | data.get("splits", {}),
+            "notes": list(dict.fromkeys(
+                [*data.get("notes", ()), *task.notes]))},
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,
@@ -396,11 +400,13 @@ class _Run:
 
 def _labelled_splits(task: Task) -> list[str]:
   splits = [name for name, split in task.splits.items()
-            if name != "train" and split.labels is not None and len(split)]
+            if name != "train" and split.labels is not None]
   if not splits:
     raise InputError(
         f"task {task.name}: nothing to evaluate: no labelled validation or "
         f"test split in {task.origin}")
+  for name in splits:
+    task.split(name)  # says which one is empty
   return splits
 
 

@@ -64,6 +64,7 @@ class RunConfig(trainer.TrainingConfig):
   save_adapter: bool = True
   max_seq_length: int | None = None
   max_train_examples: int | None = None
+  on_bad_row: str = "error"
   distribution_strategy: str = "off"
   tpu: str | None = None
   num_replicas: int | None = None
@@ -136,7 +137,8 @@ class GlueRunConfig(RunConfig):
   def load_task(self, labels: Sequence[str] | None = None) -> Task:
     return load_task(
         self.task_name, self.data_dir, self.text_column, self.text_pair_column,
-        self.label_column, self.problem_type, labels, self.label_separator)
+        self.label_column, self.problem_type, labels, self.label_separator,
+        self.on_bad_row)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +172,7 @@ class SquadRunConfig(RunConfig):
         squad.SquadOptions(
             self.version_2_with_negative, self.doc_stride,
             self.max_query_length, self.n_best_size, self.max_answer_length,
-            self.null_score_diff_threshold))
+            self.null_score_diff_threshold), self.on_bad_row)
 
 
 # Flag -> the field of AdapterConfig that it is.
@@ -237,6 +239,8 @@ _ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
     "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
     "steps_per_execution",
+    # Where it makes a difference, one of the two calls is an error.
+    "on_bad_row",
 }
 
 
