@@ -203,21 +203,26 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
       config, output=str(tmp_path / f"out.{ending}"), on_bad_row="skip")
   whole = predicted(bank, config)
   assert whole.count(b"\n") == len(ROWS) + 1 + (ending != "jsonl")
-  partial, about = stopped(monkeypatch, bank, config, 0)
-  description = about.read_bytes()
-  capsys.readouterr()
   rng = random.Random(1)
-  for cut in [0, 1, 20, 40, len(whole) - 1, len(whole),
-              *(rng.randrange(len(whole)) for _ in range(6))]:
-    partial.write_bytes(whole[:cut])
-    about.write_bytes(description)
-    assert predicted(bank, config) == whole, cut
-    assert not partial.exists() and not about.exists()
-    done = max(0, whole[:cut].count(b"\n") - (ending != "jsonl"))
-    err = capsys.readouterr().err
-    assert f"\n{len(ROWS) + 1 - done} rows, " in f"\n{err}"
-    assert "; 1 skipped" in err
-    assert ("goes on behind line" in err) == (done > 0)
+  most = -(-(len(ROWS) + 1) // 16)
+  for chunks in range(most):
+    partial, about = stopped(monkeypatch, bank, config, chunks)
+    content, description = partial.read_bytes(), about.read_bytes()
+    assert whole.startswith(content)
+    # What a machine that went down may leave: less, or more than is known of.
+    for cut in [len(content), rng.randrange(len(content) + 1),
+                rng.randrange(len(content), len(whole) + 1)]:
+      partial.write_bytes(whole[:cut])
+      about.write_bytes(description)
+      capsys.readouterr()
+      assert predicted(bank, config) == whole, cut
+      assert not partial.exists() and not about.exists()
+      done = max(0, whole[:min(cut, len(content))].count(b"\n")
+                 - (ending != "jsonl"))
+      err = capsys.readouterr().err
+      assert f"\n{len(ROWS) + 1 - done} rows, " in f"\n{err}"
+      assert "1 row left out: 1 of another number of columns" in err
+      assert ("goes on behind line" in err) == (done > 0)
 
 
 def test_what_is_written_before_a_stop_is_kept(
@@ -234,7 +239,7 @@ def test_what_is_written_before_a_stop_is_kept(
 def test_another_run_is_not_gone_on_with(
     hf_source, task_files, bank, config, tmp_path, monkeypatch):
   whole = predicted(bank, config)
-  partial, about = stopped(monkeypatch, bank, config, 1)
+  partial, _ = stopped(monkeypatch, bank, config, 1)
   content = partial.read_bytes()
 
   def refused(what, bank=bank, **changes):
@@ -252,19 +257,93 @@ def test_another_run_is_not_gone_on_with(
   refused("adapters", ta.AdapterBank(
       str(hf_source), {**task_files, "topic": task_files["after"]},
       max_length=20))
-  description = about.read_text()
-  about.unlink()
-  refused("input")
-  about.write_text("{")
-  with pytest.raises(ta.InputError, match=r"partial\.json: not readable"):
-    predict_file(bank, config)
-  about.write_text(description)
+  given = pathlib.Path(config.input).read_bytes()
+  pathlib.Path(config.input).write_bytes(given.replace(b"\n", b" \n", 2))
+  refused("content of the input")
+  pathlib.Path(config.input).write_bytes(given)
+  # Whether bad rows are skipped changes no record, nor when it was written.
   os.utime(config.input, (0, 0))
-  refused("size and time")
-  # Whether bad rows are skipped changes no record; without any, all is new.
-  partial.write_bytes(b"line\ttask\tpred")
   assert predicted(
       bank, dataclasses.replace(config, on_bad_row="skip")) == whole
+  # Without a record there is nothing to lose.
+  stopped(monkeypatch, bank, config, 0)
+  assert predicted(
+      bank, dataclasses.replace(config, predict_batch_size=4))
+
+
+@pytest.mark.parametrize("ending", ["tsv", "jsonl"])
+def test_what_follows_in_the_input_may_be_mended(
+    bank, config, tmp_path, capsys, ending):
+  config = dataclasses.replace(config, output=str(tmp_path / f"out.{ending}"))
+  path = pathlib.Path(config.input)
+  good = path.read_text()
+  whole = predicted(bank, config)
+  lines = good.splitlines(keepends=True)
+  path.write_text("".join([*lines[:40], "nothing\ta\tb\n", *lines[41:]]))
+  with pytest.raises(ta.InputError, match=":41: no task 'nothing'"):
+    predict_file(bank, config)
+  path.write_text(good)
+  capsys.readouterr()
+  assert predicted(bank, config) == whole
+  assert "goes on behind line 33 " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [
+    b"mine", b"mine\n", b"line\ttask\tprediction\tscore\nmine\n",
+    b"line\ttask\tprediction\tscore\n1 mine", b"\0" * 9])
+def test_the_files_of_others_are_left_alone(
+    bank, config, monkeypatch, content):
+  partial = pathlib.Path(f"{config.output}.partial")
+  about = pathlib.Path(f"{config.output}.partial.json")
+
+  def refused(message):
+    before = [path.read_bytes() if path.exists() else None
+              for path in (partial, about)]
+    with pytest.raises(ta.InputError, match=message):
+      predict_file(bank, config)
+    assert before == [path.read_bytes() if path.exists() else None
+                      for path in (partial, about)]
+
+  partial.write_bytes(content)
+  refused("does not say that a run wrote it: move both away")
+  about.write_text("{")
+  refused(r"partial\.json: not readable")
+  about.write_text('{"input": "mine"}')
+  refused("does not say that a run wrote it: move both away")
+  partial.write_bytes(b"")
+  refused("does not say that a run wrote it: move both away")
+  partial.unlink()
+  about.unlink()
+  stopped(monkeypatch, bank, config, 1)
+  if content.startswith(b"line") and not content.endswith(b"\n"):
+    return  # a torn record for all that is known
+  partial.write_bytes(content)
+  refused("holds something else than predictions: move it away")
+
+
+def test_each_file_is_blamed_for_its_own(bank, config, monkeypatch, tmp_path):
+  with pytest.raises(ta.InputError, match=f"^{tmp_path}: can not be read: Is "):
+    predict_file(bank, dataclasses.replace(
+        config, input=str(tmp_path), format="tsv"))
+  # It can be opened, but not read.
+  with pytest.raises(
+      ta.InputError, match=r"^/proc/self/mem: can not be read: Input/output"):
+    predict_file(bank, dataclasses.replace(
+        config, input="/proc/self/mem", format="tsv"))
+  assert not list(tmp_path.glob("out*"))
+
+  def fail(*arguments):
+    raise OSError(5, "of neither")
+
+  with monkeypatch.context() as patched:
+    patched.setattr(bank, "predict_both", fail)
+    with pytest.raises(OSError, match="of neither"):
+      predict_file(bank, config)
+  with monkeypatch.context() as patched:
+    patched.setattr(os, "fsync", fail)
+    with pytest.raises(
+        ta.InputError, match="^.*out.tsv: can not be written: of neither"):
+      predict_file(bank, config)
 
 
 def test_an_output_is_written_once_and_by_one(bank, config, tmp_path):
@@ -306,9 +385,31 @@ def test_bad_rows_stop_or_are_skipped(bank, tmp_path, capsys, row, message):
   predict_file(bank, dataclasses.replace(config, on_bad_row="skip"))
   assert [record["line"] for record in records(tmp_path / "out.csv")] == [
       "1", "3"]
-  skipped, summary = capsys.readouterr().err.splitlines()
-  assert skipped == f"skipped {caught.value}"
-  assert summary.endswith("; 1 skipped")
+  note, summary = capsys.readouterr().err.splitlines()
+  assert note.startswith("1 row left out: 1 ")
+  assert note.endswith(" (first: in.jsonl:2)")
+  assert summary.startswith("2 rows, ")
+
+
+def test_json_lines_that_lack_the_second_text(
+    hf_source, task_files, tmp_path, capsys):
+  """Where the adapter file does not know, the column's name may be wrong."""
+  bank = ta.AdapterBank(
+      str(hf_source), {name: task_files[name] for name in ("head", "topic")})
+  path = tmp_path / "in.jsonl"
+  rows = [{"task": "head", "text": "good", "to": "bad"},
+          {"task": "head", "text": "good", "to": None},
+          {"task": "topic", "text": "good"}]
+  path.write_text("\n".join(map(json.dumps, rows)))
+  config = PredictionConfig(
+      str(path), str(tmp_path / "out.tsv"), text_pair_column="to",
+      task_column="task")
+  predict_file(bank, config)
+  assert len(records(tmp_path / "out.tsv")) == 3
+  with pytest.raises(ta.InputError, match="in.jsonl:1: no 'two': a row that is "
+                     "no pair has null there"):
+    predict_file(bank, dataclasses.replace(
+        config, output=str(tmp_path / "other.tsv"), text_pair_column="two"))
 
 
 def test_an_input_without_rows_is_an_output_without_rows(bank, tmp_path):
@@ -331,7 +432,7 @@ def test_mistakes_are_named(bank, config, tmp_path):
   refused("nowhere.tsv: can not be read: No such", input="nowhere.tsv")
   refused(r"in\.tsv: no column 'x'; its columns are task, text, to",
           task_column="x")
-  refused("the bank has 8 tasks .topic, same.*task_column", task_column=None)
+  refused("there are 8 tasks: task_column has to say", task_column=None)
   refused(r"x\.txt: its name has to end", input="x.txt")
   refused(r"x\.txt: its name has to end", output="x.txt")
   refused("on_bad_row must be one of error, skip", on_bad_row="ask")

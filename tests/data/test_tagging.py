@@ -140,7 +140,8 @@ def test_the_real_files(real_data):
 
 @pytest.mark.parametrize("train, dev, message", [
     ("the O\nfilm\n", "a O\n", r"x.train.conll:2: expected a word and its tag"),
-    (TRAIN, "he O\nthe B-place\n", r"x.dev.conll:2: of 'the': label 'B-place' is not one of O, B-work"),
+    (TRAIN, "he O\nthe B-place\n",
+     r"x.dev.conll:2: of 'the': label 'B-place' is not one of O, B-work"),
     (TRAIN, "he O\nthe b-work\n", "is it 'B-work'?"),
     ("the O\nfilm o\n", "a O\n",
      r"x.train.conll:2: tag 'o' differs from 'O' in line 1 in case only"),

@@ -245,7 +245,7 @@ def test_missing_files_are_named(tmp_path):
     ("airline", 3, ["213 rows repeat an earlier text; 0 texts stand in two "
                     "splits"]),
     ("disasters", 2, ["16 rows left out: 16 without a text or a decided label "
-                      "(first: socialmedia-disaster-tweets-DFE.csv:41)",
+                      "(first: socialmedia-disaster-tweets-DFE.csv:308)",
                       "196 rows repeat an earlier text; 0 texts stand in two "
                       "splits"]),
     ("political_bias", 2, []),

@@ -55,8 +55,10 @@ def test_from_standard_input_to_standard_output(task_files, arguments):
   found = [json.loads(line) for line in done.stdout.splitlines()]
   assert [(record["line"], record["task"]) for record in found] == [
       (1, "mine"), (3, "same")]
-  assert "skipped standard input:2: not readable as JSON" in done.stderr
-  assert done.stderr.splitlines()[-1].endswith("; 1 skipped")
+  note, summary = done.stderr.splitlines()[-2:]
+  assert note == ("1 row left out: 1 that are no JSON objects (first: standard "
+                  "input:2)")
+  assert summary.startswith("2 rows, ")
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -88,6 +90,15 @@ def test_mistakes_are_one_line(arguments, capfd, more, message):
   err = capfd.readouterr().err
   assert message in err
   assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("more", [
+    ["--text_column=text"], ["--input=absent.csv"]])
+def test_mistakes_are_found_before_the_encoder_is_loaded(
+    arguments, capfd, more):
+  assert call(predict, *arguments, "--encoder=nowhere", "--format=tsv",
+              *more) == 1
+  assert "nowhere'" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["adapters", "input", "output"])
