@@ -29,7 +29,12 @@ def main() -> None:
   # absl shows the first argument as the name of the program.
   tool = sys.argv.pop(1)
   sys.argv[0] = f"tf-adapters {tool}"
-  importlib.import_module(f"tf_adapters.tools.{tool}").main()
+  try:
+    module = importlib.import_module(f"tf_adapters.tools.{tool}")
+  except KeyboardInterrupt:  # imports take seconds
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
+  module.main()
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ def run(tool: ModuleType, main: Callable[[], object],
         interrupted: str = "interrupted") -> None:
   """Parses the flags and runs a tool.
 
-  A user's mistake ends with one line on standard error and status 1; --help
-  shows the tool's own flags, --helpfull those of every library too. A process
-  whose run has lost another worker starts itself again.
+  A user's mistake ends with one line on standard error and status 1, or 2 where
+  the flags can not be parsed; --help shows the tool's own flags, --helpfull
+  those of every library too. A process whose run has lost another worker starts
+  itself again.
 
   Args:
     tool: the module that defines the flags; its docstring is the help's head.
@@ -32,7 +33,13 @@ def run(tool: ModuleType, main: Callable[[], object],
       print(tool.__doc__)
       print(flags.FLAGS.module_help(tool))
       sys.exit(0)
-    return app.parse_flags_with_usage(argv)
+    try:
+      return flags.FLAGS(argv)
+    except (flags.Error, UnicodeDecodeError) as error:
+      # What can not be decoded is a flag file.
+      print(f"error: {InputError(str(error))}; --help lists the flags",
+            file=sys.stderr)
+      sys.exit(2)
 
   def guarded(argv: list[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
