@@ -249,22 +249,24 @@ def read_tsv(path: pathlib.Path, bad_rows: BadRows, width: int | None = None,
   Raises:
     InputError: not readable, no such table, or there is a bad row.
   """
-  return _table(path, tsv_rows(path, read_lines(path, encoding)), bad_rows,
-                width, known_malformed)
+  return _table(path, tsv_rows(path, read_lines(path, encoding), width),
+                bad_rows, width, known_malformed)
 
 
-def tsv_rows(path: pathlib.Path | str,
-             lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row, from the first line that is not empty.
+def tsv_rows(
+    path: pathlib.Path | str, lines: Iterable[str], width: int | None = None,
+) -> Iterator[tuple[int, list[str]]]:
+  """(line, cells) of each row, the header's among them.
 
   Args:
     path: what to call the file in errors.
     lines: each with the line feed that ends it.
+    width: number of columns of a file without a header.
 
   Raises:
     InputError: lines do not end in line feeds.
   """
-  one_column = None
+  one_column = None if width is None else width == 1
   empty: list[int] = []
   for number, line in enumerate(lines, 1):
     if number == 1:
@@ -273,8 +275,8 @@ def tsv_rows(path: pathlib.Path | str,
     if not line:
       empty.append(number)
       continue
-    # In a file of one column an empty line is a row, an empty text, but where
-    # the file begins and ends.
+    # In a file of one column an empty line is a row, an empty text, but before
+    # the header and where the file ends.
     if one_column:
       yield from ((row, [""]) for row in empty)
     elif one_column is None:
