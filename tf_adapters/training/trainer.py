@@ -182,6 +182,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
       metrics=["accuracy"] if model.problem_type == "classification" else None,
       jit_compile=config.jit_compile,
       steps_per_execution=config.steps_per_execution)
+  # Metrics are of all workers already: Keras would add them up.
+  model.distribute_reduction_method = "first"
   # Before the first trace, which would otherwise have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
