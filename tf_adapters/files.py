@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,13 +20,23 @@ from tf_adapters.errors import InputError
 _NEW, _OLD = ".new", ".old"
 _LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:new|old)", re.DOTALL)
 
+# Of a file that is read whole; the largest that a BERT is known to have, a
+# tokenizer.json of half a million wordpieces, takes a third of it.
+MOST_BYTES = 1 << 25
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+
+def read_json(path: pathlib.Path,
+              most_bytes: int = MOST_BYTES) -> dict[str, Any]:
   """Reads a JSON object.
+
+  Args:
+    path: the file.
+    most_bytes: that it may have.
 
   Raises:
     InputError: the file can not be read, or holds something else.
   """
+  check_file(path, most_bytes)
   try:
     content = path.read_bytes()
   except (OSError, ValueError) as error:  # a ValueError is of its name
@@ -54,13 +65,33 @@ _NO_TEXT = {
 }
 
 
-def refuse_lfs_pointer(path: pathlib.Path) -> None:
-  """Raises InputError for a Git LFS pointer in the place of a file."""
+def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
+  """Refuses what should not even be opened; a file that is missing passes.
+
+  Args:
+    path: the file. Links are followed, as caches of the Hugging Face Hub are
+      made of them.
+    most_bytes: that it may have; None for what is not read whole.
+
+  Raises:
+    InputError: it is no regular file (a pipe or a device may never end), it is
+      too large, or a Git LFS pointer lies in its place.
+  """
   try:
-    with open(path, "rb") as file:
-      start = file.read(len(_LFS_POINTER))
+    status = path.stat()
+    regular = stat.S_ISREG(status.st_mode)
+    start = b""
+    if regular:
+      with open(path, "rb") as file:
+        start = file.read(len(_LFS_POINTER))
   except (OSError, ValueError):
     return  # whoever reads the file says so better
+  if not regular:
+    raise InputError(f"{path}: can not be read: it is no regular file")
+  if most_bytes is not None and status.st_size > most_bytes:
+    raise InputError(
+        f"{path}: can not be read: it has {status.st_size:,} bytes, expected "
+        f"at most {most_bytes:,}")
   if start == _LFS_POINTER:
     check_text(path, start)
 

@@ -17,7 +17,7 @@ from tf_adapters.checkpoints.bert_config import (
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, refuse_lfs_pointer
+from tf_adapters.files import check_file, read_json
 from tf_adapters.modeling.config import Vocabulary
 
 WEIGHTS_NAME = "model.safetensors"
@@ -99,7 +99,7 @@ class _Safetensors:
 
 
 def _open(path: pathlib.Path) -> safetensors.safe_open:
-  refuse_lfs_pointer(path)
+  check_file(path)
   try:
     return safetensors.safe_open(path, framework="numpy")
   except (OSError, ValueError, safetensors.SafetensorError) as error:
@@ -147,7 +147,6 @@ class _TokenizerSettings:
     if config_path.exists():
       config = read_json(config_path)
     if self.path.exists():
-      refuse_lfs_pointer(self.path)
       self.tokenizer = read_json(self.path)
     tokenizer = self.tokenizer or {}
     normalizer = _bert_normalizer(tokenizer.get("normalizer"))

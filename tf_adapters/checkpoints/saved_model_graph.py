@@ -14,7 +14,10 @@ from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import refuse_lfs_pointer
+from tf_adapters.files import check_file
+
+# Of saved_model.pb, and of Keras' notes beside it; TF Hub's have up to 30 MB.
+_MOST_BYTES = 1 << 27
 
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715
@@ -38,7 +41,7 @@ class SavedModelGraph:
 
   def __init__(self, folder: pathlib.Path):
     path = folder / "saved_model.pb"
-    refuse_lfs_pointer(path)
+    check_file(path, _MOST_BYTES)
     try:
       content = path.read_bytes()
       model = saved_model_pb2.SavedModel.FromString(content)
@@ -124,7 +127,8 @@ class SavedModelGraph:
     notes = [node.user_object.metadata
              for node in self._meta.object_graph_def.nodes]
     keras = self.path.with_name("keras_metadata.pb")
-    if keras.is_file():
+    if keras.exists():
+      check_file(keras, _MOST_BYTES)
       notes.append(keras.read_bytes().decode("utf-8", "replace"))
     return any(re.search(r'"norm_first":\s*true', note) for note in notes)
 

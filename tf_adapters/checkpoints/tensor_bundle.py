@@ -5,6 +5,7 @@ A name-based checkpoint (TF1) says what a tensor is called; an object-based one
 of them make a BERT is not known here.
 """
 
+import math
 import pathlib
 
 import numpy as np
@@ -13,12 +14,14 @@ from google.protobuf import message
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import refuse_lfs_pointer
+from tf_adapters.files import check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.
 _UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
                TypeError, message.DecodeError)
+# Of an index; that of BERT-large with an optimizer has 200 kB.
+_MOST_BYTES = 1 << 25
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keys of optimizers' variables, which are named like those they belong to.
 _OPTIMIZER = ("optimizer/", "/_variables/", "/.OPTIMIZER_SLOT/")
@@ -47,10 +50,14 @@ class TensorBundle:
           f"{prefix}: TensorFlow can not open files whose path has *, ?, [ or "
           "\\ in it: rename the folder")
     for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
-      refuse_lfs_pointer(file)
+      check_file(file, _MOST_BYTES if file.suffix == ".index" else None)
     try:
       self._reader = tf.train.load_checkpoint(str(prefix))
-      shapes = self._reader.get_variable_to_shape_map()
+      self._dtypes = self._reader.get_variable_to_dtype_map()
+      self._shapes = shapes = self._reader.get_variable_to_shape_map()
+      self._refuse_empty_promises(sum(
+          file.stat().st_size
+          for file in prefix.parent.glob(f"{prefix.name}.data-*")))
       self.object_based = _OBJECT_GRAPH in shapes
       keys = self._keys_of_variables() if self.object_based else {
           name: name for name in shapes}
@@ -61,9 +68,20 @@ class TensorBundle:
       ) from None
     self._keys = keys
 
+  def _refuse_empty_promises(self, stored: int) -> None:
+    """Raises ValueError for an index of more bytes than there are.
+
+    TensorFlow makes room for a tensor before it looks at the file.
+    """
+    claimed = sum(math.prod(shape) * (self._dtypes[key].size or 1)
+                  for key, shape in self._shapes.items())
+    if claimed > stored:
+      raise ValueError(f"the index is of {claimed:,} bytes, the files have "
+                       f"{stored:,}")
+
   def _keys_of_variables(self) -> dict[str, str]:
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-        self._reader.get_tensor(_OBJECT_GRAPH))
+        self._get(_OBJECT_GRAPH))
     keys = {}
     for node in graph.nodes:
       for attribute in node.attributes:
@@ -84,10 +102,16 @@ class TensorBundle:
     if not self._reader.has_tensor(key):
       return None
     try:
-      return self._reader.get_tensor(key)
+      return self._get(key)
     except _UNREADABLE as error:
       raise InputError(
           f"{self.path}: {key} can not be read: {_line(error)}") from None
+
+  def _get(self, key: str) -> np.ndarray | bytes:
+    # Strings take many times their bytes in the file; no BERT has more than one.
+    if self._dtypes[key] == tf.string and self._shapes[key]:
+      raise TypeError("expected numbers, not strings")
+    return self._reader.get_tensor(key)
 
 
 def _line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
+from tf_adapters.files import MOST_BYTES, check_file
 from tf_adapters.modeling.config import BertConfig
 
 # Some come with a config.json of the same keys instead.
@@ -59,6 +60,7 @@ def find_prefix(folder: pathlib.Path) -> pathlib.Path | None:
   prefixes = [path.with_suffix("") for path in sorted(folder.glob("*.index"))]
   if len(prefixes) <= 1:
     return prefixes[0] if prefixes else None
+  check_file(folder / "checkpoint", MOST_BYTES)
   try:
     state = tf.train.get_checkpoint_state(str(folder))
   except (ValueError, tf.errors.OpError):

@@ -4,7 +4,7 @@ import logging
 import pathlib
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import refuse_lfs_pointer
+from tf_adapters.files import MOST_BYTES, check_file
 from tf_adapters.modeling.config import BertConfig, Vocabulary
 
 
@@ -20,7 +20,7 @@ def read_vocabulary(
   Raises:
     InputError: the file is no text, or special tokens are missing.
   """
-  refuse_lfs_pointer(path)
+  check_file(path, MOST_BYTES)
   try:
     lines = path.read_text(encoding="utf-8-sig").split("\n")
   except (OSError, UnicodeDecodeError) as error:

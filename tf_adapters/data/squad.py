@@ -25,6 +25,9 @@ from tf_adapters.files import read_json
 from tf_adapters.modeling.config import JsonConfig
 from tf_adapters.modeling.text import TextProcessor
 
+# Of a file; SQuAD 2.0 has 42 MB.
+_MOST_BYTES = 1 << 30
+
 # What is counted and said of a file.
 _NO_TEXT = "questions without text"
 _MOVED = "answers moved to where their text stands"
@@ -338,8 +341,8 @@ class _WrongTypeError(Exception):
 
 def _paragraphs(path: pathlib.Path) -> Iterator[tuple[Any, str]]:
   """(paragraph, where it is) of a file."""
-  for number, article in enumerate(
-      _part(path, read_json(path), "data", "the file")):
+  for number, article in enumerate(_part(
+      path, read_json(path, _MOST_BYTES), "data", "the file")):
     where = f"data[{number}]"
     for place, paragraph in enumerate(
         _part(path, article, "paragraphs", where)):
