@@ -1,5 +1,6 @@
 """Encoders with pretrained weights from any source: built, or described."""
 
+import dataclasses
 import pathlib
 
 import tensorflow as tf
@@ -11,7 +12,12 @@ from tf_adapters.checkpoints.vocabulary import (
     read_vocabulary,
 )
 from tf_adapters.modeling.adapter import TaskLayers
-from tf_adapters.modeling.config import AdapterConfig, Origin, Vocabulary
+from tf_adapters.modeling.config import (
+    AdapterConfig,
+    BertConfig,
+    Origin,
+    Vocabulary,
+)
 from tf_adapters.modeling.encoder import BertEncoder
 
 
@@ -48,18 +54,45 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
     >>> encoder = load_encoder("bert_base_uncased", AdapterConfig(size=64))
     >>> encoder(encoder.text_processor()(["He said so."]))["pooled_output"]
   """
-  checkpoint, vocabulary = _open(source, vocab_file, lower_case)
-  config = checkpoint.config
-  encoder = BertEncoder(
-      config, TaskLayers(config, adapters, dtype=dtype), vocabulary,
-      dtype=dtype)
-  variables = encoder.base_variables()
-  fingerprint = Fingerprint(config)
-  for name, array in checkpoint.tensors():
-    fingerprint.add(name, array)
-    variables[name].assign(tf.cast(array, variables[name].dtype))
-  encoder.origin = Origin(source, fingerprint.hexdigest())
-  return encoder
+  return open_encoder(source, vocab_file, lower_case).build(adapters, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedEncoder:
+  """An encoder's checkpoint, opened and checked: nothing is built yet.
+
+  Attributes:
+    source: what was asked for.
+    checkpoint: the weights.
+    vocabulary: the checkpoint's, or what was asked for instead.
+  """
+
+  source: str
+  checkpoint: Checkpoint
+  vocabulary: Vocabulary | None
+
+  @property
+  def config(self) -> BertConfig:
+    """The architecture."""
+    return self.checkpoint.config
+
+  def build(self, adapters: AdapterConfig | None = None,
+            dtype: str | None = None) -> BertEncoder:
+    """Builds the encoder, as `load_encoder` does.
+
+    Raises:
+      InputError: a tensor can not be read, or an adapter layer does not exist.
+    """
+    encoder = BertEncoder(
+        self.config, TaskLayers(self.config, adapters, dtype=dtype),
+        self.vocabulary, dtype=dtype)
+    variables = encoder.base_variables()
+    fingerprint = Fingerprint(self.config)
+    for name, array in self.checkpoint.tensors():
+      fingerprint.add(name, array)
+      variables[name].assign(tf.cast(array, variables[name].dtype))
+    encoder.origin = Origin(self.source, fingerprint.hexdigest())
+    return encoder
 
 
 def describe_encoder(source: str, vocab_file: str | None = None,
@@ -72,8 +105,9 @@ def describe_encoder(source: str, vocab_file: str | None = None,
   Raises:
     InputError: as `load_encoder`; every tensor is read.
   """
-  checkpoint, vocabulary = _open(source, vocab_file, lower_case)
-  config = checkpoint.config
+  encoder = open_encoder(source, vocab_file, lower_case)
+  checkpoint, vocabulary = encoder.checkpoint, encoder.vocabulary
+  config = encoder.config
   fingerprint = Fingerprint(config)
   for name, array in checkpoint.tensors():
     fingerprint.add(name, array)
@@ -106,8 +140,16 @@ def describe_encoder(source: str, vocab_file: str | None = None,
   return rows
 
 
-def _open(source: str, vocab_file: str | None, lower_case: bool | None,
-          ) -> tuple[Checkpoint, Vocabulary | None]:
+def open_encoder(source: str, vocab_file: str | None = None,
+                 lower_case: bool | None = None) -> PretrainedEncoder:
+  """Opens what `load_encoder` would build: the architecture is known then.
+
+  Args:
+    source, vocab_file, lower_case: as for `load_encoder`.
+
+  Raises:
+    InputError: as `load_encoder`.
+  """
   checkpoint = open_checkpoint(source)
   vocabulary = checkpoint.vocabulary
   if vocab_file is not None:
@@ -116,4 +158,4 @@ def _open(source: str, vocab_file: str | None, lower_case: bool | None,
     check_vocabulary(path, vocabulary, checkpoint.config)
   elif vocabulary is not None and lower_case is not None:
     vocabulary = Vocabulary(vocabulary.tokens, lower_case)
-  return checkpoint, vocabulary
+  return PretrainedEncoder(source, checkpoint, vocabulary)

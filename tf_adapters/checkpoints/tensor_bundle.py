@@ -5,23 +5,22 @@ A name-based checkpoint (TF1) says what a tensor is called; an object-based one
 of them make a BERT is not known here.
 """
 
-import math
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from tf_adapters.checkpoints.bundle_index import read_index
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_file
+from tf_adapters.files import MOST_BYTES, check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.
 _UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
                TypeError, message.DecodeError)
-# Of an index; that of BERT-large with an optimizer has 200 kB.
-_MOST_BYTES = 1 << 25
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keys of optimizers' variables, which are named like those they belong to.
 _OPTIMIZER = ("optimizer/", "/_variables/", "/.OPTIMIZER_SLOT/")
@@ -50,34 +49,24 @@ class TensorBundle:
           f"{prefix}: TensorFlow can not open files whose path has *, ?, [ or "
           "\\ in it: rename the folder")
     for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
-      check_file(file, _MOST_BYTES if file.suffix == ".index" else None)
+      check_file(file)
     try:
+      self._entries = read_index(prefix)
       self._reader = tf.train.load_checkpoint(str(prefix))
-      self._dtypes = self._reader.get_variable_to_dtype_map()
-      self._shapes = shapes = self._reader.get_variable_to_shape_map()
-      self._refuse_empty_promises(sum(
-          file.stat().st_size
-          for file in prefix.parent.glob(f"{prefix.name}.data-*")))
-      self.object_based = _OBJECT_GRAPH in shapes
+      self.object_based = _OBJECT_GRAPH in self._entries
       keys = self._keys_of_variables() if self.object_based else {
-          name: name for name in shapes}
-      self.shapes = {name: tuple(shapes[key]) for name, key in keys.items()}
+          name: name for name in self._entries}
+      self.shapes = {
+          name: tuple(dim.size for dim in self._entries[key].shape.dim)
+          for name, key in keys.items()}
+    except OSError as error:
+      raise InputError(f"{self.path}: its variables can not be read: "
+                       f"{error.filename}: {error.strerror}") from None
     except _UNREADABLE as error:
       raise InputError(
           f"{self.path}: its variables can not be read: {_line(error)}"
       ) from None
     self._keys = keys
-
-  def _refuse_empty_promises(self, stored: int) -> None:
-    """Raises ValueError for an index of more bytes than there are.
-
-    TensorFlow makes room for a tensor before it looks at the file.
-    """
-    claimed = sum(math.prod(shape) * (self._dtypes[key].size or 1)
-                  for key, shape in self._shapes.items())
-    if claimed > stored:
-      raise ValueError(f"the index is of {claimed:,} bytes, the files have "
-                       f"{stored:,}")
 
   def _keys_of_variables(self) -> dict[str, str]:
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
@@ -87,7 +76,7 @@ class TensorBundle:
       for attribute in node.attributes:
         name, key = attribute.full_name, attribute.checkpoint_key
         if any(part in key for part in _OPTIMIZER) or (
-            not self._reader.has_tensor(key)):
+            key not in self._entries):
           continue
         if name in keys:
           name = f"{name}_{len(keys)}"  # as TensorFlow tells namesakes apart
@@ -99,7 +88,7 @@ class TensorBundle:
 
   def read_key(self, key: str) -> np.ndarray | None:
     """The tensor under a checkpoint's own key, or None."""
-    if not self._reader.has_tensor(key):
+    if key not in self._entries:
       return None
     try:
       return self._get(key)
@@ -108,9 +97,11 @@ class TensorBundle:
           f"{self.path}: {key} can not be read: {_line(error)}") from None
 
   def _get(self, key: str) -> np.ndarray | bytes:
-    # Strings take many times their bytes in the file; no BERT has more than one.
-    if self._dtypes[key] == tf.string and self._shapes[key]:
-      raise TypeError("expected numbers, not strings")
+    # Strings take many times their bytes in the file. The object graph is one.
+    entry = self._entries[key]
+    if entry.dtype == types_pb2.DT_STRING and (
+        entry.shape.dim or entry.size > MOST_BYTES):
+      raise ValueError("expected numbers, not strings")
     return self._reader.get_tensor(key)
 
 
