@@ -1,5 +1,7 @@
 """Adapter files of made-up tasks of every kind, and texts for them."""
 
+import json
+
 import numpy as np
 
 import tf_adapters as ta
@@ -41,3 +43,11 @@ def make(hf_source, path, adapters, problem, labels, pooling, tuning,
     variable.assign_add(rng.normal(0, 0.2, variable.shape))
   ta.save_adapter(model, path, max_length=max_length, pairs=pairs, span=span)
   return path
+
+
+def edit(path, **changes):
+  """Edits an adapter_config.json by hand; ... deletes a key."""
+  file = path / "adapter_config.json"
+  values = {**json.loads(file.read_text()), "config_sha256": ..., **changes}
+  file.write_text(json.dumps(
+      {name: value for name, value in values.items() if value is not ...}))

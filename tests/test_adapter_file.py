@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import pickle
@@ -9,6 +10,7 @@ import safetensors.numpy
 
 import tf_adapters as ta
 from tests import conftest
+from tests.adapters import edit
 from tf_adapters import adapter_file
 
 
@@ -136,13 +138,6 @@ def test_another_vocabulary_is_refused(saved, hf_source, tmp_path):
     ta.load_adapter(path, str(tmp_path / "other"))
 
 
-def edit(path, **changes):
-  file = path / "adapter_config.json"
-  values = {**json.loads(file.read_text()), **changes}
-  file.write_text(json.dumps(
-      {k: v for k, v in values.items() if v is not ...}))
-
-
 @pytest.mark.parametrize("damage, message", [
     (lambda p: (p / "adapter_config.json").unlink(), "not an adapter file"),
     (lambda p: (p / "adapter_config.json").write_text("{"), "as JSON"),
@@ -172,9 +167,14 @@ def test_damage_is_named(saved, damage, message):
   assert "\n" not in str(caught.value)
 
 
-def test_unknown_keys_are_a_warning(saved, caplog):
+def test_unknown_keys_of_newer_versions_are_a_warning(saved, caplog):
   _, path = saved
-  edit(path, colour="red")
+  file = path / "adapter_config.json"
+  values = {**json.loads(file.read_text()), "colour": "red"}
+  del values["config_sha256"]
+  content = json.dumps(values, sort_keys=True, separators=(",", ":"))
+  values["config_sha256"] = hashlib.sha256(content.encode()).hexdigest()
+  file.write_text(json.dumps(values))
   with caplog.at_level(logging.WARNING):
     ta.load_adapter(path)
   assert "colour" in caplog.text

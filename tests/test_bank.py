@@ -7,7 +7,7 @@ import scipy.special
 import tensorflow as tf
 
 import tf_adapters as ta
-from tests.adapters import PAIRS, TASKS, TEXTS, make
+from tests.adapters import PAIRS, TASKS, TEXTS, edit, make
 from tf_adapters.data import span_answers, squad
 from tf_adapters.training import trainer
 
@@ -221,8 +221,7 @@ def test_adapters_that_do_not_fit_are_refused(
   other = tmp_path / "other"
   shutil.copytree(task_files["topic"], other)
   config = json.loads((other / "adapter_config.json").read_text())
-  config["encoder"]["fingerprint"] = "0" * 64
-  (other / "adapter_config.json").write_text(json.dumps(config))
+  edit(other, encoder={**config["encoder"], "fingerprint": "0" * 64})
   refused(other, "made for other encoder weights", "new")
   damaged = tmp_path / "damaged"
   shutil.copytree(task_files["topic"], damaged)
@@ -255,8 +254,7 @@ def test_files_that_contradict_themselves_are_refused(
     bank, task_files, tmp_path, changes, message):
   path = tmp_path / "odd"
   shutil.copytree(task_files["topic"], path)
-  config = json.loads((path / "adapter_config.json").read_text())
-  (path / "adapter_config.json").write_text(json.dumps({**config, **changes}))
+  edit(path, **changes)
   with pytest.raises(ta.InputError, match=message):
     bank.add(path, "odd")
 

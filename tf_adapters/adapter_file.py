@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +20,26 @@ import safetensors
 import safetensors.numpy
 import tensorflow as tf
 
-from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, replaced_folder, write_file, writing
+from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.loading import open_encoder
+from tf_adapters.checkpoints.sources import is_elsewhere
+from tf_adapters.errors import InputError, printable
+from tf_adapters.files import (
+    check_file,
+    read_json,
+    replaced_folder,
+    write_file,
+    writing,
+)
+from tf_adapters.modeling.adapter import (
+    adapted_layers,
+    adapter_name,
+    adapter_shapes,
+    with_prefix,
+)
 from tf_adapters.modeling.config import (
     AdapterConfig,
+    BertConfig,
     JsonConfig,
     Vocabulary,
 )
@@ -42,6 +58,11 @@ FORMAT_VERSION = 1
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter.safetensors"
 CARD_NAME = "README.md"
+
+# The key of the sha256 over all else that adapter_config.json says.
+_CHECKSUM = "config_sha256"
+# Names are made for each of them; BERTs have up to 24.
+_MOST_LAYERS = 1000
 
 _PACKAGES = ("tf_adapters", "tensorflow", "tf_keras", "tensorflow-text")
 
@@ -115,7 +136,11 @@ class AdapterInfo(JsonConfig):
             for values in self.metrics.values())),
         ("encoder", isinstance(self.encoder["source"], str)
          and isinstance(self.encoder["fingerprint"], str)
-         and isinstance(self.encoder["architecture"], Mapping))):
+         and isinstance(self.encoder["architecture"], Mapping)),
+        *((name, _is_flat(getattr(self, name) or {}))
+          for name in ("adapter", "tokenizer", "versions", "span")),
+        ("encoder", _is_flat({**self.encoder, "architecture": None})
+         and _is_flat(self.encoder["architecture"]))):
       if not fine:
         raise InputError(f"{name} is {getattr(self, name)!r}")
     poolings = ((TokenHead.pooling,) if self.problem_type in PER_TOKEN
@@ -124,9 +149,20 @@ class AdapterInfo(JsonConfig):
       raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
                        f"{self.pooling!r}")
     Tuning.parse(self.tuning)
-    if self.adapter is not None:
-      AdapterConfig.from_dict(self.adapter)
     object.__setattr__(self, "labels", tuple(self.labels))
+    # Both raise what is wrong with them.
+    _ = self.adapter_config, self.bert_config
+
+  @property
+  def adapter_config(self) -> AdapterConfig | None:
+    """The adapters' configuration, or None."""
+    return None if self.adapter is None else AdapterConfig.from_dict(
+        self.adapter)
+
+  @property
+  def bert_config(self) -> BertConfig:
+    """The architecture of the base."""
+    return BertConfig.from_dict(self.encoder["architecture"])
 
   @property
   def takes_pairs(self) -> bool | None:
@@ -138,6 +174,15 @@ def _are_labels_of(problem_type: str, labels: Sequence[str]) -> bool:
   if problem_type in ("regression", "span"):
     return not labels
   return len(labels) > 1 and len(set(labels)) == len(labels)
+
+
+def _is_flat(values: Mapping[str, Any]) -> bool:
+  """Whether values are strings, numbers and so on, or lists of them."""
+  scalar = str | int | float | None
+  return all(isinstance(value, scalar) or (
+      isinstance(value, list | tuple)
+      and all(isinstance(item, scalar) for item in value))
+      for value in values.values())
 
 
 def library_versions() -> dict[str, str]:
@@ -225,20 +270,24 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   info = dataclasses.replace(
       info, task=info.task or path.name,
       weights_sha256=hashlib.sha256(weights).hexdigest())
+  values = json.loads(json.dumps(info.to_dict()))
+  try:
+    values[_CHECKSUM] = _checksum(values)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
   with writing(path), replaced_folder(path) as folder:
     write_file(folder / WEIGHTS_NAME, weights)
-    write_file(folder / CONFIG_NAME,
-               json.dumps(info.to_dict(), indent=2) + "\n")
+    write_file(folder / CONFIG_NAME, json.dumps(values, indent=2) + "\n")
     write_file(folder / CARD_NAME, _card(
-        info, {name: array.size for name, array in arrays.items()}))
+        info, {name: array.shape for name, array in arrays.items()}))
 
 
 def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
   """Reads an adapter file's configuration.
 
   Raises:
-    InputError: there is none, it is no JSON object, a key is missing, or it is
-      of a newer format.
+    InputError: there is none, it is no JSON object, a key is missing, it is
+      of a newer format, or not what was written.
   """
   file = pathlib.Path(path) / CONFIG_NAME
   try:
@@ -252,10 +301,45 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
     raise InputError(
         f"{file}: format_version is {values.get('format_version')!r}; this "
         f"version reads {FORMAT_VERSION}")
+  stated = values.pop(_CHECKSUM, None)
   try:
-    return AdapterInfo.from_dict(values)
+    info = AdapterInfo.from_dict(values)
+    _check_checksum(values, stated)
   except InputError as error:
     raise InputError(f"{file}: {error}") from None
+  return info
+
+
+def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:
+  """Raises InputError for a configuration that is not what was written."""
+  actual = _checksum(values)
+  if stated is None:
+    # Of an older version, which had no other keys, or edited by hand.
+    unknown = values.keys() - {
+        field.name for field in dataclasses.fields(AdapterInfo)}
+    if unknown:
+      raise InputError(f"damaged: it has a key {min(unknown)!r}, but no "
+                       f"{_CHECKSUM}")
+  elif stated != actual:
+    raise InputError(
+        f"damaged, or edited: its {_CHECKSUM} is not that of its content; "
+        "remove that line from a file that was edited on purpose")
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+  """sha256 over JSON values in UTF-8, keys sorted, without blanks.
+
+  Raises:
+    InputError: they can not be written so.
+  """
+  try:
+    return hashlib.sha256(json.dumps(
+        values, ensure_ascii=False, sort_keys=True,
+        separators=(",", ":")).encode()).hexdigest()
+  except (UnicodeEncodeError, RecursionError):
+    raise InputError(
+        "holds text that is no Unicode, or lists in lists without end"
+    ) from None
 
 
 def load_adapter(path: str | os.PathLike[str],
@@ -284,16 +368,35 @@ def load_adapter(path: str | os.PathLike[str],
     >>> model.predict(text(["He said so."], ["So he said."]))
   """
   info = read_info(path)
-  adapters = info.adapter and AdapterConfig.from_dict(info.adapter)
-  encoder = load_encoder(
-      encoder_source or info.encoder["source"], adapters, vocab_file,
-      lower_case=info.tokenizer.get("lower_case"), dtype=dtype)
+  pretrained = open_encoder(
+      encoder_source or find_encoder_source(path, info), vocab_file,
+      lower_case=info.tokenizer.get("lower_case"))
+  # Before anything is built of the sizes that the file tells.
+  _check_architecture(path, info, pretrained.config, pretrained.source)
+  tensors = FileTensors(path, info)
+  encoder = pretrained.build(info.adapter_config, dtype)
+  check_fits(path, info, encoder)
   encoder.tune(info.tuning)
   model = make_model(
       info.problem_type, encoder, info.labels, info.pooling, info.dropout)
-  assign_adapter(model, path)
+  _assign(model, tensors)
   model.max_length, model.pairs = info.max_length, info.takes_pairs
   return model
+
+
+def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
+  """Where an adapter file says that its encoder is.
+
+  Raises:
+    InputError: at a URL of neither TF Hub nor Kaggle: whoever wrote the file
+      shall not choose what this machine connects to.
+  """
+  source = info.encoder["source"]
+  if is_elsewhere(source):
+    raise InputError(
+        f"{path}: was made for the encoder at {source}, which is fetched only "
+        "if you give it yourself, as encoder_source or --encoder")
+  return source
 
 
 def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
@@ -303,11 +406,14 @@ def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
     InputError: the file can not be read, is damaged, was made for other
       encoder weights or another vocabulary, or its tensors are not the model's.
   """
-  variables = _saved(model)
   info = read_info(path)
   check_fits(path, info, model.encoder)
-  tensors = read_tensors(path, info)
-  check_tensors(path, tensors, {
+  _assign(model, FileTensors(path, info))
+
+
+def _assign(model: TaskModel, tensors: "FileTensors") -> None:
+  variables = _saved(model)
+  check_tensors(tensors.path, tensors.shapes, {
       name: tuple(variable.shape) for name, variable in variables.items()})
   for name, variable in variables.items():
     variable.assign(tensors[name])
@@ -328,6 +434,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         f"{info.encoder.get('source')} with fingerprint "
         f"{str(info.encoder.get('fingerprint'))[:12]}, not "
         f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
+  _check_architecture(path, info, encoder.config, origin.source)
   positions = encoder.config.max_position_embeddings
   if (info.max_length or 0) > positions:
     raise InputError(
@@ -341,6 +448,14 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         "encoder's")
 
 
+def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
+                        config: BertConfig, source: str) -> None:
+  if info.bert_config.sizes() != config.sizes():
+    raise InputError(
+        f"{path}: was made for other encoder weights: "
+        f"{info.encoder['source']}, of other sizes than {source}")
+
+
 def read_tensors(path: str | os.PathLike[str],
                  info: AdapterInfo) -> dict[str, np.ndarray]:
   """Reads all tensors of an adapter file, whatever they are.
@@ -352,78 +467,127 @@ def read_tensors(path: str | os.PathLike[str],
   Raises:
     InputError: the file can not be read, or is damaged.
   """
+  with _opened(path, info) as file:
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str],
+            info: AdapterInfo) -> Iterator[safetensors.safe_open]:
+  """The file of tensors, if it is the one that was written."""
   file = pathlib.Path(path) / WEIGHTS_NAME
+  check_file(file)
   try:
-    content = file.read_bytes()
+    with open(file, "rb") as content:
+      digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != info.weights_sha256:
+      raise InputError(
+          f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
+    with safetensors.safe_open(file, "numpy") as tensors:
+      yield tensors
   except OSError as error:
-    raise InputError(f"{file}: can not be read: {error.strerror}") from None
-  if hashlib.sha256(content).hexdigest() != info.weights_sha256:
     raise InputError(
-        f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
-  try:
-    return safetensors.numpy.load(content)
-  except (safetensors.SafetensorError, AttributeError, KeyError) as error:
+        f"{file}: can not be read: {error.strerror or error}") from None
+  except (safetensors.SafetensorError, AttributeError, KeyError,
+          TypeError) as error:  # the last three: 8 bits and fewer
     raise InputError(f"{file}: can not be read: {error}") from None
-
-
-def check_tensors(path: str | os.PathLike[str],
-                  tensors: Mapping[str, np.ndarray],
-                  shapes: Mapping[str, tuple[int, ...]]) -> None:
-  """Refuses tensors that are not what they have to be.
-
-  Args:
-    path: the adapter file, for messages.
-    tensors: canonical name -> array.
-    shapes: {canonical name: shape} of all that there has to be.
-
-  Raises:
-    InputError: one is missing, too many, of another shape or type, or not
-      finite.
-  """
-  file = pathlib.Path(path) / WEIGHTS_NAME
-  for kind, names in (("lacks", shapes.keys() - tensors.keys()),
-                      ("has too many:", tensors.keys() - shapes.keys())):
-    if names:
-      raise InputError(f"{file}: {kind} {sorted(names)[0]} ({len(names)} "
-                       "tensors in all)")
-  for name, shape in shapes.items():
-    array = tensors[name]
-    if array.shape != shape:
-      raise InputError(f"{file}: {name} has shape {list(array.shape)}, "
-                       f"expected {list(shape)}")
-    if array.dtype != np.float32 or not np.isfinite(array).all():
-      raise InputError(f"{file}: {name}: expected finite float32 numbers")
 
 
 class FileTensors(Mapping[str, np.ndarray]):
   """The tensors of an adapter file, checked at once and read when asked for.
 
-  For many files, whose tensors would take their memory twice.
+  So many files, or large ones, do not take their memory twice.
 
   Args:
     path: the adapter file.
-    info: its configuration.
-    shapes: {canonical name: shape} of all that there has to be.
+    info: its configuration, which says what tensors there have to be.
+
+  Attributes:
+    path: the adapter file.
+    shapes: {canonical name: shape}.
 
   Raises:
-    InputError: the file can not be read, is damaged, or holds other tensors.
+    InputError: the file can not be read, is damaged, or holds other tensors:
+      of other shapes or types, or not finite.
   """
 
-  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo,
-               shapes: Mapping[str, tuple[int, ...]]):
-    check_tensors(path, read_tensors(path, info), shapes)
+  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo):
+    self.path = path
     self._file = pathlib.Path(path) / WEIGHTS_NAME
-    self._names = list(shapes)
+    try:
+      self.shapes = expected_shapes(info)
+    except InputError as error:
+      raise InputError(f"{path}: {error}") from None
+    with _opened(path, info) as file:
+      # What the header tells comes first: it takes no memory.
+      slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+      check_tensors(path, {name: tuple(view.get_shape())
+                           for name, view in slices.items()}, self.shapes)
+      for name, view in slices.items():
+        if view.get_dtype() != "F32" or not np.isfinite(
+            file.get_tensor(name)).all():
+          raise InputError(
+              f"{self._file}: {name}: expected finite float32 numbers")
 
   def __getitem__(self, name: str) -> np.ndarray:
     with safetensors.safe_open(self._file, "numpy") as file:
       return file.get_tensor(name)
 
   def __iter__(self) -> Iterator[str]:
-    return iter(self._names)
+    return iter(self.shapes)
 
   def __len__(self) -> int:
-    return len(self._names)
+    return len(self.shapes)
+
+
+def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
+  """{canonical name: shape} of what a file of such a configuration holds.
+
+  Raises:
+    InputError: adapters are in layers that its encoder has not, or it can not
+      be tuned so.
+  """
+  bert, adapters = info.bert_config, info.adapter_config
+  if bert.num_hidden_layers > _MOST_LAYERS:
+    raise InputError(f"its encoder has {bert.num_hidden_layers} layers, "
+                     f"expected at most {_MOST_LAYERS}")
+  tuning = Tuning.parse(info.tuning)
+  tuning.check(bert, adapters)
+  shapes = {
+      name: shape for name, shape in names.shapes(bert).items()
+      if tuning.trains(name, bert.num_hidden_layers, adapters)
+      # A pooler that the head does not look at is not trained.
+      and (kind_of(name) != "pooler" or info.pooling == "pooler")}
+  for layer in adapted_layers(adapters, bert.num_hidden_layers):
+    for place in adapters.positions:
+      shapes |= with_prefix(adapter_name(layer, place),
+                            adapter_shapes(adapters, bert.hidden_size))
+  outputs = 2 if info.problem_type == "span" else len(info.labels) or 1
+  return shapes | {"head/kernel": (bert.hidden_size, outputs),
+                   "head/bias": (outputs,)}
+
+
+def check_tensors(path: str | os.PathLike[str],
+                  found: Mapping[str, tuple[int, ...]],
+                  expected: Mapping[str, tuple[int, ...]]) -> None:
+  """Refuses tensors that are not those that there have to be.
+
+  Args:
+    path: the adapter file, for messages.
+    found, expected: {canonical name: shape}.
+
+  Raises:
+    InputError: one is missing, too many, or of another shape.
+  """
+  file = pathlib.Path(path) / WEIGHTS_NAME
+  for kind, odd in (("lacks", expected.keys() - found.keys()),
+                    ("has too many:", found.keys() - expected.keys())):
+    if odd:
+      raise InputError(f"{file}: {kind} {min(odd)} ({len(odd)} tensors in all)")
+  for name, shape in expected.items():
+    if found[name] != shape:
+      raise InputError(f"{file}: {name} has shape {list(found[name])}, "
+                       f"expected {list(shape)}")
 
 
 def _saved(model: TaskModel) -> dict[str, tf.Variable]:
@@ -447,15 +611,12 @@ def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
     InputError: the file can not be read, or is damaged.
   """
   info = read_info(path)
-  sizes = {name: array.size
-           for name, array in read_tensors(path, info).items()}
-  if "head/kernel" not in sizes:
-    raise InputError(f"{pathlib.Path(path) / WEIGHTS_NAME}: lacks head/kernel")
-  return _describe(info, sizes)
+  return _describe(info, FileTensors(path, info).shapes)
 
 
-def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
-  """{what: value} from the configuration and the tensors' sizes."""
+def _describe(info: AdapterInfo,
+              shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+  """{what: value} from the configuration and the tensors' shapes."""
   rows = {"task": info.task, "problem": info.problem_type}
   if info.labels:
     rows["labels"] = ", ".join(info.labels)
@@ -472,8 +633,8 @@ def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
       "encoder fingerprint": str(info.encoder["fingerprint"]),
   }
   counts: dict[str, int] = {}
-  for name, size in sizes.items():
-    counts[kind_of(name)] = counts.get(kind_of(name), 0) + size
+  for name, shape in shapes.items():
+    counts[kind_of(name)] = counts.get(kind_of(name), 0) + math.prod(shape)
   for kind, count in counts.items():
     rows[f"parameters, {kind}"] = f"{count:,}"
   for key, value in (info.span or {}).items():
@@ -484,9 +645,9 @@ def _describe(info: AdapterInfo, sizes: Mapping[str, int]) -> dict[str, str]:
   return rows | dict(info.versions)
 
 
-def _card(info: AdapterInfo, sizes: Mapping[str, int]) -> str:
+def _card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
   """The model card: Markdown."""
-  rows = _describe(info, sizes)
+  rows = _describe(info, shapes)
   rows["encoder fingerprint"] = f"`{rows['encoder fingerprint']}`"
   return "\n".join([
       f"# {info.task}",
@@ -501,6 +662,7 @@ def _card(info: AdapterInfo, sizes: Mapping[str, int]) -> str:
       "",
       "| | |",
       "|---|---|",
-      *(f"| {key} | {value} |" for key, value in rows.items()),
+      *(f"| {printable(key)} | {printable(value)} |"
+        for key, value in rows.items()),
       "",
   ])

@@ -21,16 +21,9 @@ from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, span_answers, squad, tagging
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import (
-    adapted_layers,
-    adapter_name,
-    adapter_shapes,
-    with_prefix,
-)
-from tf_adapters.modeling.config import AdapterConfig
 from tf_adapters.modeling.heads import check_pooling
 from tf_adapters.modeling.stacked import StackedModel, TaskArrays
-from tf_adapters.modeling.tuning import Tuning, is_layer_norm, kind_of
+from tf_adapters.modeling.tuning import is_adapter, is_layer_norm, kind_of
 
 BASE = "base"  # the name of the encoder without a task
 
@@ -87,8 +80,6 @@ class AdapterBank:
     encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
     self._encoder = encoder
     self._text = encoder.text_processor(encoder.config.max_position_embeddings)
-    self._base_shapes = {name: tuple(variable.shape) for name, variable
-                         in encoder.base_variables().items()}
     self._model = StackedModel(encoder, pooling)
     self._max_length = encoder.text_processor(max_length).max_length
     self._jit_compile = jit_compile
@@ -141,14 +132,13 @@ class AdapterBank:
         raise InputError(f"{path}: the bank has a task {name!r} already: "
                          "choose another name")
       adapter_file.check_fits(path, info, self._encoder)
+      tensors = adapter_file.FileTensors(path, info)
       try:
-        shapes = self._shapes(info)
+        self._check_stacks(info, tensors.shapes)
       except InputError as error:
         raise InputError(f"{path}: {error}") from None
       infos[name] = info
-      arrays.append(TaskArrays(
-          info.adapter and AdapterConfig.from_dict(info.adapter),
-          info.pooling, adapter_file.FileTensors(path, info, shapes)))
+      arrays.append(TaskArrays(info.adapter_config, info.pooling, tensors))
     self._model.extend(arrays)
     self._tasks |= infos
     self._retrace()
@@ -256,37 +246,21 @@ class AdapterBank:
         [saved_model.ServedTask.of(name, info, self._max_length)
          for name, info in self._tasks.items()], path, default_task)
 
-  def _shapes(self, info: AdapterInfo) -> dict[str, tuple[int, ...]]:
-    """{canonical name: shape} of all that an adapter file has to hold."""
-    bert = self._encoder.config
-    tuning = Tuning.parse(info.tuning)
-    config = info.adapter and AdapterConfig.from_dict(info.adapter)
-    shapes = {}
-    for name, shape in self._base_shapes.items():
-      if not tuning.trains(name, bert.num_hidden_layers, config) or (
-          kind_of(name) == "pooler" and info.pooling != "pooler"):
-        continue
-      if not is_layer_norm(name):
+  def _check_stacks(self, info: AdapterInfo,
+                    shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises InputError for a task that can not be one of many."""
+    for name in shapes:
+      if not (is_adapter(name) or is_layer_norm(name)
+              or kind_of(name) == "head"):
         raise InputError(
             f"was tuned with {info.tuning}, which changes the encoder itself: "
             "a bank holds adapters, layer norms and heads")
-      shapes[name] = shape
-    if config:
-      for layer in adapted_layers(config, bert.num_hidden_layers):
-        for place in config.positions:
-          shapes |= with_prefix(
-              adapter_name(layer, place),
-              adapter_shapes(config, bert.hidden_size))
-    outputs = len(info.labels) or 1
     if info.problem_type == "span":
-      outputs = 2
       try:
         squad.SquadSplit([], [], _span_options(info)).check(
             self._encoder.text_processor(info.max_length or self._max_length))
       except InputError as error:
         raise InputError(f"span: {error}") from None
-    return shapes | {"head/kernel": (bert.hidden_size, outputs),
-                     "head/bias": (outputs,)}
 
   def _number(self, name: str | None) -> int:
     """Of a task in the stacks, where 0 is the encoder alone."""

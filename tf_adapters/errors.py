@@ -3,6 +3,19 @@
 _LONGEST = 2000  # characters
 
 
+def printable(text: str) -> str:
+  """The text in one line that does nothing to a terminal.
+
+  Example:
+    >>> printable("a\\nb")
+    'a\\\\nb'
+  """
+  return "".join(
+      character if character.isprintable()
+      else character.encode("unicode_escape").decode()
+      for character in text)
+
+
 class InputError(ValueError):
   """A user's mistake: its message says what is wrong and where, in one line.
 
@@ -18,10 +31,7 @@ class InputError(ValueError):
   def __init__(self, message: str):
     if len(message) > _LONGEST:
       message = f"{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}"
-    super().__init__("".join(
-        character if character.isprintable()
-        else character.encode("unicode_escape").decode()
-        for character in message))
+    super().__init__(printable(message))
 
 
 class WorkerLost(RuntimeError):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.vocabulary import check_vocabulary
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, printable
 from tf_adapters.modeling.config import BertConfig, Vocabulary
 
 
@@ -100,7 +100,7 @@ class Checkpoint:
     if found.unexpected:
       logging.warning(
           "%s: left out what no BERT has: %s", files.path,
-          ", ".join(found.unexpected[:5])
+          printable(", ".join(found.unexpected[:5]))
           + (", ..." if len(found.unexpected) > 5 else ""))
     if vocabulary is not None:
       check_vocabulary(path, vocabulary, config)

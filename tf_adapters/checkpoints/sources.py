@@ -6,10 +6,12 @@ here; the formats themselves are the readers' business.
 
 import difflib
 import hashlib
+import http.client
 import importlib.metadata
 import pathlib
 import re
 import tarfile
+import urllib.parse
 import zlib
 
 import tensorflow as tf
@@ -60,6 +62,7 @@ _URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
 _OTHER_FAMILIES = re.compile(
     r"(?<![a-z])(albert|electra|distilbert|roberta|mobilebert)(?![a-z])",
     re.IGNORECASE)
+_HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
 
 
@@ -97,6 +100,17 @@ def resolve(source: str) -> pathlib.Path:
   raise InputError(
       f"no encoder {source!r}: neither an alias, a URL nor a path that "
       f"exists; {hint}")
+
+
+def is_elsewhere(source: str) -> bool:
+  """Whether a source is fetched from another place than TF Hub and Kaggle."""
+  if not _URL.match(source) or source.startswith("file://"):
+    return False
+  try:
+    url = urllib.parse.urlsplit(source)
+    return (url.scheme, url.netloc) not in [("https", hub) for hub in _HUBS]
+  except ValueError:
+    return True
 
 
 def open_checkpoint(source: str) -> Checkpoint:
@@ -147,11 +161,12 @@ def _fetch(url: str) -> pathlib.Path:
     raise InputError(f"{url}: {other[0]} is no BERT")
   # Only here, since it needs pkg_resources, which setuptools 82 dropped: an
   # environment without it can still use every local checkpoint.
-  import tensorflow_hub
+  from tf_adapters.checkpoints import hub_archives
   try:
-    return pathlib.Path(tensorflow_hub.resolve(url))
+    return pathlib.Path(hub_archives.resolve(url))
   except (OSError, ValueError, RuntimeError, EOFError, zlib.error,
-          tarfile.TarError, tf.errors.OpError) as error:
+          tarfile.TarError, http.client.HTTPException,
+          tf.errors.OpError) as error:
     reason = str(error).strip().splitlines()
     raise InputError(
         f"{url}: can not be fetched: {reason[0] if reason else error!r}"

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Self
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, printable
 
 # "gelu" is the exact, erf-based function; "gelu_tanh" its tanh approximation,
 # which Google's BERTs were trained with (google-research/bert, modeling.py).
@@ -19,6 +19,10 @@ ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "tanh", "swish", "linear")
 _LARGEST_SIZE = 1 << 31
 # tensorflow_text takes no longer wordpieces.
 _LONGEST_TOKEN = 200
+
+_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers",
+          "num_attention_heads", "intermediate_size",
+          "max_position_embeddings", "type_vocab_size")
 
 # The sub-layers of a Transformer layer: attention and feed-forward.
 POSITIONS = ("attention", "output")
@@ -64,7 +68,8 @@ class JsonConfig:
     unknown = sorted(set(values) - known)
     if unknown:
       logging.warning(
-          "%s: unknown keys left out: %s", cls.__name__, ", ".join(unknown))
+          "%s: unknown keys left out: %s", cls.__name__,
+          printable(", ".join(unknown)[:200]))
     try:
       return cls(**{key: values[key] for key in values if key in known})
     except TypeError:
@@ -105,9 +110,7 @@ class BertConfig(JsonConfig):
   attention_probs_dropout_prob: float = 0.1
 
   def __post_init__(self):
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers",
-                 "num_attention_heads", "intermediate_size",
-                 "max_position_embeddings", "type_vocab_size"):
+    for name in _SIZES:
       value = getattr(self, name)
       _require(type(value) is int and 0 < value < _LARGEST_SIZE,
                f"{name} must be a positive integer, not {value!r:.20}")
@@ -123,6 +126,10 @@ class BertConfig(JsonConfig):
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
       _require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1,
                f"{name} must be in [0, 1), not {getattr(self, name)!r}")
+
+  def sizes(self) -> tuple[int, ...]:
+    """All that the shapes of its variables depend on."""
+    return tuple(getattr(self, name) for name in _SIZES)
 
 
 @dataclasses.dataclass(frozen=True)

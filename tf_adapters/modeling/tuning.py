@@ -113,11 +113,11 @@ class Tuning:
     if method == "top_layers" and colon:
       known = True
       if not re.fullmatch(r"0*[1-9]\d{0,8}", number, re.ASCII):
-        raise InputError(f"tuning {text!r}: K must be a positive number")
+        raise InputError(f"tuning {text!r:.50}: K must be a positive number")
     switches = text[len(name):]
     if not known or _SWITCH.sub("", switches):
       raise InputError(
-          f"tuning must be one of {', '.join(TUNINGS)}, not {text!r}")
+          f"tuning must be one of {', '.join(TUNINGS)}, not {text!r:.50}")
     told = {what: sign == "+" for sign, what in _SWITCH.findall(switches)}
     if layer_norms is None:
       layer_norms = told.get("layer_norms")

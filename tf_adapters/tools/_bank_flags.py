@@ -41,8 +41,9 @@ def load_bank() -> AdapterBank:
   """
   values = flags.FLAGS
   named = adapters()
-  encoder = values.encoder or adapter_file.read_info(
-      named[0][1]).encoder["source"]
+  first = named[0][1]
+  encoder = values.encoder or adapter_file.find_encoder_source(
+      first, adapter_file.read_info(first))
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
                      lower_case=values.do_lower_case)
   bank.extend(named)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from absl import app, flags, logging
 
-from tf_adapters.errors import InputError, WorkerLost
+from tf_adapters.errors import InputError, WorkerLost, printable
 
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
@@ -37,7 +37,7 @@ def run(tool: ModuleType, main: Callable[[], object],
       return flags.FLAGS(argv)
     except (flags.Error, UnicodeDecodeError) as error:
       # What can not be decoded is a flag file.
-      print(f"error: {InputError(str(error))}; --help lists the flags",
+      print(f"error: {printable(str(error))}; --help lists the flags",
             file=sys.stderr)
       sys.exit(2)
 
@@ -78,6 +78,7 @@ def print_table(rows: Mapping[str, str]) -> None:
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
   """Prints rows of the same number of cells, in columns."""
+  rows = [[printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows)]
   for row in rows:
     print("  ".join(cell.ljust(width)

@@ -296,8 +296,7 @@ def check_problem(problem_type: str, task_name: str, source: str,
 def check_flags(config: RunConfig, source: str,
                 info: adapter_file.AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  adapters = (config.adapters(),
-              info.adapter and AdapterConfig.from_dict(info.adapter))
+  adapters = (config.adapters(), info.adapter_config)
   values = {
       "pooling": (config.pooling, info.pooling),
       "do_lower_case": (
