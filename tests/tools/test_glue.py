@@ -1,6 +1,7 @@
 """The command line: what it takes, and what it says of mistakes."""
 
 import dataclasses
+import json
 import pathlib
 import re
 import subprocess
@@ -121,6 +122,36 @@ def test_missing_columns_and_unknown_labels_are_named(
   path.write_text(content.replace("not_entailment", "perhaps"))
   assert call(*arguments) == 1
   assert "train.tsv:2: label 'perhaps'" in capsys.readouterr().err
+
+
+def test_bad_rows_end_a_run_or_are_noted_in_its_results(
+    arguments, capsys, tmp_path):
+  with open(tmp_path / "RTE" / "dev.tsv", "a") as file:
+    file.write("1\ta\n2\ta\tb\tperhaps\n")
+  note = ("2 rows left out: 1 of another number of columns (first: dev.tsv:3), "
+          "1 with an unknown label (first: dev.tsv:4)")
+  arguments = [*arguments, "--num_train_epochs=1"]
+  assert call(*arguments) == 1
+  assert capsys.readouterr().err == (
+      f"error: {tmp_path}/RTE/dev.tsv:3: 2 columns, expected 4; "
+      "on_bad_row=skip leaves such rows out\n")
+  assert not (tmp_path / "run").exists()
+  assert call(*arguments, "--on_bad_row=skip") == 0
+  assert capsys.readouterr().out.count(f"data: {note}\n") == 1
+  results = json.loads((tmp_path / "run" / "results.json").read_text())
+  assert results["data"] == {
+      "splits": {"train": 2, "validation": 1, "test": 1}, "notes": [note]}
+  # The same run on data that was damaged later.
+  with open(tmp_path / "RTE" / "train.tsv", "a") as file:
+    file.write("2")
+  assert call(*arguments, "--nodo_train", "--do_eval") == 1
+  assert "train.tsv:4: 1 columns" in capsys.readouterr().err
+  assert call(
+      *arguments, "--nodo_train", "--do_eval", "--on_bad_row=skip") == 0
+  results = json.loads((tmp_path / "run" / "results.json").read_text())
+  assert results["data"]["notes"] == [
+      note, "1 row left out: 1 of another number of columns (first: "
+      "train.tsv:4)"]
 
 
 def test_labels_unknown_to_the_adapter_are_named(
