@@ -42,6 +42,12 @@ def test_labels_of_an_adapter_decide_where_they_are_given(tmp_path):
     ta.load_task("tsv", str(tmp_path), labels=("ja", "nein"))
 
 
+def test_what_is_no_file(tmp_path):
+  (tmp_path / "train.tsv").mkdir()
+  with pytest.raises(ta.InputError, match="train.tsv: can not be read: Is a d"):
+    ta.load_task("tsv", str(tmp_path))
+
+
 def test_blanks_around_labels_do_not_count(tmp_path):
   task = ta.load_task("tsv", folder_of(
       tmp_path, train_csv="text,label\na,x \nb, y\nc,x\n"))
@@ -70,6 +76,19 @@ def test_bad_rows_are_left_out_and_counted(tmp_path):
     ta.load_task("tsv", folder)
   with pytest.raises(ta.InputError, match="on_bad_row must be one of error, s"):
     ta.load_task("tsv", folder, on_bad_row="ask")
+
+
+def test_cells_of_ten_megabytes(tmp_path):
+  long = "long " * 2_000_000
+  task = ta.load_task("tsv", folder_of(
+      tmp_path, train_tsv=f"text\tlabel\n{long}\tx\nb\ty\n",
+      dev_csv=f'text,label\n"{long}",x\n'))
+  assert task.split("train").first[0] == long
+  assert task.split("validation").first == [long]
+  folder_of(tmp_path, dev_csv=f"text,label\na,{long}\n")
+  with pytest.raises(ta.InputError, match="dev.csv:2: label 'long ") as caught:
+    ta.load_task("tsv", str(tmp_path))
+  assert len(str(caught.value)) < 3000
 
 
 def test_a_split_whose_rows_are_all_bad_says_why(tmp_path):
