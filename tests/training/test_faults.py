@@ -1,9 +1,19 @@
 """Runs that are stopped, damaged or at odds: what is lost, and what is said."""
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
+import json
+import multiprocessing
+import os
 import pathlib
+import random
+import resource
 import shutil
 import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,8 +22,9 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.conftest import write_sentiment
-from tf_adapters.files import locked
+from tf_adapters.files import locked, replaced_file, replaced_folder, write_file
 from tf_adapters.modeling.models import TextClassifier
+from tf_adapters.tools import glue
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
@@ -159,3 +170,211 @@ def test_two_runs_do_not_share_a_folder(config):
       ta.InputError, match="run: another run is at work in it"):
     run(config)
   run(config)
+
+
+def test_leftovers_of_killed_writers_go(tmp_path):
+  """Wherever they were killed, what is there is whole, and then alone."""
+
+  class Killed(BaseException):
+    """Ends a writer without its own cleaning up."""
+
+  def fill(folder, content):
+    for number in range(2):
+      write_file(folder / f"{number}", content)
+
+  def unless_killed(function, calls):
+    def call(*arguments, **options):
+      if next(calls, None) is None:
+        raise Killed
+      return function(*arguments, **options)
+    return call
+
+  def write(killed_at):
+    calls = iter(range(killed_at))
+    with pytest.MonkeyPatch.context() as patched:
+      for module, name in ((os, "fsync"), (os, "replace"), (shutil, "rmtree"),
+                           (pathlib.Path, "rename"), (pathlib.Path, "unlink")):
+        patched.setattr(module, name, unless_killed(
+            getattr(module, name), calls))
+      with replaced_folder(tmp_path / "some.folder") as folder:
+        fill(folder, "new")
+      write_file(tmp_path / "file", "new")
+
+  killed_at = 0
+  while True:
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "some.folder").mkdir()
+    fill(tmp_path / "some.folder", "old")
+    write_file(tmp_path / "file", "old")
+    with contextlib.suppress(Killed):
+      write(killed_at)
+      break
+    with locked(tmp_path):
+      assert {path.name for path in tmp_path.iterdir()} == {
+          ".hidden", "some.folder", "file"}
+      assert {path.read_text() for path in (
+          tmp_path / "some.folder").iterdir()} in ({"old"}, {"new"})
+      assert (tmp_path / "file").read_text() in ("old", "new")
+    killed_at += 1
+  assert killed_at > 8
+
+
+def test_what_is_being_written_stays(tmp_path):
+  with locked(tmp_path, shared=True), replaced_file(tmp_path / "file") as file:
+    file.write(b"whole")
+    with pytest.raises(BlockingIOError), locked(tmp_path):
+      pass
+    with locked(tmp_path, shared=True):
+      pass
+  assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_file_systems_without_locks_are_said(config, monkeypatch, capsys):
+  def flock(*_):
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+  monkeypatch.setattr(fcntl, "flock", flock)
+  assert run(config)["evaluated"]
+  assert "can not be locked (Operation not supported): another run in it " in (
+      capsys.readouterr().err)
+
+
+def content_of(folder):
+  return {path: path.read_bytes() for path in pathlib.Path(folder).rglob("*")
+          if path.is_file() and "tensorboard" not in path.parts}
+
+
+def hidden_in(folder):
+  return [path for path in pathlib.Path(folder).rglob("*")
+          if path.name.startswith(".") or "temp" in path.name
+          or ".tmp" in path.name]
+
+
+@pytest.mark.parametrize("part", [
+    "flags.flags", "results.json", "best", "adapter", "predictions"])
+def test_a_full_disk_is_said_and_nothing_is_half_written(
+    config, whole, part, monkeypatch):
+  config = dataclasses.replace(config, do_predict=True)
+
+  def fsync(descriptor):
+    if f"/.{part}." in os.readlink(f"/proc/self/fd/{descriptor}"):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  with monkeypatch.context() as patched:
+    patched.setattr(os, "fsync", fsync)
+    with pytest.raises(ta.InputError, match=(
+        ".*can not be written: No space left on device$")):
+      run(config)
+  assert not hidden_in(config.output_dir)
+  assert not list(pathlib.Path(config.output_dir).rglob(part))
+  assert_goes_on_to(whole, config)
+
+
+@contextlib.contextmanager
+def largest_file(size):
+  """No file can become larger; Python does not hear SIGXFSZ."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 300, 4_000])
+def test_a_disk_that_is_full_all_at_once(stopped, whole, size):
+  before = content_of(stopped.output_dir)
+  with largest_file(size), pytest.raises(
+      ta.InputError, match="can not be written") as error:
+    run(stopped)
+  assert "\n" not in str(error.value)
+  after = content_of(stopped.output_dir)
+  for path, content in before.items():
+    assert after[path] == content, path
+  assert not hidden_in(stopped.output_dir)
+  assert_goes_on_to(whole, stopped)
+
+
+def test_a_folder_that_can_not_be_written_is_said(config, tmp_path):
+  (tmp_path / "file").touch()
+  for folder, message in ((tmp_path / "file" / "run", "Not a directory"),
+                          (pathlib.Path("/proc/run"), "No such file")):
+    with pytest.raises(ta.InputError, match=f"^output_dir {folder}: can not be "
+                       f"written: {message}"):
+      run(dataclasses.replace(config, output_dir=str(folder)))
+
+
+def call_tool(config, killed_at):
+  """Is a process; perhaps one that dies when it brings its n-th file to disk.
+  """
+  sys.argv = ["tf-adapters glue", *config.flag_lines()]
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  calls, fsync = iter(range(killed_at)), os.fsync
+
+  def call(descriptor):
+    if next(calls, None) is None:
+      os.kill(os.getpid(), signal.SIGKILL)
+    fsync(descriptor)
+
+  os.fsync = call
+  glue.main()
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_numbers(
+    module_config, tmp_path):
+  # Processes of a server that has TensorFlow loaded: imports are no news.
+  processes = multiprocessing.get_context("forkserver")
+  processes.set_forkserver_preload([__name__])
+  many = 10**9
+
+  def call(config, killed_at=many, seconds=None):
+    process = processes.Process(target=call_tool, args=(config, killed_at))
+    process.start()
+    process.join(seconds)
+    process.kill()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == 0
+
+  def config_in(folder):
+    return dataclasses.replace(
+        module_config, output_dir=str(tmp_path / folder / "run"),
+        prefix_cache_dir=str(tmp_path / folder / "cache"), prefix_cache=True,
+        adapter_layers=(1, 2), save_checkpoints_steps=1, do_predict=True)
+
+  def assert_whole(config):
+    folder = pathlib.Path(config.output_dir).parent
+    assert not hidden_in(folder)
+    results, expected = (json.loads(pathlib.Path(
+        one.output_dir, "results.json").read_text())
+                         for one in (config, config_in("whole")))
+    for name in ("metrics", "epochs", "steps", "evaluated_rows"):
+      assert results[name] == expected[name]
+    for name, array in tensors(config_in("whole")).items():
+      np.testing.assert_array_equal(tensors(config)[name], array, name)
+    for name in ("predictions", "adapter", "checkpoints"):
+      assert sorted(p.name for p in folder.glob(f"run/{name}/*")) == sorted(
+          p.name for p in tmp_path.glob(f"whole/run/{name}/*"))
+
+  assert call(config_in("loaded"))
+  started = time.monotonic()
+  assert call(config_in("whole"))
+  seconds = time.monotonic() - started
+  rng = random.Random(0)
+  folder = kills = 0
+  while kills < 20:
+    config = config_in(f"{folder}")
+    if kills % 2:
+      ended = call(config, seconds=rng.uniform(0.3, 1) * seconds)
+    else:
+      ended = call(config, killed_at=rng.randrange(12))
+    if ended:
+      assert_whole(config)
+      folder += 1
+    else:
+      kills += 1
+  assert call(config)
+  assert_whole(config)

@@ -1,18 +1,26 @@
 """However many replicas there are, the results are those of one."""
 
+import contextlib
+import dataclasses
 import json
+import os
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
+from tests.conftest import TINY, write_hugging_face, write_sentiment
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.config import Vocabulary
@@ -214,6 +222,117 @@ def test_a_wrong_cluster_is_said(change, monkeypatch):
   with pytest.raises(ta.InputError, match="TF_CONFIG=.*: expected workers, at "
                      "most one chief, and a task that is one of them, such as"):
     make_strategy("multi_worker_mirrored")
+
+
+def flat_source(hub_source, vocab_file, folder):
+  """The tiny encoder without dropout: replicas would have masks of their own.
+  """
+  return write_hugging_face(
+      folder, TINY | dict(hidden_dropout_prob=0.0,
+                          attention_probs_dropout_prob=0.0),
+      hub_source[1], vocab_file)
+
+
+@pytest.fixture(scope="module", params=["tsv", "mrpc"])
+def base(request, hub_source, vocab_file, tmp_path_factory):
+  """A run without a strategy, on a task whose batches are not all full."""
+  folder = tmp_path_factory.mktemp("runs")
+  if request.param == "mrpc":
+    data_dir = request.getfixturevalue("real_data") / "glue" / "MRPC"
+  else:
+    data_dir = write_sentiment(tmp_path_factory.mktemp("data"))
+  config = GlueRunConfig(
+      task_name=request.param, data_dir=str(data_dir), do_train=True,
+      do_eval=True, encoder=str(flat_source(
+          hub_source, vocab_file, folder / "bert")), adapter_size=4,
+      max_seq_length=24, train_batch_size=8, eval_batch_size=7,
+      max_train_examples=48, num_train_epochs=3, learning_rate=0.02,
+      save_checkpoints_steps=2, output_dir=str(folder / "off"))
+  run(config)
+  return config
+
+
+def start(config, log, environment=None):
+  """The command line."""
+  return subprocess.Popen(
+      [sys.executable, "run_glue.py", *config.flag_lines()], cwd=ROOT,
+      env=os.environ | (environment or {}), stdout=log, stderr=log)
+
+
+def clusters():
+  """TF_CONFIG of each of two workers on this machine."""
+  with contextlib.ExitStack() as stack:
+    sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+    for one in sockets:
+      one.bind(("127.0.0.1", 0))
+    hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+  return [{"TF_CONFIG": json.dumps({
+      "cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}
+      })} for index in range(2)]
+
+
+def assert_same(base, config, replicas):
+  one, other = (json.loads(pathlib.Path(
+      c.output_dir, "results.json").read_text()) for c in (base, config))
+  assert other["hyperparameters"]["replicas"] == replicas
+  rows = {"tsv": {"validation": 21, "test": 10}, "mrpc": {"validation": 408}}
+  assert rows[base.task_name].items() <= other["evaluated_rows"].items()
+  assert other["evaluated_rows"] == one["evaluated_rows"]
+  for mine, theirs in zip(one["epochs"], other["epochs"], strict=True):
+    assert theirs["validation"] == pytest.approx(mine["validation"], abs=1e-6)
+  for split, metrics in one["metrics"].items():
+    assert other["metrics"][split] == pytest.approx(metrics, abs=1e-6)
+  one, other = (safetensors.numpy.load_file(
+      f"{c.output_dir}/adapter/adapter.safetensors") for c in (base, config))
+  for name, array in one.items():
+    np.testing.assert_allclose(other[name], array, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy, replicas", [
+    ("one_device", 1), ("mirrored", 2), ("multi_worker_mirrored", 2)])
+def test_every_strategy_comes_to_the_same(base, strategy, replicas):
+  folder = pathlib.Path(base.output_dir).with_name(strategy)
+  config = dataclasses.replace(
+      base, distribution_strategy=strategy, output_dir=str(folder),
+      num_replicas=2 if strategy == "mirrored" else None)
+  if strategy == "one_device":
+    run(config)
+  else:
+    environments = (
+        clusters() if strategy == "multi_worker_mirrored" else [None])
+    with open(f"{folder}.log", "w+") as log:
+      workers = [start(config, log, each) for each in environments]
+      assert [worker.wait() for worker in workers] == [0] * len(workers), (
+          pathlib.Path(log.name).read_text())
+  assert_same(base, config, replicas)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", ["tsv"], indirect=True)
+def test_a_worker_that_is_killed_can_come_back(base):
+  folder = pathlib.Path(base.output_dir).with_name("killed")
+  config = dataclasses.replace(
+      base, distribution_strategy="multi_worker_mirrored",
+      output_dir=str(folder))
+  environments = clusters()
+  with open(f"{folder}.log", "w+") as log:
+    workers = [start(config, log, each) for each in environments]
+    try:
+      while not list(folder.glob("checkpoints/ckpt-*.index")):
+        assert [worker.poll() for worker in workers] == [None, None]
+        time.sleep(0.05)
+      workers[1].kill()
+      assert workers[1].wait() == -signal.SIGKILL
+      workers[1] = start(config, log, environments[1])
+      assert [worker.wait() for worker in workers] == [0, 0]
+    finally:
+      for worker in workers:
+        worker.kill()
+  text = pathlib.Path(log.name).read_text()
+  assert "worker 1 was lost: starting again, to wait for it" in text
+  assert "Resuming after step" in text
+  assert_same(base, config, 2)
 
 
 if __name__ == "__main__":

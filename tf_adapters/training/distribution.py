@@ -167,9 +167,12 @@ def lost_workers() -> Iterator[None]:
   try:
     yield
   except _LOST as error:
-    worker = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))
-    raise WorkerLost("{} {} was lost".format(*worker.groups()) if worker
-                     else f"a worker was lost: {_line(error)}") from None
+    task = json.loads(os.environ["TF_CONFIG"])["task"]
+    names = {f"{job} {number}" for job, number in re.findall(
+        r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))}
+    lost = names - {f"{task['type']} {task['index']}"}
+    raise WorkerLost(
+        f"{' or '.join(sorted(lost)) or 'a worker'} was lost") from None
 
 
 def _line(error: Exception) -> str:

@@ -67,8 +67,8 @@ def interruptions() -> Iterator[Interruption]:
 def signals_act() -> Iterator[None]:
   """Lets signals end the process, as Python does not hear them in TensorFlow.
 
-  That matters where TensorFlow may wait for long: for other workers. Once it
-  has found them it catches SIGTERM itself, to no effect.
+  That is where TensorFlow waits for other workers. It catches SIGTERM itself
+  from when it begins to look for them, to no effect; this takes it back.
   """
   if threading.current_thread() is not threading.main_thread():
     yield
