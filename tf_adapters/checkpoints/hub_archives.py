@@ -6,6 +6,7 @@ kilobytes can unpack to terabytes. So an archive is fetched whole, read once
 without being unpacked, and only then handed over.
 """
 
+import contextlib
 import functools
 import gzip
 import http.client
@@ -50,17 +51,15 @@ class _Resolver(compressed_module_resolver.HttpCompressedFileResolver):
 
   def _call_urlopen(self, request: urllib.request.Request) -> BinaryIO:
     folder = pathlib.Path(resolver.tfhub_cache_dir(use_temp=True))
-    archive = tempfile.TemporaryFile(dir=folder)
-    try:
+    with contextlib.ExitStack() as stack:
+      archive = stack.enter_context(tempfile.TemporaryFile(dir=folder))
       with urllib.request.urlopen(
           request, context=self._context,
           timeout=_SECONDS_OF_SILENCE) as response:
         _copy(response, archive)
       _check(archive)
-    except BaseException:
-      archive.close()
-      raise
-    archive.seek(0)
+      archive.seek(0)
+      stack.pop_all()  # it stays open
     return archive
 
 
