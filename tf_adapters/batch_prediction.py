@@ -100,27 +100,29 @@ class PredictionConfig:
             if column is not None]
 
 
-def check(config: PredictionConfig, tasks: int) -> None:
+def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
   """Finds what is wrong before a bank has to be loaded.
 
   Args:
     config: what to read and to write.
-    tasks: how many the bank has.
+    tasks: what the adapter files say of each task.
 
   Raises:
     InputError: there are several tasks but no task_column, the output is there
-      already, or the input can not be read or lacks a column. Of a pipe nothing
-      is read.
+      already, or the input can not be read, lacks a column or begins with a bad
+      row. Of a pipe nothing is read.
   """
-  if config.task_column is None and tasks != 1:
+  if config.task_column is None and len(tasks) != 1:
     raise InputError(
-        f"there are {tasks} tasks: task_column has to say which one a row is "
-        "for")
+        f"there are {len(tasks)} tasks ({', '.join(tasks)}): task_column has "
+        "to say which one a row is for")
   if config.output != STANDARD and os.path.exists(config.output):
     raise InputError(f"{config.output}: is there already")
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
+    bad_rows = BadRows(config.input, config.on_bad_row)
     with _Input(config.input) as source:
-      _rows(config, source, BadRows(config.input))
+      next(_items(_rows(config, source, bad_rows), config, tasks, bad_rows),
+           None)
 
 
 def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
@@ -150,7 +152,7 @@ def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
       there is a bad row.
   """
   tasks = {name: bank.info(name) for name in bank.names()}
-  check(config, len(tasks))
+  check(config, tasks)
   written = config.formats()[1]
   count, start = 0, time.monotonic()
   with contextlib.ExitStack() as stack:

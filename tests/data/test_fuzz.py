@@ -260,7 +260,7 @@ def rows_of_table(format, content):
     table = rows_of_csv(text)
   else:
     table = [re.sub("\r$", "", line).split("\t") for line in text.split("\n")]
-  table = [cells for cells in table if cells not in ([""], [])]
+    table = [cells for cells in table if cells != [""]]
   header = ["", "label", "", "text"] if format == "cola" else [
       name.strip().lower() for name in table.pop(0)]
   found = []

@@ -93,13 +93,17 @@ def test_mistakes_are_one_line(arguments, capfd, more, message):
   assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("more", [
-    ["--text_column=text"], ["--input=absent.csv"]])
+@pytest.mark.parametrize("more, message", [
+    (["--text_column=text"], "no column 'text'"),
+    (["--input=absent.csv"], "can not be read"),
+    (["--format=jsonl"], "not readable as JSON"),
+])
 def test_mistakes_are_found_before_the_encoder_is_loaded(
-    arguments, capfd, more):
-  assert call(predict, *arguments, "--encoder=nowhere", "--format=tsv",
-              *more) == 1
-  assert "nowhere'" not in capfd.readouterr().err
+    arguments, capfd, monkeypatch, more, message):
+  monkeypatch.setattr(predict, "predict_file", pytest.fail)
+  monkeypatch.setattr(predict._bank_flags, "load_bank", pytest.fail)
+  assert call(predict, *arguments, *more) == 1
+  assert message in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["adapters", "input", "output"])

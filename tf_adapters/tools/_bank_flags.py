@@ -5,6 +5,7 @@ import os
 from absl import flags
 
 from tf_adapters import adapter_file
+from tf_adapters.adapter_file import AdapterInfo
 from tf_adapters.bank import AdapterBank
 from tf_adapters.tools import _command, _encoder_flags
 
@@ -31,6 +32,16 @@ def adapters() -> list[tuple[str | None, str]]:
     named = equals and not os.path.exists(text)
     pairs.append((name, path) if named else (None, text))
   return pairs
+
+
+def infos() -> dict[str, AdapterInfo]:
+  """What the adapter files say of each task.
+
+  Raises:
+    InputError: one is none.
+  """
+  read = [(name, adapter_file.read_info(path)) for name, path in adapters()]
+  return {name or info.task: info for name, info in read}
 
 
 def load_bank() -> AdapterBank:

@@ -60,7 +60,7 @@ def _predict() -> None:
   config = PredictionConfig(**{
       field.name: flags.FLAGS[field.name].value
       for field in dataclasses.fields(PredictionConfig)})
-  check(config, len(_bank_flags.adapters()))  # a bank takes its time
+  check(config, _bank_flags.infos())  # a bank takes its time
   predict_file(_bank_flags.load_bank(), config)
 
 
