@@ -259,7 +259,7 @@ def test_another_run_is_not_gone_on_with(
       str(hf_source), {**task_files, "topic": task_files["after"]},
       max_length=20))
   given = pathlib.Path(config.input).read_bytes()
-  pathlib.Path(config.input).write_bytes(given.replace(b"\n", b" \n", 2))
+  pathlib.Path(config.input).write_bytes(given.replace(b"film", b"plot", 1))
   refused("content of the input")
   pathlib.Path(config.input).write_bytes(given)
   # Whether bad rows are skipped changes no record, nor when it was written.
