@@ -252,24 +252,32 @@ def hidden_in(folder):
           or ".tmp" in path.name]
 
 
-@pytest.mark.parametrize("part", [
-    "flags.flags", "results.json", "best", "adapter", "predictions"])
 def test_a_full_disk_is_said_and_nothing_is_half_written(
-    config, whole, part, monkeypatch):
+    config, whole, monkeypatch):
   config = dataclasses.replace(config, do_predict=True)
+  for part in ("flags.flags", "best", "adapter", "predictions", "results.json"):
+    def fsync(descriptor, part=part):
+      if f"/.{part}." in os.readlink(f"/proc/self/fd/{descriptor}"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  def fsync(descriptor):
-    if f"/.{part}." in os.readlink(f"/proc/self/fd/{descriptor}"):
-      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-  with monkeypatch.context() as patched:
-    patched.setattr(os, "fsync", fsync)
-    with pytest.raises(ta.InputError, match=(
-        ".*can not be written: No space left on device$")):
-      run(config)
-  assert not hidden_in(config.output_dir)
-  assert not list(pathlib.Path(config.output_dir).rglob(part))
+    with monkeypatch.context() as patched:
+      patched.setattr(os, "fsync", fsync)
+      with pytest.raises(ta.InputError, match=(
+          ".*can not be written: No space left on device$")):
+        run(config)
+    assert not hidden_in(config.output_dir)
+    assert not list(pathlib.Path(config.output_dir).rglob(part))
   assert_goes_on_to(whole, config)
+
+
+def test_logs_that_can_not_be_written_are_said(stopped):
+  logs = pathlib.Path(stopped.output_dir, "tensorboard")
+  shutil.rmtree(logs, ignore_errors=True)
+  logs.touch()
+  with pytest.raises(
+      ta.InputError, match=f"^{logs}: can not be written: ") as error:
+    run(stopped)
+  assert "\n" not in str(error.value)
 
 
 @contextlib.contextmanager
@@ -283,17 +291,17 @@ def largest_file(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 300, 4_000])
-def test_a_disk_that_is_full_all_at_once(stopped, whole, size):
-  before = content_of(stopped.output_dir)
-  with largest_file(size), pytest.raises(
-      ta.InputError, match="can not be written") as error:
-    run(stopped)
-  assert "\n" not in str(error.value)
-  after = content_of(stopped.output_dir)
-  for path, content in before.items():
-    assert after[path] == content, path
-  assert not hidden_in(stopped.output_dir)
+def test_files_that_become_too_large_leave_the_state_before(stopped, whole):
+  before = content_of(pathlib.Path(stopped.output_dir, "checkpoints"))
+  for size, part in ((100, "output_dir"), (4_000, "checkpoints")):
+    with largest_file(size), pytest.raises(
+        ta.InputError, match=f"{part}.*can not be written") as error:
+      run(stopped)
+    assert "\n" not in str(error.value)
+    after = content_of(stopped.output_dir)
+    for path, content in before.items():
+      assert after[path] == content, path
+    assert not hidden_in(stopped.output_dir)
   assert_goes_on_to(whole, stopped)
 
 

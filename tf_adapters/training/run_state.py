@@ -1,11 +1,13 @@
 """What a training is resumed from: its state, in checkpoints of one folder."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -138,12 +140,8 @@ class RunState:
 
   def _write(self) -> None:
     steps = self.progress.steps
-    try:
+    with writing_by_tensorflow(f"{self.folder}: the state after step {steps}"):
       self._manager.save(steps, options=self._options)
-    except (tf.errors.OpError, OSError) as error:
-      raise InputError(
-          f"{self.folder}: the state after step {steps} can not be written: "
-          f"{_line(error)}") from None
 
   def not_finite(self, what: str) -> str:
     """What to say where a training has come to nothing."""
@@ -152,6 +150,15 @@ class RunState:
             "a lower learning_rate may help; "
             + (f"{kept} has the last good state" if kept
                else "no state was kept"))
+
+
+@contextlib.contextmanager
+def writing_by_tensorflow(what: str) -> Iterator[None]:
+  """As `files.writing`, where it is TensorFlow that writes."""
+  try:
+    yield
+  except (tf.errors.OpError, OSError) as error:
+    raise InputError(f"{what}: can not be written: {_line(error)}") from None
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:

@@ -28,7 +28,11 @@ from tf_adapters.training import distribution, prefix_cache
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
-from tf_adapters.training.run_state import Progress, RunState
+from tf_adapters.training.run_state import (
+    Progress,
+    RunState,
+    writing_by_tensorflow,
+)
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
 
@@ -213,8 +217,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         _Bookkeeping(task, text, validation, config, state, interruption,
                      steps_per_epoch, best)]
     if distribution.is_chief(strategy):
-      callbacks.append(tf_keras.callbacks.TensorBoard(
-          str(output_dir / "tensorboard"), write_graph=False))
+      callbacks.append(
+          _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
     while progress.steps < total_steps:
       # An epoch that was stopped midway is ended in a fit of its own, since
       # Keras counts the same number of steps for every epoch of a fit.
@@ -340,3 +344,16 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       print(f"\nstopped after step {self._progress.steps}: its state is saved",
             file=sys.stderr)
       self._interruption.stop()
+
+
+class _TensorBoard(tf_keras.callbacks.TensorBoard):
+  """Keras' own; where it can not write, that is said in a line."""
+
+  def on_epoch_end(
+      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    with writing_by_tensorflow(self.log_dir):
+      super().on_epoch_end(epoch, logs)
+
+  def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    with writing_by_tensorflow(self.log_dir):
+      super().on_train_end(logs)
