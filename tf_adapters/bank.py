@@ -132,13 +132,14 @@ class AdapterBank:
         raise InputError(f"{path}: the bank has a task {name!r} already: "
                          "choose another name")
       adapter_file.check_fits(path, info, self._encoder)
-      tensors = adapter_file.FileTensors(path, info)
       try:
-        self._check_stacks(info, tensors.shapes)
+        self._check_stacks(info)
       except InputError as error:
         raise InputError(f"{path}: {error}") from None
       infos[name] = info
-      arrays.append(TaskArrays(info.adapter_config, info.pooling, tensors))
+      arrays.append(TaskArrays(
+          info.adapter_config, info.pooling,
+          adapter_file.FileTensors(path, info)))
     self._model.extend(arrays)
     self._tasks |= infos
     self._retrace()
@@ -246,10 +247,9 @@ class AdapterBank:
         [saved_model.ServedTask.of(name, info, self._max_length)
          for name, info in self._tasks.items()], path, default_task)
 
-  def _check_stacks(self, info: AdapterInfo,
-                    shapes: Mapping[str, tuple[int, ...]]) -> None:
+  def _check_stacks(self, info: AdapterInfo) -> None:
     """Raises InputError for a task that can not be one of many."""
-    for name in shapes:
+    for name in adapter_file.expected_shapes(info):
       if not (is_adapter(name) or is_layer_norm(name)
               or kind_of(name) == "head"):
         raise InputError(
