@@ -34,6 +34,6 @@ class InputError(ValueError):
     super().__init__(printable(message))
 
 
-class WorkerLost(RuntimeError):
+class WorkerLost(Exception):
   """Another process of the same run has gone: to be called again, as that is.
   """

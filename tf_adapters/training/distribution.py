@@ -43,23 +43,26 @@ def make_strategy(
     >>> with make_strategy("mirrored", num_replicas=2).scope():
     ...   model = ta.TextClassifier(ta.load_encoder(...), labels)
   """
+  if num_replicas is not None:
+    if name != "mirrored":
+      raise InputError(f"num_replicas={num_replicas} is for mirrored alone")
+    return tf.distribute.MirroredStrategy(_cpus(num_replicas))
   if name == "off":
     return tf.distribute.get_strategy()
   if name == "tpu" and tpu is None:
     raise InputError(
         "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
-  if num_replicas is not None:
-    return tf.distribute.MirroredStrategy(_cpus(num_replicas))
-  if name == "multi_worker_mirrored":
-    _check_tf_config(os.environ.get("TF_CONFIG"))
   try:
     if name == "multi_worker_mirrored":
+      _check_tf_config(os.environ.get("TF_CONFIG"))
       with lost_workers(), signals_act():
         return distribute_utils.get_distribution_strategy(name)
     gpus = len(tf.config.list_logical_devices("GPU"))
     return distribute_utils.get_distribution_strategy(
         name, num_gpus=min(gpus, 1) if name == "one_device" else gpus,
         tpu_address=tpu)
+  except InputError:
+    raise
   except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
     raise InputError(
         f"distribution_strategy={name}: {_line(error)}") from None

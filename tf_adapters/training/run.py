@@ -93,9 +93,11 @@ def run(config: RunConfig) -> dict[str, Any]:
       silent = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
       stack.enter_context(contextlib.redirect_stdout(silent))
     stack.enter_context(strategy.scope())
-    if output_dir.exists():
-      distribution.on_chief(strategy, lambda: _lock(output_dir, stack))
-    return _resume(config, output_dir, strategy, stack)
+    locks = stack.enter_context(contextlib.ExitStack())
+    is_new = not output_dir.exists()
+    distribution.on_chief(
+        strategy, lambda: is_new or _lock(output_dir, locks))
+    return _resume(config, output_dir, strategy, locks if is_new else None)
 
 
 def _lock(folder: pathlib.Path, locks: contextlib.ExitStack) -> None:
@@ -109,8 +111,15 @@ def _lock(folder: pathlib.Path, locks: contextlib.ExitStack) -> None:
 
 def _resume(config: RunConfig, output_dir: pathlib.Path,
             strategy: tf.distribute.Strategy,
-            locks: contextlib.ExitStack) -> dict[str, Any]:
-  """Finds out what is not yet done, and does it."""
+            locks: contextlib.ExitStack | None) -> dict[str, Any]:
+  """Finds out what is not yet done, and does it.
+
+  Args:
+    config: the run.
+    output_dir: its folder.
+    strategy: in whose scope this is.
+    locks: gets the lock of a folder that is not yet there; None: it is locked.
+  """
   check_same_run(config, output_dir)
   results = {}
   if (output_dir / RESULTS_NAME).exists():
@@ -175,7 +184,7 @@ class _Run:
 
   def __init__(self, config: RunConfig, output_dir: pathlib.Path,
                results: dict[str, Any], strategy: tf.distribute.Strategy,
-               locks: contextlib.ExitStack):
+               locks: contextlib.ExitStack | None):
     self._strategy = strategy
     self._locks = locks
     self._config = config
@@ -248,9 +257,12 @@ class _Run:
     """Makes the folder this run's."""
     flags = self._output_dir / FLAGS_NAME
     with writing(f"output_dir {self._output_dir}"):
-      if not self._output_dir.exists():
-        self._output_dir.mkdir(parents=True)
+      if self._locks is not None:
+        self._output_dir.mkdir(parents=True, exist_ok=True)
         _lock(self._output_dir, self._locks)
+        if flags.exists():
+          raise InputError(f"output_dir {self._output_dir}: another run has "
+                           "been at work in it meanwhile: call this one again")
       if self._config.do_train or not flags.exists():
         write_file(flags, "\n".join(self._config.flag_lines()) + "\n")
 

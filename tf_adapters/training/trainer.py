@@ -219,17 +219,22 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     if distribution.is_chief(strategy):
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
-    while progress.steps < total_steps:
-      # An epoch that was stopped midway is ended in a fit of its own, since
-      # Keras counts the same number of steps for every epoch of a fit.
-      epoch, done = divmod(progress.steps, steps_per_epoch)
-      last = epoch + 1 if done else config.num_train_epochs
-      model.fit(
-          batching.training_batches(
-              encoded, config.train_batch_size, config.seed,
-              range(epoch, last), skip=done, widths=config.widths),
-          steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-          epochs=last, callbacks=callbacks, verbose="auto")
+    try:
+      while progress.steps < total_steps:
+        # An epoch that was stopped midway is ended in a fit of its own, since
+        # Keras counts the same number of steps for every epoch of a fit.
+        epoch, done = divmod(progress.steps, steps_per_epoch)
+        last = epoch + 1 if done else config.num_train_epochs
+        model.fit(
+            batching.training_batches(
+                encoded, config.train_batch_size, config.seed,
+                range(epoch, last), skip=done, widths=config.widths),
+            steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
+            epochs=last, callbacks=callbacks, verbose="auto")
+    except tf.errors.OpError:
+      if interruption.signal:
+        interruption.stop()  # rather than wait for a worker that has gone
+      raise
   if progress.best_epoch is not None:
     adapter_file.assign_adapter(model, best)
   return progress
