@@ -231,12 +231,13 @@ def test_what_is_being_written_stays(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_file_systems_without_locks_are_said(config, monkeypatch, capsys):
+def test_file_systems_without_locks_are_said(tmp_path, monkeypatch, capsys):
   def flock(*_):
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
   monkeypatch.setattr(fcntl, "flock", flock)
-  assert run(config)["evaluated"]
+  with locked(tmp_path), locked(tmp_path, shared=True):
+    pass
   assert "can not be locked (Operation not supported): another run in it " in (
       capsys.readouterr().err)
 
@@ -303,6 +304,21 @@ def test_files_that_become_too_large_leave_the_state_before(stopped, whole):
       assert after[path] == content, path
     assert not hidden_in(stopped.output_dir)
   assert_goes_on_to(whole, stopped)
+
+
+def test_a_folder_that_came_meanwhile_is_another_run_s(config, monkeypatch):
+  folder = pathlib.Path(config.output_dir)
+  load_task = GlueRunConfig.load_task
+
+  def load(self, labels=None):
+    folder.mkdir()
+    (folder / "flags.flags").write_text("--seed=0\n")
+    return load_task(self, labels)
+
+  monkeypatch.setattr(GlueRunConfig, "load_task", load)
+  with pytest.raises(ta.InputError, match="been at work in it meanwhile"):
+    run(config)
+  assert [path.name for path in folder.iterdir()] == ["flags.flags"]
 
 
 def test_a_folder_that_can_not_be_written_is_said(config, tmp_path):
