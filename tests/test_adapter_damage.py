@@ -89,8 +89,8 @@ def test_one_changed_byte_anywhere(written, copy, content):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bit", range(8))
-def test_every_single_bit(written, copy, content, bit):
+@pytest.mark.parametrize("bit", [0, 2, 5, 7])
+def test_a_single_bit_of_every_byte(written, copy, content, bit):
   for name, _ in every_byte(written, copy, content, iter(
       lambda: 1 << bit, None)):
     assert name == CONFIG
