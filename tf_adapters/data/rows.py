@@ -1,7 +1,7 @@
 """Rows of TSV, CSV and JSON lines, one after the other: read and written.
 
 No more than a row is in memory. What the columns mean is not known here, nor
-who is told of a bad row.
+what becomes of a bad row.
 """
 
 import csv
