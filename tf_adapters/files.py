@@ -151,7 +151,8 @@ def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path, shared: bool = False) -> Iterator[None]:
+def locked(
+    folder: str | os.PathLike[str], shared: bool = False) -> Iterator[None]:
   """Keeps other processes on this machine that ask for it out of a folder.
 
   The lock is the process's, and gone with it however it ends. Who is alone in
@@ -177,7 +178,7 @@ def locked(folder: pathlib.Path, shared: bool = False) -> Iterator[None]:
             "run in it would not be noticed", file=sys.stderr)
     else:
       if not shared:
-        _remove_leftovers(folder)
+        _remove_leftovers(pathlib.Path(folder))
     yield
   finally:
     os.close(descriptor)

@@ -301,7 +301,8 @@ def test_files_that_become_too_large_leave_the_state_before(stopped, whole):
     assert "\n" not in str(error.value)
     after = content_of(stopped.output_dir)
     for path, content in before.items():
-      assert after[path] == content, path
+      # Which checkpoint is the newest is written anew at every start.
+      assert after[path] == content or path.name == "checkpoint"
     assert not hidden_in(stopped.output_dir)
   assert_goes_on_to(whole, stopped)
 

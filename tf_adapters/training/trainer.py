@@ -354,6 +354,10 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
 class _TensorBoard(tf_keras.callbacks.TensorBoard):
   """Keras' own; where it can not write, that is said in a line."""
 
+  def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    with writing_by_tensorflow(self.log_dir):
+      super().on_train_begin(logs)
+
   def on_epoch_end(
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
     with writing_by_tensorflow(self.log_dir):
