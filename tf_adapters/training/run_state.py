@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -122,9 +123,17 @@ class RunState:
           f"{self.folder}: none of its checkpoints can be read: remove it to "
           "start anew")
     if good and is_chief(self._strategy):
-      # What says which checkpoints there are may be damaged, too.
+      # A run that was killed may have left more than are kept.
+      for old in good[:-_KEPT]:
+        for path in self.folder.glob(f"{pathlib.Path(old).name}.*"):
+          path.unlink()
+      # What says which checkpoints there are may be damaged, too. Without times
+      # the manager would never remove them.
+      kept = good[-_KEPT:]
       tf.compat.v1.train.update_checkpoint_state(
-          str(self.folder), good[-1], good)
+          str(self.folder), kept[-1], kept,
+          all_model_checkpoint_timestamps=[time.time()] * len(kept),
+          last_preserved_timestamp=0.0)
 
   def save(self) -> None:
     """Writes a checkpoint.
