@@ -31,10 +31,11 @@ def rows_of(text: Any, rows: int, data_dir: str | None) -> Any:
 
   import tf_adapters as ta
   from tf_adapters.data import batching
+  from tf_adapters.data.sampling import sample
 
   if data_dir is not None:
     split = ta.load_task("mrpc", data_dir).split("train")
-    return split.sample(rows, seed=0).encode(text)
+    return sample(split, rows, seed=0).encode(text)
   rng = np.random.default_rng(0)
   lengths = np.clip(rng.normal(*LENGTHS, rows).astype(int), 8, 128)
   ids = tf.RaggedTensor.from_row_lengths(

@@ -166,19 +166,6 @@ def test_inputs_are_those_of_the_text_processor():
     np.testing.assert_array_equal(inputs[name], expected[name])
 
 
-def test_sampling_keeps_rows_whole(tmp_path):
-  (tmp_path / "train.csv").write_text(
-      "text,label\n" + "".join(f"t{i},{i % 3}\n" for i in range(30)))
-  split = ta.load_task("tsv", str(tmp_path)).split("train")
-  small = split.sample(10, seed=1)
-  assert len(small) == 10
-  assert small.first == split.sample(10, seed=1).first
-  assert small.first != split.sample(10, seed=2).first
-  for text, label in zip(small.first, small.labels):
-    assert int(text[1:]) % 3 == label
-  assert split.sample(99, seed=1) is split
-
-
 def test_demo_task():
   try:
     task = ta.load_task("demo")

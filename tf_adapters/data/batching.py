@@ -251,11 +251,6 @@ def _cut(rows: np.ndarray, batch_size: int,
   return parts[0] if len(parts) == 1 else parts[0].concatenate(parts[1])
 
 
-def sample_rows(rows: int, count: int, seed: int) -> np.ndarray:
-  """Numbers of `count` of the rows, drawn by a seed, in order."""
-  return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
-
-
 def _shuffled_by_length(lengths: tf.Tensor, batch_size: int, count: int,
                         seed: tf.Tensor) -> tf.Tensor:
   """Row numbers of each batch, int64 [count, batch_size].

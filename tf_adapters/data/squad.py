@@ -128,9 +128,8 @@ class SquadSplit:
   def labels(self) -> Sequence[Question] | None:
     return self.questions if self.answered else None
 
-  def sample(self, count: int, seed: int) -> "SquadSplit":
-    """`count` questions drawn by a seed, in their old order."""
-    rows = batching.sample_rows(len(self), count, seed)
+  def take(self, rows: Sequence[int]) -> "SquadSplit":
+    """The questions of these numbers, in this order."""
     return dataclasses.replace(
         self, questions=[self.questions[row] for row in rows])
 

@@ -62,9 +62,8 @@ class TaggedSplit:
   def labels(self) -> Sequence[np.ndarray] | None:
     return self.tags
 
-  def sample(self, count: int, seed: int) -> "TaggedSplit":
-    """`count` sentences drawn by a seed, in their old order."""
-    rows = batching.sample_rows(len(self), count, seed)
+  def take(self, rows: Sequence[int]) -> "TaggedSplit":
+    """The sentences of these numbers, in this order."""
     return TaggedSplit(
         [self.words[row] for row in rows],
         None if self.tags is None else [self.tags[row] for row in rows],

@@ -37,8 +37,8 @@ class Examples(Protocol):
 
   def __len__(self) -> int: ...
 
-  def sample(self, count: int, seed: int) -> "Examples":
-    """`count` examples drawn by a seed, in their old order."""
+  def take(self, rows: Sequence[int]) -> "Examples":
+    """The examples of these numbers, in this order."""
 
   def check(self, text: TextProcessor) -> None:
     """Raises InputError where the split can not be encoded."""
@@ -71,12 +71,8 @@ class Split:
   def pairs(self) -> bool:
     return self.second is not None
 
-  def sample(self, count: int, seed: int) -> "Split":
-    """`count` rows drawn by a seed, in their old order; all if there are fewer.
-    """
-    if count >= len(self):
-      return self
-    rows = batching.sample_rows(len(self), count, seed)
+  def take(self, rows: Sequence[int]) -> "Split":
+    """The rows of these numbers, in this order."""
 
     def pick(values):
       return [values[row] for row in rows]

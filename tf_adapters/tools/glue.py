@@ -8,6 +8,7 @@ Examples:
 Without --encoder it is the saved adapter's, else bert_base_uncased.
 """
 
+import math
 import sys
 
 from absl import flags
@@ -31,6 +32,13 @@ flags.DEFINE_string(
     "Folder of the task's files: the classic TSV files of a GLUE task, or the "
     "folder that holds all tasks' folders. Without it GLUE tasks are "
     "downloaded with tensorflow_datasets.")
+flags.DEFINE_float(
+    "holdout", _DEFAULTS.holdout,
+    "Part of the training rows that is the validation split, the same ones for "
+    "every seed; what has been that is a test split then. For choosing between "
+    "runs where test labels are hidden, as GLUE's are. 0 for none.",
+    lower_bound=0.0, upper_bound=0.9)
+flags.register_validator("holdout", math.isfinite, "must be a number")
 flags.adopt_module_key_flags(_column_flags)
 flags.DEFINE_string(
     "label_column", _DEFAULTS.label_column,

@@ -21,6 +21,7 @@ import tf_keras
 from tf_adapters import adapter_file
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
+from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import (
@@ -277,8 +278,8 @@ class _Run:
     task = config.load_task(info.labels or None if info else None)
     if config.max_train_examples and "train" in task.splits:
       splits = dict(task.splits)
-      splits["train"] = splits["train"].sample(
-          config.max_train_examples, config.seed)
+      splits["train"] = sample(
+          splits["train"], config.max_train_examples, config.seed)
       task = dataclasses.replace(task, splits=splits)
     return task
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from tf_adapters import adapter_file
 from tf_adapters.data import squad
 from tf_adapters.data.loading import load_task
+from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AdapterConfig
@@ -124,6 +125,7 @@ class GlueRunConfig(RunConfig):
 
   task_name: str = ""
   data_dir: str | None = None
+  holdout: float = 0.0
   text_column: str = "text"
   text_pair_column: str | None = None
   label_column: str = "label"
@@ -135,10 +137,11 @@ class GlueRunConfig(RunConfig):
     return {"tagging": "tagging", "tsv": self.problem_type}.get(self.task_name)
 
   def load_task(self, labels: Sequence[str] | None = None) -> Task:
-    return load_task(
+    task = load_task(
         self.task_name, self.data_dir, self.text_column, self.text_pair_column,
         self.label_column, self.problem_type, labels, self.label_separator,
         self.on_bad_row)
+    return hold_out(task, self.holdout) if self.holdout else task
 
 
 @dataclasses.dataclass(frozen=True)

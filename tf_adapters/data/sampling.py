@@ -1,0 +1,71 @@
+"""Parts of a split, drawn by a seed: fewer rows to train on, rows held out."""
+
+import dataclasses
+
+import numpy as np
+
+from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.errors import InputError
+
+# Not a run's seed: runs that are compared have to hold out the same rows.
+_HOLDOUT_SEED = 0
+
+
+def sample(examples: Examples, count: int, seed: int) -> Examples:
+  """`count` examples drawn by a seed, in their old order; all if there are
+  fewer.
+  """
+  if count >= len(examples):
+    return examples
+  drawn, _ = _draw(len(examples), count, seed)
+  return examples.take(drawn)
+
+
+def hold_out(task: Task, proportion: float) -> Task:
+  """Lets a part of the training split validate, and what validated test.
+
+  For tasks whose test labels are hidden, such as GLUE's: what is chosen by the
+  validation split of the new task, an epoch or a learning rate, was chosen
+  without a look at its test split. The rows are the same in every run. They
+  are drawn without regard to their labels, as for any kind of task.
+
+  Args:
+    task: the task, with a training and a labelled validation split. Of
+      validation_mismatched test_mismatched is made. Test splits that it has
+      are gone, and with them the forms of their submission.
+    proportion: of the training rows, between 0 and 1.
+
+  Raises:
+    InputError: a split is missing, empty, or without labels; or no row would
+      be held out, or left to train on.
+  """
+  train, validation = task.split("train"), task.split("validation")
+  if validation.labels is None:
+    raise InputError(
+        f"task {task.name}: holdout needs a labelled validation split, to test "
+        f"on; that in {task.origin} has no labels")
+  count = round(proportion * len(train))
+  if not 0 < count < len(train):
+    raise InputError(
+        f"task {task.name}: holdout={proportion} of {len(train)} training rows "
+        f"are {count}")
+  held_out, others = _draw(len(train), count, _HOLDOUT_SEED)
+  splits = {"train": train.take(others), "validation": train.take(held_out)}
+  splits |= {name.replace("validation", "test"): split
+             for name, split in task.splits.items()
+             if name.startswith("validation")}
+  note = (f"holdout: {count:,} of {len(train):,} training rows are the "
+          "validation split, and the published validation split is for testing")
+  unused = [f"{name} ({len(split):,} rows)"
+            for name, split in task.splits.items()
+            if name.startswith("test") and split.labels is not None]
+  if unused:
+    note += f"; the labels of {', '.join(unused)} are not used"
+  return dataclasses.replace(
+      task, splits=splits, submissions={}, notes=(*task.notes, note))
+
+
+def _draw(rows: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Numbers of `count` of the rows, and of the others, both in order."""
+  order = np.random.default_rng(seed).permutation(rows)
+  return np.sort(order[:count]), np.sort(order[count:])
