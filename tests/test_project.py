@@ -30,9 +30,10 @@ LAYERS = {
     "ray_data": {"errors", "adapter_file", "bank"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",
                  "adapter_file"},
+    "experiments": {"errors", "files", "training"},
     "tools": {"errors", "modeling", "checkpoints", "data", "adapter_file",
             "adapter_merge", "training", "litert", "saved_model", "bank",
-            "batch_prediction"},
+            "batch_prediction", "experiments"},
 }
 
 

@@ -64,10 +64,10 @@ def run(tool: ModuleType, main: Callable[[], object],
   app.run(guarded, flags_parser=parse)
 
 
-def require(*names: str) -> None:
+def require(*names: str, values: flags.FlagValues = flags.FLAGS) -> None:
   """Raises InputError for a flag that was not given."""
   for name in names:
-    if flags.FLAGS[name].value is None:
+    if values[name].value is None:
       raise InputError(f"--{name} must be given")
 
 

@@ -247,9 +247,10 @@ flags.register_validator("adapter_positions", _valid(
     lambda value: value is None or AdapterConfig(positions=tuple(value))))
 
 
-def values_of(config: type[RunConfig]) -> dict[str, Any]:
+def values_of(config: type[RunConfig],
+              given: flags.FlagValues) -> dict[str, Any]:
   """The fields of a configuration as the flags have them."""
-  values = {field.name: flags.FLAGS[field.name].value
+  values = {field.name: given[field.name].value
             for field in dataclasses.fields(config)}
   values["adapter_layers"] = parse_layers(values["adapter_layers"])
   values["batch_widths"] = parse_widths(values["batch_widths"])

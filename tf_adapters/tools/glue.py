@@ -52,14 +52,15 @@ flags.DEFINE_enum(
 flags.adopt_module_key_flags(_run_flags)
 
 
-def config_from_flags() -> GlueRunConfig:
+def config_from_flags(
+    values: flags.FlagValues = flags.FLAGS) -> GlueRunConfig:
   """The run that the flags describe.
 
   Raises:
     InputError: task_name or output_dir is not given.
   """
-  _command.require("task_name", "output_dir")
-  return GlueRunConfig(**_run_flags.values_of(GlueRunConfig))
+  _command.require("task_name", "output_dir", values=values)
+  return GlueRunConfig(**_run_flags.values_of(GlueRunConfig, values))
 
 
 def main() -> None:

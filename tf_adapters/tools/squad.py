@@ -48,18 +48,19 @@ flags.register_validator(
 flags.adopt_module_key_flags(_run_flags)
 
 
-def config_from_flags() -> SquadRunConfig:
+def config_from_flags(
+    values: flags.FlagValues = flags.FLAGS) -> SquadRunConfig:
   """The run that the flags describe.
 
   Raises:
     InputError: output_dir, or a file that is needed, is not given.
   """
-  _command.require("output_dir")
-  config = SquadRunConfig(**_run_flags.values_of(SquadRunConfig))
+  _command.require("output_dir", values=values)
+  config = SquadRunConfig(**_run_flags.values_of(SquadRunConfig, values))
   if config.do_train:
-    _command.require("train_file")
+    _command.require("train_file", values=values)
   if config.do_eval or config.do_predict:
-    _command.require("predict_file")
+    _command.require("predict_file", values=values)
   return config
 
 

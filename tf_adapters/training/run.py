@@ -42,7 +42,7 @@ from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
     FLAGS_NAME,
     RunConfig,
-    check_all_read,
+    check,
     check_flags,
     check_problem,
     check_same_run,
@@ -67,16 +67,7 @@ def run(config: RunConfig) -> dict[str, Any]:
       written.
     WorkerLost: another worker has gone; the run can be resumed.
   """
-  if not (config.do_train or config.do_eval or config.do_predict):
-    raise InputError(
-        "nothing to do: give at least one of do_train, do_eval, do_predict")
-  if config.do_train and config.load_adapter:
-    raise InputError(
-        "load_adapter is for do_eval and do_predict: with do_train the "
-        "adapters start anew")
-  check_all_read(config)
-  if not config.output_dir:
-    raise InputError("output_dir must not be empty")
+  check(config)
   output_dir = pathlib.Path(config.output_dir)
   if output_dir.exists() and not output_dir.is_dir():
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
@@ -122,13 +113,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
     locks: gets the lock of a folder that is not yet there; None: it is locked.
   """
   check_same_run(config, output_dir)
-  results = {}
-  if (output_dir / RESULTS_NAME).exists():
-    results = read_json(output_dir / RESULTS_NAME)
-    missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
-    if missing:
-      raise InputError(f"{output_dir / RESULTS_NAME}: damaged: it has no "
-                       f"{', '.join(sorted(missing))}")
+  results = _read_results(output_dir)
   todo = _todo(config, output_dir, results)
   source, info = None, None
   if "train" not in todo:
@@ -144,6 +129,31 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
   print(_table(results, output_dir), flush=True)
+  return results
+
+
+def finished_results(config: RunConfig) -> dict[str, Any] | None:
+  """results.json of a run of which nothing is left to do, else None.
+
+  Raises:
+    InputError: the folder holds another run, or a damaged results.json.
+  """
+  output_dir = pathlib.Path(config.output_dir)
+  check_same_run(config, output_dir)
+  results = _read_results(output_dir)
+  return None if _todo(config, output_dir, results) else results
+
+
+def _read_results(output_dir: pathlib.Path) -> dict[str, Any]:
+  """What results.json holds, nothing where there is none."""
+  path = output_dir / RESULTS_NAME
+  if not path.exists():
+    return {}
+  results = read_json(path)
+  missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
+  if missing:
+    raise InputError(
+        f"{path}: damaged: it has no {', '.join(sorted(missing))}")
   return results
 
 

@@ -81,13 +81,8 @@ class RunConfig(trainer.TrainingConfig):
     lines = []
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value is None:
-        continue
-      if isinstance(value, bool):
-        value = str(value).lower()
-      elif isinstance(value, tuple):
-        value = ",".join(map(str, value))
-      lines.append(f"--{field.name}={value}")
+      if value is not None:
+        lines.append(f"--{field.name}={flag_text(value)}")
     return lines
 
   def adapters(self) -> AdapterConfig | None:
@@ -178,6 +173,16 @@ class SquadRunConfig(RunConfig):
             self.null_score_diff_threshold), self.on_bad_row)
 
 
+def flag_text(value: object) -> str:
+  """A flag's value as it stands on a command line."""
+  match value:
+    case bool():
+      return str(value).lower()
+    case tuple():
+      return ",".join(map(str, value))
+  return str(value)
+
+
 # Flag -> the field of AdapterConfig that it is.
 _ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
                   for field in dataclasses.fields(AdapterConfig)}
@@ -202,6 +207,25 @@ _UNREAD = (
     (("null_score_diff_threshold",), "version_2_with_negative",
      lambda run: not run.version_2_with_negative),
 )
+
+
+def check(config: RunConfig) -> None:
+  """Refuses what no run can be, before anything is read.
+
+  Raises:
+    InputError: nothing is to be done, flags contradict each other, or one has
+      no effect.
+  """
+  if not (config.do_train or config.do_eval or config.do_predict):
+    raise InputError(
+        "nothing to do: give at least one of do_train, do_eval, do_predict")
+  if config.do_train and config.load_adapter:
+    raise InputError(
+        "load_adapter is for do_eval and do_predict: with do_train the "
+        "adapters start anew")
+  if not config.output_dir:
+    raise InputError("output_dir must not be empty")
+  check_all_read(config)
 
 
 def check_all_read(config: RunConfig) -> None:

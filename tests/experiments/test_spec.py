@@ -1,0 +1,300 @@
+"""What a spec stands for, and what is said of one that stands for nothing."""
+
+import json
+import math
+import pathlib
+import re
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments.spec import PRESETS, expand, read_spec
+from tf_adapters.tools import _flag_reader, glue, squad
+
+OUT = pathlib.Path("sweeps/x")
+READERS = {"glue": _flag_reader.FlagReader(glue),
+           "squad": _flag_reader.FlagReader(squad)}
+
+GOOD = """
+flags: {encoder: bert_base_uncased, mixed_precision: off, max_seq_length: 64}
+tasks: [rte, mrpc]
+seeds: [0, 1]
+methods:
+  full: {tuning: full, learning_rate: [3e-5, 1e-4]}
+  adapters:
+    tuning: adapters
+    adapter_size: [8, 64]
+    learning_rate: [3e-4, 3e-3]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write(text):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    return path
+  return write
+
+
+def trials_of(path, tasks=None, overrides=None):
+  spec = read_spec(path, tasks, overrides)
+  return expand(spec, READERS[spec.tool], OUT)
+
+
+def test_every_combination_is_a_run(write):
+  trials = trials_of(write(GOOD))
+  assert len(trials) == 2 * (2 + 4) * 2
+  trial = next(trial for trial in trials if trial.name == (
+      "rte/adapter_size=8-learning_rate=0.003-tuning=adapters/seed=1"))
+  assert trial.methods == ("adapters",)
+  assert trial.seed == 1
+  config = trial.config
+  assert (config.task_name, config.adapter_size, config.learning_rate,
+          config.seed, config.max_seq_length) == ("rte", 8, 3e-3, 1, 64)
+  # Texts stay what they are: neither YAML's false nor its string.
+  assert config.mixed_precision == "off"
+  assert config.do_train and config.do_eval and not config.keep_checkpoints
+  assert config.output_dir == f"{OUT}/trials/{trial.name}"
+
+
+NAMES = st.text("abcdef_", min_size=1, max_size=6)
+VALUES = {
+    "learning_rate": st.floats(1e-6, 1.0).map(lambda x: f"{x:.3g}"),
+    "num_train_epochs": st.integers(1, 100).map(str),
+    "adapter_size": st.integers(1, 512).map(str),
+    "weight_decay": st.sampled_from(["0.0", "0.01", "0.1"]),
+    "adapter_layers": st.sampled_from(["6-11", "0,2", "3"]),
+    "text_column": st.text("a/b:,+-= %", min_size=1, max_size=5).map(
+        lambda text: f"x{text}x"),
+}
+
+
+@st.composite
+def specs(draw):
+  def method():
+    names = draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True,
+                          min_size=1, max_size=4))
+    return {name: draw(st.lists(VALUES[name], unique=True, min_size=1,
+                                max_size=3)) for name in names}
+
+  return {
+      "flags": {"data_dir": "x"},
+      "tasks": {name: {"task_name": "tsv"} for name in draw(
+          st.lists(NAMES, unique=True, min_size=1, max_size=3))},
+      "seeds": list(map(str, range(draw(st.integers(1, 3))))),
+      "methods": {name: method() for name in draw(
+          st.lists(NAMES, unique=True, min_size=1, max_size=3))},
+  }
+
+
+def turned(value):
+  """The same with keys the other way round."""
+  if not isinstance(value, dict):
+    return value
+  return {key: turned(value[key]) for key in reversed(value)}
+
+
+@given(specs())
+@settings(max_examples=40, deadline=None)
+def test_expansion(tmp_path_factory, spec):
+  path = tmp_path_factory.getbasetemp() / "spec.yaml"
+  path.write_text(json.dumps(spec))
+  trials = trials_of(path)
+  path.write_text(json.dumps(turned(spec)))
+  assert trials_of(path) == trials
+  names = [trial.name for trial in trials]
+  assert len(set(names)) == len(names)
+  for name in names:
+    assert all(0 < len(part) <= 255 for part in name.split("/"))
+    assert name.count("/") == 2 and "," not in name
+  # No two trials are the same run, and every method has its whole grid.
+  assert len({trial.config for trial in trials}) == len(trials)
+  for method, grid in spec["methods"].items():
+    mine = [trial for trial in trials if method in trial.methods]
+    assert len(mine) == (len(spec["tasks"]) * len(spec["seeds"])
+                         * math.prod(map(len, grid.values())))
+    for trial in mine:
+      assert trial.settings.keys() == grid.keys()
+
+
+def test_what_methods_share_is_one_trial(write):
+  trials = trials_of(write("""
+tasks: [rte]
+seeds: [0]
+methods:
+  adapters_64: {adapter_size: 64, learning_rate: [3e-4, 3e-3]}
+  adapters_8-64: {adapter_size: [8, 64], learning_rate: [0.0003, 0.003]}
+"""))
+  assert [trial.methods for trial in trials] == [
+      ("adapters_64", "adapters_8-64")] * 2 + [("adapters_8-64",)] * 2
+
+
+def test_names_stay_when_a_sweep_grows(write):
+  small = {trial.name: trial.config for trial in trials_of(write(GOOD))}
+  large = {trial.name: trial.config for trial in trials_of(write(
+      GOOD.replace("[0, 1]", "[1, 0, 7]").replace("[8, 64]", "[64, 16, 8]")
+      + "  a_new_one: {tuning: bias}\n"))}
+  assert len(large) > len(small)
+  assert small.items() <= large.items()
+
+
+def test_random_search(write):
+  text = """
+tasks: [rte, cola]
+seeds: [0]
+methods:
+  a:
+    draws: 30
+    draw_seed: 3
+    learning_rate: {log_uniform: [1e-5, 1e-2]}
+    adapter_dropout: {uniform: [0, 0.5]}
+    adapter_size: {log_uniform: [8, 256]}
+    adapter_activation: [relu, tanh]
+"""
+  trials = trials_of(write(text))
+  assert len(trials) == 60
+  for one, two in zip(trials[:30], trials[30:]):  # the same for every task
+    assert one.settings == two.settings
+  configs = [trial.config for trial in trials[:30]]
+  rates = [config.learning_rate for config in configs]
+  assert all(1e-5 <= rate <= 1e-2 for rate in rates)
+  # By their logarithms: a third for each power of ten, not nine tenths.
+  assert 3 < sum(rate < 1e-4 for rate in rates) < 20
+  assert all(0 <= config.adapter_dropout <= 0.5 for config in configs)
+  assert all(8 <= config.adapter_size <= 256 for config in configs)
+  assert {config.adapter_activation for config in configs} == {"relu", "tanh"}
+  assert trials_of(write(text)) == trials
+  other = trials_of(write(text.replace("draw_seed: 3", "draw_seed: 4")))
+  assert [trial.name for trial in other] != [trial.name for trial in trials]
+  # A flag's draws are its own.
+  less = trials_of(write(text.replace(
+      "    adapter_dropout: {uniform: [0, 0.5]}\n", "")))
+  assert [trial.config.learning_rate for trial in less[:30]] == rates
+  more = trials_of(write(text.replace("draws: 30", "draws: 40")))
+  assert {trial.name for trial in trials} < {trial.name for trial in more}
+
+
+def test_tasks_have_flags_of_their_own(write):
+  trials = trials_of(write("""
+flags: {num_train_epochs: 3}
+tasks:
+  rte: {num_train_epochs: 20}
+  mine: {task_name: tsv, data_dir: data/mine, text_column: review}
+seeds: [0]
+methods: {a: }
+"""))
+  assert [(trial.name, trial.config.task_name, trial.config.num_train_epochs)
+          for trial in trials] == [
+              ("mine/default/seed=0", "tsv", 3), ("rte/default/seed=0", "rte", 20)]
+
+
+def test_what_is_given_beside_the_spec_counts(write):
+  trials = trials_of(write(GOOD), ["rte"], {
+      "learning_rate": "0.5", "data_dir": "data", "max_seq_length": "32"})
+  assert len(trials) == 2 * (1 + 2)
+  for trial in trials:
+    assert trial.task == "rte"
+    assert trial.config.learning_rate == 0.5
+    assert trial.config.data_dir == "data"
+    assert trial.config.max_seq_length == 32
+    assert "learning_rate" not in trial.settings
+
+
+BAD = [
+    ("", "sweep.yaml: expected keys with values"),
+    ("a: [", "sweep.yaml:1: not readable as YAML"),
+    ("a: &a [*a]", "is none of tool, flags"),
+    ("seeds: &a [*a]", "nested too deeply"),
+    ("- a", "expected keys with values"),
+    (GOOD + "metods: {}", "metods: is none of tool, flags, tasks"),
+    (GOOD + "tool: sqad", "tool: is none of glue, squad"),
+    (GOOD + "  full: {tuning: full}", "sweep.yaml:11: full stands there twice"),
+    (GOOD.replace("encoder", "encodr"),
+     "flags.encodr: is no flag of tf-adapters glue; did you mean encoder?"),
+    (GOOD.replace("encoder:", "doc_stride:"),
+     "flags.doc_stride: is no flag of tf-adapters glue"),
+    (GOOD.replace("encoder:", "seed:"), "flags.seed: can not be set: seeds are"),
+    (GOOD.replace("encoder:", "task_name:"), "flags.task_name: can not be set"),
+    (GOOD.replace("encoder:", "output_dir:"), "flags.output_dir: can not be"),
+    (GOOD.replace("64}", "many}"), "flags.max_seq_length: flag"),
+    (GOOD.replace("64}", "[1]}"), "flags.max_seq_length: expected a single"),
+    (GOOD.replace("3e-5", "-3e-5"), "methods.full.learning_rate: flag"),
+    (GOOD.replace("3e-5", "nan"), "methods.full.learning_rate: flag"),
+    (GOOD.replace("tuning: full", "tuning: ful"), "methods.full.tuning: flag"),
+    (GOOD.replace("3e-5,", "1e-4,"), "methods.full.learning_rate: 1e-4 stands"),
+    (GOOD.replace("[3e-5, 1e-4]", "[]"), "learning_rate: expected a list"),
+    (GOOD.replace("[3e-5, 1e-4]", "{uniform: [0, 1]}"), "needs draws"),
+    (GOOD.replace("[3e-5, 1e-4]", "{uniform: [1, 0]}, draws: 2"),
+     "methods.full.learning_rate: expected a lower and a higher bound"),
+    (GOOD.replace("[3e-5, 1e-4]", "{log_uniform: [0, 1]}, draws: 2"),
+     "both above 0"),
+    (GOOD.replace("[3e-5, 1e-4]", "{uniform: [-1, 1]}, draws: 2"),
+     "methods.full.learning_rate: flag --learning_rate=-1"),
+    (GOOD.replace("[3e-5, 1e-4]", "{normal: [0, 1]}, draws: 2"),
+     "expected uniform or log_uniform with two bounds"),
+    (GOOD.replace("[3e-5, 1e-4]", "{uniform: [0, x]}, draws: 2"),
+     "expected numbers as bounds"),
+    (GOOD.replace("tuning: full,", "tuning: {uniform: [0, 1]}, draws: 2,"),
+     "methods.full.tuning: is no number"),
+    (GOOD.replace("tuning: full", "tuning: full, draws: x"),
+     "methods.full.draws: expected a whole number from 1 to 100000, not x"),
+    (GOOD.replace("tuning: full", "tuning: full, draw_seed: 1"),
+     "methods.full.draw_seed: has no effect without draws"),
+    (GOOD.replace("tuning: full", "tuning: full, adapter_size: 8"),
+     "methods.full, task mrpc: adapter_size has no effect with tuning=full"),
+    (GOOD.replace("tuning: full", "tuning: full, num_replicas: 2"),
+     "methods.full, task mrpc: num_replicas=2 has no effect"),
+    (GOOD.replace("full: {", "a/b: {"), "methods.a/b: a name may have letters"),
+    (GOOD.replace("[rte, mrpc]", "[rte, ../x]"), "tasks.../x: a name may have"),
+    (GOOD.replace("[rte, mrpc]", "[rtee]"), "task rtee: flag --task_name=rtee"),
+    (GOOD.replace("[rte, mrpc]", "rte"), "tasks: expected a list of tasks"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {learning_rate: 1}}"),
+     "learning_rate: is set by tasks.rte, too"),
+    (GOOD.replace("[0, 1]", "[0, x]"), "seeds: expected a whole number"),
+    (GOOD.replace("[0, 1]", "[4000000000]"), "seeds: expected a whole number"),
+    (GOOD.replace("seeds", "#"), "seeds: expected a list of values"),
+    (re.sub("methods:.*", "methods: {}", GOOD, flags=re.DOTALL),
+     "methods: expected a method at least"),
+    (GOOD.replace("tuning: full", "tuning: full, draws: 999999999"),
+     "methods.full.draws: expected a whole number from 1 to 100000"),
+    (GOOD.replace("[0, 1]", str(list(range(20_000)))),
+     "has more than 100,000 trials"),
+]
+
+
+@pytest.mark.parametrize("text, message", BAD, ids=range(len(BAD)))
+def test_mistakes_are_one_line_with_file_and_key(write, text, message):
+  path = write(text)
+  with pytest.raises(InputError) as raised:
+    trials_of(path)
+  error = str(raised.value)
+  assert message in error
+  assert error.startswith(str(path))
+  assert "\n" not in error
+
+
+def test_mistakes_beside_the_spec_are_named(write, tmp_path):
+  path = write(GOOD)
+  for tasks, overrides, message in [
+      (["sst2"], {}, "tasks: has no sst2; there is rte, mrpc"),
+      (None, {"seed": "1"}, "--seed: can not be set"),
+      (None, {"doc_stride": "1"}, "--doc_stride: is no flag of"),
+      (None, {"tuning": "head"}, "adapter_size has no effect with tuning=head"),
+  ]:
+    with pytest.raises(InputError, match=message):
+      trials_of(path, tasks, overrides)
+  with pytest.raises(InputError, match="can not be read"):
+    read_spec(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_presets_are_sweeps(path):
+  files = {"train_file": "train.json", "predict_file": "dev.json"}
+  trials = trials_of(path, None, files if "squad" in path.stem else {})
+  assert len(trials) == {
+      "quick": 8, "paper_glue": 8 * (4 + 18) * 5,
+      "paper_text": 17 * (12 + 96 + 72) * 5, "paper_squad": (9 + 48) * 5,
+      "paper_layer_norm": 2 * 3}[path.stem]

@@ -1,0 +1,214 @@
+"""Which setting of each method is best, and how good that one is.
+
+Settings are chosen by their validation scores alone: nothing here reads another
+split before the choice is made.
+"""
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tf_adapters.experiments.records import Record, write_csv
+
+_SELECTS = "validation"
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+  """Scores over seeds.
+
+  Attributes:
+    mean: their mean.
+    std: their standard deviation, of a sample; None for one seed.
+    sem: the standard error of the mean; None for one seed.
+    n: how many there are.
+  """
+
+  mean: float
+  std: float | None
+  sem: float | None
+  n: int
+
+  @classmethod
+  def of(cls, values: Sequence[float]) -> "Statistics":
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return cls(statistics.fmean(values), std,
+               None if std is None else std / math.sqrt(len(values)),
+               len(values))
+
+  def __str__(self) -> str:
+    if self.sem is None:
+      return f"{self.mean:.4f}"
+    return f"{self.mean:.4f} ± {self.sem:.4f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+  """The best setting of a method on a task.
+
+  Attributes:
+    task, method: of the sweep.
+    metric: the one that decides, the task's first.
+    settings: flag -> text; None where no setting is complete yet.
+    records: of the setting's seeds.
+    scores: split -> metric -> statistics.
+    compared: how many settings were compared, all of whose seeds have a score.
+    incomplete: how many were not, since a seed of theirs has none.
+  """
+
+  task: str
+  method: str
+  metric: str | None = None
+  settings: Mapping[str, str] | None = None
+  records: tuple[Record, ...] = ()
+  scores: Mapping[str, Mapping[str, Statistics]] = dataclasses.field(
+      default_factory=dict)
+  compared: int = 0
+  incomplete: int = 0
+
+  @property
+  def reported(self) -> str | None:
+    """The split whose scores are the method's: the test split, or, where its
+    labels are hidden, the one that was chosen by.
+    """
+    return next((split for split in ("test", _SELECTS) if split in self.scores),
+                None)
+
+  def to_dict(self) -> dict[str, Any]:
+    """As selected.json has it."""
+    one = self.records[0].results["parameters"] if self.records else {}
+    return {
+        "task": self.task,
+        "method": self.method,
+        "metric": self.metric,
+        "settings": self.settings,
+        "selected_by": _SELECTS,
+        "reported": self.reported,
+        "scores": {split: {name: dataclasses.asdict(value)
+                           for name, value in values.items()}
+                   for split, values in self.scores.items()},
+        "settings_compared": self.compared,
+        "settings_incomplete": self.incomplete,
+        "trained_parameters": one.get("trained"),
+        "total_parameters": one.get("total"),
+        "trials": [record.trial.name for record in self.records],
+    }
+
+
+def select(records: Iterable[Record]) -> list[Selected]:
+  """The best setting of every method on every task.
+
+  That is the one with the highest mean over seeds of the task's first metric on
+  the validation split; of equals the one that trains fewer parameters, then the
+  one with fewer steps, then the first. Only settings count all of whose seeds
+  have a score that is finite: a setting that diverges with one seed is none to
+  be recommended, and means of other seeds do not compare.
+
+  Args:
+    records: of all trials.
+
+  Returns:
+    One for each task and method, sorted.
+  """
+  groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+  for record in records:
+    for method in record.trial.methods:
+      settings = groups.setdefault((record.trial.task, method), {})
+      settings.setdefault(record.trial.setting, []).append(record)
+  return [_select(*names, groups[names]) for names in sorted(groups)]
+
+
+def unselected(records: Iterable[Record]) -> list[Record]:
+  """Finished trials that no further trial can make a selected one."""
+  records = list(records)
+  selected = {record.trial.name for choice in select(records)
+              for record in choice.records}
+  settings: dict[tuple[str, str], list[Record]] = {}
+  for record in records:
+    settings.setdefault(
+        (record.trial.task, record.trial.setting), []).append(record)
+  complete = [seeds for seeds in settings.values() if _is_complete(seeds)]
+  return [record for record in itertools.chain(*complete)
+          if record.trial.name not in selected]
+
+
+def selected_csv(selected: Iterable[Selected]) -> str:
+  """A line for each task and method, of the first metric."""
+  names = ["task", "method", "metric", "settings"]
+  for split in ("validation", "reported"):
+    names += [f"{split}_{field.name}"
+              for field in dataclasses.fields(Statistics)]
+  names += ["reported", "trained_parameters", "total_parameters",
+            "settings_compared", "settings_incomplete"]
+  rows = []
+  for choice in selected:
+    row = choice.to_dict()
+    if choice.settings is not None:
+      row["settings"] = choice.records[0].trial.setting
+      for name, split in (("validation", _SELECTS),
+                          ("reported", choice.reported)):
+        row |= {f"{name}_{key}": value for key, value in dataclasses.asdict(
+            choice.scores[split][choice.metric]).items()}
+    rows.append({name: row.get(name) for name in names})
+  return write_csv(names, rows)
+
+
+def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
+  """Rows of cells for the eye, the header first."""
+  rows = [("task", "method", "setting", "metric", "validation", "reported",
+           "seeds")]
+  for choice in selected:
+    if choice.settings is None:
+      rows.append((choice.task, choice.method, "none is complete", "", "", "",
+                   ""))
+      continue
+    rows.append((
+        choice.task, choice.method, choice.records[0].trial.setting,
+        choice.metric, str(choice.scores[_SELECTS][choice.metric]),
+        f"{choice.reported} "
+        f"{choice.scores[choice.reported][choice.metric]}",
+        str(len(choice.records))))
+  return rows
+
+
+def _select(task: str, method: str,
+            settings: Mapping[str, Sequence[Record]]) -> Selected:
+  complete = [seeds for seeds in settings.values() if _is_complete(seeds)]
+  counts = dict(compared=len(complete),
+                incomplete=len(settings) - len(complete))
+  if not complete:
+    return Selected(task, method, **counts)
+  best = min(complete, key=_rank)
+  metrics = {
+      split: {name: Statistics.of([
+          record.metrics[split][name] for record in best])
+          for name in best[0].metrics[split]}
+      for split in sorted(best[0].metrics)}
+  return Selected(
+      task, method, _metric(best[0]), best[0].trial.settings, tuple(best),
+      metrics, **counts)
+
+
+def _metric(record: Record) -> str:
+  return next(iter(record.metrics[_SELECTS]))
+
+
+def _score(record: Record) -> float:
+  """What a trial is judged by; NaN where there is nothing."""
+  values = record.metrics.get(_SELECTS) or {"": math.nan}
+  return next(iter(values.values()))
+
+
+def _is_complete(seeds: Sequence[Record]) -> bool:
+  return all(math.isfinite(_score(record)) for record in seeds)
+
+
+def _rank(seeds: Sequence[Record]) -> tuple[Any, ...]:
+  """Least for the best setting."""
+  first = seeds[0]
+  return (-statistics.fmean(map(_score, seeds)),
+          first.results["parameters"]["trained"], first.results["steps"],
+          first.trial.name)

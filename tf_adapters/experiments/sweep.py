@@ -1,0 +1,253 @@
+"""Runs the trials of a sweep, and keeps the tables of it in its folder.
+
+Each trial is a run in a folder of its own, so that a sweep that was stopped, in
+whatever way, goes on with what is missing. What a trial is stands in `spec`,
+what is made of their results in `records` and `selection`.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments import records as tables, selection
+from tf_adapters.experiments.records import FAILED, FINISHED, Record
+from tf_adapters.experiments.spec import Spec, Trial
+from tf_adapters.experiments.trial_process import TrialProcess
+from tf_adapters.files import locked, write_file, writing
+from tf_adapters.training.interruption import Interruption, interruptions
+
+SWEEP_NAME = "sweep.json"
+RESULTS_NAME = "results.csv"
+SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"
+
+_LOOK_EVERY = 0.2  # seconds
+
+
+def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
+              max_parallel_trials: int = 1,
+              keep_adapters: bool = False) -> list[Record]:
+  """Runs what is not yet finished of a sweep.
+
+  A trial that fails does not stop the others, and is tried again when this is
+  called again. The tables in `output_dir` are written anew after each trial.
+
+  Args:
+    spec: the sweep.
+    trials: what `expand` makes of it, for the same `output_dir`.
+    output_dir: the sweep's folder.
+    max_parallel_trials: how many are run at a time, the cores shared among
+      them.
+    keep_adapters: keep the adapter file of every trial, not only those of
+      selected settings.
+
+  Returns:
+    A record of each trial, in the order of `trials`.
+
+  Raises:
+    InputError: the folder can not be written, holds runs with other flags, or
+      another sweep is at work in it.
+    KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after all trials have
+      ended with their state saved. A second one ends them at once.
+  """
+  with _folder(output_dir):
+    sweep = _Sweep(spec, trials, output_dir, keep_adapters)
+    sweep.write()
+    waiting = [record.trial for record in sweep.records
+               if record.status != FINISHED]
+    print(f"{len(trials)} trials, {len(trials) - len(waiting)} of them "
+          f"finished: {output_dir}", flush=True)
+    with interruptions() as interruption:
+      _run(sweep, waiting, max_parallel_trials, interruption)
+    return sweep.records
+
+
+@contextlib.contextmanager
+def _folder(output_dir: pathlib.Path) -> Iterator[None]:
+  """The sweep's folder, for one sweep at a time."""
+  if output_dir.exists() and not output_dir.is_dir():
+    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
+  with contextlib.ExitStack() as stack:
+    with writing(f"output_dir {output_dir}"):
+      output_dir.mkdir(parents=True, exist_ok=True)
+      try:
+        stack.enter_context(locked(output_dir))
+      except BlockingIOError:
+        raise InputError(f"output_dir {output_dir}: another sweep is at work "
+                         "in it") from None
+    yield
+
+
+class _Sweep:
+  """The records of a sweep's trials, and the files that are made of them."""
+
+  def __init__(self, spec: Spec, trials: Sequence[Trial],
+               output_dir: pathlib.Path, keep_adapters: bool):
+    self.spec = spec
+    self._places = {trial.name: place for place, trial in enumerate(trials)}
+    self._output_dir = output_dir
+    self._keep_adapters = keep_adapters
+    self.records = [self._read(trial) for trial in trials]
+
+  def update(self, trial: Trial, error: str | None = None) -> Record:
+    """Reads what became of a trial, and writes the tables."""
+    record = self._read(trial, error)
+    self.records[self._places[trial.name]] = record
+    self.write()
+    return record
+
+  def write(self) -> None:
+    """Writes the tables, and drops adapter files that are not wanted."""
+    selected = selection.select(self.records)
+    for name, content in (
+        (SWEEP_NAME, _json(self._to_dict())),
+        (RESULTS_NAME, tables.results_csv(self.records)),
+        (SELECTED_JSON, _json([choice.to_dict() for choice in selected])),
+        (SELECTED_CSV, selection.selected_csv(selected))):
+      with writing(self._output_dir / name):
+        write_file(self._output_dir / name, content)
+    if not self._keep_adapters:
+      for record in selection.unselected(self.records):
+        _remove(record.trial, "adapter")
+
+  def _read(self, trial: Trial, error: str | None = None) -> Record:
+    record = tables.read_record(trial, error)
+    # A run that is killed behind its last word leaves them.
+    if record.status == FINISHED and not trial.config.keep_checkpoints:
+      _remove(trial, "checkpoints")
+    return record
+
+  def _to_dict(self) -> dict[str, Any]:
+    return {
+        "format_version": 1,
+        "spec": dataclasses.asdict(self.spec),
+        "trials": [{
+            "task": record.trial.task,
+            "methods": record.trial.methods,
+            "settings": record.trial.settings,
+            "seed": record.trial.seed,
+            "folder": f"trials/{record.trial.name}",
+            "status": record.status,
+            "error": record.error,
+        } for record in self.records]}
+
+
+def _remove(trial: Trial, name: str) -> None:
+  shutil.rmtree(pathlib.Path(trial.config.output_dir, name), ignore_errors=True)
+
+
+def _json(values: Any) -> str:
+  return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def _run(sweep: _Sweep, waiting: list[Trial], max_parallel_trials: int,
+         interruption: Interruption) -> None:
+  """Keeps so many trials at work until none is left, or a signal comes."""
+  progress = _Progress(sweep, waiting)
+  environment = _threads(max_parallel_trials)
+  running: list[TrialProcess] = []
+  try:
+    while running or (waiting and not interruption.signal):
+      while (waiting and len(running) < max_parallel_trials
+             and not interruption.signal):
+        process = TrialProcess(waiting.pop(0), sweep.spec.tool, environment)
+        if process.adopted:
+          print(f"{process.trial.name}: a process of an earlier sweep is at "
+                "work on it; waiting for its end", flush=True)
+        running.append(process)
+      time.sleep(_LOOK_EVERY)
+      if interruption.signal:
+        progress.stop(running)
+        running = [process for process in running if not process.adopted]
+      for process in list(running):
+        if process.poll() is not None:
+          running.remove(process)
+          if not _ended(sweep, process, progress, interruption):
+            waiting.insert(0, process.trial)
+  finally:
+    for process in running:
+      process.kill()
+  if interruption.signal:
+    progress.print_stopped()
+    interruption.stop()
+
+
+def _ended(sweep: _Sweep, process: TrialProcess, progress: "_Progress",
+           interruption: Interruption) -> bool:
+  """Notes how a trial ended; whether it did, and need not be started again."""
+  failed = not process.adopted and not interruption.signal
+  record = sweep.update(process.trial, process.error() if failed else None)
+  if record.status in (FINISHED, FAILED):
+    progress.print(record)
+    return True
+  return bool(interruption.signal)
+
+
+def _threads(max_parallel_trials: int) -> dict[str, str]:
+  """How many threads each trial has: TensorFlow takes all cores for each."""
+  if max_parallel_trials == 1:
+    return {}
+  cores = max(len(os.sched_getaffinity(0)) // max_parallel_trials, 1)
+  return {name: os.environ.get(name, str(cores))
+          for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
+
+
+class _Progress:
+  """A line for each trial that ends, with about the time that is left.
+
+  Epochs are what trials are measured by.
+  """
+
+  def __init__(self, sweep: _Sweep, waiting: Sequence[Trial]):
+    self._sweep = sweep
+    self._left = {trial.name: trial.config.num_train_epochs
+                  for trial in waiting}
+    self._done = 0
+    self._started = time.monotonic()
+    self._stopping = False
+
+  def print(self, record: Record) -> None:
+    """Says that a trial has ended."""
+    self._done += self._left.pop(record.trial.name)
+    records = self._sweep.records
+    ended = sum(record.status in (FINISHED, FAILED) for record in records)
+    what = f"failed: {record.error}"
+    if record.status == FINISHED:
+      scores = next(iter(record.metrics.items()), None)
+      what = f"{_clock(record.results['seconds']['total'])}"
+      if scores:
+        split, values = scores
+        name, value = next(iter(values.items()))
+        what = f"{split} {name} {value:.4f}, {what}"
+    seconds = time.monotonic() - self._started
+    left = sum(self._left.values()) * seconds / self._done
+    width = len(str(len(records)))
+    print(f"[{ended:{width}}/{len(records)}] {record.trial.name}: {what}; "
+          f"{_clock(left)} left", flush=True)
+
+  def stop(self, running: Sequence[TrialProcess]) -> None:
+    """Asks the trials to stop, once."""
+    if not self._stopping:
+      self._stopping = True
+      if running:
+        print(f"stopping {len(running)} trials, which save their state; once "
+              "more ends them at once", file=sys.stderr, flush=True)
+      for process in running:
+        process.stop()
+
+  def print_stopped(self) -> None:
+    """Says how to go on."""
+    print(f"stopped with {len(self._left)} trials left; the same command goes "
+          "on", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+  return str(datetime.timedelta(seconds=round(seconds)))
