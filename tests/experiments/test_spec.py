@@ -186,8 +186,8 @@ seeds: [0]
 methods: {a: }
 """))
   assert [(trial.name, trial.config.task_name, trial.config.num_train_epochs)
-          for trial in trials] == [
-              ("mine/default/seed=0", "tsv", 3), ("rte/default/seed=0", "rte", 20)]
+          for trial in trials] == [("mine/default/seed=0", "tsv", 3),
+                                   ("rte/default/seed=0", "rte", 20)]
 
 
 def test_what_is_given_beside_the_spec_counts(write):
@@ -215,7 +215,7 @@ BAD = [
      "flags.encodr: is no flag of tf-adapters glue; did you mean encoder?"),
     (GOOD.replace("encoder:", "doc_stride:"),
      "flags.doc_stride: is no flag of tf-adapters glue"),
-    (GOOD.replace("encoder:", "seed:"), "flags.seed: can not be set: seeds are"),
+    (GOOD.replace("encoder:", "seed:"), "flags.seed: can not be set: seeds"),
     (GOOD.replace("encoder:", "task_name:"), "flags.task_name: can not be set"),
     (GOOD.replace("encoder:", "output_dir:"), "flags.output_dir: can not be"),
     (GOOD.replace("64}", "many}"), "flags.max_seq_length: flag"),
