@@ -15,7 +15,7 @@ from tf_adapters.experiments.records import (
     results_csv,
 )
 from tf_adapters.experiments.selection import select
-from tf_adapters.experiments.spec import Trial
+from tf_adapters.experiments.trials import Trial
 from tf_adapters.training.run_config import GlueRunConfig
 
 
@@ -151,7 +151,7 @@ def test_results_have_a_line_for_each_trial():
   rows = list(csv.DictReader(io.StringIO(results_csv(records))))
   assert [row["status"] for row in rows] == [
       "finished", "failed", "unfinished"]
-  assert [row["--learning_rate"] for row in rows] == ["1", "1", "2"]
+  assert [row["learning_rate"] for row in rows] == ["1", "1", "2"]
   assert [row["seed"] for row in rows] == ["0", "1", "0"]
   assert rows[0]["methods"] == "a;b"
   assert rows[0]["validation/accuracy"] == "0.9"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tf_adapters.errors import InputError
-from tf_adapters.experiments.spec import PRESETS, expand, read_spec
+from tf_adapters.experiments.spec import PRESETS
+from tf_adapters.experiments.spec_file import read_spec
+from tf_adapters.experiments.trials import expand
 from tf_adapters.tools import _flag_reader, glue, squad
 
 OUT = pathlib.Path("sweeps/x")
@@ -109,8 +111,7 @@ def test_expansion(tmp_path_factory, spec):
   for name in names:
     assert all(0 < len(part) <= 255 for part in name.split("/"))
     assert name.count("/") == 2 and "," not in name
-  # No two trials are the same run, and every method has its whole grid.
-  assert len({trial.config for trial in trials}) == len(trials)
+  # Every method has its whole grid.
   for method, grid in spec["methods"].items():
     mine = [trial for trial in trials if method in trial.methods]
     assert len(mine) == (len(spec["tasks"]) * len(spec["seeds"])
@@ -190,6 +191,24 @@ methods: {a: }
                                    ("rte/default/seed=0", "rte", 20)]
 
 
+def test_flags_of_all_trials_may_concern_some(write):
+  trials = trials_of(write("""
+flags: {prefix_cache_dir: cache, text_column: review, data_dir: data}
+tasks: {demo: , mine: {task_name: tsv}}
+seeds: [0]
+methods:
+  adapters: {tuning: adapters, eval_batch_size: 8}
+  head: {tuning: head, prefix_cache: true}
+"""))
+  assert [(trial.name, trial.config.prefix_cache_dir, trial.config.text_column,
+           trial.config.data_dir) for trial in trials] == [
+      ("demo/tuning=adapters/seed=0", None, "text", None),
+      ("demo/prefix_cache=true-tuning=head/seed=0", "cache", "text", None),
+      ("mine/tuning=adapters/seed=0", None, "review", "data"),
+      ("mine/prefix_cache=true-tuning=head/seed=0", "cache", "review", "data")]
+  assert [trial.config.eval_batch_size for trial in trials] == [8, 64] * 2
+
+
 def test_what_is_given_beside_the_spec_counts(write):
   trials = trials_of(write(GOOD), ["rte"], {
       "learning_rate": "0.5", "data_dir": "data", "max_seq_length": "32"})
@@ -225,6 +244,8 @@ BAD = [
     (GOOD.replace("tuning: full", "tuning: ful"), "methods.full.tuning: flag"),
     (GOOD.replace("3e-5,", "1e-4,"), "methods.full.learning_rate: 1e-4 stands"),
     (GOOD.replace("[3e-5, 1e-4]", "[]"), "learning_rate: expected a list"),
+    (GOOD.replace("tuning: full", "eval_batch_size: [8, 16]"),
+     "methods.full.eval_batch_size: makes no other run"),
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [0, 1]}"), "needs draws"),
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [1, 0]}, draws: 2"),
      "methods.full.learning_rate: expected a lower and a higher bound"),

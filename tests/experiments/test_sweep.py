@@ -19,8 +19,10 @@ import pytest
 from tests.tools import calling
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import trial_process
-from tf_adapters.experiments.spec import expand, read_spec
+from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
+from tf_adapters.experiments.trials import expand
+from tf_adapters.files import locked
 from tf_adapters.tools import _flag_reader, glue, sweep as tool
 
 PYTHON = sys.executable
@@ -167,7 +169,7 @@ def test_keeps_all_adapters_where_asked(stand_in, sweep, tmp_path):
 
 
 def wait_for(condition):
-  until = time.monotonic() + 60
+  until = time.monotonic() + 300
   while not condition():
     assert time.monotonic() < until
     time.sleep(0.02)
@@ -223,6 +225,9 @@ def test_a_folder_is_for_one_sweep(stand_in, sweep, tmp_path):
   flags.write_text(flags.read_text().replace(
       f"--data_dir={tmp_path}", "--data_dir=other"))
   with pytest.raises(InputError, match="holds a run with data_dir=other, not"):
+    sweep([0.1])
+  with locked(tmp_path / "sweep"), pytest.raises(
+      InputError, match="another sweep is at work in it"):
     sweep([0.1])
   (tmp_path / "file").touch()
   with pytest.raises(InputError, match="is a file, not a folder"):

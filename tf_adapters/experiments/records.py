@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tf_adapters.experiments.spec import Trial
+from tf_adapters.experiments.trials import Trial
 from tf_adapters.training.run import finished_results
 
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
 
+# Columns behind the metrics.
+_LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
+         "best_epoch", "folder")
 _LOG_TAIL = 1 << 16  # bytes
 
 
@@ -80,34 +83,32 @@ def results_csv(records: Iterable[Record]) -> str:
 
   Metrics are called SPLIT/METRIC; what does not apply is empty.
   """
-  rows = []
+  rows, settings, metrics = [], set(), set()
   for record in records:
     trial, results = record.trial, record.results or {}
     parameters = results.get("parameters", {})
+    scores = {f"{split}/{name}": value
+              for split, values in record.metrics.items()
+              for name, value in values.items()}
+    settings |= trial.settings.keys()
+    metrics |= scores.keys()
     rows.append({
         "task": trial.task,
         "methods": ";".join(trial.methods),
-        **{f"--{name}": text for name, text in trial.settings.items()},
+        **trial.settings,
         "seed": trial.seed,
         "status": record.status,
-        **{f"{split}/{name}": value
-           for split, values in record.metrics.items()
-           for name, value in values.items()},
-        "trained_parameters": parameters.get("trained", ""),
-        "total_parameters": parameters.get("total", ""),
-        "seconds": results.get("seconds", {}).get("total", ""),
-        "steps": results.get("steps", ""),
-        "best_epoch": results.get("best_epoch", ""),
+        **scores,
+        "trained_parameters": parameters.get("trained"),
+        "total_parameters": parameters.get("total"),
+        "seconds": results.get("seconds", {}).get("total"),
+        "steps": results.get("steps"),
+        "best_epoch": results.get("best_epoch"),
         "folder": f"trials/{trial.name}",
     })
-  names = list(dict.fromkeys(name for row in rows for name in row))
-  first = ["task", "methods"]
-  settings = sorted(name for name in names if name.startswith("--"))
-  metrics = sorted(name for name in names if "/" in name)
-  last = [name for name in names
-          if name not in {*first, *settings, *metrics, "seed", "status"}]
   return write_csv(
-      [*first, *settings, "seed", "status", *metrics, *last], rows)
+      ["task", "methods", *sorted(settings), "seed", "status",
+       *sorted(metrics), *_LAST], rows)
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

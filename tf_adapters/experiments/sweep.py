@@ -1,7 +1,7 @@
 """Runs the trials of a sweep, and keeps the tables of it in its folder.
 
 Each trial is a run in a folder of its own, so that a sweep that was stopped, in
-whatever way, goes on with what is missing. What a trial is stands in `spec`,
+whatever way, goes on with what is missing. What a trial is stands in `trials`,
 what is made of their results in `records` and `selection`.
 """
 
@@ -20,8 +20,9 @@ from typing import Any
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import records as tables, selection
 from tf_adapters.experiments.records import FAILED, FINISHED, Record
-from tf_adapters.experiments.spec import Spec, Trial
+from tf_adapters.experiments.spec import Spec
 from tf_adapters.experiments.trial_process import TrialProcess
+from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import locked, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
 

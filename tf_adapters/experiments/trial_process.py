@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 
 from tf_adapters.experiments.records import last_error
-from tf_adapters.experiments.spec import Trial
+from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import write_file, writing
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from absl import flags
 
 from tf_adapters.errors import InputError
-from tf_adapters.training.run_config import RunConfig, check
+from tf_adapters.training.run_config import RunConfig
 
 
 class FlagReader:
@@ -35,12 +35,10 @@ class FlagReader:
     """The run that flags describe.
 
     Raises:
-      InputError: a flag refuses its value, is missing, or has no effect.
+      InputError: a flag refuses its value, or is missing.
     """
     self._parse(values)
-    config = self._tool.config_from_flags(self._values)
-    check(config)
-    return config
+    return self._tool.config_from_flags(self._values)
 
   def _parse(self, values: Mapping[str, str]) -> None:
     for name in self._values:

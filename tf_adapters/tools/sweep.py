@@ -25,8 +25,10 @@ from absl import flags
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import selection
 from tf_adapters.experiments.records import FAILED
-from tf_adapters.experiments.spec import PRESETS, expand, read_spec
+from tf_adapters.experiments.spec import PRESETS
+from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
+from tf_adapters.experiments.trials import expand
 from tf_adapters.tools import _command, _flag_reader, glue, squad
 
 _RUNS = {"glue": glue, "squad": squad}

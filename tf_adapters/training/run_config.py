@@ -234,13 +234,19 @@ def check_all_read(config: RunConfig) -> None:
   Raises:
     InputError: a flag has another value than its default, and nobody reads it.
   """
-  for names, depends_on, unread in _UNREAD:
-    for name in names:
-      value = getattr(config, name, None)
-      if value != getattr(type(config), name, None) and unread(config):
-        raise InputError(
-            f"{name}={value} has no effect with {depends_on}="
-            f"{getattr(config, depends_on)}: leave it out")
+  for name, depends_on in unread_flags(config).items():
+    raise InputError(
+        f"{name}={getattr(config, name)} has no effect with {depends_on}="
+        f"{getattr(config, depends_on)}: leave it out")
+
+
+def unread_flags(config: RunConfig) -> dict[str, str]:
+  """Flags that were given and have no effect -> the flag that makes it so."""
+  return {
+      name: depends_on for names, depends_on, unread in _UNREAD
+      for name in names
+      if getattr(config, name, None) != getattr(type(config), name, None)
+      and unread(config)}
 
 
 def unread_adapter_flags(config: RunConfig) -> list[str]:
@@ -262,7 +268,7 @@ _MODEL = {
     "adapter_preset", *_ADAPTER_FLAGS,
 }
 # Flags that may differ between two calls for the same run.
-_ACTIONS = {
+ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
     "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
     "steps_per_execution",
@@ -302,7 +308,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
              if name not in common or new.get(name) != defaults.get(name)}
     names -= {name for name in _FILES if name not in old or name not in new}
     names -= _MODEL
-  for name in sorted(names - _ACTIONS):
+  for name in sorted(names - ACTIONS):
     # Older runs do not have flags that came later.
     before = old.get(name, defaults.get(name))
     if before != new.get(name):

@@ -1,0 +1,299 @@
+"""Reads a sweep from its YAML file, and says which key of it is wrong.
+
+Whether a flag takes its value is not known here: see `trials`.
+"""
+
+import dataclasses
+import difflib
+import math
+import pathlib
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments.spec import (
+    MOST_TRIALS,
+    TOOLS,
+    Method,
+    Range,
+    Spec,
+)
+from tf_adapters.files import check_file, check_text
+from tf_adapters.training.run_config import ACTIONS
+
+_PARTS = ("tool", "flags", "tasks", "seeds", "methods")
+# Flag -> where a sweep takes it from.
+_NOT_HERE = {
+    "output_dir": "each trial has a folder of its own",
+    "do_train": "every trial trains",
+    "do_eval": "every trial is evaluated",
+    "seed": "seeds are listed under seeds",
+    "task_name": "tasks are listed under tasks",
+}
+_DISTRIBUTIONS = ("uniform", "log_uniform")
+_MOST_BYTES = 1 << 20
+
+
+def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
+              overrides: Mapping[str, str] | None = None) -> Spec:
+  """Reads a sweep.
+
+  All values are the texts that a command line would have: `off`, `3e-4`. In a
+  method a single value is fixed, of a list each is tried in all combinations;
+  with `draws` settings are drawn at random, from lists and from ranges.
+
+  Args:
+    path: the YAML file.
+    tasks: those of its tasks that are wanted; None for all.
+    overrides: flag -> text, which take the place of whatever the file says.
+
+  Raises:
+    InputError: the file can not be read, or is no sweep; in one line with its
+      name and the key.
+
+  Example:
+    tool: glue
+    flags: {encoder: bert_base_uncased, data_dir: glue_data, holdout: 0.1}
+    tasks: [mrpc, rte]
+    seeds: [0, 1, 2]
+    methods:
+      adapters_8-64:
+        tuning: adapters
+        adapter_size: [8, 64]
+        learning_rate: [3e-4, 3e-3]
+      full:
+        draws: 20
+        tuning: full
+        learning_rate: {log_uniform: [1e-5, 1e-3]}
+  """
+  reader = _Reader(str(path))
+  parts = reader.mapping(_load(path), "")
+  for key in parts:
+    if key not in _PARTS:
+      raise reader.error(key, f"is none of {', '.join(_PARTS)}")
+  reader.tool = reader.text(parts.get("tool", "glue"), "tool")
+  if reader.tool not in TOOLS:
+    raise reader.error("tool", f"is none of {', '.join(TOOLS)}")
+  overrides = dict(overrides or {})
+  for name in overrides:
+    reader.flag(name, f"--{name}")
+  spec = Spec(
+      str(path), reader.tool,
+      {**reader.flags(parts.get("flags", {}), "flags"), **overrides},
+      reader.tasks(parts.get("tasks"), tasks), reader.seeds(parts.get("seeds")),
+      reader.methods(parts.get("methods")))
+  for task, of_task in spec.tasks.items():
+    for method, of_method in spec.methods.items():
+      for name in sorted(of_task.keys() & of_method.values.keys()):
+        raise reader.error(
+            f"methods.{method}.{name}", f"is set by tasks.{task}, too")
+
+  def kept(values):
+    return {name: value for name, value in values.items()
+            if name not in overrides}
+
+  return dataclasses.replace(
+      spec,
+      tasks={name: kept(values) for name, values in spec.tasks.items()},
+      methods={name: dataclasses.replace(method, values=kept(method.values))
+               for name, method in spec.methods.items()})
+
+
+def _load(path: pathlib.Path) -> Any:
+  """A YAML file as mappings, lists and texts."""
+  check_file(path, _MOST_BYTES)
+  try:
+    content = path.read_bytes()
+    check_text(path, content[:1000])
+    return _plain(yaml.compose(content, yaml.SafeLoader), path)
+  except OSError as error:
+    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+  except (yaml.YAMLError, UnicodeDecodeError) as error:
+    mark = getattr(error, "problem_mark", None)
+    where = f":{mark.line + 1}" if mark else ""
+    problem = getattr(error, "problem", None) or error
+    raise InputError(
+        f"{path}{where}: not readable as YAML: {problem}") from None
+  except RecursionError:
+    raise InputError(f"{path}: not readable as YAML: it is nested too deeply"
+                     ) from None
+
+
+def _plain(node: yaml.Node | None, path: pathlib.Path) -> Any:
+  """A part of a YAML file, all of whose values stay as they are written.
+
+  PyYAML's own values would be false for `off`, and a text for `3e-4`; and of a
+  key that stands there twice it takes the last one.
+  """
+  match node:
+    case yaml.MappingNode():
+      result: dict[str, Any] = {}
+      for key, value in node.value:
+        where = f"{path}:{key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+          raise InputError(f"{where}: expected a name in front of the colon")
+        if key.value in result:
+          raise InputError(f"{where}: {key.value} stands there twice")
+        result[key.value] = _plain(value, path)
+      return result
+    case yaml.SequenceNode():
+      return [_plain(value, path) for value in node.value]
+    case yaml.ScalarNode():
+      return node.value
+  return None  # an empty file
+
+
+class _Reader:
+  """Takes the parts of a sweep from mappings, lists and texts."""
+
+  def __init__(self, source: str):
+    self._source = source
+    self.tool = "glue"
+
+  def error(self, key: str, problem: str) -> InputError:
+    return InputError(f"{self._source}: {key}{': ' if key else ''}{problem}")
+
+  def mapping(self, value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+      raise self.error(key, "expected keys with values")
+    return value
+
+  def text(self, value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value:
+      raise self.error(key, "expected a single value")
+    if not value.isprintable():
+      raise self.error(key, "expected a value of one line")
+    return value
+
+  def texts(self, value: Any, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+      raise self.error(key, "expected a list of values")
+    texts = tuple(self.text(part, key) for part in value)
+    for text in texts:
+      if texts.count(text) > 1:
+        raise self.error(key, f"{text} stands there twice")
+    return texts
+
+  def number(self, value: Any, key: str, least: int = 0,
+             most: int = 2**31 - 1) -> int:
+    text = self.text(value, key)
+    if not (text.isascii() and text.isdecimal() and len(text) < 20
+            and least <= int(text) <= most):
+      raise self.error(
+          key, f"expected a whole number from {least} to {most}, not {text}")
+    return int(text)
+
+  def name(self, name: str, key: str) -> str:
+    """A name that becomes part of paths."""
+    if not re.fullmatch(r"[\w+][\w.+-]{0,99}", name, re.ASCII):
+      raise self.error(key, "a name may have letters, digits, _, +, - and .")
+    return name
+
+  def flag(self, name: str, key: str) -> dataclasses.Field:
+    fields = {field.name: field for field in dataclasses.fields(
+        TOOLS[self.tool])}
+    if name not in fields:
+      near = difflib.get_close_matches(name, fields, n=1)
+      hint = f"; did you mean {near[0]}?" if near else ""
+      raise self.error(key, f"is no flag of tf-adapters {self.tool}{hint}")
+    # A task may be called otherwise than the --task_name that it is.
+    if name in _NOT_HERE and (name != "task_name"
+                              or not key.startswith("tasks.")):
+      raise self.error(key, f"can not be set: {_NOT_HERE[name]}")
+    return fields[name]
+
+  def flags(self, value: Any, key: str) -> dict[str, str]:
+    values = self.mapping(value, key)
+    for name in values:
+      self.flag(name, f"{key}.{name}")
+    return {name: self.text(value, f"{key}.{name}")
+            for name, value in values.items()}
+
+  def tasks(self, value: Any,
+            wanted: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    if value is None and self.tool == "squad":
+      value = ["squad"]
+    if isinstance(value, list):
+      value = {name: {} for name in self.texts(value, "tasks")}
+    if not isinstance(value, dict) or not value:
+      raise self.error("tasks", "expected a list of tasks, or tasks with flags")
+    tasks = {self.name(name, f"tasks.{name}"):
+             self.flags(flags or {}, f"tasks.{name}")
+             for name, flags in value.items()}
+    for name in wanted or ():
+      if name not in tasks:
+        raise self.error(
+            "tasks", f"has no {name}; there is {', '.join(tasks)}")
+    return {name: flags for name, flags in tasks.items()
+            if wanted is None or name in wanted}
+
+  def seeds(self, value: Any) -> tuple[int, ...]:
+    seeds = tuple(self.number(text, "seeds")
+                  for text in self.texts(value, "seeds"))
+    return tuple(dict.fromkeys(seeds))
+
+  def methods(self, value: Any) -> dict[str, Method]:
+    methods = self.mapping(value, "methods")
+    if not methods:
+      raise self.error("methods", "expected a method at least")
+    return {self.name(name, f"methods.{name}"):
+            self._method(values or {}, f"methods.{name}")
+            for name, values in methods.items()}
+
+  def _method(self, value: Any, key: str) -> Method:
+    given = dict(self.mapping(value, key))
+    draws = given.pop("draws", None)
+    draw_seed = given.pop("draw_seed", None)
+    if draws is None and draw_seed is not None:
+      raise self.error(f"{key}.draw_seed", "has no effect without draws")
+    values: dict[str, tuple[str, ...] | Range] = {}
+    for name, value in given.items():
+      where = f"{key}.{name}"
+      field = self.flag(name, where)
+      if name in ACTIONS and not isinstance(value, str):
+        raise self.error(where, "makes no other run: expected a single value")
+      match value:
+        case dict() if draws is None:
+          raise self.error(where, "a range needs draws beside it")
+        case dict():
+          values[name] = self._range(value, where, field)
+        case list():
+          values[name] = self.texts(value, where)
+        case _:
+          values[name] = (self.text(value, where),)
+    if draws is None:
+      return Method(values)
+    return Method(
+        values, self.number(draws, f"{key}.draws", 1, MOST_TRIALS),
+        self.number("0" if draw_seed is None else draw_seed,
+                    f"{key}.draw_seed"))
+
+  def _range(self, value: dict[str, Any], key: str,
+             field: dataclasses.Field) -> Range:
+    kinds = set(_kinds(field.type))
+    if not kinds & {int, float}:
+      raise self.error(key, "is no number: expected a list to draw from")
+    bounds = next(iter(value.values()), None)
+    if (len(value) != 1 or next(iter(value)) not in _DISTRIBUTIONS
+        or not isinstance(bounds, list) or len(bounds) != 2):
+      raise self.error(
+          key, f"expected {' or '.join(_DISTRIBUTIONS)} with two bounds")
+    log = next(iter(value)) == "log_uniform"
+    try:
+      low, high = (float(self.text(bound, key)) for bound in bounds)
+    except ValueError:
+      raise self.error(key, "expected numbers as bounds") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high
+            and (low > 0 or not log)):
+      raise self.error(key, "expected a lower and a higher bound"
+                       + (", both above 0" if log else ""))
+    return Range(low, high, log, float not in kinds)
+
+
+def _kinds(annotation: Any) -> Iterable[type]:
+  """The types of a field such as `int | None`; bool is no number here."""
+  return typing.get_args(annotation) or (annotation,)

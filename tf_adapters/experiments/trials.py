@@ -1,0 +1,171 @@
+"""The trials that a sweep stands for: runs with a name each.
+
+How the text of a flag is read is the command line's business: it comes as
+`RunFlags`. How trials are run is `sweep`'s.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import urllib.parse
+from collections.abc import Mapping
+from typing import Protocol
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
+from tf_adapters.training.run_config import (
+    ACTIONS,
+    RunConfig,
+    check,
+    flag_text,
+    unread_adapter_flags,
+    unread_flags,
+)
+
+_LONGEST_NAME = 200  # file systems take 255 bytes
+
+
+class RunFlags(Protocol):
+  """How the flags of a tool's runs are read."""
+
+  def check(self, name: str, text: str) -> None:
+    """Raises InputError for a value that a flag refuses."""
+
+  def config(self, values: Mapping[str, str]) -> RunConfig:
+    """The run that flags describe; raises InputError where it is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """A run of a sweep.
+
+  Attributes:
+    name: its folder's, below the sweep's trials/: the task, the setting and the
+      seed. It says nothing of what the sweep tries beside it, so it stays when
+      a sweep grows.
+    task: the task's name in the sweep.
+    methods: those that it is tried for.
+    settings: flag -> text, as the methods set it, but for flags that make no
+      other run, such as eval_batch_size.
+    config: the run.
+  """
+
+  name: str
+  task: str
+  methods: tuple[str, ...]
+  settings: Mapping[str, str]
+  config: RunConfig
+
+  @property
+  def seed(self) -> int:
+    return self.config.seed
+
+  @property
+  def setting(self) -> str:
+    """The settings as the name has them."""
+    return self.name.split("/")[1]
+
+
+def expand(spec: Spec, flags: RunFlags,
+           output_dir: pathlib.Path) -> list[Trial]:
+  """The trials of a sweep, in an order that does not depend on that of keys.
+
+  What several methods have in common is one trial.
+
+  Args:
+    spec: the sweep.
+    flags: reads the flags of its tool.
+    output_dir: the sweep's folder.
+
+  Raises:
+    InputError: a flag refuses its value, or flags contradict each other.
+  """
+  _check_values(spec, flags)
+  trials: dict[str, Trial] = {}
+  for task, of_task in sorted(spec.tasks.items()):
+    of_task = {**spec.flags, **of_task}
+    if spec.tool == "glue":
+      of_task.setdefault("task_name", task)
+    for method in sorted(spec.methods):
+      for setting in spec.methods[method].settings():
+        for seed in spec.seeds:
+          trial = _trial(spec, flags, output_dir, task, of_task, method,
+                         setting, seed)
+          if trial.name in trials:
+            methods = trials[trial.name].methods
+            trial = dataclasses.replace(trial, methods=tuple(
+                dict.fromkeys([*methods, method])))
+          elif len(trials) == MOST_TRIALS:
+            raise InputError(
+                f"{spec.source}: has more than {MOST_TRIALS:,} trials")
+          trials[trial.name] = trial
+  return list(trials.values())
+
+
+def _check_values(spec: Spec, flags: RunFlags) -> None:
+  """Refuses single values, by the key where they stand."""
+  groups = [("flags", spec.flags)]
+  groups += [(f"tasks.{name}", values) for name, values in spec.tasks.items()]
+  groups += [(f"methods.{name}", method.values)
+             for name, method in spec.methods.items()]
+  for group, values in groups:
+    for name, value in values.items():
+      match value:
+        case str():
+          texts = (value,)
+        case Range():
+          texts = [str(round(bound)) if value.whole else str(bound)
+                   for bound in (value.low, value.high)]
+        case _:
+          texts = value
+      for text in texts:
+        try:
+          flags.check(name, text)
+        except InputError as error:
+          raise InputError(f"{spec.source}: {group}.{name}: {error}") from None
+
+
+def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
+           of_task: Mapping[str, str], method: str,
+           setting: Mapping[str, str], seed: int) -> Trial:
+  # Thousands of trials would fill a disk; adapters are what is wanted of them.
+  values = {"keep_checkpoints": "false", **of_task, **setting,
+            "seed": str(seed), "do_train": "true", "do_eval": "true",
+            "output_dir": str(output_dir)}
+  try:
+    config = flags.config(values)
+    # What is said of all trials may concern some of them only.
+    config = dataclasses.replace(config, **{
+        name: getattr(type(config), name) for name in unread_flags(config)
+        if name in spec.flags and name not in setting})
+    check(config)
+    unread = sorted(set(unread_adapter_flags(config)) & setting.keys())
+    if unread:
+      raise InputError(f"{unread[0]} has no effect with tuning={config.tuning}")
+  except InputError as error:
+    raise InputError(
+        f"{spec.source}: methods.{method}, task {task}: {error}") from None
+  # The same value may be written in several ways.
+  settings = {name: flag_text(getattr(config, name))
+              for name in sorted(setting.keys() - ACTIONS)}
+  name = f"{task}/{_setting_name(settings)}/seed={seed}"
+  return Trial(
+      name, task, (method,), settings, dataclasses.replace(
+          config, output_dir=str(output_dir / "trials" / name)))
+
+
+def _setting_name(settings: Mapping[str, str]) -> str:
+  """A folder's name for settings, another one for each.
+
+  Example:
+    >>> _setting_name({"learning_rate": "3e-05", "tuning": "top_layers:1"})
+    'learning_rate=3e-05-tuning=top_layers:1'
+  """
+  # Commas stand between paths on command lines.
+  name = "-".join(
+      f"{name}={urllib.parse.quote(text, safe=':,').replace(',', '+')}"
+      for name, text in settings.items()) or "default"
+  if len(name) > _LONGEST_NAME:
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    name = f"{name[:_LONGEST_NAME - 17]}-{digest}"
+  return name
