@@ -79,7 +79,7 @@ def specs(draw):
     names = draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True,
                           min_size=1, max_size=4))
     return {name: draw(st.lists(VALUES[name], unique=True, min_size=1,
-                                max_size=3)) for name in names}
+                                max_size=2)) for name in names}
 
   return {
       "flags": {"data_dir": "x"},
@@ -224,7 +224,6 @@ def test_what_is_given_beside_the_spec_counts(write):
 BAD = [
     ("", "sweep.yaml: expected keys with values"),
     ("a: [", "sweep.yaml:1: not readable as YAML"),
-    ("a: &a [*a]", "is none of tool, flags"),
     ("seeds: &a [*a]", "nested too deeply"),
     ("- a", "expected keys with values"),
     (GOOD + "metods: {}", "metods: is none of tool, flags, tasks"),
@@ -281,7 +280,7 @@ BAD = [
     (GOOD.replace("tuning: full", "tuning: full, draws: 999999999"),
      "methods.full.draws: expected a whole number from 1 to 100000"),
     (GOOD.replace("[0, 1]", str(list(range(20_000)))),
-     "has more than 100,000 trials"),
+     "240,000 trials, expected at most 100,000"),
 ]
 
 

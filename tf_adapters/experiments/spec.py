@@ -46,6 +46,12 @@ class Method:
   draws: int | None = None
   draw_seed: int = 0
 
+  def count(self) -> int:
+    """How many settings there are, those that are drawn twice included."""
+    if self.draws is not None:
+      return self.draws
+    return math.prod(map(len, self.values.values()))
+
   def settings(self) -> Iterator[dict[str, str]]:
     """The settings as flag -> text, in an order that keys do not change."""
     names = sorted(self.values)

@@ -3,6 +3,7 @@
 Whether a flag takes its value is not known here: see `trials`.
 """
 
+import collections
 import dataclasses
 import difflib
 import math
@@ -173,9 +174,9 @@ class _Reader:
     if not isinstance(value, list) or not value:
       raise self.error(key, "expected a list of values")
     texts = tuple(self.text(part, key) for part in value)
-    for text in texts:
-      if texts.count(text) > 1:
-        raise self.error(key, f"{text} stands there twice")
+    (text, count), = collections.Counter(texts).most_common(1)
+    if count > 1:
+      raise self.error(key, f"{text} stands there twice")
     return texts
 
   def number(self, value: Any, key: str, least: int = 0,

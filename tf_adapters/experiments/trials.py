@@ -80,6 +80,11 @@ def expand(spec: Spec, flags: RunFlags,
   Raises:
     InputError: a flag refuses its value, or flags contradict each other.
   """
+  count = len(spec.tasks) * len(spec.seeds) * sum(
+      method.count() for method in spec.methods.values())
+  if count > MOST_TRIALS:
+    raise InputError(
+        f"{spec.source}: {count:,} trials, expected at most {MOST_TRIALS:,}")
   _check_values(spec, flags)
   trials: dict[str, Trial] = {}
   for task, of_task in sorted(spec.tasks.items()):
@@ -95,9 +100,6 @@ def expand(spec: Spec, flags: RunFlags,
             methods = trials[trial.name].methods
             trial = dataclasses.replace(trial, methods=tuple(
                 dict.fromkeys([*methods, method])))
-          elif len(trials) == MOST_TRIALS:
-            raise InputError(
-                f"{spec.source}: has more than {MOST_TRIALS:,} trials")
           trials[trial.name] = trial
   return list(trials.values())
 
