@@ -247,6 +247,7 @@ def call(*arguments):
     (["--output_dir=x", "--preset=slow"], "quick"),
     (["--output_dir=x", "--preset=quick", "--seed=3"], "--seed: can not be"),
     (["--output_dir=x", "--preset=quick", "--tasks=rte"], "tasks: has no rte"),
+    (["--output_dir=x", "--preset=quick", "--tasks="], "must name tasks"),
     (["--output_dir=x", "--preset=paper_squad"], "--train_file must be given"),
 ])
 def test_mistakes_are_one_line(

@@ -166,8 +166,8 @@ def _run(sweep: _Sweep, waiting: list[Trial], max_parallel_trials: int,
         running.append(process)
       time.sleep(_LOOK_EVERY)
       if interruption.signal:
-        progress.stop(running)
         running = [process for process in running if not process.adopted]
+        progress.stop(running)
       for process in list(running):
         if process.poll() is not None:
           running.remove(process)

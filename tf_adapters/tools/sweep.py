@@ -41,6 +41,9 @@ flags.DEFINE_enum(
     "sweeps, or a quick one on the demo's data.")
 flags.DEFINE_list(
     "tasks", None, "Those of the spec's tasks that are wanted. (all)")
+flags.register_validator(
+    "tasks", lambda tasks: tasks is None or all(tasks) and tasks,
+    "must name tasks")
 flags.DEFINE_integer(
     "max_parallel_trials", 1,
     "Trials at a time; the machine's cores are shared among them.",
