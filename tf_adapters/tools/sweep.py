@@ -42,7 +42,7 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
     "tasks", None, "Those of the spec's tasks that are wanted. (all)")
 flags.register_validator(
-    "tasks", lambda tasks: tasks is None or all(tasks) and tasks,
+    "tasks", lambda tasks: tasks is None or (tasks and all(tasks)),
     "must name tasks")
 flags.DEFINE_integer(
     "max_parallel_trials", 1,
