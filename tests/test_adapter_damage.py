@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 import tf_adapters as ta
 from tests.adapters import edit, make
 from tf_adapters import adapter_file
-from tf_adapters.adapter_file import FileTensors, describe_adapter, read_info
+from tf_adapters.adapter_card import describe_adapter
+from tf_adapters.adapter_info import AdapterInfo, read_info
+from tf_adapters.adapter_tensors import (
+  FileTensors,
+  expected_shapes,
+  read_tensors,
+)
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter.safetensors"
@@ -134,7 +140,7 @@ def test_any_mutation(written, copy, content, data):
     hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
     key=st.sampled_from([field for field in
-                         adapter_file.AdapterInfo.__dataclass_fields__]),
+                         AdapterInfo.__dataclass_fields__]),
     value=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text()
         | st.sampled_from([10**12, -1, 0, 10**400, "\ud800", "mean", "full"]),
@@ -227,9 +233,9 @@ def test_a_configuration_says_what_tensors_there_are(
   path = make(hf_source, tmp_path / "x", adapters, problem, labels, pooling,
               tuning)
   info = read_info(path)
-  assert adapter_file.expected_shapes(info) == {
+  assert expected_shapes(info) == {
       name: array.shape
-      for name, array in adapter_file.read_tensors(path, info).items()}
+      for name, array in read_tensors(path, info).items()}
 
 
 def architecture(path, **changes):

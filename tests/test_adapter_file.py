@@ -110,8 +110,11 @@ def test_a_vocabulary_of_its_own_can_be_given_again(
 def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
   model, path = saved
   before = (path / "adapter.safetensors").read_bytes()
-  monkeypatch.setattr(
-      adapter_file, "_card", lambda *_: (_ for _ in ()).throw(OSError("full")))
+
+  def full(*_):
+    raise OSError("full")
+
+  monkeypatch.setattr(adapter_file, "model_card", full)
   with pytest.raises(ta.InputError, match="mine: can not be written: full"):
     ta.save_adapter(model, path)
   assert (path / "adapter.safetensors").read_bytes() == before

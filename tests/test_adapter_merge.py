@@ -9,6 +9,7 @@ import safetensors.numpy
 import tf_adapters as ta
 from tests.adapters import A, make
 from tf_adapters import adapter_file
+from tf_adapters.adapter_info import read_info
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def seeds(hf_source, tmp_path_factory):
 def edited(seeds, tmp_path):
   """Writes the second run with other settings, or other tensors."""
   def write(arrays=None, **changes):
-    info = adapter_file.read_info(seeds[1])
+    info = read_info(seeds[1])
     adapter_file.write_adapter(
         tmp_path / "other", dataclasses.replace(info, **changes),
         tensors(seeds[1]) if arrays is None else arrays)
@@ -68,7 +69,7 @@ def test_no_more_than_one_rounding(seeds, tmp_path):
 def test_says_what_it_is(seeds, edited, tmp_path):
   path = edited(metrics={"validation": {"f1": 0.5}}, task="b", max_length=20)
   ta.average_adapters([path, seeds[2]], tmp_path / "mean")
-  info = adapter_file.read_info(tmp_path / "mean")
+  info = read_info(tmp_path / "mean")
   assert info.task == "mean"
   assert info.metrics == {}
   assert info.max_length == 20
@@ -76,15 +77,15 @@ def test_says_what_it_is(seeds, edited, tmp_path):
   assert info.labels == ("y", "n")
   assert "| task | mean |" in (tmp_path / "mean" / "README.md").read_text()
   ta.average_adapters([path, path], tmp_path / "mean")
-  assert adapter_file.read_info(tmp_path / "mean").task == "b"
+  assert read_info(tmp_path / "mean").task == "b"
   ta.average_adapters([path, path], tmp_path / "mean", task="c")
-  assert adapter_file.read_info(tmp_path / "mean").task == "c"
+  assert read_info(tmp_path / "mean").task == "c"
   ta.average_adapters([seeds[0], edited(pairs=None)], tmp_path / "mean")
-  info = adapter_file.read_info(tmp_path / "mean")
+  info = read_info(tmp_path / "mean")
   assert info.pairs is None
   assert info.max_length == 24
   ta.average_adapters([seeds[0]], tmp_path / "mean")
-  assert adapter_file.read_info(tmp_path / "mean").max_length is None
+  assert read_info(tmp_path / "mean").max_length is None
 
 
 def test_a_file_can_be_replaced_by_the_mean(seeds, tmp_path):
@@ -97,7 +98,7 @@ def test_a_file_can_be_replaced_by_the_mean(seeds, tmp_path):
 
 def changed(path, name, **values):
   """One of a configuration's dicts with other values."""
-  return {**getattr(adapter_file.read_info(path), name), **values}
+  return {**getattr(read_info(path), name), **values}
 
 
 def test_what_matters_in_training_only_may_differ(seeds, edited, tmp_path):

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 import tf_adapters as ta
 from tests.adapters import PAIRS, TASKS, TEXTS
 from tests.tools.calling import call
-from tf_adapters import adapter_file
+from tf_adapters.adapter_info import read_info
 from tf_adapters.tools import export
 
 # Reads a SavedModel and rows of (text, pair, task) as hexadecimal digits.
@@ -151,7 +151,7 @@ def test_warm_up_requests_are_what_the_model_takes(exported):
 
 @pytest.mark.parametrize("name", ["topic", "same", "score", "tags", "words"])
 def test_models_of_one_task_need_no_task(bank, task_files, tmp_path, name):
-  info = adapter_file.read_info(task_files[name])
+  info = read_info(task_files[name])
   path = ta.export_model(ta.load_adapter(task_files[name]), tmp_path / "7",
                          info.max_length, info.pairs)
   assert path == tmp_path / "7"

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tf_adapters import adapter_file
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo, library_versions, read_info
+from tf_adapters.adapter_tensors import read_tensors
 from tf_adapters.errors import InputError
 
 Path = str | os.PathLike[str]
@@ -57,12 +58,12 @@ def average_adapters(paths: Sequence[Path], output: Path,
   if isinstance(paths, str | os.PathLike):
     raise InputError("expected a list of adapter files, not a single one")
   shares = _shares(len(paths), weights)
-  infos = [adapter_file.read_info(path) for path in paths]
+  infos = [read_info(path) for path in paths]
   for path, info in zip(paths, infos):
     _refuse_others(paths[0], _of_tensors(infos[0]), path, _of_tensors(info))
   means: dict[str, np.ndarray] | None = None
   for path, info, share in zip(paths, infos, shares):
-    tensors = adapter_file.read_tensors(path, info)
+    tensors = read_tensors(path, info)
     if means is None:
       means = {name: np.zeros(array.shape) for name, array in tensors.items()}
     _refuse_others(paths[0], _shapes(means), path, _shapes(tensors))
@@ -73,7 +74,7 @@ def average_adapters(paths: Sequence[Path], output: Path,
       dataclasses.replace(
           infos[0], task=task or _common([info.task for info in infos]) or "",
           max_length=max(info.max_length or 0 for info in infos) or None,
-          metrics={}, versions=adapter_file.library_versions(),
+          metrics={}, versions=library_versions(),
           pairs=_common([info.pairs for info in infos])),
       {name: mean.astype(np.float32) for name, mean in means.items()})
 
@@ -127,8 +128,8 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     >>> compare_adapters("run0/adapter", "run1/adapter").total.cosine
     0.982
   """
-  infos = [adapter_file.read_info(path) for path in (a, b)]
-  tensors = [adapter_file.read_tensors(path, info)
+  infos = [read_info(path) for path in (a, b)]
+  tensors = [read_tensors(path, info)
              for path, info in zip((a, b), infos)]
   shapes = _different(*map(_shapes, tensors))
   names = sorted({**tensors[0], **tensors[1]}, key=_in_order)

@@ -17,7 +17,8 @@ import scipy.special
 import tensorflow as tf
 
 from tf_adapters import adapter_file, saved_model
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo, read_info
+from tf_adapters.adapter_tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, span_answers, squad, tagging
 from tf_adapters.errors import InputError
@@ -123,7 +124,7 @@ class AdapterBank:
     """
     infos, arrays = {}, []
     for name, path in adapters:
-      info = adapter_file.read_info(path)
+      info = read_info(path)
       name = info.task if name is None else name
       if not name or name == BASE:
         raise InputError(f"{path}: a task can not be called {name!r}: choose "
@@ -139,7 +140,7 @@ class AdapterBank:
       infos[name] = info
       arrays.append(TaskArrays(
           info.adapter_config, info.pooling,
-          adapter_file.FileTensors(path, info)))
+          FileTensors(path, info)))
     self._model.extend(arrays)
     self._tasks |= infos
     self._retrace()
@@ -249,7 +250,7 @@ class AdapterBank:
 
   def _check_stacks(self, info: AdapterInfo) -> None:
     """Raises InputError for a task that can not be one of many."""
-    for name in adapter_file.expected_shapes(info):
+    for name in expected_shapes(info):
       if not (is_adapter(name) or is_layer_norm(name)
               or kind_of(name) == "head"):
         raise InputError(

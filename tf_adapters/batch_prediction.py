@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import tqdm
 
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.bank import AdapterBank, Text
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.bank import AdapterBank, Text
 from tf_adapters.errors import InputError
 

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.data.tagging import OUTSIDE
 from tf_adapters.errors import InputError
 from tf_adapters.files import new_folder

@@ -5,7 +5,7 @@ import os
 from absl import flags
 
 from tf_adapters import adapter_file
-from tf_adapters.adapter_file import AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo, read_info
 from tf_adapters.bank import AdapterBank
 from tf_adapters.tools import _command, _encoder_flags
 
@@ -40,7 +40,7 @@ def infos() -> dict[str, AdapterInfo]:
   Raises:
     InputError: one is none.
   """
-  read = [(name, adapter_file.read_info(path)) for name, path in adapters()]
+  read = [(name, read_info(path)) for name, path in adapters()]
   return {name or info.task: info for name, info in read}
 
 
@@ -54,7 +54,7 @@ def load_bank() -> AdapterBank:
   named = adapters()
   first = named[0][1]
   encoder = values.encoder or adapter_file.find_encoder_source(
-      first, adapter_file.read_info(first))
+      first, read_info(first))
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
                      lower_case=values.do_lower_case)
   bank.extend(named)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import flags
 
 from tf_adapters import adapter_file, litert, saved_model
+from tf_adapters.adapter_info import read_info
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _bank_flags, _command, _output_flag
 
@@ -46,7 +47,7 @@ def _export() -> None:
   if values.default_task is not None and not is_bank:
     raise InputError("--default_task: there is one task only")
   if not is_bank:
-    info = adapter_file.read_info(path)
+    info = read_info(path)
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:
       litert.export_litert(model, values.output, quantize=values.quantize)

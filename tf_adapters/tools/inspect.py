@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.adapter_file import describe_adapter
+from tf_adapters.adapter_card import describe_adapter
 from tf_adapters.adapter_merge import AdapterComparison, compare_adapters
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.errors import InputError

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters import adapter_file
+from tf_adapters.adapter_info import AdapterInfo, library_versions, read_info
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
@@ -171,7 +172,7 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
 
 def _check_adapter(
     config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
-    source: str) -> adapter_file.AdapterInfo:
+    source: str) -> AdapterInfo:
   """What the adapter file to be loaded says; refuses what does not fit it."""
   if not (config.load_adapter or pathlib.Path(source).exists()):
     raise InputError(
@@ -179,7 +180,7 @@ def _check_adapter(
         if config.do_train else
         "do_eval and do_predict without do_train need load_adapter, or an "
         f"output_dir with a trained adapter: {source} does not exist")
-  info = adapter_file.read_info(source)
+  info = read_info(source)
   if config.known_problem is not None:
     check_problem(config.known_problem, config.task_name, source, info)
   check_flags(config, source, info)
@@ -205,7 +206,7 @@ class _Run:
     self._predicted: dict[str, tuple[Encoded, Sequence[np.ndarray]]] = {}
 
   def do(self, todo: list[str], source: str | None,
-         info: adapter_file.AdapterInfo | None) -> dict[str, Any]:
+         info: AdapterInfo | None) -> dict[str, Any]:
     """Loads what is needed, does the steps, writes results.json.
 
     Args:
@@ -252,7 +253,7 @@ class _Run:
           self._strategy, lambda: adapter_file.save_adapter(
               model, adapter, task.name, self._results["metrics"],
               text.max_length, task.split("train").pairs, task.span))
-      info = adapter_file.read_info(adapter)
+      info = read_info(adapter)
     if info is not None:
       self._results["weights_sha256"] = info.weights_sha256
     if "predict" in todo:
@@ -283,7 +284,7 @@ class _Run:
       write_file(
           path, json.dumps(self._results, indent=2, allow_nan=False) + "\n")
 
-  def _load_task(self, info: adapter_file.AdapterInfo | None) -> Task:
+  def _load_task(self, info: AdapterInfo | None) -> Task:
     config = self._config
     task = config.load_task(info.labels or None if info else None)
     if config.max_train_examples and "train" in task.splits:
@@ -295,7 +296,7 @@ class _Run:
 
   def _load_model(
       self, task: Task, source: str | None,
-      info: adapter_file.AdapterInfo | None) -> TaskModel:
+      info: AdapterInfo | None) -> TaskModel:
     config = self._config
     tuning = Tuning.parse(info.tuning) if info else Tuning.parse(
         config.tuning, config.tune_layer_norms, config.tune_pooler)
@@ -347,7 +348,7 @@ class _Run:
             "max_seq_length": text.max_length,
         }),
         "versions": self._results.get(
-            "versions", adapter_file.library_versions()),
+            "versions", library_versions()),
     })
 
   def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:

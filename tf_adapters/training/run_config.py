@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tf_adapters import adapter_file
+from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.data import squad
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.sampling import hold_out
@@ -318,7 +318,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
 
 
 def check_problem(problem_type: str, task_name: str, source: str,
-                  info: adapter_file.AdapterInfo) -> None:
+                  info: AdapterInfo) -> None:
   """Refuses an adapter file that is for another kind of task."""
   if info.problem_type != problem_type:
     raise InputError(
@@ -327,7 +327,7 @@ def check_problem(problem_type: str, task_name: str, source: str,
 
 
 def check_flags(config: RunConfig, source: str,
-                info: adapter_file.AdapterInfo) -> None:
+                info: AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
   adapters = (config.adapters(), info.adapter_config)
   values = {

@@ -1,0 +1,228 @@
+"""What an adapter file says: `adapter_config.json`, checked and checksummed.
+
+Its tensors are read in `adapter_tensors`; what fits on what is not known here.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_adapters.errors import InputError
+from tf_adapters.files import read_json
+from tf_adapters.modeling.config import AdapterConfig, BertConfig, JsonConfig
+from tf_adapters.modeling.heads import POOLINGS, TokenHead
+from tf_adapters.modeling.models import PER_TOKEN, PROBLEM_TYPES
+from tf_adapters.modeling.text import SHORTEST_LENGTH
+from tf_adapters.modeling.tuning import Tuning
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "adapter_config.json"
+
+# The key of the sha256 over all else that adapter_config.json says.
+_CHECKSUM = "config_sha256"
+
+_PACKAGES = ("tf_adapters", "tensorflow", "tf_keras", "tensorflow-text")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterInfo(JsonConfig):
+  """What `adapter_config.json` says.
+
+  Attributes:
+    format_version: of the file.
+    task: name of the task.
+    problem_type: one of `modeling.models.PROBLEM_TYPES`.
+    labels: label names, in the order of the head's outputs.
+    pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
+    adapter: the adapters' configuration, or None.
+    tuning: what was trained.
+    max_length: longest sequence in training, in wordpieces, where known.
+    metrics: split -> metric -> value.
+    encoder: "source", "fingerprint" and "architecture" of the base.
+    tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
+    weights_sha256: of the file of tensors.
+    versions: of the libraries that wrote it.
+    pairs: whether the task is on pairs of texts; None where unknown.
+    span: how contexts are cut and answers chosen, the fields of
+      `data.squad.SquadOptions`; None for other tasks.
+  """
+
+  format_version: int
+  task: str
+  problem_type: str
+  labels: tuple[str, ...]
+  pooling: str
+  dropout: float
+  adapter: Mapping[str, Any] | None
+  tuning: str
+  max_length: int | None
+  metrics: Mapping[str, Mapping[str, float]]
+  encoder: Mapping[str, Any]
+  tokenizer: Mapping[str, Any]
+  weights_sha256: str
+  versions: Mapping[str, str]
+  pairs: bool | None = None
+  span: Mapping[str, Any] | None = None
+
+  def __post_init__(self):
+    if self.problem_type not in PROBLEM_TYPES:
+      raise InputError(f"unknown problem_type {self.problem_type!r}")
+    for name, kind in (
+        ("task", str), ("labels", list | tuple), ("tuning", str),
+        ("pooling", str), ("dropout", float | int),
+        ("adapter", Mapping | None), ("max_length", int | None),
+        ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
+        ("versions", Mapping), ("pairs", bool | None),
+        ("span", Mapping | None)):
+      if not isinstance(getattr(self, name), kind):
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    for name in ("source", "fingerprint", "architecture"):
+      if name not in self.encoder:
+        raise InputError(f"encoder has no {name}")
+    for name, fine in (
+        ("labels", all(isinstance(label, str) for label in self.labels)
+         and _are_labels_of(self.problem_type, self.labels)),
+        ("dropout", 0 <= self.dropout < 1),
+        ("max_length", self.max_length is None or (
+            type(self.max_length) is int
+            and self.max_length >= SHORTEST_LENGTH)),
+        ("metrics", all(
+            isinstance(values, Mapping)
+            and all(isinstance(value, float | int) and not abs(value) > 1e300
+                    for value in values.values())  # NaN is a metric, too
+            for values in self.metrics.values())),
+        ("encoder", isinstance(self.encoder["source"], str)
+         and isinstance(self.encoder["fingerprint"], str)
+         and isinstance(self.encoder["architecture"], Mapping)),
+        *((name, _is_flat(getattr(self, name) or {}))
+          for name in ("adapter", "tokenizer", "versions", "span")),
+        ("encoder", _is_flat({**self.encoder, "architecture": None})
+         and _is_flat(self.encoder["architecture"]))):
+      if not fine:
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    poolings = ((TokenHead.pooling,) if self.problem_type in PER_TOKEN
+                else POOLINGS)
+    if self.pooling not in poolings:
+      raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
+                       f"{self.pooling!r}")
+    Tuning.parse(self.tuning)
+    object.__setattr__(self, "labels", tuple(self.labels))
+    # Both raise what is wrong with them.
+    _ = self.adapter_config, self.bert_config
+
+  @property
+  def adapter_config(self) -> AdapterConfig | None:
+    """The adapters' configuration, or None."""
+    return None if self.adapter is None else AdapterConfig.from_dict(
+        self.adapter)
+
+  @property
+  def bert_config(self) -> BertConfig:
+    """The architecture of the base."""
+    return BertConfig.from_dict(self.encoder["architecture"])
+
+  @property
+  def takes_pairs(self) -> bool | None:
+    """Whether every text has to be a pair, or none may; None where unknown."""
+    return {"span": True, "tagging": False}.get(self.problem_type, self.pairs)
+
+
+def _are_labels_of(problem_type: str, labels: Sequence[str]) -> bool:
+  if problem_type in ("regression", "span"):
+    return not labels
+  return len(labels) > 1 and len(set(labels)) == len(labels)
+
+
+def _is_flat(values: Mapping[str, Any]) -> bool:
+  """Whether values are strings, numbers and so on, or lists of them."""
+  scalar = str | int | float | None
+  return all(isinstance(value, scalar) or (
+      isinstance(value, list | tuple)
+      and all(isinstance(item, scalar) for item in value))
+      for value in values.values())
+
+
+def library_versions() -> dict[str, str]:
+  """Versions of the libraries that decide over results."""
+  versions = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[package] = importlib.metadata.version(package)
+  return versions
+
+
+def info_json(info: AdapterInfo) -> str:
+  """The content of `adapter_config.json`.
+
+  Raises:
+    InputError: a text in it can not be written as Unicode.
+  """
+  values = json.loads(json.dumps(info.to_dict()))
+  values[_CHECKSUM] = _checksum(values)
+  return json.dumps(values, indent=2) + "\n"
+
+
+def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
+  """Reads an adapter file's configuration.
+
+  Raises:
+    InputError: there is none, it is no JSON object, a key is missing, it is
+      of a newer format, or not what was written.
+  """
+  file = pathlib.Path(path) / CONFIG_NAME
+  try:
+    there = file.exists()
+  except OSError:  # a name too long
+    there = False
+  if not there:
+    raise InputError(f"{path}: not an adapter file: it has no {CONFIG_NAME}")
+  values = read_json(file)
+  if values.get("format_version") != FORMAT_VERSION:
+    raise InputError(
+        f"{file}: format_version is {values.get('format_version')!r}; this "
+        f"version reads {FORMAT_VERSION}")
+  stated = values.pop(_CHECKSUM, None)
+  try:
+    info = AdapterInfo.from_dict(values)
+    _check_checksum(values, stated)
+  except InputError as error:
+    raise InputError(f"{file}: {error}") from None
+  return info
+
+
+def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:
+  """Raises InputError for a configuration that is not what was written."""
+  actual = _checksum(values)
+  if stated is None:
+    # Of an older version, which had no other keys, or edited by hand.
+    unknown = values.keys() - {
+        field.name for field in dataclasses.fields(AdapterInfo)}
+    if unknown:
+      raise InputError(f"damaged: it has a key {min(unknown)!r}, but no "
+                       f"{_CHECKSUM}")
+  elif stated != actual:
+    raise InputError(
+        f"damaged, or edited: its {_CHECKSUM} is not that of its content; "
+        "remove that line from a file that was edited on purpose")
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+  """sha256 over JSON values in UTF-8, keys sorted, without blanks.
+
+  Raises:
+    InputError: they can not be written so.
+  """
+  try:
+    return hashlib.sha256(json.dumps(
+        values, ensure_ascii=False, sort_keys=True,
+        separators=(",", ":")).encode()).hexdigest()
+  except (UnicodeEncodeError, RecursionError):
+    raise InputError(
+        "holds text that is no Unicode, or lists in lists without end"
+    ) from None
