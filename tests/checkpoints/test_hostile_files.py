@@ -28,11 +28,12 @@ PACKAGE = pathlib.Path(ta.__file__).parent
 # What can run code that a file holds, by the last names of what is called.
 RUNS_CODE = {
     "eval", "exec", "compile", "__import__", "pickle", "cPickle", "dill",
-    "marshal", "shelve", "joblib", "yaml", "h5py", "torch", "load_model",
-    "model_from_json", "KerasLayer",
+    "marshal", "shelve", "joblib", "h5py", "torch", "load_model",
+    "model_from_json", "KerasLayer", "unsafe_load", "unsafe_load_all",
+    "full_load", "full_load_all",
     "load_saved_model", "import_graph_def", "import_meta_graph", "extractall"}
 LOADERS = {"saved_model.load", "hub.load", "tensorflow_hub.load", "np.load",
-           "numpy.load", "v2.load"}
+           "numpy.load", "v2.load", "yaml.load", "yaml.load_all"}
 
 
 @pytest.mark.parametrize("path", sorted(
