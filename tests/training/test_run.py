@@ -157,6 +157,34 @@ def test_several_steps_per_execution_change_nothing(
   assert_same(tensors(several), tensors(whole))
 
 
+def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
+  config = dataclasses.replace(
+      config, num_train_epochs=9, early_stopping_epochs=2, do_eval=False)
+  whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
+  save = trainer.RunState.save
+
+  def stop(self):
+    save(self)
+    if self.progress.steps == 18:
+      raise KeyboardInterrupt
+
+  def scripted(scores):
+    scores = iter(scores)
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: dict.fromkeys(
+        ("accuracy", "macro_f1"), next(scores)))
+
+  scripted([0.5, 0.7, 0.6, 0.7])
+  expected = run(whole)
+  assert (expected["steps"], expected["best_epoch"]) == (4 * 6, 1)
+  scripted([0.5, 0.7, 0.6, 0.7])
+  with monkeypatch.context() as patched:
+    patched.setattr(trainer.RunState, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+      run(config)
+  assert run(config)["epochs"] == expected["epochs"]
+  assert_same(tensors(config), tensors(whole))
+
+
 def test_the_best_epoch_is_kept(config, monkeypatch):
   accuracies = iter([0.5, 0.9, 0.7])
   states = []

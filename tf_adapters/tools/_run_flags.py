@@ -127,6 +127,10 @@ flags.DEFINE_bool(
     "eval_each_epoch", _DEFAULTS.eval_each_epoch,
     "Evaluate after each epoch and keep the best; without it the last one is "
     "kept.")
+flags.DEFINE_integer(
+    "early_stopping_epochs", _DEFAULTS.early_stopping_epochs,
+    "End the training when so many epochs after the best one by validation "
+    "were no better. (never)", lower_bound=1)
 flags.DEFINE_bool(
     "prefix_cache", _DEFAULTS.prefix_cache,
     "Compute the lowest layers once for each row, not once an epoch, where "

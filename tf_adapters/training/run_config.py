@@ -203,6 +203,8 @@ _UNREAD = (
     (("label_separator",), "problem_type",
      lambda run: run.problem_type != "multi_label"),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
+    (("early_stopping_epochs",), "eval_each_epoch",
+     lambda run: not run.eval_each_epoch),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
     (("null_score_diff_threshold",), "version_2_with_negative",
      lambda run: not run.version_2_with_negative),

@@ -47,6 +47,13 @@ class Progress:
   best_epoch: int | None = None
   identity: str = ""
 
+  @property
+  def epochs_since_best(self) -> int:
+    """Epochs done after the best one; 0 where none was evaluated."""
+    if self.best_epoch is None:
+      return 0
+    return len(self.history) - 1 - self.best_epoch
+
 
 class _ProgressState(tf.train.experimental.PythonState):
   """Puts a `Progress` into a tf.train.Checkpoint."""

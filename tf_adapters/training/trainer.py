@@ -55,6 +55,8 @@ class TrainingConfig:
       of them costs a compilation.
     eval_each_epoch: whether to evaluate after each epoch and keep the best;
       without it the last one is kept.
+    early_stopping_epochs: the training ends when so many epochs after the best
+      one were no better; None: after all epochs.
     save_checkpoints_steps: steps between checkpoints to resume from; one is
       written after each epoch anyway.
     prefix_cache: whether what the lowest layers make of each row is computed
@@ -73,6 +75,7 @@ class TrainingConfig:
   steps_per_execution: int = 1
   batch_widths: tuple[int, ...] | None = None
   eval_each_epoch: bool = True
+  early_stopping_epochs: int | None = None
   save_checkpoints_steps: int = 1000
   prefix_cache: bool = False
   prefix_cache_dir: str | None = None
@@ -157,10 +160,11 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     What was done.
 
   Raises:
-    InputError: there is no training split, or its batches can not be split
-      over the replicas; or the data or the encoder is not what the checkpoints
-      in `output_dir` were trained on, or none of these can be read or written;
-      the loss is not finite; or nothing can be cached.
+    InputError: there is no training split, its batches can not be split over
+      the replicas, or early stopping has no split to go by; the data or the
+      encoder is not what the checkpoints in `output_dir` were trained on, or
+      none of these can be read or written; the loss is not finite; or nothing
+      can be cached.
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the step at hand,
       whose state is saved. One worker's ends all.
   """
@@ -170,6 +174,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 for name in VALIDATION_SPLITS
                 if config.eval_each_epoch and name in task.splits
                 and task.split(name).labels is not None}
+  if config.early_stopping_epochs and "validation" not in validation:
+    raise InputError(
+        f"early_stopping_epochs: task {task.name} has no labelled validation "
+        "split to go by")
   batch = min(config.train_batch_size, len(encoded))
   if batch % strategy.num_replicas_in_sync:
     raise InputError(
@@ -202,7 +210,11 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     print(f"Resuming after step {progress.steps} of {total_steps}.")
   progress.identity = identity
   progress.rows = len(encoded)
-  if config.prefix_cache and progress.steps < total_steps:
+
+  def is_over():
+    return progress.steps >= total_steps or _is_enough(config, progress)
+
+  if config.prefix_cache and not is_over():
     started = time.perf_counter()
     encoded, *others = (
         prefix_cache.add_prefix_output(
@@ -220,7 +232,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
     try:
-      while progress.steps < total_steps:
+      while not is_over():
         # An epoch that was stopped midway is ended in a fit of its own, since
         # Keras counts the same number of steps for every epoch of a fit.
         epoch, done = divmod(progress.steps, steps_per_epoch)
@@ -238,6 +250,12 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   if progress.best_epoch is not None:
     adapter_file.assign_adapter(model, best)
   return progress
+
+
+def _is_enough(config: TrainingConfig, progress: Progress) -> bool:
+  """Whether no epoch has been better for long."""
+  return (config.early_stopping_epochs is not None
+          and progress.epochs_since_best >= config.early_stopping_epochs)
 
 
 def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
@@ -323,6 +341,10 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._save()
     self._ask_workers()
     self._stop_if_asked()
+    if _is_enough(self._config, progress):
+      print(f"\nno epoch after {progress.best_epoch + 1} was better: the "
+            "training ends")
+      self.model.stop_training = True
 
   def _is_best(self, epoch: int) -> bool:
     if self._progress.best_epoch is None:
