@@ -322,7 +322,7 @@ def test_a_killed_sweep_ends_with_the_same_tables(
   def command(name):
     return real_sweep(tmp_path, hf_source, sentiment_dir,
                       f"--output_dir={tmp_path / name}",
-                      "--num_train_epochs=30", "--save_checkpoints_steps=5")
+                      "--num_train_epochs=12", "--save_checkpoints_steps=5")
 
   def scores(name):
     return json.loads((tmp_path / name / "selected.json").read_text())
