@@ -16,6 +16,12 @@ def printable(text: str) -> str:
       for character in text)
 
 
+def first_line(error: Exception) -> str:
+  """What an error of a library says in its first line, or else its type."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
+
+
 class InputError(ValueError):
   """A user's mistake: its message says what is wrong and where, in one line.
 

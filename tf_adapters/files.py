@@ -184,6 +184,27 @@ def locked(
     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def output_dir_of(what: str, folder: pathlib.Path) -> Iterator[None]:
+  """`locked`, for an output_dir that is there.
+
+  Args:
+    what: is at work in it.
+    folder: the folder.
+
+  Raises:
+    InputError: another of its kind is at work in it, or it can not be opened.
+  """
+  with contextlib.ExitStack() as stack:
+    with writing(f"output_dir {folder}"):
+      try:
+        stack.enter_context(locked(folder))
+      except BlockingIOError:
+        raise InputError(f"output_dir {folder}: another {what} is at work in "
+                         "it") from None
+    yield
+
+
 def _remove_leftovers(folder: pathlib.Path) -> None:
   """Removes what was being written beside files and folders of a folder.
 

@@ -14,7 +14,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from tf_adapters.checkpoints.bundle_index import read_index
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, first_line
 from tf_adapters.files import MOST_BYTES, check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
@@ -64,7 +64,7 @@ class TensorBundle:
                        f"{error.filename}: {error.strerror}") from None
     except _UNREADABLE as error:
       raise InputError(
-          f"{self.path}: its variables can not be read: {_line(error)}"
+          f"{self.path}: its variables can not be read: {first_line(error)}"
       ) from None
     self._keys = keys
 
@@ -94,7 +94,7 @@ class TensorBundle:
       return self._get(key)
     except _UNREADABLE as error:
       raise InputError(
-          f"{self.path}: {key} can not be read: {_line(error)}") from None
+          f"{self.path}: {key} can not be read: {first_line(error)}") from None
 
   def _get(self, key: str) -> np.ndarray | bytes:
     # Strings take many times their bytes in the file. The object graph is one.
@@ -103,8 +103,3 @@ class TensorBundle:
         entry.shape.dim or entry.size > MOST_BYTES):
       raise ValueError("expected numbers, not strings")
     return self._reader.get_tensor(key)
-
-
-def _line(error: Exception) -> str:
-  lines = str(error).strip().splitlines()
-  return lines[0] if lines else type(error).__name__

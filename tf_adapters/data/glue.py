@@ -140,7 +140,7 @@ def load(name: str, data_dir: str | None = None,
       glue.metrics, splits, origin,
       {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)
        for split, suffix in suffixes.items()},
-      notes=tuple(filter(None, notes)))
+      notes=tuple(notes))
 
 
 def _find_folder(

@@ -103,7 +103,7 @@ def load(data_dir: str, text_column: str = "text",
   notes = [table.bad_rows.note() for table in tables.values()]
   return Task(
       "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
-      str(folder), notes=tuple(filter(None, notes)),
+      str(folder), notes=tuple(notes),
       label_separator=label_separator)
 
 

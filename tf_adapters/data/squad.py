@@ -284,7 +284,7 @@ def load(train_file: str | None = None, predict_file: str | None = None,
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
       ", ".join(file for file in (train_file, predict_file) if file),
-      notes=tuple(filter(None, notes)), span=options.to_dict())
+      notes=tuple(notes), span=options.to_dict())
 
 
 def _read(path: pathlib.Path, options: SquadOptions, training: bool,

@@ -202,7 +202,7 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
       "tagging", "tagging", tuple(labels),
       _ENTITY_METRICS if all(map(_ENTITY_TAG.fullmatch, labels))
       else ("token_accuracy", "macro_f1"), splits, str(folder),
-      notes=tuple(filter(None, (rows.note() for rows in bad_rows.values()))))
+      notes=tuple(rows.note() for rows in bad_rows.values()))
 
 
 def _tags(path: pathlib.Path, sentences: Sequence[_Sentence],

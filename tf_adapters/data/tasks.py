@@ -117,7 +117,8 @@ class Task:
       "validation_mismatched" and "test_mismatched", as far as there are files.
     origin: where the data came from, for messages.
     submissions: split name -> how its predictions are handed in.
-    notes: what there is to know of the data: rows left out, texts repeated.
+    notes: what there is to know of the data: rows left out, texts repeated;
+      empty ones are dropped.
     label_separator: what stands between the labels of a text, where there can
       be several.
     span: the options of tasks of that type, for their adapter files.
@@ -134,6 +135,9 @@ class Task:
   notes: tuple[str, ...] = ()
   label_separator: str = ","
   span: Mapping[str, Any] | None = None
+
+  def __post_init__(self):
+    object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
 
   def split(self, name: str) -> Examples:
     """The split of a name.

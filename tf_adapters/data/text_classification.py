@@ -185,7 +185,7 @@ def load(name: str, data_dir: str | None,
       name, "classification", names, ("accuracy", "macro_f1"),
       splits_of_rows(
           texts, {row: numbers[labels[row]] for row in rows}, parts),
-      str(path), notes=(*filter(None, notes), *_repeated(texts, parts)))
+      str(path), notes=(*notes, *_repeated(texts, parts)))
 
 
 def _file_names(name: str) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ whatever way, goes on with what is missing. What a trial is stands in `trials`,
 what is made of their results in `records` and `selection`.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -14,7 +13,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tf_adapters.errors import InputError
@@ -23,7 +22,7 @@ from tf_adapters.experiments.records import FAILED, FINISHED, Record
 from tf_adapters.experiments.spec import Spec
 from tf_adapters.experiments.trial_process import TrialProcess
 from tf_adapters.experiments.trials import Trial
-from tf_adapters.files import locked, write_file, writing
+from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
 
 SWEEP_NAME = "sweep.json"
@@ -59,7 +58,11 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after all trials have
       ended with their state saved. A second one ends them at once.
   """
-  with _folder(output_dir):
+  if output_dir.exists() and not output_dir.is_dir():
+    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
+  with writing(f"output_dir {output_dir}"):
+    output_dir.mkdir(parents=True, exist_ok=True)
+  with output_dir_of("sweep", output_dir):
     sweep = _Sweep(spec, trials, output_dir, keep_adapters)
     sweep.write()
     waiting = [record.trial for record in sweep.records
@@ -69,22 +72,6 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     with interruptions() as interruption:
       _run(sweep, waiting, max_parallel_trials, interruption)
     return sweep.records
-
-
-@contextlib.contextmanager
-def _folder(output_dir: pathlib.Path) -> Iterator[None]:
-  """The sweep's folder, for one sweep at a time."""
-  if output_dir.exists() and not output_dir.is_dir():
-    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
-  with contextlib.ExitStack() as stack:
-    with writing(f"output_dir {output_dir}"):
-      output_dir.mkdir(parents=True, exist_ok=True)
-      try:
-        stack.enter_context(locked(output_dir))
-      except BlockingIOError:
-        raise InputError(f"output_dir {output_dir}: another sweep is at work "
-                         "in it") from None
-    yield
 
 
 class _Sweep:

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from official.common import distribute_utils
 
-from tf_adapters.errors import InputError, WorkerLost
+from tf_adapters.errors import InputError, WorkerLost, first_line
 from tf_adapters.training.interruption import signals_act
 
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
@@ -65,7 +65,7 @@ def make_strategy(
     raise
   except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
     raise InputError(
-        f"distribution_strategy={name}: {_line(error)}") from None
+        f"distribution_strategy={name}: {first_line(error)}") from None
 
 
 def _cpus(count: int) -> list[str]:
@@ -176,7 +176,3 @@ def lost_workers() -> Iterator[None]:
     lost = names - {f"{task['type']} {task['index']}"}
     raise WorkerLost(
         f"{' or '.join(sorted(lost)) or 'a worker'} was lost") from None
-
-
-def _line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]

@@ -26,7 +26,7 @@ from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import (
-    locked,
+    output_dir_of,
     read_json,
     replaced_folder,
     write_file,
@@ -89,17 +89,9 @@ def run(config: RunConfig) -> dict[str, Any]:
     locks = stack.enter_context(contextlib.ExitStack())
     is_new = not output_dir.exists()
     distribution.on_chief(
-        strategy, lambda: is_new or _lock(output_dir, locks))
+        strategy, lambda: is_new or locks.enter_context(
+            output_dir_of("run", output_dir)))
     return _resume(config, output_dir, strategy, locks if is_new else None)
-
-
-def _lock(folder: pathlib.Path, locks: contextlib.ExitStack) -> None:
-  with writing(f"output_dir {folder}"):
-    try:
-      locks.enter_context(locked(folder))
-    except BlockingIOError:
-      raise InputError(
-          f"output_dir {folder}: another run is at work in it") from None
 
 
 def _resume(config: RunConfig, output_dir: pathlib.Path,
@@ -271,7 +263,7 @@ class _Run:
     with writing(f"output_dir {self._output_dir}"):
       if self._locks is not None:
         self._output_dir.mkdir(parents=True, exist_ok=True)
-        _lock(self._output_dir, self._locks)
+        self._locks.enter_context(output_dir_of("run", self._output_dir))
         if flags.exists():
           raise InputError(f"output_dir {self._output_dir}: another run has "
                            "been at work in it meanwhile: call this one again")

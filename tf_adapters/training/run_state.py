@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, first_line
 from tf_adapters.files import locked
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
@@ -124,7 +124,7 @@ class RunState:
       except (tf.errors.OpError, LookupError, ValueError,
               AssertionError) as error:
         print(f"warning: {good.pop()}: damaged, the checkpoint before is taken "
-              f"({_line(error)})", file=sys.stderr)
+              f"({first_line(error)[:200]})", file=sys.stderr)
     if found and not good:
       raise InputError(
           f"{self.folder}: none of its checkpoints can be read: remove it to "
@@ -174,7 +174,8 @@ def writing_by_tensorflow(what: str) -> Iterator[None]:
   try:
     yield
   except (tf.errors.OpError, OSError) as error:
-    raise InputError(f"{what}: can not be written: {_line(error)}") from None
+    raise InputError(
+        f"{what}: can not be written: {first_line(error)[:200]}") from None
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:
@@ -186,10 +187,6 @@ def _remove_unfinished(folder: pathlib.Path) -> None:
         shutil.rmtree(path)
       else:
         path.unlink()
-
-
-def _line(error: Exception) -> str:
-  return str(error).partition("\n")[0][:200]
 
 
 def _number(path: pathlib.Path) -> int:
