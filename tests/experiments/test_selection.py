@@ -96,6 +96,24 @@ def test_only_settings_with_all_seeds_count(odd):
   assert (choice.compared, choice.incomplete) == (1, 1)
 
 
+def test_seeds_that_do_not_select_have_no_say():
+  def repeated(*given):
+    one = record(*given)
+    return dataclasses.replace(
+        one, trial=dataclasses.replace(one.trial, selects=False))
+
+  records = [record(1, 0, 0.6), record(2, 0, 0.5), repeated(1, 1, 0.2, 0.1),
+             repeated(2, 1, 0.9), repeated(1, 2, None), repeated(1, 3, 0.4)]
+  choice, = select(records)
+  assert choice.settings == {"learning_rate": "1"}
+  assert choice.compared == 2
+  assert choice.scores["validation"]["accuracy"].mean == pytest.approx(0.4)
+  assert choice.scores["validation"]["accuracy"].n == 3
+  trials = [one.trial for one in records]
+  assert selection.repetitions(trials, records[:2]) == [
+      trials[2], trials[4], trials[5]]
+
+
 def test_nothing_may_be_complete():
   records = [record(1, 0, 0.9), record(1, 1, None, error="x")]
   choice, = select(records)

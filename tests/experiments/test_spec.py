@@ -273,6 +273,8 @@ BAD = [
     (GOOD.replace("[rte, mrpc]", "{rte: {learning_rate: 1}}"),
      "learning_rate: is set by tasks.rte, too"),
     (GOOD.replace("[0, 1]", "[0, x]"), "seeds: expected a whole number"),
+    (GOOD + "selection_seeds: [2]", "selection_seeds: 2 is none of the seeds"),
+    (GOOD + "selection_seeds: 0", "selection_seeds: expected a list of"),
     (GOOD.replace("[0, 1]", "[4000000000]"), "seeds: expected a whole number"),
     (GOOD.replace("seeds", "#"), "seeds: expected a list of values"),
     (re.sub("methods:.*", "methods: {}", GOOD, flags=re.DOTALL),

@@ -63,10 +63,13 @@ score = {{"accuracy": rate + 0.01 * int(flags["seed"])}}
     "parameters": {{"trained": 1, "total": 2}}}}))
 '''
 
-SPEC = """
-flags: {{data_dir: "{data}"}}
+
+def spec_of(folder, rates, selection_seeds=(0, 1)):
+  return f"""
+flags: {{data_dir: "{folder}"}}
 tasks: {{mine: {{task_name: tsv}}}}
 seeds: [0, 1]
+selection_seeds: {list(selection_seeds)}
 methods:
   a: {{learning_rate: {rates}}}
 """
@@ -89,9 +92,9 @@ def sweep(tmp_path):
   """Runs a sweep of these rates, two seeds each."""
   output_dir = tmp_path / "sweep"
 
-  def run(rates, *arguments, **changes):
+  def run(rates, *arguments, selection_seeds=(0, 1), **changes):
     path = tmp_path / "spec.yaml"
-    path.write_text(SPEC.format(data=tmp_path, rates=rates))
+    path.write_text(spec_of(tmp_path, rates, selection_seeds))
     spec = read_spec(path)
     trials = expand(spec, _flag_reader.FlagReader(glue), output_dir)
     return run_sweep(spec, trials, output_dir, *arguments, **changes)
@@ -140,6 +143,29 @@ def test_runs_each_trial_once(stand_in, sweep, tmp_path, capsys):
   # A sweep grows by what is new.
   sweep([0.1, 0.3, 0.2, 0.4])
   assert len(starts(stand_in)) == 8
+
+
+def test_only_what_is_selected_gets_the_other_seeds(
+    stand_in, sweep, tmp_path, capsys):
+  records = sweep([0.1, 0.3, 3.0, 0.2], selection_seeds=[1])
+  assert [(record.trial.settings["learning_rate"], record.trial.seed)
+          for record in records] == [
+              ("0.1", 1), ("0.3", 0), ("0.3", 1), ("3.0", 1), ("0.2", 1)]
+  assert len(starts(stand_in)) == 5
+  assert "other seeds of what is selected: 5 trials, 3 of them" in (
+      capsys.readouterr().out)
+  selected, = json.loads((tmp_path / "sweep" / "selected.json").read_text())
+  assert selected["scores"]["test"]["accuracy"]["n"] == 2
+  assert (selected["settings_compared"], selected["settings_incomplete"]) == (
+      3, 1)
+  table = (tmp_path / "sweep" / "results.csv").read_text()
+  # What fails is tried again, what is repeated is not.
+  (stand_in / "mended").touch()
+  sweep([0.1, 0.3, 0.2], selection_seeds=[1])
+  assert len(starts(stand_in)) == 5
+  assert (tmp_path / "sweep" / "results.csv").read_text() == "".join(
+      line for line in table.splitlines(keepends=True)
+      if "rate=3.0/" not in line)
 
 
 def test_failures_are_recorded_and_tried_again(
@@ -200,7 +226,7 @@ def test_a_signal_ends_trials_softly(stand_in, sweep, tmp_path, capsys):
 def test_goes_on_where_a_sweep_was_killed(stand_in, sweep, tmp_path, capsys):
   """Its trial is still at work: it is waited for, and not done twice."""
   path = tmp_path / "spec.yaml"
-  path.write_text(SPEC.format(data=tmp_path, rates=[0.1, 0.2]))
+  path.write_text(spec_of(tmp_path, [0.1, 0.2]))
   (stand_in / "slow").touch()
   killed = subprocess.Popen(
       [PYTHON, "-c", "import sys; sys.executable = sys.argv.pop()\n"
@@ -262,7 +288,7 @@ def test_mistakes_are_one_line(
 
 def test_failed_trials_are_a_status(stand_in, tmp_path, capsys):
   path = tmp_path / "spec.yaml"
-  path.write_text(SPEC.format(data=tmp_path, rates=[0.1, 3.0]))
+  path.write_text(spec_of(tmp_path, [0.1, 3.0]))
   arguments = [f"--spec={path}", f"--output_dir={tmp_path / 'sweep'}"]
   assert call(*arguments) == 1
   captured = capsys.readouterr()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.experiments.records import Record, write_csv
+from tf_adapters.experiments.trials import Trial
 
 _SELECTS = "validation"
 
@@ -53,10 +54,11 @@ class Selected:
     task, method: of the sweep.
     metric: the one that decides, the task's first.
     settings: flag -> text; None where no setting is complete yet.
-    records: of the setting's seeds.
+    records: of the setting's seeds that have a score.
     scores: split -> metric -> statistics.
-    compared: how many settings were compared, all of whose seeds have a score.
-    incomplete: how many were not, since a seed of theirs has none.
+    compared: how many settings were compared, which have a score for every seed
+      that selects.
+    incomplete: how many were not, since such a seed has none.
   """
 
   task: str
@@ -101,14 +103,15 @@ class Selected:
 def select(records: Iterable[Record]) -> list[Selected]:
   """The best setting of every method on every task.
 
-  That is the one with the highest mean over seeds of the task's first metric on
-  the validation split; of equals the one that trains fewer parameters, then the
-  one with fewer steps, then the first. Only settings count all of whose seeds
-  have a score that is finite: a setting that diverges with one seed is none to
-  be recommended, and means of other seeds do not compare.
+  That is the one with the highest mean over the seeds that select of the task's
+  first metric on the validation split; of equals the one that trains fewer
+  parameters, then the one with fewer steps, then the first. Only settings count
+  all of whose seeds that select have a score that is finite: a setting that
+  diverges with one seed is none to be recommended, and means of other seeds do
+  not compare.
 
   Args:
-    records: of all trials.
+    records: of all trials, or those that select and some others.
 
   Returns:
     One for each task and method, sorted.
@@ -119,6 +122,20 @@ def select(records: Iterable[Record]) -> list[Selected]:
       settings = groups.setdefault((record.trial.task, method), {})
       settings.setdefault(record.trial.setting, []).append(record)
   return [_select(*names, groups[names]) for names in sorted(groups)]
+
+
+def repetitions(trials: Iterable[Trial],
+                records: Iterable[Record]) -> list[Trial]:
+  """The trials that repeat selected settings with the seeds that do not select.
+
+  Args:
+    trials: all of a sweep.
+    records: of those that select.
+  """
+  settings = {(choice.task, choice.records[0].trial.setting)
+              for choice in select(records) if choice.records}
+  return [trial for trial in trials if not trial.selects
+          and (trial.task, trial.setting) in settings]
 
 
 def unselected(records: Iterable[Record]) -> list[Record]:
@@ -181,7 +198,7 @@ def _select(task: str, method: str,
                 incomplete=len(settings) - len(complete))
   if not complete:
     return Selected(task, method, **counts)
-  best = min(complete, key=_rank)
+  best = [record for record in min(complete, key=_rank) if _has_score(record)]
   metrics = {
       split: {name: Statistics.of([
           record.metrics[split][name] for record in best])
@@ -202,12 +219,21 @@ def _score(record: Record) -> float:
   return next(iter(values.values()))
 
 
+def _has_score(record: Record) -> bool:
+  return math.isfinite(_score(record))
+
+
 def _is_complete(seeds: Sequence[Record]) -> bool:
-  return all(math.isfinite(_score(record)) for record in seeds)
+  return all(map(_has_score, _selecting(seeds)))
+
+
+def _selecting(seeds: Sequence[Record]) -> list[Record]:
+  return [record for record in seeds if record.trial.selects]
 
 
 def _rank(seeds: Sequence[Record]) -> tuple[Any, ...]:
   """Least for the best setting."""
+  seeds = _selecting(seeds)
   first = seeds[0]
   return (-statistics.fmean(map(_score, seeds)),
           first.results["parameters"]["trained"], first.results["steps"],

@@ -78,7 +78,8 @@ class Spec:
     tool: of the runs, one of `TOOLS`.
     flags: flag -> text, of every trial.
     tasks: task -> its own flags.
-    seeds: of every setting.
+    seeds: of every setting, or of those that are selected.
+    selection_seeds: those of them by which settings are selected.
     methods: method -> its settings.
   """
 
@@ -87,6 +88,7 @@ class Spec:
   flags: Mapping[str, str]
   tasks: Mapping[str, Mapping[str, str]]
   seeds: tuple[int, ...]
+  selection_seeds: tuple[int, ...]
   methods: Mapping[str, Method]
 
 

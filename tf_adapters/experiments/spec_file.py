@@ -26,7 +26,7 @@ from tf_adapters.experiments.spec import (
 from tf_adapters.files import check_file, check_text
 from tf_adapters.training.run_config import ACTIONS
 
-_PARTS = ("tool", "flags", "tasks", "seeds", "methods")
+_PARTS = ("tool", "flags", "tasks", "seeds", "selection_seeds", "methods")
 # Flag -> where a sweep takes it from.
 _NOT_HERE = {
     "output_dir": "each trial has a folder of its own",
@@ -45,7 +45,9 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
 
   All values are the texts that a command line would have: `off`, `3e-4`. In a
   method a single value is fixed, of a list each is tried in all combinations;
-  with `draws` settings are drawn at random, from lists and from ranges.
+  with `draws` settings are drawn at random, from lists and from ranges. With
+  `selection_seeds` settings are compared by these seeds, and the others are for
+  those that are selected.
 
   Args:
     path: the YAML file.
@@ -82,10 +84,12 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
   overrides = dict(overrides or {})
   for name in overrides:
     reader.flag(name, f"--{name}")
+  seeds = reader.seeds(parts.get("seeds"), "seeds")
   spec = Spec(
       str(path), reader.tool,
       {**reader.flags(parts.get("flags", {}), "flags"), **overrides},
-      reader.tasks(parts.get("tasks"), tasks), reader.seeds(parts.get("seeds")),
+      reader.tasks(parts.get("tasks"), tasks), seeds,
+      reader.selection_seeds(parts.get("selection_seeds"), seeds),
       reader.methods(parts.get("methods")))
   for task, of_task in spec.tasks.items():
     for method, of_method in spec.methods.items():
@@ -232,10 +236,20 @@ class _Reader:
     return {name: flags for name, flags in tasks.items()
             if wanted is None or name in wanted}
 
-  def seeds(self, value: Any) -> tuple[int, ...]:
-    seeds = tuple(self.number(text, "seeds")
-                  for text in self.texts(value, "seeds"))
+  def seeds(self, value: Any, key: str) -> tuple[int, ...]:
+    seeds = tuple(self.number(text, key) for text in self.texts(value, key))
     return tuple(dict.fromkeys(seeds))
+
+  def selection_seeds(self, value: Any,
+                      seeds: tuple[int, ...]) -> tuple[int, ...]:
+    key = "selection_seeds"
+    if value is None:
+      return seeds
+    selecting = self.seeds(value, key)
+    for seed in selecting:
+      if seed not in seeds:
+        raise self.error(key, f"{seed} is none of the seeds")
+    return selecting
 
   def methods(self, value: Any) -> dict[str, Method]:
     methods = self.mapping(value, "methods")

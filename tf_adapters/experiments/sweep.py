@@ -13,17 +13,23 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import records as tables, selection
-from tf_adapters.experiments.records import FAILED, FINISHED, Record
+from tf_adapters.experiments.records import (
+    FAILED,
+    FINISHED,
+    UNFINISHED,
+    Record,
+)
 from tf_adapters.experiments.spec import Spec
 from tf_adapters.experiments.trial_process import TrialProcess
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
+from tf_adapters.training.run import finished_results
 
 SWEEP_NAME = "sweep.json"
 RESULTS_NAME = "results.csv"
@@ -37,8 +43,10 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
               keep_adapters: bool = False) -> list[Record]:
   """Runs what is not yet finished of a sweep.
 
-  A trial that fails does not stop the others, and is tried again when this is
-  called again. The tables in `output_dir` are written anew after each trial.
+  Trials that select come first, then those that repeat what is selected with
+  the other seeds. One that fails does not stop the others, and is tried again
+  when this is called again. The tables in `output_dir` are written anew after
+  each trial.
 
   Args:
     spec: the sweep.
@@ -50,7 +58,8 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
       selected settings.
 
   Returns:
-    A record of each trial, in the order of `trials`.
+    Records of the trials that select, and of those that repeat what is
+    selected, in the order of `trials`.
 
   Raises:
     InputError: the folder can not be written, holds runs with other flags, or
@@ -64,13 +73,15 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     output_dir.mkdir(parents=True, exist_ok=True)
   with output_dir_of("sweep", output_dir):
     sweep = _Sweep(spec, trials, output_dir, keep_adapters)
-    sweep.write()
-    waiting = [record.trial for record in sweep.records
-               if record.status != FINISHED]
-    print(f"{len(trials)} trials, {len(trials) - len(waiting)} of them "
-          f"finished: {output_dir}", flush=True)
     with interruptions() as interruption:
-      _run(sweep, waiting, max_parallel_trials, interruption)
+      sweep.add(trial for trial in trials
+                if trial.selects or finished_results(trial.config))
+      _say_start(sweep, str(output_dir))
+      _run(sweep, max_parallel_trials, interruption)
+      if not all(trial.selects for trial in trials):
+        sweep.add(selection.repetitions(trials, sweep.records))
+        _say_start(sweep, "with the other seeds of what is selected")
+        _run(sweep, max_parallel_trials, interruption)
     return sweep.records
 
 
@@ -80,15 +91,28 @@ class _Sweep:
   def __init__(self, spec: Spec, trials: Sequence[Trial],
                output_dir: pathlib.Path, keep_adapters: bool):
     self.spec = spec
-    self._places = {trial.name: place for place, trial in enumerate(trials)}
+    self._trials = trials
     self._output_dir = output_dir
     self._keep_adapters = keep_adapters
-    self.records = [self._read(trial) for trial in trials]
+    self._records: dict[str, Record] = {}
+
+  @property
+  def records(self) -> list[Record]:
+    """Of the trials that were added, in the order of all."""
+    return [self._records[trial.name] for trial in self._trials
+            if trial.name in self._records]
+
+  def add(self, trials: Iterable[Trial]) -> None:
+    """Takes in trials that it has not yet, and writes the tables."""
+    for trial in trials:
+      if trial.name not in self._records:
+        self._records[trial.name] = self._read(trial)
+    self.write()
 
   def update(self, trial: Trial, error: str | None = None) -> Record:
     """Reads what became of a trial, and writes the tables."""
     record = self._read(trial, error)
-    self.records[self._places[trial.name]] = record
+    self._records[trial.name] = record
     self.write()
     return record
 
@@ -136,9 +160,17 @@ def _json(values: Any) -> str:
   return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
-def _run(sweep: _Sweep, waiting: list[Trial], max_parallel_trials: int,
+def _say_start(sweep: _Sweep, what: str) -> None:
+  finished = sum(record.status == FINISHED for record in sweep.records)
+  print(f"{what}: {len(sweep.records)} trials, {finished} of them finished",
+        flush=True)
+
+
+def _run(sweep: _Sweep, max_parallel_trials: int,
          interruption: Interruption) -> None:
   """Keeps so many trials at work until none is left, or a signal comes."""
+  waiting = [record.trial for record in sweep.records
+             if record.status == UNFINISHED]
   progress = _Progress(sweep, waiting)
   environment = _threads(max_parallel_trials)
   running: list[TrialProcess] = []

@@ -48,6 +48,7 @@ class Trial:
     settings: flag -> text, as the methods set it, but for flags that make no
       other run, such as eval_batch_size.
     config: the run.
+    selects: whether its seed is one of those by which settings are selected.
   """
 
   name: str
@@ -55,6 +56,7 @@ class Trial:
   methods: tuple[str, ...]
   settings: Mapping[str, str]
   config: RunConfig
+  selects: bool = True
 
   @property
   def seed(self) -> int:
@@ -153,7 +155,8 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
   name = f"{task}/{_setting_name(settings)}/seed={seed}"
   return Trial(
       name, task, (method,), settings, dataclasses.replace(
-          config, output_dir=str(output_dir / "trials" / name)))
+          config, output_dir=str(output_dir / "trials" / name)),
+      seed in spec.selection_seeds)
 
 
 def _setting_name(settings: Mapping[str, str]) -> str:
