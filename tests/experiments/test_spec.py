@@ -319,4 +319,6 @@ def test_presets_are_sweeps(path):
   assert len(trials) == {
       "quick": 8, "paper_glue": 8 * (4 + 18) * 5,
       "paper_text": 17 * (12 + 96 + 72) * 5, "paper_squad": (9 + 48) * 5,
-      "paper_layer_norm": 2 * 3}[path.stem]
+      "paper_figure_4": 2 * 3 * (10 * 3 + 12 * 3 + 3 + 3),
+      "paper_figure_6": 2 * 3 * 10, "minilm_glue": 5 * 3 * (3 + 9 + 8 + 2),
+  }[path.stem]
