@@ -1,6 +1,7 @@
 """What became of a sweep's trials, and the table of it.
 
-Where a trial stands is read from its folder; only why it failed is not there.
+How a record is come by is elsewhere: `sweep` has the trials that it runs,
+`sweep_folder` those of a sweep that was. Nothing here needs TensorFlow.
 """
 
 import csv
@@ -8,11 +9,8 @@ import dataclasses
 import io
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from tf_adapters.experiments.trials import Trial
-from tf_adapters.training.run import finished_results
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
 
@@ -20,6 +18,17 @@ FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
 _LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
          "best_epoch", "folder")
 _LOG_TAIL = 1 << 16  # bytes
+
+
+class Trial(Protocol):
+  """What is known of a trial wherever it is: see `trials.Trial`."""
+
+  name: str
+  task: str
+  methods: tuple[str, ...]
+  settings: Mapping[str, str]
+  seed: int
+  setting: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +57,6 @@ class Record:
     return self.results["metrics"] if self.results else {}
 
 
-def read_record(trial: Trial, error: str | None = None) -> Record:
-  """A trial as its folder has it.
-
-  Args:
-    trial: the trial.
-    error: why it failed, if it is not finished.
-
-  Raises:
-    InputError: the folder holds a run with other flags, or a damaged one.
-  """
-  results = finished_results(trial.config)
-  return Record(trial, results, None if results else error)
-
-
 def last_error(log: pathlib.Path, start: int = 0) -> str:
   """The line of a log that says why a run ended; its last one without such.
 
@@ -78,12 +73,18 @@ def last_error(log: pathlib.Path, start: int = 0) -> str:
   return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
 
 
-def results_csv(records: Iterable[Record]) -> str:
+def results_csv(
+    records: Iterable[Record],
+    origin: Callable[[Record], Mapping[str, str]] = lambda record: {}) -> str:
   """A line for each trial: settings, seed, metrics and what they took.
 
   Metrics are called SPLIT/METRIC; what does not apply is empty.
+
+  Args:
+    records: of the trials.
+    origin: columns that say where a record is from, the same for all.
   """
-  rows, settings, metrics = [], set(), set()
+  rows, origins, settings, metrics = [], {}, set(), set()
   for record in records:
     trial, results = record.trial, record.results or {}
     parameters = results.get("parameters", {})
@@ -92,7 +93,9 @@ def results_csv(records: Iterable[Record]) -> str:
               for name, value in values.items()}
     settings |= trial.settings.keys()
     metrics |= scores.keys()
+    origins = origin(record)
     rows.append({
+        **origins,
         "task": trial.task,
         "methods": ";".join(trial.methods),
         **trial.settings,
@@ -107,7 +110,7 @@ def results_csv(records: Iterable[Record]) -> str:
         "folder": f"trials/{trial.name}",
     })
   return write_csv(
-      ["task", "methods", *sorted(settings), "seed", "status",
+      [*origins, "task", "methods", *sorted(settings), "seed", "status",
        *sorted(metrics), *_LAST], rows)
 
 

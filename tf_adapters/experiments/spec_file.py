@@ -24,7 +24,7 @@ from tf_adapters.experiments.spec import (
     Spec,
 )
 from tf_adapters.files import check_file, check_text
-from tf_adapters.training.run_config import ACTIONS
+from tf_adapters.training.run_folder import ACTIONS
 
 _PARTS = ("tool", "flags", "tasks", "seeds", "selection_seeds", "methods")
 # Flag -> where a sweep takes it from.

@@ -25,13 +25,13 @@ from tf_adapters.experiments.records import (
     Record,
 )
 from tf_adapters.experiments.spec import Spec
+from tf_adapters.experiments.sweep_folder import FORMAT_VERSION, SWEEP_NAME
 from tf_adapters.experiments.trial_process import TrialProcess
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.run import finished_results
 
-SWEEP_NAME = "sweep.json"
 RESULTS_NAME = "results.csv"
 SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"
 
@@ -131,7 +131,8 @@ class _Sweep:
         _remove(record.trial, "adapter")
 
   def _read(self, trial: Trial, error: str | None = None) -> Record:
-    record = tables.read_record(trial, error)
+    results = finished_results(trial.config)
+    record = Record(trial, results, None if results else error)
     # A run that is killed behind its last word leaves them.
     if record.status == FINISHED and not trial.config.keep_checkpoints:
       _remove(trial, "checkpoints")
@@ -139,7 +140,7 @@ class _Sweep:
 
   def _to_dict(self) -> dict[str, Any]:
     return {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "spec": dataclasses.asdict(self.spec),
         "trials": [{
             "task": record.trial.task,

@@ -27,7 +27,6 @@ from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import (
     output_dir_of,
-    read_json,
     replaced_folder,
     write_file,
     writing,
@@ -41,7 +40,6 @@ from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
-    FLAGS_NAME,
     RunConfig,
     check,
     check_flags,
@@ -49,8 +47,11 @@ from tf_adapters.training.run_config import (
     check_same_run,
     unread_adapter_flags,
 )
-
-RESULTS_NAME = "results.json"
+from tf_adapters.training.run_folder import (
+    FLAGS_NAME,
+    RESULTS_NAME,
+    read_results,
+)
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
     locks: gets the lock of a folder that is not yet there; None: it is locked.
   """
   check_same_run(config, output_dir)
-  results = _read_results(output_dir)
+  results = read_results(output_dir)
   todo = _todo(config, output_dir, results)
   source, info = None, None
   if "train" not in todo:
@@ -133,21 +134,8 @@ def finished_results(config: RunConfig) -> dict[str, Any] | None:
   """
   output_dir = pathlib.Path(config.output_dir)
   check_same_run(config, output_dir)
-  results = _read_results(output_dir)
+  results = read_results(output_dir)
   return None if _todo(config, output_dir, results) else results
-
-
-def _read_results(output_dir: pathlib.Path) -> dict[str, Any]:
-  """What results.json holds, nothing where there is none."""
-  path = output_dir / RESULTS_NAME
-  if not path.exists():
-    return {}
-  results = read_json(path)
-  missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
-  if missing:
-    raise InputError(
-        f"{path}: damaged: it has no {', '.join(sorted(missing))}")
-  return results
 
 
 def _todo(config: RunConfig, output_dir: pathlib.Path,

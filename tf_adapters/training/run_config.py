@@ -18,9 +18,9 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AdapterConfig
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import trainer
+from tf_adapters.training.run_folder import ACTIONS, flag_values, read_flags
 
 DEFAULT_ENCODER = "bert_base_uncased"
-FLAGS_NAME = "flags.flags"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,14 +269,6 @@ _MODEL = {
     "pooling", "do_lower_case", "tuning", "tune_layer_norms", "tune_pooler",
     "adapter_preset", *_ADAPTER_FLAGS,
 }
-# Flags that may differ between two calls for the same run.
-ACTIONS = {
-    "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
-    "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
-    "steps_per_execution",
-    # Where it makes a difference, one of the two calls is an error.
-    "on_bad_row",
-}
 
 
 def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
@@ -288,20 +280,11 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   Raises:
     InputError: the folder holds another run.
   """
-  path = output_dir / FLAGS_NAME
-  if not path.exists():
+  old = read_flags(output_dir)
+  if old is None:
     return
-
-  def values(lines):
-    return dict(line.removeprefix("--").split("=", 1) for line in lines
-                if line.startswith("--") and "=" in line)
-
-  try:
-    old = values(path.read_text(encoding="utf-8").splitlines())
-  except (OSError, UnicodeDecodeError) as error:
-    raise InputError(f"{path}: can not be read: {error}") from None
-  new = values(config.flag_lines())
-  defaults = values(type(config)().flag_lines())
+  new = flag_values(config.flag_lines())
+  defaults = flag_values(type(config)().flag_lines())
   names = old.keys() | new.keys()
   if not config.do_train:
     # An adapter file knows the model, but not how the data was read.
@@ -315,7 +298,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     before = old.get(name, defaults.get(name))
     if before != new.get(name):
       raise InputError(
-          f"{path.parent} holds a run with {name}={before}, not "
+          f"{output_dir} holds a run with {name}={before}, not "
           f"{new.get(name)}: choose another output_dir")
 
 

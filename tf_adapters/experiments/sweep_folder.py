@@ -1,0 +1,218 @@
+"""Reads sweeps from their folders, for who looks at what came of them.
+
+What is written there, but for `sweep.json`'s name, is `sweep`'s business; what
+is made of the records that of `selection` and `report`.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments.records import FAILED, Record
+from tf_adapters.files import read_json
+from tf_adapters.training.run_folder import (
+    ACTIONS,
+    RESULTS_NAME,
+    read_flags,
+    read_results,
+)
+
+SWEEP_NAME = "sweep.json"
+FORMAT_VERSION = 1
+
+_FOLDER = re.compile(r"trials/([^/]+)/([^/]+)/seed=(\d{1,19})", re.ASCII)
+_MOST_BYTES = 1 << 28  # of sweep.json, with a few hundred bytes a trial
+
+# What results.json has to have of a run, beside its metrics.
+_NUMBERS = (("parameters", "trained"), ("parameters", "total"),
+            ("parameters", "base"), ("steps",), ("seconds", "total"),
+            ("hyperparameters", "learning_rate"))
+_TEXTS = (("task",), ("tuning",), ("hyperparameters", "encoder"))
+
+
+@dataclasses.dataclass(frozen=True)
+class PastTrial:
+  """A trial as a sweep's folder has it: `records.Trial`.
+
+  Attributes:
+    sweep: the sweep's folder, as it was given.
+    name, task, methods, settings: as of a trial that is to be run.
+    seed: the run's.
+    selects: whether its seed is one of those by which settings are selected.
+    flags: flag -> text, of the run; where it has not begun those that the sweep
+      says.
+  """
+
+  sweep: str
+  name: str
+  task: str
+  methods: tuple[str, ...]
+  settings: Mapping[str, str]
+  seed: int
+  selects: bool
+  flags: Mapping[str, str]
+
+  @property
+  def setting(self) -> str:
+    return self.name.split("/")[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+  """A sweep as its folder has it.
+
+  Attributes:
+    folder: as it was given.
+    spec: what was asked for, as in sweep.json.
+    records: of its trials, in its order.
+  """
+
+  folder: str
+  spec: Mapping[str, Any]
+  records: tuple[Record, ...]
+
+
+def read_sweep(folder: str) -> Sweep:
+  """Reads a sweep, finished or at work.
+
+  Where a trial stands is read from the trial's own folder.
+
+  Raises:
+    InputError: there is no sweep, or it is damaged; in one line with the file.
+  """
+  path = pathlib.Path(folder, SWEEP_NAME)
+  if not path.exists():
+    raise InputError(f"{folder}: is no sweep: it has no {SWEEP_NAME}")
+  values = read_json(path, _MOST_BYTES)
+  if values.get("format_version") != FORMAT_VERSION:
+    raise InputError(
+        f"{path}: format_version {values.get('format_version')!r:.20}, "
+        f"expected {FORMAT_VERSION}")
+  spec = _part(path, values, "spec", dict)
+  flags = _texts(path, spec, "flags")
+  tasks = _part(path, spec, "tasks", dict)
+  seeds = _part(path, spec, "seeds", list)
+  selecting = spec.get("selection_seeds", seeds)
+  records = []
+  for number, one in enumerate(_part(path, values, "trials", list)):
+    where = f"trials[{number}]"
+    if not isinstance(one, dict):
+      raise InputError(f"{path}: damaged: {where} is no object")
+    match = _FOLDER.fullmatch(str(one.get("folder")))
+    if match is None or {".", ".."} & {match[1], match[2]}:
+      raise InputError(f"{path}: damaged: {where}.folder is no trial's")
+    methods = _part(path, one, "methods", list, where)
+    settings = _texts(path, one, "settings", where)
+    trial = PastTrial(
+        folder, one["folder"].removeprefix("trials/"), match[1],
+        tuple(map(str, methods)), settings, int(match[3]),
+        selects=int(match[3]) in selecting,
+        flags={**flags, **_texts(path, tasks, match[1], "spec.tasks"),
+               **settings})
+    records.append(_read(trial, one))
+  return Sweep(folder, spec, tuple(records))
+
+
+def join(sweeps: Iterable[Sweep]) -> list[Record]:
+  """The records of several sweeps, sorted; one for each trial.
+
+  Of a trial that several sweeps have the first that is finished counts, for the
+  methods of all.
+
+  Raises:
+    InputError: sweeps have run the same setting of a task with other flags, so
+      its seeds do not belong together.
+  """
+  joined: dict[str, Record] = {}
+  first: dict[tuple[str, str], PastTrial] = {}
+  for record in (record for sweep in sweeps for record in sweep.records):
+    trial = record.trial
+    if record.results is not None:
+      _check_same_setting(
+          first.setdefault((trial.task, trial.setting), trial), trial)
+    other = joined.get(trial.name)
+    if other is not None:
+      methods = tuple(dict.fromkeys([*other.trial.methods, *trial.methods]))
+      if other.results is not None or record.results is None:
+        record = other
+      record = dataclasses.replace(
+          record, trial=dataclasses.replace(record.trial, methods=methods))
+    joined[trial.name] = record
+  return [joined[name] for name in sorted(joined)]
+
+
+def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
+  """The record of a trial.
+
+  Args:
+    trial: the trial.
+    one: what sweep.json says of it.
+  """
+  folder = pathlib.Path(trial.sweep, "trials", trial.name)
+  results = read_results(folder)
+  if not (results.get("steps") and results.get("evaluated")):
+    error = one.get("error") if one.get("status") == FAILED else None
+    return Record(trial, None, error and str(error))
+  _check_results(folder / RESULTS_NAME, results)
+  flags = read_flags(folder)
+  return Record(
+      trial if flags is None else dataclasses.replace(trial, flags=flags),
+      results)
+
+
+def _check_same_setting(one: PastTrial, other: PastTrial) -> None:
+  """Raises InputError where two trials of a setting differ in other flags."""
+  for name in sorted((one.flags.keys() | other.flags.keys())
+                     - ACTIONS - {"seed"}):
+    values = [trial.flags.get(name, "its default") for trial in (one, other)]
+    if values[0] != values[1]:
+      raise InputError(
+          f"{one.sweep} and {other.sweep}: {one.task}/{one.setting} was run "
+          f"with {name}={values[0]} and with {name}={values[1]}: report on "
+          "them apart")
+
+
+def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
+  """Refuses results that lack what everybody reads."""
+  for keys, types in (*((keys, (int, float)) for keys in _NUMBERS),
+                      *((keys, str) for keys in _TEXTS)):
+    value: Any = results
+    for key in keys:
+      value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, types) or isinstance(value, bool):
+      raise InputError(
+          f"{path}: damaged: {'.'.join(keys)} is no "
+          f"{'text' if types is str else 'number'}")
+  metrics = results["metrics"]
+  if not (isinstance(metrics, dict) and metrics and all(
+      isinstance(scores, dict) and scores and all(
+          isinstance(score, (int, float)) for score in scores.values())
+      for scores in metrics.values())):
+    raise InputError(f"{path}: damaged: metrics are not numbers by split")
+  adapter = results["hyperparameters"].get("adapter")
+  if adapter is not None and not (isinstance(adapter, dict) and all(
+      isinstance(adapter.get(key), (int, float))
+      for key in ("size", "init_scale"))):
+    raise InputError(
+        f"{path}: damaged: hyperparameters.adapter has no size and init_scale")
+
+
+def _part(path: pathlib.Path, values: Mapping[str, Any], key: str,
+          kind: type, where: str = "") -> Any:
+  if not isinstance(values.get(key), kind):
+    name = ".".join(filter(None, (where, key)))
+    raise InputError(f"{path}: damaged: {name} is no "
+                     f"{'list' if kind is list else 'object'}")
+  return values[key]
+
+
+def _texts(path: pathlib.Path, values: Mapping[str, Any], key: str,
+           where: str = "") -> dict[str, str]:
+  part = _part(path, values, key, dict, where)
+  if not all(isinstance(value, str) for value in part.values()):
+    name = ".".join(filter(None, (where, key)))
+    raise InputError(f"{path}: damaged: {name} are not all texts")
+  return part

@@ -1,0 +1,62 @@
+"""What a run leaves in its output_dir, and how it is read again.
+
+What a run is, and what it does with the folder, is elsewhere. Nothing here
+needs TensorFlow: who looks at runs that are over does not wait for it.
+"""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from tf_adapters.errors import InputError
+from tf_adapters.files import read_json
+
+FLAGS_NAME = "flags.flags"
+RESULTS_NAME = "results.json"
+
+# Flags that may differ between two calls for the same run.
+ACTIONS = {
+    "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
+    "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
+    "steps_per_execution",
+    # Where it makes a difference, one of the two calls is an error.
+    "on_bad_row",
+}
+
+
+def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
+  """What results.json holds, nothing where there is none.
+
+  Raises:
+    InputError: it can not be read, or is damaged.
+  """
+  path = output_dir / RESULTS_NAME
+  if not path.exists():
+    return {}
+  results = read_json(path)
+  missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
+  if missing:
+    raise InputError(
+        f"{path}: damaged: it has no {', '.join(sorted(missing))}")
+  return results
+
+
+def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
+  """The flags of the run, flag -> text; None where there is no run.
+
+  Raises:
+    InputError: the file can not be read.
+  """
+  path = output_dir / FLAGS_NAME
+  if not path.exists():
+    return None
+  try:
+    return flag_values(path.read_text(encoding="utf-8").splitlines())
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f"{path}: can not be read: {error}") from None
+
+
+def flag_values(lines: Iterable[str]) -> dict[str, str]:
+  """The flags of a flag file's lines, flag -> text."""
+  return dict(line.removeprefix("--").split("=", 1) for line in lines
+              if line.startswith("--") and "=" in line)
