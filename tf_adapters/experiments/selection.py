@@ -79,6 +79,11 @@ class Selected:
     return next((split for split in ("test", _SELECTS) if split in self.scores),
                 None)
 
+  @property
+  def score(self) -> Statistics:
+    """The metric that decides, of the reported split."""
+    return self.scores[self.reported][self.metric]
+
   def to_dict(self) -> dict[str, Any]:
     """As selected.json has it."""
     one = self.records[0].results["parameters"] if self.records else {}
@@ -185,8 +190,7 @@ def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
     rows.append((
         choice.task, choice.method, choice.records[0].trial.setting,
         choice.metric, str(choice.scores[_SELECTS][choice.metric]),
-        f"{choice.reported} "
-        f"{choice.scores[choice.reported][choice.metric]}",
+        f"{choice.reported} {choice.score}",
         str(len(choice.records))))
   return rows
 

@@ -144,6 +144,47 @@ def join(sweeps: Iterable[Sweep]) -> list[Record]:
   return [joined[name] for name in sorted(joined)]
 
 
+def by_encoder(records: Iterable[Record]) -> dict[str, list[Record]]:
+  """Records apart by their encoder, as scores of several do not compare.
+
+  Returns:
+    The encoder's name, short where that is clear, -> its records.
+  """
+  sources: dict[str | None, str] = {}
+  for record in records:
+    flag = record.trial.flags.get("encoder")
+    if record.results is not None:
+      sources[flag] = record.results["hyperparameters"]["encoder"]
+    else:
+      sources.setdefault(flag, flag or "default encoder")
+  groups: dict[str, list[Record]] = {}
+  for record in records:
+    source = sources[record.trial.flags.get("encoder")]
+    groups.setdefault(source, []).append(record)
+  short = {source: _short(source) for source in groups}
+  clear = len(set(short.values())) == len(short)
+  return {short[source] if clear else source: groups[source]
+          for source in sorted(groups)}
+
+
+def task_of(record: Record) -> str:
+  """What a trial's task is, whatever the sweep calls it."""
+  if record.results is not None:
+    return record.results["task"]
+  return record.trial.flags.get("task_name", record.trial.task)
+
+
+def _short(source: str) -> str:
+  """The last part of a path or a URL that is a name.
+
+  Example:
+    >>> _short("tensorflow/bert_en_uncased_L-12_H-768_A-12/4")
+    'bert_en_uncased_L-12_H-768_A-12'
+  """
+  names = [part for part in source.split("/") if not part.isdecimal()]
+  return next((name for name in reversed(names) if name), source)
+
+
 def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
   """The record of a trial.
 
@@ -193,7 +234,8 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
       for scores in metrics.values())):
     raise InputError(f"{path}: damaged: metrics are not numbers by split")
   adapter = results["hyperparameters"].get("adapter")
-  if adapter is not None and not (isinstance(adapter, dict) and all(
+  wanted = results["tuning"].startswith("adapters") or adapter is not None
+  if wanted and not (isinstance(adapter, dict) and all(
       isinstance(adapter.get(key), (int, float))
       for key in ("size", "init_scale"))):
     raise InputError(

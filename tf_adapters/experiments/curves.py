@@ -1,0 +1,231 @@
+"""The numbers of a report's figures: scores against what a sweep varies.
+
+Every point is a choice of `selection.select` among the settings that share what
+the point stands for, by validation alone; its score is that of the reported
+split. How points are drawn is `plots`' business.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from tf_adapters.experiments.records import Record, write_csv
+from tf_adapters.experiments.selection import Selected, Statistics, select
+
+ADAPTERS, TOP_LAYERS = "adapters", "top layers"
+FULL = "full fine-tuning"
+# Tuning -> the curve that it is a point of.
+_CURVES = {"adapters": ADAPTERS, "top_layers": TOP_LAYERS, "full": FULL,
+           "layer_norm": "layer norms", "bias": "biases", "head": "head alone"}
+
+PERCENTILES = (20, 50, 80)
+
+# A curve and the name of the point on it that a finished trial counts for, or
+# None; and where on the x axis that is.
+Place = tuple[str, str, float]
+Placing = Callable[[Record], Place | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """A point of a curve.
+
+  Attributes:
+    name: what it stands for: an adapter size, a number of layers.
+    x: the place on the axis.
+    chosen: the best of the settings that share it.
+  """
+
+  name: str
+  x: float
+  chosen: Selected
+
+  @property
+  def score(self) -> Statistics:
+    return self.chosen.score
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """The curves of a task.
+
+  Attributes:
+    task: of the sweep.
+    metric: of the scores.
+    curves: name -> points, from left to right.
+  """
+
+  task: str
+  metric: str
+  curves: dict[str, tuple[Point, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """What a point loses to full fine-tuning, over tasks.
+
+  Attributes:
+    name: of the point.
+    x: the mean over tasks of its place on the axis.
+    percentiles: of the differences, in per cent: `PERCENTILES`.
+    tasks: that they are of.
+  """
+
+  name: str
+  x: float
+  percentiles: tuple[float, ...]
+  tasks: tuple[str, ...]
+
+
+def parameters(record: Record) -> Place | None:
+  """Adapters by size, top layers by number, against trained parameters."""
+  tuning = record.results["tuning"]
+  curve, name = _curve(record), ""
+  if curve is None:
+    return None
+  if curve == ADAPTERS:
+    name = str(record.results["hyperparameters"]["adapter"]["size"])
+  elif curve == TOP_LAYERS:
+    name = tuning.partition(":")[2].partition("+")[0].partition("-")[0]
+  return curve, name, record.results["parameters"]["trained"]
+
+
+def learning_rate(record: Record) -> Place | None:
+  """Adapters and full fine-tuning against the learning rate."""
+  curve = _curve(record)
+  if curve not in (ADAPTERS, FULL):
+    return None
+  rate = record.results["hyperparameters"]["learning_rate"]
+  return curve, f"{rate:g}", rate
+
+
+def init_scale(record: Record) -> Place | None:
+  """Adapters against the standard deviation of their initial weights."""
+  if _curve(record) != ADAPTERS:
+    return None
+  scale = record.results["hyperparameters"]["adapter"]["init_scale"]
+  return ADAPTERS, f"{scale:g}", scale
+
+
+def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
+  """The curves of each task that has a point.
+
+  Args:
+    records: of one encoder.
+    placing: one of the functions above.
+  """
+  # What has not finished yet belongs where the other seeds of its setting are.
+  records = list(records)
+  finished = {(record.trial.task, record.trial.setting): record
+              for record in records if record.results is not None}
+  places: dict[str, tuple[str, str]] = {}
+  competing = []
+  for record in records:
+    like = finished.get((record.trial.task, record.trial.setting))
+    place = like and placing(like)
+    if place:
+      key = f"{place[0]} {place[1]}"
+      places[key] = place[:2]
+      competing.append(dataclasses.replace(
+          record, trial=dataclasses.replace(record.trial, methods=(key,))))
+  found: dict[str, dict[str, list[Point]]] = {}
+  for chosen in select(competing):
+    if chosen.settings is None:
+      continue
+    curve, name = places[chosen.method]
+    x = placing(chosen.records[0])[2]
+    found.setdefault(chosen.task, {}).setdefault(curve, []).append(
+        Point(name, x, chosen))
+  return [
+      Panel(task, next(iter(curves.values()))[0].chosen.metric,
+            {curve: tuple(sorted(curves[curve], key=lambda point: point.x))
+             for curve in _CURVES.values() if curve in curves})
+      for task, curves in found.items()]
+
+
+def varied(of_tasks: Iterable[Panel]) -> list[Panel]:
+  """The panels and curves with two points at least."""
+  kept = [dataclasses.replace(panel, curves={
+      name: points for name, points in panel.curves.items()
+      if len(points) > 1}) for panel in of_tasks]
+  return [panel for panel in kept if panel.curves]
+
+
+def differences(of_tasks: Sequence[Panel]) -> dict[str, list[Difference]]:
+  """Each curve's points less full fine-tuning on the same task.
+
+  The points of a curve are all of the same tasks, those that have each of them.
+
+  Args:
+    of_tasks: what `panels` makes of `parameters`.
+
+  Returns:
+    Curve -> points; no curve without a common task.
+  """
+  curves: dict[str, dict[str, dict[str, Point]]] = {}
+  full = {}
+  for panel in of_tasks:
+    for curve, points in panel.curves.items():
+      if curve == FULL:
+        full[panel.task] = points[0].score.mean
+      for point in points:
+        curves.setdefault(curve, {}).setdefault(
+            point.name, {})[panel.task] = point
+  result = {}
+  for curve, by_name in curves.items():
+    tasks = [task for task in full
+             if all(task in points for points in by_name.values())]
+    if tasks and curve != FULL:
+      result[curve] = sorted((
+          _difference(name, [points[task] for task in tasks], full)
+          for name, points in by_name.items()), key=lambda point: point.x)
+  return result
+
+
+def panels_csv(of_tasks: Iterable[Panel], x: str) -> str:
+  """A line for each point, scores in per cent.
+
+  Args:
+    of_tasks: the panels.
+    x: what to call the axis.
+  """
+  names = ["task", "curve", "point", x, "metric", "split", "score", "sem",
+           "seeds", "setting"]
+  return write_csv(names, (dict(zip(names, (
+      panel.task, curve, point.name, point.x, panel.metric,
+      point.chosen.reported, 100 * point.score.mean,
+      None if point.score.sem is None else 100 * point.score.sem,
+      point.score.n, point.chosen.records[0].trial.setting)))
+      for panel in of_tasks for curve, points in panel.curves.items()
+      for point in points))
+
+
+def differences_csv(
+    families: dict[str, dict[str, list[Difference]]]) -> str:
+  """A line for each point of each family of tasks."""
+  percentiles = [f"percentile_{percent}" for percent in PERCENTILES]
+  names = ["panel", "curve", "point", "trained_parameters", *percentiles,
+           "tasks"]
+  return write_csv(names, (dict(zip(names, (
+      family, curve, point.name, point.x, *point.percentiles,
+      " ".join(point.tasks))))
+      for family, curves in families.items()
+      for curve, points in curves.items() for point in points))
+
+
+def _curve(record: Record) -> str | None:
+  tuning = record.results["tuning"]
+  for separator in ":+-":
+    tuning = tuning.partition(separator)[0]
+  return _CURVES.get(tuning)
+
+
+def _difference(name: str, points: Sequence[Point],
+                full: dict[str, float]) -> Difference:
+  losses = [100 * (point.score.mean - full[point.chosen.task])
+            for point in points]
+  return Difference(
+      name, float(np.mean([point.x for point in points])),
+      tuple(map(float, np.percentile(losses, PERCENTILES))),
+      tuple(point.chosen.task for point in points))

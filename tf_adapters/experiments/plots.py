@@ -1,0 +1,255 @@
+"""Draws a report's figures, as a paper has them.
+
+matplotlib's objects are used directly: no pyplot, no state, no display. The
+same numbers are the same bytes, in PNG and in PDF.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    EngFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
+from PIL import Image
+
+from tf_adapters.experiments.curves import FULL, Difference, Panel, Point
+
+_SINGLE, _DOUBLE = 3.25, 6.75  # inches: a paper's column, and two
+_MOST_TICKS = 6
+_COLORS = 128  # of a PNG: a third of the bytes, and nothing that is seen
+
+PARAMETERS_LABEL = "trained parameters per task"
+
+# Curve -> Okabe and Ito's colour, marker and line: grey print tells them apart.
+_STYLES = {
+    "adapters": ("#0072B2", "o", "-"),
+    "top layers": ("#D55E00", "s", "--"),
+    "layer norms": ("#009E73", "^", ":"),
+    "biases": ("#CC79A7", "v", ":"),
+    "head alone": ("#E69F00", "P", ":"),
+    FULL: ("#000000", "D", "-."),
+}
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "figure.labelsize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "pdf.fonttype": 42,  # letters stay letters
+    "figure.dpi": 100,
+}
+
+# Metric -> what an axis calls it.
+_METRICS = {
+    "accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1",
+    "micro_f1": "micro F1", "matthews_correlation": "Matthews correlation",
+    "spearman": "Spearman correlation", "pearson": "Pearson correlation",
+    "entity_f1": "entity F1", "token_accuracy": "token accuracy",
+}
+
+
+def metric_label(metric: str) -> str:
+  """What a metric is called in a sentence."""
+  return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
+                x_label: str, of_parameters: bool) -> Figure:
+  """A panel for each task: scores with their standard errors.
+
+  Args:
+    panels: what is drawn.
+    titles: task -> what to call it.
+    x_label: of the axis that all have.
+    of_parameters: whether that counts parameters; otherwise it has the values
+      that were tried.
+  """
+  with matplotlib.rc_context(_RC):
+    figure, axes = _grid(len(panels))
+    metrics = {metric_label(panel.metric) for panel in panels}
+    for panel, ax in zip(panels, axes):
+      for curve, points in panel.curves.items():
+        _draw_curve(ax, curve, points, level=of_parameters)
+      ax.set_title(titles[panel.task])
+      if len(metrics) > 1:
+        ax.set_ylabel(f"{metric_label(panel.metric)}, %")
+      xs = [point.x for points in panel.curves.values() for point in points]
+      _log_axis(ax, xs, of_parameters)
+    figure.supxlabel(x_label)
+    if len(metrics) == 1:
+      figure.supylabel(f"{metrics.pop()}, %")
+    _legend(figure, axes)
+    return figure
+
+
+def draw_differences(
+    families: Mapping[str, Mapping[str, Sequence[Difference]]]) -> Figure:
+  """A panel for each family of tasks: median, 20th and 80th percentile."""
+  with matplotlib.rc_context(_RC):
+    figure, axes = _grid(len(families))
+    for (family, curves), ax in zip(families.items(), axes):
+      ax.axhline(0, color=_STYLES[FULL][0], linewidth=0.8,
+                 linestyle=_STYLES[FULL][2])
+      for curve, points in curves.items():
+        color, marker, line = _STYLES[curve]
+        xs = [point.x for point in points]
+        low, middle, high = zip(*(point.percentiles for point in points))
+        if len(points) > 1:
+          ax.fill_between(xs, low, high, color=color, alpha=0.15, linewidth=0)
+          ax.plot(xs, middle, color=color, marker=marker, linestyle=line,
+                  label=curve)
+        else:
+          ax.errorbar(
+              xs, middle, [[middle[0] - low[0]], [high[0] - middle[0]]],
+              color=color, marker=marker, linestyle="none", capsize=2,
+              elinewidth=0.8, label=curve)
+      if len(families) > 1:
+        ax.set_title(family)
+      _log_axis(ax, [point.x for points in curves.values()
+                     for point in points], of_parameters=True)
+    figure.supxlabel(PARAMETERS_LABEL)
+    figure.supylabel("score less full fine-tuning, %")
+    _legend(figure, axes)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+  """The figure as PNG, without a date."""
+  content = io.BytesIO()
+  with Image.open(io.BytesIO(_bytes(figure, "png", dpi=220))) as image:
+    image.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
+        content, "png", optimize=True)
+  return content.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+  """The figure as PDF, without a date."""
+  return _bytes(figure, "pdf", metadata={"CreationDate": None})
+
+
+def _bytes(figure: Figure, kind: str, **options) -> bytes:
+  content = io.BytesIO()
+  with matplotlib.rc_context(_RC):
+    figure.savefig(content, format=kind, **options)
+  return content.getvalue()
+
+
+def _columns(count: int) -> int:
+  if count <= 3:
+    return count
+  return {4: 2}.get(count, 3 if count <= 9 else 4)
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+  """A figure of so many panels, in a paper's width."""
+  columns = _columns(count)
+  rows = math.ceil(count / columns)
+  width = _SINGLE if columns == 1 else _DOUBLE
+  height = {1: 2.2, 2: 2.1, 3: 1.75, 4: 1.45}[columns]
+  figure = Figure((width, 0.35 + rows * height), layout="constrained")
+  axes = [figure.add_subplot(rows, columns, place + 1)
+          for place in range(count)]
+  return figure, axes
+
+
+def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
+                level: bool) -> None:
+  """Points with their standard errors, and a line where there are several.
+
+  Args:
+    ax: where.
+    curve: its name.
+    points: from left to right.
+    level: whether full fine-tuning is a level to compare others with.
+  """
+  color, marker, line = _STYLES[curve]
+  means = [100 * point.score.mean for point in points]
+  errors = [100 * (point.score.sem or 0) for point in points]
+  if curve == FULL and level:
+    ax.axhline(means[0], color=color, linewidth=0.6, linestyle=line, zorder=1)
+  ax.errorbar(
+      [point.x for point in points], means, errors, color=color, marker=marker,
+      linestyle=line if len(points) > 1 else "none", capsize=1.5,
+      elinewidth=0.8, label=curve)
+
+
+def _log_axis(ax: Axes, values: Iterable[float], of_parameters: bool) -> None:
+  """A logarithmic x axis whose labels do not run into each other."""
+  values = sorted({value for value in values if value > 0})
+  ax.set_xscale("log")
+  ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+  if of_parameters:
+    decades = math.log10(values[-1] / values[0])
+    ax.xaxis.set_major_locator(
+        LogLocator(subs=(1,) if decades > 1.2 else (1, 2, 5)))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+  else:
+    ax.xaxis.set_major_locator(FixedLocator(_apart(values)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+  ax.xaxis.set_minor_locator(NullLocator())
+  ax.margins(x=0.08, y=0.12)
+
+
+def _apart(values: Sequence[float]) -> list[float]:
+  """Some of the values, so far apart that each has room for its label."""
+  room = math.log(values[-1] / values[0]) / _MOST_TICKS
+  kept = [values[0]]
+  for value in values[1:]:
+    if math.log(value / kept[-1]) >= room:
+      kept.append(value)
+  return kept
+
+
+def _short(value: float) -> str:
+  """A number of few digits.
+
+  Example:
+    >>> _short(3e-05)
+    '3e-5'
+  """
+  mantissa, _, exponent = f"{value:.2e}".partition("e")
+  mantissa = mantissa.rstrip("0").rstrip(".")
+  return mantissa if int(exponent) == 0 else f"{mantissa}e{int(exponent)}"
+
+
+def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
+  """One legend above all panels, a name for each of several curves."""
+  handles = {label: handle for ax in axes
+             for handle, label in zip(*ax.get_legend_handles_labels())}
+  names = [name for name in _STYLES if name in handles]
+  if len(names) < 2:
+    return
+  wide = figure.get_size_inches()[0] > _SINGLE
+  figure.legend([handles[name] for name in names], names,
+                loc="outside upper center", ncols=6 if wide else 3,
+                columnspacing=1.2)
