@@ -155,13 +155,14 @@ def varied(of_tasks: Iterable[Panel]) -> list[Panel]:
 def differences(of_tasks: Sequence[Panel]) -> dict[str, list[Difference]]:
   """Each curve's points less full fine-tuning on the same task.
 
-  The points of a curve are all of the same tasks, those that have each of them.
+  The points of a curve are all of the same tasks, those that have each of them,
+  two at least.
 
   Args:
     of_tasks: what `panels` makes of `parameters`.
 
   Returns:
-    Curve -> points; no curve without a common task.
+    Curve -> points; no curve without two common tasks.
   """
   curves: dict[str, dict[str, dict[str, Point]]] = {}
   full = {}
@@ -176,7 +177,7 @@ def differences(of_tasks: Sequence[Panel]) -> dict[str, list[Difference]]:
   for curve, by_name in curves.items():
     tasks = [task for task in full
              if all(task in points for points in by_name.values())]
-    if tasks and curve != FULL:
+    if len(tasks) > 1 and curve != FULL:
       result[curve] = sorted((
           _difference(name, [points[task] for task in tasks], full)
           for name, points in by_name.items()), key=lambda point: point.x)

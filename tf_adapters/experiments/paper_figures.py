@@ -32,8 +32,8 @@ class Row:
   Attributes:
     label: the method.
     scores: column's label -> score.
-    mean: as printed; of table 1 not that of the columns, but an average of the
-      GLUE server's, which knows more metrics than the table has.
+    mean: as printed. Those of table 1 are 1.5 below the columns': probably the
+      GLUE server's averages, with WNLI and the tasks' second metrics.
     total: parameters for all tasks together, in encoders, as printed.
     trained: parameters that a task trains, in per cent of an encoder.
   """

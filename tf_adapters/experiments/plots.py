@@ -89,7 +89,7 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
 
   Args:
     panels: what is drawn.
-    titles: task -> what to call it.
+    titles: task -> what to call it, if not so.
     x_label: of the axis that all have.
     of_parameters: whether that counts parameters; otherwise it has the values
       that were tried.
@@ -100,7 +100,7 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
     for panel, ax in zip(panels, axes):
       for curve, points in panel.curves.items():
         _draw_curve(ax, curve, points, level=of_parameters)
-      ax.set_title(titles[panel.task])
+      ax.set_title(titles.get(panel.task, panel.task))
       if len(metrics) > 1:
         ax.set_ylabel(f"{metric_label(panel.metric)}, %")
       xs = [point.x for points in panel.curves.values() for point in points]
@@ -118,6 +118,8 @@ def draw_differences(
   with matplotlib.rc_context(_RC):
     figure, axes = _grid(len(families))
     for (family, curves), ax in zip(families.items(), axes):
+      if ax is not axes[0]:
+        ax.sharey(axes[0])
       ax.axhline(0, color=_STYLES[FULL][0], linewidth=0.8,
                  linestyle=_STYLES[FULL][2])
       for curve, points in curves.items():
@@ -138,7 +140,7 @@ def draw_differences(
       _log_axis(ax, [point.x for points in curves.values()
                      for point in points], of_parameters=True)
     figure.supxlabel(PARAMETERS_LABEL)
-    figure.supylabel("score less full fine-tuning, %")
+    figure.supylabel("score less full fine-tuning, % points")
     _legend(figure, axes)
     return figure
 
@@ -207,7 +209,7 @@ def _log_axis(ax: Axes, values: Iterable[float], of_parameters: bool) -> None:
   """A logarithmic x axis whose labels do not run into each other."""
   values = sorted({value for value in values if value > 0})
   ax.set_xscale("log")
-  ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+  ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
   if of_parameters:
     decades = math.log10(values[-1] / values[0])
     ax.xaxis.set_major_locator(
@@ -251,5 +253,6 @@ def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
     return
   wide = figure.get_size_inches()[0] > _SINGLE
   figure.legend([handles[name] for name in names], names,
-                loc="outside upper center", ncols=6 if wide else 3,
+                loc="outside upper center",
+                ncols=6 if wide else 2 if len(names) == 4 else 3,
                 columnspacing=1.2)

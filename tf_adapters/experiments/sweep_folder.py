@@ -15,6 +15,7 @@ from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.files import read_json
 from tf_adapters.training.run_folder import (
     ACTIONS,
+    FLAGS_NAME,
     RESULTS_NAME,
     read_flags,
     read_results,
@@ -30,6 +31,7 @@ _MOST_BYTES = 1 << 28  # of sweep.json, with a few hundred bytes a trial
 _NUMBERS = (("parameters", "trained"), ("parameters", "total"),
             ("parameters", "base"), ("steps",), ("seconds", "total"),
             ("hyperparameters", "learning_rate"))
+_NUMBER_FLAGS = {"holdout", "max_train_examples"}
 _TEXTS = (("task",), ("tuning",), ("hyperparameters", "encoder"))
 
 
@@ -199,6 +201,9 @@ def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
     return Record(trial, None, error and str(error))
   _check_results(folder / RESULTS_NAME, results)
   flags = read_flags(folder)
+  for name in _NUMBER_FLAGS & (flags or {}).keys():
+    if not re.fullmatch(r"\d+(\.\d+)?", flags[name], re.ASCII):
+      raise InputError(f"{folder / FLAGS_NAME}: damaged: {name} is no number")
   return Record(
       trial if flags is None else dataclasses.replace(trial, flags=flags),
       results)

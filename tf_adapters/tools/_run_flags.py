@@ -16,17 +16,18 @@ from tf_adapters.modeling.config import (
 )
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
-from tf_adapters.tools import _bad_row_flag, _encoder_flags
+from tf_adapters.tools import (
+    _bad_row_flag,
+    _encoder_flags,
+    _output_dir_flag,
+)
 from tf_adapters.training.distribution import STRATEGIES
 from tf_adapters.training.run_config import RunConfig
 
 _DEFAULTS = RunConfig()
 
 # What is done, and where.
-flags.DEFINE_string(
-    "output_dir", None,
-    "Folder of the run: results.json, adapter/, predictions/, checkpoints/, "
-    "tensorboard/. The same command resumes a run that was stopped.")
+flags.adopt_module_key_flags(_output_dir_flag)
 flags.DEFINE_bool("do_train", _DEFAULTS.do_train, "Train.")
 flags.DEFINE_bool(
     "do_eval", _DEFAULTS.do_eval,

@@ -29,7 +29,13 @@ from tf_adapters.experiments.spec import PRESETS
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
 from tf_adapters.experiments.trials import expand
-from tf_adapters.tools import _command, _flag_reader, glue, squad
+from tf_adapters.tools import (
+    _command,
+    _flag_reader,
+    _output_dir_flag,
+    glue,
+    squad,
+)
 
 _RUNS = {"glue": glue, "squad": squad}
 
@@ -51,7 +57,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "keep_adapters", False,
     "Keep the adapter file of every trial, not only of selected settings.")
-flags.declare_key_flag("output_dir")
+flags.adopt_module_key_flags(_output_dir_flag)
 
 
 def _sweep() -> None:

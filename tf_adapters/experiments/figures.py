@@ -1,0 +1,165 @@
+"""The figures of a report: those of the paper, of what sweeps have tried.
+
+Which there are, what has to be said of them, and why others are missing. Their
+numbers come from `curves`, and `plots` draws them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from tf_adapters.experiments import curves, plots
+from tf_adapters.experiments.curves import PERCENTILES, Difference, Panel
+from tf_adapters.experiments.document import Picture
+from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
+from tf_adapters.experiments.records import Record
+from tf_adapters.experiments.sweep_folder import task_of
+from tf_adapters.experiments.tables import measured_on
+
+_FAMILIES = {"GLUE": TABLE_1, "text classification": TABLE_2}
+# Task -> what a figure calls it, in the paper's order.
+_TITLES = {column.task: column.label
+           for paper in _FAMILIES.values() for column in paper.columns
+           if not column.suffix} | {"squad": "SQuAD"}
+_SQUAD = ("squad", "squad_v2")
+
+_AGAINST_PARAMETERS = (
+    "Scores against trained parameters: adapters by size and top layers by "
+    "number, from left to right")
+
+
+def figures(encoder: str, records: Sequence[Record],
+            alone: bool) -> tuple[list[Picture], list[str]]:
+  """The figures of an encoder.
+
+  Args:
+    encoder: its name.
+    records: of the trials with it.
+    alone: whether it is the only one of a report, and need not be named.
+
+  Returns:
+    The figures; and a line for each that is not there, with the reason.
+  """
+  maker = _Maker(encoder, alone)
+  squad = {record.trial.task for record in records
+           if task_of(record) in _SQUAD}
+  panels = _ordered(curves.panels(records, curves.parameters))
+  maker.add_differences(
+      _families([panel for panel in panels if panel.task not in squad]))
+  several = [panel for panel in panels
+             if sum(map(len, panel.curves.values())) > 1]
+  for name, title, of_tasks, which in (
+      ("figure4", "Figure 4: trained parameters",
+       [panel for panel in several if panel.task not in squad],
+       "no task beside SQuAD"),
+      ("figure5", "Figure 5: trained parameters, SQuAD",
+       [panel for panel in several if panel.task in squad], "no SQuAD")):
+    maker.add_panels(
+        name, title, of_tasks, _AGAINST_PARAMETERS, "trained_parameters",
+        plots.PARAMETERS_LABEL,
+        f"{which} with two finished settings of other numbers of parameters")
+  maker.add_panels(
+      "figure6", "Figure 6, right: initial weights",
+      _ordered(curves.varied(curves.panels(records, curves.init_scale))),
+      "Scores against the standard deviation of the adapters' initial weights",
+      "adapter_init_scale",
+      "standard deviation of the adapters' initial weights",
+      "no task with two finished values of adapter_init_scale")
+  maker.add_panels(
+      "figure7", "Figure 7: learning rates",
+      _ordered(curves.varied(curves.panels(records, curves.learning_rate))),
+      "Best scores against learning rates", "learning_rate", "learning rate",
+      "no task with two finished learning rates of adapters, or of full "
+      "fine-tuning")
+  return maker.pictures, maker.left_out
+
+
+class _Maker:
+  """Collects the figures of an encoder.
+
+  Attributes:
+    pictures: what could be drawn.
+    left_out: what could not, and why.
+  """
+
+  def __init__(self, encoder: str, alone: bool):
+    self._encoder = encoder
+    self._suffix = "" if alone else f"-{encoder.replace('/', '_')}"
+    self._end = "" if alone else f" ({encoder})"
+    self.pictures: list[Picture] = []
+    self.left_out: list[str] = []
+
+  def add_differences(
+      self, families: Mapping[str, Mapping[str, list[Difference]]]) -> None:
+    """Figure 3."""
+    title = "Figure 3: trained parameters, over tasks"
+    if not families:
+      self._leave_out(title, "no two tasks with both full fine-tuning and all "
+                             "sizes of another method finished")
+      return
+    low, _, high = PERCENTILES
+    counts = "; ".join(
+        f"{family}: " + ", ".join(
+            f"{curve} over {len(points[0].tasks)} tasks"
+            for curve, points in of_family.items())
+        for family, of_family in families.items())
+    self._add("figure3", title,
+              "Scores less those of full fine-tuning on the same task: the "
+              f"median over tasks, and from the {low}th to the {high}th "
+              f"percentile. {counts}. {self._encoder}.",
+              plots.draw_differences(families),
+              curves.differences_csv(families))
+
+  def add_panels(self, name: str, title: str, panels: Sequence[Panel],
+                 what: str, x: str, x_label: str, reason: str) -> None:
+    """A figure with a panel for each task.
+
+    Args:
+      name: of its files.
+      title: what it is.
+      panels: of the tasks; may be none.
+      what: the caption's beginning.
+      x: the axis in the CSV file.
+      x_label: the axis in the figure.
+      reason: why it is not there, if there are no panels.
+    """
+    if not panels:
+      self._leave_out(title, reason)
+      return
+    measured = measured_on(self._encoder, [
+        next(iter(panel.curves.values()))[0].chosen for panel in panels])
+    self._add(name, title,
+              f"{what}, ± 1 standard error over seeds. Each point is the best "
+              f"of its settings by validation alone. {measured}.",
+              plots.draw_panels(
+                  panels, _TITLES, x_label, x == "trained_parameters"),
+              curves.panels_csv(panels, x))
+
+  def _add(self, name: str, title: str, caption: str, drawn: Figure,
+           csv: str) -> None:
+    self.pictures.append(Picture(
+        name + self._suffix, title + self._end, caption, plots.png(drawn),
+        plots.pdf(drawn), csv))
+
+  def _leave_out(self, title: str, reason: str) -> None:
+    self.left_out.append(f"{title}{self._end}: {reason}.")
+
+
+def _ordered(panels: Sequence[Panel]) -> list[Panel]:
+  """In the paper's order, what it has not last."""
+  places = {task: place for place, task in enumerate(_TITLES)}
+  return sorted(panels, key=lambda panel: (
+      places.get(panel.task, len(places)), panel.task))
+
+
+def _families(
+    panels: Sequence[Panel]) -> dict[str, dict[str, list[Difference]]]:
+  """Differences to full fine-tuning, for tasks of a kind together."""
+  kinds = {column.task: family for family, paper in _FAMILIES.items()
+           for column in paper.columns}
+  families: dict[str, list[Panel]] = {}
+  for panel in panels:
+    families.setdefault(kinds.get(panel.task, "other tasks"), []).append(panel)
+  found = {family: curves.differences(of_family)
+           for family, of_family in families.items()}
+  return {family: points for family, points in found.items() if points}

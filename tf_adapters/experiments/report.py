@@ -1,0 +1,220 @@
+"""What sweeps came to, as a folder of text, tables and figures.
+
+This module says what is in a report and writes it. Its parts are made by
+`tables` and `figures`, and set by `document`.
+"""
+
+import dataclasses
+import datetime
+import pathlib
+from collections.abc import Sequence
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments import tables
+from tf_adapters.experiments.document import (
+    Block,
+    Heading,
+    Picture,
+    to_html,
+    to_markdown,
+)
+from tf_adapters.experiments.figures import figures
+from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
+from tf_adapters.experiments.records import (
+    FAILED,
+    FINISHED,
+    Record,
+    results_csv,
+)
+from tf_adapters.experiments.selection import select
+from tf_adapters.experiments.sweep_folder import (
+    SWEEP_NAME,
+    Sweep,
+    by_encoder,
+    join,
+    read_sweep,
+    task_of,
+)
+from tf_adapters.experiments.tables import Table
+from tf_adapters.files import (
+    output_dir_of,
+    replaced_folder,
+    write_file,
+    writing,
+)
+
+REPORT_NAME = "report.md"
+_FIGURES, _TABLES = "figures", "tables"
+_MOST_FAILURES = 5  # that are told
+
+_PAPER_TABLES = {"table1": TABLE_1, "table2": TABLE_2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """A report, all of it in memory.
+
+  Attributes:
+    title: its own.
+    blocks: what it says, in order.
+    results: the CSV file of all trials.
+    summary: where the sweeps stand, in a sentence.
+    left_out: figures that are not there, with the reason.
+  """
+
+  title: str
+  blocks: tuple[Block, ...]
+  results: str
+  summary: str
+  left_out: tuple[str, ...]
+
+  @property
+  def pictures(self) -> list[Picture]:
+    return [block for block in self.blocks if isinstance(block, Picture)]
+
+  @property
+  def tables(self) -> list[Table]:
+    return [block for block in self.blocks if isinstance(block, Table)]
+
+
+def make_report(sweep_dirs: Sequence[str]) -> Report:
+  """Makes the report on sweeps, finished or not.
+
+  Args:
+    sweep_dirs: folders of sweeps.
+
+  Raises:
+    InputError: a folder has no sweep, or a damaged one; or the same setting was
+      run with other flags in two of them.
+  """
+  sweeps = [read_sweep(folder) for folder in dict.fromkeys(sweep_dirs)]
+  records = join(sweeps)
+  groups = by_encoder(records)
+  choices = {encoder: select(group) for encoder, group in groups.items()}
+  encoders = {record.trial.name: encoder for encoder, group in groups.items()
+              for record in group}
+  pictures, left_out = [], []
+  for encoder, group in groups.items():
+    drawn, missing = figures(encoder, group, alone=len(groups) == 1)
+    pictures += drawn
+    left_out += missing
+  summary = _summary(records)
+  blocks: list[Block] = [
+      summary,
+      "Scores are in %, mean ± standard error over seeds. The setting of each "
+      "method on each task was selected by the validation split alone; its "
+      "score is that of the split that is named. Rows that are marked as the "
+      "paper's are printed in Houlsby et al., Parameter-Efficient Transfer "
+      "Learning for NLP, ICML 2019 (arXiv:1902.00751): they were not measured "
+      "here, and are of other encoders or other test sets.",
+      Heading("Tables"), *_tables(records, choices),
+      Heading("Figures"), *pictures]
+  if left_out:
+    blocks += ["Left out:", left_out]
+  blocks += [Heading("Selected settings"), tables.settings_table(choices),
+             Heading("What was run"), *_runs(sweeps, records)]
+  return Report(
+      f"Report on {', '.join(sweep.folder for sweep in sweeps)}",
+      tuple(blocks), results_csv(records, lambda record: {
+          "sweep": record.trial.sweep,
+          "encoder": encoders[record.trial.name]}),
+      summary, tuple(left_out))
+
+
+def write_report(report: Report, output_dir: pathlib.Path) -> None:
+  """Writes a report, in the place of an older one.
+
+  Raises:
+    InputError: the folder can not be written, or holds something else.
+  """
+  if output_dir.exists() and not output_dir.is_dir():
+    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
+  with writing(f"output_dir {output_dir}"):
+    output_dir.mkdir(parents=True, exist_ok=True)
+  with output_dir_of("report", output_dir), writing(f"output_dir {output_dir}"):
+    if (output_dir / SWEEP_NAME).exists():
+      raise InputError(f"output_dir {output_dir}: is a sweep's folder")
+    if not (output_dir / REPORT_NAME).exists():
+      for name in (_FIGURES, _TABLES):
+        if (output_dir / name).exists():
+          raise InputError(
+              f"output_dir {output_dir}: has {name}/, but no {REPORT_NAME}: "
+              "choose another, as they would be replaced")
+    for name, content in (
+        (REPORT_NAME, to_markdown(report.title, report.blocks)),
+        ("report.html", to_html(report.title, report.blocks)),
+        ("results.csv", report.results)):
+      write_file(output_dir / name, content)
+    with replaced_folder(output_dir / _TABLES) as folder:
+      for table in report.tables:
+        write_file(folder / f"{table.name}.csv", table.csv)
+    with replaced_folder(output_dir / _FIGURES) as folder:
+      for picture in report.pictures:
+        for kind in ("png", "pdf", "csv"):
+          write_file(folder / f"{picture.name}.{kind}", getattr(picture, kind))
+
+
+def _summary(records: Sequence[Record]) -> str:
+  finished = [record for record in records if record.status == FINISHED]
+  failed = sum(record.status == FAILED for record in records)
+  seconds = sum(record.results["seconds"]["total"] for record in finished)
+  text = (f"{len(finished)} of {len(records)} trials are finished, which took "
+          f"{datetime.timedelta(seconds=round(seconds))} in all.")
+  if len(finished) < len(records):
+    text += (f" {len(records) - len(finished)} are missing, {failed} of which "
+             "failed: what is here is not yet the whole.")
+  return text
+
+
+def _tables(records: Sequence[Record],
+            choices: tables.Choices) -> list[Table | str]:
+  """The paper's tables, then one for each task that is in none of them."""
+  # A task that is only called like one of the paper's is not that.
+  names = {record.trial.task for record in records}
+  names -= {record.trial.task for record in records
+            if task_of(record) != record.trial.task}
+  found: list[Table | str] = []
+  for name, paper in _PAPER_TABLES.items():
+    table = tables.paper_table(name, paper, {
+        encoder: [choice for choice in group if choice.task in names]
+        for encoder, group in choices.items()})
+    if table is not None:
+      found.append(table)
+    names -= {column.task for column in paper.columns}
+  shown = {column.task for paper in _PAPER_TABLES.values()
+           for column in paper.columns}
+  for task in sorted({record.trial.task for record in records}):
+    renamed = any(task_of(record) != task for record in records
+                  if record.trial.task == task)
+    if task in shown and not renamed:
+      continue
+    table = tables.task_table(task, choices)
+    found.append(table or f"Task {task}: no setting is complete yet.")
+  return found
+
+
+def _runs(sweeps: Sequence[Sweep],
+          records: Sequence[Record]) -> list[Block]:
+  """What each sweep is, and what failed."""
+  blocks: list[Block] = []
+  for sweep in sweeps:
+    spec = sweep.spec
+    counts = [sum(record.status == status for record in sweep.records)
+              for status in (FINISHED, FAILED)]
+    flags = " ".join(f"--{name}={text}"
+                     for name, text in spec["flags"].items())
+    blocks.append([
+        f"{sweep.folder}: tf-adapters {spec.get('tool', 'glue')}; "
+        f"{len(sweep.records)} trials, {counts[0]} finished, {counts[1]} "
+        "failed",
+        f"tasks: {', '.join(spec['tasks'])}",
+        f"methods: {', '.join(spec.get('methods', ()))}",
+        f"seeds: {', '.join(map(str, spec['seeds']))}",
+        f"flags: {flags or 'none'}"])
+  failed = [record for record in records if record.status == FAILED]
+  if failed:
+    blocks.append("Failed:" if len(failed) <= _MOST_FAILURES else
+                  f"Failed, the first {_MOST_FAILURES} of {len(failed)}:")
+    blocks.append([f"{record.trial.name}: {record.error}"
+                   for record in failed[:_MOST_FAILURES]])
+  return blocks

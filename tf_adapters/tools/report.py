@@ -1,0 +1,50 @@
+"""Say what sweeps came to: the paper's tables and figures, with your scores.
+
+Examples:
+  tf-adapters report --sweep_dir=sweeps/glue
+  tf-adapters report --sweep_dir=sweeps/glue,sweeps/text --output_dir=report
+
+A sweep may still be at work: what has finished is reported, and how much is
+missing. Several sweeps are one report.
+
+output_dir, or report/ in the first sweep_dir, gets report.md and report.html,
+which is one file to pass on; results.csv, a line for each trial; tables/ as CSV;
+and figures/ as PNG, PDF and the CSV that is drawn.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from tf_adapters.errors import InputError
+from tf_adapters.experiments.report import make_report, write_report
+from tf_adapters.tools import _command, _output_dir_flag
+
+flags.DEFINE_list(
+    "sweep_dir", None, "Folders of sweeps: output_dir of tf-adapters sweep.")
+flags.register_validator(
+    "sweep_dir", lambda folders: folders is None or (folders and all(folders)),
+    "must name folders")
+flags.adopt_module_key_flags(_output_dir_flag)
+
+
+def _report() -> None:
+  _command.require("sweep_dir")
+  values = flags.FLAGS
+  if values.output_dir == "":
+    raise InputError("output_dir must not be empty")
+  output_dir = pathlib.Path(
+      values.output_dir or pathlib.Path(values.sweep_dir[0], "report"))
+  report = make_report(values.sweep_dir)
+  write_report(report, output_dir)
+  for line in report.left_out:
+    print(f"left out: {line}")
+  print(report.summary)
+  print(f"{len(report.tables)} tables, {len(report.pictures)} figures: "
+        f"{output_dir / 'report.html'}")
+
+
+def main() -> None:
+  """Entry point of `tf-adapters report`."""
+  _command.run(sys.modules[__name__], _report)
