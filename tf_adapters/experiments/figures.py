@@ -4,12 +4,13 @@ Which there are, what has to be said of them, and why others are missing. Their
 numbers come from `curves`, and `plots` draws them.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from tf_adapters.experiments import curves, plots
-from tf_adapters.experiments.curves import PERCENTILES, Difference, Panel
+from tf_adapters.experiments.curves import PERCENTILES, Panel
 from tf_adapters.experiments.document import Picture
 from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
 from tf_adapters.experiments.records import Record
@@ -45,7 +46,7 @@ def figures(encoder: str, records: Sequence[Record],
            if task_of(record) in _SQUAD}
   panels = _ordered(curves.panels(records, curves.parameters))
   maker.add_differences(
-      _families([panel for panel in panels if panel.task not in squad]))
+      [panel for panel in panels if panel.task not in squad])
   several = [panel for panel in panels
              if sum(map(len, panel.curves.values())) > 1]
   for name, title, of_tasks, which in (
@@ -84,15 +85,18 @@ class _Maker:
 
   def __init__(self, encoder: str, alone: bool):
     self._encoder = encoder
-    self._suffix = "" if alone else f"-{encoder.replace('/', '_')}"
+    self._suffix = "" if alone else "-" + re.sub(r"[^\w.-]", "_", encoder)
     self._end = "" if alone else f" ({encoder})"
     self.pictures: list[Picture] = []
     self.left_out: list[str] = []
 
-  def add_differences(
-      self, families: Mapping[str, Mapping[str, list[Difference]]]) -> None:
-    """Figure 3."""
+  def add_differences(self, panels: Sequence[Panel]) -> None:
+    """Figure 3, a panel for each family of tasks."""
     title = "Figure 3: trained parameters, over tasks"
+    families = {family: curves.differences(of_family)
+                for family, of_family in _families(panels).items()}
+    families = {family: points for family, points in families.items()
+                if points}
     if not families:
       self._leave_out(title, "no two tasks with both full fine-tuning and all "
                              "sizes of another method finished")
@@ -112,7 +116,7 @@ class _Maker:
 
   def add_panels(self, name: str, title: str, panels: Sequence[Panel],
                  what: str, x: str, x_label: str, reason: str) -> None:
-    """A figure with a panel for each task.
+    """A figure with a panel for each task; one for each family of tasks.
 
     Args:
       name: of its files.
@@ -126,14 +130,20 @@ class _Maker:
     if not panels:
       self._leave_out(title, reason)
       return
-    measured = measured_on(self._encoder, [
-        next(iter(panel.curves.values()))[0].chosen for panel in panels])
-    self._add(name, title,
-              f"{what}, ± 1 standard error over seeds. Each point is the best "
-              f"of its settings by validation alone. {measured}.",
-              plots.draw_panels(
-                  panels, _TITLES, x_label, x == "trained_parameters"),
-              curves.panels_csv(panels, x))
+    families = _families(panels)
+    for family, of_family in families.items():
+      of_name, of_title = name, title
+      if len(families) > 1:
+        of_name += "-" + family.replace(" ", "_")
+        of_title += f", {family}"
+      measured = measured_on(self._encoder, [
+          next(iter(panel.curves.values()))[0].chosen for panel in of_family])
+      self._add(of_name, of_title,
+                f"{what}, ± 1 standard error over seeds. Each point is the "
+                f"best of its settings by validation alone. {measured}.",
+                plots.draw_panels(
+                    of_family, _TITLES, x_label, x == "trained_parameters"),
+                curves.panels_csv(of_family, x))
 
   def _add(self, name: str, title: str, caption: str, drawn: Figure,
            csv: str) -> None:
@@ -152,14 +162,11 @@ def _ordered(panels: Sequence[Panel]) -> list[Panel]:
       places.get(panel.task, len(places)), panel.task))
 
 
-def _families(
-    panels: Sequence[Panel]) -> dict[str, dict[str, list[Difference]]]:
-  """Differences to full fine-tuning, for tasks of a kind together."""
+def _families(panels: Sequence[Panel]) -> dict[str, list[Panel]]:
+  """Tasks of a kind together, as the paper has them."""
   kinds = {column.task: family for family, paper in _FAMILIES.items()
            for column in paper.columns}
   families: dict[str, list[Panel]] = {}
   for panel in panels:
     families.setdefault(kinds.get(panel.task, "other tasks"), []).append(panel)
-  found = {family: curves.differences(of_family)
-           for family, of_family in families.items()}
-  return {family: points for family, points in found.items() if points}
+  return families

@@ -24,7 +24,8 @@ from PIL import Image
 from tf_adapters.experiments.curves import FULL, Difference, Panel, Point
 
 _SINGLE, _DOUBLE = 3.25, 6.75  # inches: a paper's column, and two
-_MOST_TICKS = 6
+_TICK_ROOM = 0.36  # inches that the label of a value takes
+_BESIDE_AXIS = 0.6  # inches of a panel's width
 _COLORS = 128  # of a PNG: a third of the bytes, and nothing that is seen
 
 PARAMETERS_LABEL = "trained parameters per task"
@@ -104,7 +105,12 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
       if len(metrics) > 1:
         ax.set_ylabel(f"{metric_label(panel.metric)}, %")
       xs = [point.x for points in panel.curves.values() for point in points]
-      _log_axis(ax, xs, of_parameters)
+      _log_axis(ax)
+      if of_parameters:
+        _parameter_ticks(ax, xs)
+      else:
+        _value_ticks(ax, xs, figure.get_size_inches()[0]
+                     / _columns(len(panels)) - _BESIDE_AXIS)
     figure.supxlabel(x_label)
     if len(metrics) == 1:
       figure.supylabel(f"{metrics.pop()}, %")
@@ -137,8 +143,9 @@ def draw_differences(
               elinewidth=0.8, label=curve)
       if len(families) > 1:
         ax.set_title(family)
-      _log_axis(ax, [point.x for points in curves.values()
-                     for point in points], of_parameters=True)
+      xs = [point.x for points in curves.values() for point in points]
+      _log_axis(ax)
+      _parameter_ticks(ax, xs)
     figure.supxlabel(PARAMETERS_LABEL)
     figure.supylabel("score less full fine-tuning, % points")
     _legend(figure, axes)
@@ -205,31 +212,38 @@ def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
       elinewidth=0.8, label=curve)
 
 
-def _log_axis(ax: Axes, values: Iterable[float], of_parameters: bool) -> None:
-  """A logarithmic x axis whose labels do not run into each other."""
-  values = sorted({value for value in values if value > 0})
+def _log_axis(ax: Axes) -> None:
+  """A logarithmic x axis, and a y axis of round numbers."""
   ax.set_xscale("log")
-  ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-  if of_parameters:
-    decades = math.log10(values[-1] / values[0])
-    ax.xaxis.set_major_locator(
-        LogLocator(subs=(1,) if decades > 1.2 else (1, 2, 5)))
-    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-  else:
-    ax.xaxis.set_major_locator(FixedLocator(_apart(values)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
   ax.xaxis.set_minor_locator(NullLocator())
+  ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
   ax.margins(x=0.08, y=0.12)
 
 
-def _apart(values: Sequence[float]) -> list[float]:
-  """Some of the values, so far apart that each has room for its label."""
-  room = math.log(values[-1] / values[0]) / _MOST_TICKS
-  kept = [values[0]]
+def _parameter_ticks(ax: Axes, values: Sequence[float]) -> None:
+  """100k, 1M, 10M; more where values are close to each other."""
+  decades = math.log10(max(values) / min(values))
+  ax.xaxis.set_major_locator(
+      LogLocator(subs=(1,) if decades > 1.2 else (1, 2, 5)))
+  ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _value_ticks(ax: Axes, values: Iterable[float], width: float) -> None:
+  """The values themselves, those that have room for a label.
+
+  Args:
+    ax: whose axis it is.
+    values: all of them.
+    width: of the axis, in inches.
+  """
+  values = sorted(set(values))
+  room = math.log(values[-1] / values[0]) * _TICK_ROOM / width
+  kept = values[:1]
   for value in values[1:]:
     if math.log(value / kept[-1]) >= room:
       kept.append(value)
-  return kept
+  ax.xaxis.set_major_locator(FixedLocator(kept))
+  ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
 def _short(value: float) -> str:

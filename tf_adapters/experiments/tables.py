@@ -147,7 +147,7 @@ def task_table(task: str, choices: Choices) -> Table | None:
   for metric in metrics:
     fields += [metric, f"{metric} sem"]
   return Table(
-      task, f"Task {task}",
+      f"task-{task}", f"Task {task}",
       ("method", "measured on", "seeds", "trained / task",
        *map(metric_label, metrics)),
       tuple(rows), len(papers),
@@ -180,8 +180,8 @@ def settings_table(choices: Choices) -> Table:
       numbers.append(dict(zip(header, (
           *row, setting, choice.metric, 100 * validation.mean,
           100 * choice.score.mean, choice.reported, choice.score.n, *counts))))
-  return Table("selected", "Selected settings", header, tuple(rows), 0, (),
-               write_csv(header, numbers))
+  return Table("selected", "Of each method on each task", header, tuple(rows),
+               0, (), write_csv(header, numbers))
 
 
 def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
@@ -332,7 +332,7 @@ def _limits(rows: Iterable[_Row]) -> tuple[str, ...]:
 def _split(choice: Selected) -> str:
   """What the reported split is."""
   if choice.reported == "validation":
-    return "validation split, which selected"
+    return "validation split, which also selected"
   holdout = choice.records[0].trial.flags.get("holdout", "0")
   if float(holdout):
     return f"published validation split (holdout {holdout})"

@@ -8,8 +8,8 @@ A sweep may still be at work: what has finished is reported, and how much is
 missing. Several sweeps are one report.
 
 output_dir, or report/ in the first sweep_dir, gets report.md and report.html,
-which is one file to pass on; results.csv, a line for each trial; tables/ as CSV;
-and figures/ as PNG, PDF and the CSV that is drawn.
+which is one file to pass on; results.csv, a line for each trial; tables/ as
+CSV; and figures/ as PNG, PDF and the CSV that is drawn.
 """
 
 import pathlib
