@@ -105,6 +105,8 @@ def init_scale(record: Record) -> Place | None:
   if _curve(record) != ADAPTERS:
     return None
   scale = record.results["hyperparameters"]["adapter"]["init_scale"]
+  if not scale:
+    return None  # no place on a logarithmic axis
   return ADAPTERS, f"{scale:g}", scale
 
 

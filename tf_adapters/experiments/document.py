@@ -5,10 +5,14 @@ What stands in it is `report`'s business.
 
 import base64
 import dataclasses
+import functools
 import html
 import re
 from collections.abc import Sequence
 
+from matplotlib.figure import Figure
+
+from tf_adapters.experiments import plots
 from tf_adapters.experiments.tables import Table
 
 
@@ -20,16 +24,23 @@ class Picture:
     name: of its files.
     title: what it is.
     caption: what has to be known to read it.
-    png, pdf: the files.
-    csv: what is drawn.
+    figure: what is drawn.
+    csv: the numbers of it.
   """
 
   name: str
   title: str
   caption: str
-  png: bytes
-  pdf: bytes
+  figure: Figure
   csv: str
+
+  @functools.cached_property
+  def png(self) -> bytes:
+    return plots.png(self.figure)
+
+  @functools.cached_property
+  def pdf(self) -> bytes:
+    return plots.pdf(self.figure)
 
 
 @dataclasses.dataclass(frozen=True)

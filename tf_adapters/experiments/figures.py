@@ -148,8 +148,7 @@ class _Maker:
   def _add(self, name: str, title: str, caption: str, drawn: Figure,
            csv: str) -> None:
     self.pictures.append(Picture(
-        name + self._suffix, title + self._end, caption, plots.png(drawn),
-        plots.pdf(drawn), csv))
+        name + self._suffix, title + self._end, caption, drawn, csv))
 
   def _leave_out(self, title: str, reason: str) -> None:
     self.left_out.append(f"{title}{self._end}: {reason}.")

@@ -127,6 +127,11 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
   Raises:
     InputError: the folder can not be written, or holds something else.
   """
+  texts = {REPORT_NAME: to_markdown(report.title, report.blocks),
+           "report.html": to_html(report.title, report.blocks),
+           "results.csv": report.results}
+  figures = {f"{picture.name}.{kind}": getattr(picture, kind)
+             for picture in report.pictures for kind in ("png", "pdf", "csv")}
   if output_dir.exists() and not output_dir.is_dir():
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
   with writing(f"output_dir {output_dir}"):
@@ -140,18 +145,14 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
           raise InputError(
               f"output_dir {output_dir}: has {name}/, but no {REPORT_NAME}: "
               "choose another, as they would be replaced")
-    for name, content in (
-        (REPORT_NAME, to_markdown(report.title, report.blocks)),
-        ("report.html", to_html(report.title, report.blocks)),
-        ("results.csv", report.results)):
+    for name, content in texts.items():
       write_file(output_dir / name, content)
     with replaced_folder(output_dir / _TABLES) as folder:
       for table in report.tables:
         write_file(folder / f"{table.name}.csv", table.csv)
     with replaced_folder(output_dir / _FIGURES) as folder:
-      for picture in report.pictures:
-        for kind in ("png", "pdf", "csv"):
-          write_file(folder / f"{picture.name}.{kind}", getattr(picture, kind))
+      for name, content in figures.items():
+        write_file(folder / name, content)
 
 
 def _summary(records: Sequence[Record]) -> str:

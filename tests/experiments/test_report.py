@@ -1,0 +1,489 @@
+"""Reports on made-up sweeps: numbers worked out by hand, valid files."""
+
+import csv
+import html.parser
+import io
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+
+from tests.experiments.made_up import BASE, MadeUp, write_sweep
+from tests.tools import calling
+from tf_adapters.errors import InputError
+from tf_adapters.experiments import curves
+from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
+from tf_adapters.experiments.records import Record
+from tf_adapters.experiments.report import make_report, write_report
+from tf_adapters.experiments.sweep_folder import PastTrial, read_sweep
+from tf_adapters.tools import report as tool
+
+METRICS = {"cola": "matthews_correlation", "mrpc": "f1", "rte": "accuracy"}
+
+# Method, settings, trained parameters, validation score, test scores of two
+# seeds for cola, mrpc and rte. Who looks at test scores takes the 0.99.
+GRID = (
+    ("full", {"tuning": "full", "learning_rate": "3e-05"}, 1010, 0.90,
+     ((0.60, 0.62), (0.90, 0.90), (0.70, 0.72))),
+    ("full", {"tuning": "full", "learning_rate": "0.0001"}, 1010, 0.80,
+     ((0.99, 0.99), (0.99, 0.99), (0.99, 0.99))),
+    ("adapters", {"adapter_size": "8", "learning_rate": "0.001"}, 20, 0.85,
+     ((0.58, 0.60), (0.89, 0.89), (0.71, 0.73))),
+    ("adapters", {"adapter_size": "8", "learning_rate": "0.003"}, 20, 0.50,
+     ((0.99, 0.99), (0.99, 0.99), (0.99, 0.99))),
+    ("adapters", {"adapter_size": "64", "learning_rate": "0.001"}, 100, 0.86,
+     ((0.60, 0.60), (0.90, 0.90), (0.69, 0.69))),
+    ("norms", {"tuning": "layer_norm"}, 5, 0.70,
+     ((0.50, 0.50), (0.80, 0.80), (0.60, 0.60))),
+)
+
+
+def grid(seeds=(0, 1), tasks=tuple(METRICS), missing=()):
+  """The trials of `GRID`; those of missing (task, method, seed) unfinished."""
+  for method, values, trained, validation, scores in GRID:
+    for task, test in zip(METRICS, scores):
+      for seed in seeds:
+        if task in tasks:
+          metrics = {"validation": {METRICS[task]: validation},
+                     "test": {METRICS[task]: test[seed]}}
+          gone = (task, method, seed) in missing
+          yield MadeUp(task, method, seed, values, None if gone else metrics,
+                       trained)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+  return write_sweep(tmp_path_factory.mktemp("sweep") / "glue", grid(),
+                     {"encoder": "minilm_l6", "holdout": "0.1"})
+
+
+@pytest.fixture(scope="module")
+def report(sweep, tmp_path_factory):
+  """A report's folder."""
+  folder = tmp_path_factory.mktemp("report") / "report"
+  write_report(make_report([sweep]), folder)
+  return folder
+
+
+def rows(path):
+  return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def table(made, name):
+  found, = [one for one in made.tables if one.name == name]
+  return [dict(zip(found.header, row)) for row in found.rows]
+
+
+def test_table_1_has_our_rows_above_the_papers(sweep, report):
+  made = make_report([sweep])
+  full, adapters, norms, *paper = table(made, "table1")
+  assert list(full)[5:] == ["CoLA", "MRPC", "RTE", "mean"]
+  assert full == {
+      "method": "full", "seeds": "2", "total params": "3.03x",
+      "measured on": "minilm_l6, published validation split (holdout 0.1)",
+      "trained / task": "101 %", "CoLA": "61.0 ± 1.0", "MRPC": "90.0 ± 0.0",
+      "RTE": "71.0 ± 1.0", "mean": "74.0"}
+  assert (adapters["CoLA"], adapters["mean"]) == ("60.0 ± 0.0", "73.0")
+  assert (adapters["total params"], adapters["trained / task"]) == (
+      "1.30x", "10 %")
+  assert norms["total params"] == "1.01x"  # 1.015
+  assert {row["measured on"] for row in paper} == {
+      "paper, BERT-large, GLUE test server"}
+  assert [row["mean"] for row in paper] == ["73.3", "73.5", "71.8"]
+  assert paper[0]["CoLA"] == "60.5"
+  numbers = rows(report / "tables" / "table1.csv")
+  assert float(numbers[0]["CoLA"]) == pytest.approx(61)
+  assert float(numbers[0]["CoLA sem"]) == pytest.approx(1)
+  assert numbers[0]["CoLA n"] == "2"
+  assert float(numbers[0]["total_parameters"]) == pytest.approx(3.03)
+  assert numbers[-1]["measured_on"].startswith("paper")
+
+
+def test_figure_3_has_percentiles_over_tasks(report):
+  points = {(row["curve"], row["point"]): row
+            for row in rows(report / "figures" / "figure3.csv")}
+  # Differences of size 8 are -2, -1 and 1; of size 64 -1, 0 and -2; of the
+  # layer norms -11, -10 and -11.
+  for point, expected in ((("adapters", "8"), (-1.6, -1, 0.2)),
+                          (("adapters", "64"), (-1.6, -1, -0.4)),
+                          (("layer norms", ""), (-11, -11, -10.4))):
+    row = points.pop(point)
+    percentiles = [float(row[f"percentile_{percent}"])
+                   for percent in (20, 50, 80)]
+    assert percentiles == pytest.approx(expected)
+    assert row["tasks"] == "cola mrpc rte"
+  assert not points
+
+
+def test_figure_4_has_what_validation_selects(report):
+  points = {(row["task"], row["curve"], row["point"]): row
+            for row in rows(report / "figures" / "figure4.csv")}
+  assert len(points) == 3 * 4
+  row = points["cola", "adapters", "8"]
+  assert float(row["score"]) == pytest.approx(59)
+  assert float(row["sem"]) == pytest.approx(1)
+  assert (row["trained_parameters"], row["seeds"], row["split"]) == (
+      "20", "2", "test")
+  assert row["setting"] == "adapter_size=8-learning_rate=0.001"
+  assert float(points["rte", "full fine-tuning", ""]["score"]) == (
+      pytest.approx(71))
+
+
+def test_figure_7_has_the_best_of_each_learning_rate(report):
+  points = {(row["task"], row["curve"], row["point"]): float(row["score"])
+            for row in rows(report / "figures" / "figure7.csv")}
+  assert points["cola", "full fine-tuning", "3e-05"] == pytest.approx(61)
+  assert points["cola", "full fine-tuning", "0.0001"] == pytest.approx(99)
+  # Size 64 is better by validation, size 8 by its test scores.
+  assert points["rte", "adapters", "0.001"] == pytest.approx(69)
+  assert not [curve for _, curve, _ in points if curve == "layer norms"]
+
+
+def test_what_is_missing_is_said(report):
+  text = (report / "report.md").read_text()
+  assert "Figure 5: trained parameters, SQuAD: no SQuAD" in text
+  assert ("Figure 6, right: initial weights: no task with two finished values "
+          "of adapter") in text
+  assert "36 of 36 trials are finished, which took 0:54:00" in text
+
+
+def test_figure_6_has_initial_weights(tmp_path):
+  trials = [MadeUp("cola", "adapters", 0,
+                   {"adapter_init_scale": scale, "adapter_size": size},
+                   {"validation": {"accuracy": score},
+                    "test": {"accuracy": score / 2}})
+            for scale, size, score in (
+                ("0.01", "64", 0.8), ("0.01", "8", 0.7), ("0.1", "64", 0.4),
+                ("0.1", "8", 0.5), ("0.0", "8", 0.9))]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  figure, = [one for one in made.pictures if one.name == "figure6"]
+  points = list(csv.DictReader(io.StringIO(figure.csv)))
+  assert [(row["point"], row["score"], row["sem"]) for row in points] == [
+      ("0.01", "40.0", ""), ("0.1", "25.0", "")]
+
+
+def test_files_are_valid_and_small(report):
+  names = {path.stem for path in (report / "figures").iterdir()}
+  assert names == {"figure3", "figure4", "figure7"}
+  for name in names:
+    png = report / "figures" / f"{name}.png"
+    assert png.stat().st_size < 200_000
+    with Image.open(png) as image:
+      image.load()
+      assert image.width in (715, 1485)  # 3.25 and 6.75 inches
+      assert len(image.convert("L").getcolors(1 << 20)) > 10
+    pdf = (report / "figures" / f"{name}.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
+    assert b"CreationDate" not in pdf
+  assert len(rows(report / "results.csv")) == 36
+  row = rows(report / "results.csv")[0]
+  assert row["encoder"] == "minilm_l6" and row["sweep"].endswith("glue")
+
+
+class Resources(html.parser.HTMLParser):
+  """Collects what a page would load, and the tags that it opens."""
+
+  def __init__(self):
+    super().__init__()
+    self.sources, self.tags, self.open = [], set(), []
+
+  def handle_starttag(self, tag, attributes):
+    self.tags.add(tag)
+    self.sources += [value for name, value in attributes
+                     if name in ("src", "href", "data", "srcset")]
+    if tag not in ("meta", "img"):
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+
+def test_html_is_one_file(report):
+  text = (report / "report.html").read_text()
+  page = Resources()
+  page.feed(text)
+  assert not page.open
+  assert len(page.sources) == 3
+  assert all(source.startswith("data:image/png;base64,")
+             for source in page.sources)
+  assert not page.tags & {"script", "link", "iframe", "object"}
+  assert "url(" not in text and "@import" not in text
+  assert '<tr class="paper">' in text and 'name="viewport"' in text
+
+
+def test_markdown_links_lead_somewhere(report):
+  targets = re.findall(r"\]\(([^)]+)\)", (report / "report.md").read_text())
+  assert len(targets) == 9
+  assert all((report / target).exists() for target in targets)
+
+
+def test_a_report_written_twice_is_the_same_bytes(sweep, report, tmp_path):
+  def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*") if path.is_file()}
+
+  other = tmp_path / "other"
+  made = make_report([sweep])
+  write_report(made, other)
+  assert files(other) == files(report)
+  # What a newer report has not is gone with the older one.
+  (other / "figures" / "figure9.png").touch()
+  write_report(made, other)
+  assert files(other) == files(report)
+
+
+def test_an_unfinished_sweep(tmp_path):
+  trials = list(grid(missing={
+      ("cola", "adapters", 1), ("rte", "norms", 0), ("rte", "norms", 1)}))
+  trials.append(MadeUp("rte", "full", 0, {"learning_rate": "9"}, None,
+                       error="the loss is not finite"))
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  assert "31 of 37 trials are finished" in made.summary
+  assert "6 are missing, 1 of which failed" in made.summary
+  full, adapters, norms, *paper = table(made, "table1")
+  assert (adapters["CoLA"], adapters["RTE"]) == ("-", "69.0 ± 0.0")
+  assert (norms["RTE"], norms["CoLA"]) == ("-", "50.0 ± 0.0")
+  assert adapters["total params"] == norms["total params"] == "-"
+  # MRPC is what every method has.
+  assert [row["mean"] for row in (full, adapters, norms, paper[0])] == [
+      "90.0", "90.0", "80.0", "89.3"]
+  assert "The mean is over MRPC, in" in " ".join(made.tables[0].notes)
+  assert ["rte/learning_rate=9/seed=0: the loss is not finite"] in made.blocks
+
+
+def test_nothing_is_finished(tmp_path):
+  missing = {(task, method, seed) for task in METRICS for seed in (0, 1)
+             for method in ("full", "adapters", "norms")}
+  made = make_report([write_sweep(tmp_path / "s", grid(missing=missing))])
+  assert not made.pictures and len(made.left_out) == 5
+  write_report(made, tmp_path / "report")
+
+
+def test_sweeps_are_joined(sweep, tmp_path):
+  halves = [write_sweep(tmp_path / f"seed{seed}", grid(seeds=[seed]),
+                        {"encoder": "minilm_l6", "holdout": "0.1",
+                         "eval_batch_size": str(seed)})
+            for seed in (0, 1)]
+  whole = table(make_report([sweep]), "table1")
+  assert table(make_report(halves), "table1") == whole
+  # Once more what is there, and what one of them has not finished.
+  missing = {("cola", "adapters", 0)}
+  again = write_sweep(tmp_path / "again", grid(seeds=[0], missing=missing),
+                      {"encoder": "minilm_l6", "holdout": "0.1"})
+  for folders in ([again, *halves], [*halves, again], [*halves, *halves]):
+    made = make_report(folders)
+    assert made.summary.startswith("36 of 36")
+    assert table(made, "table1") == whole
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [1]])
+def test_the_same_setting_with_other_flags_is_a_conflict(
+    sweep, tmp_path, seeds):
+  scores = {"validation": {"f1": 1.0}}
+  other = write_sweep(
+      tmp_path / "other", [MadeUp("mrpc", "norms", seed, GRID[-1][1], scores)
+                           for seed in seeds], {"encoder": "bert_base"})
+  with pytest.raises(InputError, match=re.escape(
+      f"{sweep} and {other}: mrpc/tuning=layer_norm was run with "
+      "encoder=minilm_l6 and with encoder=bert_base")):
+    make_report([sweep, other])
+
+
+def test_encoders_stand_apart(tmp_path):
+  folders = [
+      write_sweep(tmp_path / encoder.replace("/", "_"), [
+          MadeUp(task, "adapters", 0,
+                 {"adapter_size": size, "learning_rate": rate},
+                 {"validation": {METRICS[task]: score}}, trained)
+          for task in ("cola", "rte")
+          for size, trained in (("4", 4), ("8", 8))], {"encoder": encoder})
+      for encoder, rate, score in (("models/tiny", "1", 0.5),
+                                   ("minilm_l6", "2", 0.75))]
+  made = make_report(folders)
+  assert [(row["measured on"], row["RTE"])
+          for row in table(made, "table1")[:2]] == [
+      ("minilm_l6, validation split, which also selected", "75.0"),
+      ("tiny, validation split, which also selected", "50.0")]
+  assert [one.name for one in made.pictures] == [
+      "figure4-minilm_l6", "figure4-tiny"]
+
+
+def test_mnli_has_two_columns_and_is_one_task(tmp_path):
+  scores = {"validation": {"accuracy": 0.9}, "test": {"accuracy": 0.8},
+            "test_mismatched": {"accuracy": 0.7}}
+  trials = [MadeUp("mnli", "full", 0, {"tuning": "full"}, scores, BASE)]
+  row, *_ = table(make_report([write_sweep(tmp_path / "s", trials)]), "table1")
+  assert (row["MNLI-m"], row["MNLI-mm"], row["mean"], row["total params"]) == (
+      "80.0", "70.0", "75.0", "1.00x")
+
+
+def test_other_tasks_have_plain_tables(tmp_path):
+  scores = {"validation": {"f1": 0.8, "exact_match": 0.7}}
+  squad = write_sweep(tmp_path / "squad", [
+      MadeUp("squad", "adapters", seed, {"adapter_size": "2"}, scores)
+      for seed in (0, 1)], tool="squad")
+  ours, *paper = table(make_report([squad]), "task-squad")
+  assert (ours["F1"], ours["exact match"], ours["seeds"]) == (
+      "80.0 ± 0.0", "70.0 ± 0.0", "2")
+  assert [(row["F1"], row["measured on"]) for row in paper] == [
+      (f1, "paper, BERT-base, validation") for f1 in ("90.7", "90.4", "89.9")]
+  # Called like one of the paper's, but a file of one's own.
+  mine = write_sweep(tmp_path / "mine", [
+      MadeUp("rte", "a", 0, {}, {"validation": {"accuracy": 0.5}},
+             flags={"max_train_examples": "1000"}, kind="tsv")])
+  made = make_report([mine])
+  assert [one.name for one in made.tables] == ["task-rte", "selected"]
+  assert made.tables[0].papers == 0
+  assert made.tables[0].notes == ("At most 1,000 training rows: rte.",)
+
+
+def test_seeds_that_select_are_known(tmp_path):
+  folder = write_sweep(tmp_path / "s", grid(tasks=["rte"]))
+  path = pathlib.Path(folder, "sweep.json")
+  values = json.loads(path.read_text())
+  values["spec"]["selection_seeds"] = [1]
+  path.write_text(json.dumps(values))
+  assert {(record.trial.seed, record.trial.selects)
+          for record in read_sweep(folder).records} == {(0, False), (1, True)}
+
+
+@given(st.dictionaries(
+    st.tuples(st.sampled_from([2, 8, 64]), st.integers(1, 9)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_every_point_is_the_best_of_its_settings_by_validation(tried):
+  records = [
+      Record(PastTrial("s", f"rte/{size}-{rate}/seed=0", "rte", ("a",), {}, 0,
+                       True, {}), {
+          "task": "rte", "tuning": "adapters", "steps": 1,
+          "metrics": {"validation": {"accuracy": validation},
+                      "test": {"accuracy": test}},
+          "parameters": {"trained": size},
+          "hyperparameters": {"adapter": {"size": size}}})
+      for (size, rate), (validation, test) in tried.items()]
+  panel, = curves.panels(records, curves.parameters)
+  points = panel.curves["adapters"]
+  assert [point.x for point in points] == sorted({size for size, _ in tried})
+  for point in points:
+    best = max(score for (size, _), score in tried.items() if size == point.x)
+    validation, = {record.metrics["validation"]["accuracy"]
+                   for record in point.chosen.records}
+    assert validation == best[0]
+    assert (validation, point.score.mean) in tried.values()
+
+
+def test_the_papers_tables_follow_from_their_columns():
+  assert (len(TABLE_1.columns), len(TABLE_2.columns)) == (9, 17)
+  for row in TABLE_2.rows:
+    assert statistics.fmean(row.scores.values()) == pytest.approx(
+        row.mean, abs=0.1)
+  # GLUE's averages are not those of the columns, but by as much in each row.
+  for row in TABLE_1.rows:
+    assert statistics.fmean(row.scores.values()) - row.mean == pytest.approx(
+        1.55, abs=0.1)
+    percent = float(row.trained)
+    shared = percent < 100
+    assert float(row.total) == pytest.approx(
+        shared + 9 * percent / 100, abs=0.05)
+
+
+def damaged(folder, name, change):
+  path = next(pathlib.Path(folder).rglob(name))
+  values = json.loads(path.read_text())
+  change(values)
+  path.write_text(json.dumps(values))
+  return path
+
+
+def put(value, *keys):
+  """Sets a value somewhere in a JSON object."""
+  def change(values):
+    for key in keys[:-1]:
+      values = values[key]
+    values[keys[-1]] = value
+  return change
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("sweep.json", put(2, "format_version"), "format_version 2, expected 1"),
+    ("sweep.json", put([], "spec"), "damaged: spec is no object"),
+    ("sweep.json", put({}, "trials"), "damaged: trials is no list"),
+    ("sweep.json", put(3, "trials", 0), "trials[0] is no object"),
+    ("sweep.json", put("../x", "trials", 1, "folder"),
+     "trials[1].folder is no trial's"),
+    ("sweep.json", put("trials/../x/seed=1", "trials", 1, "folder"),
+     "trials[1].folder is no trial's"),
+    ("sweep.json", put({"a": 1}, "trials", 0, "settings"),
+     "trials[0].settings are not all texts"),
+    ("results.json", put("x", "parameters", "trained"),
+     "damaged: parameters.trained is no number"),
+    ("results.json", put(None, "hyperparameters"),
+     "damaged: hyperparameters.learning_rate is no number"),
+    ("results.json", put(None, "hyperparameters", "encoder"),
+     "damaged: hyperparameters.encoder is no text"),
+    ("results.json", put({"test": {}}, "metrics"),
+     "damaged: metrics are not numbers by split"),
+    ("results.json", put({}, "hyperparameters", "adapter"),
+     "damaged: hyperparameters.adapter has no size"),
+])
+def test_damage_is_one_line(tmp_path, capsys, name, change, message):
+  trials = [MadeUp("rte", "adapters", seed, {"adapter_size": "8"},
+                   {"validation": {"accuracy": 0.5}}) for seed in (0, 1)]
+  folder = write_sweep(tmp_path / "sweep", trials)
+  path = damaged(folder, name, change)
+  assert calling.call(tool, f"--sweep_dir={folder}") == 1
+  error = capsys.readouterr().err
+  assert error.startswith(f"error: {path}") and message in error
+  assert error.count("\n") == 1
+  assert not pathlib.Path(folder, "report").exists()
+
+
+def test_odd_flags_are_damage(tmp_path):
+  folder = write_sweep(tmp_path / "sweep", grid(), {"holdout": "half"})
+  with pytest.raises(InputError, match=r"flags\.flags: damaged: holdout is no"):
+    make_report([folder])
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "--sweep_dir must be given"),
+    (["--sweep_dir="], "must name folders"),
+    (["--sweep_dir=nowhere"], "nowhere: is no sweep: it has no sweep.json"),
+    (["--sweep_dir={sweep}", "--output_dir="], "output_dir must not be empty"),
+    (["--sweep_dir={sweep}", "--output_dir={sweep}"], "is a sweep's folder"),
+    (["--sweep_dir={sweep}", "--output_dir={sweep}/sweep.json"],
+     "is a file, not a folder"),
+    (["--sweep_dir={sweep}", "--output_dir={mine}"], "has figures/, but no"),
+])
+def test_mistakes_are_one_line(tmp_path, capsys, arguments, message):
+  trials = [MadeUp("rte", "a", 0, {}, {"validation": {"accuracy": 0.5}})]
+  folder = write_sweep(tmp_path / "sweep", trials)
+  mine = tmp_path / "mine"
+  (mine / "figures").mkdir(parents=True)
+  assert calling.call(tool, *(argument.format(sweep=folder, mine=mine)
+                              for argument in arguments)) in (1, 2)
+  error = capsys.readouterr().err
+  assert error.startswith("error: ") and message in error
+  assert error.count("\n") == 1
+  assert [path.name for path in mine.iterdir()] == ["figures"]
+
+
+def test_the_command_needs_no_tensorflow(tmp_path):
+  trials = [MadeUp("rte", "a", 0, {}, {"validation": {"accuracy": 0.5}})]
+  folder = write_sweep(tmp_path / "sweep", trials)
+  done = subprocess.run(
+      [sys.executable, "-c", "import sys\n"
+       "from tf_adapters.tools import report\n"
+       "try:\n  report.main()\n"
+       "finally:\n  assert 'tensorflow' not in sys.modules\n"
+       "  assert 'matplotlib.pyplot' not in sys.modules",
+       f"--sweep_dir={folder}"],
+      cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  assert "1 of 1 trials are finished" in done.stdout
+  assert (tmp_path / "sweep" / "report" / "report.html").exists()
