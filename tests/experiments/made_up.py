@@ -51,14 +51,14 @@ class MadeUp:
     if flags["tuning"].startswith("adapters"):
       adapter = {"size": int(flags.get("adapter_size", "64")),
                  "init_scale": float(flags.get("adapter_init_scale", "1e-3"))}
-    full = flags["tuning"] == "full"
     (folder / "results.json").write_text(json.dumps({
         "task": self.kind or self.task, "tuning": flags["tuning"],
         "metrics": self.metrics, "steps": 10, "evaluated": True,
         "best_epoch": 1, "seconds": {"total": 90.0},
         "parameters": {
             "trained": self.trained, "base": BASE,
-            "total": self.trained if full else BASE + self.trained},
+            "total": BASE + self.trained if adapter else max(
+                BASE, self.trained)},
         "hyperparameters": {
             "encoder": flags.get("encoder", "bert_base_uncased"),
             "adapter": adapter,

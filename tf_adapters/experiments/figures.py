@@ -49,16 +49,15 @@ def figures(encoder: str, records: Sequence[Record],
       [panel for panel in panels if panel.task not in squad])
   several = [panel for panel in panels
              if sum(map(len, panel.curves.values())) > 1]
-  for name, title, of_tasks, which in (
+  for name, title, of_tasks, task in (
       ("figure4", "Figure 4: trained parameters",
-       [panel for panel in several if panel.task not in squad],
-       "no task beside SQuAD"),
+       [panel for panel in several if panel.task not in squad], "task"),
       ("figure5", "Figure 5: trained parameters, SQuAD",
-       [panel for panel in several if panel.task in squad], "no SQuAD")):
+       [panel for panel in several if panel.task in squad], "SQuAD task")):
     maker.add_panels(
         name, title, of_tasks, _AGAINST_PARAMETERS, "trained_parameters",
         plots.PARAMETERS_LABEL,
-        f"{which} with two finished settings of other numbers of parameters")
+        f"no {task} with finished settings of two numbers of parameters")
   maker.add_panels(
       "figure6", "Figure 6, right: initial weights",
       _ordered(curves.varied(curves.panels(records, curves.init_scale))),
@@ -99,7 +98,7 @@ class _Maker:
                 if points}
     if not families:
       self._leave_out(title, "no two tasks with both full fine-tuning and all "
-                             "sizes of another method finished")
+                             "points of another curve finished")
       return
     low, _, high = PERCENTILES
     counts = "; ".join(

@@ -203,7 +203,9 @@ def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
   """
   color, marker, line = _STYLES[curve]
   means = [100 * point.score.mean for point in points]
-  errors = [100 * (point.score.sem or 0) for point in points]
+  errors = None  # one seed says nothing of them
+  if any(point.score.sem is not None for point in points):
+    errors = [100 * (point.score.sem or 0) for point in points]
   if curve == FULL and level:
     ax.axhline(means[0], color=color, linewidth=0.6, linestyle=line, zorder=1)
   ax.errorbar(

@@ -162,8 +162,9 @@ def _summary(records: Sequence[Record]) -> str:
   text = (f"{len(finished)} of {len(records)} trials are finished, which took "
           f"{datetime.timedelta(seconds=round(seconds))} in all.")
   if len(finished) < len(records):
-    text += (f" {len(records) - len(finished)} are missing, {failed} of which "
-             "failed: what is here is not yet the whole.")
+    text += f" {len(records) - len(finished)} are missing"
+    text += f", {failed} of which failed" if failed else ""
+    text += ": what is here is not yet the whole."
   return text
 
 

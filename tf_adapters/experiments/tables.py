@@ -232,11 +232,11 @@ class _Row:
         scores[column.label] = score
     total = None
     if done and {column.task for column in columns} <= done.keys():
-      # As the paper counts: one encoder for all that leave a part of it as it
-      # is, and for each task what it trains.
+      # What a task trains is its own; what any of them leaves as it is, is
+      # there once for all.
       parts = [_parameters(choice) for choice in done.values()]
-      total = any(part["trained"] < part["total"] for part in parts) + sum(
-          part["trained"] / part["base"] for part in parts)
+      total = (max(part["total"] - part["trained"] for part in parts)
+               + sum(part["trained"] for part in parts)) / parts[0]["base"]
     return cls(method, measured_on(encoder, done.values()),
                tuple(done.values()), scores, total)
 

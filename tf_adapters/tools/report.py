@@ -41,7 +41,7 @@ def _report() -> None:
   for line in report.left_out:
     print(f"left out: {line}")
   print(report.summary)
-  print(f"{len(report.tables)} tables, {len(report.pictures)} figures: "
+  print(f"tables: {len(report.tables)}, figures: {len(report.pictures)}, in "
         f"{output_dir / 'report.html'}")
 
 
