@@ -352,3 +352,21 @@ class TaskLayers(tf_keras.layers.Layer):
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "bert": self.bert.to_dict(),
             "adapters": self.config and self.config.to_dict()}
+
+
+class WithoutAdapters:
+  """The layer norms of a `TaskLayers` or its like, in the encoder's eyes alone.
+
+  Args:
+    task_layers: whose adapters are left out.
+  """
+
+  def __init__(self, task_layers: TaskLayers):
+    self._task_layers = task_layers
+
+  def layer_norm(self, layer: int, place: str) -> tf_keras.layers.Layer:
+    """As the method of `TaskLayers`."""
+    return self._task_layers.layer_norm(layer, place)
+
+  def adapter(self, layer: int, place: str) -> None:
+    """None, as where there is none."""

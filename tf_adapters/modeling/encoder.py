@@ -5,7 +5,7 @@ the embeddings, attention and feed-forward sub-layers and the pooler are here.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from tf_adapters.modeling.adapter import (
     PACKAGE,
     Projection,
     TaskLayers,
+    WithoutAdapters,
     project,
     with_prefix,
 )
@@ -370,14 +371,11 @@ class BertEncoder(tf_keras.layers.Layer):
     if "prefix_output" in inputs:
       hidden, first = inputs["prefix_output"], self.frozen_prefix
     else:
-      hidden, first = self._embed(inputs, training), 0
-    outputs = self._run(
-        self.transformer_layers[first:], hidden, inputs, training)
-    if outputs:
-      hidden = outputs[-1]
-    pooled = tf.tanh(self.pooler(hidden[:, 0]))
-    return {"sequence_output": hidden, "pooled_output": pooled,
-            "default": pooled, "encoder_outputs": outputs}
+      hidden, first = self.embed(inputs, training), 0
+    outputs = self.run_layers(
+        range(first, self.config.num_hidden_layers), hidden, inputs, training)
+    return {**self.close(outputs[-1] if outputs else hidden),
+            "encoder_outputs": outputs}
 
   def prefix_output(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """What the `frozen_prefix` lowest layers make of inputs, without dropout.
@@ -393,32 +391,60 @@ class BertEncoder(tf_keras.layers.Layer):
       >>> encoder({"prefix_output": encoder.prefix_output(inputs),
       ...          "input_mask": inputs["input_mask"]})["sequence_output"]
     """
-    hidden = self._embed(inputs, training=False)
-    outputs = self._run(
-        self.transformer_layers[:self.frozen_prefix], hidden, inputs,
-        training=False)
+    hidden = self.embed(inputs, training=False)
+    outputs = self.run_layers(
+        range(self.frozen_prefix), hidden, inputs, training=False)
     return outputs[-1] if outputs else hidden
 
-  def _embed(self, inputs: Mapping[str, tf.Tensor],
-             training: bool | None) -> tf.Tensor:
+  # A forward pass in three steps, for those who want something in between:
+  # `embed`, `run_layers`, a stretch at a time, and `close`.
+
+  def embed(self, inputs: Mapping[str, tf.Tensor],
+            training: bool | None = None) -> tf.Tensor:
+    """What the first layer sees, [batch, length, hidden_size]."""
     hidden = self.embeddings(
         inputs["input_word_ids"], inputs["input_type_ids"])
     hidden = self.task_layers.embedding_norm()(
         hidden, inputs.get("task_index"))
     return self.dropout(hidden, training=training)
 
-  def _run(self, layers: Sequence[TransformerLayer], hidden: tf.Tensor,
-           inputs: Mapping[str, tf.Tensor],
-           training: bool | None) -> list[tf.Tensor]:
-    """The outputs of layers, each of which sees the one before."""
+  def run_layers(self, numbers: Iterable[int], hidden: tf.Tensor,
+                 inputs: Mapping[str, tf.Tensor], training: bool | None = None,
+                 adapters: bool = True) -> list[tf.Tensor]:
+    """The outputs of layers, each of which sees the one before.
+
+    Args:
+      numbers: of the layers, from 0.
+      hidden: what the first of them sees, [batch, length, hidden_size].
+      inputs: as for `call`; "input_mask" and "task_index" are looked at.
+      training: as for `call`.
+      adapters: without them the layers have the task's layer norms alone.
+
+    Example:
+      >>> hidden = encoder.embed(inputs)
+      >>> *_, hidden = encoder.run_layers(range(6), hidden, inputs,
+      ...                                 adapters=False)
+      >>> *_, hidden = encoder.run_layers(range(6, 12), hidden, inputs)
+      >>> encoder.close(hidden)["pooled_output"]
+    """
     padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
     attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
+    task_layers = self.task_layers
+    if not adapters:
+      task_layers = WithoutAdapters(task_layers)
     outputs = []
-    for layer in layers:
-      hidden = layer(hidden, attention_bias, self.task_layers,
-                     inputs.get("task_index"), training=training)
+    for number in numbers:
+      hidden = self.transformer_layers[number](
+          hidden, attention_bias, task_layers, inputs.get("task_index"),
+          training=training)
       outputs.append(hidden)
     return outputs
+
+  def close(self, hidden: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The outputs of `call` from what the last layer says, without the list."""
+    pooled = tf.tanh(self.pooler(hidden[:, 0]))
+    return {"sequence_output": hidden, "pooled_output": pooled,
+            "default": pooled}
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what a checkpoint holds: no adapters."""

@@ -131,7 +131,17 @@ class TaskModel(tf_keras.Model):
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
     outputs = self.encoder(inputs, training=training)
-    return self.head(outputs, inputs["input_mask"], training=training)
+    return self.logits(outputs, inputs["input_mask"], training)
+
+  def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
+             training: bool | None = None) -> tf.Tensor:
+    """What `call` returns, from the encoder's outputs.
+
+    Args:
+      outputs: the encoder's; see `BertEncoder.close`, too.
+      input_mask: int32 [batch, length].
+    """
+    return self.head(outputs, input_mask, training=training)
 
   def build(self, input_shape=None):
     """Does nothing: every variable exists from the start."""
@@ -369,10 +379,10 @@ class SpanExtractor(TaskModel):
                **kwargs: Any):
     super().__init__(encoder, _token_head(encoder, 2, dropout), **kwargs)
 
-  def call(self, inputs: Mapping[str, tf.Tensor],
-           training: bool | None = None) -> tf.Tensor:
-    logits = super().call(inputs, training=training)
-    padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
+  def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
+             training: bool | None = None) -> tf.Tensor:
+    logits = super().logits(outputs, input_mask, training)
+    padding = 1.0 - tf.cast(input_mask, tf.float32)
     return logits + (padding * _NO_ANSWER)[:, :, tf.newaxis]
 
   @property

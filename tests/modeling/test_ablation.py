@@ -1,0 +1,99 @@
+"""Models without the adapters of some layers."""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+import tf_adapters as ta
+from tf_adapters.modeling.ablation import AdapterAblation, count_layer_passes
+from tf_adapters.modeling.models import make_model
+
+LAYERS = 3  # of the tiny encoder
+SPANS = [frozenset(), *(
+    frozenset(range(first, last + 1))
+    for first in range(LAYERS) for last in range(first, LAYERS))]
+
+
+def trained(hf_source, adapters, problem="classification"):
+  """A model whose adapters and layer norms have learnt something random."""
+  labels = [] if problem in ("regression", "span") else ["O", "B-x", "I-x"]
+  model = make_model(problem, ta.load_encoder(str(hf_source), adapters), labels,
+                     pooling="mean")
+  rng = np.random.default_rng(3)
+  for variable in model.trainable_variables:
+    variable.assign_add(rng.normal(0, 0.2, variable.shape))
+  return model
+
+
+@contextlib.contextmanager
+def without(model, layers):
+  """The same model, whose adapters there add nothing for a while."""
+  weights = {name: variable.numpy()
+             for name, variable in model.named_variables().items()}
+  for name, variable in model.named_variables().items():
+    if "_adapter/up/" in name and int(name.split("/")[1][6:]) in layers:
+      variable.assign(np.zeros(variable.shape))
+  try:
+    yield
+  finally:
+    for name, variable in model.named_variables().items():
+      variable.assign(weights[name])
+
+
+@pytest.mark.parametrize("adapters, problem", [
+    (ta.AdapterConfig(size=8), "classification"),
+    (ta.AdapterConfig(size=4, parallel=True), "regression"),
+    (ta.AdapterConfig(size=4, layers=(0, 2), positions=("output",)), "tagging"),
+    (ta.AdapterConfig(size=4, depth=2, layer_norm=True), "span"),
+])
+def test_every_set_is_as_if_its_adapters_added_nothing(
+    hf_source, batch, adapters, problem):
+  model = trained(hf_source, adapters, problem)
+  ablation = AdapterAblation(model)
+  # All sets, stretches and others, in no order.
+  sets = [frozenset(layers) for count in range(LAYERS, -1, -1)
+          for layers in itertools.combinations(range(LAYERS), count)]
+  outputs = ablation(batch, sets)
+  assert outputs.keys() == set(sets)
+  for layers in sets:
+    with without(model, layers):
+      np.testing.assert_allclose(
+          outputs[layers], model(batch), atol=2e-6, rtol=2e-6)
+  with_adapters = frozenset(adapters.layers or range(LAYERS))
+  for a, b in itertools.combinations(sets, 2):
+    if a & with_adapters != b & with_adapters:
+      assert np.abs(outputs[a] - outputs[b]).max() > 1e-4, (a, b)
+
+
+def test_passes_are_counted_as_they_are_run(hf_source, batch, monkeypatch):
+  model = trained(hf_source, ta.AdapterConfig(size=8))
+  ablation = AdapterAblation(model)
+  run = []
+  run_layer = ablation._run_layer
+  monkeypatch.setattr(ablation, "_run_layer", lambda *arguments: (
+      run.append(arguments), run_layer(*arguments))[1])
+  for sets in (SPANS, SPANS[:1], SPANS[2:5], []):
+    run.clear()
+    ablation(batch, sets)
+    assert len(run) == count_layer_passes(LAYERS, sets)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 6, 12, 24])
+def test_passes_of_all_stretches(layers):
+  spans = [frozenset(), *(
+      frozenset(range(first, last + 1))
+      for first in range(layers) for last in range(first, layers))]
+  assert count_layer_passes(layers, spans) == (
+      layers + layers * (layers + 1) * (layers + 2) // 6)
+
+
+def test_few_graphs_for_batches_of_many_widths(hf_source):
+  model = trained(hf_source, ta.AdapterConfig(size=8))
+  ablation = AdapterAblation(model)
+  text = model.encoder.text_processor(32)
+  for count in range(1, 6):
+    ablation(text(["the film is good " * count] * count), SPANS)
+  # Each layer with and without adapters, of one shape and then of any.
+  assert ablation._run_layer.experimental_get_tracing_count() <= 4 * LAYERS
