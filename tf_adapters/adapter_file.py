@@ -109,10 +109,8 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   Raises:
     InputError: there is something else at `path`.
   """
+  check_place(path)
   path = pathlib.Path(path).resolve()
-  if path.exists() and not (path / CONFIG_NAME).exists() and (
-      not path.is_dir() or any(path.iterdir())):
-    raise InputError(f"{path}: is there already, and is no adapter file")
   weights = safetensors.numpy.save(dict(arrays))
   info = dataclasses.replace(
       info, task=info.task or path.name,
@@ -126,6 +124,14 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
     write_file(folder / CONFIG_NAME, content)
     write_file(folder / CARD_NAME, model_card(
         info, {name: array.shape for name, array in arrays.items()}))
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is something else than an adapter file."""
+  path = pathlib.Path(path).resolve()
+  if path.exists() and not (path / CONFIG_NAME).exists() and (
+      not path.is_dir() or any(path.iterdir())):
+    raise InputError(f"{path}: is there already, and is no adapter file")
 
 
 def load_adapter(path: str | os.PathLike[str],

@@ -17,8 +17,8 @@ from tf_adapters.modeling.config import (
 from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
 from tf_adapters.tools import (
-    _bad_row_flag,
     _encoder_flags,
+    _evaluation_flags,
     _output_dir_flag,
 )
 from tf_adapters.training.distribution import STRATEGIES
@@ -148,13 +148,10 @@ flags.DEFINE_integer(
     "Examples per training step, over all replicas.", lower_bound=1,
     upper_bound=1_000_000)
 flags.DEFINE_integer(
-    "eval_batch_size", _DEFAULTS.eval_batch_size,
-    "Examples per evaluation step, over all replicas.", lower_bound=1,
-    upper_bound=1_000_000)
-flags.DEFINE_integer(
     "seed", _DEFAULTS.seed,
     "Of initial weights, dropout and the order of the examples.",
     lower_bound=0, upper_bound=2**31 - 1)
+flags.adopt_module_key_flags(_evaluation_flags)
 
 # The machine.
 flags.DEFINE_enum(
@@ -169,9 +166,6 @@ flags.DEFINE_integer(
     "num_replicas", _DEFAULTS.num_replicas,
     "Replicas that share the CPU, to try --distribution_strategy=mirrored out "
     "on a machine without GPUs.", lower_bound=1, upper_bound=64)
-flags.DEFINE_enum(
-    "mixed_precision", _DEFAULTS.mixed_precision, ["off", "bfloat16"],
-    "Compute in bfloat16; variables, layer norms and logits stay float32.")
 flags.DEFINE_bool(
     "jit_compile", _DEFAULTS.jit_compile, "Compile the steps with XLA.")
 flags.DEFINE_integer(
@@ -187,7 +181,6 @@ flags.DEFINE_integer(
     "max_train_examples", _DEFAULTS.max_train_examples,
     "Train on this many examples, drawn by the seed; all without it.",
     lower_bound=1)
-flags.adopt_module_key_flags(_bad_row_flag)
 
 
 _MOST_LAYERS = 1000

@@ -8,47 +8,15 @@ Examples:
 Without --encoder it is the saved adapter's, else bert_base_uncased.
 """
 
-import math
 import sys
 
 from absl import flags
 
-from tf_adapters.data.loading import TASK_NAMES
-from tf_adapters.data.own_files import METRICS
-from tf_adapters.tools import _column_flags, _command, _run_flags
+from tf_adapters.tools import _command, _run_flags, _task_flags
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 
-_DEFAULTS = GlueRunConfig()
-
-# The task.
-flags.DEFINE_enum(
-    "task_name", None, TASK_NAMES,
-    "The task: a GLUE task; one of the paper's 17 others; demo, the sentiment "
-    "of tweets from a package; tsv, your own .tsv or .csv files; or tagging, "
-    "your own CoNLL files.")
-flags.DEFINE_string(
-    "data_dir", _DEFAULTS.data_dir,
-    "Folder of the task's files: the classic TSV files of a GLUE task, or the "
-    "folder that holds all tasks' folders. Without it GLUE tasks are "
-    "downloaded with tensorflow_datasets.")
-flags.DEFINE_float(
-    "holdout", _DEFAULTS.holdout,
-    "Part of the training rows that is the validation split, the same ones for "
-    "every seed; what has been that is a test split then. For choosing between "
-    "runs where test labels are hidden, as GLUE's are. 0 for none.",
-    lower_bound=0.0, upper_bound=0.9)
-flags.register_validator("holdout", math.isfinite, "must be a number")
-flags.adopt_module_key_flags(_column_flags)
-flags.DEFINE_string(
-    "label_column", _DEFAULTS.label_column,
-    "Task tsv: name of the labels' column.")
-flags.DEFINE_string(
-    "label_separator", _DEFAULTS.label_separator,
-    "Task tsv, multi_label: what stands between the labels of a cell.")
-flags.DEFINE_enum(
-    "problem_type", _DEFAULTS.problem_type, list(METRICS),
-    "Task tsv: one label for each text, any number of labels, or numbers.")
+flags.adopt_module_key_flags(_task_flags)
 flags.adopt_module_key_flags(_run_flags)
 
 

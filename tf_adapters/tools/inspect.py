@@ -14,10 +14,10 @@ from tf_adapters.adapter_card import describe_adapter
 from tf_adapters.adapter_merge import AdapterComparison, compare_adapters
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.errors import InputError
-from tf_adapters.tools import _command, _encoder_flags
+from tf_adapters.tools import _adapter_flag, _command, _encoder_flags
 
 flags.adopt_module_key_flags(_encoder_flags)
-flags.DEFINE_string("adapter", None, "Folder of an adapter file.")
+flags.adopt_module_key_flags(_adapter_flag)
 flags.DEFINE_string(
     "compare_with", None,
     "Another adapter file: how does it differ from --adapter?")

@@ -138,6 +138,38 @@ def finished_results(config: RunConfig) -> dict[str, Any] | None:
   return None if _todo(config, output_dir, results) else results
 
 
+def load_trained(config: RunConfig, task: Task, source: str,
+                 info: AdapterInfo) -> TaskModel:
+  """The model of an adapter file, to be evaluated on a task.
+
+  Args:
+    config: says where the encoder is, and how it computes.
+    task: the task.
+    source: the adapter file.
+    info: what it says.
+
+  Raises:
+    InputError: it is for other tasks, predicts other labels, can not be read,
+      or was made for another encoder.
+  """
+  check_problem(task.problem_type, task.name, source, info)
+  model = adapter_file.load_adapter(
+      source, config.encoder, config.vocab_file,
+      _dtype(config, Tuning.parse(info.tuning)))
+  labels = getattr(model, "labels", ())
+  if labels != task.labels:
+    raise InputError(
+        f"{source}: predicts {', '.join(labels)}, but task {task.name} has "
+        f"{', '.join(task.labels)}")
+  return model
+
+
+def _dtype(config: RunConfig, tuning: Tuning) -> str:
+  if config.mixed_precision == "off":
+    return "float32"
+  return "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
+
+
 def _todo(config: RunConfig, output_dir: pathlib.Path,
           results: dict[str, Any]) -> list[str]:
   todo = []
@@ -278,23 +310,13 @@ class _Run:
       self, task: Task, source: str | None,
       info: AdapterInfo | None) -> TaskModel:
     config = self._config
-    tuning = Tuning.parse(info.tuning) if info else Tuning.parse(
-        config.tuning, config.tune_layer_norms, config.tune_pooler)
-    dtype = "float32"
-    if config.mixed_precision == "bfloat16":
-      dtype = "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
     if info is not None:
-      check_problem(task.problem_type, task.name, source, info)
-      model = adapter_file.load_adapter(
-          source, config.encoder, config.vocab_file, dtype)
-      if getattr(model, "labels", ()) != task.labels:
-        raise InputError(
-            f"{source}: predicts {', '.join(getattr(model, 'labels', ()))}, "
-            f"but task {task.name} has {', '.join(task.labels)}")
-      return model
+      return load_trained(config, task, source, info)
+    tuning = Tuning.parse(
+        config.tuning, config.tune_layer_norms, config.tune_pooler)
     encoder = load_encoder(
         config.encoder or DEFAULT_ENCODER, config.adapters(),
-        config.vocab_file, config.do_lower_case, dtype)
+        config.vocab_file, config.do_lower_case, _dtype(config, tuning))
     model = make_model(
         task.problem_type, encoder, task.labels, config.pooling)
     model.tune(str(tuning))
