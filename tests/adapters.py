@@ -1,5 +1,6 @@
 """Adapter files of made-up tasks of every kind, and texts for them."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -51,3 +52,18 @@ def edit(path, **changes):
   values = {**json.loads(file.read_text()), "config_sha256": ..., **changes}
   file.write_text(json.dumps(
       {name: value for name, value in values.items() if value is not ...}))
+
+
+@contextlib.contextmanager
+def without(model, layers):
+  """Lets the adapters of some layers add nothing for a while."""
+  up = {name: variable for name, variable in model.named_variables().items()
+        if "_adapter/up/" in name and int(name.split("/")[1][6:]) in layers}
+  weights = {name: variable.numpy() for name, variable in up.items()}
+  for variable in up.values():
+    variable.assign(np.zeros(variable.shape))
+  try:
+    yield
+  finally:
+    for name, variable in up.items():
+      variable.assign(weights[name])

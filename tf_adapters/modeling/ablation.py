@@ -4,6 +4,7 @@ What the sets have in common is computed once: a state is kept as long as none
 of them has taken another way. Which sets are of interest is not known here.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
@@ -40,45 +41,50 @@ class AdapterAblation:
 
   def __init__(self, model: TaskModel):
     self._model = model
+    encoder = model.encoder
+    self._num_layers = encoder.config.num_hidden_layers
+    hidden = tf.TensorSpec(
+        [None, None, encoder.config.hidden_size], encoder.compute_dtype)
+    tokens = tf.TensorSpec([None, None], tf.int32)
+    self._embed = tf.function(
+        lambda word_ids, type_ids: encoder.embed(
+            {"input_word_ids": word_ids, "input_type_ids": type_ids},
+            training=False), [tokens, tokens])
+    # A graph for each layer, with adapters and without, and not one for each
+    # set: there are hundreds of these.
+    self._run_layer = {
+        (layer, adapters): tf.function(
+            functools.partial(self._layer, layer, adapters), [hidden, tokens])
+        for layer in range(self._num_layers) for adapters in (True, False)}
+    self._logits = tf.function(
+        lambda hidden, mask: model.logits(
+            encoder.close(hidden), mask, training=False), [hidden, tokens])
 
   def __call__(self, inputs: Mapping[str, tf.Tensor],
                removed: Iterable[LayerSet]) -> dict[LayerSet, tf.Tensor]:
     mask = inputs["input_mask"]
-    num_layers = self._model.encoder.config.num_hidden_layers
     outputs = {}
 
     def run_from(layer: int, hidden: tf.Tensor, sets: set[LayerSet]) -> None:
-      if layer == num_layers:
+      if layer == self._num_layers:
         outputs.update(dict.fromkeys(sets, self._logits(hidden, mask)))
         return
       without = {layers for layers in sets if layer in layers}
       for adapters, branch in ((True, sets - without), (False, without)):
         if branch:
-          run_from(layer + 1, self._run_layer(layer, adapters, hidden, mask),
+          run_from(layer + 1, self._run_layer[layer, adapters](hidden, mask),
                    branch)
 
-    run_from(0, self._embed(inputs), set(removed))
+    run_from(0, self._embed(
+        inputs["input_word_ids"], inputs["input_type_ids"]), set(removed))
     return outputs
 
-  # A graph for each layer, with adapters and without, and not one for each set:
-  # there are hundreds of these.
-
-  @tf.function(reduce_retracing=True)
-  def _embed(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    return self._model.encoder.embed(inputs, training=False)
-
-  @tf.function(reduce_retracing=True)
-  def _run_layer(self, layer: int, adapters: bool, hidden: tf.Tensor,
-                 mask: tf.Tensor) -> tf.Tensor:
+  def _layer(self, layer: int, adapters: bool, hidden: tf.Tensor,
+             mask: tf.Tensor) -> tf.Tensor:
     hidden, = self._model.encoder.run_layers(
         [layer], hidden, {"input_mask": mask}, training=False,
         adapters=adapters)
     return hidden
-
-  @tf.function(reduce_retracing=True)
-  def _logits(self, hidden: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    return self._model.logits(
-        self._model.encoder.close(hidden), mask, training=False)
 
 
 def count_layer_passes(num_layers: int, removed: Iterable[LayerSet]) -> int:
