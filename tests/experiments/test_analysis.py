@@ -1,0 +1,265 @@
+"""What the adapters of each layer contribute: the analysis and its files."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import tf_adapters as ta
+from tests.adapters import make, without
+from tests.conftest import write_sentiment
+from tests.tools.calling import call
+from tf_adapters.adapter_info import read_info
+from tf_adapters.data import squad, tagging
+from tf_adapters.data.tasks import Split, Task
+from tf_adapters.experiments.ablation_scores import AblationScores
+from tf_adapters.experiments.analysis import Pruned, layers_text
+from tf_adapters.tools import analyse
+from tf_adapters.training import trainer
+from tf_adapters.training.run import run
+from tf_adapters.training.run_config import GlueRunConfig
+
+A = ta.AdapterConfig
+FILES = ["ablation.csv", "ablation.json", "ablation.pdf", "ablation.png"]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  return write_sentiment(tmp_path_factory.mktemp("sentiment"))
+
+
+@pytest.fixture(scope="module")
+def adapter(hf_source, data_dir):
+  """An adapter file of that task, whose adapters do something or other."""
+  return make(hf_source, data_dir / "adapter", A(size=8), "classification",
+              ["bad", "good"], "mean", "adapters", max_length=16, seed=1)
+
+
+@pytest.fixture
+def call_tool(data_dir, adapter, tmp_path):
+  """Calls the tool with the task's flags, and others."""
+  def call_with(*flags, **changes):
+    values = {"adapter": adapter, "task_name": "tsv", "data_dir": data_dir,
+              "output_dir": tmp_path / "analysis", **changes}
+    return call(analyse, *flags, *(f"--{name}={value}" for name, value
+                                   in values.items() if value is not None))
+  return call_with
+
+
+def evaluate(model, task, split, batch_size=8):
+  """As a run does."""
+  return trainer.evaluate(
+      model, task, task.split(split),
+      task.split(split).encode(model.encoder.text_processor(16)),
+      trainer.TrainingConfig(eval_batch_size=batch_size))
+
+
+def test_says_what_evaluations_say(
+    call_tool, data_dir, adapter, tmp_path, capfd):
+  pruned = tmp_path / "pruned"
+  assert call_tool("--max_loss=0.2", save_pruned=pruned,
+                   eval_batch_size=4) == 0
+  folder = tmp_path / "analysis"
+  assert sorted(path.name for path in folder.iterdir()) == FILES
+  found = json.loads((folder / "ablation.json").read_text())
+
+  task = ta.load_task("tsv", str(data_dir))
+  model = ta.load_adapter(adapter)
+  full = evaluate(model, task, "validation")
+  assert found["prunings"]["none"]["metrics"] == {
+      split: evaluate(model, task, split) for split in ("validation", "test")}
+  assert len(found["spans"]) == 6
+  for span in found["spans"]:
+    with without(model, range(span["first"], span["last"] + 1)):
+      expected = evaluate(model, task, "validation")
+    assert span["metrics"] == expected
+    assert span["relative_change"] == pytest.approx(
+        expected["accuracy"] / full["accuracy"] - 1)
+  # Not that there were nothing to be seen.
+  assert len({span["metrics"]["accuracy"] for span in found["spans"]}) > 1
+  assert found["layer_passes_per_batch"] == {"run": 13, "one_by_one": 21}
+  with open(folder / "ablation.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [(int(row["first"]), int(row["last"]), row["metric"],
+           float(row["value"]), float(row["relative_change"]))
+          for row in rows] == [
+              (span["first"], span["last"], "accuracy",
+               span["metrics"]["accuracy"], span["relative_change"])
+              for span in found["spans"]]
+
+  out = capfd.readouterr().out
+  greedy = found["prunings"]["greedy"]
+  assert greedy["layers"]
+  assert found["prunings"]["greedy"]["loss"] <= 0.2 + 1e-9
+  assert out.splitlines()[0].split("  ")[0] == "pruning"
+  assert f"greedy   {layers_text(greedy['layers'])}  " in out
+  # What was said is what the file scores, wherever it is evaluated.
+  assert read_info(pruned).metrics == greedy["metrics"]
+  results = run(GlueRunConfig(
+      task_name="tsv", data_dir=str(data_dir), do_eval=True,
+      load_adapter=str(pruned), output_dir=str(tmp_path / "again")))
+  assert results["metrics"] == greedy["metrics"]
+  adapters = ta.load_adapter(pruned).summary_of_tuning().rows.get(
+      "adapters", (0, 0))
+  assert sum(adapters) == greedy["adapter_parameters"]
+
+
+def test_the_same_again_but_for_the_time(call_tool, tmp_path):
+  contents = []
+  for _ in range(2):
+    assert call_tool() == 0
+    files = {name: (tmp_path / "analysis" / name).read_bytes()
+             for name in FILES}
+    values = json.loads(files.pop("ablation.json"))
+    assert values.pop("seconds").keys() == {"spans", "prunings"}
+    contents.append((files, values))
+  assert contents[0] == contents[1]
+
+
+def write_task(kind, folder):
+  """A made-up task of a kind, with a validation split."""
+  rng = np.random.default_rng(0)
+  words = ["the", "film", "is", "good", "bad", "plot", "unable"]
+  texts = [" ".join(rng.choice(words, count)) for count in range(1, 12)]
+  ids = list(map(str, range(len(texts))))
+  if kind == "regression":
+    return Task("mine", kind, (), ("pearson",), {"validation": Split(
+        texts, None, rng.normal(size=len(texts)).astype(np.float32), ids)}, "")
+  if kind == "multi_label":
+    labels = rng.integers(0, 2, [len(texts), 3]).astype(np.float32)
+    return Task("mine", kind, ("a", "b", "c"), ("micro_f1",), {
+        "validation": Split(texts, texts[::-1], labels, ids)}, "")
+  if kind == "tagging":
+    lines = [f"{word} {'B-x' if word in 'film plot' else 'O'}"
+             for text in texts for word in [*text.split(), ""]]
+    for name in ("train", "dev"):
+      (folder / f"{name}.conll").write_text("\n".join(
+          line if line.split()[:-1] else "" for line in lines) + "\n")
+    return tagging.load(str(folder), None, "error")
+  path = folder / "dev.json"
+  path.write_text(json.dumps({"data": [{"paragraphs": [
+      {"context": text, "qas": [{
+          "id": str(number), "question": "film", "answers": [{
+              "text": text.split()[-1],
+              "answer_start": text.rindex(text.split()[-1])}]}]}
+      for number, text in enumerate(texts)]}]}))
+  return squad.load(None, str(path), squad.SquadOptions(
+      doc_stride=3, max_query_length=3), "error")
+
+
+@pytest.mark.parametrize("kind, adapters, pooling", [
+    ("regression", A(size=4, parallel=True), "cls"),
+    ("multi_label", A(size=4, layers=(0, 2)), "pooler"),
+    ("tagging", A(size=4, positions=("output",)), "mean"),
+    ("span", A(size=4), "mean")])
+def test_every_kind_of_task(hf_source, tmp_path, kind, adapters, pooling):
+  task = write_task(kind, tmp_path)
+  model = ta.load_adapter(make(
+      hf_source, tmp_path / "adapter", adapters, kind, task.labels, pooling,
+      "adapters", max_length=16))
+  scores = AblationScores(
+      model, task, model.encoder.text_processor(16), batch_size=4)
+  sets = [frozenset(), frozenset([0]), frozenset([1, 2])]
+  found = scores("validation", sets)
+  assert list(found) == sets
+  for layers in sets:
+    with without(model, layers):
+      assert found[layers] == pytest.approx(
+          evaluate(model, task, "validation"), abs=1e-5)
+
+
+def test_nothing_is_computed_twice(hf_source, tmp_path, monkeypatch, capfd):
+  task = write_task("regression", tmp_path)
+  model = ta.load_adapter(make(
+      hf_source, tmp_path / "adapter", A(size=4), "regression", "", "cls",
+      "adapters", max_length=16))
+  scores = AblationScores(model, task, model.encoder.text_processor(16), 4)
+  asked = []
+  ablation = scores._ablation
+  monkeypatch.setattr(scores, "_ablation", lambda inputs, removed: (
+      asked.extend(removed), ablation(inputs, removed))[1])
+  none, one, two = frozenset(), frozenset([1]), frozenset([2])
+  first = scores("validation", [none, one])
+  assert set(asked) == {none, one}
+  asked.clear()
+  assert scores("validation", [one, none, one]) == first
+  assert not asked
+  assert scores("validation", [two, none])[none] == first[none]
+  assert set(asked) == {two}
+
+
+def test_what_tasks_can_share(call_tool, hf_source, tmp_path, capfd):
+  frozen = make(hf_source, tmp_path / "frozen", A(size=8), "classification",
+                ["bad", "good"], "mean", "adapters-layer_norms", max_length=16)
+  assert call_tool("--max_loss=1", adapter=frozen) == 0
+  lowest = json.loads((tmp_path / "analysis" / "ablation.json").read_text())[
+      "prunings"]["lowest"]
+  assert (lowest["layers"], lowest["shared_layers"]) == ([0, 1, 2], 3)
+  out = capfd.readouterr().out
+  assert "of the layer passes 2 tasks 50%, 4 tasks 75%, 8 tasks 88%" in out
+  assert call_tool("--max_loss=1") == 0
+  assert "the layer norms are the task's own" in capfd.readouterr().out
+  part = Pruned((0, 1), {}, 0.0, 0, shared_layers=2)
+  assert part.saved_passes(num_layers=12, num_tasks=8) == pytest.approx(
+      2 * 7 / (12 * 8))
+
+
+def refused(call_tool, capfd, tmp_path, message, *flags, status=1, **changes):
+  assert call_tool(*flags, **changes) == status
+  error = capfd.readouterr().err.splitlines()[-1]
+  assert error.startswith("error: ")
+  assert message in error
+  assert not (tmp_path / "analysis").exists()
+
+
+def test_refuses_in_a_line(call_tool, data_dir, adapter, hf_source, tmp_path,
+                           task_files, capfd):
+  arguments = call_tool, capfd, tmp_path
+  refused(*arguments, "--adapter must be given", adapter=None)
+  refused(*arguments, "--task_name must be given", task_name=None)
+  refused(*arguments, "nowhere: not an adapter file", adapter="nowhere")
+  for name in ("norms", "head"):
+    refused(*arguments, "expected a file of adapters", adapter=task_files[name])
+  refused(*arguments, "is for tagging, but task tsv is classification",
+          adapter=task_files["words"])
+  refused(*arguments, "label 'bad' is not one of y, n",
+          adapter=task_files["same"])
+  refused(*arguments, "has no effect with task_name=rte", "--text_column=x",
+          task_name="rte")
+  for loss in ("-0.1", "nan", "much"):
+    refused(*arguments, "max_loss", f"--max_loss={loss}", status=2)
+  refused(*arguments, "learning_rate", "--learning_rate=1", status=2)
+  mine = tmp_path / "mine"
+  mine.mkdir()
+  (mine / "file").write_text("")
+  refused(*arguments, "is no adapter file", save_pruned=mine)
+  refused(*arguments, "is the adapter file to be analysed",
+          save_pruned=f"{adapter}/../{adapter.name}")
+  refused(*arguments, "pruning=lowest has no effect without save_pruned",
+          pruning="lowest")
+  other = tmp_path / "other"
+  shutil.copytree(
+      data_dir, other, ignore=shutil.ignore_patterns("adapter", "dev*"))
+  refused(*arguments, "no validation split", data_dir=other)
+  (tmp_path / "file").write_text("")
+  assert call_tool(output_dir=tmp_path / "file") == 1
+  assert "can not be written" in capfd.readouterr().err
+
+
+def test_nothing_can_be_left_out(call_tool, adapter, tmp_path, capfd,
+                                 monkeypatch):
+  monkeypatch.setattr(
+      "tf_adapters.experiments.pruning.prune", lambda *_: frozenset())
+  assert call_tool(save_pruned=tmp_path / "pruned") == 1
+  assert ("error: save_pruned: no adapters can be left out (greedy) without a "
+          "loss of accuracy above max_loss=0.01") in capfd.readouterr().err
+  assert not (tmp_path / "pruned").exists()
+
+
+@pytest.mark.parametrize("layers, text", [
+    ([], "none"), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8"),
+    ({11, 10}, "10-11")])
+def test_layers_as_text(layers, text):
+  assert layers_text(layers) == text

@@ -1,0 +1,77 @@
+"""Say what the adapters of each layer contribute, and which can be left out.
+
+Examples:
+  tf-adapters analyse --adapter=runs/mrpc/adapter --task_name=mrpc \\
+      --data_dir=glue_data --output_dir=analysis/mrpc
+  tf-adapters analyse --adapter=runs/mrpc/adapter --task_name=mrpc \\
+      --data_dir=glue_data --output_dir=analysis/mrpc \\
+      --max_loss=0.005 --save_pruned=adapters/mrpc-pruned
+
+Nothing is trained. For every stretch of layers the task's metric is measured on
+the validation split without the adapters in it: ablation.csv, ablation.json and
+a heat map, ablation.png and ablation.pdf, in output_dir. Then it is told which
+adapters can be left out at a loss of at most max_loss: those of the lowest
+layers, and those of any.
+
+The adapter file says how texts are cut and pooled, and which encoder it is on
+unless --encoder does.
+"""
+
+import dataclasses
+import math
+import sys
+
+from absl import flags
+
+from tf_adapters.experiments.analysis import analyse
+from tf_adapters.experiments.pruning import PRUNINGS
+from tf_adapters.tools import (
+    _adapter_flag,
+    _command,
+    _encoder_flags,
+    _evaluation_flags,
+    _output_dir_flag,
+    _task_flags,
+)
+from tf_adapters.training.run_config import GlueRunConfig
+
+flags.adopt_module_key_flags(_adapter_flag)
+flags.adopt_module_key_flags(_task_flags)
+flags.adopt_module_key_flags(_encoder_flags)
+flags.adopt_module_key_flags(_evaluation_flags)
+flags.adopt_module_key_flags(_output_dir_flag)
+flags.DEFINE_float(
+    "max_loss", 0.01,
+    "How much less the task's first metric may be on the validation split for "
+    "adapters to be left out, in the metric's own unit: 0.01 of an accuracy is "
+    "1 % of the rows.", lower_bound=0.0)
+flags.register_validator("max_loss", math.isfinite, "must be a number")
+flags.DEFINE_string(
+    "save_pruned", None,
+    "Adapter file to write, without the adapters that can be left out.")
+flags.DEFINE_enum(
+    "pruning", "greedy", PRUNINGS,
+    "Which these are in --save_pruned: those of the lowest layers, or those of "
+    "any, one after the other, that cost least.")
+
+
+def _analyse() -> None:
+  _command.require("adapter", "task_name", "output_dir")
+  values = flags.FLAGS
+  keys = {flag.name: flag.value for flag in values.get_key_flags_for_module(
+      sys.modules[__name__])}
+  config = GlueRunConfig(
+      load_adapter=values.adapter, do_eval=True,
+      **{field.name: keys[field.name]
+         for field in dataclasses.fields(GlueRunConfig)
+         if field.name in keys})
+  analysis = analyse(
+      config, values.max_loss, values.save_pruned, values.pruning)
+  _command.print_columns(analysis.table())
+  for remark in analysis.remarks():
+    print(remark)
+
+
+def main() -> None:
+  """Entry point of `tf-adapters analyse`."""
+  _command.run(sys.modules[__name__], _analyse)
