@@ -143,6 +143,7 @@ def test_a_pruned_file_has_all_else_that_was_tuned(task_files, tuning):
     assert all(map(is_layer_norm, after.keys() - before.keys()))
 
 
+@pytest.mark.slow
 def test_a_pruned_file_is_one_of_a_bank(hf_source, tmp_path):
   path = make(hf_source, tmp_path / "full", A(size=8), "classification", "abc",
               "mean", "adapters")

@@ -29,9 +29,11 @@ def trained(hf_source, adapters, problem="classification"):
 
 @pytest.mark.parametrize("adapters, problem", [
     (ta.AdapterConfig(size=8), "classification"),
-    (ta.AdapterConfig(size=4, parallel=True), "regression"),
     (ta.AdapterConfig(size=4, layers=(0, 2), positions=("output",)), "tagging"),
-    (ta.AdapterConfig(size=4, depth=2, layer_norm=True), "span"),
+    pytest.param(ta.AdapterConfig(size=4, parallel=True), "regression",
+                 marks=pytest.mark.slow),
+    pytest.param(ta.AdapterConfig(size=4, depth=2, layer_norm=True), "span",
+                 marks=pytest.mark.slow),
 ])
 def test_every_set_is_as_if_its_adapters_added_nothing(
     hf_source, batch, adapters, problem):
@@ -50,6 +52,10 @@ def test_every_set_is_as_if_its_adapters_added_nothing(
   for a, b in itertools.combinations(sets, 2):
     if a & with_adapters != b & with_adapters:
       assert np.abs(outputs[a] - outputs[b]).max() > 1e-4, (a, b)
+  # A graph for each layer with and without adapters, whatever the width.
+  ablation(model.encoder.text_processor(32)(["the film"], ["is good"]), sets)
+  assert [layer.experimental_get_tracing_count()
+          for layer in ablation._run_layer.values()] == [1] * 2 * LAYERS
 
 
 def test_passes_are_counted_as_they_are_run(encoder, batch):
@@ -71,13 +77,3 @@ def test_passes_of_all_stretches(layers):
       for first in range(layers) for last in range(first, layers))]
   assert count_layer_passes(layers, spans) == (
       layers + layers * (layers + 1) * (layers + 2) // 6)
-
-
-def test_one_graph_for_batches_of_all_widths(hf_source):
-  model = trained(hf_source, ta.AdapterConfig(size=8))
-  ablation = AdapterAblation(model)
-  text = model.encoder.text_processor(32)
-  for count in range(1, 4):
-    ablation(text(["the film is good " * count] * count), SPANS)
-  assert [layer.experimental_get_tracing_count()
-          for layer in ablation._run_layer.values()] == [1] * 2 * LAYERS
