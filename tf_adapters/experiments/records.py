@@ -29,6 +29,7 @@ class Trial(Protocol):
   settings: Mapping[str, str]
   seed: int
   setting: str
+  selects: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tf_adapters.experiments.records import Record, write_csv
-from tf_adapters.experiments.trials import Trial
+from tf_adapters.experiments.records import Record, Trial, write_csv
 
 _SELECTS = "validation"
 
