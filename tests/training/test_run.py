@@ -190,6 +190,7 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
   states = []
 
   def evaluate(model, task, split, encoded, batch_size):
+    assert model.train_function.experimental_get_tracing_count() == 1
     states.append(model.head.linear.bias.numpy())
     return {name: next(accuracies) if name == "accuracy" else 0.0
             for name in task.metrics}

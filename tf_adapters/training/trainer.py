@@ -191,12 +191,14 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
           config.learning_rate, total_steps, config.warmup_proportion,
           config.weight_decay),
       loss=model.loss_function,
-      metrics=["accuracy"] if model.problem_type == "classification" else None,
+      metrics=([tf_keras.metrics.SparseCategoricalAccuracy("accuracy")]
+               if model.problem_type == "classification" else None),
       jit_compile=config.jit_compile,
       steps_per_execution=config.steps_per_execution)
   # Metrics are of all workers already: Keras would add them up.
   model.distribute_reduction_method = "first"
-  # Before the first trace, which would otherwise have to be done twice.
+  # A first trace that makes variables, here or those of a metric that is but a
+  # name yet, would have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
   state = RunState(model, output_dir / "checkpoints")
