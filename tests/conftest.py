@@ -15,6 +15,7 @@ from official.nlp.tools import export_tfhub_lib
 import tf_adapters as ta
 from tests.adapters import TASKS, make
 from tests.reference import hugging_face_tensors
+from tf_adapters.checkpoints import names
 
 DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -45,33 +46,41 @@ def vocab_file(tmp_path_factory):
   return path
 
 
-def export_hub(folder, bert_config, vocab_file, tensors=None, with_mlm=False):
+@pytest.fixture(scope="session")
+def weights():
+  """Random weights of a tiny BERT by canonical name."""
+  # Adapters, too, begin the same in every session.
+  tf_keras.utils.set_random_seed(7)
+  rng = np.random.default_rng(7)
+  # Biases and layer norms too: zeros and ones would hide mistakes.
+  return {
+      name: (rng.normal(0, 0.1, shape) + name.endswith("/gamma")).astype(
+          np.float32)
+      for name, shape in names.shapes(ta.BertConfig(**TINY)).items()}
+
+
+def export_hub(folder, bert_config, vocab_file, weights, with_mlm=False):
   """Writes a Hub v4 SavedModel with the exporter of tf-models.
 
   Args:
     folder: where to.
     bert_config: fields of a bert_config.json.
     vocab_file: its vocabulary.
-    tensors: {canonical name: array}, or None for random ones.
+    weights: {canonical name: array}.
     with_mlm: whether the SavedModel has an .mlm part.
 
   Returns:
-    The tensors.
+    The weights that the exporter's own encoder has.
   """
   config = configs.BertConfig.from_dict(bert_config)
-  tf_keras.utils.set_random_seed(7)  # the same tiny BERT in every session
   _, model = export_tfhub_lib._create_model(
       bert_config=config, with_mlm=with_mlm)
   encoder = model.encoder_network if with_mlm else model
-  rng = np.random.default_rng(7)
   written = {}
   for variable in encoder.trainable_variables:
     name = variable.name.removesuffix(":0")
-    # Biases and layer norms too: zeros and ones would hide mistakes.
-    array = (variable.numpy() + rng.normal(0, 0.1, variable.shape)
-             if tensors is None else tensors[name]).astype(np.float32)
-    variable.assign(array)
-    written[name] = array
+    variable.assign(weights[name])
+    written[name] = weights[name]
   items = model.checkpoint_items if with_mlm else {"model": model}
   checkpoint = tf.train.Checkpoint(**items).save(str(folder) + "_ckpt/model")
   export_tfhub_lib.export_model(
@@ -81,29 +90,44 @@ def export_hub(folder, bert_config, vocab_file, tensors=None, with_mlm=False):
 
 
 @pytest.fixture(scope="session")
-def hub_source(tmp_path_factory, vocab_file):
-  """A tiny Hub v4 SavedModel: (folder, tensors by canonical name)."""
+def hub_source(tmp_path_factory, vocab_file, weights):
+  """A tiny Hub v4 SavedModel: (folder, its weights by canonical name)."""
   folder = tmp_path_factory.mktemp("hub") / "bert"
-  return folder, export_hub(folder, TINY, vocab_file, with_mlm=True)
+  return folder, export_hub(
+      folder, TINY, vocab_file, weights, with_mlm=True)
 
 
-def write_hugging_face(folder, config, tensors, vocab_file):
-  """Writes a Hugging Face BERT folder from tensors by canonical name."""
+def write_hugging_face(folder, config, weights, vocab_file):
+  """Writes a Hugging Face BERT folder from weights by canonical name."""
   folder.mkdir(parents=True, exist_ok=True)
   (folder / "config.json").write_text(json.dumps(
       {"model_type": "bert", "layer_norm_eps": 1e-12, **config}))
   (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
   (folder / "vocab.txt").write_text(vocab_file.read_text())
   safetensors.numpy.save_file(
-      hugging_face_tensors(tensors), folder / "model.safetensors")
+      hugging_face_tensors(weights), folder / "model.safetensors")
   return folder
 
 
 @pytest.fixture(scope="session")
-def hf_source(tmp_path_factory, hub_source, vocab_file):
+def hf_source(tmp_path_factory, weights, vocab_file):
   """The same weights as a Hugging Face folder, with their exact gelu."""
   return write_hugging_face(
-      tmp_path_factory.mktemp("hf") / "bert", TINY, hub_source[1], vocab_file)
+      tmp_path_factory.mktemp("hf") / "bert", TINY, weights, vocab_file)
+
+
+@pytest.fixture(scope="session")
+def one_layer_source(tmp_path_factory, weights, vocab_file):
+  """Their lowest layer alone, for tests of what is around an encoder."""
+  return write_hugging_face(
+      tmp_path_factory.mktemp("one_layer") / "bert",
+      TINY | dict(num_hidden_layers=1), lowest(weights, 1), vocab_file)
+
+
+def lowest(weights, num_layers):
+  """The weights of an encoder's lowest layers, and of what is around them."""
+  config = ta.BertConfig(**TINY | dict(num_hidden_layers=num_layers))
+  return {name: weights[name] for name in names.shapes(config)}
 
 
 @pytest.fixture(scope="session")
