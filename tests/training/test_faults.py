@@ -21,7 +21,12 @@ import safetensors.numpy
 import tensorflow as tf
 
 import tf_adapters as ta
-from tests.conftest import write_sentiment
+from tests.conftest import (
+    TINY,
+    lowest,
+    write_hugging_face,
+    write_sentiment,
+)
 from tf_adapters.files import locked, replaced_file, replaced_folder, write_file
 from tf_adapters.modeling.models import TextClassifier
 from tf_adapters.tools import glue
@@ -31,9 +36,9 @@ from tf_adapters.training.run_config import GlueRunConfig
 
 
 @pytest.fixture(scope="module")
-def module_config(hf_source, tmp_path_factory):
+def module_config(one_layer_source, tmp_path_factory):
   return GlueRunConfig(
-      task_name="tsv", encoder=str(hf_source), output_dir="",
+      task_name="tsv", encoder=str(one_layer_source), output_dir="",
       data_dir=str(write_sentiment(tmp_path_factory.mktemp("data"))),
       do_train=True, do_eval=True, adapter_size=4, max_seq_length=24,
       train_batch_size=8, num_train_epochs=2, learning_rate=0.02,
@@ -349,7 +354,11 @@ def call_tool(config, killed_at):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_numbers(
-    module_config, tmp_path):
+    module_config, weights, vocab_file, tmp_path):
+  # One layer to be cached, and one to be trained.
+  encoder = write_hugging_face(
+      tmp_path / "bert", TINY | dict(num_hidden_layers=2), lowest(weights, 2),
+      vocab_file)
   # Processes of a server that has TensorFlow loaded: imports are no news.
   processes = multiprocessing.get_context("forkserver")
   processes.set_forkserver_preload([__name__])
@@ -368,7 +377,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     return dataclasses.replace(
         module_config, output_dir=str(tmp_path / folder / "run"),
         prefix_cache_dir=str(tmp_path / folder / "cache"), prefix_cache=True,
-        adapter_layers=(1, 2), save_checkpoints_steps=1, do_predict=True)
+        encoder=str(encoder), adapter_layers=(1,),
+        save_checkpoints_steps=1, do_predict=True)
 
   def assert_whole(config):
     folder = pathlib.Path(config.output_dir).parent

@@ -42,18 +42,18 @@ def tagging_dir(tmp_path):
   return tmp_path
 
 
-def config(hf_source, folder, **changes):
+def config(one_layer_source, folder, **changes):
   return GlueRunConfig(**{**dict(
       output_dir=str(folder / "run"), data_dir=str(folder),
-      encoder=str(hf_source), do_train=True, do_eval=True, do_predict=True,
-      max_seq_length=16, num_train_epochs=8, learning_rate=1e-2,
-      train_batch_size=8, adapter_size=4), **changes})
+      encoder=str(one_layer_source), do_train=True, do_eval=True,
+      do_predict=True, max_seq_length=16, num_train_epochs=8,
+      learning_rate=1e-2, train_batch_size=8, adapter_size=4), **changes})
 
 
-def test_any_number_of_labels(hf_source, multi_label_dir):
+def test_any_number_of_labels(one_layer_source, multi_label_dir):
   results = run(config(
-      hf_source, multi_label_dir, task_name="tsv", problem_type="multi_label",
-      label_separator=";", pooling="mean"))
+      one_layer_source, multi_label_dir, task_name="tsv",
+      problem_type="multi_label", label_separator=";", pooling="mean"))
   metrics = results["metrics"]["validation"]
   assert set(metrics) == {"micro_f1", "macro_f1", "accuracy"}
   assert metrics["micro_f1"] > 0.7
@@ -70,8 +70,8 @@ def test_any_number_of_labels(hf_source, multi_label_dir):
   assert model.labels == ("bad", "good")
 
 
-def test_tagging(hf_source, tagging_dir):
-  results = run(config(hf_source, tagging_dir, task_name="tagging"))
+def test_tagging(one_layer_source, tagging_dir):
+  results = run(config(one_layer_source, tagging_dir, task_name="tagging"))
   assert results["metrics"]["validation"]["entity_f1"] > 0.95
   assert set(results["metrics"]) == {"validation", "test"}
   predicted = (tagging_dir / "run" / "predictions" / "test.conll").read_text()
@@ -80,7 +80,7 @@ def test_tagging(hf_source, tagging_dir):
   assert words == [line.split("\t")[0] for line in true.strip().split("\n")
                    ] + [""]
   again = run(config(
-      hf_source, tagging_dir, task_name="tagging", do_train=False,
+      one_layer_source, tagging_dir, task_name="tagging", do_train=False,
       do_predict=False, output_dir=str(tagging_dir / "again"),
       load_adapter=str(tagging_dir / "run" / "adapter")))
   assert again["metrics"] == results["metrics"]
@@ -88,10 +88,11 @@ def test_tagging(hf_source, tagging_dir):
   assert saved["data"]["splits"] == {"train": 48, "validation": 16, "test": 8}
 
 
-def test_another_kind_of_problem_is_refused(hf_source, tagging_dir):
-  run(config(hf_source, tagging_dir, task_name="tagging", num_train_epochs=1))
+def test_another_kind_of_problem_is_refused(one_layer_source, tagging_dir):
+  run(config(one_layer_source, tagging_dir, task_name="tagging",
+             num_train_epochs=1))
   with pytest.raises(ta.InputError, match="is for tagging, but task tsv is"):
-    run(config(hf_source, tagging_dir, task_name="tsv", do_train=False,
+    run(config(one_layer_source, tagging_dir, task_name="tsv", do_train=False,
                output_dir=str(tagging_dir / "again"),
                load_adapter=str(tagging_dir / "run" / "adapter")))
 
@@ -103,7 +104,7 @@ def test_another_kind_of_problem_is_refused(hf_source, tagging_dir):
     lambda encoder: ta.SpanExtractor(encoder),
 ])
 def test_models_survive_keras_and_adapter_files(
-    make, encoder, batch, tmp_path, hf_source):
+    make, encoder, batch, tmp_path):
   model = make(encoder)
   expected = model.predict(batch, verbose=0)
   model.save(tmp_path / "m.keras")
@@ -155,9 +156,9 @@ def squad_file(tmp_path):
 
 
 @pytest.mark.parametrize("version_2", [False, True])
-def test_squad(hf_source, squad_file, tmp_path, version_2):
+def test_squad(one_layer_source, squad_file, tmp_path, version_2):
   results = run(SquadRunConfig(
-      output_dir=str(tmp_path / "run"), encoder=str(hf_source),
+      output_dir=str(tmp_path / "run"), encoder=str(one_layer_source),
       train_file=str(squad_file), predict_file=str(squad_file),
       version_2_with_negative=version_2, do_train=True, do_eval=True,
       do_predict=True, max_seq_length=16, max_query_length=3, doc_stride=4,
@@ -198,7 +199,7 @@ def test_squad(hf_source, squad_file, tmp_path, version_2):
 
 
 def test_questions_without_answers_choose_no_epoch(
-    hf_source, squad_file, tmp_path):
+    one_layer_source, squad_file, tmp_path):
   data = json.loads(squad_file.read_text())
   for paragraph in data["data"][0]["paragraphs"]:
     for question in paragraph["qas"]:
@@ -207,7 +208,7 @@ def test_questions_without_answers_choose_no_epoch(
   asked = tmp_path / "asked.json"
   asked.write_text(json.dumps(data))
   config = SquadRunConfig(
-      output_dir=str(tmp_path / "run"), encoder=str(hf_source),
+      output_dir=str(tmp_path / "run"), encoder=str(one_layer_source),
       train_file=str(squad_file), predict_file=str(asked), do_train=True,
       do_predict=True, max_seq_length=16, max_query_length=3, doc_stride=4,
       num_train_epochs=1, train_batch_size=8, adapter_size=4)
@@ -230,9 +231,9 @@ def test_questions_without_answers_choose_no_epoch(
   assert not (tmp_path / "other").exists()
 
 
-def test_speed_counts_windows(hf_source, squad_file, tmp_path):
+def test_speed_counts_windows(one_layer_source, squad_file, tmp_path):
   results = run(SquadRunConfig(
-      output_dir=str(tmp_path / "run"), encoder=str(hf_source),
+      output_dir=str(tmp_path / "run"), encoder=str(one_layer_source),
       train_file=str(squad_file), do_train=True, num_train_epochs=1,
       train_batch_size=100, max_seq_length=10, max_query_length=3,
       doc_stride=4))
@@ -244,9 +245,9 @@ def test_speed_counts_windows(hf_source, squad_file, tmp_path):
       pytest.approx(80))
 
 
-def test_a_span_model_learns_in_plain_keras(hf_source, squad_file):
+def test_a_span_model_learns_in_plain_keras(one_layer_source, squad_file):
   tf_keras.utils.set_random_seed(0)
-  encoder = ta.load_encoder(str(hf_source), ta.AdapterConfig(size=8))
+  encoder = ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8))
   task = squad.load(str(squad_file), options=squad.SquadOptions(
       doc_stride=4, max_query_length=3))
   model = ta.SpanExtractor(encoder)

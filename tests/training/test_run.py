@@ -11,6 +11,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 import tf_adapters as ta
+from tests.conftest import write_sentiment
 from tests.data.test_glue import write_task
 from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
@@ -24,13 +25,39 @@ from tf_adapters.training.run_config import (
 )
 
 
-@pytest.fixture
-def config(hf_source, sentiment_dir, tmp_path):
+@pytest.fixture(scope="module")
+def module_config(one_layer_source, tmp_path_factory):
   return GlueRunConfig(
-      task_name="tsv", data_dir=str(sentiment_dir), encoder=str(hf_source),
-      output_dir=str(tmp_path / "run"), do_train=True, do_eval=True,
-      adapter_size=4, max_seq_length=24, train_batch_size=8,
-      num_train_epochs=3, learning_rate=0.02)
+      task_name="tsv", encoder=str(one_layer_source), output_dir="",
+      data_dir=str(write_sentiment(tmp_path_factory.mktemp("data"))),
+      do_train=True, do_eval=True, adapter_size=4, max_seq_length=24,
+      train_batch_size=8, num_train_epochs=3, learning_rate=0.02)
+
+
+@pytest.fixture
+def config(module_config, tmp_path):
+  return dataclasses.replace(module_config, output_dir=str(tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def whole(module_config, tmp_path_factory):
+  """A run that nothing happens to: to be looked at alone."""
+  config = dataclasses.replace(
+      module_config, output_dir=str(tmp_path_factory.mktemp("whole") / "run"))
+  run(config)
+  return config
+
+
+@pytest.fixture
+def trained(config, whole):
+  """The results of such a run, which is in its folder."""
+  shutil.copytree(whole.output_dir, config.output_dir)
+  return results_of(config)
+
+
+def results_of(config):
+  return json.loads(
+      pathlib.Path(config.output_dir, "results.json").read_text())
 
 
 def tensors(config, name="adapter"):
@@ -50,8 +77,7 @@ def test_writes_what_the_readme_says(config, tmp_path, capsys):
   assert {p.name for p in output_dir.iterdir()} == {
       "results.json", "adapter", "predictions", "checkpoints", "tensorboard",
       "flags.flags"}
-  written = json.loads((output_dir / "results.json").read_text())
-  assert written == results
+  assert results_of(config) == results
   assert results["task"] == "tsv"
   assert results["tuning"] == "adapters"
   assert results["steps"] == 3 * 6
@@ -80,12 +106,10 @@ def test_writes_what_the_readme_says(config, tmp_path, capsys):
   assert "--do_predict=true" in flags
 
 
-def test_a_finished_run_is_left_alone(config, tmp_path, capsys):
-  first = run(config)
+def test_a_finished_run_is_left_alone(config, trained, tmp_path, capsys):
   adapter = (tmp_path / "run" / "adapter" / "adapter.safetensors")
   before = adapter.stat().st_mtime_ns
-  capsys.readouterr()
-  assert run(config) == first
+  assert run(config) == trained
   assert "finished" in capsys.readouterr().out
   assert adapter.stat().st_mtime_ns == before
   # Only what is new is done.
@@ -94,25 +118,23 @@ def test_a_finished_run_is_left_alone(config, tmp_path, capsys):
   assert (tmp_path / "run" / "predictions" / "test.tsv").exists()
 
 
+@pytest.mark.usefixtures("trained")
 def test_another_configuration_is_refused(config):
-  run(config)
   for change in (dict(learning_rate=0.01), dict(adapter_size=8), dict(seed=3)):
     name, value = next(iter(change.items()))
     with pytest.raises(ta.InputError, match=f"{name}=.*not {value}"):
       run(dataclasses.replace(config, **change))
 
 
-def test_same_seed_same_numbers(config, tmp_path):
-  other = dataclasses.replace(config, output_dir=str(tmp_path / "other"))
-  assert run(config)["metrics"] == run(other)["metrics"]
-  assert_same(tensors(config), tensors(other))
+def test_same_seed_same_numbers(config, whole):
+  assert run(config)["metrics"] == results_of(whole)["metrics"]
+  assert_same(tensors(config), tensors(whole))
 
 
 @pytest.mark.parametrize("stop_after, save_steps", [(4, 2), (6, 100), (11, 3)])
 def test_a_stopped_run_ends_with_the_same_numbers(
-    config, tmp_path, monkeypatch, stop_after, save_steps):
-  whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
-  expected = run(whole)
+    config, whole, monkeypatch, stop_after, save_steps):
+  expected = results_of(whole)
   stopped = dataclasses.replace(config, save_checkpoints_steps=save_steps)
   end = trainer._Bookkeeping.on_train_batch_end
 
@@ -133,9 +155,7 @@ def test_a_stopped_run_ends_with_the_same_numbers(
 
 
 def test_several_steps_per_execution_change_nothing(
-    config, tmp_path, monkeypatch):
-  whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
-  expected = run(whole)
+    config, whole, monkeypatch):
   # Executions end after 4 and 6 steps of each epoch.
   several = dataclasses.replace(
       config, steps_per_execution=4, save_checkpoints_steps=3)
@@ -153,7 +173,7 @@ def test_several_steps_per_execution_change_nothing(
     run(several)
   assert saved == [4, 6, 10]
   monkeypatch.undo()
-  assert run(several)["metrics"] == expected["metrics"]
+  assert run(several)["metrics"] == results_of(whole)["metrics"]
   assert_same(tensors(several), tensors(whole))
 
 
@@ -202,8 +222,7 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
   np.testing.assert_array_equal(tensors(config)["head/bias"], states[1])
 
 
-def test_evaluates_a_saved_adapter_alone(config, tmp_path):
-  trained = run(config)
+def test_evaluates_a_saved_adapter_alone(config, trained, tmp_path):
   alone = GlueRunConfig(
       task_name="tsv", data_dir=config.data_dir, do_eval=True,
       output_dir=str(tmp_path / "alone"),
@@ -231,20 +250,20 @@ def test_evaluates_an_adapter_from_a_notebook(config, tmp_path):
 
 @pytest.mark.parametrize("name", ["tsv", "rte"])
 def test_an_adapter_for_another_kind_of_task_is_refused(
-    config, tmp_path, name):
-  write_task(tmp_path, "rte")
+    config, sentiment_dir, tmp_path, name):
+  write_task(sentiment_dir, "rte")
   model = ta.TextRegressor(
       ta.load_encoder(config.encoder, ta.AdapterConfig(size=4)))
   ta.save_adapter(model, tmp_path / "mine")
   with pytest.raises(
       ta.InputError, match=f"regression, but task {name} is classification"):
-    run(GlueRunConfig(task_name=name, data_dir=config.data_dir, do_eval=True,
+    run(GlueRunConfig(task_name=name, data_dir=str(sentiment_dir), do_eval=True,
                   output_dir=str(tmp_path / "alone"),
                   load_adapter=str(tmp_path / "mine")))
 
 
+@pytest.mark.usefixtures("trained")
 def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
-  run(config)
   for name, value in (("pooling", "mean"), ("adapter_size", 8),
                       ("tuning", "full"), ("do_lower_case", False)):
     with pytest.raises(ta.InputError, match=f"made with {name}="):
@@ -289,9 +308,9 @@ def test_adapter_flags_contradict_a_file_without_adapters(config, tmp_path):
         output_dir=config.output_dir, adapter_size=8))
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_replaced_adapter_file_is_noticed(config, tmp_path):
   """By a finished run, and by one that has more to do."""
-  run(dataclasses.replace(config, num_train_epochs=1))
   adapter = tmp_path / "run" / "adapter"
   alone = GlueRunConfig(
       task_name="tsv", data_dir=config.data_dir, do_eval=True,
@@ -302,8 +321,7 @@ def test_a_replaced_adapter_file_is_noticed(config, tmp_path):
   model = ta.load_adapter(adapter)
   model.head.linear.bias.assign_add([1.0, 0.0])
   ta.save_adapter(model, adapter)
-  for again in (alone, dataclasses.replace(alone, do_predict=True),
-                dataclasses.replace(config, num_train_epochs=1)):
+  for again in (alone, dataclasses.replace(alone, do_predict=True), config):
     with pytest.raises(ta.InputError, match="another adapter file than the one"
                        " that the results in .*: choose another output_dir"):
       run(again)
@@ -311,15 +329,16 @@ def test_a_replaced_adapter_file_is_noticed(config, tmp_path):
   assert run(alone) == first
 
 
-def test_predicting_later_changes_no_other_result(config):
-  trained = run(config)
+def test_predicting_later_changes_no_other_result(config, trained):
   later = run(GlueRunConfig(task_name="tsv", data_dir=config.data_dir,
                         do_predict=True, output_dir=config.output_dir))
   del trained["seconds"], later["seconds"]
   assert later == trained
 
 
-def test_other_data_is_not_resumed_on(config, tmp_path, monkeypatch):
+def test_other_data_is_not_resumed_on(
+    config, sentiment_dir, tmp_path, monkeypatch):
+  config = dataclasses.replace(config, data_dir=str(sentiment_dir))
   monkeypatch.setattr(trainer, "evaluate", lambda *_: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     run(dataclasses.replace(config, save_checkpoints_steps=2))
@@ -343,7 +362,9 @@ def test_a_diverged_epoch_is_never_the_best(config, monkeypatch):
   assert progress.best_epoch == 1
 
 
-def test_empty_splits_are_refused_before_training(config, tmp_path):
+def test_empty_splits_are_refused_before_training(
+    config, sentiment_dir, tmp_path):
+  config = dataclasses.replace(config, data_dir=str(sentiment_dir))
   for name, ask in (("test", "do_predict"), ("dev", "do_train")):
     kept = (tmp_path / f"{name}.tsv").read_text()
     (tmp_path / f"{name}.tsv").write_text("text\tlabel\n")
@@ -409,24 +430,21 @@ def test_widths_of_batches_are_few_where_each_is_compiled(config):
         config, batch_widths=(48,), **change).widths == (48,)
 
 
-def test_padding_changes_no_metric(config, tmp_path):
-  trained = run(config)["metrics"]
+def test_padding_changes_no_metric(config, trained, tmp_path):
   padded = run(dataclasses.replace(
       config, do_train=False, batch_widths=(),
       load_adapter=str(tmp_path / "run" / "adapter"),
       output_dir=str(tmp_path / "padded")))["metrics"]
   for split, metrics in padded.items():
-    assert metrics == pytest.approx(trained[split], abs=1e-6)
+    assert metrics == pytest.approx(trained["metrics"][split], abs=1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
-def test_strategies_of_one_replica_change_nothing(config, tmp_path, strategy):
-  other = dataclasses.replace(config, distribution_strategy=strategy,
-                              output_dir=str(tmp_path / "other"))
-  one, two = run(config), run(other)
-  assert one["metrics"] == two["metrics"]
-  for name, array in tensors(config).items():
-    np.testing.assert_allclose(tensors(other)[name], array, atol=1e-5)
+def test_strategies_of_one_replica_change_nothing(config, whole, strategy):
+  results = run(dataclasses.replace(config, distribution_strategy=strategy))
+  assert results["metrics"] == results_of(whole)["metrics"]
+  for name, array in tensors(whole).items():
+    np.testing.assert_allclose(tensors(config)[name], array, atol=1e-5)
 
 
 def test_a_failed_start_leaves_no_folder(config, tmp_path):
@@ -435,10 +453,10 @@ def test_a_failed_start_leaves_no_folder(config, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-def test_tensorboard_has_the_metrics(config, tmp_path):
-  results = run(config)
+def test_tensorboard_has_the_metrics(whole):
+  results = results_of(whole)
   scalars = {}
-  for file in (tmp_path / "run" / "tensorboard").rglob("events*"):
+  for file in pathlib.Path(whole.output_dir, "tensorboard").rglob("events*"):
     for event in tf.compat.v1.train.summary_iterator(str(file)):
       for value in event.summary.value:
         if value.metadata.plugin_data.plugin_name == "scalars":
