@@ -55,12 +55,13 @@ def test_inspect_compares_adapters(task_files, capfd):
   assert [cell.strip() for cell in same[-1] if cell][2:] == ["1", "0"]
 
 
-def test_convert_writes_two_saved_models(hf_source, tmp_path, capfd):
-  arguments = [f"--encoder={hf_source}", f"--output={tmp_path / 'bert'}",
+def test_convert_writes_two_saved_models(one_layer_source, tmp_path, capfd):
+  arguments = [f"--encoder={one_layer_source}", f"--output={tmp_path / 'bert'}",
                "--preprocess_seq_length=16"]
   assert call(convert, *arguments) == 0
   printed = capfd.readouterr().out
-  assert ta.load_encoder(str(hf_source)).origin.fingerprint in printed
+  assert ta.load_encoder(
+      str(one_layer_source)).origin.fingerprint in printed
   inputs = hub.load(str(tmp_path / "bert_preprocess"))(["the film"])
   outputs = hub.load(str(tmp_path / "bert"))(inputs)
   assert outputs["sequence_output"].shape == [1, 16, 32]

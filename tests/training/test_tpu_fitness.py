@@ -68,10 +68,10 @@ def assert_fit_for_tpus(step, *args):
     ("classification", "bfloat16", "adapters"),
     ("classification", "mixed_bfloat16", "full"),
 ])
-def test_steps(strategy, hf_source, batch, problem_type, dtype, tuning):
+def test_steps(strategy, one_layer_source, batch, problem_type, dtype, tuning):
   with strategy.scope():
     encoder = ta.load_encoder(
-        str(hf_source), ta.AdapterConfig(size=8), dtype=dtype)
+        str(one_layer_source), ta.AdapterConfig(size=8), dtype=dtype)
     model = make_model(problem_type, encoder, LABELS)
     model.tune(tuning)
     model.compile(
@@ -91,14 +91,15 @@ def test_steps(strategy, hf_source, batch, problem_type, dtype, tuning):
   assert_fit_for_tpus(predict, batch)
 
 
-def test_a_run(strategy, monkeypatch, hf_source, sentiment_dir):
+def test_a_run(strategy, monkeypatch, one_layer_source, sentiment_dir):
   monkeypatch.setattr(distribution, "make_strategy", lambda *_: strategy)
   config = GlueRunConfig(
-      task_name="tsv", data_dir=str(sentiment_dir), encoder=str(hf_source),
-      output_dir=str(sentiment_dir / "run"), do_train=True, do_eval=True,
-      adapter_size=4, max_seq_length=16, train_batch_size=8,
-      num_train_epochs=2, learning_rate=0.02, distribution_strategy="tpu",
-      tpu="local", mixed_precision="bfloat16", steps_per_execution=4)
+      task_name="tsv", data_dir=str(sentiment_dir),
+      encoder=str(one_layer_source), output_dir=str(sentiment_dir / "run"),
+      do_train=True, do_eval=True, adapter_size=4, max_seq_length=16,
+      train_batch_size=8, num_train_epochs=2, learning_rate=0.02,
+      distribution_strategy="tpu", tpu="local", mixed_precision="bfloat16",
+      steps_per_execution=4)
   results = run(config)
   assert results["steps"] == 12
   assert results["evaluated_rows"] == {"validation": 21, "test": 10}
@@ -107,8 +108,8 @@ def test_a_run(strategy, monkeypatch, hf_source, sentiment_dir):
       "ckpt-6.index", "ckpt-12.index"}
 
 
-def test_batches_have_few_shapes(hf_source, sentiment_dir):
-  encoder = ta.load_encoder(str(hf_source))
+def test_batches_have_few_shapes(one_layer_source, sentiment_dir):
+  encoder = ta.load_encoder(str(one_layer_source))
   task = load_task("tsv", str(sentiment_dir))
   encoded = task.split("train").encode(encoder.text_processor(16))
   shapes = {
