@@ -27,9 +27,8 @@ def rows():
   return [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
 
 
-def alone(path, text, max_length):
+def alone(model, text, max_length):
   """What the model of one adapter file makes of one text: its logits."""
-  model = ta.load_adapter(path)
   processor = model.encoder.text_processor(max_length)
 
   def utf8(text):
@@ -45,32 +44,39 @@ def alone(path, text, max_length):
   return model(processor([utf8(text)]))[0].numpy()
 
 
+@pytest.fixture(scope="module")
+def logits(task_files, rows):
+  """What the models of the tasks make of the rows, one by one."""
+  models = {name: ta.load_adapter(path) for name, path in task_files.items()}
+  return [alone(models[task], text, TASKS[task][5] or 20)
+          for text, task in rows]
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_every_row_is_as_its_task_alone_has_it(
-    hf_source, task_files, rows, jit_compile):
+    hf_source, task_files, rows, logits, jit_compile):
   bank = ta.AdapterBank(str(hf_source), task_files, max_length=20,
                         jit_compile=jit_compile)
   texts, tasks = zip(*rows)
   got = bank.predict_proba(texts, tasks, batch_size=16)
   labels = bank.predict(texts, tasks, batch_size=16)
-  for text, task, row, label in zip(texts, tasks, got, labels):
-    _, problem, names, _, _, max_length, _ = TASKS[task]
-    logits = alone(task_files[task], text, max_length or 20)
+  for task, row, label, outputs in zip(tasks, got, labels, logits):
+    _, problem, names, *_ = TASKS[task]
     if problem == "tagging":
-      logits, starts = logits
+      outputs, starts = outputs
       assert len(row) == len(label) == len(starts)
       for (_, tags), (_, tag), start in zip(row, label, starts):
         if start < 0:  # cut off
           assert tags == {"O": 1.0, "B": 0.0, "I": 0.0} and tag == "O"
           continue
-        expected = scipy.special.softmax(logits[start])
+        expected = scipy.special.softmax(outputs[start])
         np.testing.assert_allclose(list(tags.values()), expected, atol=1e-5)
         assert tag == names[expected.argmax()]
     elif problem == "regression":
-      assert row == label == pytest.approx(logits[0], abs=1e-5)
+      assert row == label == pytest.approx(outputs[0], abs=1e-5)
     else:
       expected = (scipy.special.expit if problem == "multi_label"
-                  else scipy.special.softmax)(logits)
+                  else scipy.special.softmax)(outputs)
       assert "".join(row) == names
       np.testing.assert_allclose(list(row.values()), expected, atol=1e-5)
       if problem == "multi_label":
@@ -145,7 +151,7 @@ def test_other_tasks_change_no_bit(hf_source, task_files, rows):
   assert bank.names() == [*few, "tags", "after"]
   bank.add(task_files["same"], name="again")
   assert bank.predict([PAIRS[0]], "again") == [
-      "yn"[alone(task_files["same"], PAIRS[0], 24).argmax()]]
+      "yn"[alone(ta.load_adapter(task_files["same"]), PAIRS[0], 24).argmax()]]
 
 
 def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
@@ -290,4 +296,4 @@ def test_a_pooler_that_the_head_does_not_look_at_does_not_matter(
   bank = ta.AdapterBank(str(hf_source), [path])
   np.testing.assert_allclose(
       list(bank.predict_proba(["good"], "x")[0].values()),
-      tf.nn.softmax(alone(path, "good", 32)), atol=1e-5)
+      tf.nn.softmax(alone(ta.load_adapter(path), "good", 32)), atol=1e-5)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import tf_adapters as ta
-from tests.adapters import PAIRS, TASKS, TEXTS
+from tests.adapters import PAIRS, TASKS, TEXTS, make
 from tests.tools.calling import call
 from tf_adapters.adapter_info import read_info
 from tf_adapters.tools import export
@@ -57,6 +57,11 @@ def bank(hf_source, task_files):
 @pytest.fixture(scope="module")
 def exported(bank, tmp_path_factory):
   return bank.export(tmp_path_factory.mktemp("serving") / "bank")
+
+
+@pytest.fixture(scope="module")
+def serving(exported):
+  return tf.saved_model.load(str(exported)).signatures["serving_default"]
 
 
 def test_a_process_without_the_package_gets_the_banks_labels(bank, exported):
@@ -113,16 +118,15 @@ def test_a_new_task_changes_no_bit_of_the_others(
 
 
 def test_unknown_tasks_fail_or_fall_to_a_default(
-    hf_source, task_files, exported, tmp_path):
-  model = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    hf_source, task_files, serving, tmp_path):
   inputs = {"text": tf.constant(["good"]), "text_pair": tf.constant([""])}
   with pytest.raises(tf.errors.InvalidArgumentError,
                      match=r"unknown task.*\[nothing\].*topic"):
-    model(**inputs, task=tf.constant(["nothing"]))
+    serving(**inputs, task=tf.constant(["nothing"]))
   with pytest.raises(tf.errors.InvalidArgumentError,
                      match=r"single texts was given a pair.*\[good\]"):
-    model(text=inputs["text"], text_pair=tf.constant(["bad"]),
-          task=tf.constant(["topic"]))
+    serving(text=inputs["text"], text_pair=tf.constant(["bad"]),
+            task=tf.constant(["topic"]))
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"],
                                          task_files["norms"]])
   with pytest.raises(ta.InputError, match="default task 'same' is not one of"):
@@ -134,8 +138,7 @@ def test_unknown_tasks_fail_or_fall_to_a_default(
       model(**inputs, task=tf.constant(["norms"]))["scores"])
 
 
-def test_warm_up_requests_are_what_the_model_takes(exported):
-  model = tf.saved_model.load(str(exported)).signatures["serving_default"]
+def test_warm_up_requests_are_what_the_model_takes(exported, serving):
   records = list(tf.data.TFRecordDataset(
       str(exported / "assets.extra" / "tf_serving_warmup_requests")))
   sizes = []
@@ -143,8 +146,8 @@ def test_warm_up_requests_are_what_the_model_takes(exported):
     request = prediction_log_pb2.PredictionLog.FromString(
         record.numpy()).predict_log.request
     assert request.model_spec.signature_name == "serving_default"
-    outputs = model(**{name: tf.constant(tf.make_ndarray(value))
-                       for name, value in request.inputs.items()})
+    outputs = serving(**{name: tf.constant(tf.make_ndarray(value))
+                         for name, value in request.inputs.items()})
     sizes.append(len(outputs["label"]))
   assert sizes == [1, 8]
 
@@ -193,7 +196,8 @@ def test_what_can_not_be_exported_is_refused(
 
 
 def test_a_version_that_appears_meanwhile_is_left_alone(
-    encoder, tmp_path, monkeypatch):
+    one_layer_source, tmp_path, monkeypatch):
+  model = ta.TextRegressor(ta.load_encoder(str(one_layer_source)))
   save = tf.saved_model.save
 
   def slow_save(*args, **kwargs):
@@ -203,7 +207,7 @@ def test_a_version_that_appears_meanwhile_is_left_alone(
 
   monkeypatch.setattr(tf.saved_model, "save", slow_save)
   with pytest.raises(ta.InputError, match="1: this version is there already"):
-    ta.export_model(ta.TextRegressor(encoder), tmp_path)
+    ta.export_model(model, tmp_path)
   assert [path.name for path in tmp_path.glob("*")] == ["1"]
   assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
 
@@ -223,8 +227,9 @@ def test_models_know_the_texts_of_their_adapter_file(task_files, tmp_path):
 @pytest.mark.parametrize("quantize,tolerance", [(False, 1e-5), (True, 0.1)])
 @pytest.mark.parametrize("name", ["topic", "words"])
 def test_litert_gives_the_models_logits(
-    task_files, tmp_path, name, quantize, tolerance):
-  model = ta.load_adapter(task_files[name])
+    one_layer_source, tmp_path, name, quantize, tolerance):
+  model = ta.load_adapter(
+      make(one_layer_source, tmp_path / name, *TASKS[name]))
   path = tmp_path / "model.tflite"
   ta.export_litert(model, path, 16, quantize)
   runner = tf.lite.Interpreter(str(path)).get_signature_runner()
@@ -243,23 +248,23 @@ def test_litert_gives_the_models_logits(
     ta.export_litert(model, tmp_path / "model.bin", 16)
 
 
-def test_the_command_line_exports(hf_source, task_files, tmp_path, capfd):
+def test_the_command_line_exports(one_layer_source, tmp_path, capfd):
   output = tmp_path / "bank"
-  both = f"--adapters={task_files['topic']},twin={task_files['topic']}"
+  topic = make(one_layer_source, tmp_path / "topic", *TASKS["topic"])
+  both = f"--adapters={topic},twin={topic}"
   assert call(export, both, f"--output={output}") == 0
   assert str(output / "1") in capfd.readouterr().out
   model = tf.saved_model.load(str(output / "1")).signatures["single_texts"]
   labels = model(text=tf.constant(["good"] * 2),
                  task=tf.constant(["topic", "twin"]))["label"].numpy()
   assert labels[0] == labels[1]
-  named = f"--adapters=mine={task_files['topic']}"
+  named = f"--adapters=mine={topic}"
   assert call(export, named, f"--output={tmp_path / 'named'}") == 0
   model = tf.saved_model.load(
       str(tmp_path / "named" / "1")).signatures["single_texts"]
   assert model(text=tf.constant(["good"]), task=tf.constant(["mine"]))[
       "label"].numpy()[0] == labels[0]
-  one = f"--adapters={task_files['topic']}"
-  assert call(export, one, f"--encoder={hf_source}",
+  assert call(export, f"--adapters={topic}", f"--encoder={one_layer_source}",
               f"--output={tmp_path / 'x.tflite'}", "--quantize") == 0
   assert (tmp_path / "x.tflite").stat().st_size > 1000
 
