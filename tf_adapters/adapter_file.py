@@ -61,14 +61,18 @@ def save_adapter(
     span: how contexts are cut and answers chosen, for tasks of that type.
 
   Raises:
-    InputError: the encoder's weights came from no checkpoint, so that nothing
-      could be loaded on them later; or there is something else at `path`.
+    InputError: the model has no BERT, or its weights came from no checkpoint,
+      so that nothing could be loaded on them later; or there is something else
+      at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
     ...              metrics={"validation": {"f1": 0.91}})
   """
   encoder = model.encoder
+  if not isinstance(encoder, BertEncoder):
+    raise InputError("adapter files are for models on a BERT: a model on a "
+                     "TextNetwork is saved with its own save method")
   if encoder.origin is None:
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
@@ -189,18 +193,6 @@ def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
         f"{path}: was made for the encoder at {source}, which is fetched only "
         "if you give it yourself, as encoder_source or --encoder")
   return source
-
-
-def assign_adapter(model: TaskModel, path: str | os.PathLike[str]) -> None:
-  """Puts an adapter file's tensors into a model of the same make.
-
-  Raises:
-    InputError: the file can not be read, is damaged, was made for other
-      encoder weights or another vocabulary, or its tensors are not the model's.
-  """
-  info = read_info(path)
-  check_fits(path, info, model.encoder)
-  _assign(model, FileTensors(path, info))
 
 
 def _assign(model: TaskModel, tensors: FileTensors) -> None:

@@ -1,7 +1,11 @@
-"""What a training is resumed from: its state, in checkpoints of one folder."""
+"""What a training is resumed from: its state, in checkpoints of one folder.
+
+The best epoch's weights lie beside them.
+"""
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -10,15 +14,17 @@ import sys
 import time
 from collections.abc import Iterator
 
+import safetensors.numpy
 import tensorflow as tf
 
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.files import locked
+from tf_adapters.files import locked, replaced_file, writing
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.training.distribution import is_chief, on_chief
 
 _KEPT = 2
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclasses.dataclass
@@ -92,6 +98,7 @@ class RunState:
   def __init__(self, model: TaskModel, folder: pathlib.Path):
     self.progress = Progress()
     self.folder = folder
+    self._best = folder / "best"
     self._strategy = model.distribute_strategy
     self._tuned = model.tuned_variables()
     self._checkpoint = tf.train.Checkpoint(
@@ -158,6 +165,41 @@ class RunState:
     steps = self.progress.steps
     with writing_by_tensorflow(f"{self.folder}: the state after step {steps}"):
       self._manager.save(steps, options=self._options)
+
+  def save_best(self) -> None:
+    """Keeps the tuned variables as they are now.
+
+    Raises:
+      InputError: the file can not be written.
+    """
+    on_chief(self._strategy, self._write_best)
+
+  def _write_best(self) -> None:
+    content = safetensors.numpy.save({
+        name: variable.numpy() for name, variable in self._tuned.items()})
+    with writing(self._best):
+      self.folder.mkdir(parents=True, exist_ok=True)
+      with replaced_file(self._best) as file:
+        file.write(hashlib.sha256(content).digest())
+        file.write(content)
+
+  def assign_best(self) -> None:
+    """Puts back what `save_best` kept.
+
+    Raises:
+      InputError: the file can not be read, or is damaged.
+    """
+    try:
+      content = self._best.read_bytes()
+    except OSError as error:
+      raise InputError(
+          f"{self._best}: can not be read: {error.strerror}") from None
+    digest, content = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+      raise InputError(f"{self._best}: damaged: remove {self.folder} to start "
+                       "anew")
+    for name, array in safetensors.numpy.load(content).items():
+      self._tuned[name].assign(array)
 
   def not_finite(self, what: str) -> str:
     """What to say where a training has come to nothing."""

@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters import adapter_file
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
@@ -225,11 +224,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         for split in (encoded, *validation.values()))
     validation = dict(zip(validation, others))
     progress.prefix_seconds += time.perf_counter() - started
-  best = state.folder / "best"
   with interruptions() as interruption:
     callbacks = [
-        _Bookkeeping(task, text, validation, config, state, interruption,
-                     steps_per_epoch, best)]
+        _Bookkeeping(task, validation, config, state, interruption,
+                     steps_per_epoch)]
     if distribution.is_chief(strategy):
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
@@ -250,7 +248,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         interruption.stop()  # rather than wait for a worker that has gone
       raise
   if progress.best_epoch is not None:
-    adapter_file.assign_adapter(model, best)
+    state.assign_best()
   return progress
 
 
@@ -268,28 +266,25 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   if isinstance(labels, tf.RaggedTensor):
     labels = labels.flat_values  # as long as the word ids
   for tensor in (encoded.word_ids.flat_values, encoded.lengths, labels):
-    digest.update(tensor.numpy().data)
+    digest.update(tf.io.serialize_tensor(tensor).numpy()
+                  if tensor.dtype == tf.string else tensor.numpy().data)
   return digest.hexdigest()
 
 
 class _Bookkeeping(tf_keras.callbacks.Callback):
   """Validation, the best epoch and checkpoints, while Keras trains."""
 
-  def __init__(self, task: Task, text: TextProcessor,
-               validation: Mapping[str, batching.Encoded],
+  def __init__(self, task: Task, validation: Mapping[str, batching.Encoded],
                config: TrainingConfig, state: RunState,
-               interruption: Interruption, steps_per_epoch: int,
-               best: pathlib.Path):
+               interruption: Interruption, steps_per_epoch: int):
     super().__init__()
     self._task = task
-    self._text = text
     self._validation = validation
     self._config = config
     self._state = state
     self._progress = state.progress
     self._interruption = interruption
     self._steps_per_epoch = steps_per_epoch
-    self._best = best
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
 
@@ -335,11 +330,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress.history.append(metrics)
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
-      distribution.on_chief(
-          self.model.distribute_strategy, lambda: adapter_file.save_adapter(
-              self.model, self._best, self._task.name, metrics,
-              self._text.max_length, self._task.split("train").pairs,
-              self._task.span))
+      self._state.save_best()
     self._save()
     self._ask_workers()
     self._stop_if_asked()
