@@ -13,9 +13,11 @@ _MODULES = {
     "BertConfig": "modeling.config",
     "BertEncoder": "modeling.encoder",
     "InputError": "errors",
+    "NetworkConfig": "modeling.config",
     "SpanExtractor": "modeling.models",
     "TaskLayers": "modeling.adapter",
     "TextClassifier": "modeling.models",
+    "TextNetwork": "modeling.text_network",
     "TextProcessor": "modeling.text",
     "TextRegressor": "modeling.models",
     "TokenTagger": "modeling.models",
@@ -27,6 +29,8 @@ _MODULES = {
     "load_adapter": "adapter_file",
     "load_encoder": "checkpoints.loading",
     "load_task": "data.loading",
+    "load_text_embedding": "checkpoints.embeddings",
+    "load_word_embedding": "checkpoints.embeddings",
     "save_adapter": "adapter_file",
 }
 

@@ -9,6 +9,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.files import write_file, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.text import TextProcessor
 
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],
@@ -31,7 +32,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
 
   Raises:
     InputError: the path ends otherwise, or is there already; or the encoder
-      has no positions for sequences of that length.
+      has no positions for sequences of that length, or reads whole texts.
 
   Example:
     >>> export_litert(ta.load_adapter("adapters/sst2"), "sst2.tflite")
@@ -43,8 +44,10 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
     raise InputError(f"{path}: is there already")
   if not path.parent.is_dir():
     raise InputError(f"{path.parent}: no such folder")
-  max_length = model.encoder.text_processor(
-      max_length or model.max_length).max_length
+  text = model.encoder.text_processor(max_length or model.max_length)
+  if not isinstance(text, TextProcessor):
+    raise InputError("a model on whole texts can not become a LiteRT file")
+  max_length = text.max_length
   names = ("input_word_ids", "input_mask", "input_type_ids")
 
   @tf.function(input_signature=[

@@ -86,6 +86,9 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     PosixPath('serving/sst2/1')
   """
   text = model.encoder.text_processor(max_length or model.max_length)
+  if not isinstance(text, TextProcessor):
+    raise InputError("a model on whole texts can not be served, as its module "
+                     "is a SavedModel already")
   task = ServedTask("", model.problem_type, getattr(model, "labels", ()),
                     text.max_length, model.pairs if pairs is None else pairs)
   what = "tokens" if model.per_token else "texts"

@@ -66,13 +66,14 @@ _HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
 
 
-def resolve(source: str) -> pathlib.Path:
+def resolve(source: str, what: str = "encoder") -> pathlib.Path:
   """Finds what is behind an alias, a Hub handle or URL, or a path.
 
   Args:
     source: one of `ALIASES`; a URL that tensorflow_hub can resolve, or a TF
       Hub handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
       fetched once and cached in TFHUB_CACHE_DIR); or a local folder or file.
+    what: what is looked for, for messages.
 
   Raises:
     InputError: nothing of that name exists, or it can not be fetched.
@@ -91,14 +92,14 @@ def resolve(source: str) -> pathlib.Path:
     if source and (path.exists() or index.exists()):
       return path
   except (OSError, RuntimeError, ValueError) as error:
-    raise InputError(f"no encoder {source!r}: {error}") from None
+    raise InputError(f"no {what} {source!r}: {error}") from None
   if _HANDLE.fullmatch(source):
     return _fetch(f"https://tfhub.dev/{source}")
   near = difflib.get_close_matches(source, ALIASES, n=1)
   hint = f"did you mean {near[0]}?" if near else (
       f"known aliases: {', '.join(ALIASES[:3])}, ...")
   raise InputError(
-      f"no encoder {source!r}: neither an alias, a URL nor a path that "
+      f"no {what} {source!r}: neither an alias, a URL nor a path that "
       f"exists; {hint}")
 
 

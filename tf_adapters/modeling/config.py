@@ -1,4 +1,4 @@
-"""The two configurations a model is made of: BERT's and the adapters'.
+"""The configurations a model is made of: BERT's, the adapters', and others.
 
 Frozen dataclasses that validate themselves and turn into JSON and back.
 Nothing here knows TensorFlow, files or flags.
@@ -278,6 +278,37 @@ class Vocabulary(JsonConfig):
   def sha256(self) -> str:
     """Hex digest over the tokens, in their order."""
     return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig(JsonConfig):
+  """The network above a text embedding: the paper's baseline without BERT.
+
+  Hidden layers are dense with a relu. There is dropout in front of each but the
+  first, and in front of the head.
+
+  Attributes:
+    hidden_layers: how many there are, 0 to 5 in the paper.
+    hidden_units: width of each, 64, 128 or 256 in the paper.
+    hidden_dropout: dropout rate, 0 to 0.5 in the paper.
+
+  Raises:
+    InputError: a value is out of range.
+  """
+
+  hidden_layers: int = 1
+  hidden_units: int = 128
+  hidden_dropout: float = 0.1
+
+  def __post_init__(self):
+    for name, least, most in (("hidden_layers", 0, 100),
+                              ("hidden_units", 1, 1 << 16)):
+      value = getattr(self, name)
+      _require(type(value) is int and least <= value <= most,
+               f"{name} must be an integer from {least} to {most}, "
+               f"not {value!r:.20}")
+    _require(_is_number(self.hidden_dropout) and 0 <= self.hidden_dropout < 1,
+             f"hidden_dropout must be in [0, 1), not {self.hidden_dropout!r}")
 
 
 @dataclasses.dataclass(frozen=True)

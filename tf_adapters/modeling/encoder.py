@@ -241,6 +241,8 @@ class BertEncoder(tf_keras.layers.Layer):
     TensorShape([1, 8])
   """
 
+  per_token = True  # there are outputs for each token
+
   def __init__(self, config: BertConfig | Mapping[str, Any],
                task_layers: TaskLayers | None = None,
                vocabulary: Vocabulary | Mapping[str, Any] | None = None,
@@ -277,6 +279,16 @@ class BertEncoder(tf_keras.layers.Layer):
       if self.adapters:
         tuning = "adapters"
     self.tune(tuning)
+
+  @property
+  def hidden_size(self) -> int:
+    """Width of the outputs."""
+    return self.config.hidden_size
+
+  @property
+  def hidden_dropout_prob(self) -> float:
+    """The dropout rate of hidden states, and of what a head gets."""
+    return self.config.hidden_dropout_prob
 
   @property
   def adapters(self) -> AdapterConfig | None:

@@ -16,8 +16,10 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import PACKAGE
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import Head, TokenHead
+from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import kind_of
 
+Encoder = BertEncoder | TextNetwork
 PER_TOKEN = ("tagging", "span")
 PROBLEM_TYPES = ("classification", "multi_label", "regression", *PER_TOKEN)
 
@@ -52,9 +54,9 @@ class TuningSummary:
 
   @property
   def base(self) -> int:
-    """Parameters of the pretrained encoder, without adapters and head."""
+    """Parameters that are pretrained: without adapters, network and head."""
     return sum(sum(row) for kind, row in self.rows.items()
-               if kind not in ("adapters", "head"))
+               if kind not in ("adapters", "network", "head"))
 
   @property
   def percent_of_base(self) -> float:
@@ -99,8 +101,12 @@ class TaskModel(tf_keras.Model):
   """What the models of all tasks share; use one of the classes below.
 
   Args:
-    encoder: a `BertEncoder`; a model tunes its encoder in place.
+    encoder: a `BertEncoder`, or for problems of whole texts a `TextNetwork`; a
+      model tunes its encoder in place.
     head: the layer on top of it.
+
+  Raises:
+    InputError: the head wants outputs for each token, and the encoder has none.
 
   Attributes:
     problem_type: one of `PROBLEM_TYPES`.
@@ -112,9 +118,13 @@ class TaskModel(tf_keras.Model):
   problem_type: str
   per_token = False
 
-  def __init__(self, encoder: BertEncoder, head: Head | TokenHead,
+  def __init__(self, encoder: Encoder, head: Head | TokenHead,
                **kwargs: Any):
     super().__init__(**kwargs)
+    if head.pooling != "pooler" and not encoder.per_token:
+      raise InputError(
+          "a TextNetwork has one vector for each text, which pooling 'pooler' "
+          f"takes, and nothing for {head.pooling!r}")
     self.encoder = encoder
     self.head = head
     self.max_length: int | None = None
@@ -155,7 +165,7 @@ class TaskModel(tf_keras.Model):
 
     Args:
       tuning: "adapters", "full", "top_layers:K", "layer_norm", "bias" or
-        "head".
+        "head"; of a `TextNetwork` "no_bert" or "no_bert+embedding".
       layer_norms, pooler: True to train them, False to freeze them, whatever
         the method does with them.
 
@@ -250,7 +260,7 @@ class TextClassifier(TaskModel):
     ...               metrics=["accuracy"])
   """
 
-  def __init__(self, encoder: BertEncoder, labels: Sequence[str],
+  def __init__(self, encoder: Encoder, labels: Sequence[str],
                pooling: str = "pooler", dropout: float | None = None,
                multi_label: bool = False, **kwargs: Any):
     labels = _different(labels)
@@ -297,7 +307,7 @@ class TextRegressor(TaskModel):
 
   problem_type = "regression"
 
-  def __init__(self, encoder: BertEncoder, pooling: str = "pooler",
+  def __init__(self, encoder: Encoder, pooling: str = "pooler",
                dropout: float | None = None, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
@@ -337,7 +347,7 @@ class TokenTagger(TaskModel):
   problem_type = "tagging"
   per_token = True
 
-  def __init__(self, encoder: BertEncoder, labels: Sequence[str],
+  def __init__(self, encoder: Encoder, labels: Sequence[str],
                dropout: float | None = None, **kwargs: Any):
     labels = _different(labels)
     super().__init__(encoder, _token_head(encoder, len(labels), dropout),
@@ -375,7 +385,7 @@ class SpanExtractor(TaskModel):
   problem_type = "span"
   per_token = True
 
-  def __init__(self, encoder: BertEncoder, dropout: float = 0.0,
+  def __init__(self, encoder: Encoder, dropout: float = 0.0,
                **kwargs: Any):
     super().__init__(encoder, _token_head(encoder, 2, dropout), **kwargs)
 
@@ -428,7 +438,7 @@ class SpanLoss(tf_keras.losses.Loss):
         tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
 
 
-def make_model(problem_type: str, encoder: BertEncoder,
+def make_model(problem_type: str, encoder: Encoder,
                labels: Sequence[str] = (), pooling: str = "pooler",
                dropout: float | None = None) -> TaskModel:
   """The model for a type of problem.
@@ -460,17 +470,17 @@ def _different(labels: Sequence[str]) -> tuple[str, ...]:
   return labels
 
 
-def _text_head(encoder: BertEncoder, units: int, pooling: str,
+def _text_head(encoder: Encoder, units: int, pooling: str,
                dropout: float | None) -> Head:
-  return Head(units, encoder.config.hidden_size, pooling,
+  return Head(units, encoder.hidden_size, pooling,
               _dropout(encoder, dropout), dtype=encoder.dtype_policy)
 
 
-def _token_head(encoder: BertEncoder, units: int,
+def _token_head(encoder: Encoder, units: int,
                 dropout: float | None) -> TokenHead:
-  return TokenHead(units, encoder.config.hidden_size,
+  return TokenHead(units, encoder.hidden_size,
                    _dropout(encoder, dropout), dtype=encoder.dtype_policy)
 
 
-def _dropout(encoder: BertEncoder, dropout: float | None) -> float:
-  return encoder.config.hidden_dropout_prob if dropout is None else dropout
+def _dropout(encoder: Encoder, dropout: float | None) -> float:
+  return encoder.hidden_dropout_prob if dropout is None else dropout

@@ -70,8 +70,7 @@ class TextProcessor:
   def tokenize(self, texts: Texts) -> tf.RaggedTensor:
     """Wordpiece ids without special tokens: int32 [batch, (wordpieces)]."""
     texts = tf.convert_to_tensor(texts, tf.string)
-    if texts.shape.rank == 0:
-      raise InputError("expected a list of texts, not a single one")
+    _check_columns([texts])
     return self._tokenizer.tokenize(self.clean(texts))
 
   def clean(self, texts: Texts) -> tf.Tensor:
@@ -113,9 +112,7 @@ class TextProcessor:
     if second is None:
       return self._combine([_keep(first, budget)])
     second = self.tokenize(second)
-    sizes = [first.shape[0], second.shape[0]]
-    if None not in sizes and sizes[0] != sizes[1]:
-      raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
+    _check_columns([first, second])
     if is_pair is None:
       return self._combine(_shrink_longest(first, second, budget - 1))
     pair = tf.cast(is_pair, tf.int64)
@@ -224,8 +221,83 @@ class TextProcessor:
     return self.pad(*self.pack(first, second), length)
 
 
+class WholeTexts:
+  """Hands strings on as they are, to an embedding that reads whole texts.
+
+  It takes the place of a `TextProcessor`, with texts for wordpieces: a row is
+  one of them, or two.
+
+  Args:
+    pairs: whether rows are pairs.
+    lower_case: whether texts are lower-cased.
+
+  Attributes:
+    max_length: texts of a row.
+
+  Example:
+    >>> WholeTexts(pairs=True)(["Good."], ["Bad."])["input_texts"].shape
+    TensorShape([1, 2])
+  """
+
+  def __init__(self, pairs: bool = False, lower_case: bool = False):
+    self.max_length = 2 if pairs else 1
+    self.lower_case = lower_case
+
+  def pack(self, first: Texts, second: Texts | None = None,
+           ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Texts and type ids: strings and int32 ragged [batch, (texts)].
+
+    Raises:
+      InputError: not lists of texts, or not of the same length.
+    """
+    columns = [tf.convert_to_tensor(column, tf.string)
+               for column in (first, second) if column is not None]
+    _check_columns(columns)
+    texts = tf.stack(columns, axis=1)
+    if self.lower_case:
+      texts = tf.strings.lower(texts, encoding="utf-8")
+    type_ids = tf.range(texts.shape[1]) + tf.zeros_like(texts, tf.int32)
+    return (tf.RaggedTensor.from_tensor(texts),
+            tf.RaggedTensor.from_tensor(type_ids))
+
+  def pad(self, texts: tf.RaggedTensor, type_ids: tf.RaggedTensor,
+          length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    """As `TextProcessor.pad`."""
+    if length is None:
+      length = self.max_length
+    return {
+        "input_texts": _to_width(texts, length, ""),
+        "input_mask": _to_width(tf.ones_like(type_ids), length, 0),
+        "input_type_ids": _to_width(type_ids, length, 0),
+    }
+
+  def __call__(self, first: Texts, second: Texts | None = None,
+               ) -> dict[str, tf.Tensor]:
+    """Strings to the embedding's inputs.
+
+    Args:
+      first: strings [batch].
+      second: the other text of each pair, or None.
+
+    Returns:
+      "input_texts", strings, "input_mask" and "input_type_ids", int32: [batch,
+      texts of a row].
+    """
+    return self.pad(*self.pack(first, second))
+
+
+def _check_columns(columns: Sequence[tf.Tensor | tf.RaggedTensor]) -> None:
+  """Raises InputError for what are no lists of as many texts each."""
+  if any(column.shape.rank == 0 for column in columns):
+    raise InputError("expected a list of texts, not a single one")
+  sizes = [column.shape[0] for column in columns]
+  if None not in sizes and len(set(sizes)) > 1:
+    raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
+
+
 def _to_width(
-    tokens: tf.RaggedTensor, width: int | tf.Tensor, padding: int) -> tf.Tensor:
+    tokens: tf.RaggedTensor, width: int | tf.Tensor,
+    padding: int | str) -> tf.Tensor:
   # A Python number makes the shape static.
   shape = [None, width] if isinstance(width, int) else tf.stack([-1, width])
   return tokens.to_tensor(padding, shape=shape)

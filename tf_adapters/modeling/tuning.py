@@ -11,10 +11,12 @@ import re
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
 
-TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head")
+NO_BERT = "no_bert"
+TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head",
+           NO_BERT)
 
 _LAYER = re.compile(r"transformer/layer_(\d+)/")
-_SWITCH = re.compile(r"([+-])(layer_norms|pooler)")
+_SWITCH = re.compile(r"([+-])(layer_norms|pooler|embedding)")
 
 
 def is_adapter(name: str) -> bool:
@@ -40,6 +42,8 @@ def kind_of(name: str) -> str:
     return "pooler"
   if name.startswith("head/"):
     return "head"
+  if name.startswith("network/"):
+    return "network"
   return "embeddings"
 
 
@@ -70,6 +74,7 @@ class Tuning:
   | layer_norm | every layer norm | section 3.4 |
   | bias | every bias, layer norms' included | BitFit, Zaken et al. 2022 |
   | head | nothing | |
+  | no_bert | a network on embedded texts: a `TextNetwork` | section 3.3 |
 
   With adapters in every layer, "adapters" trains every layer norm, that of the
   embeddings too, as in the paper. Where the lower layers have none, their layer
@@ -78,11 +83,13 @@ class Tuning:
 
   Whatever the method, the layer norms and the pooler can be trained or frozen
   explicitly, all of them; a name such as "adapters+pooler-layer_norms" says so.
+  Without BERT there is neither; "no_bert+embedding" trains the embedding too.
 
   Attributes:
     method: the name without a number.
     top_layers: K of "top_layers:K", else 0.
-    layer_norms, pooler: True to train, False to freeze, None for the method's.
+    layer_norms, pooler, embedding: True to train, False to freeze, None for the
+      method's.
 
   Example:
     >>> Tuning.parse("top_layers:2").trains(
@@ -94,18 +101,22 @@ class Tuning:
   top_layers: int = 0
   layer_norms: bool | None = None
   pooler: bool | None = None
+  embedding: bool | None = None
 
   @classmethod
   def parse(cls, text: str, layer_norms: bool | None = None,
-            pooler: bool | None = None) -> "Tuning":
+            pooler: bool | None = None,
+            embedding: bool | None = None) -> "Tuning":
     """Reads a tuning's name: one of `TUNINGS`, with a number for K.
 
     Args:
       text: the name.
-      layer_norms, pooler: as the attributes; they go before what `text` says.
+      layer_norms, pooler, embedding: as the attributes; they go before what
+        `text` says.
 
     Raises:
-      InputError: the name is unknown or K is not positive.
+      InputError: the name is unknown, K is not positive, or the method has not
+        got what is to be trained or frozen.
     """
     name = re.match(r"[^+-]*", text)[0]
     method, colon, number = name.partition(":")
@@ -119,23 +130,29 @@ class Tuning:
       raise InputError(
           f"tuning must be one of {', '.join(TUNINGS)}, not {text!r:.50}")
     told = {what: sign == "+" for sign, what in _SWITCH.findall(switches)}
-    if layer_norms is None:
-      layer_norms = told.get("layer_norms")
-    if pooler is None:
-      pooler = told.get("pooler")
-    if method == "layer_norm" and layer_norms is False:
+    told |= {what: value for what, value in (
+        ("layer_norms", layer_norms), ("pooler", pooler),
+        ("embedding", embedding)) if value is not None}
+    for what in told:
+      if (what == "embedding") != (method == NO_BERT):
+        raise InputError(f"tuning {text!r:.50}: has no {what} to train or "
+                         "freeze")
+    if method == "layer_norm" and told.get("layer_norms") is False:
       raise InputError("tuning 'layer_norm' with the layer norms frozen")
-    return cls(method, int(number or 0), layer_norms, pooler)
+    return cls(method, int(number or 0), **told)
 
   def __str__(self) -> str:
     text = self.method + (f":{self.top_layers}" if self.top_layers else "")
-    for name in ("layer_norms", "pooler"):
+    for name in ("layer_norms", "pooler", "embedding"):
       if getattr(self, name) is not None:
         text += f"{'+' if getattr(self, name) else '-'}{name}"
     return text
 
   def check(self, bert: BertConfig, adapters: AdapterConfig | None) -> None:
-    """Raises InputError where an encoder can not be tuned like this."""
+    """Raises InputError where a BERT can not be tuned like this."""
+    if self.method == NO_BERT:
+      raise InputError(f"tuning '{self}' is that of a TextNetwork, not of a "
+                       "BERT encoder")
     if self.method == "adapters" and adapters is None:
       raise InputError(
           "tuning 'adapters' needs an encoder with adapters: load it with "
@@ -178,4 +195,5 @@ class Tuning:
 
   def trains_base(self) -> bool:
     """Whether pretrained weights other than layer norms train."""
-    return bool(self.pooler) or self.method in ("full", "bias", "top_layers")
+    return bool(self.pooler or self.embedding) or self.method in (
+        "full", "bias", "top_layers")

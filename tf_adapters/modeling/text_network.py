@@ -1,0 +1,319 @@
+"""A network on embedded texts: what the paper compares BERT with (section 3.3).
+
+`TextNetwork` takes the place of a `BertEncoder` in the models of whole texts.
+Its embedding gives a vector to each word of a text, or to the text itself;
+where they come from is not known here.
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import PACKAGE, Projection, with_prefix
+from tf_adapters.modeling.config import NetworkConfig, Origin, Vocabulary
+from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.text import TextProcessor, WholeTexts
+from tf_adapters.modeling.tuning import NO_BERT, Tuning
+
+_USUAL_LENGTH = 128
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class WordEmbedding(tf_keras.layers.Layer):
+  """A vector for each wordpiece, whatever stands around it.
+
+  Args:
+    vocabulary: the wordpieces.
+    rows, size: of the table; it can have more rows than there are wordpieces.
+    origin: where its values came from.
+
+  Call arguments:
+    inputs: a `TextProcessor`'s, [batch, length].
+
+  Returns:
+    Vectors [batch, length, size], and [batch, length] 1.0 where they are of
+    words, 0.0 where they are of padding, [CLS] and [SEP].
+  """
+
+  can_train = True
+
+  def __init__(self, vocabulary: Vocabulary | Mapping[str, Any], rows: int,
+               size: int, origin: Origin | Mapping[str, Any] | None = None,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    if isinstance(vocabulary, Mapping):
+      vocabulary = Vocabulary.from_dict(vocabulary)
+    if isinstance(origin, Mapping):
+      origin = Origin.from_dict(origin)
+    self.vocabulary = vocabulary
+    self.rows = rows
+    self.size = size
+    self.origin = origin
+    self._special = [vocabulary.tokens.index(token)
+                     for token in ("[CLS]", "[SEP]")]
+    self.build()
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    self.table = self.add_weight(
+        name="embeddings", shape=[self.rows, self.size],
+        initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02))
+    self.built = True
+
+  def text_processor(self, max_length: int | None,
+                     pairs: bool) -> TextProcessor:
+    """What turns strings into the inputs."""
+    del pairs
+    return TextProcessor(self.vocabulary, max_length or _USUAL_LENGTH)
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    del training
+    ids = inputs["input_word_ids"]
+    is_word = tf.cast(inputs["input_mask"], tf.bool)
+    for special in self._special:
+      is_word &= ids != special
+    return tf.gather(self.table, ids), tf.cast(is_word, tf.float32)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"word_embeddings/embeddings": self.table}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "vocabulary": self.vocabulary.to_dict(),
+            "rows": self.rows, "size": self.size,
+            "origin": self.origin and self.origin.to_dict()}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TextEmbedding(tf_keras.layers.Layer):
+  """A vector for each text, by a layer that reads strings.
+
+  Args:
+    module: the layer: strings [batch] to vectors [batch, size], such as a
+      hub.KerasLayer.
+    size: of the vectors.
+    lower_case: whether texts are lower-cased first.
+    can_train: whether the layer's variables can train.
+    origin: where the layer came from.
+
+  Call arguments:
+    inputs: of `WholeTexts`, [batch, texts].
+
+  Returns:
+    Vectors [batch, texts, size], and [batch, texts] 1.0 where there is a text,
+    0.0 where there is padding.
+  """
+
+  def __init__(self, module: tf_keras.layers.Layer, size: int,
+               lower_case: bool = False, can_train: bool = True,
+               origin: Origin | Mapping[str, Any] | None = None,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    if isinstance(origin, Mapping):
+      origin = Origin.from_dict(origin)
+    self.module = module
+    self.size = size
+    self.lower_case = lower_case
+    self.can_train = can_train
+    self.origin = origin
+    self.built = True
+
+  def text_processor(self, max_length: int | None, pairs: bool) -> WholeTexts:
+    """What turns strings into the inputs: texts are never cut."""
+    del max_length
+    return WholeTexts(pairs, self.lower_case)
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    texts = inputs["input_texts"]
+    vectors = self.module(tf.reshape(texts, [-1]), training=training)
+    vectors = tf.reshape(
+        vectors, tf.concat([tf.shape(texts), [self.size]], axis=0))
+    vectors.set_shape([*texts.shape, self.size])
+    return vectors, tf.cast(inputs["input_mask"], tf.float32)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    # Their own names need not be different ones.
+    return {f"text_embedding/{number}": variable
+            for number, variable in enumerate(self.module.weights)}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "size": self.size,
+            "lower_case": self.lower_case, "can_train": self.can_train,
+            "module": tf_keras.saving.serialize_keras_object(self.module),
+            "origin": self.origin and self.origin.to_dict()}
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> "TextEmbedding":
+    return cls(**{**config, "module": tf_keras.saving.deserialize_keras_object(
+        config["module"])})
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TextNetwork(tf_keras.layers.Layer):
+  """Texts as the means of their words' vectors, and dense layers above them.
+
+  A deep averaging network (Iyyer et al. 2015), with the methods of a
+  `BertEncoder` that the models of whole texts ask for. A pair with the vectors
+  u and v is [u, v, |u - v|, u * v] (Mou et al. 2016, Conneau et al. 2017, for
+  sentences that are encoded one by one). A text without words is zeros.
+
+  Args:
+    embedding: from `load_word_embedding` or `load_text_embedding`.
+    config: the dense layers; None for `NetworkConfig`'s defaults.
+    pairs: whether texts are pairs; of a network for single texts a pair is one.
+    tuning: what trains, see `tune`.
+
+  Call arguments:
+    inputs: what `text_processor` makes of strings.
+
+  Returns:
+    A dict: "pooled_output" and its alias "default" [batch, hidden_size].
+
+  Raises:
+    InputError: the embedding can not be trained.
+
+  Example:
+    >>> network = TextNetwork(load_word_embedding("minilm_l6"))
+    >>> model = TextClassifier(network, labels=["negative", "positive"])
+    >>> model(network.text_processor()(["a moving film"])).shape
+    TensorShape([1, 2])
+  """
+
+  adapters = None
+  per_token = False
+
+  def __init__(self, embedding: WordEmbedding | TextEmbedding,
+               config: NetworkConfig | Mapping[str, Any] | None = None,
+               pairs: bool = False, tuning: str = NO_BERT, **kwargs: Any):
+    super().__init__(**kwargs)
+    if self.variable_dtype == "bfloat16":
+      # As for adapters: what trains needs the digits.
+      self._set_dtype_policy("mixed_bfloat16")
+    if config is None or isinstance(config, Mapping):
+      config = NetworkConfig.from_dict(config or {})
+    self.embedding = embedding
+    self.config = config
+    self.pairs = pairs
+    sizes = [embedding.size * (4 if pairs else 1),
+             *[config.hidden_units] * config.hidden_layers]
+    self.hidden_size = sizes[-1]
+    # Relus keep the scale of what they get at this one (He et al. 2015).
+    self.hidden_layers = [
+        Projection((size,), (units,), stddev=(2 / size) ** 0.5,
+                   activation="relu", dtype=self.dtype_policy)
+        for size, units in itertools.pairwise(sizes)]
+    self.dropout = Dropout(config.hidden_dropout, dtype=self.dtype_policy)
+    self.build()
+    self.tune(tuning)
+
+  @property
+  def hidden_dropout_prob(self) -> float:
+    """The dropout rate of what a head gets."""
+    return self.config.hidden_dropout
+
+  @property
+  def origin(self) -> Origin | None:
+    """Where the embedding came from."""
+    return self.embedding.origin
+
+  @property
+  def tuning(self) -> str:
+    """What trains, by name."""
+    return str(Tuning(NO_BERT, embedding=self.embedding.trainable or None))
+
+  def tune(self, tuning: str, layer_norms: bool | None = None,
+           pooler: bool | None = None) -> None:
+    """Chooses what trains: "no_bert", or "no_bert+embedding", at any time.
+
+    Raises:
+      InputError: it is another tuning, which needs a BERT, or the embedding can
+        not be trained.
+    """
+    parsed = Tuning.parse(tuning, layer_norms, pooler)
+    if parsed.method != NO_BERT:
+      raise InputError(f"tuning '{parsed}' needs a BERT: a TextNetwork takes "
+                       f"{NO_BERT} or {NO_BERT}+embedding")
+    if parsed.embedding and not self.embedding.can_train:
+      raise InputError(f"tuning '{parsed}': {self.origin.source} has no "
+                       "variables that can be trained")
+    self.embedding.trainable = bool(parsed.embedding)
+
+  def text_processor(
+      self, max_length: int | None = None) -> TextProcessor | WholeTexts:
+    """What turns strings into the inputs.
+
+    Args:
+      max_length: longest text that is looked at, in wordpieces with [CLS] and
+        [SEP]; None for 128. Of whole texts nothing is cut.
+    """
+    return self.embedding.text_processor(max_length, self.pairs)
+
+  def build(self, input_shape=None):
+    if self.built:
+      return
+    for number, layer in enumerate(self.hidden_layers):
+      with tf.name_scope(f"network/layer_{number}"):
+        layer.build()
+    self.built = True
+
+  def call(self, inputs: Mapping[str, tf.Tensor],
+           training: bool | None = None) -> dict[str, tf.Tensor]:
+    vectors, weights = self.embedding(inputs, training=training)
+    # A sum over many words: bfloat16 could not even count them.
+    vectors = tf.cast(vectors, tf.float32)
+    if self.pairs:
+      first, second = (
+          _mean(vectors, weights * tf.cast(
+              inputs["input_type_ids"] == segment, tf.float32))
+          for segment in (0, 1))
+      hidden = tf.concat(
+          [first, second, tf.abs(first - second), first * second], axis=-1)
+    else:
+      hidden = _mean(vectors, weights)
+    hidden = tf.cast(hidden, self.compute_dtype)
+    for number, layer in enumerate(self.hidden_layers):
+      if number:
+        hidden = self.dropout(hidden, training=training)
+      hidden = layer(hidden, training=training)
+    return {"pooled_output": hidden, "default": hidden}
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of everything."""
+    variables = self.embedding.named_variables()
+    for number, layer in enumerate(self.hidden_layers):
+      variables |= with_prefix(
+          f"network/layer_{number}", layer.named_variables())
+    return variables
+
+  def tuned_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what trains."""
+    tuned = {id(variable) for variable in self.trainable_weights}
+    return {name: variable for name, variable in self.named_variables().items()
+            if id(variable) in tuned}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "config": self.config.to_dict(),
+            "pairs": self.pairs, "tuning": self.tuning,
+            "embedding": tf_keras.saving.serialize_keras_object(
+                self.embedding)}
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> "TextNetwork":
+    config = dict(config)
+    if isinstance(config["embedding"], Mapping):
+      config["embedding"] = tf_keras.saving.deserialize_keras_object(
+          config["embedding"])
+    return cls(**config)
+
+
+def _mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+  """The mean of vectors [batch, length, size] by weights [batch, length]."""
+  return tf.math.divide_no_nan(
+      tf.einsum("bl,bls->bs", weights, vectors),
+      tf.reduce_sum(weights, axis=1, keepdims=True))
