@@ -311,6 +311,35 @@ def test_mistakes_beside_the_spec_are_named(write, tmp_path):
     read_spec(tmp_path / "nowhere.yaml")
 
 
+def test_the_baseline_without_bert_is_a_method(write):
+  trials = trials_of(write("""
+flags: {encoder: minilm_l6, pooling: mean, adapter_size: 8, data_dir: x}
+tasks: [airline]
+seeds: [0]
+methods:
+  no_bert:
+    draws: 6
+    tuning: no_bert
+    text_embedding: [some/module, other/module]
+    tune_embedding: [true, false]
+    hidden_layers: [0, 5]
+    hidden_dropout: {uniform: [0, 0.5]}
+  words: {tuning: no_bert, hidden_units: [64, 128]}
+  adapters: {tuning: adapters}
+"""))
+  configs = {trial.name: trial.config for trial in trials}
+  assert len(configs) == 6 + 2 + 1
+  for config in configs.values():
+    # What is said of all trials concerns those that it can.
+    assert config.pooling == ("pooler" if config.without_bert else "mean")
+    assert (config.encoder is None) == (config.text_embedding is not None)
+  assert {config.tune_embedding for config in configs.values()} == {True, False}
+  with pytest.raises(InputError, match="methods.a, task rte: hidden_layers=2 "
+                     "has no effect with tuning=full"):
+    trials_of(write("tasks: [rte]\nseeds: [0]\nmethods:\n"
+                    "  a: {tuning: full, hidden_layers: 2}\n"))
+
+
 @pytest.mark.parametrize(
     "path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_presets_are_sweeps(path):
@@ -318,7 +347,7 @@ def test_presets_are_sweeps(path):
   trials = trials_of(path, None, files if "squad" in path.stem else {})
   assert len(trials) == {
       "quick": 8, "paper_glue": 8 * (4 + 18) * 5,
-      "paper_text": 17 * (12 + 96 + 72) * 5, "paper_squad": (9 + 48) * 5,
+      "paper_text": 17 * (50 + 12 + 96 + 72) * 5, "paper_squad": (9 + 48) * 5,
       "paper_figure_4": 2 * 3 * (10 * 3 + 12 * 3 + 3 + 3),
       "paper_figure_6": 2 * 3 * 10, "minilm_glue": 5 * 3 * (3 + 9 + 8 + 2),
   }[path.stem]

@@ -58,7 +58,9 @@ flags.DEFINE_enum(
     "output, or the mean of all tokens' outputs.")
 flags.DEFINE_string(
     "tuning", _DEFAULTS.tuning,
-    f"What trains, beside the head: {', '.join(TUNINGS)}.")
+    f"What trains, beside the head: {', '.join(TUNINGS)}. The last is the "
+    "paper's baseline: a network on embedded texts, for classification and "
+    "regression.")
 flags.DEFINE_bool(
     "tune_layer_norms", _DEFAULTS.tune_layer_norms,
     "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
@@ -102,6 +104,26 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "adapter_layer_norm", _DEFAULTS.adapter_layer_norm,
     "Normalise what adapters see. (false)")
+flags.DEFINE_string(
+    "text_embedding", _DEFAULTS.text_embedding,
+    "--tuning=no_bert: a TF Hub module that makes vectors of texts: a URL, a "
+    "handle such as google/nnlm-en-dim128/2, or a SavedModel's folder. It is a "
+    "program that is run. (the mean of the --encoder's word embeddings)")
+flags.DEFINE_bool(
+    "tune_embedding", _DEFAULTS.tune_embedding,
+    "--tuning=no_bert: train the embedding, too.")
+flags.DEFINE_integer(
+    "hidden_layers", _DEFAULTS.hidden_layers,
+    "--tuning=no_bert: dense layers between embedding and head.",
+    lower_bound=0, upper_bound=100)
+flags.DEFINE_integer(
+    "hidden_units", _DEFAULTS.hidden_units,
+    "--tuning=no_bert: width of these layers.", lower_bound=1,
+    upper_bound=65536)
+flags.DEFINE_float(
+    "hidden_dropout", _DEFAULTS.hidden_dropout,
+    "--tuning=no_bert: dropout rate between these layers and in front of the "
+    "head.", lower_bound=0.0, upper_bound=0.99)
 flags.DEFINE_integer(
     "max_seq_length", _DEFAULTS.max_seq_length,
     "Longest input in wordpieces; longer texts are cut. Default: the saved "
@@ -233,7 +255,7 @@ def _valid(parse: Callable[[Any], Any]) -> Callable[[Any], bool]:
 
 
 for _name in ("learning_rate", "weight_decay", "warmup_proportion",
-              "adapter_init_scale", "adapter_dropout"):
+              "adapter_init_scale", "adapter_dropout", "hidden_dropout"):
   # NaN passes every bound.
   flags.register_validator(
       _name, lambda value: value is None or math.isfinite(value),

@@ -20,6 +20,10 @@ import tf_keras
 
 from tf_adapters import adapter_file
 from tf_adapters.adapter_info import AdapterInfo, library_versions, read_info
+from tf_adapters.checkpoints.embeddings import (
+    load_text_embedding,
+    load_word_embedding,
+)
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
@@ -31,8 +35,9 @@ from tf_adapters.files import (
     write_file,
     writing,
 )
-from tf_adapters.modeling.models import TaskModel, make_model
+from tf_adapters.modeling.models import Encoder, TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import distribution, prefix_cache, trainer
 from tf_adapters.training.interruption import signals_act
@@ -179,6 +184,9 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
     todo.append("evaluate")
   if config.do_predict and (todo or not (output_dir / "predictions").is_dir()):
     todo.append("predict")
+  if todo and config.without_bert and "train" not in todo:
+    # No file holds the model: it comes from checkpoints, or is trained again.
+    todo = ["train", *["evaluate"] * bool(results.get("evaluated")), *todo]
   return todo
 
 
@@ -259,7 +267,7 @@ class _Run:
       self._train(model, task, text)
     if "evaluate" in todo:
       self._evaluate(model, task, text)
-    if "train" in todo and config.save_adapter:
+    if "train" in todo and config.save_adapter and not config.without_bert:
       adapter = self._output_dir / "adapter"
       distribution.on_chief(
           self._strategy, lambda: adapter_file.save_adapter(
@@ -313,18 +321,34 @@ class _Run:
     if info is not None:
       return load_trained(config, task, source, info)
     tuning = Tuning.parse(
-        config.tuning, config.tune_layer_norms, config.tune_pooler)
-    encoder = load_encoder(
-        config.encoder or DEFAULT_ENCODER, config.adapters(),
-        config.vocab_file, config.do_lower_case, _dtype(config, tuning))
+        config.tuning, config.tune_layer_norms, config.tune_pooler,
+        config.tune_embedding or None)
+    encoder = self._load_encoder(
+        task.split("train").pairs, _dtype(config, tuning))
     model = make_model(
         task.problem_type, encoder, task.labels, config.pooling)
     model.tune(str(tuning))
     return model
 
+  def _load_encoder(self, pairs: bool, dtype: str) -> Encoder:
+    config = self._config
+    source = config.encoder or DEFAULT_ENCODER
+    network = config.network()
+    if network is None:
+      return load_encoder(source, config.adapters(), config.vocab_file,
+                          config.do_lower_case, dtype)
+    if config.text_embedding is None:
+      embedding = load_word_embedding(
+          source, config.vocab_file, config.do_lower_case)
+    else:
+      embedding = load_text_embedding(
+          config.text_embedding, bool(config.do_lower_case))
+    return TextNetwork(embedding, network, pairs, dtype=dtype)
+
   def _describe(
       self, task: Task, model: TaskModel, text: TextProcessor) -> None:
     summary = model.summary_of_tuning()
+    network = self._config.network()
     data = self._results.get("data", {})
     self._results.update({
         "task": task.name,
@@ -347,6 +371,7 @@ class _Run:
             "pooling": model.head.pooling,
             "adapter": (model.encoder.adapters
                         and model.encoder.adapters.to_dict()),
+            "network": network and network.to_dict(),
             "max_seq_length": text.max_length,
         }),
         "versions": self._results.get(

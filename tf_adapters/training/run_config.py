@@ -15,8 +15,9 @@ from tf_adapters.data.loading import load_task
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import AdapterConfig
-from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.modeling.config import AdapterConfig, NetworkConfig
+from tf_adapters.modeling.models import PER_TOKEN
+from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training import trainer
 from tf_adapters.training.run_folder import ACTIONS, flag_values, read_flags
 
@@ -61,6 +62,11 @@ class RunConfig(trainer.TrainingConfig):
   adapter_parallel: bool | None = None
   adapter_depth: int | None = None
   adapter_layer_norm: bool | None = None
+  text_embedding: str | None = None
+  tune_embedding: bool = False
+  hidden_layers: int = NetworkConfig.hidden_layers
+  hidden_units: int = NetworkConfig.hidden_units
+  hidden_dropout: float = NetworkConfig.hidden_dropout
   load_adapter: str | None = None
   save_adapter: bool = True
   max_seq_length: int | None = None
@@ -97,6 +103,23 @@ class RunConfig(trainer.TrainingConfig):
              for field in dataclasses.fields(AdapterConfig)}
     return AdapterConfig.preset(self.adapter_preset, **{
         name: value for name, value in given.items() if value is not None})
+
+  @property
+  def without_bert(self) -> bool:
+    """Whether the model is a `TextNetwork`, of which there is no adapter file.
+    """
+    return Tuning.parse(self.tuning).method == NO_BERT
+
+  def network(self) -> NetworkConfig | None:
+    """The configuration of the network that takes BERT's place, or None.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    if not self.without_bert:
+      return None
+    return NetworkConfig(
+        self.hidden_layers, self.hidden_units, self.hidden_dropout)
 
   @property
   def known_problem(self) -> str | None:
@@ -195,6 +218,14 @@ _UNREAD = (
      lambda run: run.distribution_strategy != "mirrored"),
     (("jit_compile",), "distribution_strategy",
      lambda run: run.distribution_strategy == "tpu"),
+    (("jit_compile", "encoder", "vocab_file", "max_seq_length",
+      "batch_widths"), "text_embedding",
+     lambda run: run.text_embedding is not None),
+    (("pooling", "tune_layer_norms", "tune_pooler", "prefix_cache",
+      "prefix_cache_dir", "load_adapter", "save_adapter"), "tuning",
+     lambda run: run.without_bert),
+    (("text_embedding", "tune_embedding", "hidden_layers", "hidden_units",
+      "hidden_dropout"), "tuning", lambda run: not run.without_bert),
     (("pooling", "tune_pooler"), "task_name",
      lambda run: run.known_problem in ("tagging", "span")),
     (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),
@@ -228,6 +259,23 @@ def check(config: RunConfig) -> None:
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
   check_all_read(config)
+  if config.without_bert:
+    _check_without_bert(config)
+
+
+def _check_without_bert(config: RunConfig) -> None:
+  if config.known_problem in PER_TOKEN:
+    raise InputError(
+        f"tuning={config.tuning} has one vector for each text: it is for "
+        f"classification and regression, not for task {config.task_name}, of "
+        f"type {config.known_problem}")
+  if not config.do_train:
+    raise InputError(
+        f"tuning={config.tuning} leaves no adapter file to go on with: give "
+        "do_train, too")
+  if config.text_embedding and config.distribution_strategy == "tpu":
+    raise InputError("text_embedding reads strings, which no TPU can: leave "
+                     "distribution_strategy=tpu out")
 
 
 def check_all_read(config: RunConfig) -> None:
