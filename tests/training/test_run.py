@@ -23,6 +23,7 @@ from tf_adapters.training.run_config import (
     check_all_read,
     unread_adapter_flags,
 )
+from tf_adapters.training.run_folder import read_epochs
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,10 @@ def test_a_stopped_run_ends_with_the_same_numbers(
   with pytest.raises(KeyboardInterrupt):
     run(stopped)
   monkeypatch.undo()
+  folder = pathlib.Path(stopped.output_dir)
+  assert read_epochs(folder) == expected["epochs"][:stop_after // 6]
   results = run(stopped)
+  assert read_epochs(folder) == results["epochs"]
   assert results["metrics"] == expected["metrics"]
   assert results["steps"] == expected["steps"]
   assert results["epochs"] == expected["epochs"]

@@ -53,6 +53,7 @@ from tf_adapters.training.run_config import (
     unread_adapter_flags,
 )
 from tf_adapters.training.run_folder import (
+    CHECKPOINTS_NAME,
     FLAGS_NAME,
     RESULTS_NAME,
     read_results,
@@ -126,7 +127,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   else:
     print("This run is finished; nothing is left to do.")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
-    shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+    shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
   print(_table(results, output_dir), flush=True)
   return results
 

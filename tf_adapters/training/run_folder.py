@@ -13,6 +13,8 @@ from tf_adapters.files import read_json
 
 FLAGS_NAME = "flags.flags"
 RESULTS_NAME = "results.json"
+CHECKPOINTS_NAME = "checkpoints"
+EPOCHS_NAME = "epochs.json"  # among the checkpoints
 
 # Flags that may differ between two calls for the same run.
 ACTIONS = {
@@ -39,6 +41,21 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
     raise InputError(
         f"{path}: damaged: it has no {', '.join(sorted(missing))}")
   return results
+
+
+def read_epochs(output_dir: pathlib.Path) -> list[dict[str, Any]]:
+  """How the epochs of a run went that are done, while it trains or after.
+
+  Returns:
+    The validation metrics of each epoch, {split: {name: value}}; none where
+    there is nothing to be read.
+  """
+  results = output_dir / RESULTS_NAME
+  try:
+    return read_json(results if results.exists() else
+                     output_dir / CHECKPOINTS_NAME / EPOCHS_NAME)["epochs"]
+  except (InputError, KeyError):
+    return []
 
 
 def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:

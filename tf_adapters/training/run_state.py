@@ -18,10 +18,11 @@ import safetensors.numpy
 import tensorflow as tf
 
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.files import locked, replaced_file, writing
+from tf_adapters.files import locked, replaced_file, write_file, writing
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.training.distribution import is_chief, on_chief
+from tf_adapters.training.run_folder import EPOCHS_NAME
 
 _KEPT = 2
 _DIGEST = hashlib.sha256().digest_size
@@ -165,6 +166,9 @@ class RunState:
     steps = self.progress.steps
     with writing_by_tensorflow(f"{self.folder}: the state after step {steps}"):
       self._manager.save(steps, options=self._options)
+      # For those that watch a run.
+      write_file(self.folder / EPOCHS_NAME,
+                 json.dumps({"epochs": self.progress.history}))
 
   def save_best(self) -> None:
     """Keeps the tuned variables as they are now.

@@ -27,6 +27,7 @@ from tf_adapters.training import distribution, prefix_cache
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
+from tf_adapters.training.run_folder import CHECKPOINTS_NAME
 from tf_adapters.training.run_state import (
     Progress,
     RunState,
@@ -200,7 +201,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   # name yet, would have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
-  state = RunState(model, output_dir / "checkpoints")
+  state = RunState(model, output_dir / CHECKPOINTS_NAME)
   progress = state.progress
   identity = _identity(model, encoded)
   if progress.steps:
