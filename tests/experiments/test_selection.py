@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tf_adapters.experiments import selection
-from tf_adapters.experiments.records import (
-    Record,
-    last_error,
-    results_csv,
-)
+from tf_adapters.experiments.records import Record, results_csv
 from tf_adapters.experiments.selection import select
+from tf_adapters.experiments.trial_process import last_error
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.training.run_config import GlueRunConfig
 

@@ -8,108 +8,29 @@ import json
 import os
 import pathlib
 import signal
-import stat
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
+from tests.experiments.stand_in import (
+    PYTHON,
+    ROOT,
+    adapters,
+    real_sweep,
+    spec_of,
+    starts,
+    tables,
+    wait_for,
+)
 from tests.tools import calling
 from tf_adapters.errors import InputError
-from tf_adapters.experiments import trial_process
-from tf_adapters.experiments.spec_file import read_spec
+from tf_adapters.experiments.asha import Asha, Stopped, remember_stopped
+from tf_adapters.experiments.local_runner import LocalRunner
 from tf_adapters.experiments.sweep import run_sweep
-from tf_adapters.experiments.trials import expand
 from tf_adapters.files import locked
-from tf_adapters.tools import _flag_reader, glue, sweep as tool
-
-PYTHON = sys.executable
-ROOT = pathlib.Path(__file__).parents[2]
-
-# Called as `python -m tf_adapters glue --flagfile=FILE`. Scores by its rate; a
-# rate above 1 is an error, as long as there is no file `mended`; works as long
-# as there is a file `slow`.
-STAND_IN = '''#!{python} -SE
-import json, os, pathlib, signal, sys, time
-flag_file = pathlib.Path(sys.argv[-1].removeprefix("--flagfile="))
-lines = flag_file.read_text().splitlines()
-flags = dict(line[2:].split("=", 1) for line in lines)
-here = pathlib.Path(__file__).parent
-folder = pathlib.Path(flags["output_dir"])
-rate = float(flags["learning_rate"])
-def stopped(*_):
-  (folder / "saved").write_text("")
-  sys.exit(143)
-signal.signal(signal.SIGTERM, stopped)
-folder.mkdir(exist_ok=True)
-(folder / "flags.flags").write_text(flag_file.read_text())
-with open(here / "starts", "a") as file:
-  file.write(str(folder) + " " + os.environ.get("TF_NUM_INTRAOP_THREADS", "-")
-             + "\\n")
-print("at work", flush=True)
-while (here / "slow").exists():
-  time.sleep(0.02)
-if rate > 1 and not (here / "mended").exists():
-  print("error: the loss is not finite", file=sys.stderr)
-  sys.exit(1)
-(folder / "adapter").mkdir()
-(folder / "checkpoints").mkdir()
-score = {{"accuracy": rate + 0.01 * int(flags["seed"])}}
-(folder / "results.json").write_text(json.dumps({{
-    "task": "tsv", "metrics": {{"validation": score, "test": score}},
-    "steps": 3, "evaluated": True, "best_epoch": 0, "seconds": {{"total": 1.0}},
-    "parameters": {{"trained": 1, "total": 2}}}}))
-'''
-
-
-def spec_of(folder, rates, selection_seeds=(0, 1)):
-  return f"""
-flags: {{data_dir: "{folder}"}}
-tasks: {{mine: {{task_name: tsv}}}}
-seeds: [0, 1]
-selection_seeds: {list(selection_seeds)}
-methods:
-  a: {{learning_rate: {rates}}}
-"""
-
-
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-  """Trials become the stand-in's; returns its folder."""
-  folder = tmp_path / "stand_in"
-  folder.mkdir()
-  script = folder / "python"
-  script.write_text(STAND_IN.format(python=sys.executable))
-  script.chmod(script.stat().st_mode | stat.S_IXUSR)
-  monkeypatch.setattr(trial_process.sys, "executable", str(script))
-  return folder
-
-
-@pytest.fixture
-def sweep(tmp_path):
-  """Runs a sweep of these rates, two seeds each."""
-  output_dir = tmp_path / "sweep"
-
-  def run(rates, *arguments, selection_seeds=(0, 1), **changes):
-    path = tmp_path / "spec.yaml"
-    path.write_text(spec_of(tmp_path, rates, selection_seeds))
-    spec = read_spec(path)
-    trials = expand(spec, _flag_reader.FlagReader(glue), output_dir)
-    return run_sweep(spec, trials, output_dir, *arguments, **changes)
-
-  return run
-
-
-def starts(stand_in):
-  path = stand_in / "starts"
-  return path.read_text().splitlines() if path.exists() else []
-
-
-def adapters(tmp_path):
-  return {path.parent.relative_to(tmp_path / "sweep" / "trials").as_posix()
-          for path in (tmp_path / "sweep").rglob("adapter")}
+from tf_adapters.tools import sweep as tool
 
 
 def test_runs_each_trial_once(stand_in, sweep, tmp_path, capsys):
@@ -130,15 +51,11 @@ def test_runs_each_trial_once(stand_in, sweep, tmp_path, capsys):
   log = tmp_path / "sweep" / "trials" / "mine" / "learning_rate=0.1"
   assert (log / "seed=0.log").read_text() == "at work\n"
 
-  def tables():
-    return {path.name: path.read_bytes()
-            for path in (tmp_path / "sweep").iterdir() if path.is_file()}
-
-  before = tables()
+  before = tables(tmp_path)
   assert before.keys() == {
       "sweep.json", "results.csv", "selected.json", "selected.csv"}
   assert sweep([0.1, 0.3, 0.2]) == records
-  assert tables() == before
+  assert tables(tmp_path) == before
   assert len(starts(stand_in)) == 6
   # A sweep grows by what is new.
   sweep([0.1, 0.3, 0.2, 0.4])
@@ -192,13 +109,6 @@ def test_trials_share_the_cores(stand_in, sweep):
 def test_keeps_all_adapters_where_asked(stand_in, sweep, tmp_path):
   sweep([0.1, 0.2], keep_adapters=True)
   assert len(adapters(tmp_path)) == 4
-
-
-def wait_for(condition):
-  until = time.monotonic() + 300
-  while not condition():
-    assert time.monotonic() < until
-    time.sleep(0.02)
 
 
 def test_a_signal_ends_trials_softly(stand_in, sweep, tmp_path, capsys):
@@ -257,7 +167,78 @@ def test_a_folder_is_for_one_sweep(stand_in, sweep, tmp_path):
     sweep([0.1])
   (tmp_path / "file").touch()
   with pytest.raises(InputError, match="is a file, not a folder"):
-    run_sweep(None, [], tmp_path / "file")
+    run_sweep(None, [], tmp_path / "file", LocalRunner("glue"))
+
+
+class Strict(LocalRunner):
+  """Stops what is no better than 0.2 after its first epoch, as ASHA might."""
+
+  asha = Asha()
+
+  def run(self, records, ended, interruption):
+    good = []
+    for record in records:
+      rate = float(record.trial.settings["learning_rate"])
+      if rate <= 0.2 and record.status == "unfinished":
+        folder = pathlib.Path(record.trial.config.output_dir)
+        folder.parent.mkdir(exist_ok=True, parents=True)
+        remember_stopped(record.trial, Stopped(1, rate))
+        ended(record.trial, None)
+      else:
+        good.append(record)
+    super().run(good, ended, interruption)
+
+
+def test_what_is_stopped_early_does_not_compete(
+    stand_in, sweep, tmp_path, capsys):
+  strict = Strict("glue")
+
+  def table():
+    return json.loads((tmp_path / "sweep" / "sweep.json").read_text())["trials"]
+
+  sweep([0.1, 0.3, 0.2, 0.4], selection_seeds=[0], runner=strict)
+  out = capsys.readouterr().out
+  assert ("[2/4] mine/learning_rate=0.2/seed=0: stopped after epoch 1: "
+          "validation 0.2000;") in out
+  assert [(trial["status"], trial["stopped"]) for trial in table()] == [
+      ("stopped", {"epoch": 1, "score": 0.1}), ("finished", None),
+      ("stopped", {"epoch": 1, "score": 0.2}), ("finished", None),
+      ("finished", None)]
+  selected, = json.loads((tmp_path / "sweep" / "selected.json").read_text())
+  assert selected["settings"] == {"learning_rate": "0.4"}
+  assert (selected["settings_compared"], selected["settings_incomplete"]) == (
+      2, 2)
+  assert len(starts(stand_in)) == 3
+  before = tables(tmp_path)
+  sweep([0.1, 0.3, 0.2, 0.4], selection_seeds=[0], runner=strict)
+  assert "2 of them stopped" in capsys.readouterr().out
+  assert len(starts(stand_in)) == 3
+  assert tables(tmp_path) == before
+  # Without early stopping they get what they are owed.
+  sweep([0.1, 0.3, 0.2, 0.4], selection_seeds=[0])
+  assert len(starts(stand_in)) == 5
+  assert {trial["status"] for trial in table()} == {"finished"}
+  assert not list(tmp_path.rglob("*.stopped"))
+
+
+def test_a_damaged_note_of_a_stop_is_named(stand_in, sweep, tmp_path):
+  sweep([0.1], selection_seeds=[0], runner=Strict("glue"))
+  note, = tmp_path.rglob("*.stopped")
+  for content in ('{"epoch": 1}', "nothing"):
+    note.write_text(content)
+    with pytest.raises(InputError, match="seed=0.stopped: "):
+      sweep([0.1], selection_seeds=[0], runner=Strict("glue"))
+
+
+def test_asha_is_refused_where_trials_do_not_compare(sweep, tmp_path):
+  runner = LocalRunner("glue")
+  runner.asha = Asha()
+  with pytest.raises(InputError, match="spec.yaml: selection_seeds: 2 seeds"):
+    sweep([0.1], runner=runner)
+  runner.asha = Asha(grace_epochs=3)
+  with pytest.raises(InputError, match="no trial evaluates after more than 3"):
+    sweep([0.1], selection_seeds=[0], runner=runner)
+  assert [path.name for path in (tmp_path / "sweep").iterdir()] == []
 
 
 def call(*arguments):
@@ -275,6 +256,14 @@ def call(*arguments):
     (["--output_dir=x", "--preset=quick", "--tasks=rte"], "tasks: has no rte"),
     (["--output_dir=x", "--preset=quick", "--tasks="], "must name tasks"),
     (["--output_dir=x", "--preset=paper_squad"], "--train_file must be given"),
+    (["--output_dir=x", "--preset=quick", "--asha"],
+     "--asha has no effect with --runner=processes"),
+    (["--output_dir=x", "--preset=quick", "--cpus_per_trial=2"],
+     "--cpus_per_trial has no effect with --runner=processes"),
+    (["--output_dir=x", "--preset=quick", "--runner=ray",
+      "--max_parallel_trials=2"], "has no effect with --runner=ray"),
+    (["--output_dir=x", "--preset=quick", "--runner=ray",
+      "--asha_grace_epochs=2"], "has no effect without --asha"),
 ])
 def test_mistakes_are_one_line(
     tmp_path, monkeypatch, capsys, arguments, message):
@@ -283,6 +272,18 @@ def test_mistakes_are_one_line(
   error = capsys.readouterr().err
   assert error.startswith("error: ") and message in error
   assert error.count("\n") == 1
+  assert not list(tmp_path.iterdir())
+
+
+def test_ray_that_is_missing_is_named(tmp_path, monkeypatch, capsys):
+  monkeypatch.delitem(
+      sys.modules, "tf_adapters.experiments.ray_runner", raising=False)
+  monkeypatch.setitem(sys.modules, "ray", None)
+  assert call(f"--output_dir={tmp_path / 'x'}", "--preset=quick",
+              "--runner=ray") == 1
+  error = capsys.readouterr().err
+  assert error.startswith("error: --runner=ray: ")
+  assert error.endswith(": pip install 'tf_adapters[sweep]'\n")
   assert not list(tmp_path.iterdir())
 
 
@@ -297,29 +298,6 @@ def test_failed_trials_are_a_status(stand_in, tmp_path, capsys):
           "the loss is not finite") in captured.err
   (stand_in / "mended").touch()
   assert call(*arguments) == 0
-
-
-REAL = """
-flags:
-  encoder: "{encoder}"
-  data_dir: "{data}"
-  max_seq_length: 24
-  train_batch_size: 8
-  holdout: 0.25
-tasks:
-  mine: {{task_name: tsv}}
-seeds: [0]
-methods:
-  adapters:
-    adapter_size: 4
-    learning_rate: [0.02, 1e-6]
-"""
-
-
-def real_sweep(tmp_path, hf_source, data, *more):
-  path = tmp_path / "spec.yaml"
-  path.write_text(REAL.format(encoder=hf_source, data=data))
-  return [sys.executable, "-m", "tf_adapters", "sweep", f"--spec={path}", *more]
 
 
 def test_trials_are_runs(tmp_path, hf_source, sentiment_dir):

@@ -7,17 +7,17 @@ How a record is come by is elsewhere: `sweep` has the trials that it runs,
 import csv
 import dataclasses
 import io
-import pathlib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from tf_adapters.experiments.stopped import Stopped
+
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
+STOPPED = "stopped"  # by ASHA
 
 # Columns behind the metrics.
 _LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
          "best_epoch", "folder")
-_LOG_TAIL = 1 << 16  # bytes
 
 
 class Trial(Protocol):
@@ -40,38 +40,26 @@ class Record:
     trial: the trial.
     results: its results.json where it is finished, else None.
     error: why it failed, in one line; None where it did not.
+    stopped: where it was stopped early; None where it was not, or has finished.
   """
 
   trial: Trial
   results: Mapping[str, Any] | None = None
   error: str | None = None
+  stopped: Stopped | None = None
 
   @property
   def status(self) -> str:
     if self.results is not None:
       return FINISHED
+    if self.stopped is not None:
+      return STOPPED
     return UNFINISHED if self.error is None else FAILED
 
   @property
   def metrics(self) -> Mapping[str, Mapping[str, float]]:
     """{split: {name: value}}, the metric that decides first."""
     return self.results["metrics"] if self.results else {}
-
-
-def last_error(log: pathlib.Path, start: int = 0) -> str:
-  """The line of a log that says why a run ended; its last one without such.
-
-  Args:
-    log: the file.
-    start: where what the run said begins.
-  """
-  with open(log, "rb") as file:
-    file.seek(max(log.stat().st_size - _LOG_TAIL, start))
-    text = file.read().decode(errors="replace")
-  lines = [line.strip() for line in re.split(r"[\r\n\b]+", text)]
-  lines = [line for line in lines if line]
-  errors = [line for line in lines if line.startswith("error: ")]
-  return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
 
 
 def results_csv(

@@ -23,6 +23,7 @@ from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
 from tf_adapters.experiments.records import (
     FAILED,
     FINISHED,
+    STOPPED,
     Record,
     results_csv,
 )
@@ -157,12 +158,16 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
 
 def _summary(records: Sequence[Record]) -> str:
   finished = [record for record in records if record.status == FINISHED]
-  failed = sum(record.status == FAILED for record in records)
+  stopped, failed = (sum(record.status == status for record in records)
+                     for status in (STOPPED, FAILED))
+  missing = len(records) - len(finished) - stopped
   seconds = sum(record.results["seconds"]["total"] for record in finished)
   text = (f"{len(finished)} of {len(records)} trials are finished, which took "
           f"{datetime.timedelta(seconds=round(seconds))} in all.")
-  if len(finished) < len(records):
-    text += f" {len(records) - len(finished)} are missing"
+  if stopped:
+    text += f" {stopped} were stopped early, as others were ahead of them."
+  if missing:
+    text += f" {missing} are missing"
     text += f", {failed} of which failed" if failed else ""
     text += ": what is here is not yet the whole."
   return text

@@ -8,7 +8,6 @@ what is made of their results in `records` and `selection`.
 import dataclasses
 import datetime
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -19,14 +18,15 @@ from typing import Any
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import records as tables, selection
 from tf_adapters.experiments.records import (
-    FAILED,
     FINISHED,
+    STOPPED,
     UNFINISHED,
     Record,
 )
+from tf_adapters.experiments.runner import Runner
 from tf_adapters.experiments.spec import Spec
+from tf_adapters.experiments.stopped import forget_stopped, read_stopped
 from tf_adapters.experiments.sweep_folder import FORMAT_VERSION, SWEEP_NAME
-from tf_adapters.experiments.trial_process import TrialProcess
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
@@ -35,25 +35,21 @@ from tf_adapters.training.run import finished_results
 RESULTS_NAME = "results.csv"
 SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"
 
-_LOOK_EVERY = 0.2  # seconds
-
 
 def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
-              max_parallel_trials: int = 1,
-              keep_adapters: bool = False) -> list[Record]:
+              runner: Runner, keep_adapters: bool = False) -> list[Record]:
   """Runs what is not yet finished of a sweep.
 
   Trials that select come first, then those that repeat what is selected with
   the other seeds. One that fails does not stop the others, and is tried again
-  when this is called again. The tables in `output_dir` are written anew after
-  each trial.
+  when this is called again. One that ASHA stopped stays so, unless the runner
+  is one without. The tables in `output_dir` are written anew after each trial.
 
   Args:
     spec: the sweep.
     trials: what `expand` makes of it, for the same `output_dir`.
     output_dir: the sweep's folder.
-    max_parallel_trials: how many are run at a time, the cores shared among
-      them.
+    runner: runs the trials.
     keep_adapters: keep the adapter file of every trial, not only those of
       selected settings.
 
@@ -63,7 +59,7 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
 
   Raises:
     InputError: the folder can not be written, holds runs with other flags, or
-      another sweep is at work in it.
+      another sweep is at work in it; ASHA can not be applied.
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after all trials have
       ended with their state saved. A second one ends them at once.
   """
@@ -72,16 +68,20 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
   with writing(f"output_dir {output_dir}"):
     output_dir.mkdir(parents=True, exist_ok=True)
   with output_dir_of("sweep", output_dir):
+    if runner.asha is None:
+      forget_stopped(map(_folder, trials))
+    else:
+      runner.asha.check(spec, trials)
     sweep = _Sweep(spec, trials, output_dir, keep_adapters)
     with interruptions() as interruption:
       sweep.add(trial for trial in trials
                 if trial.selects or finished_results(trial.config))
       _say_start(sweep, str(output_dir))
-      _run(sweep, max_parallel_trials, interruption)
+      _run(sweep, runner, interruption)
       if not all(trial.selects for trial in trials):
         sweep.add(selection.repetitions(trials, sweep.records))
         _say_start(sweep, "with the other seeds of what is selected")
-        _run(sweep, max_parallel_trials, interruption)
+        _run(sweep, runner, interruption)
     return sweep.records
 
 
@@ -132,7 +132,8 @@ class _Sweep:
 
   def _read(self, trial: Trial, error: str | None = None) -> Record:
     results = finished_results(trial.config)
-    record = Record(trial, results, None if results else error)
+    record = Record(trial, results) if results else Record(
+        trial, None, error, read_stopped(_folder(trial)))
     # A run that is killed behind its last word leaves them.
     if record.status == FINISHED and not trial.config.keep_checkpoints:
       _remove(trial, "checkpoints")
@@ -150,11 +151,16 @@ class _Sweep:
             "folder": f"trials/{record.trial.name}",
             "status": record.status,
             "error": record.error,
+            "stopped": record.stopped and record.stopped.to_dict(),
         } for record in self.records]}
 
 
+def _folder(trial: Trial) -> pathlib.Path:
+  return pathlib.Path(trial.config.output_dir)
+
+
 def _remove(trial: Trial, name: str) -> None:
-  shutil.rmtree(pathlib.Path(trial.config.output_dir, name), ignore_errors=True)
+  shutil.rmtree(_folder(trial) / name, ignore_errors=True)
 
 
 def _json(values: Any) -> str:
@@ -162,63 +168,27 @@ def _json(values: Any) -> str:
 
 
 def _say_start(sweep: _Sweep, what: str) -> None:
-  finished = sum(record.status == FINISHED for record in sweep.records)
-  print(f"{what}: {len(sweep.records)} trials, {finished} of them finished",
-        flush=True)
+  counts = [f"{len(sweep.records)} trials"]
+  for status in (FINISHED, STOPPED):
+    count = sum(record.status == status for record in sweep.records)
+    if count or status == FINISHED:
+      counts.append(f"{count} of them {status}")
+  print(f"{what}: {', '.join(counts)}", flush=True)
 
 
-def _run(sweep: _Sweep, max_parallel_trials: int,
-         interruption: Interruption) -> None:
-  """Keeps so many trials at work until none is left, or a signal comes."""
-  waiting = [record.trial for record in sweep.records
-             if record.status == UNFINISHED]
-  progress = _Progress(sweep, waiting)
-  environment = _threads(max_parallel_trials)
-  running: list[TrialProcess] = []
-  try:
-    while running or (waiting and not interruption.signal):
-      while (waiting and len(running) < max_parallel_trials
-             and not interruption.signal):
-        process = TrialProcess(waiting.pop(0), sweep.spec.tool, environment)
-        if process.adopted:
-          print(f"{process.trial.name}: a process of an earlier sweep is at "
-                "work on it; waiting for its end", flush=True)
-        running.append(process)
-      time.sleep(_LOOK_EVERY)
-      if interruption.signal:
-        running = [process for process in running if not process.adopted]
-        progress.stop(running)
-      for process in list(running):
-        if process.poll() is not None:
-          running.remove(process)
-          if not _ended(sweep, process, progress, interruption):
-            waiting.insert(0, process.trial)
-  finally:
-    for process in running:
-      process.kill()
+def _run(sweep: _Sweep, runner: Runner, interruption: Interruption) -> None:
+  """Runs what is unfinished, until nothing is left or a signal comes."""
+  progress = _Progress(sweep)
+
+  def ended(trial: Trial, error: str | None) -> None:
+    record = sweep.update(trial, error)
+    if record.status != UNFINISHED:
+      progress.print(record)
+
+  runner.run(sweep.records, ended, interruption)
   if interruption.signal:
     progress.print_stopped()
     interruption.stop()
-
-
-def _ended(sweep: _Sweep, process: TrialProcess, progress: "_Progress",
-           interruption: Interruption) -> bool:
-  """Notes how a trial ended; whether it did, and need not be started again."""
-  failed = not process.adopted and not interruption.signal
-  record = sweep.update(process.trial, process.error() if failed else None)
-  if record.status in (FINISHED, FAILED):
-    progress.print(record)
-    return True
-  return bool(interruption.signal)
-
-
-def _threads(max_parallel_trials: int) -> dict[str, str]:
-  """How many threads each trial has: TensorFlow takes all cores for each."""
-  if max_parallel_trials == 1:
-    return {}
-  cores = max(len(os.sched_getaffinity(0)) // max_parallel_trials, 1)
-  return {name: os.environ.get(name, str(cores))
-          for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
 
 
 class _Progress:
@@ -227,21 +197,24 @@ class _Progress:
   Epochs are what trials are measured by.
   """
 
-  def __init__(self, sweep: _Sweep, waiting: Sequence[Trial]):
+  def __init__(self, sweep: _Sweep):
     self._sweep = sweep
-    self._left = {trial.name: trial.config.num_train_epochs
-                  for trial in waiting}
+    self._left = {record.trial.name: record.trial.config.num_train_epochs
+                  for record in sweep.records if record.status == UNFINISHED}
     self._done = 0
     self._started = time.monotonic()
-    self._stopping = False
 
   def print(self, record: Record) -> None:
     """Says that a trial has ended."""
-    self._done += self._left.pop(record.trial.name)
+    epochs = self._left.pop(record.trial.name)
+    self._done += record.stopped.epoch if record.stopped else epochs
     records = self._sweep.records
-    ended = sum(record.status in (FINISHED, FAILED) for record in records)
+    ended = sum(record.status != UNFINISHED for record in records)
     what = f"failed: {record.error}"
-    if record.status == FINISHED:
+    if record.status == STOPPED:
+      what = (f"stopped after epoch {record.stopped.epoch}: validation "
+              f"{record.stopped.score:.4f}")
+    elif record.status == FINISHED:
       scores = next(iter(record.metrics.items()), None)
       what = f"{_clock(record.results['seconds']['total'])}"
       if scores:
@@ -253,16 +226,6 @@ class _Progress:
     width = len(str(len(records)))
     print(f"[{ended:{width}}/{len(records)}] {record.trial.name}: {what}; "
           f"{_clock(left)} left", flush=True)
-
-  def stop(self, running: Sequence[TrialProcess]) -> None:
-    """Asks the trials to stop, once."""
-    if not self._stopping:
-      self._stopping = True
-      if running:
-        print(f"stopping {len(running)} trials, which save their state; once "
-              "more ends them at once", file=sys.stderr, flush=True)
-      for process in running:
-        process.stop()
 
   def print_stopped(self) -> None:
     """Says how to go on."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
+from tf_adapters.experiments.stopped import read_stopped
 from tf_adapters.files import read_json
 from tf_adapters.training.run_folder import (
     ACTIONS,
@@ -198,7 +199,7 @@ def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
   results = read_results(folder)
   if not (results.get("steps") and results.get("evaluated")):
     error = one.get("error") if one.get("status") == FAILED else None
-    return Record(trial, None, error and str(error))
+    return Record(trial, None, error and str(error), read_stopped(folder))
   _check_results(folder / RESULTS_NAME, results)
   flags = read_flags(folder)
   for name in _NUMBER_FLAGS & (flags or {}).keys():

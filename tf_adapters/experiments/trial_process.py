@@ -3,56 +3,66 @@
 Beside the trial's folder stand NAME.flags, its command, and NAME.log. The
 process holds a lock on its log for as long as it lives, whatever became of the
 sweep that started it.
+
+This is all that a machine needs to run trials: TensorFlow is its processes'
+business.
 """
 
+import dataclasses
 import fcntl
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 
-from tf_adapters.experiments.records import last_error
-from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import write_file, writing
+from tf_adapters.training.run_files import RESULTS_NAME
+
+_LOG_TAIL = 1 << 16  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialCommand:
+  """A trial as the command that runs it.
+
+  Attributes:
+    tool: whose run it is.
+    flag_lines: the run's.
+    output_dir: the trial's folder.
+    working_dir: what paths in flags are relative to.
+    threads: how many TensorFlow takes, unless the environment says so; None for
+      all cores.
+  """
+
+  tool: str
+  flag_lines: tuple[str, ...]
+  output_dir: pathlib.Path
+  working_dir: pathlib.Path
+  threads: int | None = None
 
 
 class TrialProcess:
   """A trial at work.
 
   Where a process of an earlier sweep, one that was killed, is still at work on
-  it, this stands for that one: `adopted`.
+  it, this stands for that one, as long as it lives: `adopted`.
 
   Args:
-    trial: the trial.
-    tool: the tool whose run it is.
-    environment: variables to set beside this process's own.
+    command: the trial's.
 
   Raises:
     InputError: its files can not be written.
   """
 
-  def __init__(self, trial: Trial, tool: str,
-               environment: Mapping[str, str]):
-    self.trial = trial
+  def __init__(self, command: TrialCommand):
+    self._command = command
     self._process = None
-    folder = pathlib.Path(trial.config.output_dir)
+    folder = command.output_dir
     self._log = folder.with_name(f"{folder.name}.log")
-    with writing(self._log):
-      self._log.parent.mkdir(parents=True, exist_ok=True)
-      with open(self._log, "ab") as log:
-        if not _lock(log.fileno()):
-          return
-        self._log_start = log.tell()
-        flag_file = folder.with_name(f"{folder.name}.flags")
-        write_file(flag_file, "\n".join(trial.config.flag_lines()) + "\n")
-        # A session of its own: Ctrl-C is for the sweep, which says it to all.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tf_adapters", tool,
-             f"--flagfile={flag_file}"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env={**os.environ, **environment}, start_new_session=True)
+    self._log_start = 0
+    self._start()
 
   @property
   def adopted(self) -> bool:
@@ -60,11 +70,16 @@ class TrialProcess:
     return self._process is None
 
   def poll(self) -> int | None:
-    """Its exit status, 0 for one that was adopted; None while it works."""
+    """Its exit status; None while it works.
+
+    Where one that was adopted has ended without results, another is started.
+    """
     if self._process is not None:
       return self._process.poll()
-    with open(self._log, "ab") as log:
-      return 0 if _lock(log.fileno()) else None
+    if (self._command.output_dir / RESULTS_NAME).exists():
+      return 0
+    self._start()
+    return None
 
   def stop(self) -> None:
     """Asks it to end, with its state saved. One that was adopted goes on."""
@@ -72,17 +87,63 @@ class TrialProcess:
       self._process.send_signal(signal.SIGTERM)
 
   def kill(self) -> None:
-    """Ends it at once."""
+    """Ends it at once. One that was adopted goes on."""
     if self._process is not None:
       self._process.kill()
       self._process.wait()
 
-  def error(self) -> str:
-    """Why it ended, in one line; not of one that was adopted."""
+  def error(self) -> str | None:
+    """Why it ended, in one line, if it failed; None of one that was adopted."""
+    if self._process is None:
+      return None
     status = self._process.returncode
     if status < 0:
       return f"ended by {signal.Signals(-status).name}"
     return last_error(self._log, self._log_start)
+
+  def _start(self) -> None:
+    """Starts the process, unless there is one that holds the lock."""
+    command = self._command
+    folder = command.output_dir
+    with writing(self._log):
+      self._log.parent.mkdir(parents=True, exist_ok=True)
+      with open(self._log, "ab") as log:
+        if not _lock(log.fileno()):
+          return
+        self._log_start = log.tell()
+        flag_file = folder.with_name(f"{folder.name}.flags")
+        write_file(flag_file, "\n".join(command.flag_lines) + "\n")
+        # A session of its own: Ctrl-C is for the sweep, which says it to all.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tf_adapters", command.tool,
+             f"--flagfile={flag_file}"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            cwd=command.working_dir, start_new_session=True,
+            env={**_threads(command.threads), **os.environ})
+
+
+def last_error(log: pathlib.Path, start: int = 0) -> str:
+  """The line of a log that says why a run ended; its last one without such.
+
+  Args:
+    log: the file.
+    start: where what the run said begins.
+  """
+  with open(log, "rb") as file:
+    file.seek(max(log.stat().st_size - _LOG_TAIL, start))
+    text = file.read().decode(errors="replace")
+  lines = [line.strip() for line in re.split(r"[\r\n\b]+", text)]
+  lines = [line for line in lines if line]
+  errors = [line for line in lines if line.startswith("error: ")]
+  return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
+
+
+def _threads(count: int | None) -> dict[str, str]:
+  """Variables of the environment: TensorFlow takes all cores without."""
+  if count is None:
+    return {}
+  return dict.fromkeys(
+      ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(count))
 
 
 def _lock(descriptor: int) -> bool:

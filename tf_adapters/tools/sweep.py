@@ -6,6 +6,8 @@ Examples:
       --data_dir=glue_data --output_dir=sweeps/glue
   tf-adapters sweep --spec=my_sweep.yaml --max_parallel_trials=2 \\
       --output_dir=sweeps/mine
+  tf-adapters sweep --spec=my_sweep.yaml --runner=ray --ray_address=auto \\
+      --output_dir=/shared/sweeps/mine
 
 A trial is a run of tf-adapters glue, or squad, as a process of its own in
 output_dir/trials/. Flags of these tools that are given here hold for every
@@ -17,14 +19,18 @@ selected.csv, the best setting of each method on each task, with its scores over
 seeds; and sweep.json, what was asked for and where each trial stands.
 """
 
+import contextlib
 import pathlib
 import sys
 
 from absl import flags
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, first_line
 from tf_adapters.experiments import selection
+from tf_adapters.experiments.asha import Asha
+from tf_adapters.experiments.local_runner import LocalRunner
 from tf_adapters.experiments.records import FAILED
+from tf_adapters.experiments.runner import Runner
 from tf_adapters.experiments.spec import PRESETS
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
@@ -50,10 +56,33 @@ flags.DEFINE_list(
 flags.register_validator(
     "tasks", lambda tasks: tasks is None or (tasks and all(tasks)),
     "must name tasks")
+flags.DEFINE_enum(
+    "runner", "processes", ["processes", "ray"],
+    "Where trials run: on this machine, or where Ray has room.")
 flags.DEFINE_integer(
     "max_parallel_trials", 1,
-    "Trials at a time; the machine's cores are shared among them.",
+    "Processes: trials at a time; the machine's cores are shared among them.",
     lower_bound=1, upper_bound=1024)
+flags.DEFINE_string(
+    "ray_address", None,
+    "Ray: HOST:PORT of the cluster, or auto for the one that this machine is "
+    "of. (RAY_ADDRESS; without it this machine's cores)")
+flags.DEFINE_integer(
+    "cpus_per_trial", 1, "Ray: CPUs that a trial takes, and its threads.",
+    lower_bound=1)
+flags.DEFINE_integer(
+    "gpus_per_trial", 0, "Ray: GPUs that a trial takes.", lower_bound=0)
+flags.DEFINE_bool(
+    "asha", False,
+    "Ray: stop settings early (ASHA) that others of the same method and task "
+    "have left behind.")
+flags.DEFINE_integer(
+    "asha_grace_epochs", 1, "Epochs after which ASHA compares first.",
+    lower_bound=1)
+flags.DEFINE_integer(
+    "asha_reduction_factor", 4,
+    "ASHA lets one in so many go on, to so many times the epochs.",
+    lower_bound=2)
 flags.DEFINE_bool(
     "keep_adapters", False,
     "Keep the adapter file of every trial, not only of selected settings.")
@@ -67,12 +96,14 @@ def _sweep() -> None:
     raise InputError("give either --spec or --preset")
   if not values.output_dir:
     raise InputError("output_dir must not be empty")
+  _check_runner_flags()
   output_dir = pathlib.Path(values.output_dir)
   path = pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
   spec = read_spec(path, values.tasks, _given())
   trials = expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
-  records = run_sweep(spec, trials, output_dir, values.max_parallel_trials,
-                      values.keep_adapters)
+  with _runner(spec.tool, output_dir) as runner:
+    records = run_sweep(
+        spec, trials, output_dir, runner, values.keep_adapters)
   print()
   _command.print_columns(selection.selected_table(selection.select(records)))
   failed = [record for record in records if record.status == FAILED]
@@ -81,6 +112,39 @@ def _sweep() -> None:
         f"{len(failed)} of {len(records)} trials failed, "
         f"{failed[0].trial.name} first: {failed[0].error}; the same command "
         "tries them again")
+
+
+def _check_runner_flags() -> None:
+  """Raises InputError for flags without effect."""
+  values = flags.FLAGS
+  unread = {
+      "processes": ["ray_address", "cpus_per_trial", "gpus_per_trial", "asha"],
+      "ray": ["max_parallel_trials"]}[values.runner]
+  unread = {name: f"with --runner={values.runner}" for name in unread}
+  if not values.asha:
+    unread |= dict.fromkeys(
+        ["asha_grace_epochs", "asha_reduction_factor"], "without --asha")
+  for name, why in unread.items():
+    if values[name].present:
+      raise InputError(f"--{name} has no effect {why}")
+
+
+def _runner(
+    tool: str,
+    output_dir: pathlib.Path) -> contextlib.AbstractContextManager[Runner]:
+  values = flags.FLAGS
+  if values.runner == "processes":
+    return contextlib.nullcontext(LocalRunner(tool, values.max_parallel_trials))
+  try:
+    from tf_adapters.experiments.ray_runner import RayRunner
+  except ImportError as error:
+    raise InputError(f"--runner=ray: {first_line(error)}: pip install "
+                     "'tf_adapters[sweep]'") from None
+  return RayRunner(
+      tool, output_dir, values.ray_address, values.cpus_per_trial,
+      values.gpus_per_trial,
+      Asha(values.asha_grace_epochs, values.asha_reduction_factor)
+      if values.asha else None)
 
 
 def _given() -> dict[str, str]:
