@@ -15,19 +15,20 @@ import threading
 import pytest
 
 from tests.experiments.stand_in import (
-    PYTHON,
-    ROOT,
-    adapters,
-    real_sweep,
-    spec_of,
-    starts,
-    tables,
-    wait_for,
+  PYTHON,
+  ROOT,
+  adapters,
+  real_sweep,
+  spec_of,
+  starts,
+  tables,
+  wait_for,
 )
 from tests.tools import calling
 from tf_adapters.errors import InputError
-from tf_adapters.experiments.asha import Asha, Stopped, remember_stopped
+from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.local_runner import LocalRunner
+from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.sweep import run_sweep
 from tf_adapters.files import locked
 from tf_adapters.tools import sweep as tool
@@ -182,7 +183,8 @@ class Strict(LocalRunner):
       if rate <= 0.2 and record.status == "unfinished":
         folder = pathlib.Path(record.trial.config.output_dir)
         folder.parent.mkdir(exist_ok=True, parents=True)
-        remember_stopped(record.trial, Stopped(1, rate))
+        remember_stopped(
+            pathlib.Path(record.trial.config.output_dir), Stopped(1, rate))
         ended(record.trial, None)
       else:
         good.append(record)

@@ -14,7 +14,7 @@ from ray import tune
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.trial_process import TrialCommand, TrialProcess
-from tf_adapters.training.run_files import read_epochs
+from tf_adapters.training.run_folder import read_epochs
 
 _LOOK_EVERY = 0.2  # seconds
 _REPORT_EVERY = 1.0  # seconds, even if nothing has happened

@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 from tf_adapters.files import write_file, writing
-from tf_adapters.training.run_files import RESULTS_NAME
+from tf_adapters.training.run_folder import RESULTS_NAME
 
 _LOG_TAIL = 1 << 16  # bytes
 
