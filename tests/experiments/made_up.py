@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 BASE = 1000  # parameters of the encoder
 
@@ -67,7 +67,8 @@ class MadeUp:
 
 def write_sweep(folder: pathlib.Path, trials: Iterable[MadeUp],
                 flags: Mapping[str, str] | None = None,
-                tool: str = "glue") -> str:
+                tool: str = "glue",
+                selection_seeds: Sequence[int] | None = None) -> str:
   """Writes a sweep's folder, and returns its name."""
   trials, flags = list(trials), dict(flags or {})
   folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +77,13 @@ def write_sweep(folder: pathlib.Path, trials: Iterable[MadeUp],
       trial.write(folder, flags)
   tasks = {trial.task: {"task_name": trial.kind} if trial.kind else {}
            for trial in trials}
+  seeds = sorted({trial.seed for trial in trials})
   (folder / "sweep.json").write_text(json.dumps({
       "format_version": 1,
       "spec": {
           "source": "made_up.yaml", "tool": tool, "flags": flags,
-          "tasks": tasks, "seeds": sorted({trial.seed for trial in trials}),
+          "tasks": tasks, "seeds": seeds,
+          "selection_seeds": selection_seeds or seeds,
           "methods": {trial.method: {} for trial in trials}},
       "trials": [{
           "task": trial.task, "methods": [trial.method],

@@ -21,7 +21,7 @@ from tf_adapters.experiments import curves
 from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
 from tf_adapters.experiments.records import Record
 from tf_adapters.experiments.report import make_report, write_report
-from tf_adapters.experiments.sweep_folder import PastTrial, read_sweep
+from tf_adapters.experiments.sweep_folder import PastTrial
 from tf_adapters.tools import report as tool
 
 METRICS = {"cola": "matthews_correlation", "mrpc": "f1", "rte": "accuracy"}
@@ -353,14 +353,28 @@ def test_other_tasks_have_plain_tables(tmp_path):
   assert made.tables[0].notes == ("At most 1,000 training rows: rte.",)
 
 
-def test_seeds_that_select_are_known(tmp_path):
-  folder = write_sweep(tmp_path / "s", grid(tasks=["rte"]))
+def test_other_seeds_than_those_that_select_have_no_say(tmp_path):
+  def trial(rate, seed, score):
+    return MadeUp("rte", "adapters", seed, {"learning_rate": rate},
+                  {"validation": {"accuracy": score}})
+
+  first = [trial("1", 0, 0.6), trial("2", 0, 0.5)]
+  started = make_report([write_sweep(
+      tmp_path / "started", [*first, trial("1", 1, 0.1)],
+      selection_seeds=[0])])
+  assert table(started, "table1")[0]["RTE"] == "35.0 ± 25.0"
+  assert "to come" not in started.summary
+  folder = write_sweep(tmp_path / "s", first, selection_seeds=[0])
   path = pathlib.Path(folder, "sweep.json")
   values = json.loads(path.read_text())
-  values["spec"]["selection_seeds"] = [1]
+  values["spec"]["seeds"] = [0, 1]
   path.write_text(json.dumps(values))
-  assert {(record.trial.seed, record.trial.selects)
-          for record in read_sweep(folder).records} == {(0, False), (1, True)}
+  assert make_report([folder]).summary.endswith(
+      "The other seeds of what is selected are still to come.")
+  # Sweeps of earlier days.
+  del values["spec"]["selection_seeds"]
+  path.write_text(json.dumps(values))
+  assert "to come" not in make_report([folder]).summary
 
 
 @given(st.dictionaries(
@@ -423,6 +437,10 @@ def put(value, *keys):
 @pytest.mark.parametrize("name, change, message", [
     ("sweep.json", put(2, "format_version"), "format_version 2, expected 1"),
     ("sweep.json", put([], "spec"), "damaged: spec is no object"),
+    ("sweep.json", put(0, "spec", "seeds"), "damaged: seeds is no list"),
+    ("sweep.json", put([[]], "spec", "selection_seeds"),
+     "damaged: selection_seeds are not all numbers"),
+    ("sweep.json", put([], "spec", "methods"), "damaged: methods is no object"),
     ("sweep.json", put({}, "trials"), "damaged: trials is no list"),
     ("sweep.json", put(3, "trials", 0), "trials[0] is no object"),
     ("sweep.json", put("../x", "trials", 1, "folder"),

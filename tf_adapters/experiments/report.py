@@ -99,7 +99,7 @@ def make_report(sweep_dirs: Sequence[str]) -> Report:
     drawn, missing = figures(encoder, group, alone=len(groups) == 1)
     pictures += drawn
     left_out += missing
-  summary = _summary(records)
+  summary = _summary(sweeps, records)
   blocks: list[Block] = [
       summary,
       "Scores are in %, mean ± standard error over seeds. The setting of each "
@@ -156,7 +156,7 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
         write_file(folder / name, content)
 
 
-def _summary(records: Sequence[Record]) -> str:
+def _summary(sweeps: Sequence[Sweep], records: Sequence[Record]) -> str:
   finished = [record for record in records if record.status == FINISHED]
   stopped, failed = (sum(record.status == status for record in records)
                      for status in (STOPPED, FAILED))
@@ -170,6 +170,10 @@ def _summary(records: Sequence[Record]) -> str:
     text += f" {missing} are missing"
     text += f", {failed} of which failed" if failed else ""
     text += ": what is here is not yet the whole."
+  if any(set(sweep.spec["seeds"]) > set(sweep.spec["selection_seeds"])
+         and all(record.trial.selects for record in sweep.records)
+         for sweep in sweeps):
+    text += " The other seeds of what is selected are still to come."
   return text
 
 
@@ -215,8 +219,9 @@ def _runs(sweeps: Sequence[Sweep],
         f"{len(sweep.records)} trials, {counts[0]} finished, {counts[1]} "
         "failed",
         f"tasks: {', '.join(spec['tasks'])}",
-        f"methods: {', '.join(spec.get('methods', ()))}",
-        f"seeds: {', '.join(map(str, spec['seeds']))}",
+        f"methods: {', '.join(spec['methods'])}",
+        f"seeds: {', '.join(map(str, spec['seeds']))}; selected by "
+        f"{', '.join(map(str, spec['selection_seeds']))}",
         f"flags: {flags or 'none'}"])
   failed = [record for record in records if record.status == FAILED]
   if failed:

@@ -70,7 +70,8 @@ class Sweep:
   Attributes:
     folder: as it was given.
     spec: what was asked for, as in sweep.json.
-    records: of its trials, in its order.
+    records: of its trials, in its order. Those that repeat what is selected
+      are there once it is.
   """
 
   folder: str
@@ -97,8 +98,12 @@ def read_sweep(folder: str) -> Sweep:
   spec = _part(path, values, "spec", dict)
   flags = _texts(path, spec, "flags")
   tasks = _part(path, spec, "tasks", dict)
-  seeds = _part(path, spec, "seeds", list)
-  selecting = spec.get("selection_seeds", seeds)
+  _part(path, spec, "methods", dict)
+  # Sweeps of earlier days do not say by which seeds they select: by all.
+  spec.setdefault("selection_seeds", spec.get("seeds"))
+  for key in ("seeds", "selection_seeds"):
+    if not all(isinstance(seed, int) for seed in _part(path, spec, key, list)):
+      raise InputError(f"{path}: damaged: {key} are not all numbers")
   records = []
   for number, one in enumerate(_part(path, values, "trials", list)):
     where = f"trials[{number}]"
@@ -112,7 +117,7 @@ def read_sweep(folder: str) -> Sweep:
     trial = PastTrial(
         folder, one["folder"].removeprefix("trials/"), match[1],
         tuple(map(str, methods)), settings, int(match[3]),
-        selects=int(match[3]) in selecting,
+        selects=int(match[3]) in spec["selection_seeds"],
         flags={**flags, **_texts(path, tasks, match[1], "spec.tasks"),
                **settings})
     records.append(_read(trial, one))
