@@ -136,7 +136,8 @@ class _Maker:
         of_name += "-" + family.replace(" ", "_")
         of_title += f", {family}"
       measured = measured_on(self._encoder, [
-          next(iter(panel.curves.values()))[0].chosen for panel in of_family])
+          point.chosen for panel in of_family
+          for points in panel.curves.values() for point in points])
       self._add(of_name, of_title,
                 f"{what}, ± 1 standard error over seeds. Each point is the "
                 f"best of its settings by validation alone. {measured}.",

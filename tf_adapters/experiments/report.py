@@ -135,11 +135,11 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
              for picture in report.pictures for kind in ("png", "pdf", "csv")}
   if output_dir.exists() and not output_dir.is_dir():
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
+  if (output_dir / SWEEP_NAME).exists():
+    raise InputError(f"output_dir {output_dir}: is a sweep's folder")
   with writing(f"output_dir {output_dir}"):
     output_dir.mkdir(parents=True, exist_ok=True)
   with output_dir_of("report", output_dir), writing(f"output_dir {output_dir}"):
-    if (output_dir / SWEEP_NAME).exists():
-      raise InputError(f"output_dir {output_dir}: is a sweep's folder")
     if not (output_dir / REPORT_NAME).exists():
       for name in (_FIGURES, _TABLES):
         if (output_dir / name).exists():
@@ -180,25 +180,19 @@ def _summary(sweeps: Sequence[Sweep], records: Sequence[Record]) -> str:
 def _tables(records: Sequence[Record],
             choices: tables.Choices) -> list[Table | str]:
   """The paper's tables, then one for each task that is in none of them."""
+  others = {record.trial.task for record in records}
   # A task that is only called like one of the paper's is not that.
-  names = {record.trial.task for record in records}
-  names -= {record.trial.task for record in records
-            if task_of(record) != record.trial.task}
+  renamed = {record.trial.task for record in records
+             if task_of(record) != record.trial.task}
+  own = {encoder: [choice for choice in group if choice.task not in renamed]
+         for encoder, group in choices.items()}
   found: list[Table | str] = []
   for name, paper in _PAPER_TABLES.items():
-    table = tables.paper_table(name, paper, {
-        encoder: [choice for choice in group if choice.task in names]
-        for encoder, group in choices.items()})
+    table = tables.paper_table(name, paper, own)
     if table is not None:
       found.append(table)
-    names -= {column.task for column in paper.columns}
-  shown = {column.task for paper in _PAPER_TABLES.values()
-           for column in paper.columns}
-  for task in sorted({record.trial.task for record in records}):
-    renamed = any(task_of(record) != task for record in records
-                  if record.trial.task == task)
-    if task in shown and not renamed:
-      continue
+    others -= {column.task for column in paper.columns} - renamed
+  for task in sorted(others):
     table = tables.task_table(task, choices)
     found.append(table or f"Task {task}: no setting is complete yet.")
   return found

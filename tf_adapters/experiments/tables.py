@@ -190,9 +190,9 @@ def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
   Example:
     "bert_base_uncased, test split"
   """
-  splits: dict[str, list[str]] = {}
+  splits: dict[str, dict[str, None]] = {}
   for choice in choices:
-    splits.setdefault(_split(choice), []).append(choice.task)
+    splits.setdefault(_split(choice), {})[choice.task] = None
   if len(splits) < 2:
     return ", ".join([encoder, *splits])
   return f"{encoder}, " + "; ".join(
