@@ -89,9 +89,10 @@ class TuningSummary:
       lines.append(f"{kind:20}{trained:14,}{frozen:14,}")
     lines.append(f"{'all':20}{self.trained:14,}{self.total - self.trained:14,}")
     lines.append(f"trained: {self.percent:.2f} % of {self.total:,} parameters")
-    lines.append(
-        f"as the paper counts: {self.percent_of_base:.2f} % of the encoder; 9 "
-        f"tasks need {self.times_base(9):.2f} encoders")
+    if "transformer layers" in self.rows:  # there is an encoder to share
+      lines.append(
+          f"as the paper counts: {self.percent_of_base:.2f} % of the encoder; "
+          f"9 tasks need {self.times_base(9):.2f} encoders")
     return "\n".join(lines)
 
   __repr__ = __str__

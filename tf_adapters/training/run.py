@@ -373,7 +373,8 @@ class _Run:
             "adapter": (model.encoder.adapters
                         and model.encoder.adapters.to_dict()),
             "network": network and network.to_dict(),
-            "max_seq_length": text.max_length,
+            "max_seq_length": (  # of whole texts nothing is cut
+                text.max_length if isinstance(text, TextProcessor) else None),
         }),
         "versions": self._results.get(
             "versions", library_versions()),
