@@ -4,12 +4,15 @@ Ray is not among what tests install: without it these are skipped.
 """
 
 import csv
+import functools
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +27,10 @@ from tests.experiments.stand_in import (
     write_stand_in,
 )
 from tf_adapters.errors import InputError
-from tf_adapters.experiments.asha import Asha
+from tf_adapters.experiments.asha import Asha, Stopped
+from tf_adapters.experiments.records import Record
+from tf_adapters.experiments.trials import Trial
+from tf_adapters.training.run_config import GlueRunConfig
 
 pytest.importorskip("ray.tune")
 pytestmark = pytest.mark.slow
@@ -112,7 +118,7 @@ def test_the_tables_are_those_of_processes(
 def test_asha_stops_what_is_left_behind(
     stand_in, on_ray, sweep, tmp_path, monkeypatch):
   (stand_in / "stuck").touch()
-  rescue = threading.Timer(200, lambda: (stand_in / "stuck").unlink())
+  rescue = threading.Timer(1000, lambda: (stand_in / "stuck").unlink())
   rescue.start()
   # The good ones come first, as ASHA lets the first ones go on.
   rates = [0.5, 0.4, 0.1, 0.2]
@@ -143,6 +149,81 @@ def test_asha_stops_what_is_left_behind(
   shutil.rmtree(tmp_path / "sweep")
   sweep([*rates, 0.15], 2, [1])
   assert tables(tmp_path) == after
+
+
+class Competition:
+  """Settings of GLUE tasks as Ray's ASHA sees them, without Ray's workers.
+
+  Args:
+    asha: the rule.
+    trials: name -> methods, epochs, and scores of the epochs of an earlier
+      call, if there was one. The name begins with the task.
+  """
+
+  def __init__(self, folder, asha, trials):
+    from tf_adapters.experiments.ray_runner import _Asha
+
+    records = []
+    self._trials = {}
+    self.asked = []
+    for name, (methods, epochs, *before) in trials.items():
+      output_dir = folder / name
+      results = {"epochs": [{"validation": {"f1": score}} for score in before]}
+      if before:
+        output_dir.mkdir(parents=True)
+        (output_dir / "results.json").write_text(json.dumps(results))
+      task = name.split("/")[0]
+      records.append(Record(
+          Trial(name, task, methods, {}, GlueRunConfig(
+              num_train_epochs=epochs, output_dir=str(output_dir)),
+              selects="repeated" not in name), results if before else None))
+      actor = SimpleNamespace(ask_to_end=SimpleNamespace(
+          remote=functools.partial(self.asked.append, name)))
+      self._trials[name] = SimpleNamespace(
+          trial_id=f"ray's own {name}", config={"trial": {"name": name}},
+          temporary_state=SimpleNamespace(ray_actor=actor))
+    self.scheduler = _Asha(asha, records)
+    for name, (_, _, *before) in trials.items():
+      if not before:
+        self.scheduler.on_trial_add(None, self._trials[name])
+
+  def report(self, name, epoch, score):
+    """Whether the trial goes on."""
+    assert self.scheduler.on_trial_result(None, self._trials[name], {
+        "epoch": epoch, "score": score, "ended": False}) == "CONTINUE"
+    return name not in self.asked
+
+
+def test_what_competes(tmp_path):
+  trials = {f"rte/{name}": (("a",), 8) for name in "abcdefgh"}
+  trials |= {"rte/other_method": (("b",), 8), "rte/both": (("a", "b"), 8),
+             "rte/longer": (("a",), 9), "mrpc/other_task": (("a",), 8),
+             "rte/repeated": (("a",), 8), "rte/short": (("a",), 1)}
+  it = Competition(tmp_path, Asha(1, 2), trials)
+  assert it.report("rte/a", 1, 0.8) and it.report("rte/b", 1, 0.9)
+  assert not it.report("rte/c", 1, 0.7)
+  assert it.report("rte/d", 1, 0.85)
+  for name in ("rte/other_method", "rte/longer", "mrpc/other_task",
+               "rte/repeated", "rte/short"):
+    assert it.report(name, 1, 0.1)
+  assert it.report("rte/both", 1, 0.2)  # is the best of b
+  assert it.report("rte/a", 2, 0.8) and it.report("rte/b", 3, 0.9)
+  assert not it.report("rte/d", 2, 0.8)
+  assert it.report("rte/a", 8, 0.1)  # there is nothing left to stop
+  assert it.report("rte/e", 1, math.nan)
+  assert it.scheduler.stopped == {
+      "rte/c": Stopped(1, 0.7), "rte/d": Stopped(2, 0.8)}
+
+
+def test_what_earlier_calls_brought_competes(tmp_path):
+  it = Competition(tmp_path, Asha(1, 4), {
+      "rte/a": (("a",), 4, 0.9, 0.8, 0.7, 0.9), "rte/b": (("a",), 4, 0.5),
+      "rte/c": (("a",), 4), "rte/d": (("a",), 4)})
+  assert not it.report("rte/c", 1, 0.6)
+  assert it.report("rte/d", 1, 0.95)
+  # It starts again, as its worker was lost.
+  it.scheduler.on_trial_add(None, it._trials["rte/c"])
+  assert it.scheduler.stopped == {}
 
 
 def test_a_signal_ends_trials_softly(stand_in, on_ray, tmp_path, capfd):
