@@ -33,6 +33,7 @@ from tf_adapters.tools import glue
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.training.run_state import RunState
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,24 @@ def test_damaged_checkpoints_cost_a_few_steps(
   else:
     assert "Resuming after step 4" in output
     assert "ckpt-5: damaged, the checkpoint before is taken" in errors
+
+
+def test_the_best_epoch_comes_back_whole_or_not_at_all(encoder, tmp_path):
+  model = TextClassifier(encoder, ["no", "yes"])
+  model.compile(ta.create_optimizer(0.1, 10), model.loss_function)
+  state = RunState(model, tmp_path / "checkpoints")
+  kernel = model.head.linear.kernel
+  before = kernel.numpy()
+  state.save_best()
+  kernel.assign_add(tf.ones_like(kernel))
+  state.assign_best()
+  np.testing.assert_array_equal(kernel, before)
+  garble(tmp_path / "checkpoints" / "best")
+  with pytest.raises(ta.InputError, match="best: damaged: remove .*checkpoint"):
+    state.assign_best()
+  (tmp_path / "checkpoints" / "best").unlink()
+  with pytest.raises(ta.InputError, match="best: can not be read: No such fil"):
+    state.assign_best()
 
 
 def test_no_whole_checkpoint_is_said(stopped):
