@@ -302,8 +302,8 @@ def test_failed_trials_are_a_status(stand_in, tmp_path, capsys):
   assert call(*arguments) == 0
 
 
-def test_trials_are_runs(tmp_path, hf_source, sentiment_dir):
-  command = real_sweep(tmp_path, hf_source, sentiment_dir,
+def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):
+  command = real_sweep(tmp_path, one_layer_source, sentiment_dir,
                        f"--output_dir={tmp_path / 'sweep'}",
                        "--max_parallel_trials=2", "--num_train_epochs=2")
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -324,9 +324,9 @@ def test_trials_are_runs(tmp_path, hf_source, sentiment_dir):
 
 @pytest.mark.slow
 def test_a_killed_sweep_ends_with_the_same_tables(
-    tmp_path, hf_source, sentiment_dir):
+    tmp_path, one_layer_source, sentiment_dir):
   def command(name):
-    return real_sweep(tmp_path, hf_source, sentiment_dir,
+    return real_sweep(tmp_path, one_layer_source, sentiment_dir,
                       f"--output_dir={tmp_path / name}",
                       "--num_train_epochs=12", "--save_checkpoints_steps=5")
 
