@@ -62,8 +62,8 @@ def test_what_is_no_wordpiece(tmp_path, sources, token):
 
 
 @pytest.mark.parametrize("activation", ["swish", "relu", "gelu"])
-def test_activations_survive_an_export(hf_source, tmp_path, activation):
-  folder = copy(hf_source, tmp_path)
+def test_activations_survive_an_export(one_layer_source, tmp_path, activation):
+  folder = copy(one_layer_source, tmp_path)
   edit("hidden_act", activation)(folder)
   encoder = ta.load_encoder(str(folder))
   export_hub(encoder, tmp_path / "hub", 16)
@@ -71,8 +71,8 @@ def test_activations_survive_an_export(hf_source, tmp_path, activation):
   assert again.origin.fingerprint == encoder.origin.fingerprint
 
 
-def test_activations_that_would_not(hf_source, tmp_path):
-  folder = copy(hf_source, tmp_path)
+def test_activations_that_would_not(one_layer_source, tmp_path):
+  folder = copy(one_layer_source, tmp_path)
   edit("hidden_act", "tanh")(folder)
   with pytest.raises(ta.InputError, match="activation tanh could not be told"):
     export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)
@@ -312,11 +312,11 @@ def test_names_that_would_break_a_line(hf_source, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["link", "dangling", "folder/in/folders"])
-def test_links_are_written_through(hf_source, tmp_path, path):
+def test_links_are_written_through(one_layer_source, tmp_path, path):
   (tmp_path / "real").mkdir()
   (tmp_path / "link").symlink_to(tmp_path / "real")
   (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-  encoder = ta.load_encoder(str(hf_source))
+  encoder = ta.load_encoder(str(one_layer_source))
   written, beside = export_hub(encoder, tmp_path / path, 16)
   assert (tmp_path / "link").is_symlink()
   assert (written / "saved_model.pb").exists()
@@ -325,9 +325,9 @@ def test_links_are_written_through(hf_source, tmp_path, path):
 
 
 @pytest.mark.parametrize("path", ["file/sub", "n" * 300])
-def test_where_nothing_can_be_written(hf_source, tmp_path, path):
+def test_where_nothing_can_be_written(one_layer_source, tmp_path, path):
   (tmp_path / "file").write_text("")
-  encoder = ta.load_encoder(str(hf_source))
+  encoder = ta.load_encoder(str(one_layer_source))
   with pytest.raises(ta.InputError, match="can not be written"):
     export_hub(encoder, tmp_path / path, 16)
 
