@@ -47,7 +47,7 @@ def vocab_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def weights():
+def bert_weights():
   """Random weights of a tiny BERT by canonical name."""
   # Adapters, too, begin the same in every session.
   tf_keras.utils.set_random_seed(7)
@@ -90,11 +90,11 @@ def export_hub(folder, bert_config, vocab_file, weights, with_mlm=False):
 
 
 @pytest.fixture(scope="session")
-def hub_source(tmp_path_factory, vocab_file, weights):
+def hub_source(tmp_path_factory, vocab_file, bert_weights):
   """A tiny Hub v4 SavedModel: (folder, its weights by canonical name)."""
   folder = tmp_path_factory.mktemp("hub") / "bert"
   return folder, export_hub(
-      folder, TINY, vocab_file, weights, with_mlm=True)
+      folder, TINY, vocab_file, bert_weights, with_mlm=True)
 
 
 def write_hugging_face(folder, config, weights, vocab_file):
@@ -110,18 +110,18 @@ def write_hugging_face(folder, config, weights, vocab_file):
 
 
 @pytest.fixture(scope="session")
-def hf_source(tmp_path_factory, weights, vocab_file):
+def hf_source(tmp_path_factory, bert_weights, vocab_file):
   """The same weights as a Hugging Face folder, with their exact gelu."""
   return write_hugging_face(
-      tmp_path_factory.mktemp("hf") / "bert", TINY, weights, vocab_file)
+      tmp_path_factory.mktemp("hf") / "bert", TINY, bert_weights, vocab_file)
 
 
 @pytest.fixture(scope="session")
-def one_layer_source(tmp_path_factory, weights, vocab_file):
+def one_layer_source(tmp_path_factory, bert_weights, vocab_file):
   """Their lowest layer alone, for tests of what is around an encoder."""
   return write_hugging_face(
       tmp_path_factory.mktemp("one_layer") / "bert",
-      TINY | dict(num_hidden_layers=1), lowest(weights, 1), vocab_file)
+      TINY | dict(num_hidden_layers=1), lowest(bert_weights, 1), vocab_file)
 
 
 def lowest(weights, num_layers):

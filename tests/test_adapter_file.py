@@ -122,9 +122,9 @@ def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
 
 
 def test_other_weights_are_refused_by_fingerprint(
-    saved, weights, tmp_path, vocab_file):
+    saved, bert_weights, tmp_path, vocab_file):
   _, path = saved
-  tensors = dict(weights)
+  tensors = dict(bert_weights)
   tensors["pooler_transform/bias"] = tensors["pooler_transform/bias"] + 1
   other = conftest.write_hugging_face(
       tmp_path / "other", conftest.TINY, tensors, vocab_file)

@@ -140,9 +140,9 @@ def test_sharded_hugging_face_folders(sources, tmp_path, change, message):
     (lambda t: {"x": np.zeros(1)}, "not a BERT"),
 ])
 def test_tensors_of_tf1_checkpoints(
-    tmp_path, weights, vocab_file, change, message):
+    tmp_path, bert_weights, vocab_file, change, message):
   refuse(writers.write_tf1_checkpoint(
-      tmp_path / "x", conftest.TINY, vocab_file, weights, change),
+      tmp_path / "x", conftest.TINY, vocab_file, bert_weights, change),
          message)
 
 

@@ -33,13 +33,13 @@ def test_hub_saved_model_is_rebuilt(hub_source, batch):
     np.testing.assert_allclose(mine, other, atol=1e-5)
 
 
-def test_hugging_face_folder_is_rebuilt(weights, hf_source, batch):
+def test_hugging_face_folder_is_rebuilt(bert_weights, hf_source, batch):
   encoder = ta.load_encoder(str(hf_source))
   assert encoder.config.hidden_act == "gelu"
   outputs = encoder(batch)
   inputs = {name: value.numpy() for name, value in batch.items()}
   sequence, pooled = reference.bert(
-      weights, inputs["input_word_ids"], inputs["input_mask"],
+      bert_weights, inputs["input_word_ids"], inputs["input_mask"],
       inputs["input_type_ids"])
   np.testing.assert_allclose(outputs["sequence_output"], sequence, atol=1e-5)
   np.testing.assert_allclose(outputs["pooled_output"], pooled, atol=1e-5)

@@ -79,9 +79,9 @@ def test_activations_that_would_not(one_layer_source, tmp_path):
 
 
 def test_an_unknown_activation_is_not_guessed(
-    tmp_path, weights, vocab_file):
+    tmp_path, bert_weights, vocab_file):
   folder = writers.write_hub_v1(
-      tmp_path / "x", conftest.TINY, vocab_file, weights, tf.identity)
+      tmp_path / "x", conftest.TINY, vocab_file, bert_weights, tf.identity)
   refuse(folder, "activation can not be told .*neither gelu nor relu")
 
 
@@ -192,9 +192,9 @@ def test_a_huge_config_without_a_pooler(hf_source, tmp_path):
 @pytest.mark.parametrize("name", [
     "transformer/layer_3000000/output/bias",
     f"transformer/layer_{'9' * 5000}/output/bias"])
-def test_endless_layers(sources, tmp_path, weights, vocab_file, name):
+def test_endless_layers(sources, tmp_path, bert_weights, vocab_file, name):
   folder = writers.write_tf1_checkpoint(
-      tmp_path / "x", conftest.TINY, vocab_file, weights,
+      tmp_path / "x", conftest.TINY, vocab_file, bert_weights,
       lambda t: {**t, f"bert/{name}"[:3000]: np.zeros(32, "f4")})
   refuse(folder, "no BERT has a tensor")
 
@@ -219,20 +219,20 @@ def test_one_prefix_or_none(hf_source, tmp_path):
   refuse(folder, "no tensor for transformer/layer_")
 
 
-def test_averages_are_left_beside(tmp_path, weights, vocab_file):
+def test_averages_are_left_beside(tmp_path, bert_weights, vocab_file):
   folder = writers.write_tf1_checkpoint(
-      tmp_path / "x", conftest.TINY, vocab_file, weights,
+      tmp_path / "x", conftest.TINY, vocab_file, bert_weights,
       lambda t: {**t, "bert/pooler/dense/bias/ExponentialMovingAverage":
                  np.ones(32, "f4")})
   assert open_checkpoint(str(folder)).kind == "TF1 checkpoint"
 
 
 def test_what_transformers_tensorflow_models_write(
-    tmp_path, hf_source, weights):
+    tmp_path, hf_source, bert_weights):
   """Their names and shapes, by the documentation of TFBertModel."""
   folder = copy(hf_source, tmp_path)
   named = {}
-  for name, array in writers.tf1_tensors(weights).items():
+  for name, array in writers.tf1_tensors(bert_weights).items():
     name = name.replace("layer_", "layer_._")
     name = name.replace("word_embeddings", "word_embeddings/weight")
     for table in ("position", "token_type"):

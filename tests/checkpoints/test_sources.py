@@ -27,10 +27,10 @@ def inputs(hub_source):
 
 
 @pytest.fixture(scope="module")
-def expected(weights, inputs):
+def expected(bert_weights, inputs):
   """What an independent BERT in numpy computes."""
   return reference.bert(
-      weights, *(inputs[name].numpy() for name in (
+      bert_weights, *(inputs[name].numpy() for name in (
           "input_word_ids", "input_mask", "input_type_ids")),
       activation=reference.gelu_tanh)
 
@@ -88,14 +88,14 @@ def test_tensorflow_hub_computes_the_same(sources, name, call, inputs):
     (tf.nn.relu, "relu"), (tf.nn.gelu, "gelu"),
     (lambda x: tf.nn.gelu(x, approximate=True), "gelu_tanh")])
 def test_the_activation_is_told_from_the_graph(
-    tmp_path, weights, vocab_file, activation, name):
+    tmp_path, bert_weights, vocab_file, activation, name):
   folder = writers.write_hub_v1(
-      tmp_path, conftest.TINY, vocab_file, weights, activation)
+      tmp_path, conftest.TINY, vocab_file, bert_weights, activation)
   assert open_checkpoint(str(folder)).config.hidden_act == name
 
 
-def test_casing_of_a_tf1_module_is_its_own(tmp_path, weights, vocab_file):
+def test_casing_of_a_tf1_module_is_its_own(tmp_path, bert_weights, vocab_file):
   folder = writers.write_tf1_hub(
-      tmp_path / "x", conftest.TINY, vocab_file, weights,
+      tmp_path / "x", conftest.TINY, vocab_file, bert_weights,
       lower_case=False)
   assert not open_checkpoint(str(folder)).vocabulary.lower_case

@@ -373,11 +373,11 @@ def call_tool(config, killed_at):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_numbers(
-    module_config, weights, vocab_file, tmp_path):
+    module_config, bert_weights, vocab_file, tmp_path):
   # One layer to be cached, and one to be trained.
   encoder = write_hugging_face(
-      tmp_path / "bert", TINY | dict(num_hidden_layers=2), lowest(weights, 2),
-      vocab_file)
+      tmp_path / "bert", TINY | dict(num_hidden_layers=2),
+      lowest(bert_weights, 2), vocab_file)
   # Processes of a server that has TensorFlow loaded: imports are no news.
   processes = multiprocessing.get_context("forkserver")
   processes.set_forkserver_preload([__name__])

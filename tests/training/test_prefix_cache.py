@@ -23,13 +23,13 @@ TEXTS = ["the film is good", "bad", "he said so, very! " * 9, "", "x",
 
 
 @pytest.fixture(scope="session")
-def without_dropout(tmp_path_factory, weights, vocab_file):
+def without_dropout(tmp_path_factory, bert_weights, vocab_file):
   """Two layers of the tiny encoder, whose configuration has no dropout."""
   return write_hugging_face(
       tmp_path_factory.mktemp("dry") / "bert",
       TINY | dict(num_hidden_layers=2, hidden_dropout_prob=0.0,
                   attention_probs_dropout_prob=0.0),
-      lowest(weights, 2), vocab_file)
+      lowest(bert_weights, 2), vocab_file)
 
 
 @pytest.fixture

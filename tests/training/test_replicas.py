@@ -230,17 +230,17 @@ def test_a_wrong_cluster_is_said(change, monkeypatch):
     make_strategy("multi_worker_mirrored")
 
 
-def flat_source(weights, vocab_file, folder):
+def flat_source(bert_weights, vocab_file, folder):
   """The tiny encoder without dropout: replicas would have masks of their own.
   """
   return write_hugging_face(
       folder, TINY | dict(num_hidden_layers=1, hidden_dropout_prob=0.0,
                           attention_probs_dropout_prob=0.0),
-      lowest(weights, 1), vocab_file)
+      lowest(bert_weights, 1), vocab_file)
 
 
 @pytest.fixture(scope="module", params=["tsv", "mrpc"])
-def base(request, weights, vocab_file, tmp_path_factory):
+def base(request, bert_weights, vocab_file, tmp_path_factory):
   """A run without a strategy, on a task whose batches are not all full."""
   folder = tmp_path_factory.mktemp("runs")
   if request.param == "mrpc":
@@ -250,7 +250,7 @@ def base(request, weights, vocab_file, tmp_path_factory):
   config = GlueRunConfig(
       task_name=request.param, data_dir=str(data_dir), do_train=True,
       do_eval=True, encoder=str(flat_source(
-          weights, vocab_file, folder / "bert")), adapter_size=4,
+          bert_weights, vocab_file, folder / "bert")), adapter_size=4,
       max_seq_length=24, train_batch_size=8, eval_batch_size=7,
       max_train_examples=48, num_train_epochs=3, learning_rate=0.02,
       save_checkpoints_steps=2, output_dir=str(folder / "off"))
