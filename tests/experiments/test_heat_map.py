@@ -3,7 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tf_adapters.experiments.heat_map import draw_heat_map, figure_bytes
+from tf_adapters.experiments.heat_map import draw_heat_map
+from tf_adapters.experiments.pictures import pdf, png
 
 
 def changes(layers):
@@ -41,9 +42,8 @@ def test_fits_a_column_in_few_bytes_and_text_into_its_cell(layers):
   for text in axes.texts:
     assert text.get_window_extent().width < cell
     assert text.get_fontsize() >= 5
-  png, pdf = (figure_bytes(figure, name) for name in ("png", "pdf"))
-  assert png.startswith(b"\x89PNG") and len(png) < 200_000
-  assert pdf.startswith(b"%PDF")
+  assert png(figure).startswith(b"\x89PNG") and len(png(figure)) < 200_000
+  assert pdf(figure).startswith(b"%PDF")
 
 
 def test_the_same_numbers_are_the_same_bytes():
@@ -51,8 +51,8 @@ def test_the_same_numbers_are_the_same_bytes():
              for _ in range(2)]
   assert isinstance(figures[0], Figure)
   # In either order.
-  assert [figure_bytes(figures[0], name) for name in ("png", "pdf")] == [
-      figure_bytes(figures[1], name) for name in ("pdf", "png")][::-1]
+  assert [write(figures[0]) for write in (png, pdf)] == [
+      write(figures[1]) for write in (pdf, png)][::-1]
 
 
 def test_nothing_changes():

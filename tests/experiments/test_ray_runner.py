@@ -27,8 +27,9 @@ from tests.experiments.stand_in import (
     write_stand_in,
 )
 from tf_adapters.errors import InputError
-from tf_adapters.experiments.asha import Asha, Stopped
+from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.records import Record
+from tf_adapters.experiments.stopped import Stopped
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.training.run_config import GlueRunConfig
 

@@ -20,6 +20,7 @@ from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import heat_map, pruning
 from tf_adapters.experiments.ablation_scores import AblationScores
+from tf_adapters.experiments.pictures import metric_label, pdf, png
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
@@ -38,8 +39,6 @@ SPLIT = "validation"  # by which layers are judged
 FORMAT_VERSION = 1
 
 _NONE: LayerSet = frozenset()
-_SPELLING = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson",
-             "spearman": "Spearman"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,18 +330,17 @@ def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
 
 
 def _write(analysis: Analysis, output_dir: pathlib.Path) -> None:
-  metric = " ".join(_SPELLING.get(word, word)
-                    for word in analysis.metric.split("_"))
   figure = heat_map.draw_heat_map(
       analysis.layers,
       {span: 100 * analysis.change(span) for span in analysis.spans},
-      f"{analysis.task}, all adapters: {metric} {analysis.score:.3f}")
+      f"{analysis.task}, all adapters: {metric_label(analysis.metric)} "
+      f"{analysis.score:.3f}")
   for name, content in (
       ("ablation.csv", analysis.to_csv()),
       ("ablation.json", json.dumps(
           analysis.to_dict(), indent=2, allow_nan=False) + "\n"),
-      ("ablation.png", heat_map.figure_bytes(figure, "png")),
-      ("ablation.pdf", heat_map.figure_bytes(figure, "pdf"))):
+      ("ablation.png", png(figure)),
+      ("ablation.pdf", pdf(figure))):
     with writing(output_dir / name):
       write_file(output_dir / name, content)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from tf_adapters.experiments import plots
+from tf_adapters.experiments import pictures
 from tf_adapters.experiments.tables import Table
 
 
@@ -36,11 +36,11 @@ class Picture:
 
   @functools.cached_property
   def png(self) -> bytes:
-    return plots.png(self.figure)
+    return pictures.png(self.figure)
 
   @functools.cached_property
   def pdf(self) -> bytes:
-    return plots.pdf(self.figure)
+    return pictures.pdf(self.figure)
 
 
 @dataclasses.dataclass(frozen=True)

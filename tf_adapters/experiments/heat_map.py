@@ -1,33 +1,16 @@
-"""Draws what stretches of layers are worth, as figure 6 of the paper does.
+"""Draws what stretches of layers are worth, as figure 6 of the paper does."""
 
-matplotlib's objects are used directly: no pyplot, no state, no display. The
-same numbers are the same bytes, in PNG and in PDF.
-"""
-
-import io
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-_SINGLE, _DOUBLE = 3.25, 6.75  # inches: a paper's column, and two
-_PIXELS = 1000
-_MOST_IN_COLUMN = 16  # layers whose numbers can be read in one column
+from tf_adapters.experiments.pictures import COLUMN, TWO_COLUMNS, styled
 
-_RC = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "pdf.fonttype": 42,  # letters stay letters
-    "axes.unicode_minus": True,
-}
+_MOST_IN_COLUMN = 16  # layers whose numbers can be read in one column
 
 
 def draw_heat_map(layers: Sequence[int],
@@ -43,8 +26,8 @@ def draw_heat_map(layers: Sequence[int],
   """
   values = np.array([[changes.get((first, last), np.nan) for last in layers]
                      for first in layers])
-  with matplotlib.rc_context(_RC):
-    width = _SINGLE if len(layers) <= _MOST_IN_COLUMN else _DOUBLE
+  with styled():
+    width = COLUMN if len(layers) <= _MOST_IN_COLUMN else TWO_COLUMNS
     figure = Figure(figsize=(width, width), layout="constrained")
     ax = figure.add_subplot()
     # Cividis: told apart by colour-blind eyes, and in grey.
@@ -56,6 +39,7 @@ def draw_heat_map(layers: Sequence[int],
       axis.set_ticks(np.arange(1, len(layers)) - 0.5, minor=True)
       axis.set_label_text(f"{what} layer without adapters")
     ax.tick_params(which="both", length=0)
+    ax.grid(visible=False)
     ax.grid(which="minor", color="white", linewidth=0.6)
     ax.spines[:].set_visible(False)
     ax.set_title(title)
@@ -65,18 +49,6 @@ def draw_heat_map(layers: Sequence[int],
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
-
-
-def figure_bytes(figure: Figure, file_format: str) -> bytes:
-  """A figure as a file: "png" or "pdf"."""
-  # It says neither when it was made nor by which version of matplotlib.
-  metadata = ({"Software": None} if file_format == "png" else
-              {"CreationDate": None, "Creator": None, "Producer": None})
-  content = io.BytesIO()
-  with matplotlib.rc_context(_RC):
-    figure.savefig(content, format=file_format, metadata=metadata,
-                   dpi=_PIXELS / figure.get_figwidth())
-  return content.getvalue()
 
 
 def _write_values(ax: Axes, image: AxesImage, values: np.ndarray,

@@ -1,14 +1,8 @@
-"""Draws a report's figures, as a paper has them.
+"""Draws a report's figures, as a paper has them."""
 
-matplotlib's objects are used directly: no pyplot, no state, no display. The
-same numbers are the same bytes, in PNG and in PDF.
-"""
-
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -19,14 +13,17 @@ from matplotlib.ticker import (
     MaxNLocator,
     NullLocator,
 )
-from PIL import Image
 
 from tf_adapters.experiments.curves import FULL, Difference, Panel, Point
+from tf_adapters.experiments.pictures import (
+    COLUMN,
+    TWO_COLUMNS,
+    metric_label,
+    styled,
+)
 
-_SINGLE, _DOUBLE = 3.25, 6.75  # inches: a paper's column, and two
 _TICK_ROOM = 0.36  # inches that the label of a value takes
 _BESIDE_AXIS = 0.6  # inches of a panel's width
-_COLORS = 128  # of a PNG: a third of the bytes, and nothing that is seen
 
 PARAMETERS_LABEL = "trained parameters per task"
 
@@ -40,50 +37,6 @@ _STYLES = {
     FULL: ("#000000", "D", "-."),
 }
 
-_RC = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "figure.labelsize": 7.5,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "pdf.fonttype": 42,  # letters stay letters
-    "figure.dpi": 100,
-}
-
-# Metric -> what an axis calls it.
-_METRICS = {
-    "accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1",
-    "micro_f1": "micro F1", "matthews_correlation": "Matthews correlation",
-    "spearman": "Spearman correlation", "pearson": "Pearson correlation",
-    "entity_f1": "entity F1", "token_accuracy": "token accuracy",
-}
-
-
-def metric_label(metric: str) -> str:
-  """What a metric is called in a sentence."""
-  return _METRICS.get(metric, metric.replace("_", " "))
-
-
 def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
                 x_label: str, of_parameters: bool) -> Figure:
   """A panel for each task: scores with their standard errors.
@@ -95,7 +48,7 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
     of_parameters: whether that counts parameters; otherwise it has the values
       that were tried.
   """
-  with matplotlib.rc_context(_RC):
+  with styled():
     figure, axes = _grid(len(panels))
     metrics = {metric_label(panel.metric) for panel in panels}
     for panel, ax in zip(panels, axes):
@@ -121,7 +74,7 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
 def draw_differences(
     families: Mapping[str, Mapping[str, Sequence[Difference]]]) -> Figure:
   """A panel for each family of tasks: median, 20th and 80th percentile."""
-  with matplotlib.rc_context(_RC):
+  with styled():
     figure, axes = _grid(len(families))
     for (family, curves), ax in zip(families.items(), axes):
       if ax is not axes[0]:
@@ -152,27 +105,6 @@ def draw_differences(
     return figure
 
 
-def png(figure: Figure) -> bytes:
-  """The figure as PNG, without a date."""
-  content = io.BytesIO()
-  with Image.open(io.BytesIO(_bytes(figure, "png", dpi=220))) as image:
-    image.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
-        content, "png", optimize=True)
-  return content.getvalue()
-
-
-def pdf(figure: Figure) -> bytes:
-  """The figure as PDF, without a date."""
-  return _bytes(figure, "pdf", metadata={"CreationDate": None})
-
-
-def _bytes(figure: Figure, kind: str, **options) -> bytes:
-  content = io.BytesIO()
-  with matplotlib.rc_context(_RC):
-    figure.savefig(content, format=kind, **options)
-  return content.getvalue()
-
-
 def _columns(count: int) -> int:
   if count <= 3:
     return count
@@ -183,7 +115,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
   """A figure of so many panels, in a paper's width."""
   columns = _columns(count)
   rows = math.ceil(count / columns)
-  width = _SINGLE if columns == 1 else _DOUBLE
+  width = COLUMN if columns == 1 else TWO_COLUMNS
   height = {1: 2.2, 2: 2.1, 3: 1.75, 4: 1.45}[columns]
   figure = Figure((width, 0.35 + rows * height), layout="constrained")
   axes = [figure.add_subplot(rows, columns, place + 1)
@@ -267,7 +199,7 @@ def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
   names = [name for name in _STYLES if name in handles]
   if len(names) < 2:
     return
-  wide = figure.get_size_inches()[0] > _SINGLE
+  wide = figure.get_size_inches()[0] > COLUMN
   figure.legend([handles[name] for name in names], names,
                 loc="outside upper center",
                 ncols=6 if wide else 2 if len(names) == 4 else 3,

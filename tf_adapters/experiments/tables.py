@@ -12,7 +12,7 @@ from typing import Any
 
 from tf_adapters.experiments import paper_figures
 from tf_adapters.experiments.paper_figures import PaperTable
-from tf_adapters.experiments.plots import metric_label
+from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected, Statistics
 from tf_adapters.experiments.sweep_folder import task_of
