@@ -60,7 +60,8 @@ class MadeUp:
             "total": BASE + self.trained if adapter else max(
                 BASE, self.trained)},
         "hyperparameters": {
-            "encoder": flags.get("encoder", "bert_base_uncased"),
+            "encoder": flags.get("text_embedding") or flags.get(
+                "encoder", "bert_base_uncased"),
             "adapter": adapter,
             "learning_rate": float(flags["learning_rate"])}}))
 

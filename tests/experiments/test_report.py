@@ -333,6 +333,25 @@ def test_what_tasks_share_is_counted_once(tmp_path):
   assert (row["total params"], row["trained / task"]) == ("1.70x", "45 %")
 
 
+def test_without_bert_nothing_is_counted_in_encoders(tmp_path):
+  scores = {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.4}}
+  trials = [
+      MadeUp(task, method, 0, values, scores)
+      for task in ("airline", "demo")
+      for method, values in (
+          ("adapters", {"adapter_size": "8"}),
+          ("words", {"tuning": "no_bert", "text_embedding": "nnlm-dim128"}))]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  bert, words, *_ = table(made, "table2")
+  assert bert["measured on"] == "bert_base_uncased, test split"
+  assert (words["measured on"], words["airline"]) == (
+      "no BERT, embedding nnlm-dim128, test split", "40.0")
+  assert words["total params"] == words["trained / task"] == "-"
+  assert [row["trained / task"] for row in table(made, "task-demo")] == [
+      "10 %", "-"]
+  assert not made.pictures
+
+
 def test_other_tasks_have_plain_tables(tmp_path):
   scores = {"validation": {"f1": 0.8, "exact_match": 0.7}}
   squad = write_sweep(tmp_path / "squad", [

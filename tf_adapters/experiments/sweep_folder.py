@@ -161,15 +161,16 @@ def by_encoder(records: Iterable[Record]) -> dict[str, list[Record]]:
   sources: dict[str | None, str] = {}
   for record in records:
     flag = record.trial.flags.get("encoder")
-    if record.results is not None:
+    sources.setdefault(flag, flag or "default encoder")
+    # What has an embedding in the place of BERT does not say which BERT it is.
+    if (flag is None and record.results is not None
+        and "text_embedding" not in record.trial.flags):
       sources[flag] = record.results["hyperparameters"]["encoder"]
-    else:
-      sources.setdefault(flag, flag or "default encoder")
   groups: dict[str, list[Record]] = {}
   for record in records:
     source = sources[record.trial.flags.get("encoder")]
     groups.setdefault(source, []).append(record)
-  short = {source: _short(source) for source in groups}
+  short = {source: short_name(source) for source in groups}
   clear = len(set(short.values())) == len(short)
   return {short[source] if clear else source: groups[source]
           for source in sorted(groups)}
@@ -182,11 +183,11 @@ def task_of(record: Record) -> str:
   return record.trial.flags.get("task_name", record.trial.task)
 
 
-def _short(source: str) -> str:
+def short_name(source: str) -> str:
   """The last part of a path or a URL that is a name.
 
   Example:
-    >>> _short("tensorflow/bert_en_uncased_L-12_H-768_A-12/4")
+    >>> short_name("tensorflow/bert_en_uncased_L-12_H-768_A-12/4")
     'bert_en_uncased_L-12_H-768_A-12'
   """
   names = [part for part in source.split("/") if not part.isdecimal()]

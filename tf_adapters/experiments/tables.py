@@ -15,7 +15,7 @@ from tf_adapters.experiments.paper_figures import PaperTable
 from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected, Statistics
-from tf_adapters.experiments.sweep_folder import task_of
+from tf_adapters.experiments.sweep_folder import short_name, task_of
 
 NOTHING = "-"
 
@@ -123,7 +123,9 @@ def task_table(task: str, choices: Choices) -> Table | None:
   for encoder, choice in found:
     scores = choice.scores[choice.reported]
     parameters = _parameters(choice)
-    percent = 100 * parameters["trained"] / parameters["base"]
+    percent = None
+    if not _without_bert(choice):
+      percent = 100 * parameters["trained"] / parameters["base"]
     where = measured_on(encoder, [choice])
     rows.append((
         choice.method, where, str(choice.score.n), _percent(percent),
@@ -190,6 +192,11 @@ def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
   Example:
     "bert_base_uncased, test split"
   """
+  choices = list(choices)
+  if choices and all(map(_without_bert, choices)):
+    names = {short_name(choice.records[0].results["hyperparameters"]["encoder"])
+             for choice in choices}
+    encoder = f"no BERT, embedding {', '.join(sorted(names))}"
   splits: dict[str, dict[str, None]] = {}
   for choice in choices:
     splits.setdefault(_split(choice), {})[choice.task] = None
@@ -209,7 +216,7 @@ class _Row:
     choices: those that are complete.
     scores: column's label -> score.
     total: parameters for all tasks of the table, in encoders; None where a task
-      is missing.
+      is missing, or BERT.
   """
 
   method: str
@@ -231,7 +238,8 @@ class _Row:
       if score:
         scores[column.label] = score
     total = None
-    if done and {column.task for column in columns} <= done.keys():
+    complete = {column.task for column in columns} <= done.keys()
+    if done and complete and not any(map(_without_bert, done.values())):
       # What a task trains is its own; what any of them leaves as it is, is
       # there once for all.
       parts = [_parameters(choice) for choice in done.values()]
@@ -243,7 +251,7 @@ class _Row:
   @property
   def trained(self) -> float | None:
     """Per cent of an encoder that a task trains, the mean over tasks."""
-    if not self.choices:
+    if not self.choices or any(map(_without_bert, self.choices)):
       return None
     return statistics.fmean(
         100 * part["trained"] / part["base"]
@@ -337,6 +345,11 @@ def _split(choice: Selected) -> str:
   if float(holdout):
     return f"published validation split (holdout {holdout})"
   return "test split"
+
+
+def _without_bert(choice: Selected) -> bool:
+  """Whether it is the paper's baseline, whose parameters are no encoder's."""
+  return choice.records[0].results["tuning"].startswith("no_bert")
 
 
 def _parameters(choice: Selected) -> Mapping[str, int]:
