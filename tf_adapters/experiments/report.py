@@ -204,14 +204,15 @@ def _runs(sweeps: Sequence[Sweep],
   blocks: list[Block] = []
   for sweep in sweeps:
     spec = sweep.spec
-    counts = [sum(record.status == status for record in sweep.records)
-              for status in (FINISHED, FAILED)]
+    counts = {status: sum(record.status == status for record in sweep.records)
+              for status in (FINISHED, FAILED, STOPPED)}
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items()
+                      if count or status != STOPPED)
     flags = " ".join(f"--{name}={text}"
                      for name, text in spec["flags"].items())
     blocks.append([
         f"{sweep.folder}: tf-adapters {spec.get('tool', 'glue')}; "
-        f"{len(sweep.records)} trials, {counts[0]} finished, {counts[1]} "
-        "failed",
+        f"{len(sweep.records)} trials, {ended}",
         f"tasks: {', '.join(spec['tasks'])}",
         f"methods: {', '.join(spec['methods'])}",
         f"seeds: {', '.join(map(str, spec['seeds']))}; selected by "
