@@ -281,7 +281,8 @@ def test_a_cluster_that_can_not_is_refused(
 def test_wrong_addresses_are_refused(tmp_path):
   from tf_adapters.experiments.ray_runner import RayRunner
 
-  for address in ("ray://127.0.0.1:10001", "127.0.0.1:1"):
+  for address in ("ray://127.0.0.1:10001", "127.0.0.1", "127.0.0.1:1",
+                  "127.0.0.1:99999"):
     with pytest.raises(InputError, match=f"ray_address {address}: "), RayRunner(
         "glue", tmp_path, address):
       pass

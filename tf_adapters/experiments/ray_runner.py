@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import shutil
+import socket
 import types
 import uuid
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,7 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
+_ANSWERS_WITHIN = 10.0  # seconds
 _SMALL_STORE = 1 << 27  # bytes; no data goes through Ray
 
 
@@ -77,10 +79,8 @@ class RayRunner:
     self._resources = {"CPU": cpus_per_trial, "GPU": gpus_per_trial}
 
   def __enter__(self) -> "RayRunner":
-    if self._address and "://" in self._address:
-      raise InputError(
-          f"ray_address {self._address}: expected HOST:PORT, or auto, on a "
-          "machine of the cluster: Ray's client can not run a sweep")
+    if self._address and self._address != "auto":
+      _check_address(self._address)
     os.environ.update(_QUIET)
     options = {"address": self._address}
     if not self._address:
@@ -314,6 +314,20 @@ class _Interrupted(tune.Stopper):
 
   def stop_all(self) -> bool:
     return self._watch.is_over()
+
+
+def _check_address(address: str) -> None:
+  """Refuses an address where nothing answers: Ray would try for minutes."""
+  host, _, port = address.rpartition(":")
+  if not host or "/" in host or not port.isdecimal():
+    raise InputError(
+        f"ray_address {address}: expected HOST:PORT, or auto, on a machine of "
+        "the cluster; Ray's client (ray://) can not run a sweep")
+  try:
+    socket.create_connection((host, int(port)), _ANSWERS_WITHIN).close()
+  except (OSError, OverflowError) as error:
+    raise InputError(
+        f"ray_address {address}: {first_line(error)}") from None
 
 
 def _ask_to_end(trial: Any) -> None:
