@@ -323,8 +323,12 @@ def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runner", ["processes", "ray"])
 def test_a_killed_sweep_ends_with_the_same_tables(
-    tmp_path, one_layer_source, sentiment_dir):
+    tmp_path, one_layer_source, sentiment_dir, runner):
+  if runner == "ray":
+    pytest.importorskip("ray.tune")
+
   def command(name):
     return real_sweep(tmp_path, one_layer_source, sentiment_dir,
                       f"--output_dir={tmp_path / name}",
@@ -341,11 +345,14 @@ def test_a_killed_sweep_ends_with_the_same_tables(
   for sent, status, sign in ((signal.SIGINT, 130, "Epoch 3/"),
                              (signal.SIGKILL, -9, "Resuming after step")):
     process = subprocess.Popen(
-        command("killed"), cwd=ROOT, start_new_session=True)
+        [*command("killed"), f"--runner={runner}"], cwd=ROOT,
+        start_new_session=True)
     wait_for(lambda process=process, sign=sign: (
         process.poll() is not None or sign in log()))
-    process.send_signal(sent)
+    # A terminal's Ctrl-C reaches all of Ray.
+    (os.killpg if sent == signal.SIGINT else os.kill)(process.pid, sent)
     assert process.wait() == status
   assert "its state is saved" in log()
-  subprocess.run(command("killed"), cwd=ROOT, check=True)
+  subprocess.run(
+      [*command("killed"), f"--runner={runner}"], cwd=ROOT, check=True)
   assert scores("killed") == scores("whole")
