@@ -33,7 +33,7 @@ from tf_adapters.experiments.stopped import Stopped
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.training.run_config import GlueRunConfig
 
-pytest.importorskip("ray.tune")
+pytest.importorskip("ray.tune", exc_type=ImportError)
 pytestmark = pytest.mark.slow
 
 # Python imports it when it starts. Workers call the stand-in as their Python.

@@ -327,7 +327,7 @@ def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):
 def test_a_killed_sweep_ends_with_the_same_tables(
     tmp_path, one_layer_source, sentiment_dir, runner):
   if runner == "ray":
-    pytest.importorskip("ray.tune")
+    pytest.importorskip("ray.tune", exc_type=ImportError)
 
   def command(name):
     return real_sweep(tmp_path, one_layer_source, sentiment_dir,
