@@ -13,7 +13,7 @@ from PIL import Image
 
 COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches, of a paper
 
-_COLORS = 128  # of a PNG: a third of the bytes, and nothing that is seen
+_COLORS = 256  # of a PNG: a third of the bytes, and nothing that is seen
 
 _STYLE = {
     "font.family": "DejaVu Sans",
