@@ -49,6 +49,7 @@ class AblationScores:
     self._text = text
     self._batch_size = batch_size
     self._ablation = AdapterAblation(model)
+    self._encoded: dict[str, batching.Encoded] = {}
     self._known: dict[tuple[str, LayerSet], dict[str, float]] = {}
 
   def __call__(self, split: str, removed: Iterable[LayerSet],
@@ -64,7 +65,9 @@ class AblationScores:
   def _compute(self, name: str, removed: Sequence[LayerSet],
                ) -> dict[LayerSet, dict[str, float]]:
     split = self._task.split(name)
-    encoded = split.encode(self._text)
+    if name not in self._encoded:
+      self._encoded[name] = split.encode(self._text)
+    encoded = self._encoded[name]
     dataset, order = batching.evaluation_batches(
         dataclasses.replace(encoded, labels=None), self._batch_size)
     batches: dict[LayerSet, list[np.ndarray]] = {

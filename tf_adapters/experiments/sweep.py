@@ -31,6 +31,7 @@ from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.run import finished_results
+from tf_adapters.training.run_folder import CHECKPOINTS_NAME
 
 RESULTS_NAME = "results.csv"
 SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"
@@ -136,7 +137,7 @@ class _Sweep:
         trial, None, error, read_stopped(_folder(trial)))
     # A run that is killed behind its last word leaves them.
     if record.status == FINISHED and not trial.config.keep_checkpoints:
-      _remove(trial, "checkpoints")
+      _remove(trial, CHECKPOINTS_NAME)
     return record
 
   def _to_dict(self) -> dict[str, Any]:
