@@ -474,6 +474,7 @@ def put(value, *keys):
      "damaged: hyperparameters.learning_rate is no number"),
     ("results.json", put(None, "hyperparameters", "encoder"),
      "damaged: hyperparameters.encoder is no text"),
+    ("results.json", put("magic", "tuning"), "damaged: tuning must be one of"),
     ("results.json", put({"test": {}}, "metrics"),
      "damaged: metrics are not numbers by split"),
     ("results.json", put({}, "hyperparameters", "adapter"),

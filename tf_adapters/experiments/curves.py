@@ -12,6 +12,7 @@ import numpy as np
 
 from tf_adapters.experiments.records import Record, write_csv
 from tf_adapters.experiments.selection import Selected, Statistics, select
+from tf_adapters.modeling.tuning import Tuning
 
 ADAPTERS, TOP_LAYERS = "adapters", "top layers"
 FULL = "full fine-tuning"
@@ -80,14 +81,13 @@ class Difference:
 
 def parameters(record: Record) -> Place | None:
   """Adapters by size, top layers by number, against trained parameters."""
-  tuning = record.results["tuning"]
   curve, name = _curve(record), ""
   if curve is None:
     return None
   if curve == ADAPTERS:
     name = str(record.results["hyperparameters"]["adapter"]["size"])
   elif curve == TOP_LAYERS:
-    name = tuning.partition(":")[2].partition("+")[0].partition("-")[0]
+    name = str(Tuning.parse(record.results["tuning"]).top_layers)
   return curve, name, record.results["parameters"]["trained"]
 
 
@@ -218,10 +218,7 @@ def differences_csv(
 
 
 def _curve(record: Record) -> str | None:
-  tuning = record.results["tuning"]
-  for separator in ":+-":
-    tuning = tuning.partition(separator)[0]
-  return _CURVES.get(tuning)
+  return _CURVES.get(Tuning.parse(record.results["tuning"]).method)
 
 
 def _difference(name: str, points: Sequence[Point],

@@ -14,6 +14,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.experiments.stopped import read_stopped
 from tf_adapters.files import read_json
+from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training.run_folder import (
     ACTIONS,
     FLAGS_NAME,
@@ -239,6 +240,10 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
       raise InputError(
           f"{path}: damaged: {'.'.join(keys)} is no "
           f"{'text' if types is str else 'number'}")
+  try:
+    Tuning.parse(results["tuning"])
+  except InputError as error:
+    raise InputError(f"{path}: damaged: {error}") from None
   metrics = results["metrics"]
   if not (isinstance(metrics, dict) and metrics and all(
       isinstance(scores, dict) and scores and all(
