@@ -40,6 +40,7 @@ _MOST_BYTES = 1 << 20
 
 
 def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
+              methods: Sequence[str] | None = None,
               overrides: Mapping[str, str] | None = None) -> Spec:
   """Reads a sweep.
 
@@ -52,6 +53,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
   Args:
     path: the YAML file.
     tasks: those of its tasks that are wanted; None for all.
+    methods: those of its methods that are wanted; None for all.
     overrides: flag -> text, which take the place of whatever the file says.
 
   Raises:
@@ -90,7 +92,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
       {**reader.flags(parts.get("flags", {}), "flags"), **overrides},
       reader.tasks(parts.get("tasks"), tasks), seeds,
       reader.selection_seeds(parts.get("selection_seeds"), seeds),
-      reader.methods(parts.get("methods")))
+      reader.methods(parts.get("methods"), methods))
   for task, of_task in spec.tasks.items():
     for method, of_method in spec.methods.items():
       for name in sorted(of_task.keys() & of_method.values.keys()):
@@ -229,12 +231,7 @@ class _Reader:
     tasks = {self.name(name, f"tasks.{name}"):
              self.flags(flags or {}, f"tasks.{name}")
              for name, flags in value.items()}
-    for name in wanted or ():
-      if name not in tasks:
-        raise self.error(
-            "tasks", f"has no {name}; there is {', '.join(tasks)}")
-    return {name: flags for name, flags in tasks.items()
-            if wanted is None or name in wanted}
+    return self._wanted(tasks, wanted, "tasks")
 
   def seeds(self, value: Any, key: str) -> tuple[int, ...]:
     seeds = tuple(self.number(text, key) for text in self.texts(value, key))
@@ -251,13 +248,24 @@ class _Reader:
         raise self.error(key, f"{seed} is none of the seeds")
     return selecting
 
-  def methods(self, value: Any) -> dict[str, Method]:
+  def methods(self, value: Any,
+              wanted: Sequence[str] | None) -> dict[str, Method]:
     methods = self.mapping(value, "methods")
     if not methods:
       raise self.error("methods", "expected a method at least")
-    return {self.name(name, f"methods.{name}"):
-            self._method(values or {}, f"methods.{name}")
-            for name, values in methods.items()}
+    return self._wanted(
+        {self.name(name, f"methods.{name}"):
+         self._method(values or {}, f"methods.{name}")
+         for name, values in methods.items()}, wanted, "methods")
+
+  def _wanted(self, values: dict[str, Any], wanted: Sequence[str] | None,
+              key: str) -> dict[str, Any]:
+    """Those that are asked for."""
+    for name in wanted or ():
+      if name not in values:
+        raise self.error(key, f"has no {name}; there is {', '.join(values)}")
+    return {name: value for name, value in values.items()
+            if wanted is None or name in wanted}
 
   def _method(self, value: Any, key: str) -> Method:
     given = dict(self.mapping(value, key))

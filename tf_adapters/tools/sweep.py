@@ -51,11 +51,12 @@ flags.DEFINE_enum(
     "preset", None, sorted(path.stem for path in PRESETS.glob("*.yaml")),
     "A spec that comes with the package, instead of --spec: one of the paper's "
     "sweeps, or a quick one on the demo's data.")
-flags.DEFINE_list(
-    "tasks", None, "Those of the spec's tasks that are wanted. (all)")
-flags.register_validator(
-    "tasks", lambda tasks: tasks is None or (tasks and all(tasks)),
-    "must name tasks")
+for _part in ("tasks", "methods"):
+  flags.DEFINE_list(
+      _part, None, f"Those of the spec's {_part} that are wanted. (all)")
+  flags.register_validator(
+      _part, lambda names: names is None or (names and all(names)),
+      f"must name {_part}")
 flags.DEFINE_enum(
     "runner", "processes", ["processes", "ray"],
     "Where trials run: on this machine, or where Ray has room.")
@@ -99,7 +100,7 @@ def _sweep() -> None:
   _check_runner_flags()
   output_dir = pathlib.Path(values.output_dir)
   path = pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
-  spec = read_spec(path, values.tasks, _given())
+  spec = read_spec(path, values.tasks, values.methods, _given())
   trials = expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
   with _runner(spec.tool, output_dir) as runner:
     records = run_sweep(
