@@ -43,7 +43,8 @@ while rate < 0.25 and (here / "stuck").exists():
   time.sleep(0.02)
 (folder / "adapter").mkdir()
 (folder / "results.json").write_text(json.dumps({{
-    "task": "tsv", "metrics": {{"validation": score, "test": score}},
+    "task": "tsv", "tuning": "adapters", "hyperparameters": {{}},
+    "metrics": {{"validation": score, "test": score}},
     "epochs": [{{"validation": score}}] * 3, "steps": 3, "evaluated": True,
     "best_epoch": 0, "seconds": {{"total": 1.0}},
     "parameters": {{"trained": 1, "total": 2}}}}))

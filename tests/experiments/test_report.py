@@ -295,6 +295,45 @@ def test_the_same_setting_with_other_flags_is_a_conflict(
     make_report([sweep, other])
 
 
+@pytest.mark.parametrize("flag, value, message", [
+    ("holdout", "0", "holdout=0.1 and with holdout=0:"),
+    ("data_dir", "x", "data_dir=its default and with data_dir=x:")])
+def test_scores_of_other_data_are_a_conflict(tmp_path, flag, value, message):
+  folders = [
+      write_sweep(tmp_path / rate, [
+          MadeUp("rte", "adapters", 0, {"learning_rate": rate},
+                 {"validation": {"accuracy": 0.5}})], flags)
+      for rate, flags in (("1", {"holdout": "0.1"}),
+                          ("2", {"holdout": "0.1", flag: value}))]
+  with pytest.raises(InputError, match=re.escape(
+      f"{folders[1]}: rte was run with {message} report on them apart")):
+    make_report(folders)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_means_of_other_seeds_do_not_compare(tmp_path, order):
+  def trials(*scores):
+    return [MadeUp("rte", "adapters", seed, {"learning_rate": rate},
+                   {"validation": {"accuracy": score}})
+            for rate, seed, score in scores]
+
+  folders = [
+      write_sweep(tmp_path / "a", trials(("1", 0, 0.7), ("2", 0, 0.6))),
+      write_sweep(tmp_path / "b", trials(("2", 1, 0.6), ("2", 2, 0.6)))]
+  row, = table(make_report(folders[::order]), "selected")
+  assert (row["setting"], row["seeds"], row["settings compared"],
+          row["incomplete"]) == ("learning_rate=2", "3", "1", "1")
+
+
+def test_a_sweep_that_a_newer_version_went_on_with_can_be_told(tmp_path):
+  trials = [MadeUp("rte", "adapters", seed, {"adapter_size": "8"},
+                   {"validation": {"accuracy": 0.5}},
+                   flags={"tune_embedding": "false"} if seed else {})
+            for seed in (0, 1)]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  assert table(made, "table1")[0]["seeds"] == "2"
+
+
 def test_encoders_stand_apart(tmp_path):
   folders = [
       write_sweep(tmp_path / encoder.replace("/", "_"), [
@@ -350,6 +389,43 @@ def test_without_bert_nothing_is_counted_in_encoders(tmp_path):
   assert [row["trained / task"] for row in table(made, "task-demo")] == [
       "10 %", "-"]
   assert not made.pictures
+
+
+def test_without_bert_trials_of_a_setting_belong_together(tmp_path):
+  def trial(rate, seed, score, error=None):
+    scores = score and {"validation": {"accuracy": score}}
+    return MadeUp("airline", "words", seed, {
+        "tuning": "no_bert", "text_embedding": "nnlm", "learning_rate": rate},
+        scores, error=error)
+
+  trials = [trial("0.1", 0, 0.9), trial("0.1", 1, None, "the loss is not"),
+            trial("0.01", 0, 0.8), trial("0.01", 1, 0.8)]
+  folder = write_sweep(tmp_path / "sweep", trials, {"encoder": "minilm_l6"})
+  for path in pathlib.Path(folder).rglob("flags.flags"):
+    path.write_text(path.read_text().replace("--encoder=minilm_l6\n", ""))
+  words, *papers = table(make_report([folder]), "table2")
+  assert (words["airline"], words["seeds"]) == ("80.0 ± 0.0", "2")
+  assert all("paper" in row["measured on"] for row in papers)
+
+
+def test_a_task_that_is_only_called_so_is_not_the_papers(tmp_path):
+  trials = [MadeUp(task, "adapters", 0, {"adapter_size": size},
+                   {"validation": {"accuracy": 0.5}}, trained, kind=kind)
+            for size, trained in (("4", 4), ("8", 8))
+            for task, kind in (("rte", "tsv"), ("cola", None))]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  titles = {one.name: [ax.get_title() for ax in one.figure.axes]
+            for one in made.pictures}
+  assert titles == {"figure4-GLUE": ["CoLA"], "figure4-other_tasks": ["rte"]}
+
+
+def test_an_encoder_that_varies_has_one_column(tmp_path):
+  trials = [MadeUp("rte", "adapters", 0, {"encoder": name},
+                   {"validation": {"accuracy": 0.5}}) for name in "ab"]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  header, *rows = csv.reader(io.StringIO(made.results))
+  assert header.count("encoder") == 1
+  assert [row[header.index("encoder")] for row in rows] == ["a", "b"]
 
 
 def test_other_tasks_have_plain_tables(tmp_path):

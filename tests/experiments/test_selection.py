@@ -17,10 +17,11 @@ from tf_adapters.training.run_config import GlueRunConfig
 
 
 def record(rate, seed, score, test=0.5, error=None, methods=("a",), task="rte",
-           trained=10, steps=5):
+           trained=10, steps=5, selects=True):
   name = f"{task}/learning_rate={rate}/seed={seed}"
   trial = Trial(name, task, methods, {"learning_rate": str(rate)},
-                GlueRunConfig(seed=seed, output_dir=f"x/trials/{name}"))
+                GlueRunConfig(seed=seed, output_dir=f"x/trials/{name}"),
+                selects)
   if score is None:
     return Record(trial, None, error)
   metrics = {"validation": {"accuracy": score, "macro_f1": -score}}
@@ -119,6 +120,11 @@ def test_nothing_may_be_complete():
   assert selection.selected_csv([choice]).splitlines()[1].startswith("rte,a,,,")
   assert "none is complete" in selection.selected_table([choice])[1]
   assert not selection.unselected(records)
+
+
+def test_without_seeds_that_select_nothing_is_complete():
+  choice, = select([record(1, 0, 0.9, selects=False)])
+  assert choice.settings is None
 
 
 def test_one_seed_has_no_standard_error():

@@ -1,5 +1,6 @@
 """What a spec stands for, and what is said of one that stands for nothing."""
 
+import collections
 import json
 import math
 import pathlib
@@ -297,6 +298,19 @@ def test_mistakes_are_one_line_with_file_and_key(write, text, message):
   assert "\n" not in error
 
 
+@pytest.mark.parametrize("kind", ["uniform", "log_uniform"])
+def test_whole_numbers_are_drawn_with_both_ends(write, kind):
+  spec = read_spec(write(
+      "tasks: [rte]\nseeds: [0]\nmethods:\n"
+      f"  a: {{draws: 3000, adapter_size: {{{kind}: [2, 4]}}}}\n"))
+  count = collections.Counter(
+      setting["adapter_size"] for setting in spec.methods["a"].settings())
+  assert count.keys() == {"2", "3", "4"}
+  # Shares of the range from 1.5 to 4.5.
+  share = {"uniform": 1 / 3, "log_uniform": math.log(2.5 / 1.5, 3)}[kind]
+  assert count["2"] / 3000 == pytest.approx(share, abs=0.04)
+
+
 def test_tasks_and_methods_can_be_chosen(write):
   trials = trials_of(write(GOOD), ["mrpc"], methods=["full"])
   assert {(trial.task, trial.methods) for trial in trials} == {
@@ -312,6 +326,8 @@ def test_mistakes_beside_the_spec_are_named(write, tmp_path):
   for tasks, overrides, message in [
       (["sst2"], {}, "tasks: has no sst2; there is rte, mrpc"),
       (None, {"seed": "1"}, "--seed: can not be set"),
+      (None, {"do_predict": "true"}, "--do_predict: can not be set: predict"),
+      (None, {"encoder": "a "}, "'encoder=a ': ends with a blank"),
       (None, {"doc_stride": "1"}, "--doc_stride: is no flag of"),
       (None, {"tuning": "head"}, "adapter_size has no effect with tuning=head"),
   ]:

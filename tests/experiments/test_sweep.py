@@ -107,6 +107,16 @@ def test_trials_share_the_cores(stand_in, sweep):
   assert threads == {str(max(cores // 2, 1))}
 
 
+def test_a_trial_that_can_not_be_started_has_failed(
+    stand_in, sweep, tmp_path):
+  log = (tmp_path / "sweep" / "trials" / "mine" / "learning_rate=0.1"
+         / "seed=0.log")
+  log.mkdir(parents=True)
+  first, *others = sweep([0.1])
+  assert first.status == "failed" and first.error.startswith(str(log))
+  assert [record.status for record in others] == ["finished"]
+
+
 def test_keeps_all_adapters_where_asked(stand_in, sweep, tmp_path):
   sweep([0.1, 0.2], keep_adapters=True)
   assert len(adapters(tmp_path)) == 4
@@ -303,6 +313,17 @@ def test_failed_trials_are_a_status(stand_in, tmp_path, capsys):
           "the loss is not finite") in captured.err
   (stand_in / "mended").touch()
   assert call(*arguments) == 0
+
+
+def test_one_method_leaves_the_adapters_of_others(stand_in, tmp_path):
+  path = tmp_path / "spec.yaml"
+  path.write_text(spec_of(tmp_path, [0.1, 0.3]) + "  b: {learning_rate: 0.1}\n")
+  arguments = [f"--spec={path}", f"--output_dir={tmp_path / 'sweep'}"]
+  assert call(*arguments) == 0
+  selected = adapters(tmp_path)
+  assert len(selected) == 4
+  assert call(*arguments, "--methods=a") == 0
+  assert adapters(tmp_path) == selected
 
 
 def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):

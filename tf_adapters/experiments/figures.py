@@ -5,7 +5,7 @@ numbers come from `curves`, and `plots` draws them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -14,7 +14,7 @@ from tf_adapters.experiments.curves import PERCENTILES, Panel
 from tf_adapters.experiments.document import Picture
 from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
 from tf_adapters.experiments.records import Record
-from tf_adapters.experiments.sweep_folder import task_of
+from tf_adapters.experiments.sweep_folder import renamed, task_of
 from tf_adapters.experiments.tables import measured_on
 
 _FAMILIES = {"GLUE": TABLE_1, "text classification": TABLE_2}
@@ -41,10 +41,13 @@ def figures(encoder: str, records: Sequence[Record],
   Returns:
     The figures; and a line for each that is not there, with the reason.
   """
-  maker = _Maker(encoder, alone)
+  others = renamed(records)
+  titles = {task: title for task, title in _TITLES.items()
+            if task not in others}
+  maker = _Maker(encoder, alone, titles)
   squad = {record.trial.task for record in records
            if task_of(record) in _SQUAD}
-  panels = _ordered(curves.panels(records, curves.parameters))
+  panels = curves.panels(records, curves.parameters)
   maker.add_differences(
       [panel for panel in panels if panel.task not in squad])
   several = [panel for panel in panels
@@ -60,14 +63,14 @@ def figures(encoder: str, records: Sequence[Record],
         f"no {task} with finished settings of two numbers of parameters")
   maker.add_panels(
       "figure6", "Figure 6, right: initial weights",
-      _ordered(curves.varied(curves.panels(records, curves.init_scale))),
+      curves.varied(curves.panels(records, curves.init_scale)),
       "Scores against the standard deviation of the adapters' initial weights",
       "adapter_init_scale",
       "standard deviation of the adapters' initial weights",
       "no task with two finished values of adapter_init_scale")
   maker.add_panels(
       "figure7", "Figure 7: learning rates",
-      _ordered(curves.varied(curves.panels(records, curves.learning_rate))),
+      curves.varied(curves.panels(records, curves.learning_rate)),
       "Best scores against learning rates", "learning_rate", "learning rate",
       "no task with two finished learning rates of adapters, or of full "
       "fine-tuning")
@@ -77,13 +80,19 @@ def figures(encoder: str, records: Sequence[Record],
 class _Maker:
   """Collects the figures of an encoder.
 
+  Args:
+    encoder: its name.
+    alone: whether it need not be named.
+    titles: task -> title of those that are the paper's, in its order.
+
   Attributes:
     pictures: what could be drawn.
     left_out: what could not, and why.
   """
 
-  def __init__(self, encoder: str, alone: bool):
+  def __init__(self, encoder: str, alone: bool, titles: Mapping[str, str]):
     self._encoder = encoder
+    self._titles = titles
     self._suffix = "" if alone else "-" + re.sub(r"[^\w.-]", "_", encoder)
     self._end = "" if alone else f" ({encoder})"
     self.pictures: list[Picture] = []
@@ -93,7 +102,7 @@ class _Maker:
     """Figure 3, a panel for each family of tasks."""
     title = "Figure 3: trained parameters, over tasks"
     families = {family: curves.differences(of_family)
-                for family, of_family in _families(panels).items()}
+                for family, of_family in self._families(panels).items()}
     families = {family: points for family, points in families.items()
                 if points}
     if not families:
@@ -129,7 +138,7 @@ class _Maker:
     if not panels:
       self._leave_out(title, reason)
       return
-    families = _families(panels)
+    families = self._families(panels)
     for family, of_family in families.items():
       of_name, of_title = name, title
       if len(families) > 1:
@@ -141,8 +150,8 @@ class _Maker:
       self._add(of_name, of_title,
                 f"{what}, ± 1 standard error over seeds. Each point is the "
                 f"best of its settings by validation alone. {measured}.",
-                plots.draw_panels(
-                    of_family, _TITLES, x_label, x == "trained_parameters"),
+                plots.draw_panels(of_family, self._titles, x_label,
+                                  x == "trained_parameters"),
                 curves.panels_csv(of_family, x))
 
   def _add(self, name: str, title: str, caption: str, drawn: Figure,
@@ -153,19 +162,14 @@ class _Maker:
   def _leave_out(self, title: str, reason: str) -> None:
     self.left_out.append(f"{title}{self._end}: {reason}.")
 
-
-def _ordered(panels: Sequence[Panel]) -> list[Panel]:
-  """In the paper's order, what it has not last."""
-  places = {task: place for place, task in enumerate(_TITLES)}
-  return sorted(panels, key=lambda panel: (
-      places.get(panel.task, len(places)), panel.task))
-
-
-def _families(panels: Sequence[Panel]) -> dict[str, list[Panel]]:
-  """Tasks of a kind together, as the paper has them."""
-  kinds = {column.task: family for family, paper in _FAMILIES.items()
-           for column in paper.columns}
-  families: dict[str, list[Panel]] = {}
-  for panel in panels:
-    families.setdefault(kinds.get(panel.task, "other tasks"), []).append(panel)
-  return families
+  def _families(self, panels: Sequence[Panel]) -> dict[str, list[Panel]]:
+    """Tasks of a kind together, in the paper's order; what it has not last."""
+    kinds = {column.task: family for family, paper in _FAMILIES.items()
+             for column in paper.columns if column.task in self._titles}
+    places = {task: place for place, task in enumerate(self._titles)}
+    families: dict[str, list[Panel]] = {}
+    for panel in sorted(panels, key=lambda panel: (
+        places.get(panel.task, len(places)), panel.task)):
+      families.setdefault(
+          kinds.get(panel.task, "other tasks"), []).append(panel)
+    return families

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 
+from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import Record
 from tf_adapters.experiments.runner import (
     Ended,
@@ -49,7 +50,11 @@ class LocalRunner:
         while (waiting and len(running) < self._max_parallel_trials
                and not interruption.signal):
           trial = waiting.pop(0)
-          process = TrialProcess(command(trial, self._tool, self._threads))
+          try:
+            process = TrialProcess(command(trial, self._tool, self._threads))
+          except InputError as error:
+            ended(trial, str(error))
+            continue
           if process.adopted:
             say_adopted(trial)
           running.append((trial, process))

@@ -84,7 +84,6 @@ def results_csv(
     metrics |= scores.keys()
     origins = origin(record)
     rows.append({
-        **origins,
         "task": trial.task,
         "methods": ";".join(trial.methods),
         **trial.settings,
@@ -97,9 +96,11 @@ def results_csv(
         "steps": results.get("steps"),
         "best_epoch": results.get("best_epoch"),
         "folder": f"trials/{trial.name}",
+        **origins,
     })
   return write_csv(
-      [*origins, "task", "methods", *sorted(settings), "seed", "status",
+      [*origins, "task", "methods", *sorted(settings - origins.keys()), "seed",
+       "status",
        *sorted(metrics), *_LAST], rows)
 
 

@@ -34,7 +34,7 @@ from tf_adapters.experiments.sweep_folder import (
     by_encoder,
     join,
     read_sweep,
-    task_of,
+    renamed,
 )
 from tf_adapters.experiments.tables import Table
 from tf_adapters.files import (
@@ -181,17 +181,15 @@ def _tables(records: Sequence[Record],
             choices: tables.Choices) -> list[Table | str]:
   """The paper's tables, then one for each task that is in none of them."""
   others = {record.trial.task for record in records}
-  # A task that is only called like one of the paper's is not that.
-  renamed = {record.trial.task for record in records
-             if task_of(record) != record.trial.task}
-  own = {encoder: [choice for choice in group if choice.task not in renamed]
+  not_papers = renamed(records)
+  own = {encoder: [choice for choice in group if choice.task not in not_papers]
          for encoder, group in choices.items()}
   found: list[Table | str] = []
   for name, paper in _PAPER_TABLES.items():
     table = tables.paper_table(name, paper, own)
     if table is not None:
       found.append(table)
-    others -= {column.task for column in paper.columns} - renamed
+    others -= {column.task for column in paper.columns} - not_papers
   for task in sorted(others):
     table = tables.task_table(task, choices)
     found.append(table or f"Task {task}: no setting is complete yet.")

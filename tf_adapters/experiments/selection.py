@@ -110,7 +110,7 @@ def select(records: Iterable[Record]) -> list[Selected]:
   That is the one with the highest mean over the seeds that select of the task's
   first metric on the validation split; of equals the one that trains fewer
   parameters, then the one with fewer steps, then the first. Only settings count
-  all of whose seeds that select have a score that is finite: a setting that
+  that have a finite score with each of the seeds that select: a setting that
   diverges with one seed is none to be recommended, and means of other seeds do
   not compare.
 
@@ -196,7 +196,10 @@ def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
 
 def _select(task: str, method: str,
             settings: Mapping[str, Sequence[Record]]) -> Selected:
-  complete = [seeds for seeds in settings.values() if _is_complete(seeds)]
+  # All of them in one sweep; of joined ones a setting may lack some.
+  wanted = _seeds(itertools.chain(*settings.values()))
+  complete = [records for records in settings.values()
+              if _is_complete(records) and _seeds(records) == wanted]
   counts = dict(compared=len(complete),
                 incomplete=len(settings) - len(complete))
   if not complete:
@@ -227,11 +230,16 @@ def _has_score(record: Record) -> bool:
 
 
 def _is_complete(seeds: Sequence[Record]) -> bool:
-  return all(map(_has_score, _selecting(seeds)))
+  selecting = _selecting(seeds)
+  return bool(selecting) and all(map(_has_score, selecting))
 
 
-def _selecting(seeds: Sequence[Record]) -> list[Record]:
+def _selecting(seeds: Iterable[Record]) -> list[Record]:
   return [record for record in seeds if record.trial.selects]
+
+
+def _seeds(records: Iterable[Record]) -> set[int]:
+  return {record.trial.seed for record in _selecting(records)}
 
 
 def _rank(seeds: Sequence[Record]) -> tuple[Any, ...]:

@@ -96,15 +96,20 @@ def _draw(values: tuple[str, ...] | Range,
           generator: np.random.Generator) -> str:
   """One of the texts, or a number from the range.
 
-  Numbers have three digits that count, as they become names of folders.
+  Numbers that are not whole have three digits that count, as they become names
+  of folders.
   """
   if not isinstance(values, Range):
     return values[generator.integers(len(values))]
-  if values.log:
-    value = math.exp(
-        generator.uniform(math.log(values.low), math.log(values.high)))
-  else:
-    value = generator.uniform(values.low, values.high)
+  low, high = values.low, values.high
   if values.whole:
-    return str(round(value))
-  return str(min(max(float(f"{value:.3g}"), values.low), values.high))
+    # So that both ends come as often as what is between.
+    low, high = round(low) - 0.5, round(high) + 0.5
+    low = max(low, 0.5) if values.log else low
+  if values.log:
+    value = math.exp(generator.uniform(math.log(low), math.log(high)))
+  else:
+    value = generator.uniform(low, high)
+  if values.whole:
+    return str(min(max(round(value), round(values.low)), round(values.high)))
+  return str(min(max(float(f"{value:.3g}"), low), high))

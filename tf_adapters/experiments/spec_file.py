@@ -32,6 +32,7 @@ _NOT_HERE = {
     "output_dir": "each trial has a folder of its own",
     "do_train": "every trial trains",
     "do_eval": "every trial is evaluated",
+    "do_predict": "predict with the adapter files of what is selected",
     "seed": "seeds are listed under seeds",
     "task_name": "tasks are listed under tasks",
 }

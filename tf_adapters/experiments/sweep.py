@@ -16,12 +16,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tf_adapters.errors import InputError
-from tf_adapters.experiments import records as tables, selection
+from tf_adapters.experiments import selection
 from tf_adapters.experiments.records import (
     FINISHED,
     STOPPED,
     UNFINISHED,
     Record,
+    results_csv,
 )
 from tf_adapters.experiments.runner import Runner
 from tf_adapters.experiments.spec import Spec
@@ -122,7 +123,7 @@ class _Sweep:
     selected = selection.select(self.records)
     for name, content in (
         (SWEEP_NAME, _json(self._to_dict())),
-        (RESULTS_NAME, tables.results_csv(self.records)),
+        (RESULTS_NAME, results_csv(self.records)),
         (SELECTED_JSON, _json([choice.to_dict() for choice in selected])),
         (SELECTED_CSV, selection.selected_csv(selected))):
       with writing(self._output_dir / name):

@@ -34,6 +34,11 @@ _NUMBERS = (("parameters", "trained"), ("parameters", "total"),
             ("parameters", "base"), ("steps",), ("seconds", "total"),
             ("hyperparameters", "learning_rate"))
 _NUMBER_FLAGS = {"holdout", "max_train_examples"}
+# Flags that say what is learnt from, and what scores are of.
+_DATA_FLAGS = {
+    "task_name", "data_dir", "holdout", "max_train_examples", "text_column",
+    "text_pair_column", "label_column", "label_separator", "problem_type",
+    "train_file", "predict_file", "version_2_with_negative"}
 _TEXTS = (("task",), ("tuning",), ("hyperparameters", "encoder"))
 
 
@@ -132,23 +137,31 @@ def join(sweeps: Iterable[Sweep]) -> list[Record]:
   methods of all.
 
   Raises:
-    InputError: sweeps have run the same setting of a task with other flags, so
-      its seeds do not belong together.
+    InputError: sweeps have run the same setting of a task with other flags, or
+      a task on other data, so their scores do not belong together.
   """
   joined: dict[str, Record] = {}
-  first: dict[tuple[str, str], PastTrial] = {}
+  of_settings: dict[tuple[str, str], PastTrial] = {}
+  of_tasks: dict[str, PastTrial] = {}
   for record in (record for sweep in sweeps for record in sweep.records):
     trial = record.trial
     if record.results is not None:
-      _check_same_setting(
-          first.setdefault((trial.task, trial.setting), trial), trial)
+      other = of_settings.setdefault((trial.task, trial.setting), trial)
+      _check_same_flags(
+          other, trial, (other.flags.keys() | trial.flags.keys())
+          - ACTIONS - {"seed"})
+      other = of_tasks.setdefault(trial.task, trial)
+      _check_same_flags(
+          other, trial, _DATA_FLAGS
+          - (other.settings.keys() | trial.settings.keys()))
     other = joined.get(trial.name)
     if other is not None:
       methods = tuple(dict.fromkeys([*other.trial.methods, *trial.methods]))
       if other.results is not None or record.results is None:
         record = other
-      record = dataclasses.replace(
-          record, trial=dataclasses.replace(record.trial, methods=methods))
+      record = dataclasses.replace(record, trial=dataclasses.replace(
+          record.trial, methods=methods,
+          selects=trial.selects or other.trial.selects))
     joined[trial.name] = record
   return [joined[name] for name in sorted(joined)]
 
@@ -184,6 +197,12 @@ def task_of(record: Record) -> str:
   return record.trial.flags.get("task_name", record.trial.task)
 
 
+def renamed(records: Iterable[Record]) -> set[str]:
+  """Tasks that a sweep gives names of its own: none of the paper's."""
+  return {record.trial.task for record in records
+          if task_of(record) != record.trial.task}
+
+
 def short_name(source: str) -> str:
   """The last part of a path or a URL that is a name.
 
@@ -212,21 +231,30 @@ def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
   for name in _NUMBER_FLAGS & (flags or {}).keys():
     if not re.fullmatch(r"\d+(\.\d+)?", flags[name], re.ASCII):
       raise InputError(f"{folder / FLAGS_NAME}: damaged: {name} is no number")
-  return Record(
-      trial if flags is None else dataclasses.replace(trial, flags=flags),
-      results)
+  if flags is None:
+    return Record(trial, results)
+  if "text_embedding" in flags and "encoder" in trial.flags:
+    # The run has none, but stands beside others with the sweep's encoder.
+    flags["encoder"] = trial.flags["encoder"]
+  return Record(dataclasses.replace(trial, flags=flags), results)
 
 
-def _check_same_setting(one: PastTrial, other: PastTrial) -> None:
-  """Raises InputError where two trials of a setting differ in other flags."""
-  for name in sorted((one.flags.keys() | other.flags.keys())
-                     - ACTIONS - {"seed"}):
+def _check_same_flags(one: PastTrial, other: PastTrial,
+                      names: Iterable[str]) -> None:
+  """Refuses trials of two sweeps that differ in a flag.
+
+  A sweep itself takes care that its own trials belong together.
+  """
+  for name in sorted(names) if one.sweep != other.sweep else ():
     values = [trial.flags.get(name, "its default") for trial in (one, other)]
     if values[0] != values[1]:
+      what = one.task
+      if one.setting == other.setting:
+        what += f"/{one.setting}"
       raise InputError(
-          f"{one.sweep} and {other.sweep}: {one.task}/{one.setting} was run "
-          f"with {name}={values[0]} and with {name}={values[1]}: report on "
-          "them apart")
+          f"{one.sweep} and {other.sweep}: {what} was run with "
+          f"{name}={values[0]} and with {name}={values[1]}: report on them "
+          "apart")
 
 
 def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:

@@ -46,11 +46,12 @@ from tf_adapters.tools import (
 _RUNS = {"glue": glue, "squad": squad}
 
 flags.DEFINE_string(
-    "spec", None, "YAML file that says what to try; see the README.")
+    "spec", None, "YAML file that says what to try; see docs/sweeps.md.")
 flags.DEFINE_enum(
     "preset", None, sorted(path.stem for path in PRESETS.glob("*.yaml")),
-    "A spec that comes with the package, instead of --spec: one of the paper's "
-    "sweeps, or a quick one on the demo's data.")
+    "A spec that comes with the package, instead of --spec: a sweep of the "
+    "paper, five GLUE tasks with a small encoder, or a quick one on the demo's "
+    "data.")
 for _part in ("tasks", "methods"):
   flags.DEFINE_list(
       _part, None, f"Those of the spec's {_part} that are wanted. (all)")
@@ -86,7 +87,8 @@ flags.DEFINE_integer(
     lower_bound=2)
 flags.DEFINE_bool(
     "keep_adapters", False,
-    "Keep the adapter file of every trial, not only of selected settings.")
+    "Keep the adapter file of every trial, not only of selected settings. "
+    "With --methods they are kept.")
 flags.adopt_module_key_flags(_output_dir_flag)
 
 
@@ -102,9 +104,10 @@ def _sweep() -> None:
   path = pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
   spec = read_spec(path, values.tasks, values.methods, _given())
   trials = expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
+  # What others of the spec's methods have selected is not known here.
+  keep_adapters = values.keep_adapters or values.methods is not None
   with _runner(spec.tool, output_dir) as runner:
-    records = run_sweep(
-        spec, trials, output_dir, runner, values.keep_adapters)
+    records = run_sweep(spec, trials, output_dir, runner, keep_adapters)
   print()
   _command.print_columns(selection.selected_table(selection.select(records)))
   failed = [record for record in records if record.status == FAILED]

@@ -197,7 +197,8 @@ def _check_adapter(
   """What the adapter file to be loaded says; refuses what does not fit it."""
   if not (config.load_adapter or pathlib.Path(source).exists()):
     raise InputError(
-        f"{source} does not exist: it was trained with nosave_adapter"
+        f"{source} does not exist: it was trained with nosave_adapter, or "
+        "removed since"
         if config.do_train else
         "do_eval and do_predict without do_train need load_adapter, or an "
         f"output_dir with a trained adapter: {source} does not exist")

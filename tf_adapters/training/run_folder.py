@@ -36,7 +36,8 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
   if not path.exists():
     return {}
   results = read_json(path)
-  missing = {"task", "metrics", "seconds", "parameters"} - results.keys()
+  missing = {"task", "tuning", "metrics", "seconds", "parameters",
+             "hyperparameters"} - results.keys()
   if missing:
     raise InputError(
         f"{path}: damaged: it has no {', '.join(sorted(missing))}")
