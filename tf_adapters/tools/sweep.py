@@ -142,8 +142,8 @@ def _runner(
   try:
     from tf_adapters.experiments.ray_runner import RayRunner
   except ImportError as error:
-    raise InputError(f"--runner=ray: {first_line(error)}: pip install "
-                     "'tf_adapters[sweep]'") from None
+    raise InputError(f"--runner=ray: {first_line(error)}: pip install -e "
+                     "'.[sweep]' in the checkout") from None
   return RayRunner(
       tool, output_dir, values.ray_address, values.cpus_per_trial,
       values.gpus_per_trial,
