@@ -80,7 +80,7 @@ def draw_differences(
       if ax is not axes[0]:
         ax.sharey(axes[0])
       ax.axhline(0, color=_STYLES[FULL][0], linewidth=0.8,
-                 linestyle=_STYLES[FULL][2])
+                 linestyle=_STYLES[FULL][2], label=FULL)
       for curve, points in curves.items():
         color, marker, line = _STYLES[curve]
         xs = [point.x for point in points]
