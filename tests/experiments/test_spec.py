@@ -327,7 +327,7 @@ def test_mistakes_beside_the_spec_are_named(write, tmp_path):
       (["sst2"], {}, "tasks: has no sst2; there is rte, mrpc"),
       (None, {"seed": "1"}, "--seed: can not be set"),
       (None, {"do_predict": "true"}, "--do_predict: can not be set: predict"),
-      (None, {"encoder": "a "}, "'encoder=a ': ends with a blank"),
+      (None, {"encoder": "a "}, "flags.encoder: 'a ' ends with a blank"),
       (None, {"doc_stride": "1"}, "--doc_stride: is no flag of"),
       (None, {"tuning": "head"}, "adapter_size has no effect with tuning=head"),
   ]:

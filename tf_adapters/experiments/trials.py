@@ -124,6 +124,8 @@ def _check_values(spec: Spec, flags: RunFlags) -> None:
           texts = value
       for text in texts:
         try:
+          if text != text.rstrip():  # which is lost in a flag file
+            raise InputError(f"{text!r} ends with a blank")
           flags.check(name, text)
         except InputError as error:
           raise InputError(f"{spec.source}: {group}.{name}: {error}") from None
@@ -143,9 +145,6 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
         name: getattr(type(config), name) for name in unread_flags(config)
         if name in spec.flags and name not in setting})
     check(config)
-    for line in config.flag_lines():
-      if line != line.rstrip():  # which is lost in a flag file
-        raise InputError(f"{line[2:]!r}: ends with a blank")
     unread = sorted(set(unread_adapter_flags(config)) & setting.keys())
     if unread:
       raise InputError(f"{unread[0]} has no effect with tuning={config.tuning}")
