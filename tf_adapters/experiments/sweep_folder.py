@@ -269,7 +269,7 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
           f"{path}: damaged: {'.'.join(keys)} is no "
           f"{'text' if types is str else 'number'}")
   try:
-    Tuning.parse(results["tuning"])
+    tuning = Tuning.parse(results["tuning"])
   except InputError as error:
     raise InputError(f"{path}: damaged: {error}") from None
   metrics = results["metrics"]
@@ -279,7 +279,7 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
       for scores in metrics.values())):
     raise InputError(f"{path}: damaged: metrics are not numbers by split")
   adapter = results["hyperparameters"].get("adapter")
-  wanted = results["tuning"].startswith("adapters") or adapter is not None
+  wanted = tuning.method == "adapters" or adapter is not None
   if wanted and not (isinstance(adapter, dict) and all(
       isinstance(adapter.get(key), (int, float))
       for key in ("size", "init_scale"))):

@@ -16,6 +16,7 @@ from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected, Statistics
 from tf_adapters.experiments.sweep_folder import short_name, task_of
+from tf_adapters.modeling.tuning import NO_BERT, Tuning
 
 NOTHING = "-"
 
@@ -349,7 +350,7 @@ def _split(choice: Selected) -> str:
 
 def _without_bert(choice: Selected) -> bool:
   """Whether it is the paper's baseline, whose parameters are no encoder's."""
-  return choice.records[0].results["tuning"].startswith("no_bert")
+  return Tuning.parse(choice.records[0].results["tuning"]).method == NO_BERT
 
 
 def _parameters(choice: Selected) -> Mapping[str, int]:
