@@ -2,34 +2,28 @@
 
 Reads, predicts and writes some hundred rows at a time, and goes on where a run
 was stopped. Formats are `data.rows`' business; what a row's task makes of it is
-the bank's.
+the bank's; what is there already, that of `prediction_output`.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
 import os
 import pathlib
-import re
-import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
-
-import tqdm
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.bank import AdapterBank, Text
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, write_file
-
-STANDARD = "-"  # instead of a path: standard input, or standard output
+from tf_adapters.prediction_input import STANDARD, PredictionInput
+from tf_adapters.prediction_output import prediction_output
 
 # What is wrong with rows that can not be predicted.
 _UNKNOWN_TASK = "of an unknown task"
@@ -120,7 +114,7 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
     raise InputError(f"{config.output}: is there already")
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
     bad_rows = BadRows(config.input, config.on_bad_row)
-    with _Input(config.input) as source:
+    with PredictionInput(config.input) as source:
       next(_items(_rows(config, source, bad_rows), config, tasks, bad_rows),
            None)
 
@@ -156,12 +150,13 @@ def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
   written = config.formats()[1]
   count, start = 0, time.monotonic()
   with contextlib.ExitStack() as stack:
-    source = stack.enter_context(_Input(config.input))
+    source = PredictionInput(config.input, progress=True)
     bad_rows = BadRows(source.name, config.on_bad_row)
     stack.callback(_say, bad_rows)  # what was left out, however this ends
-    bar = stack.enter_context(source.progress_bar())
-    numbered = _rows(config, _counted(source, bar), bad_rows)
-    output = stack.enter_context(_output(config, source, tasks))
+    numbered = _rows(config, stack.enter_context(source), bad_rows)
+    output = stack.enter_context(prediction_output(
+        config.output, rows.write_header(written, _TABLE_COLUMNS),
+        _description(config, tasks), source))
     # The same rows together in every run: sums of floats depend on it.
     for chunk in _chunks(_items(numbered, config, tasks, bad_rows),
                          _BATCHES_AT_ONCE * config.predict_batch_size):
@@ -185,105 +180,13 @@ def _say(bad_rows: BadRows) -> None:
     print(bad_rows.note(), file=sys.stderr)
 
 
-class _Input:
-  """The lines of an input, and how much of it has been read.
-
-  Args:
-    path: of a file, or `STANDARD`.
-
-  Attributes:
-    name: what to call it in errors.
-    again: whether it can be read once more.
-
-  Raises:
-    InputError: it can not be opened; or read, as soon as that is seen.
-  """
-
-  def __init__(self, path: str):
-    self.name = _input_name(path)
-    self._file = _opened(path)
-    status = os.fstat(self._file.fileno())
-    self.again = stat.S_ISREG(status.st_mode)
-    self._size = status.st_size if self.again else None
-    self._start = self._file.tell() if self.again else 0
-    self._read = 0
-    self._digest = hashlib.sha256()
-
-  def __enter__(self) -> "_Input":
-    return self
-
-  def __exit__(self, *error: object) -> None:
-    self._file.close()
-
-  def __iter__(self) -> Iterator[bytes]:
-    while True:
-      with _can_be("read", self.name):
-        line = self._file.readline()
-      if not line:
-        return
-      self._read += len(line)
-      self._digest.update(line)
-      yield line
-
-  def progress_bar(self) -> tqdm.tqdm:
-    """Over the bytes; none where standard error is no terminal."""
-    return tqdm.tqdm(total=self._size, unit="B", unit_scale=True, disable=None,
-                     file=sys.stderr)
-
-  def so_far(self) -> dict[str, Any] | None:
-    """What was read, for `begins_with`; None where it can not be read again."""
-    return {"bytes": self._read,
-            "sha256": self._digest.hexdigest()} if self.again else None
-
-  def begins_with(self, before: Mapping[str, Any] | None) -> bool:
-    """Whether it begins with what another run has read: its `so_far`."""
-    if before is None:
-      return False
-    digest = hashlib.sha256()
-    left = before["bytes"]
-    with _can_be("read", self.name):
-      place = self._file.tell()
-      self._file.seek(self._start)
-      while left and (content := self._file.read(min(left, 1 << 20))):
-        digest.update(content)
-        left -= len(content)
-      self._file.seek(place)
-    return not left and digest.hexdigest() == before["sha256"]
-
-
-def _input_name(path: str) -> str:
-  return "standard input" if path == STANDARD else path
-
-
-def _opened(path: str) -> BinaryIO:
-  with _can_be("read", _input_name(path)):
-    return open(0, "rb", closefd=False) if path == STANDARD else open(
-        path, "rb")
-
-
-@contextlib.contextmanager
-def _can_be(done: str, name: str) -> Iterator[None]:
-  """Says which file could not be read, or written."""
-  try:
-    yield
-  except OSError as error:
-    raise InputError(f"{name}: can not be {done}: "
-                     f"{error.strerror or error}") from None
-
-
-def _counted(lines: Iterable[bytes], bar: tqdm.tqdm) -> Iterator[bytes]:
-  for line in lines:
-    bar.update(len(line))
-    yield line
-
-
 # Line, task and text of a row.
 _Item = tuple[int, str, Text]
 
 
-def _rows(config: PredictionConfig, lines: Iterable[bytes],
+def _rows(config: PredictionConfig, source: PredictionInput,
           bad_rows: BadRows) -> Iterator[rows.Row]:
-  return rows.read_rows(lines, _input_name(config.input), config.formats()[0],
+  return rows.read_rows(source, source.name, config.formats()[0],
                         config.columns(), bad_rows)
 
 
@@ -362,71 +265,6 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
   return {label: round(score, 6) for label, score in scores.items()}
 
 
-class _Output:
-  """Records on their way to a file.
-
-  Args:
-    file: what they are appended to, without a buffer.
-    name: what to call it in errors.
-    last: line of the last record that is there already, or 0.
-    note: called with the line of each last record that is there then.
-  """
-
-  def __init__(self, file: BinaryIO, name: str, last: int = 0,
-               note: Callable[[int], None] = lambda line: None):
-    self.last = last
-    self._file = file
-    self._name = name
-    self._note = note
-
-  def append(self, records: bytes, last: int) -> None:
-    """Writes records, the last of which is that of line `last`."""
-    left = memoryview(records)
-    with _can_be("written", self._name):
-      while left:
-        left = left[self._file.write(left):]
-      self._note(last)
-
-
-@contextlib.contextmanager
-def _output(config: PredictionConfig, source: _Input,
-            tasks: Mapping[str, AdapterInfo]) -> Iterator[_Output]:
-  """What records are appended to; there is a header before them."""
-  header = rows.write_header(config.formats()[1], _TABLE_COLUMNS)
-  if config.output == STANDARD:
-    with open(1, "wb", buffering=0, closefd=False) as file:
-      output = _Output(file, "standard output")
-      output.append(header, 0)
-      yield output
-    return
-  path = pathlib.Path(config.output)
-  partial = path.with_name(f"{path.name}.partial")
-  about = path.with_name(f"{path.name}.partial.json")
-  description = _description(config, tasks)
-
-  def note(line: int) -> None:
-    done = {"line": line, "input": source.so_far()}
-    write_file(about, json.dumps({**description, "done": done}, indent=2)
-               + "\n")
-
-  with _grown(partial, config.output) as file:
-    with _can_be("written", config.output):
-      last = _take_up(file, partial, about, description, header, source)
-    output = _Output(file, config.output, last, note)
-    if not last:
-      output.append(header, 0)
-    yield output
-    with _can_be("written", config.output):
-      os.fsync(file.fileno())
-      os.replace(partial, path)
-      about.unlink()
-
-
-def _grown(path: pathlib.Path, name: str) -> BinaryIO:
-  with _can_be("written", name):
-    return open(path, "a+b", buffering=0)
-
-
 def _description(config: PredictionConfig,
                  tasks: Mapping[str, AdapterInfo]) -> dict[str, Any]:
   """What decides over the records, beside the input, as JSON has it."""
@@ -442,75 +280,3 @@ def _description(config: PredictionConfig,
           info.to_dict(), sort_keys=True).encode()).hexdigest()
                    for name, info in tasks.items()},
   }
-
-
-def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
-             description: Mapping[str, Any], header: bytes,
-             source: _Input) -> int:
-  """Leaves whole records of the same run; the line of the last one, or 0.
-
-  Raises:
-    InputError: there is something else than a run's output, or it is of another
-      run, or one is writing it.
-  """
-  try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    raise InputError(f"{partial}: another run is writing it") from None
-  found = read_json(about) if about.exists() else {}
-  done = found.get("done")
-  if not (found.keys() >= description.keys() and isinstance(done, dict)):
-    if about.exists() or os.fstat(file.fileno()).st_size:
-      raise InputError(
-          f"{partial}: is there, but {about.name} does not say that a run "
-          "wrote it: move both away, or choose another output")
-    return 0
-  last, end = _last_record(partial, header, done["line"])
-  different = [key for key, value in description.items()
-               if found[key] != value]
-  if last and not different and source.again and not source.begins_with(
-      done["input"]):
-    different = ["content of the input"]
-  if last and different:
-    raise InputError(
-        f"{partial}: is of a run with another {different[0]}: delete it, or "
-        "choose another output")
-  if not source.again:
-    last = 0
-  file.truncate(end if last else 0)
-  if last:
-    print(f"{partial}: goes on behind line {last:,} of the input",
-          file=sys.stderr)
-  return last
-
-
-def _last_record(
-    partial: pathlib.Path, header: bytes, most: int) -> tuple[int, int]:
-  """The line of the last whole record, or 0; where that record ends.
-
-  Args:
-    partial: a run's output so far.
-    header: what it begins with.
-    most: the line of the last record that may count: of what was written after
-      it, it is not known from which input.
-
-  Raises:
-    InputError: it is something else.
-  """
-  last = end = 0
-  with open(partial, "rb") as file:
-    torn = file.read(len(header))
-    fine = header.startswith(torn)
-    if torn == header:
-      end = len(header)
-      for record in file:
-        number = re.match(rb'(?:\{"line": )?(\d+)', record)
-        fine = fine and (number is not None or not record.endswith(b"\n"))
-        if not fine or not record.endswith(b"\n") or int(number[1]) > most:
-          break
-        last, end = int(number[1]), end + len(record)
-  if not fine:
-    raise InputError(
-        f"{partial}: holds something else than predictions: move it away, or "
-        "choose another output")
-  return last, end
