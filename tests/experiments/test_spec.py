@@ -249,6 +249,9 @@ BAD = [
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [0, 1]}"), "needs draws"),
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [1, 0]}, draws: 2"),
      "methods.full.learning_rate: expected a lower and a higher bound"),
+    (GOOD.replace("tuning: full,", "tuning: adapters, draws: 2, "
+                  "adapter_size: {uniform: [8.5, 64]},"),
+     "adapter_size: expected whole numbers as bounds"),
     (GOOD.replace("[3e-5, 1e-4]", "{log_uniform: [0, 1]}, draws: 2"),
      "both above 0"),
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [-1, 1]}, draws: 2"),

@@ -21,15 +21,13 @@ class Range:
   """Numbers to draw from.
 
   Attributes:
-    low, high: the bounds.
+    low, high: the bounds; whole numbers are drawn between whole numbers.
     log: whether logarithms are uniform, not the numbers.
-    whole: whether they are whole numbers.
   """
 
-  low: float
-  high: float
+  low: int | float
+  high: int | float
   log: bool
-  whole: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +100,13 @@ def _draw(values: tuple[str, ...] | Range,
   if not isinstance(values, Range):
     return values[generator.integers(len(values))]
   low, high = values.low, values.high
-  if values.whole:
+  whole = isinstance(low, int)
+  if whole:
     # So that both ends come as often as what is between.
-    low, high = round(low) - 0.5, round(high) + 0.5
-    low = max(low, 0.5) if values.log else low
+    low, high = low - 0.5, high + 0.5
   if values.log:
     value = math.exp(generator.uniform(math.log(low), math.log(high)))
   else:
     value = generator.uniform(low, high)
-  if values.whole:
-    return str(min(max(round(value), round(values.low)), round(values.high)))
-  return str(min(max(float(f"{value:.3g}"), low), high))
+  value = round(value) if whole else float(f"{value:.3g}")
+  return str(min(max(value, values.low), values.high))

@@ -315,7 +315,11 @@ class _Reader:
             and (low > 0 or not log)):
       raise self.error(key, "expected a lower and a higher bound"
                        + (", both above 0" if log else ""))
-    return Range(low, high, log, float not in kinds)
+    if float not in kinds:
+      if not (low.is_integer() and high.is_integer()):
+        raise self.error(key, "expected whole numbers as bounds")
+      low, high = int(low), int(high)
+    return Range(low, high, log)
 
 
 def _kinds(annotation: Any) -> Iterable[type]:

@@ -118,8 +118,7 @@ def _check_values(spec: Spec, flags: RunFlags) -> None:
         case str():
           texts = (value,)
         case Range():
-          texts = [str(round(bound)) if value.whole else str(bound)
-                   for bound in (value.low, value.high)]
+          texts = (str(value.low), str(value.high))
         case _:
           texts = value
       for text in texts:
