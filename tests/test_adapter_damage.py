@@ -283,7 +283,7 @@ def test_sizes_of_another_encoder(hf_source, copy, tmp_path):
 def test_an_adapter_file_does_not_choose_what_to_connect_to(
     hf_source, copy, monkeypatch, source):
   monkeypatch.setattr(
-      "tf_adapters.checkpoints.hub_archives.resolve", lambda url: 1 / 0)
+      "tf_adapters.checkpoints.fetching.fetch", lambda url: 1 / 0)
   values = json.loads((copy / CONFIG).read_text())
   edit(copy, encoder={**values["encoder"], "source": source})
   with pytest.raises(ta.InputError, match="only if you give it yourself"):

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,9 +17,10 @@ from typing import Any, BinaryIO
 
 from tf_adapters.errors import InputError
 
-# What lies beside `NAME` while that is written: .NAME.RANDOM and one of these.
-_NEW, _OLD = ".new", ".old"
-_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:new|old)", re.DOTALL)
+# What lies beside `NAME` while that is written: .NAME.RANDOM and one of these,
+# which nobody else calls a file.
+_NEW, _OLD = ".tf_adapters_new", ".tf_adapters_old"
+_LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}(?:{_NEW}|{_OLD})", re.DOTALL)
 
 # Of a file that is read whole; the largest that a BERT is known to have, a
 # tokenizer.json of half a million wordpieces, takes a third of it.
@@ -137,16 +139,16 @@ def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
   It is written beside it, brought to disk and renamed: at `path` there is never
   half a file.
   """
-  handle, name = tempfile.mkstemp(_NEW, f".{path.name}.", path.parent)
+  handle, new = _claimed(path, is_folder=False)
   try:
     with open(handle, "w+b") as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
-    os.chmod(name, 0o644)  # mkstemp's files are for their owner alone
-    os.replace(name, path)
+      new.chmod(0o644)  # mkstemp's files are for their owner alone
+      os.replace(new, path)
   except BaseException:
-    pathlib.Path(name).unlink(missing_ok=True)
+    new.unlink(missing_ok=True)
     raise
 
 
@@ -178,7 +180,7 @@ def locked(
             "run in it would not be noticed", file=sys.stderr)
     else:
       if not shared:
-        _remove_leftovers(pathlib.Path(folder))
+        remove_leftovers(pathlib.Path(folder))
     yield
   finally:
     os.close(descriptor)
@@ -205,23 +207,63 @@ def output_dir_of(what: str, folder: pathlib.Path) -> Iterator[None]:
     yield
 
 
-def _remove_leftovers(folder: pathlib.Path) -> None:
-  """Removes what was being written beside files and folders of a folder.
+def _claimed(path: pathlib.Path, is_folder: bool) -> tuple[int, pathlib.Path]:
+  """A new file or folder beside a path, to be renamed to it.
+
+  What others have left there goes first. A lock tells them from what is being
+  written: it is gone with its process, however that ends.
+
+  Returns:
+    A descriptor, which holds the lock until it is closed; and the new path.
+  """
+  remove_leftovers(path.parent)
+  name = (_NEW, f".{path.name}.", path.parent)
+  while True:
+    if is_folder:
+      new = tempfile.mkdtemp(*name)
+      try:
+        descriptor = os.open(new, os.O_RDONLY)
+      except FileNotFoundError:
+        continue
+    else:
+      descriptor, new = tempfile.mkstemp(*name)
+    with contextlib.suppress(OSError):  # a file system without locks
+      fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.path.exists(new):
+      return descriptor, pathlib.Path(new)
+    os.close(descriptor)  # it was taken for a leftover before it was locked
+
+
+def remove_leftovers(folder: pathlib.Path) -> None:
+  """Removes what killed writers left beside files and folders of a folder.
 
   Where `replaced_folder` was killed between its renames, the second is done.
+  What is still being written stays, and all where locks can not tell.
   """
-  left = {path: name for path in folder.iterdir()
-          if (name := _LEFTOVER.fullmatch(path.name))}
-  for old, name in left.items():
-    if old.suffix == _OLD and not (folder / name[1]).exists():
-      with contextlib.suppress(OSError):
-        old.with_suffix(_NEW).rename(folder / name[1])
-  for path in left:
-    if path.is_dir():
-      shutil.rmtree(path, ignore_errors=True)
-    else:
-      with contextlib.suppress(OSError):
-        path.unlink()
+  with contextlib.suppress(OSError):
+    left = [(path.suffix == _NEW, path, found[1]) for path in folder.iterdir()
+            if (found := _LEFTOVER.fullmatch(path.name))]
+    for is_new, path, name in sorted(left):  # the old ones first
+      new = path.with_suffix(_NEW)
+      with contextlib.suppress(OSError), _abandoned(
+          new if new.exists() else path):
+        if not is_new and not (folder / name).exists():
+          (new if new.exists() else path).rename(folder / name)
+        if path.is_dir():
+          shutil.rmtree(path, ignore_errors=True)
+        else:
+          path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _abandoned(path: pathlib.Path) -> Iterator[None]:
+  """Raises OSError for what may have a writer who is alive."""
+  descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+  finally:
+    os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -234,8 +276,14 @@ def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   with _folder_beside(path) as folder:
     yield folder
     _sync(folder)
-    path.mkdir()  # ours from here on: a rename takes an empty folder's place
-    folder.rename(path)
+    try:
+      if path.exists():
+        raise FileExistsError
+      folder.rename(path)
+    except OSError as error:
+      if error.errno == errno.ENOTEMPTY:  # it came meanwhile
+        raise FileExistsError from None
+      raise
 
 
 @contextlib.contextmanager
@@ -243,8 +291,8 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A new folder to fill, which takes `path`'s place when the block ends.
 
   What `path` holds is always whole: the old, the new, or, for the moment
-  between two renames, nothing; both then lie beside it, and who locks the
-  folder around it next puts the new one there.
+  between two renames, nothing; both then lie beside it, and who writes there
+  next puts the new one in its place.
   """
   with _folder_beside(path) as folder:
     yield folder
@@ -257,7 +305,7 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
       except OSError:
         old.rename(path)
         raise
-      shutil.rmtree(old)
+      shutil.rmtree(old, ignore_errors=True)
     else:
       folder.rename(path)
 
@@ -266,8 +314,7 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _folder_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A folder with a name of its own, to be renamed, gone after an error."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  folder = pathlib.Path(tempfile.mkdtemp(
-      _NEW, f".{path.name}.", path.parent))
+  descriptor, folder = _claimed(path, is_folder=True)
   try:
     folder.chmod(0o755)
     yield folder
@@ -275,6 +322,8 @@ def _folder_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
   except BaseException:
     shutil.rmtree(folder, ignore_errors=True)
     raise
+  finally:
+    os.close(descriptor)
 
 
 def _sync(folder: pathlib.Path) -> None:

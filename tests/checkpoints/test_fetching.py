@@ -1,15 +1,30 @@
 """Hub URLs, from a server on this machine that answers as TF Hub does."""
 
-import gzip
+import hashlib
 import http.server
 import io
+import os
+import pathlib
+import signal
+import subprocess
+import sys
 import tarfile
+import tempfile
 import threading
+import time
+import urllib.request
 
 import pytest
+import tensorflow_hub as hub
 
 import tf_adapters as ta
-from tf_adapters.checkpoints import hub_archives
+from tf_adapters.checkpoints import fetching
+
+FETCH = """
+import sys
+from tf_adapters.checkpoints import fetching
+print(fetching.fetch(sys.argv[1]), flush=True)
+"""
 
 
 class _Hub(http.server.BaseHTTPRequestHandler):
@@ -17,47 +32,76 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
   archive = b""
   requests = []
+  goes_on = threading.Event()  # what a slow answer waits for
 
   def do_GET(self):
     type(self).requests.append(self.path)
     path, _, query = self.path.partition("?")
+    half = len(self.archive) // 2
     if path == "/tensorflow/bert/4" and "tf-hub-format=compressed" in query:
-      self.send_response(302)
-      self.send_header("Location", "/models/tensorflow/bert/4.tgz")
-      self.end_headers()
+      self._lead_to("/models/tensorflow/bert/4.tgz")
     elif path == "/models/tensorflow/bert/4.tgz":
       self._answer(self.archive)
+    elif path == "/slow/4":
+      self._begin(len(self.archive))
+      self.wfile.write(self.archive[:half])
+      self.goes_on.wait(30)
+      self.wfile.write(self.archive[half:])
     elif path == "/cut/4":
-      self._answer(self.archive[:len(self.archive) // 2])
+      self._answer(self.archive[:half])
+    elif path == "/broken_off/4":
+      self._begin(len(self.archive))
+      self.wfile.write(self.archive[:half])
+    elif path == "/silent/4":
+      self.goes_on.wait(30)
     elif path == "/endless/4":
-      self.send_response(200)
-      self.send_header("Content-Length", str(1 << 40))
-      self.end_headers()
+      self._begin(1 << 40)
     elif path == "/page/4":
       self._answer(b"<html>Sorry</html>")
+    elif path == "/no_http/4":
+      self.wfile.write(b"SSH-2.0\r\n")
+    elif path == "/round/4":
+      self._lead_to("/round/4")
+    elif path.startswith("/leads_to/"):
+      self._lead_to(path.removeprefix("/leads_to/"))
     else:
-      self.send_error(404)
+      self.send_error({"/secret/4": 403, "/broken/4": 500}.get(path, 404))
+
+  def _begin(self, size):
+    self.send_response(200)
+    self.send_header("Content-Length", str(size))
+    self.end_headers()
 
   def _answer(self, content):
-    self.send_response(200)
-    self.send_header("Content-Length", str(len(content)))
-    self.end_headers()
+    self._begin(len(content))
     self.wfile.write(content)
+
+  def _lead_to(self, place):
+    self.send_response(302)
+    self.send_header("Location", place)
+    self.end_headers()
 
   def log_message(self, *arguments):
     pass
 
 
 @pytest.fixture
-def server(sources, tmp_path, monkeypatch):
+def cache(tmp_path, monkeypatch):
   monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+  return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(sources, cache):
   content = io.BytesIO()
   with tarfile.open(fileobj=content, mode="w:gz") as archive:
     archive.add(sources["hub_v4"], arcname=".")
   _Hub.archive, _Hub.requests = content.getvalue(), []
+  _Hub.goes_on.clear()
   with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
+    _Hub.goes_on.set()
     server.shutdown()
 
 
@@ -65,7 +109,7 @@ def url(server, path):
   return f"http://127.0.0.1:{server.server_port}/{path}"
 
 
-def test_a_url_is_fetched_once_and_then_used_offline(server, sources):
+def test_a_url_is_fetched_once_and_then_used_offline(server, sources, cache):
   source = url(server, "tensorflow/bert/4")
   encoder = ta.load_encoder(source)
   assert encoder.origin.source == source
@@ -77,98 +121,143 @@ def test_a_url_is_fetched_once_and_then_used_offline(server, sources):
   again = ta.load_encoder(source)
   assert again.origin == encoder.origin
   assert len(_Hub.requests) == 2
+  # tensorflow_hub finds it there, too.
+  assert pathlib.Path(hub.resolve(source)) == fetching.fetch(source)
+  described, = cache.glob("*.txt")
+  assert source in described.read_text()
 
 
-@pytest.mark.parametrize("path", ["none/4", "cut/4", "page/4", "endless/4"])
-def test_what_can_not_be_fetched(server, path, tmp_path):
-  with pytest.raises(ta.InputError, match="can not be fetched") as caught:
-    ta.load_encoder(url(server, path))
-  assert url(server, path) in str(caught.value)
-  assert "\n" not in str(caught.value)
-  # Nothing half-fetched is taken for a model the next time.
-  with pytest.raises(ta.InputError, match="can not be fetched"):
-    ta.load_encoder(url(server, path))
+def test_what_tensorflow_hub_has_fetched_is_found(server, sources, cache):
+  source = url(server, "tensorflow/bert/4")
+  folder = pathlib.Path(hub.resolve(source))
+  assert (folder / "saved_model.pb").exists()
+  requests = len(_Hub.requests)
+  assert fetching.fetch(source) == folder
+  assert len(_Hub.requests) == requests
+  # But its lock, which a killed process leaves, is not waited for.
+  source = url(server, "models/tensorflow/bert/4.tgz")
+  lock = cache / f"{hashlib.sha1(source.encode()).hexdigest()}.lock"
+  lock.write_text("host.1.uid")
+  assert (fetching.fetch(source) / "saved_model.pb").exists()
 
 
-def member(name, **fields):
-  info = tarfile.TarInfo(name)
-  for field, value in fields.items():
-    setattr(info, field, value)
-  return info
-
-
-def archive_of(*members, form=tarfile.GNU_FORMAT, **fields):
-  """A .tar.gz of headers, with zeros for what they are of."""
-  content = io.BytesIO()
-  with tarfile.open(fileobj=content, mode="w", format=form, **fields) as file:
-    for info in members:
-      file.addfile(info, io.BytesIO(bytes(min(info.size, 1000))))
-  return gzip.compress(content.getvalue())
-
-
-def zeros_behind(header, megabytes):
-  """The header of a member, and what it holds: as small as gzip makes it."""
-  content = io.BytesIO()
-  with gzip.GzipFile(fileobj=content, mode="wb") as file:
-    file.write(header)
-    for _ in range(megabytes):
-      file.write(bytes(1 << 20))
-  return content.getvalue()
-
-
-def sparse_file():
-  """An old GNU header of a file that is a hole of a terabyte."""
-  header = bytearray(member("hole", type=tarfile.GNUTYPE_SPARSE).tobuf(
-      tarfile.GNU_FORMAT))
-  header[483:495] = b"%011o\0" % (1 << 40 >> 8)
-  header[148:156] = b" " * 8
-  header[148:156] = b"%06o\0 " % sum(header[:512])
-  return gzip.compress(bytes(header) + bytes(1024))
-
-
-HUGE_NAME = member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME,
-                   size=100 << 20).tobuf(tarfile.GNU_FORMAT)
-HUGE_PAX = member("pax", type=tarfile.XHDTYPE, size=100 << 20).tobuf(
-    tarfile.USTAR_FORMAT)
-
-
-@pytest.mark.parametrize("make, message", [
-    (lambda: archive_of(member("/etc/passwd", size=9)), "leads out"),
-    (lambda: archive_of(member("../evil", size=9)), "leads out"),
-    (lambda: archive_of(member("a/../../evil", size=9)), "leads out"),
-    (lambda: archive_of(member("a", type=tarfile.SYMTYPE, linkname="/etc"),
-                        member("a/evil", size=9)), "neither file nor folder"),
-    (lambda: archive_of(member("a", type=tarfile.LNKTYPE, linkname="../x")),
-     "neither file nor folder"),
-    (lambda: archive_of(member("a", type=tarfile.CHRTYPE, devmajor=1)),
-     "neither file nor folder"),
-    (lambda: archive_of(member("a", type=tarfile.FIFOTYPE)),
-     "neither file nor folder"),
-    (sparse_file, "neither file nor folder"),
-    (lambda: gzip.compress(member("a", size=1 << 40).tobuf(
-        tarfile.GNU_FORMAT)), "'a' ends at byte 1,099,511,"),
-    (lambda: archive_of(*(member(f"a{i}") for i in range(1000))),
-     "more of it than"),
-    (lambda: zeros_behind(HUGE_NAME, 100), "more of it than"),
-    (lambda: zeros_behind(HUGE_PAX, 100), "more of it than"),
-    (lambda: archive_of(member("a", size=9), form=tarfile.PAX_FORMAT,
-                        pax_headers={"comment": "x" * (1 << 19)}),
-     "more of it than"),
-    (lambda: gzip.decompress(archive_of(member("a", size=9))),
-     "expected an archive, .tar.gz"),
-    (lambda: b"", "expected an archive"),
-    (lambda: gzip.compress(b"no archive"), "can not be fetched"),
+@pytest.mark.parametrize("path, message", [
+    ("none/4", "HTTP Error 404: Not Found: is the address right"),
+    ("secret/4", "HTTP Error 403: Forbidden: is the .* and open to everybody"),
+    ("broken/4", "HTTP Error 500"),
+    ("cut/4", "no archive .*, or a damaged one: Compressed file ended"),
+    ("broken_off/4", r"the answer ended after [\d,]+ of [\d,]+ bytes: try aga"),
+    ("silent/4", "nothing came for 0.3 seconds; .*give a local folder"),
+    ("page/4", "no archive .*Not a gzipped file"),
+    ("endless/4", "it has 1,099,511,627,776 bytes, expected at most"),
+    ("no_http/4", "cannot be fetched: SSH-2.0"),
+    ("round/4", "redirect"),
+    ("leads_to/ftp://127.0.0.1/bert/4", "is not followed from http"),
+    ("leads_to/file:///etc/passwd", "'file:///etc/passwd' is not allowed"),
+    ("leads_to/data:text/plain,x", "is not allowed"),
 ])
-def test_archives_that_are_not_unpacked(
-    server, tmp_path, monkeypatch, make, message):
-  _Hub.archive = make()
+def test_what_can_not_be_fetched(server, path, message, cache, monkeypatch):
+  monkeypatch.setattr(fetching, "_SECONDS_OF_SILENCE", 0.3)
+  for _ in range(2):
+    # Nothing half-fetched is taken for a model the next time.
+    with pytest.raises(ta.InputError, match=message) as caught:
+      fetching.fetch(url(server, path))
+    assert url(server, path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(cache.iterdir())
 
-  def unpack(*_):
-    raise AssertionError("unpacked")
-  monkeypatch.setattr(
-      hub_archives.resolver.DownloadManager, "download_and_uncompress", unpack)
-  with pytest.raises(ta.InputError, match=message) as caught:
-    ta.load_encoder(url(server, "tensorflow/bert/4"))
-  assert "\n" not in str(caught.value)
-  assert not list((tmp_path / "cache").iterdir())
-  assert not (tmp_path / "evil").exists()
+
+@pytest.mark.parametrize("there, here, follows", [
+    ("https://a/x", "https://b/y", True), ("http://a/x", "https://b/y", True),
+    ("http://a/x", "http://b/y", True), ("https://a/x", "http://a/x", False),
+    ("https://a/x", "ftp://a/x", False), ("http://a/x", "ftp://a/x", False),
+    ("https://a/x", "HTTP://a/x", False)])
+def test_redirects_lead_to_nothing_less(there, here, follows):
+  def lead():
+    return fetching._Redirects().redirect_request(
+        urllib.request.Request(there), None, 302, "", {}, here)
+  if follows:
+    assert lead().full_url == here
+  else:
+    with pytest.raises(ta.InputError, match=f"{there}: leads to {here}, which"):
+      lead()
+
+
+@pytest.mark.parametrize("source", [
+    "http://127.0.0.1:port/x", "http://", "http://[evil/1", "http:// /x",
+    "http://127.0.0.1:9/\udcff", "http://127.0.0.1:9/a b\n", "ftp://a/b",
+    "data://x", f"http://127.0.0.1:9/{'a' * 5000}"])
+def test_what_is_no_url(cache, source):
+  with pytest.raises(ta.InputError, match="cannot be fetched|is no URL"):
+    fetching.fetch(source)
+
+
+def test_a_cache_that_can_not_be_written(server, cache, tmp_path):
+  cache.touch()
+  with pytest.raises(ta.InputError, match=(
+      f"^TFHUB_CACHE_DIR {cache}: can.*not be written: File exists")):
+    fetching.fetch(url(server, "tensorflow/bert/4"))
+
+
+def test_a_cache_of_somebody_else_is_not_used(monkeypatch, tmp_path):
+  monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+  (tmp_path / "tfhub_modules").mkdir()
+  uid = os.getuid()
+  monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+  with pytest.raises(ta.InputError, match="belongs to another user: TFHUB_CAC"):
+    fetching.fetch("http://127.0.0.1:9/bert/4")
+
+
+def start(server, path):
+  return subprocess.Popen(
+      [sys.executable, "-c", FETCH, url(server, path)], text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(condition):
+  end = time.monotonic() + 30
+  while not condition():
+    assert time.monotonic() < end
+    time.sleep(0.01)
+
+
+def test_a_killed_fetch_does_not_keep_others_waiting(server, cache):
+  process = start(server, "slow/4")
+  wait_for(lambda: list(cache.glob(".*/**/*")))
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert list(cache.iterdir())  # what it left
+  _Hub.goes_on.set()
+  folder = fetching.fetch(url(server, "slow/4"))
+  assert (folder / "saved_model.pb").exists()
+  assert {path.name for path in cache.iterdir()} == {
+      folder.name, f"{folder.name}.descriptor.txt"}
+
+
+def test_who_waits_is_told_for_whom(server, cache):
+  first = start(server, "slow/4")
+  wait_for(lambda: list(cache.glob(".*/**/*")))
+  second = start(server, "slow/4")
+  line = second.stderr.readline()
+  assert line.startswith(f"waiting for process {first.pid} on ")
+  assert line.endswith(f"which is fetching {url(server, 'slow/4')}\n")
+  _Hub.goes_on.set()
+  folders = [process.communicate()[0] for process in (first, second)]
+  assert folders[0] == folders[1]
+  assert (pathlib.Path(folders[0].strip()) / "saved_model.pb").exists()
+  assert len(_Hub.requests) == 1
+
+
+def test_who_waited_for_a_killed_fetch_goes_on(server, cache):
+  first = start(server, "slow/4")
+  wait_for(lambda: list(cache.glob(".*/**/*")))
+  second = start(server, "slow/4")
+  second.stderr.readline()
+  first.kill()
+  first.communicate()
+  _Hub.goes_on.set()
+  output, errors = second.communicate()
+  assert second.returncode == 0, errors
+  assert (pathlib.Path(output.strip()) / "saved_model.pb").exists()
+  assert "fetching " in errors and " MB" in errors

@@ -161,7 +161,9 @@ def test_description(sources):
     ("bert_base_uncase", "did you mean bert_base_uncased"),
     ("no/such/folder", "neither an alias, a URL nor a path"),
     ("", "neither an alias, a URL nor a path|not a BERT"),
-    ("http://127.0.0.1:9/bert/4", "can not be fetched"),
+    ("http://127.0.0.1:9/bert/4", "cannot be fetched: Connection refused; .*"
+     "a local folder"),
+    ("gs://bucket/bert/4", "expected a URL that begins with https"),
     ("google/albert_base/3", "albert is no BERT"),
     ("https://tfhub.dev/google/electra_small/2", "electra is no BERT"),
 ])

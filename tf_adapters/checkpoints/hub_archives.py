@@ -1,118 +1,153 @@
-"""Archives that TF Hub's handles lead to: looked through before unpacking.
+"""Archives that Hub handles lead to: .tar.gz of strangers, into a folder.
 
-tensorflow_hub unpacks what it gets while it gets it. It refuses links and paths
-that lead out of the folder, but takes any number of bytes, in memory too: a few
-kilobytes can unpack to terabytes. So an archive is fetched whole, read once
-without being unpacked, and only then handed over.
+They are checked while they are unpacked, in one pass and by one reader, so what
+was checked is what is there. A few kilobytes can claim terabytes, in memory
+too: everything that an archive may take is bounded before it is taken.
 """
 
-import contextlib
-import functools
 import gzip
-import http.client
 import pathlib
-import shutil
 import tarfile
-import tempfile
-import urllib.request
-from typing import BinaryIO
+import zlib
+from typing import BinaryIO, Protocol
 
-import tensorflow_hub
-from tensorflow_hub import compressed_module_resolver, registry, resolver
-
-# A BERT-large has 1.3 GB, three times that with its optimizer.
+# What is unpacked: a BERT-large has 1.3 GB, three times that with its
+# optimizer.
 MOST_BYTES = 1 << 33
 # Headers, the only part that is held in memory, some of it once for every
 # member; those of a BERT have some 10 kB.
 _MOST_HEADER_BYTES = 1 << 18
-_SECONDS_OF_SILENCE = 60
+# Weights hardly get smaller by compression, zeros a thousand times. The first
+# bytes are free: a graph gets smaller by more.
+_MOST_RATIO = 20
+_FREE_BYTES = 1 << 28
+# Of an archive that nothing comes from, and of zeros behind its end.
+_MOST_IDLE_BYTES = 1 << 20
+_BLOCK = 512  # tar's
+_CHUNK = 1 << 20
 
 
-def resolve(url: str) -> str:
-  """As `tensorflow_hub.resolve`, for archives of models by strangers.
+class Stream(Protocol):
+  """What an archive is read from, such as a response."""
+
+  def read(self, size: int, /) -> bytes:
+    """Reads some bytes; none at the end."""
+
+
+def unpack(archive: Stream, folder: pathlib.Path) -> None:
+  """Unpacks a .tar.gz of files and folders into an empty folder.
+
+  Args:
+    archive: its bytes, read once from first to last.
+    folder: where its members go.
 
   Raises:
-    ValueError: the archive holds what no model is made of, or too much.
-    Others: whatever tensorflow_hub, urllib, gzip and tarfile raise.
+    ValueError: it is no such archive, is damaged, or holds what no model is
+      made of, or too much.
+    OSError: it can not be read, or the folder not be written.
   """
-  _register()
-  return tensorflow_hub.resolve(url)
+  packed = _Packed(archive)
+  try:
+    with gzip.GzipFile(fileobj=packed) as content:
+      _unpack(_Unpacked(content, packed), folder)
+  except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+    raise ValueError(f"no archive (.tar.gz), or a damaged one: {error}"
+                     ) from None
 
 
-@functools.cache
-def _register() -> None:
-  # tensorflow_hub asks the newest first. There is no taking it back: whatever
-  # else this process fetches is looked through, too.
-  registry.resolver.add_implementation(_Resolver())
-
-
-class _Resolver(compressed_module_resolver.HttpCompressedFileResolver):
-  """tensorflow_hub's own, cache included, but for what comes over the wire."""
-
-  def _call_urlopen(self, request: urllib.request.Request) -> BinaryIO:
-    folder = pathlib.Path(resolver.tfhub_cache_dir(use_temp=True))
-    with contextlib.ExitStack() as stack:
-      archive = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-      with urllib.request.urlopen(
-          request, context=self._context,
-          timeout=_SECONDS_OF_SILENCE) as response:
-        _copy(response, archive)
-      _check(archive)
-      archive.seek(0)
-      stack.pop_all()  # it stays open
-    return archive
-
-
-def _copy(response: http.client.HTTPResponse, archive: BinaryIO) -> None:
-  announced = int(response.headers.get("Content-Length") or 0)
-  if announced > MOST_BYTES:
-    raise ValueError(f"it has {announced:,} bytes, expected at most "
-                     f"{MOST_BYTES:,}")
-  shutil.copyfileobj(_Bounded(response, MOST_BYTES), archive)
-
-
-def _check(archive: BinaryIO) -> None:
-  """Raises ValueError for an archive that shall not be unpacked."""
-  archive.seek(0)
-  # tarfile would tell other compressions by their content; tensorflow_hub's
-  # servers use this one.
-  if archive.read(3) != b"\x1f\x8b\x08":
-    raise ValueError("expected an archive, .tar.gz")
-  archive.seek(0)
-  with gzip.GzipFile(fileobj=archive) as content, tarfile.open(
-      fileobj=_Bounded(content, _MOST_HEADER_BYTES), mode="r:") as members:
+def _unpack(content: "_Unpacked", folder: pathlib.Path) -> None:
+  with tarfile.open(fileobj=content, mode="r:") as members:
     for member in members:
       path = pathlib.PurePosixPath(member.name)
       if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"its {member.name!r} leads out of the folder")
+      if "\0" in member.name or len(member.name) > _BLOCK:
+        raise ValueError(f"its {member.name[:_BLOCK]!r} is no file's name")
       if not (member.isdir() or member.isreg()) or member.issparse():
         raise ValueError(f"its {member.name!r} is neither file nor folder")
-      end = member.offset_data + member.size
-      if not 0 <= member.size <= end <= MOST_BYTES:
-        raise ValueError(f"its {member.name!r} ends at byte {end:,}, expected "
-                         f"at most {MOST_BYTES:,}")
+      target = folder / path
+      try:
+        if member.isdir():
+          target.mkdir(parents=True, exist_ok=True)
+        else:
+          target.parent.mkdir(parents=True, exist_ok=True)
+          # Two members of one name would be two files to two readers.
+          with open(target, "xb") as file:
+            content.copy(member.size, file)
+      except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"it holds {member.name!r} twice") from None
+  content.finish()
 
 
-class _Bounded:
-  """A file of which only so much can be read.
+class _Packed:
+  """The compressed bytes, counted.
 
-  tarfile skips what files in an archive hold, but reads headers whole.
+  Attributes:
+    count: how many were read.
+    idle: how many of them since something was made of them.
   """
 
-  def __init__(self, file: BinaryIO, most_bytes: int):
-    self._file = file
-    self._left = most_bytes
+  def __init__(self, archive: Stream):
+    self._archive = archive
+    self.count = self.idle = 0
 
   def read(self, size: int) -> bytes:
-    self._left -= size
-    if size < 0 or self._left < 0:
-      raise ValueError("there is more of it than of any BERT")
-    return self._file.read(size)
+    data = self._archive.read(size)
+    self.count += len(data)
+    self.idle += len(data)
+    if self.idle > _MOST_IDLE_BYTES:
+      raise ValueError("no archive (.tar.gz): nothing comes from its bytes")
+    return data
 
-  def seek(self, place: int) -> int:
-    if not 0 <= place <= MOST_BYTES:
-      raise ValueError("it goes on where there is nothing")
-    return self._file.seek(place)
+
+class _Unpacked:
+  """The bytes of a tar archive, as tarfile is to see them: headers alone.
+
+  tarfile reads headers whole, whatever they claim to have, and skips what
+  files hold; here that is taken out before, so that nothing is skipped.
+  """
+
+  def __init__(self, content: gzip.GzipFile, packed: _Packed):
+    self._content = content
+    self._packed = packed
+    self._header_bytes = 0
+
+  def read(self, size: int) -> bytes:
+    self._header_bytes += size
+    if size < 0 or self._header_bytes > _MOST_HEADER_BYTES:
+      raise ValueError("its headers are larger than those of any BERT")
+    return self._read(size)
 
   def tell(self) -> int:
-    return self._file.tell()
+    return self._content.tell()
+
+  def seek(self, place: int) -> None:
+    raise ValueError("a header says that it goes on elsewhere")
+
+  def copy(self, size: int, file: BinaryIO) -> None:
+    """Writes the next bytes to a file, and skips what fills their block."""
+    if not 0 <= size <= MOST_BYTES - self.tell():
+      raise ValueError(f"it has more than {MOST_BYTES:,} bytes when unpacked")
+    left = size
+    while left:
+      data = self._read(min(left, _CHUNK))
+      if not data:
+        raise EOFError("it is cut off")
+      file.write(data)
+      left -= len(data)
+    self._read(-size % _BLOCK)
+
+  def finish(self) -> None:
+    """Reads zeros to the end, where the checksum is."""
+    end = self.tell() + _MOST_IDLE_BYTES
+    while data := self._read(_CHUNK):
+      if any(data) or self.tell() > end:
+        raise ValueError("it goes on behind its end")
+
+  def _read(self, size: int) -> bytes:
+    data = self._content.read(size)
+    self._packed.idle = 0
+    if self.tell() > _FREE_BYTES + _MOST_RATIO * self._packed.count:
+      raise ValueError("it gets more than any BERT when unpacked, from "
+                       f"{self._packed.count:,} bytes")
+    return data

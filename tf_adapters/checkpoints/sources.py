@@ -6,16 +6,12 @@ here; the formats themselves are the readers' business.
 
 import difflib
 import hashlib
-import http.client
 import importlib.metadata
 import pathlib
 import re
-import tarfile
 import urllib.parse
-import zlib
 
-import tensorflow as tf
-
+from tf_adapters.checkpoints import fetching
 from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.hub_saved_model import read_hub_saved_model
 from tf_adapters.checkpoints.hugging_face import (
@@ -70,13 +66,13 @@ def resolve(source: str, what: str = "encoder") -> pathlib.Path:
   """Finds what is behind an alias, a Hub handle or URL, or a path.
 
   Args:
-    source: one of `ALIASES`; a URL that tensorflow_hub can resolve, or a TF
-      Hub handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
+    source: one of `ALIASES`; the URL of a model's archive, or a TF Hub
+      handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
       fetched once and cached in TFHUB_CACHE_DIR); or a local folder or file.
     what: what is looked for, for messages.
 
   Raises:
-    InputError: nothing of that name exists, or it can not be fetched.
+    InputError: nothing of that name exists, or it cannot be fetched.
   """
   if source == "minilm_l6":
     return _minilm_from_package()
@@ -160,18 +156,7 @@ def _fetch(url: str) -> pathlib.Path:
   other = _OTHER_FAMILIES.search(url)
   if other:
     raise InputError(f"{url}: {other[0]} is no BERT")
-  # Only here, since it needs pkg_resources, which setuptools 82 dropped: an
-  # environment without it can still use every local checkpoint.
-  from tf_adapters.checkpoints import hub_archives
-  try:
-    return pathlib.Path(hub_archives.resolve(url))
-  except (OSError, ValueError, RuntimeError, EOFError, zlib.error,
-          tarfile.TarError, http.client.HTTPException,
-          tf.errors.OpError) as error:
-    reason = str(error).strip().splitlines()
-    raise InputError(
-        f"{url}: can not be fetched: {reason[0] if reason else error!r}"
-    ) from None
+  return fetching.fetch(url)
 
 
 def _minilm_from_package() -> pathlib.Path:
