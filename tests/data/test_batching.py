@@ -177,3 +177,12 @@ def test_demo_task():
   assert not texts[0] & texts[1] and not texts[1] & texts[2]
   assert task.labels == ("negative", "neutral", "positive")
   assert {n for s in task.splits.values() for n in s.labels} == {0, 1, 2}
+
+
+def test_texts_that_are_cut_are_counted():
+  """24 wordpieces with the special ones: 22 of a text, 21 of a pair."""
+  assert encoded([21, 22, 23, 30]).cut == 2
+  pairs = batching.encode(
+      TEXT, ["a " * 11] * 2, ["b " * 10, "b " * 11], None)
+  assert pairs.cut == 1
+  assert pairs.lengths.numpy().tolist() == [24, 24]

@@ -85,6 +85,15 @@ def test_a_long_context_is_cut_with_a_stride():
   assert np.any(encoded.labels.numpy() > 0)
 
 
+def test_answers_that_no_window_holds_are_counted():
+  """A window has room for 14 wordpieces, of the context's 22."""
+  context = f"{CONTEXT} {CONTEXT}"
+  split = split_of(
+      ("is so?", ("film",), CONTEXT.find("film")),
+      ("is so?", (context,), 0), ("is so?", (), None), context=context)
+  assert split.encode(TEXT).cut == 1
+
+
 WORDS = st.sampled_from([
     "film", "Films", "unable", "café", "x́y", "日本", "don't", "a\u200bb",
     "\u00adso", "😀", "ß", "\x07", "é\u0301", "\ufffd", "--", "((good))"])

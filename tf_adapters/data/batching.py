@@ -72,6 +72,8 @@ class Encoded:
       or None.
     prefix_output: of the encoder's frozen layers, for each row: it takes the
       place of the ids in batches. None: batches hold ids.
+    cut: how much was longer than `text.max_length` and lost its end: rows; of
+      taggers words without a place, of questions answers in no window.
   """
 
   text: TextProcessor
@@ -80,6 +82,7 @@ class Encoded:
   labels: tf.Tensor | tf.RaggedTensor | None
   prefix_output: PackedRows | None = dataclasses.field(
       default=None, kw_only=True)
+  cut: int = dataclasses.field(default=0, kw_only=True)
 
   @property
   def lengths(self) -> tf.Tensor:
@@ -123,8 +126,14 @@ def encode(text: TextProcessor, first: Sequence[str],
   packed = [text.pack(*map(list, texts)) for texts in zip(*(
       chunks(column, _TOKENIZE_AT_ONCE) for column in columns))]
   word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*packed))
+  # What was cut has all the wordpieces that it may have.
+  full = np.flatnonzero(word_ids.row_lengths() == text.max_length)
+  cut = sum(int(tf.math.count_nonzero(text.is_cut(
+      *([column[row] for row in rows] for column in columns))))
+            for rows in chunks(full, _TOKENIZE_AT_ONCE))
   return Encoded(text, word_ids, type_ids,
-                 None if labels is None else tf.convert_to_tensor(labels))
+                 None if labels is None else tf.convert_to_tensor(labels),
+                 cut=cut)
 
 
 # Widths that batches are padded to: the longer, the coarser.

@@ -156,11 +156,12 @@ class SquadSplit:
     queries = [row[:self.options.max_query_length] for row in _in_chunks(
         text.tokenize, [question.text for question in self.questions])]
     rows, types, labels, windows = [], [], [], []
+    cut = 0
     for number, (question, query) in enumerate(zip(self.questions, queries)):
       context = contexts[question.context]
       span = context.span(question) if self.labels is not None else None
       room = text.max_length - len(query) - 3
-      start = 0
+      start, first_window = 0, len(labels)
       while True:
         pieces = context.ids[start:start + room]
         window = Window(number, start, len(pieces), len(query) + 2)
@@ -172,10 +173,12 @@ class SquadSplit:
         if start + room >= len(context.ids):
           break
         start += self.options.doc_stride
+      cut += span is not None and not any(
+          any(label) for label in labels[first_window:])
     return EncodedWindows(
         text, _ragged(rows), _ragged(types),
         None if self.labels is None else tf.constant(labels, tf.int32),
-        self, tuple(windows), contexts)
+        self, tuple(windows), contexts, cut=cut)
 
 
 @dataclasses.dataclass(frozen=True)

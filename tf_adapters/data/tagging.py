@@ -88,7 +88,9 @@ class TaggedSplit:
       flat = np.full(len(word_ids.flat_values), batching.UNLABELLED, np.int32)
       flat[places[kept]] = np.concatenate(self.tags)[kept]
       labels = word_ids.with_flat_values(tf.constant(flat))
-    return EncodedWords(text, word_ids, type_ids, labels, starts)
+    return EncodedWords(
+        text, word_ids, type_ids, labels, starts,
+        cut=int(tf.math.count_nonzero(starts.flat_values < 0)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,6 +123,24 @@ class TextProcessor:
     lengths = word_ids.row_lengths() - (1 - pair)
     return _keep(word_ids, lengths), _keep(type_ids, lengths)
 
+  def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
+    """Whether texts are longer than `max_length`, so that `pack` cuts them.
+
+    Args:
+      first, second: as for `pack`.
+
+    Returns:
+      bool [batch].
+
+    Example:
+      >>> text = encoder.text_processor(max_length=5)
+      >>> text.is_cut(["a b c", "a b c d"]).numpy().tolist()
+      [False, True]
+    """
+    columns = [first] if second is None else [first, second]
+    lengths = [self.tokenize(column).row_lengths() for column in columns]
+    return sum(lengths) + 1 + len(columns) > self.max_length
+
   def _budget(self, max_length: int | tf.Tensor | None) -> tf.Tensor:
     if max_length is None:
       max_length = self.max_length
@@ -259,6 +277,11 @@ class WholeTexts:
     type_ids = tf.range(texts.shape[1]) + tf.zeros_like(texts, tf.int32)
     return (tf.RaggedTensor.from_tensor(texts),
             tf.RaggedTensor.from_tensor(type_ids))
+
+  def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
+    """As `TextProcessor.is_cut`: whole texts are never cut."""
+    del second
+    return tf.fill([len(first)], False)
 
   def pad(self, texts: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
