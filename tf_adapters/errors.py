@@ -1,5 +1,7 @@
 """The errors that a command line knows what to do about."""
 
+from collections.abc import Sequence
+
 _LONGEST = 2000  # characters
 
 
@@ -14,6 +16,19 @@ def printable(text: str) -> str:
       character if character.isprintable()
       else character.encode("unicode_escape").decode()
       for character in text)
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+  """Names with commas between them, as many as can be read.
+
+  Example:
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+  """
+  # One more is as short as saying so.
+  if len(names) <= most + 1:
+    return ", ".join(names)
+  return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def first_line(error: Exception) -> str:

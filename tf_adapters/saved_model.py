@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from tf_adapters.adapter_info import AdapterInfo
-from tf_adapters.data.tagging import OUTSIDE
+from tf_adapters.data.tag_schemes import OUTSIDE
 from tf_adapters.errors import InputError
 from tf_adapters.files import new_folder
 from tf_adapters.modeling import kernels

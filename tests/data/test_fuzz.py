@@ -42,7 +42,7 @@ OF_FILES = re.compile(
     "a carriage return in it|is empty|the names of columns|stands there twice|"
     "no column '(text|label)'|a quoted cell does not end|not readable as JSON|"
     "expected a JSON object|of the right type|has no questions|"
-    "expected JSON lines")
+    "expected JSON lines|column 1 (holds numbers|counts the words|is )")
 
 
 def load(format, path, on_bad_row):
@@ -192,16 +192,19 @@ def write_json_lines(planted_rows):
 def write_sentences(planted_rows):
   content, kept, left_out = b"very O\n\n", [["very"]], {}
   for kind, text, variation in planted_rows:
-    words = [word for word in re.split(r"\s", text) if word] or ["so"]
+    # Blanks of other scripts, and "#", are parts of words.
+    words = text.split(" ") if text.strip(" ") else ["so"]
+    words = [word for word in words if word]
     blank = " \t"[variation % 2]
+    words = ["#", *words, "said"]
     lines = [f"{word}{blank}{('O', 'B-x')[variation % 2]}".encode()
-             for word in ["he", *words, "said"]]
-    bad = 1 + variation % len(words)
+             for word in words]
+    bad = 1 + variation % (len(words) - 2)
     lines[bad] = {
         NUL: b"a\0 O", NO_UTF_8: b"a\xff O", UNKNOWN_LABEL: b"a I-x",
         NO_LABEL: b"a"}.get(kind, lines[bad])
     if kind is None:
-      kept.append(["he", *words, "said"])
+      kept.append(words)
     else:
       line = content.count(b"\n") + bad + 1
       count, first = left_out.get(kind, (0, str(line)))
@@ -313,21 +316,41 @@ def rows_of_json_lines(content):
 
 def rows_of_sentences(content):
   text = content.decode(errors="surrogateescape").removeprefix("\ufeff")
+  blocks, known = [], []
+  for apart, group in itertools.groupby(
+      text.split("\n"), lambda line: not line.strip(" \t\r")
+      or bool(re.match(r" *-DOCSTART-([ \t]|\r*$)", line))):
+    if not apart:
+      lines = [line.rstrip("\r") for line in group]
+      blocks.append([(line, line.split("\t") if "\t" in line else
+                      [cell for cell in line.split(" ") if cell])
+                     for line in lines])
+  plain = [cells for block in blocks for line, cells in block
+           if line[0] != "#"] or [cells for block in blocks
+                                  for line, cells in block]
+  widths = collections.Counter(max(2, len(cells)) for cells in plain)
+  width = widths.most_common(1)[0][0] if widths else 2
+  known = {cells[-1].strip() for cells in plain
+           if len(cells) == width and cells[0][:1] != "#"}
+  plain = [cells[0] for cells in plain if len(cells) == width]
+  numbered = width > 2 and len(plain) > 1 and 0.9 * len(plain) <= sum(
+      bool(re.fullmatch(r"\d+([-.]\d+)?", cell)) for cell in plain)
+
+  def is_comment(row):
+    line, cells = row
+    return re.match("#($|[ \t]|(begin|end) document\\b)", line) and (
+        len(cells) != width or ("\t" not in line and cells[-1].strip()
+                                not in {*known, "B-x", "O"}))
+
   found = []
-  for blank, group in itertools.groupby(
-      text.split("\n"), lambda line: not line.strip()):
-    lines = [line.rstrip("\r") for line in group
-             if not re.match(r"-DOCSTART-(\s|$)", line)]
-    lines = list(itertools.dropwhile(re.compile("# [^\t]*$").match, lines))
-    if blank or not lines:
-      continue
-    cells = [line.split("\t") if "\t" in line else line.split()
-             for line in lines]
-    found.append(([line[0] for line in cells], all(
-        len(line) > 1 and line[0].strip()
-        and line[-1].strip() in LABELS["tagging"]
-        and not re.search("[\0\ud800-\udfff]", "".join(line))
-        for line in cells)))
+  for block in blocks:
+    cells = [cells for _, cells in itertools.dropwhile(is_comment, block)]
+    if cells:
+      found.append(([line[numbered] for line in cells if line[numbered:]], all(
+          len(line) == width and line[numbered].strip(" \t\r")
+          and line[-1].strip() in LABELS["tagging"]
+          and not re.search("[\0\ud800-\udfff]", "".join(line))
+          for line in cells)))
   return found
 
 

@@ -4,6 +4,7 @@ import seqeval.metrics
 
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
+from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.training.metrics import evaluate_task
 
 TRAIN = """-DOCSTART- -X- O O
@@ -93,7 +94,9 @@ def test_metrics_are_seqevals(tmp_path, plain_encoder):
 
 @pytest.mark.parametrize("tag, metrics", [
     ("NOUN", ("token_accuracy", "macro_f1")),
-    ("U-name", ("token_accuracy", "macro_f1")),
+    ("X-name", ("token_accuracy", "macro_f1")),
+    ("U-name", ("entity_f1", "entity_precision", "entity_recall",
+                "token_accuracy")),
     ("S-name", ("entity_f1", "entity_precision", "entity_recall",
                 "token_accuracy"))])
 def test_other_tags_are_scored_word_by_word(
@@ -111,14 +114,169 @@ def test_other_tags_are_scored_word_by_word(
 
 def test_comments_and_names_of_conll(tmp_path):
   (tmp_path / "eng.train").write_text(
-      "# id 5 domain=en\nthe O\nfilm B-x\n\n# O\nbad O\n")
+      "# id 5 domain=en\nthe O\nfilm B-x\n\n# O\nbad O\n"
+      "\n# newdoc\n#\n# B-y\nis O\n")
   (tmp_path / "eng.testa").write_text("a O\n")
   (tmp_path / "eng.testb").write_text("#\tO\n")
   (tmp_path / "latest.txt").write_text("no O\n")
   task = ta.load_task("tagging", str(tmp_path))
-  assert task.split("train").words == [["the", "film"], ["bad"]]
+  assert task.split("train").words == [
+      ["the", "film"], ["#", "bad"], ["#", "is"]]
   assert task.split("validation").words == [["a"]]
   assert task.split("test").words == [["#"]]
+
+
+def loaded(tmp_path, content, **options):
+  """The words, tags and notes of a training file."""
+  (tmp_path / "train.tsv").write_text(content)
+  task = ta.load_task("tagging", str(tmp_path), **options)
+  split = task.split("train")
+  return split.words, [[task.labels[number] for number in tags]
+                       for tags in split.tags], task.notes
+
+
+@pytest.mark.parametrize("content, words", [
+    ("# O\nparis B-LOC\n\n#metoo O\n", [["#", "paris"], ["#metoo"]]),
+    ("#\tO\nparis\tB-LOC\n", [["#", "paris"]]),
+    ("# text = a b\n# sent_id = 7\na\tO\nb\tB-LOC\n", [["a", "b"]]),
+    ("# id 3f\tdomain=en\na _ _ O\nb _ _ B-LOC\n", [["a", "b"]]),
+    ("#begin document (a/b); part 000\n\na O\nb B-LOC\n\n#end document\n",
+     [["a", "b"]]),
+    ("10\xa0000 O\n\u3000 O\nden\xa0haag B-LOC\n",
+     [["10\xa0000", "\u3000", "den\xa0haag"]]),
+    ("a\u3000b\tO\nx y\tB-LOC\n", [["a\u3000b", "x y"]]),
+    ("a O\n-DOCSTART- O\nb B-LOC\n", [["a"], ["b"]]),
+])
+def test_words_with_hashes_and_blanks_of_other_kinds(tmp_path, content, words):
+  assert loaded(tmp_path, content)[0] == words
+
+
+GERMEVAL = """#\thttp://de.wikipedia.org/wiki/Bonn\t[2009-10-17]
+1\tIn\tO\tO
+2\t#\tO\tO
+3\tBonn\tB-LOC\tO
+
+#\tn-tv.de\t[2005-02-26]
+1\tAnna\tB-PER\tB-LOC
+"""
+CONLL_U = """# sent_id = 1
+# text = Zum Haus
+1-2\tZum\t_\t_\t_\t_\t_\t_\t_\t_
+1\tZu\tzu\tADP\tAPPR\t_\t3\tcase\t_\t_
+2\tdem\tder\tDET\tART\t_\t3\tdet\t_\t_
+3\tHaus\tHaus\tNOUN\tNN\t_\t0\troot\t_\t_
+3.1\tso\tso\tADV\t_\t_\t_\t_\t_\t_
+"""
+
+
+def test_first_columns_that_count_words(tmp_path):
+  assert loaded(tmp_path, GERMEVAL) == (
+      [["In", "#", "Bonn"], ["Anna"]], [["O"] * 3, ["B-LOC"]],
+      ("train.tsv: words are column 2, tags column 4 of 4",))
+  assert loaded(tmp_path, GERMEVAL, label_column="3")[1] == [
+      ["O", "O", "B-LOC"], ["B-PER"]]
+  words, tags, notes = loaded(tmp_path, CONLL_U, label_column="4")
+  assert (words, tags) == ([["Zu", "dem", "Haus"]], [["ADP", "DET", "NOUN"]])
+  assert notes[0] == "train.tsv: words are column 2, tags column 4 of 10"
+  assert "2 lines of several words (3-4) or of none (5.1) left out" in notes[1]
+  # From 0, with blanks.
+  assert loaded(tmp_path, "0 a X O\n1 b X B-x\n\n0 c X O\n")[0] == [
+      ["a", "b"], ["c"]]
+
+
+@pytest.mark.parametrize("content, options, message", [
+    (CONLL_U, {}, "the columns of CoNLL-U: label_column says which one"),
+    (GERMEVAL.replace("3\tBonn", "4\tBonn"), {},
+     "tsv:4: column 1 holds numbers, and '4' does not .* text_column=2"),
+    ("1 The O\n1 film O\n\n2 A O\n2 so B-x\n", {}, "tsv:2: column 1 holds num"),
+    ("1 O\n2 O\n3 B-x\n", {}, "tsv:1: column 1 counts the words, and there"),
+    ("d1 a O\nd1 b O\nd1 c B-x\n\n" * 3, {},
+     "tsv:1: column 1 is 'd1' in each line of the sentence"),
+    ("".join(f"O w{i}\n" for i in range(20)), {},
+     r"20 different tags \(w0, w1, w10 and 17 more\), but 1 different words"),
+    ("a O\nb B-x\n", {"label_column": "3"}, "has no column 3: label_column mu"),
+    ("a O\nb B-x\n", {"text_column": "word"}, "text_column must be the number"),
+    ("a O\nNew York B-x\nb O\n", {}, "tsv:2: 3 columns, expected 2"),
+    ("a X _\nb X _\n", {}, "one tag only .*; label_column says which column"),
+])
+def test_columns_that_cannot_be_told_are_refused(
+    tmp_path, content, options, message):
+  with pytest.raises(ta.InputError, match=message):
+    loaded(tmp_path, content, **options)
+
+
+def test_columns_can_be_said(tmp_path):
+  content = "".join(f"B-x w{i}\nO so\n" for i in range(20))
+  words, tags, _ = loaded(tmp_path, content, text_column="2", label_column="1")
+  assert words == [[word for i in range(20) for word in (f"w{i}", "so")]]
+  assert tags == [["B-x", "O"] * 20]
+  words = loaded(tmp_path, "1 7 O\n2 8 B-x\n", text_column="1")[0]
+  assert words == [["1", "2"]]
+
+
+@pytest.mark.parametrize("tags, entities", [
+    ("B-P M-P E-P O S-P", [("P", 0, 2), ("P", 4, 4)]),
+    ("B-P I-P L-P O U-P", [("P", 0, 2), ("P", 4, 4)]),
+    ("B-P I-P E-P O S-P", [("P", 0, 2), ("P", 4, 4)]),
+    ("B-P M-P E-P O W-P", [("P", 0, 2), ("P", 4, 4)]),
+    ("I-P I-P B-P O I-Q", [("P", 0, 1), ("P", 2, 2), ("Q", 4, 4)]),
+    ("B I I O B", [("_", 0, 2), ("_", 4, 4)]),
+    ("B M E S S", [("_", 0, 2), ("_", 3, 3), ("_", 4, 4)]),
+    ("P-B P-I P-I O Q-B", [("P", 0, 2), ("Q", 4, 4)]),
+    ("B_P I_P I_P O B_Q", [("P", 0, 2), ("Q", 4, 4)]),
+])
+def test_entities_are_counted_in_every_scheme(
+    tmp_path, plain_encoder, tags, entities):
+  tags = tags.split()
+  (tmp_path / "train.txt").write_text(
+      "".join(f"the {tag}\n" for tag in tags))
+  task = ta.load_task("tagging", str(tmp_path))
+  assert task.metrics[0] == "entity_f1" and not task.notes
+  seqevals = [entity_tags(task.labels).seqevals[tag] for tag in tags]
+  assert seqeval.metrics.sequence_labeling.get_entities(seqevals) == entities
+  split = task.split("train")
+  encoded = split.encode(plain_encoder.text_processor(16))
+  outputs = np.zeros([7, len(task.labels)])
+  outputs[range(1, 6), split.tags[0]] = 1.0
+  assert evaluate_task(task, split, encoded, [outputs])["entity_f1"] == 1.0
+  # The first entity falls apart.
+  outputs[2] = outputs[4]
+  found = evaluate_task(task, split, encoded, [outputs])
+  assert 0.0 < found["entity_f1"] < 1.0
+
+
+@pytest.mark.parametrize("tags, note", [
+    ("O B-P 0 I-P", "'B-P', but not '0' (train.txt:3): is it a mistake?"),
+    ("O B-P B_P I-P", "'B-P', but not 'B_P' (train.txt:3): is it a mistake?"),
+    ("O N-P B-P L-P", "'B-P', but not 'N-P' (train.txt:2): is it a mistake?"),
+    ("NOUN VERB NOUN ADJ", "tags such as ADJ, NOUN, VERB do not say where"),
+    ("PER O LOC ORG", "tags such as LOC, ORG, PER do not say where"),
+])
+def test_a_note_says_why_there_are_no_entities(tmp_path, tags, note):
+  (tmp_path / "train.txt").write_text(
+      "".join(f"the {tag}\n" for tag in tags.split()))
+  task = ta.load_task("tagging", str(tmp_path))
+  assert task.metrics == ("token_accuracy", "macro_f1")
+  (said,) = task.notes
+  assert said.startswith("no entity F1; token_accuracy selects the best epoch")
+  assert note in said
+
+
+def test_folders_with_more_files_than_splits(tmp_path):
+  for name in ("train", "devel", "train_dev", "test"):
+    (tmp_path / f"{name}.tsv").write_text(f"{name}\tB\nis\tO\n")
+  (tmp_path / "README.md").write_text("# Data\n")
+  task = ta.load_task("tagging", str(tmp_path))
+  assert {name: split.words[0][0] for name, split in task.splits.items()} == {
+      "train": "train", "validation": "devel", "test": "test"}
+  assert task.notes == (f"not read in {tmp_path}: train_dev.tsv",)
+  (tmp_path / "train.tsv").unlink()
+  (tmp_path / "devel.tsv").rename(tmp_path / "x.val.conllu")
+  task = ta.load_task("tagging", str(tmp_path))
+  assert task.split("train").words[0][0] == "train_dev"
+  assert task.split("validation").words[0][0] == "devel"
+  with pytest.raises(ta.InputError, match="is a file: data_dir is the folder"):
+    ta.load_task("tagging", str(tmp_path / "test.tsv"))
 
 
 def test_loss_is_of_labelled_tokens_alone(encoder, tmp_path):
@@ -159,14 +317,16 @@ def test_what_is_no_such_file(tmp_path, train, dev, message):
 
 def test_bad_sentences_are_left_out_and_counted(tmp_path):
   folder = folder_of(
-      tmp_path, TRAIN + "\nvery O\nso\nbad O\n\nis O\n",
+      tmp_path, TRAIN + "\nvery RB O\nso\nbad JJ O\n\nis VB O\n\nis O\n",
       dev="he O\n\nthe O\nfilm B-place\n\nso\0 O\n")
   task = ta.load_task("tagging", folder, on_bad_row="skip")
   assert task.split("train").words == [
       ["the", "film", "undone"], ["good", "bad"], ["is"]]
   assert task.split("validation").words == [["he"]]
   assert task.notes == (
-      "1 sentence left out: 1 without a label (first: x.train.conll:11)",
+      "x.train.conll: words are column 1, tags column 3 of 3",
+      "2 sentences left out: 1 without a label (first: x.train.conll:11), 1 of "
+      "another number of columns (first: x.train.conll:16)",
       "2 sentences left out: 1 with a NUL byte (first: x.dev.conll:6), 1 with "
       "an unknown label (first: x.dev.conll:4)")
 

@@ -30,8 +30,10 @@ def load_task(name: str, data_dir: str | None = None,
       classification tasks, "demo"; "tsv" or "tagging" for files of your own.
     data_dir: folder of the files. Without it GLUE tasks are downloaded with
       tensorflow_datasets; "demo" comes with a package and needs none.
-    text_column, text_pair_column, label_column, problem_type,
-      label_separator: of "tsv", see `own_files.load`.
+    text_column, label_column: of "tsv" and "tagging", see `own_files.load` and
+      `tagging.load`.
+    text_pair_column, problem_type, label_separator: of "tsv", see
+      `own_files.load`.
     labels: of "tsv" and "tagging", label names in order.
     on_bad_row: "error": a row that can not be used is one; "skip": such rows
       are left out, and counted in the task's notes. See `BadRows`.
@@ -58,7 +60,7 @@ def load_task(name: str, data_dir: str | None = None,
                           label_column, problem_type, labels,
                           label_separator, on_bad_row)
   if name == "tagging":
-    return tagging.load(data_dir, labels, on_bad_row)
+    return tagging.load(data_dir, labels, on_bad_row, text_column, label_column)
   near = difflib.get_close_matches(name, TASK_NAMES, n=1)
   hint = f"; did you mean {near[0]}?" if near else ""
   raise InputError(

@@ -5,38 +5,32 @@ outputs to words' tags, is here too.
 """
 
 import dataclasses
-import itertools
 import pathlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_adapters.data import batching
-from tf_adapters.data.bad_rows import (
-    NO_LABEL,
-    NO_UTF_8,
-    NUL,
-    UNKNOWN_LABEL,
-    BadRows,
-)
-from tf_adapters.data.tables import check_line_ends, is_utf_8, read_lines
+from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows
+from tf_adapters.data.conll import Sentence, read_sentences
+from tf_adapters.data.folders import data_folder, find_splits
+from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
 from tf_adapters.data.tasks import Task, alike, unknown_label
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.text import TextProcessor
 
-OUTSIDE = "O"
+_SPLITS = {"train": "train", "validation": "dev|valid|testa|(?<![a-z])e?val",
+           "test": "(?<![a-z])test(?!a(?![a-z]))"}
+_ENDINGS = ("", ".conll", ".conllu", ".txt", ".tsv", ".iob", ".iob2", ".bio",
+            ".bio2", ".bioes", ".bmes", ".bieo", ".ner", ".annotated", ".train",
+            ".dev", ".test", ".testa", ".testb")
 
-_SPLITS = {"train": "train", "validation": "dev|valid|testa",
-           "test": "(?<![a-z])test"}
-_ENDINGS = {"", ".conll", ".txt", ".tsv", ".iob", ".iob2", ".bio",
-            ".annotated", ".train", ".dev", ".test", ".testa", ".testb"}
-
-# Entities: tags that say where a stretch of words begins, goes on and ends.
-_ENTITY_TAG = re.compile(r"O|[BIES]-.+")
-_ENTITY_METRICS = (
+ENTITY_METRICS = (
     "entity_f1", "entity_precision", "entity_recall", "token_accuracy")
+_TOKEN_METRICS = ("token_accuracy", "macro_f1")
+# More tags than words are seldom tags.
+_MANY_TAGS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,141 +135,133 @@ def at_words(logits: np.ndarray, starts: np.ndarray,
   return np.where((starts < 0)[:, np.newaxis], cut_off, logits[starts])
 
 
-# A sentence of a file: the line of each word, the words, their tags.
-_Sentence = tuple[list[int], list[str], list[str]]
-
-
 def load(data_dir: str | None, labels: Sequence[str] | None = None,
-         on_bad_row: str = "error") -> Task:
+         on_bad_row: str = "error", text_column: str = "text",
+         label_column: str = "label") -> Task:
   """Loads the tagging task that is in a folder's files.
 
-  One word a line, then a tab or blanks and the tag, in the last column where
-  there are more; an empty line ends a sentence. "-DOCSTART-" lines are left
-  out. The files' names contain train, dev (or valid, testa) and test.
+  See `conll.read_sentences` for the files. Their names contain train, dev (or
+  valid, val, testa) and test.
 
   Args:
     data_dir: the folder.
     labels: tags in order; None takes those of the training file, sorted.
     on_bad_row: see `BadRows`. A row is a sentence; a bad one has a line without
-      a tag, with an unknown one, with a NUL byte or of no UTF-8.
+      a tag, with an unknown one, of another number of columns, with a NUL byte
+      or of no UTF-8.
+    text_column: number of the words' column, from 1; "text" finds it: the
+      first one, or the second where the first one counts the words.
+    label_column: number of the tags' column, from 1; "label" is the last one.
+
+  Returns:
+    A task that is measured by its entities, where tags say where these are; its
+    notes say why, where they do not.
 
   Raises:
-    InputError: there are no files or several for a split, there is a bad
-      sentence, or tags differ in case only.
+    InputError: there are no files or several for a split, it cannot be told
+      which column is which, there is a bad sentence, or tags differ in case
+      only.
   """
   if data_dir is None:
     raise InputError("task tagging: needs data_dir, the folder of your files")
-  folder = pathlib.Path(data_dir)
-  if not folder.is_dir():
-    raise InputError(f"{folder}: no such folder")
-  files = _find(folder)
-  if not files:
-    raise InputError(
-        f"{folder}: no files: expected names with train, dev or test in them, "
-        "ending in .conll, .txt or .tsv")
+  folder = data_folder(data_dir)
+  columns = (_place("text_column", text_column, "text"),
+             _place("label_column", label_column, "label"))
+  files, unread = find_splits(
+      folder, _SPLITS, _ENDINGS,
+      "names with train, dev or test in them, ending in .conll, .txt or .tsv")
   bad_rows = {split: BadRows(path, on_bad_row, "sentences")
               for split, path in files.items()}
-  read = {split: list(_read(path, bad_rows[split]))
-          for split, path in files.items()}
+  read, notes = {}, []
+  for split, path in files.items():
+    read[split], more = read_sentences(path, bad_rows[split], *columns)
+    notes += more
+  first = next(iter(read))
+  lines = _tag_lines(read[first])
   if labels is None:
-    first = next(iter(read))
-    labels = _tags(files[first], read[first], bad_rows[first])
+    labels = _tags(files[first], read[first], lines, bad_rows[first])
   numbers = {tag: number for number, tag in enumerate(labels)}
   splits = {}
   for split, sentences in read.items():
     if not sentences and not bad_rows[split].count:
       raise InputError(f"{files[split]}: is empty")
     known = []
-    for lines, words, tags in sentences:
-      place = next((place for place, tag in enumerate(tags)
+    for sentence in sentences:
+      place = next((place for place, tag in enumerate(sentence.tags)
                     if tag not in numbers), None)
       if place is None:
-        known.append((words, tags))
+        known.append(sentence)
       else:
         bad_rows[split].refuse(
-            lines[place], UNKNOWN_LABEL,
-            f"of {words[place]!r}: {unknown_label(tags[place], numbers)}")
+            sentence.lines[place], UNKNOWN_LABEL,
+            f"of {sentence.words[place]!r}: "
+            f"{unknown_label(sentence.tags[place], numbers)}")
     splits[split] = TaggedSplit(
-        [words for words, _ in known],
-        [np.array([numbers[tag] for tag in tags], np.int32)
-         for _, tags in known],
+        [sentence.words for sentence in known],
+        [np.array([numbers[tag] for tag in sentence.tags], np.int32)
+         for sentence in known],
         [str(row) for row in range(len(known))])
+  notes += [rows.note() for rows in bad_rows.values()]
+  entities = entity_tags(labels).entities
+  if not entities:
+    notes.append(_no_entities(labels, files[first], lines))
   return Task(
       "tagging", "tagging", tuple(labels),
-      _ENTITY_METRICS if all(map(_ENTITY_TAG.fullmatch, labels))
-      else ("token_accuracy", "macro_f1"), splits, str(folder),
-      notes=tuple(rows.note() for rows in bad_rows.values()))
+      ENTITY_METRICS if entities else _TOKEN_METRICS, splits, str(folder),
+      notes=(*notes, unread))
 
 
-def _tags(path: pathlib.Path, sentences: Sequence[_Sentence],
-          bad_rows: BadRows) -> list[str]:
-  """The tags of a file, in order."""
+def _place(flag: str, column: str, found_out: str) -> int | None:
+  """A column's place from 0, or None for one that is to be found out."""
+  if column == found_out:
+    return None
+  if not (column.isascii() and column.isdigit() and int(column)):
+    raise InputError(f"task tagging: {flag} must be the number of a column, "
+                     f"from 1, not {column!r}")
+  return int(column) - 1
+
+
+def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
+  """The tags of a file, and the line where each stands first."""
   lines: dict[str, int] = {}
-  for places, _, tags in sentences:
-    for line, tag in zip(places, tags):
+  for sentence in sentences:
+    for line, tag in zip(sentence.lines, sentence.tags):
       lines.setdefault(tag, line)
+  return lines
+
+
+def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
+          lines: Mapping[str, int], bad_rows: BadRows) -> list[str]:
+  """The tags of a file, in order."""
   if pair := alike(lines):
     raise InputError(
         f"{path}:{lines[pair[1]]}: tag {pair[1]!r} differs from {pair[0]!r} in "
         f"line {lines[pair[0]]} in case only: give both one name")
   names = sorted(lines, key=lambda tag: (tag != OUTSIDE, tag))
   if len(names) < 2:
-    wrong = (f"has one tag only ({names[0]!r}): nothing to learn" if names
-             else "is empty")
+    wrong = (f"has one tag only ({names[0]!r}): nothing to learn; label_column "
+             "says which column the tags are in" if names else "is empty")
     raise InputError("; ".join(filter(None, [
         f"{path}: {wrong}", bad_rows.note()])))
+  words = {word for sentence in sentences for word in sentence.words}
+  if len(names) > max(len(words), _MANY_TAGS):
+    raise InputError(
+        f"{path}: has {len(names):,} different tags ({listed(names, 3)}), but "
+        f"{len(words):,} different words ({listed(sorted(words), 3)}): "
+        "text_column and label_column say which column is which")
   return names
 
 
-def _find(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  paths = [path for path in sorted(folder.iterdir())
-           if path.is_file() and path.suffix in _ENDINGS]
-  files = {}
-  for split, pattern in _SPLITS.items():
-    found = [path for path in paths if re.search(pattern, path.name.lower())
-             and path not in files.values()]
-    if len(found) > 1:
-      raise InputError(
-          f"{folder}: both {found[0].name} and {found[1].name} could be the "
-          f"{split} split")
-    if found:
-      files[split] = found[0]
-  return files
-
-
-def _read(path: pathlib.Path, bad_rows: BadRows) -> Iterator[_Sentence]:
-  """The sentences of a file, but for bad ones."""
-  sentence: _Sentence = [], [], []
-  fault = None
-  for number, line in enumerate(itertools.chain(read_lines(path), [""]), 1):
-    if number == 1:
-      check_line_ends(path, line)
-    line = line.rstrip("\r\n")
-    if not line.strip():
-      if fault:
-        bad_rows.refuse(*fault)
-      elif sentence[0]:
-        yield sentence
-      sentence, fault = ([], [], []), None
-      continue
-    cells = line.split("\t") if "\t" in line else line.split()
-    # Comments stand before a sentence and are no two cells with a tab.
-    comment = (not sentence[0] and line.startswith("# ")
-               and "\t" not in line)
-    if cells[0] == "-DOCSTART-" or comment:
-      continue
-    fault = fault or _fault(number, line, cells)
-    for part, value in zip(sentence, (number, cells[0], cells[-1].strip())):
-      part.append(value)
-
-
-def _fault(line: int, text: str,
-           cells: Sequence[str]) -> tuple[int, str, str] | None:
-  """What `BadRows.refuse` is told of a word's line, or None."""
-  if "\0" in text:
-    return line, NUL, "has a NUL byte in it"
-  if not is_utf_8(text):
-    return line, NO_UTF_8, "is no UTF-8 text"
-  if len(cells) < 2 or not cells[0].strip() or not cells[-1].strip():
-    return line, NO_LABEL, "expected a word and its tag"
-  return None
+def _no_entities(labels: Sequence[str], path: pathlib.Path,
+                 lines: Mapping[str, int]) -> str:
+  """Says why a task is not measured by its entities."""
+  tags = entity_tags(labels)
+  what = "no entity F1; token_accuracy selects the best epoch: "
+  if not tags.nearly:
+    return what + (f"tags such as {listed(tags.others or labels, 3)} do not "
+                   "say where entities begin (B-), go on (I-) and end")
+  most = next(tag for tag in tags.seqevals if tag != OUTSIDE)
+  odd = [f"{tag!r} ({path.name}:{lines[tag]})" if tag in lines else repr(tag)
+         for tag in tags.others]
+  return what + (f"most tags are like {most!r}, but not "
+                 f"{listed(odd, 5)}: is it a mistake?")

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
 from tf_adapters.data.tables import Table
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.text import TextProcessor
 
 _LARGEST_SCORE = 1e9  # squares have to be float32
@@ -286,7 +286,7 @@ def unknown_label(label: str, names: Iterable[str]) -> str:
   """Says that a label is none of those that there are."""
   names = {name: name.casefold() for name in names}
   near = [name for name, folded in names.items() if folded == label.casefold()]
-  return (f"label {label!r} is not one of {', '.join(names)}"
+  return (f"label {label!r} is not one of {listed(list(names))}"
           + (f": is it {near[0]!r}?" if near else ""))
 
 

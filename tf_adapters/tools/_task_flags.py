@@ -31,7 +31,8 @@ flags.register_validator("holdout", math.isfinite, "must be a number")
 flags.adopt_module_key_flags(_column_flags)
 flags.DEFINE_string(
     "label_column", _DEFAULTS.label_column,
-    "Task tsv: name of the labels' column.")
+    "Task tsv: name of the labels' column. Task tagging: number of the tags' "
+    "column, from 1; without it the last one.")
 flags.DEFINE_string(
     "label_separator", _DEFAULTS.label_separator,
     "Task tsv, multi_label: what stands between the labels of a cell.")

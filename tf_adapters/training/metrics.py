@@ -13,6 +13,7 @@ import sklearn.metrics
 
 from tf_adapters.data import span_answers
 from tf_adapters.data.batching import Encoded
+from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.data.tasks import Examples, Task
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -40,8 +41,12 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
   return metric
 
 
-def _entity_metrics(true: list[list[str]],
+def _entity_metrics(labels: Sequence[str], true: list[list[str]],
                     predicted: list[list[str]]) -> dict[str, float]:
+  # BILOU, BMES and others, as seqeval knows them.
+  tags = entity_tags(labels).seqevals
+  true, predicted = ([[tags[label] for label in sentence] for sentence in part]
+                     for part in (true, predicted))
   scores = {"entity_f1": seqeval.metrics.f1_score,
             "entity_precision": seqeval.metrics.precision_score,
             "entity_recall": seqeval.metrics.recall_score}
@@ -102,7 +107,7 @@ def evaluate_task(task: Task, split: Examples, encoded: Encoded,
     true = [[task.labels[tag] for tag in tags] for tags in split.labels]
     predicted = encoded.tags(outputs, task.labels)
     if "entity_f1" in task.metrics:
-      values = _entity_metrics(true, predicted)
+      values = _entity_metrics(task.labels, true, predicted)
     else:
       words = [tag for tags in true for tag in tags]
       guesses = [tag for tags in predicted for tag in tags]

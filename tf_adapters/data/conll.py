@@ -1,0 +1,272 @@
+"""Reads files of a word a line, in the manner of the CoNLL shared tasks.
+
+What a file's columns are is found out from all of its lines, and what cannot be
+told is refused: a word that is a number of its row, or a tag that is a word,
+would train without a word.
+"""
+
+import collections
+import dataclasses
+import itertools
+import pathlib
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from tf_adapters.data.bad_rows import (
+    NO_LABEL,
+    NO_UTF_8,
+    NUL,
+    OTHER_COLUMNS,
+    BadRows,
+)
+from tf_adapters.data.tables import check_line_ends, is_utf_8, read_lines
+from tf_adapters.data.tag_schemes import entity_tags
+from tf_adapters.errors import InputError
+
+# What stands between cells where no tab does: not the blanks of Unicode, which
+# are parts of words.
+_BLANKS = " \t\r\n"
+_COMMENT = re.compile(r"#(?:[ \t]|$|(?:begin|end) document\b)")
+_NUMBER = re.compile(r"\d+")
+# In CoNLL-U: words that are written as one, "3-4", and words that are left out
+# in the sentence, "5.1".
+_NO_WORD = re.compile(r"\d+-\d+|\d+\.\d+")
+_CONLL_U = 10  # columns
+# Files with fewer lines may well be as they look.
+_MANY = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+  """A sentence of a file: the line of each word, the words, their tags."""
+
+  lines: Sequence[int]
+  words: Sequence[str]
+  tags: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A line that is not empty."""
+
+  line: int
+  text: str
+
+  @property
+  def cells(self) -> list[str]:
+    if "\t" in self.text:
+      return self.text.split("\t")
+    return re.split(" +", self.text.strip(" "))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+  """What the columns of a file are.
+
+  Attributes:
+    width: how many there are.
+    word, tag: their places, from 0.
+    numbered: whether the first one counts the words of a sentence.
+    tags: that stand in rows that are certainly none but rows.
+  """
+
+  width: int
+  word: int
+  tag: int
+  numbered: bool
+  tags: Collection[str]
+
+  def __str__(self) -> str:
+    return (f"words are column {self.word + 1}, tags column {self.tag + 1} of "
+            f"{self.width}")
+
+
+def read_sentences(
+    path: pathlib.Path, bad_rows: BadRows, word_column: int | None = None,
+    tag_column: int | None = None) -> tuple[list[Sentence], list[str]]:
+  """Reads the sentences of a file, but for bad ones.
+
+  One word a line, its cells with tabs or else blanks between them; an empty
+  line, or one that begins with "-DOCSTART-", ends a sentence. Lines that begin
+  with "#" in front of a sentence are comments, unless they have the cells of a
+  word.
+
+  Args:
+    path: the file.
+    bad_rows: takes sentences with a line without a tag, of another number of
+      columns, with a NUL byte or in another encoding.
+    word_column: place of the words, from 0; None: the first column, or the
+      second where the first one counts the words of each sentence.
+    tag_column: place of the tags, from 0; None: the last column.
+
+  Returns:
+    The sentences, and what there is to know of how they were read.
+
+  Raises:
+    InputError: the file cannot be read, it cannot be told which column is
+      which, there is no such column, or there is a bad sentence.
+  """
+  blocks = list(_blocks(path))
+  layout = _layout(path, blocks, word_column, tag_column)
+  sentences, left_out = [], 0
+  for block in blocks:
+    rows = _without_comments(block, layout)
+    if layout.numbered:
+      words = [row for row in rows if not _NO_WORD.fullmatch(row.cells[0])]
+      left_out += len(rows) - len(words)
+      rows = words
+    fault = next(filter(None, (_fault(row, layout) for row in rows)), None)
+    if fault:
+      bad_rows.refuse(*fault)
+    elif rows:
+      sentences.append(Sentence(
+          [row.line for row in rows], [row.cells[layout.word] for row in rows],
+          [row.cells[layout.tag].strip() for row in rows]))
+  notes = [f"{path.name}: {layout}"] if layout.width > 2 else []
+  if left_out:
+    notes.append(f"{path.name}: {left_out:,} lines of several words (3-4) or "
+                 "of none (5.1) left out: the words themselves have lines")
+  return sentences, notes
+
+
+def _blocks(path: pathlib.Path) -> Iterator[list[_Row]]:
+  """Lines that stand together."""
+  block: list[_Row] = []
+  for number, line in enumerate(itertools.chain(read_lines(path), [""]), 1):
+    if number == 1:
+      check_line_ends(path, line)
+    row = _Row(number, line.rstrip("\r\n"))
+    if row.text.strip(_BLANKS) and row.cells[0] != "-DOCSTART-":
+      block.append(row)
+    elif block:
+      yield block
+      block = []
+
+
+def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
+  """A sentence without the comments in front of it."""
+
+  def is_comment(row: _Row) -> bool:
+    if layout.numbered:
+      return row.text.startswith("#")
+    cells = row.cells
+    if not _COMMENT.match(row.text):
+      return False
+    if len(cells) != layout.width:
+      return True
+    tag = cells[layout.tag].strip()
+    return not ("\t" in row.text or tag in layout.tags
+                or not entity_tags([tag]).others)
+
+  return list(itertools.dropwhile(is_comment, block))
+
+
+def _fault(row: _Row, layout: _Layout) -> tuple[int, str, str] | None:
+  """What `BadRows.refuse` is told of a word's line, or None."""
+  cells = row.cells
+  if "\0" in row.text:
+    return row.line, NUL, "has a NUL byte in it"
+  if not is_utf_8(row.text):
+    return row.line, NO_UTF_8, "is no UTF-8 text"
+  if 1 < len(cells) != layout.width:
+    return row.line, OTHER_COLUMNS, (
+        f"{len(cells)} columns, expected {layout.width}")
+  if len(cells) == 1 or not (
+      cells[layout.word].strip(_BLANKS) and cells[layout.tag].strip()):
+    return row.line, NO_LABEL, "expected a word and its tag"
+  return None
+
+
+def _layout(path: pathlib.Path, blocks: Sequence[Sequence[_Row]],
+            word: int | None, tag: int | None) -> _Layout:
+  """Finds out what the columns of a file are.
+
+  Raises:
+    InputError: it cannot be told, or there is no such column.
+  """
+  plain = [[row for row in block if not row.text.startswith("#")]
+           for block in blocks]
+  if not any(plain):
+    plain = blocks
+  widths = collections.Counter(
+      max(len(row.cells), 2) for row in itertools.chain(*plain))
+  width = max(widths, key=widths.get, default=2)
+  rows = [[row for row in block if len(row.cells) == width] for block in plain]
+  rows = list(filter(None, rows))
+  for name, place in (("text_column", word), ("label_column", tag)):
+    if rows and place is not None and place >= width:
+      raise InputError(f"{path}:{rows[0][0].line}: has no column {place + 1}: "
+                       f"{name} must be one of its {width}")
+  numbered = word is None and _is_numbered(path, width, rows)
+  if word is None:
+    _check_not_the_same(path, width, rows)
+    word = int(numbered)
+  if tag is None:
+    if numbered and width == _CONLL_U:
+      raise InputError(
+          f"{path}: has the columns of CoNLL-U: label_column says which one "
+          "holds the tags: 4 for parts of speech (UPOS), 5 for a language's "
+          "own (XPOS), 8 for relations (DEPREL)")
+    tag = width - 1
+  return _Layout(width, word, tag, numbered, {
+      row.cells[tag].strip() for row in itertools.chain(*rows)
+      if not row.text.startswith("#")})
+
+
+def _is_numbered(path: pathlib.Path, width: int,
+                 rows: Sequence[Sequence[_Row]]) -> bool:
+  """Whether the first column counts the words of each sentence.
+
+  Raises:
+    InputError: it holds numbers that do not, or there is no column of words
+      beside it.
+  """
+  first = [[row.cells[0] for row in block] for block in rows]
+  cells = list(itertools.chain(*first))
+  numbers = sum(bool(_NUMBER.fullmatch(cell) or _NO_WORD.fullmatch(cell))
+                for cell in cells)
+  if len(cells) < 2 or numbers < 0.9 * len(cells):
+    return False
+  wrong = next(filter(None, map(_out_of_order, rows)), None)
+  if width == 2:
+    if wrong or max(map(len, first)) < _MANY:
+      return False  # a text of numbers
+    raise InputError(f"{path}:{rows[0][0].line}: column 1 counts the words, "
+                     "and there is no column of words")
+  if wrong:
+    raise InputError(
+        f"{path}:{wrong.line}: column 1 holds numbers, and {wrong.cells[0]!r} "
+        "does not count the words of the sentence: say which column the words "
+        "are in, such as text_column=2")
+  return True
+
+
+def _out_of_order(block: Sequence[_Row]) -> _Row | None:
+  """The first row that is not numbered as it should be."""
+  expected = None
+  for row in block:
+    if _NO_WORD.fullmatch(row.cells[0]):
+      continue
+    if not _NUMBER.fullmatch(row.cells[0]):
+      return row
+    number = int(row.cells[0])
+    if number != expected and (expected is not None or number > 1):
+      return row
+    expected = number + 1
+  return None
+
+
+def _check_not_the_same(path: pathlib.Path, width: int,
+                        rows: Sequence[Sequence[_Row]]) -> None:
+  """Refuses a first column that says what a sentence is from.
+
+  Raises:
+    InputError: the lines of each sentence begin with the same cell.
+  """
+  long = [block for block in rows if len(block) >= _MANY]
+  if width > 2 and len(long) >= _MANY and all(
+      len({row.cells[0] for row in block}) == 1 for block in long):
+    raise InputError(
+        f"{path}:{long[0][0].line}: column 1 is {long[0][0].cells[0]!r} in "
+        "each line of the sentence: say which column the words are in, such "
+        "as text_column=2")
