@@ -9,7 +9,9 @@ import tensorflow as tf
 import tf_adapters as ta
 from tests.adapters import PAIRS, TASKS, TEXTS, edit, make
 from tf_adapters.data import span_answers, squad
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.training import trainer
+from tf_adapters.training.training_config import TrainingConfig
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
 @pytest.mark.parametrize("version_2", [False, True])
 def test_answers_are_those_of_the_task_alone(
     hf_source, task_files, tmp_path, version_2):
-  options = squad.SquadOptions(
+  options = SquadOptions(
       version_2=version_2, doc_stride=4, max_query_length=6, n_best_size=3)
   path = make(hf_source, tmp_path / "squad", ta.AdapterConfig(size=8), "span",
               "", "mean", "adapters", 20, True, span=options.to_dict())
@@ -123,7 +125,7 @@ def test_answers_are_those_of_the_task_alone(
       for n, question in enumerate(questions)], options, answered=False,
   ).encode(model.encoder.text_processor(20))
   expected = span_answers.choose(encoded, trainer.predict(
-      model, encoded, trainer.TrainingConfig(eval_batch_size=8)))
+      model, encoded, TrainingConfig(eval_batch_size=8)))
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"], path])
   rows = [("good", "topic"),
           *(((question, context), "squad")

@@ -20,7 +20,7 @@ LAYERS = {
     "modeling": {"errors"},
     "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "files", "modeling"},
-    "adapter_info": {"errors", "files", "modeling"},
+    "adapter_info": {"errors", "files", "modeling", "checkpoints"},
     "adapter_tensors": {"errors", "files", "modeling", "checkpoints",
                         "adapter_info"},
     "adapter_card": {"errors", "modeling", "adapter_info", "adapter_tensors"},
@@ -41,9 +41,9 @@ LAYERS = {
                  "adapter_info", "adapter_file"},
     "experiments": {"errors", "files", "modeling", "data", "adapter_info",
                     "adapter_tensors", "adapter_file", "training"},
-    "tools": {"errors", "modeling", "checkpoints", "data", "adapter_info",
-              "adapter_card", "adapter_file", "adapter_merge", "training",
-              "litert", "saved_model", "bank", "batch_prediction",
+    "tools": {"errors", "files", "modeling", "checkpoints", "data",
+              "adapter_info", "adapter_card", "adapter_file", "adapter_merge",
+              "training", "litert", "saved_model", "bank", "batch_prediction",
               "experiments"},
 }
 

@@ -20,6 +20,8 @@ from tf_adapters.adapter_info import (
     CONFIG_NAME,
     FORMAT_VERSION,
     AdapterInfo,
+    check_place,
+    find_encoder_source,
     info_json,
     library_versions,
     read_info,
@@ -30,7 +32,6 @@ from tf_adapters.adapter_tensors import (
     check_tensors,
 )
 from tf_adapters.checkpoints.loading import open_encoder
-from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError
 from tf_adapters.files import replaced_folder, write_file, writing
 from tf_adapters.modeling.config import BertConfig, Vocabulary
@@ -130,14 +131,6 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
         info, {name: array.shape for name, array in arrays.items()}))
 
 
-def check_place(path: str | os.PathLike[str]) -> None:
-  """Raises InputError where there is something else than an adapter file."""
-  path = pathlib.Path(path).resolve()
-  if path.exists() and not (path / CONFIG_NAME).exists() and (
-      not path.is_dir() or any(path.iterdir())):
-    raise InputError(f"{path}: is there already, and is no adapter file")
-
-
 def load_adapter(path: str | os.PathLike[str],
                  encoder_source: str | None = None,
                  vocab_file: str | None = None,
@@ -178,21 +171,6 @@ def load_adapter(path: str | os.PathLike[str],
   _assign(model, tensors)
   model.max_length, model.pairs = info.max_length, info.takes_pairs
   return model
-
-
-def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
-  """Where an adapter file says that its encoder is.
-
-  Raises:
-    InputError: at a URL of neither TF Hub nor Kaggle: whoever wrote the file
-      shall not choose what this machine connects to.
-  """
-  source = info.encoder["source"]
-  if is_elsewhere(source):
-    raise InputError(
-        f"{path}: was made for the encoder at {source}, which is fetched only "
-        "if you give it yourself, as encoder_source or --encoder")
-  return source
 
 
 def _assign(model: TaskModel, tensors: FileTensors) -> None:

@@ -13,12 +13,19 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError
 from tf_adapters.files import read_json
-from tf_adapters.modeling.config import AdapterConfig, BertConfig, JsonConfig
-from tf_adapters.modeling.heads import POOLINGS, TokenHead
-from tf_adapters.modeling.models import PER_TOKEN, PROBLEM_TYPES
-from tf_adapters.modeling.text import SHORTEST_LENGTH
+from tf_adapters.modeling.config import (
+    PER_TOKEN,
+    PER_TOKEN_POOLING,
+    POOLINGS,
+    PROBLEM_TYPES,
+    SHORTEST_LENGTH,
+    AdapterConfig,
+    BertConfig,
+    JsonConfig,
+)
 from tf_adapters.modeling.tuning import Tuning
 
 FORMAT_VERSION = 1
@@ -37,7 +44,7 @@ class AdapterInfo(JsonConfig):
   Attributes:
     format_version: of the file.
     task: name of the task.
-    problem_type: one of `modeling.models.PROBLEM_TYPES`.
+    problem_type: one of `modeling.config.PROBLEM_TYPES`.
     labels: label names, in the order of the head's outputs.
     pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
     adapter: the adapters' configuration, or None.
@@ -50,7 +57,7 @@ class AdapterInfo(JsonConfig):
     versions: of the libraries that wrote it.
     pairs: whether the task is on pairs of texts; None where unknown.
     span: how contexts are cut and answers chosen, the fields of
-      `data.squad.SquadOptions`; None for other tasks.
+      `data.squad_options.SquadOptions`; None for other tasks.
   """
 
   format_version: int
@@ -106,7 +113,7 @@ class AdapterInfo(JsonConfig):
          and _is_flat(self.encoder["architecture"]))):
       if not fine:
         raise InputError(f"{name} is {getattr(self, name)!r}")
-    poolings = ((TokenHead.pooling,) if self.problem_type in PER_TOKEN
+    poolings = ((PER_TOKEN_POOLING,) if self.problem_type in PER_TOKEN
                 else POOLINGS)
     if self.pooling not in poolings:
       raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
@@ -194,6 +201,29 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
   except InputError as error:
     raise InputError(f"{file}: {error}") from None
   return info
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is something else than an adapter file."""
+  path = pathlib.Path(path).resolve()
+  if path.exists() and not (path / CONFIG_NAME).exists() and (
+      not path.is_dir() or any(path.iterdir())):
+    raise InputError(f"{path}: is there already, and is no adapter file")
+
+
+def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
+  """Where an adapter file says that its encoder is.
+
+  Raises:
+    InputError: at a URL of neither TF Hub nor Kaggle: whoever wrote the file
+      shall not choose what this machine connects to.
+  """
+  source = info.encoder["source"]
+  if is_elsewhere(source):
+    raise InputError(
+        f"{path}: was made for the encoder at {source}, which is fetched only "
+        "if you give it yourself, as encoder_source or --encoder")
+  return source
 
 
 def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:

@@ -21,6 +21,7 @@ from tf_adapters.adapter_info import AdapterInfo, read_info
 from tf_adapters.adapter_tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching, span_answers, squad, tagging
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.heads import check_pooling
 from tf_adapters.modeling.stacked import StackedModel, TaskArrays
@@ -419,8 +420,8 @@ class _Row:
   max_length: int
 
 
-def _span_options(info: AdapterInfo) -> squad.SquadOptions:
-  return squad.SquadOptions.from_dict(info.span or {})
+def _span_options(info: AdapterInfo) -> SquadOptions:
+  return SquadOptions.from_dict(info.span or {})
 
 
 def _utf8(text: str | bytes) -> bytes:

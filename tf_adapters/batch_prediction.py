@@ -15,15 +15,17 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_adapters.adapter_info import AdapterInfo
-from tf_adapters.bank import AdapterBank, Text
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.errors import InputError
 from tf_adapters.prediction_input import STANDARD, PredictionInput
 from tf_adapters.prediction_output import prediction_output
+
+if TYPE_CHECKING:
+  from tf_adapters.bank import AdapterBank, Text
 
 # What is wrong with rows that can not be predicted.
 _UNKNOWN_TASK = "of an unknown task"
@@ -119,7 +121,7 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
            None)
 
 
-def predict_file(bank: AdapterBank, config: PredictionConfig) -> None:
+def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
   """Predicts every row of a file.
 
   Records are in the order of the rows: "line" (where the row begins in the
@@ -181,7 +183,7 @@ def _say(bad_rows: BadRows) -> None:
 
 
 # Line, task and text of a row.
-_Item = tuple[int, str, Text]
+_Item = tuple[int, str, "Text"]
 
 
 def _rows(config: PredictionConfig, source: PredictionInput,

@@ -98,6 +98,33 @@ def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
     check_text(path, start)
 
 
+def check_is_file(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is no file, or a folder."""
+  try:
+    is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+  except (OSError, ValueError) as error:  # a ValueError is of its name
+    reason = getattr(error, "strerror", error)
+    raise InputError(f"{path}: cannot be read: {reason}") from None
+  if is_folder:
+    raise InputError(f"{path}: is a folder, expected a file")
+
+
+def check_output_dir(path: str | os.PathLike[str]) -> None:
+  """Refuses an output_dir that could not be made, or written to.
+
+  Raises:
+    InputError: it is a file, or below one, or may not be written.
+  """
+  path = pathlib.Path(path)
+  with writing(f"output_dir {path}"):
+    there = next(place for place in (path, *path.absolute().parents)
+                 if place.exists())
+    if not there.is_dir():
+      raise InputError(f"output_dir {there}: is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def check_text(name: str | os.PathLike[str], start: bytes) -> None:
   """Refuses what is often given in the place of a text file.
 

@@ -37,7 +37,7 @@ class ServedTask:
 
   Attributes:
     name: what callers call it.
-    problem_type: one of `modeling.models.PROBLEM_TYPES`, but not "span".
+    problem_type: one of `modeling.config.PROBLEM_TYPES`, but not "span".
     labels: their names; none for regression.
     max_length: longest sequence, in wordpieces.
     pairs: whether it is on pairs of texts; None for either, where an empty

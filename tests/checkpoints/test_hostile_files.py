@@ -20,7 +20,7 @@ import tf_adapters as ta
 from tests.checkpoints import bundles
 from tests.checkpoints.test_damage import copy, edit, refuse
 from tf_adapters.checkpoints import bundle_index
-from tf_adapters.checkpoints.sources import open_checkpoint
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 
 PACKAGE = pathlib.Path(ta.__file__).parent

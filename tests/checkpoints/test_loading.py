@@ -15,8 +15,8 @@ import tf_adapters as ta
 from tests import conftest, reference
 from tests.checkpoints.test_damage import tensors
 from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.loading import describe_encoder
-from tf_adapters.checkpoints.sources import open_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 

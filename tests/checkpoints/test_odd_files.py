@@ -14,8 +14,8 @@ import tf_adapters as ta
 from tests import conftest
 from tests.checkpoints import writers
 from tests.checkpoints.test_damage import copy, edit, refuse, tensors
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.hub_export import export_hub
-from tf_adapters.checkpoints.sources import open_checkpoint
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 
 

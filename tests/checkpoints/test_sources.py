@@ -8,7 +8,7 @@ import tensorflow_hub as hub
 import tf_adapters as ta
 from tests import conftest, reference
 from tests.checkpoints import writers
-from tf_adapters.checkpoints.sources import open_checkpoint
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.modeling.config import Vocabulary
 
 SOURCES = [

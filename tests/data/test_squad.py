@@ -16,11 +16,12 @@ from official.nlp.tools import (
 import tf_adapters as ta
 from tests import conftest
 from tf_adapters.data import span_answers, squad
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.modeling.config import Vocabulary
 
 CONTEXT = "The film is good. He said so, very!"
 TEXT = ta.TextProcessor(Vocabulary(tuple(conftest.TOKENS), True), 20)
-SMALL = squad.SquadOptions(doc_stride=3, max_query_length=4)
+SMALL = SquadOptions(doc_stride=3, max_query_length=4)
 
 
 def entry(identity, question="is so?", answers=("film",), **more):
@@ -56,7 +57,7 @@ def test_a_short_context_is_one_window(tmp_path):
   text = ta.TextProcessor(Vocabulary(tuple(conftest.TOKENS), True), 40)
   split = squad.SquadSplit(
       task.split("train").contexts, task.split("train").questions,
-      squad.SquadOptions(doc_stride=8, max_query_length=8))
+      SquadOptions(doc_stride=8, max_query_length=8))
   encoded, windows = windows_of(split, text)
   assert len(windows) == 1
   tokens = windows[0][1]
@@ -161,7 +162,7 @@ def test_the_best_span_is_chosen():
 
 
 def test_answers_are_neither_long_nor_backwards():
-  options = squad.SquadOptions(
+  options = SquadOptions(
       doc_stride=3, max_query_length=4, max_answer_length=2)
   encoded = split_of(("is?", ("film",), 4), options=options).encode(TEXT)
   chosen = span_answers.choose(
@@ -193,7 +194,7 @@ def test_answers_are_those_of_tf_models(
       "qas": [{"id": f"{size} {word}", "question": f"{word} is?",
                "answers": []} for word in ("good", "un")]}
       for size in range(1, 24)]}]}))
-  options = squad.SquadOptions(
+  options = SquadOptions(
       version_2, doc_stride=3, max_query_length=4, n_best_size=n_best_size,
       max_answer_length=5)
   encoded = squad.load(None, str(path), options).split("validation").encode(
@@ -234,7 +235,7 @@ def test_answers_are_those_of_tf_models(
 @pytest.mark.parametrize("null, threshold, text", [
     (-5.0, 0.0, "film"), (12.0, 0.0, ""), (12.0, 4.0, "film")])
 def test_no_answer(null, threshold, text):
-  options = squad.SquadOptions(
+  options = SquadOptions(
       True, 3, 4, null_score_diff_threshold=threshold)
   encoded = split_of(("is?", ("film",), 4), options=options).encode(TEXT)
   answers = span_answers.choose(
@@ -246,7 +247,7 @@ def test_no_answer(null, threshold, text):
 
 def test_an_empty_context_has_no_answer():
   for version_2 in (False, True):
-    options = squad.SquadOptions(version_2, 3, 4)
+    options = SquadOptions(version_2, 3, 4)
     encoded = split_of(("", (), None), context=" ", options=options).encode(
         TEXT)
     answers = span_answers.choose(encoded, [np.zeros([20, 2])])["0"]
@@ -328,7 +329,7 @@ def test_a_wrong_offset_leads_to_the_nearest_place(tmp_path):
 def test_what_has_no_answers_is_not_evaluated(tmp_path):
   path = write(tmp_path / "a", {"id": "1", "question": "?"})
   for version_2 in (False, True):
-    task = squad.load(None, path, squad.SquadOptions(version_2))
+    task = squad.load(None, path, SquadOptions(version_2))
     assert task.split("validation").labels is None
 
 
@@ -359,7 +360,7 @@ def test_bad_questions_are_left_out_and_counted(tmp_path):
 def test_version_2_trains_on_questions_without_an_answer(tmp_path):
   path = write(tmp_path / "a", entry("1"),
                entry("2", answers=(), is_impossible=True))
-  task = squad.load(path, options=squad.SquadOptions(
+  task = squad.load(path, options=SquadOptions(
       True, doc_stride=3, max_query_length=4))
   assert task.name == "squad_v2"
   encoded = task.split("train").encode(TEXT)
@@ -393,7 +394,7 @@ def test_what_is_no_squad(tmp_path, content, message):
 
 
 def test_windows_need_room():
-  split = split_of(("is?", ("film",), 4), options=squad.SquadOptions())
+  split = split_of(("is?", ("film",), 4), options=SquadOptions())
   with pytest.raises(ta.InputError, match="max_seq_length 20 leaves 0"):
     split.encode(TEXT)
   with pytest.raises(ta.InputError, match="needs train_file or predict_file"):

@@ -14,11 +14,13 @@ from tests.conftest import write_sentiment
 from tests.tools.calling import call
 from tf_adapters.adapter_info import read_info
 from tf_adapters.data import squad, tagging
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Split, Task
 from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis import Pruned, layers_text
 from tf_adapters.tools import analyse
 from tf_adapters.training import trainer
+from tf_adapters.training.training_config import TrainingConfig
 
 A = ta.AdapterConfig
 FILES = ["ablation.csv", "ablation.json", "ablation.pdf", "ablation.png"]
@@ -52,7 +54,7 @@ def evaluate(model, task, split, batch_size=8):
   return trainer.evaluate(
       model, task, task.split(split),
       task.split(split).encode(model.encoder.text_processor(16)),
-      trainer.TrainingConfig(eval_batch_size=batch_size))
+      TrainingConfig(eval_batch_size=batch_size))
 
 
 def test_says_what_evaluations_say(
@@ -143,7 +145,7 @@ def write_task(kind, folder):
               "text": text.split()[-1],
               "answer_start": text.rindex(text.split()[-1])}]}]}
       for number, text in enumerate(texts)]}]}))
-  return squad.load(None, str(path), squad.SquadOptions(
+  return squad.load(None, str(path), SquadOptions(
       doc_stride=3, max_query_length=3), "error")
 
 

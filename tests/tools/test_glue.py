@@ -14,7 +14,7 @@ from tests.data.test_glue import write_task
 from tests.tools import calling
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _run_flags, glue as tool, squad
-from tf_adapters.training.run_config import check_all_read
+from tf_adapters.training.run_checks import check_all_read
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -10,6 +10,7 @@ from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 
 import tf_adapters as ta
 from tf_adapters.data import squad
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.training.metrics import evaluate
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
@@ -248,7 +249,7 @@ def test_speed_counts_windows(one_layer_source, squad_file, tmp_path):
 def test_a_span_model_learns_in_plain_keras(one_layer_source, squad_file):
   tf_keras.utils.set_random_seed(0)
   encoder = ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8))
-  task = squad.load(str(squad_file), options=squad.SquadOptions(
+  task = squad.load(str(squad_file), options=SquadOptions(
       doc_stride=4, max_query_length=3))
   model = ta.SpanExtractor(encoder)
   model.tune("full")

@@ -11,7 +11,8 @@ from tests.conftest import write_sentiment
 from tests.text_modules import write_text_module, write_tf1_text_module
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig, check
+from tf_adapters.training.run_checks import check
+from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 
 
 @pytest.fixture(scope="module")

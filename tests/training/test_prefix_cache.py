@@ -16,7 +16,9 @@ from tests.conftest import TINY, lowest, write_hugging_face
 from tf_adapters.data import batching, tagging
 from tf_adapters.training import prefix_cache, trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_config import GlueRunConfig, check_all_read
+from tf_adapters.training.run_checks import check_all_read
+from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.training.training_config import TrainingConfig
 
 TEXTS = ["the film is good", "bad", "he said so, very! " * 9, "", "x",
          "plot unable", "the the the the the the the"]
@@ -274,7 +276,7 @@ def test_outputs_for_tokens_are_the_same(upper, tmp_path):
   encoded = task.split("train").encode(upper.text_processor(24))
   cached = add(encoded, upper, tmp_path)
   assert isinstance(cached, tagging.EncodedWords)
-  config = trainer.TrainingConfig(eval_batch_size=2)
+  config = TrainingConfig(eval_batch_size=2)
   for one, two, length in zip(
       trainer.predict(model, encoded, config),
       trainer.predict(model, cached, config),

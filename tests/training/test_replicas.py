@@ -33,7 +33,8 @@ from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.prefix_cache import add_prefix_output
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
-from tf_adapters.training.trainer import TrainingConfig, predict
+from tf_adapters.training.trainer import predict
+from tf_adapters.training.training_config import TrainingConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(16))]

@@ -17,12 +17,8 @@ from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_config import (
-    GlueRunConfig,
-    SquadRunConfig,
-    check_all_read,
-    unread_adapter_flags,
-)
+from tf_adapters.training.run_checks import check_all_read, unread_adapter_flags
+from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 from tf_adapters.training.run_folder import read_epochs
 
 
@@ -427,11 +423,12 @@ def test_bfloat16_and_xla_run(config, tuning):
 
 
 def test_widths_of_batches_are_few_where_each_is_compiled(config):
-  assert config.widths == batching.WIDTHS
+  assert trainer.widths_of(config) == batching.WIDTHS
   for change in ({"jit_compile": True}, {"distribution_strategy": "tpu"}):
-    assert dataclasses.replace(config, **change).widths == batching.FEW_WIDTHS
-    assert dataclasses.replace(
-        config, batch_widths=(48,), **change).widths == (48,)
+    changed = dataclasses.replace(config, **change)
+    assert trainer.widths_of(changed) == batching.FEW_WIDTHS
+    assert trainer.widths_of(
+        dataclasses.replace(changed, batch_widths=(48,))) == (48,)
 
 
 def test_padding_changes_no_metric(config, trained, tmp_path):

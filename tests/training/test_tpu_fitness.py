@@ -11,7 +11,8 @@ import tensorflow as tf
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.loading import load_task
-from tf_adapters.modeling.models import PROBLEM_TYPES, make_model
+from tf_adapters.modeling.config import PROBLEM_TYPES
+from tf_adapters.modeling.models import make_model
 from tf_adapters.training import distribution
 from tf_adapters.training.optimization import create_optimizer
 from tf_adapters.training.run import run

@@ -6,7 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from tf_adapters.checkpoints.checkpoint import Checkpoint, Fingerprint
-from tf_adapters.checkpoints.sources import open_checkpoint
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.vocabulary import (
     check_vocabulary,
     read_vocabulary,

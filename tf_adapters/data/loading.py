@@ -3,13 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from tf_adapters.data import (
-    demo,
-    glue,
-    own_files,
-    tagging,
-    text_classification,
-)
+from tf_adapters.data import demo, glue, own_files, text_classification
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 
@@ -60,6 +54,7 @@ def load_task(name: str, data_dir: str | None = None,
                           label_column, problem_type, labels,
                           label_separator, on_bad_row)
   if name == "tagging":
+    from tf_adapters.data import tagging  # needs TensorFlow
     return tagging.load(data_dir, labels, on_bad_row, text_column, label_column)
   near = difflib.get_close_matches(name, TASK_NAMES, n=1)
   hint = f"; did you mean {near[0]}?" if near else ""

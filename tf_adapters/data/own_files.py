@@ -1,10 +1,10 @@
 """The user's own task: .tsv or .csv files with a header."""
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.folders import data_folder
 from tf_adapters.data.tables import Table, read_csv, read_tsv
 from tf_adapters.data.tasks import (
     Task,
@@ -60,9 +60,7 @@ def load(data_dir: str, text_column: str = "text",
   """
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
-  folder = pathlib.Path(data_dir)
-  if not folder.is_dir():
-    raise InputError(f"{folder}: no such folder")
+  folder = data_folder(data_dir)
   tables = {}
   for split, stems in _STEMS.items():
     paths = [folder / f"{stem}{ending}" for stem in stems

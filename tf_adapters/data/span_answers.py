@@ -17,9 +17,9 @@ from tf_adapters.data.squad import (
     Context,
     EncodedWindows,
     Question,
-    SquadOptions,
     Window,
 )
+from tf_adapters.data.squad_options import SquadOptions
 
 _CERTAIN = 1e9  # odds of "no answer" where there are no candidates
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

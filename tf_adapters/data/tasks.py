@@ -1,23 +1,27 @@
 """What a task is: its problem, label names, metrics and splits.
 
 Where the examples come from is the loaders' business; how metrics are computed
-is training's.
+is training's. TensorFlow is imported where examples are encoded, and no sooner:
+what is wrong with files is said without it.
 """
 
 import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
 from tf_adapters.data.tables import Table
 from tf_adapters.errors import InputError, listed
-from tf_adapters.modeling.text import TextProcessor
+
+if TYPE_CHECKING:
+  import tensorflow as tf
+
+  from tf_adapters.data import batching
+  from tf_adapters.modeling.text import TextProcessor
 
 _LARGEST_SCORE = 1e9  # squares have to be float32
 
@@ -40,10 +44,10 @@ class Examples(Protocol):
   def take(self, rows: Sequence[int]) -> "Examples":
     """The examples of these numbers, in this order."""
 
-  def check(self, text: TextProcessor) -> None:
+  def check(self, text: "TextProcessor") -> None:
     """Raises InputError where the split can not be encoded."""
 
-  def encode(self, text: TextProcessor) -> batching.Encoded:
+  def encode(self, text: "TextProcessor") -> "batching.Encoded":
     """Tokenises the split."""
 
 
@@ -81,11 +85,12 @@ class Split:
         pick(self.first), self.second and pick(self.second),
         None if self.labels is None else self.labels[rows], pick(self.ids))
 
-  def check(self, text: TextProcessor) -> None:
+  def check(self, text: "TextProcessor") -> None:
     """Does nothing: texts of every length are cut."""
 
-  def encode(self, text: TextProcessor) -> batching.Encoded:
+  def encode(self, text: "TextProcessor") -> "batching.Encoded":
     """Tokenises the split."""
+    from tf_adapters.data import batching
     return batching.encode(text, self.first, self.second, self.labels)
 
 
@@ -109,7 +114,7 @@ class Task:
 
   Attributes:
     name: as `load_task` knows it.
-    problem_type: one of `modeling.models.PROBLEM_TYPES`.
+    problem_type: one of `modeling.config.PROBLEM_TYPES`.
     labels: label names; their places are the numbers in the data. Empty for
       regression and spans.
     metrics: names of `training.metrics`; the first one selects the best epoch.
@@ -155,8 +160,8 @@ class Task:
           *self.notes]))
     return self.splits[name]
 
-  def train_dataset(self, text: TextProcessor, batch_size: int = 32,
-                    seed: int = 0) -> tf.data.Dataset:
+  def train_dataset(self, text: "TextProcessor", batch_size: int = 32,
+                    seed: int = 0) -> "tf.data.Dataset":
     """Shuffled training batches for `model.fit`, another order each epoch.
 
     Args:
@@ -171,12 +176,14 @@ class Task:
     Raises:
       InputError: the task has no training split.
     """
+    from tf_adapters.data import batching
     return batching.training_batches(
         self.split("train").encode(text), batch_size, seed)
 
-  def validation_dataset(self, text: TextProcessor, batch_size: int = 64,
-                         split: str = "validation") -> tf.data.Dataset:
+  def validation_dataset(self, text: "TextProcessor", batch_size: int = 64,
+                         split: str = "validation") -> "tf.data.Dataset":
     """Every row of a split once, in batches `(inputs, labels)`."""
+    from tf_adapters.data import batching
     dataset, _ = batching.evaluation_batches(
         self.split(split).encode(text), batch_size)
     return dataset

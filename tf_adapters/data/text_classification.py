@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.folders import data_folder
 from tf_adapters.data.tables import (
     EITHER,
     LATIN_1,
@@ -149,7 +150,7 @@ def load(name: str, data_dir: str | None,
   if data_dir is None:
     raise InputError(f"task {name}: needs data_dir, the folder of "
                      f"{' or '.join(_file_names(name))}")
-  path = _find(name, pathlib.Path(data_dir))
+  path = _find(name, data_folder(data_dir))
   bad_rows = BadRows(path, on_bad_row)
   if name == "newsgroups":
     texts, labels, places = _read_newsgroups(path)
@@ -194,8 +195,6 @@ def _file_names(name: str) -> tuple[str, ...]:
 
 def _find(name: str, folder: pathlib.Path) -> pathlib.Path:
   """The published file in a folder, or in one of the folders in it."""
-  if not folder.is_dir():
-    raise InputError(f"{folder}: no such folder")
   for file_name in _file_names(name):
     for path in (folder / file_name, *sorted(folder.glob(f"*/{file_name}"))):
       if path.exists():

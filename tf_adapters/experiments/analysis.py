@@ -14,26 +14,20 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tf_adapters import adapter_file
-from tf_adapters.adapter_info import AdapterInfo, library_versions, read_info
+from tf_adapters.adapter_info import AdapterInfo, library_versions
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import heat_map, pruning
 from tf_adapters.experiments.ablation_scores import AblationScores
+from tf_adapters.experiments.analysis_checks import PRUNINGS, check_analysis
 from tf_adapters.experiments.pictures import metric_label, pdf, png
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
 from tf_adapters.modeling.adapter import adapted_layers
 from tf_adapters.modeling.models import TaskModel
-from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training.run import load_trained
-from tf_adapters.training.run_config import (
-    RunConfig,
-    check,
-    check_flags,
-    check_problem,
-)
+from tf_adapters.training.run_config import RunConfig
 
 SPLIT = "validation"  # by which layers are judged
 FORMAT_VERSION = 1
@@ -82,7 +76,7 @@ class Analysis:
     spans: (first, last) of `layers` -> metrics on the validation split without
       the adapters from one to the other.
     max_loss: that the prunings may have.
-    prunings: the whole model as "none", and each of `pruning.PRUNINGS`.
+    prunings: the whole model as "none", and each of `PRUNINGS`.
     layer_passes: for each batch, of all spans and the whole model: as they were
       run, and as they would be one by one.
     seconds: what "spans" and "prunings" took.
@@ -207,7 +201,7 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
       split for adapters to be left out, in its own unit: 0.01 of an accuracy
       is one per cent of the rows.
     save_pruned: an adapter file to write, without these.
-    pruned_by: which of `pruning.PRUNINGS` it is of.
+    pruned_by: which of `PRUNINGS` it is of.
 
   Returns:
     What was found; output_dir has it as ablation.json, ablation.csv,
@@ -220,9 +214,7 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
       positive, so that nothing is relative to it; nothing can be left out that
       is to be saved; or something can not be written.
   """
-  check(config)
-  info = _read(config)
-  _check_output(config, save_pruned, pruned_by)
+  info = check_analysis(config, save_pruned, pruned_by)
   output_dir = pathlib.Path(config.output_dir)
   task = config.load_task(info.labels or None)
   if task.split(SPLIT).labels is None:
@@ -254,34 +246,6 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
   return analysis
 
 
-def _read(config: RunConfig) -> AdapterInfo:
-  """What the adapter file says; refuses what can not be analysed."""
-  source = config.load_adapter
-  info = read_info(source)
-  if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
-    raise InputError(f"{source}: was tuned with {info.tuning}: expected a file "
-                     "of adapters")
-  if config.known_problem is not None:
-    check_problem(config.known_problem, config.task_name, source, info)
-  check_flags(config, source, info)
-  return info
-
-
-def _check_output(config: RunConfig,
-                  save_pruned: str | os.PathLike[str] | None,
-                  pruned_by: str) -> None:
-  """Raises InputError for a pruned file that can not be written, or is none."""
-  if save_pruned is None:
-    if pruned_by != "greedy":
-      raise InputError(f"pruning={pruned_by} has no effect without "
-                       "save_pruned: leave it out")
-    return
-  adapter_file.check_place(save_pruned)
-  if os.path.realpath(save_pruned) == os.path.realpath(config.load_adapter):
-    raise InputError(
-        f"save_pruned={save_pruned}: is the adapter file to be analysed")
-
-
 def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
              scores: AblationScores, max_loss: float) -> Analysis:
   metric = task.metrics[0]
@@ -306,7 +270,7 @@ def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
 
   chosen = {"none": _NONE, **{
       name: pruning.prune(name, layers, max_loss, score)
-      for name in pruning.PRUNINGS}}
+      for name in PRUNINGS}}
   # Nothing but the validation split has a say in what is chosen.
   splits = [name for name, split in task.splits.items()
             if name != "train" and split.labels is not None and len(split)]

@@ -18,8 +18,6 @@ from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
 # Sets of layers without adapters -> the score of each.
 Score = Callable[[Iterable[LayerSet]], Mapping[LayerSet, float]]
 
-PRUNINGS = ("lowest", "greedy")
-
 _ROUNDING = 1e-9
 
 
@@ -33,7 +31,7 @@ def prune(pruning: str, layers: Sequence[int], max_loss: float,
   | greedy | any, one after the other: the one that costs least next |
 
   Args:
-    pruning: one of `PRUNINGS`.
+    pruning: one of `analysis_checks.PRUNINGS`.
     layers: those that have adapters, in order.
     max_loss: how much less than that of all adapters the score may be.
     score: of sets of layers without adapters; higher is better.

@@ -31,7 +31,7 @@ from tf_adapters.experiments.sweep_folder import FORMAT_VERSION, SWEEP_NAME
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
 from tf_adapters.training.interruption import Interruption, interruptions
-from tf_adapters.training.run import finished_results
+from tf_adapters.training.run_checks import finished_results
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
 
 RESULTS_NAME = "results.csv"

@@ -85,6 +85,20 @@ class Sweep:
   records: tuple[Record, ...]
 
 
+def find_sweep(folder: str) -> pathlib.Path:
+  """The file of a sweep in its folder.
+
+  Raises:
+    InputError: there is none.
+  """
+  path = pathlib.Path(folder, SWEEP_NAME)
+  if not path.exists():
+    raise InputError(
+        f"{folder}: is no sweep: it has no {SWEEP_NAME}; expected the "
+        "output_dir of tf-adapters sweep")
+  return path
+
+
 def read_sweep(folder: str) -> Sweep:
   """Reads a sweep, finished or at work.
 
@@ -93,9 +107,7 @@ def read_sweep(folder: str) -> Sweep:
   Raises:
     InputError: there is no sweep, or it is damaged; in one line with the file.
   """
-  path = pathlib.Path(folder, SWEEP_NAME)
-  if not path.exists():
-    raise InputError(f"{folder}: is no sweep: it has no {SWEEP_NAME}")
+  path = find_sweep(folder)
   values = read_json(path, _MOST_BYTES)
   if values.get("format_version") != FORMAT_VERSION:
     raise InputError(

@@ -27,6 +27,17 @@ _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers",
 # The sub-layers of a Transformer layer: attention and feed-forward.
 POSITIONS = ("attention", "output")
 
+# What a head sees of a text, see `heads.Head`; or each of its tokens.
+POOLINGS = ("pooler", "cls", "mean")
+PER_TOKEN_POOLING = "tokens"
+
+# Types of problem: those of whole texts, and those of tokens.
+PER_TOKEN = ("tagging", "span")
+PROBLEM_TYPES = ("classification", "multi_label", "regression", *PER_TOKEN)
+
+# [CLS] first [SEP] second [SEP], with a wordpiece of each text.
+SHORTEST_LENGTH = 5
+
 
 def _require(condition: bool, message: str) -> None:
   if not condition:

@@ -8,9 +8,8 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import PACKAGE, Projection
+from tf_adapters.modeling.config import PER_TOKEN_POOLING, POOLINGS
 from tf_adapters.modeling.dropout import Dropout
-
-POOLINGS = ("pooler", "cls", "mean")
 
 
 def pool(pooling: str, outputs: Mapping[str, tf.Tensor],
@@ -128,7 +127,7 @@ class TokenHead(_LinearHead):
     float32 [batch, length, units].
   """
 
-  pooling = "tokens"
+  pooling = PER_TOKEN_POOLING
 
   def __init__(self, units: int, hidden_size: int, dropout: float = 0.1,
                **kwargs: Any):

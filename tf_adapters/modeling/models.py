@@ -20,8 +20,6 @@ from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import kind_of
 
 Encoder = BertEncoder | TextNetwork
-PER_TOKEN = ("tagging", "span")
-PROBLEM_TYPES = ("classification", "multi_label", "regression", *PER_TOKEN)
 
 # What padding adds to a span's logits.
 _NO_ANSWER = -1e9
@@ -110,7 +108,7 @@ class TaskModel(tf_keras.Model):
     InputError: the head wants outputs for each token, and the encoder has none.
 
   Attributes:
-    problem_type: one of `PROBLEM_TYPES`.
+    problem_type: one of `config.PROBLEM_TYPES`.
     per_token: whether there are outputs for each token and not each text.
     max_length, pairs: what the texts were in training, as `save_adapter` has
       it: set by `load_adapter`, None where it is not known.
@@ -445,7 +443,7 @@ def make_model(problem_type: str, encoder: Encoder,
   """The model for a type of problem.
 
   Args:
-    problem_type: one of `PROBLEM_TYPES`.
+    problem_type: one of `config.PROBLEM_TYPES`.
     encoder: from `load_encoder`.
     labels: label names, for problems that have any.
     pooling: for problems of whole texts, see `Head`.

@@ -19,9 +19,13 @@ from tf_adapters.modeling.adapter import (
     adapter_shapes,
     layer_norm_name,
 )
-from tf_adapters.modeling.config import POSITIONS, AdapterConfig
+from tf_adapters.modeling.config import (
+    PER_TOKEN_POOLING,
+    POSITIONS,
+    AdapterConfig,
+)
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.heads import TokenHead, pool
+from tf_adapters.modeling.heads import pool
 from tf_adapters.modeling.kernels import activation_function, layer_norm
 
 Arrays = Mapping[str, np.ndarray]
@@ -335,7 +339,7 @@ class StackedHeads(_ByKind):
     result = {}
     for what in ("texts", "tokens"):
       kinds = [part for part in self.kinds
-               if (part.kind[0] == TokenHead.pooling) == (what == "tokens")]
+               if (part.kind[0] == PER_TOKEN_POOLING) == (what == "tokens")]
       widest = max((part.kind[1] for part in kinds), default=0)
       logits = [_widened(part(outputs, input_mask, task_index), widest)
                 for part in kinds]
@@ -358,7 +362,7 @@ class _HeadKind(tf.Module):
                task_index: tf.Tensor) -> tf.Tensor:
     row = self.stack(task_index)
     pooling, _ = self.kind
-    if pooling == TokenHead.pooling:
+    if pooling == PER_TOKEN_POOLING:
       hidden = tf.cast(outputs["sequence_output"], tf.float32)
       return tf.matmul(hidden, row["kernel"]) + row["bias"][:, tf.newaxis]
     hidden = tf.cast(pool(pooling, outputs, input_mask), tf.float32)

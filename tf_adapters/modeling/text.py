@@ -10,15 +10,13 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.config import SHORTEST_LENGTH, Vocabulary
 
 # BERT drops control and format characters before it splits words, tabs and
 # line ends apart (google-research/bert tokenization.py, _clean_text);
 # tensorflow_text would split words at them.
 _DROPPED = r"[^\P{Cc}\t\n\r]|\p{Cf}|\x{FFFD}"
 _LONGEST_WORD = 200  # longer ones are [UNK], as in google-research/bert
-_SPECIAL_TOKENS = 3  # [CLS] first [SEP] second [SEP]
-SHORTEST_LENGTH = _SPECIAL_TOKENS + 2
 
 Texts = Sequence[str] | tf.Tensor
 

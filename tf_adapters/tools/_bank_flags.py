@@ -1,13 +1,15 @@
 """Flags of a bank of tasks, the same for every tool that loads one."""
 
 import os
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_adapters import adapter_file
-from tf_adapters.adapter_info import AdapterInfo, read_info
-from tf_adapters.bank import AdapterBank
+from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
 from tf_adapters.tools import _command, _encoder_flags
+
+if TYPE_CHECKING:
+  from tf_adapters.bank import AdapterBank
 
 flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_list(
@@ -44,17 +46,17 @@ def infos() -> dict[str, AdapterInfo]:
   return {name or info.task: info for name, info in read}
 
 
-def load_bank() -> AdapterBank:
+def load_bank() -> "AdapterBank":
   """The bank that the flags describe; without --encoder the first adapter's.
 
   Raises:
     InputError: as for `AdapterBank`.
   """
+  from tf_adapters.bank import AdapterBank  # imports TensorFlow
   values = flags.FLAGS
   named = adapters()
   first = named[0][1]
-  encoder = values.encoder or adapter_file.find_encoder_source(
-      first, read_info(first))
+  encoder = values.encoder or find_encoder_source(first, read_info(first))
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
                      lower_case=values.do_lower_case)
   bank.extend(named)

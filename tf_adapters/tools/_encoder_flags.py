@@ -2,7 +2,8 @@
 
 from absl import flags
 
-from tf_adapters.checkpoints.sources import ALIASES
+from tf_adapters.checkpoints.sources import ALIASES, locate
+from tf_adapters.files import check_is_file
 
 flags.DEFINE_string(
     "encoder", None,
@@ -16,3 +17,15 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "do_lower_case", None,
     "Whether text is lower-cased. Default: what the encoder says.")
+
+
+def check() -> None:
+  """Refuses an encoder or a vocabulary that is not there; reads neither.
+
+  Raises:
+    InputError: there is none of that name.
+  """
+  if flags.FLAGS.encoder is not None:
+    locate(flags.FLAGS.encoder)
+  if flags.FLAGS.vocab_file is not None:
+    check_is_file(flags.FLAGS.vocab_file)

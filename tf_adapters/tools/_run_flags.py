@@ -10,19 +10,19 @@ from absl import flags
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
+    POOLINGS,
     POSITIONS,
     PRESETS,
     AdapterConfig,
 )
-from tf_adapters.modeling.heads import POOLINGS
 from tf_adapters.modeling.tuning import TUNINGS, Tuning
 from tf_adapters.tools import (
     _encoder_flags,
     _evaluation_flags,
     _output_dir_flag,
 )
-from tf_adapters.training.distribution import STRATEGIES
 from tf_adapters.training.run_config import RunConfig
+from tf_adapters.training.training_config import STRATEGIES
 
 _DEFAULTS = RunConfig()
 

@@ -23,8 +23,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.experiments.analysis import analyse
-from tf_adapters.experiments.pruning import PRUNINGS
+from tf_adapters.experiments.analysis_checks import PRUNINGS, check_analysis
 from tf_adapters.tools import (
     _adapter_flag,
     _command,
@@ -65,6 +64,9 @@ def _analyse() -> None:
       **{field.name: keys[field.name]
          for field in dataclasses.fields(GlueRunConfig)
          if field.name in keys})
+  check_analysis(config, values.save_pruned, values.pruning)
+  # What comes now imports TensorFlow, which takes seconds.
+  from tf_adapters.experiments.analysis import analyse
   analysis = analyse(
       config, values.max_loss, values.save_pruned, values.pruning)
   _command.print_columns(analysis.table())

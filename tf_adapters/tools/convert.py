@@ -9,11 +9,8 @@ _preprocess appended.
 
 import sys
 
-import tensorflow as tf
 from absl import flags
 
-from tf_adapters.checkpoints.hub_export import export_hub
-from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.tools import _command, _encoder_flags, _output_flag
 
 flags.adopt_module_key_flags(_encoder_flags)
@@ -25,8 +22,13 @@ flags.DEFINE_integer(
 
 def _convert() -> None:
   _command.require("encoder", "output")
-  tf.get_logger().setLevel("ERROR")  # Keras on what it was told to save
   values = flags.FLAGS
+  _encoder_flags.check()
+  import tensorflow as tf
+
+  from tf_adapters.checkpoints.hub_export import export_hub
+  from tf_adapters.checkpoints.loading import load_encoder
+  tf.get_logger().setLevel("ERROR")  # Keras on what it was told to save
   encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
                          lower_case=values.do_lower_case)
   folder, preprocessing = export_hub(

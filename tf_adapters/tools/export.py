@@ -13,13 +13,15 @@ task and from token ids.
 
 import sys
 
-import tensorflow as tf
 from absl import flags
 
-from tf_adapters import adapter_file, litert, saved_model
-from tf_adapters.adapter_info import read_info
 from tf_adapters.errors import InputError
-from tf_adapters.tools import _bank_flags, _command, _output_flag
+from tf_adapters.tools import (
+    _bank_flags,
+    _command,
+    _encoder_flags,
+    _output_flag,
+)
 
 flags.adopt_module_key_flags(_bank_flags)
 flags.adopt_module_key_flags(_output_flag)
@@ -33,7 +35,6 @@ flags.DEFINE_bool(
 
 def _export() -> None:
   _command.require("adapters", "output")
-  tf.get_logger().setLevel("ERROR")
   values = flags.FLAGS
   adapters = _bank_flags.adapters()
   to_litert = values.output.endswith(".tflite")
@@ -46,19 +47,22 @@ def _export() -> None:
   is_bank = not to_litert and (len(adapters) > 1 or name is not None)
   if values.default_task is not None and not is_bank:
     raise InputError("--default_task: there is one task only")
+  tasks = list(_bank_flags.infos())
+  _encoder_flags.check()
+  import tensorflow as tf
+
+  from tf_adapters import adapter_file, litert, saved_model
+  tf.get_logger().setLevel("ERROR")
   if not is_bank:
-    info = read_info(path)
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:
       litert.export_litert(model, values.output, quantize=values.quantize)
       written = values.output
     else:
       written = saved_model.export_model(model, values.output)
-    tasks = [info.task]
   else:
     bank = _bank_flags.load_bank()
     written = bank.export(values.output, values.default_task)
-    tasks = bank.names()
   _command.print_table({"tasks": ", ".join(tasks), "written": str(written)})
 
 

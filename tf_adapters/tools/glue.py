@@ -13,7 +13,7 @@ import sys
 from absl import flags
 
 from tf_adapters.tools import _command, _run_flags, _task_flags
-from tf_adapters.training.run import run
+from tf_adapters.training.run_checks import check_start
 from tf_adapters.training.run_config import GlueRunConfig
 
 flags.adopt_module_key_flags(_task_flags)
@@ -31,8 +31,13 @@ def config_from_flags(
   return GlueRunConfig(**_run_flags.values_of(GlueRunConfig, values))
 
 
+def _run() -> None:
+  config = config_from_flags()
+  check_start(config)  # what comes now imports TensorFlow, which takes seconds
+  from tf_adapters.training.run import run
+  run(config)
+
+
 def main() -> None:
   """Entry point of `run_glue.py` and of `tf-adapters glue`."""
-  _command.run(
-      sys.modules[__name__], lambda: run(config_from_flags()),
-      interrupted=_command.RESUMES)
+  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES)

@@ -7,14 +7,16 @@ Examples:
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_adapters.adapter_card import describe_adapter
-from tf_adapters.adapter_merge import AdapterComparison, compare_adapters
-from tf_adapters.checkpoints.loading import describe_encoder
+from tf_adapters.adapter_info import read_info
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _adapter_flag, _command, _encoder_flags
+
+if TYPE_CHECKING:
+  from tf_adapters.adapter_merge import AdapterComparison
 
 flags.adopt_module_key_flags(_encoder_flags)
 flags.adopt_module_key_flags(_adapter_flag)
@@ -29,6 +31,14 @@ def _inspect() -> None:
     raise InputError("give either --encoder or --adapter")
   if values.compare_with is not None:
     _command.require("adapter")
+  for path in filter(None, (values.adapter, values.compare_with)):
+    read_info(path)
+  _encoder_flags.check()
+  # What comes now imports TensorFlow, which takes seconds.
+  from tf_adapters.adapter_card import describe_adapter
+  from tf_adapters.adapter_merge import compare_adapters
+  from tf_adapters.checkpoints.loading import describe_encoder
+  if values.compare_with is not None:
     _print_comparison(
         values.adapter, values.compare_with,
         compare_adapters(values.adapter, values.compare_with))
@@ -41,7 +51,7 @@ def _inspect() -> None:
   _command.print_table(rows)
 
 
-def _print_comparison(a: str, b: str, comparison: AdapterComparison) -> None:
+def _print_comparison(a: str, b: str, comparison: "AdapterComparison") -> None:
   if comparison.settings:
     _command.print_columns([("setting", a, b), *(
         (name, *map(_cell, pair))

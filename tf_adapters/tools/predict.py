@@ -31,6 +31,7 @@ from tf_adapters.tools import (
     _bank_flags,
     _column_flags,
     _command,
+    _encoder_flags,
     _output_flag,
 )
 
@@ -61,6 +62,7 @@ def _predict() -> None:
       field.name: flags.FLAGS[field.name].value
       for field in dataclasses.fields(PredictionConfig)})
   check(config, _bank_flags.infos())  # a bank takes its time
+  _encoder_flags.check()
   predict_file(_bank_flags.load_bank(), config)
 
 

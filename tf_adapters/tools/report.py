@@ -18,7 +18,8 @@ import sys
 from absl import flags
 
 from tf_adapters.errors import InputError
-from tf_adapters.experiments.report import make_report, write_report
+from tf_adapters.experiments.sweep_folder import find_sweep
+from tf_adapters.files import check_output_dir
 from tf_adapters.tools import _command, _output_dir_flag
 
 flags.DEFINE_list(
@@ -36,6 +37,11 @@ def _report() -> None:
     raise InputError("output_dir must not be empty")
   output_dir = pathlib.Path(
       values.output_dir or pathlib.Path(values.sweep_dir[0], "report"))
+  for folder in values.sweep_dir:
+    find_sweep(folder)
+  check_output_dir(output_dir)
+  # What comes now imports Matplotlib, which takes its time.
+  from tf_adapters.experiments.report import make_report, write_report
   report = make_report(values.sweep_dir)
   write_report(report, output_dir)
   for line in report.left_out:

@@ -13,7 +13,7 @@ import sys
 from absl import flags
 
 from tf_adapters.tools import _command, _run_flags
-from tf_adapters.training.run import run
+from tf_adapters.training.run_checks import check_start
 from tf_adapters.training.run_config import SquadRunConfig
 
 _DEFAULTS = SquadRunConfig()
@@ -64,8 +64,13 @@ def config_from_flags(
   return config
 
 
+def _run() -> None:
+  config = config_from_flags()
+  check_start(config)  # what comes now imports TensorFlow, which takes seconds
+  from tf_adapters.training.run import run
+  run(config)
+
+
 def main() -> None:
   """Entry point of `tf-adapters squad`."""
-  _command.run(
-      sys.modules[__name__], lambda: run(config_from_flags()),
-      interrupted=_command.RESUMES)
+  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES)

@@ -13,8 +13,6 @@ from official.common import distribute_utils
 from tf_adapters.errors import InputError, WorkerLost, first_line
 from tf_adapters.training.interruption import signals_act
 
-STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
-
 # What an operation on all workers ends with where one has gone, or come anew.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError,
          tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -27,9 +25,10 @@ def make_strategy(
   """The strategy in whose scope models have to be made and trained.
 
   Args:
-    name: one of `STRATEGIES`; "off" is the strategy that is in force. The
-      workers of "multi_worker_mirrored" are those of the environment variable
-      TF_CONFIG, and are waited for; nothing may have been computed before.
+    name: one of `training_config.STRATEGIES`; "off" is the strategy that is in
+      force. The workers of "multi_worker_mirrored" are those of the environment
+      variable TF_CONFIG, and are waited for; nothing may have been computed
+      before.
     tpu: address or name of the TPU, "local" on a TPU VM.
     num_replicas: on so many devices that share the CPU, for "mirrored" on a
       machine without GPUs. None: a replica on each GPU, or one.

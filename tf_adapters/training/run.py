@@ -43,21 +43,20 @@ from tf_adapters.training import distribution, prefix_cache, trainer
 from tf_adapters.training.interruption import signals_act
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.predictions import prediction_files
-from tf_adapters.training.run_config import (
-    DEFAULT_ENCODER,
-    RunConfig,
-    check,
-    check_flags,
+from tf_adapters.training.run_checks import (
+    Plan,
     check_problem,
-    check_same_run,
+    check_start,
+    plan_run,
     unread_adapter_flags,
 )
+from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
 from tf_adapters.training.run_folder import (
     CHECKPOINTS_NAME,
     FLAGS_NAME,
     RESULTS_NAME,
-    read_results,
 )
+from tf_adapters.training.training_config import TrainingConfig
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -75,10 +74,8 @@ def run(config: RunConfig) -> dict[str, Any]:
       written.
     WorkerLost: another worker has gone; the run can be resumed.
   """
-  check(config)
+  check_start(config)
   output_dir = pathlib.Path(config.output_dir)
-  if output_dir.exists() and not output_dir.is_dir():
-    raise InputError(f"output_dir {output_dir}: is a file, not a folder")
   strategy = distribution.make_strategy(
       config.distribution_strategy, config.tpu, config.num_replicas)
   replicas = strategy.num_replicas_in_sync
@@ -112,36 +109,16 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
     strategy: in whose scope this is.
     locks: gets the lock of a folder that is not yet there; None: it is locked.
   """
-  check_same_run(config, output_dir)
-  results = read_results(output_dir)
-  todo = _todo(config, output_dir, results)
-  source, info = None, None
-  if "train" not in todo:
-    source = config.load_adapter or str(output_dir / "adapter")
-    # What is finished stays so without its adapter file.
-    if todo or pathlib.Path(source).exists():
-      info = _check_adapter(config, output_dir, results, source)
-  if todo:
-    results = _Run(
-        config, output_dir, results, strategy, locks).do(todo, source, info)
+  plan = plan_run(config)
+  results = plan.results
+  if plan.todo:
+    results = _Run(config, output_dir, results, strategy, locks).do(plan)
   else:
     print("This run is finished; nothing is left to do.")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
   print(_table(results, output_dir), flush=True)
   return results
-
-
-def finished_results(config: RunConfig) -> dict[str, Any] | None:
-  """results.json of a run of which nothing is left to do, else None.
-
-  Raises:
-    InputError: the folder holds another run, or a damaged results.json.
-  """
-  output_dir = pathlib.Path(config.output_dir)
-  check_same_run(config, output_dir)
-  results = read_results(output_dir)
-  return None if _todo(config, output_dir, results) else results
 
 
 def load_trained(config: RunConfig, task: Task, source: str,
@@ -176,43 +153,6 @@ def _dtype(config: RunConfig, tuning: Tuning) -> str:
   return "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
 
 
-def _todo(config: RunConfig, output_dir: pathlib.Path,
-          results: dict[str, Any]) -> list[str]:
-  todo = []
-  if config.do_train and not results.get("steps"):
-    todo.append("train")
-  if config.do_eval and (todo or not results.get("evaluated")):
-    todo.append("evaluate")
-  if config.do_predict and (todo or not (output_dir / "predictions").is_dir()):
-    todo.append("predict")
-  if todo and config.without_bert and "train" not in todo:
-    # No file holds the model: it comes from checkpoints, or is trained again.
-    todo = ["train", *["evaluate"] * bool(results.get("evaluated")), *todo]
-  return todo
-
-
-def _check_adapter(
-    config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
-    source: str) -> AdapterInfo:
-  """What the adapter file to be loaded says; refuses what does not fit it."""
-  if not (config.load_adapter or pathlib.Path(source).exists()):
-    raise InputError(
-        f"{source} does not exist: it was trained with nosave_adapter, or "
-        "removed since"
-        if config.do_train else
-        "do_eval and do_predict without do_train need load_adapter, or an "
-        f"output_dir with a trained adapter: {source} does not exist")
-  info = read_info(source)
-  if config.known_problem is not None:
-    check_problem(config.known_problem, config.task_name, source, info)
-  check_flags(config, source, info)
-  if results.get("weights_sha256", info.weights_sha256) != info.weights_sha256:
-    raise InputError(
-        f"{source}: is another adapter file than the one that the results in "
-        f"{output_dir} are of: choose another output_dir")
-  return info
-
-
 class _Run:
   """The state of one call of `run`."""
 
@@ -227,15 +167,10 @@ class _Run:
     self._seconds = results.get("seconds", {})
     self._predicted: dict[str, tuple[Encoded, Sequence[np.ndarray]]] = {}
 
-  def do(self, todo: list[str], source: str | None,
-         info: AdapterInfo | None) -> dict[str, Any]:
-    """Loads what is needed, does the steps, writes results.json.
-
-    Args:
-      todo: the steps.
-      source, info: the adapter file to load, and what it says; None to train.
-    """
+  def do(self, plan: Plan) -> dict[str, Any]:
+    """Loads what is needed, does the steps, writes results.json."""
     config = self._config
+    todo, source, info = plan.todo, plan.source, plan.info
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
     task = self._load_task(info)
@@ -392,7 +327,7 @@ class _Run:
         cached_layers=(
             model.encoder.frozen_prefix if self._config.prefix_cache else 0),
         **{field.name: getattr(self._config, field.name)
-           for field in dataclasses.fields(trainer.TrainingConfig)})
+           for field in dataclasses.fields(TrainingConfig)})
     self._results.update({
         "steps": progress.steps,
         "examples_per_second": batch * progress.steps / progress.train_seconds,

@@ -4,7 +4,6 @@ Validation after each epoch, the best epoch kept, and a checkpoint to resume
 from; what a whole run writes beside these is `run`'s business.
 """
 
-import dataclasses
 import hashlib
 import math
 import pathlib
@@ -33,64 +32,16 @@ from tf_adapters.training.run_state import (
     RunState,
     writing_by_tensorflow,
 )
+from tf_adapters.training.training_config import TrainingConfig
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-  """How to train; the names are the flags'.
-
-  Attributes:
-    learning_rate: the highest one.
-    num_train_epochs: passes over the training split.
-    warmup_proportion: part of the steps during which the rate rises.
-    weight_decay: decoupled decay of kernels.
-    train_batch_size, eval_batch_size: rows per batch, over all replicas.
-    seed: of the order of the examples.
-    jit_compile: whether steps are compiled with XLA.
-    steps_per_execution: steps between two looks of the host at a training: at
-      the loss, a signal, the progress bar, or whether to write a checkpoint.
-    batch_widths: that batches are padded to; None for many, or few where each
-      of them costs a compilation.
-    eval_each_epoch: whether to evaluate after each epoch and keep the best;
-      without it the last one is kept.
-    early_stopping_epochs: the training ends when so many epochs after the best
-      one were no better; None: after all epochs.
-    save_checkpoints_steps: steps between checkpoints to resume from; one is
-      written after each epoch anyway.
-    prefix_cache: whether what the lowest layers make of each row is computed
-      once, without dropout, where they are frozen: see `prefix_cache`.
-    prefix_cache_dir: where files of it are kept for other runs.
-  """
-
-  learning_rate: float = 3e-4
-  num_train_epochs: int = 3
-  warmup_proportion: float = 0.1
-  weight_decay: float = 0.01
-  train_batch_size: int = 32
-  eval_batch_size: int = 64
-  seed: int = 0
-  jit_compile: bool = False
-  steps_per_execution: int = 1
-  batch_widths: tuple[int, ...] | None = None
-  eval_each_epoch: bool = True
-  early_stopping_epochs: int | None = None
-  save_checkpoints_steps: int = 1000
-  prefix_cache: bool = False
-  prefix_cache_dir: str | None = None
-
-  @property
-  def compiled(self) -> bool:
-    """Whether every shape of a batch costs a compilation of the whole step."""
-    return self.jit_compile
-
-  @property
-  def widths(self) -> tuple[int, ...]:
-    """`batch_widths`, or what is best without."""
-    if self.batch_widths is not None:
-      return self.batch_widths
-    return batching.FEW_WIDTHS if self.compiled else batching.WIDTHS
+def widths_of(config: TrainingConfig) -> tuple[int, ...]:
+  """`batch_widths` of a configuration, or what is best without."""
+  if config.batch_widths is not None:
+    return config.batch_widths
+  return batching.FEW_WIDTHS if config.compiled else batching.WIDTHS
 
 
 def predict(
@@ -117,7 +68,7 @@ def predict(
 
   replicas = model.distribute_strategy.num_replicas_in_sync
   batch_size = max(config.eval_batch_size // replicas, 1) * replicas
-  batches = (encoded, batch_size, config.widths,
+  batches = (encoded, batch_size, widths_of(config),
              batch_size if config.compiled else replicas)
   if model.per_token:
     result = [None] * len(encoded)
@@ -241,7 +192,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         model.fit(
             batching.training_batches(
                 encoded, config.train_batch_size, config.seed,
-                range(epoch, last), skip=done, widths=config.widths),
+                range(epoch, last), skip=done, widths=widths_of(config)),
             steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
             epochs=last, callbacks=callbacks, verbose="auto")
     except tf.errors.OpError:

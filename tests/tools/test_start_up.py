@@ -1,0 +1,120 @@
+"""Mistakes on the command line are told before anything slow is imported."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.data.test_glue import write_task
+from tests.test_project import ROOT
+
+TOOLS = sorted(path.stem for path in (ROOT / "tf_adapters/tools").glob("*.py")
+               if not path.stem.startswith("_"))
+
+# Runs command lines, in a process where nothing slow can be imported.
+_DRIVER = '''
+import contextlib, io, json, sys
+
+SLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_text", "tensorflow_hub",
+        "official", "matplotlib", "scipy", "sklearn", "ray"}
+
+class Refuse:
+  def find_spec(self, name, path=None, target=None):
+    if name.split(".")[0] in SLOW:
+      raise RuntimeError(f"{name} is imported")
+
+sys.meta_path.insert(0, Refuse())
+from absl import flags
+from tf_adapters.__main__ import main
+
+for arguments in json.load(sys.stdin):
+  flags.FLAGS.unparse_flags()
+  sys.argv = ["tf-adapters", *arguments]
+  out, err = io.StringIO(), io.StringIO()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    try:
+      main()
+      status = 0
+    except SystemExit as stopped:
+      status = stopped.code
+  for flag in {name for name in flags.FLAGS if flags.FLAGS[name].present}:
+    flags.FLAGS[flag].unparse()
+  print(json.dumps([status, out.getvalue(), err.getvalue()]))
+'''
+
+
+def call(command_lines):
+  """(status, standard output, standard error) of each command line."""
+  done = subprocess.run(
+      [sys.executable, "-c", _DRIVER], input=json.dumps(command_lines),
+      cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Data, a file that is none, and a run that was made with other flags."""
+  write_task(tmp_path, "rte")
+  (tmp_path / "file").write_text("")
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run" / "flags.flags").write_text("--learning_rate=0.001\n")
+  return tmp_path
+
+
+def test_help_comes_at_once():
+  answers = call([[tool, "--help"] for tool in TOOLS])
+  assert len(answers) == 9
+  for status, out, err in answers:
+    assert (status, err) == (0, "")
+    assert "--[no]" in out or "--" in out
+
+
+def test_mistakes_are_told_at_once(folder: pathlib.Path):
+  run = ["glue", "--task_name=rte", f"--data_dir={folder}", "--do_train",
+         "--encoder=minilm_l6", f"--output_dir={folder / 'new'}"]
+  squad = ["squad", "--do_train", f"--output_dir={folder / 'new'}"]
+  mistakes = {
+      (*run, "--tuning=all"): "tuning must be one of",
+      (*run, "--num_train_epochs=0"): "num_train_epochs",
+      (*run, "--learning_rte=1"): "learning_rte",
+      (*run, "--nodo_train"): "nothing to do",
+      (*run, "--tpu=local"): "tpu=local has no effect",
+      (*run, "--data_dir=nowhere"): "nowhere: no such folder",
+      (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
+      (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
+      (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",
+      (*run, "--encoder=https://tfhub.dev/google/albert_base/3"): "is no BERT",
+      (*run, "--vocab_file=nowhere"): "nowhere: cannot be read",
+      (*run, f"--vocab_file={folder}"): "is a folder, expected a file",
+      (*run, f"--output_dir={folder / 'file'}"): "is a file, not a folder",
+      (*run, f"--output_dir={folder / 'file' / 'x'}"): "is a file",
+      (*run, f"--output_dir={folder / 'run'}"): "run holds a run with",
+      (*run, "--nodo_train", "--do_eval"): "new/adapter does not exist",
+      (*run, "--nodo_train", "--do_eval", "--load_adapter=nowhere"):
+          "nowhere: not an adapter file",
+      (*squad, "--train_file=nowhere.json"): "nowhere.json: cannot be read",
+      tuple(squad): "--train_file must be given",
+      ("predict", "--adapters=nowhere", "--input=x.tsv", "--output=y.tsv"):
+          "nowhere: not an adapter file",
+      ("export", "--adapters=nowhere", "--output=x"):
+          "nowhere: not an adapter file",
+      ("convert", "--encoder=nowhere", "--output=x"): "no encoder 'nowhere'",
+      ("inspect", "--encoder=nowhere"): "no encoder 'nowhere'",
+      ("inspect", "--adapter=nowhere"): "nowhere: not an adapter file",
+      ("analyse", "--adapter=nowhere", "--task_name=rte", "--output_dir=x"):
+          "nowhere: not an adapter file",
+      ("report", "--sweep_dir=nowhere"): "nowhere: is no sweep",
+      ("sweep", "--spec=nowhere.yaml", "--output_dir=x"): "nowhere.yaml",
+      ("sweep", "--preset=quick", "--output_dir=x", "--asha"):
+          "--asha has no effect with --runner=processes",
+  }
+  answers = call(list(mistakes))
+  assert len(answers) == len(mistakes)
+  for message, (status, out, err) in zip(mistakes.values(), answers):
+    assert (status in (1, 2), out) == (True, ""), err
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1

@@ -1,0 +1,70 @@
+"""What can be analysed, and where to: found out without TensorFlow."""
+
+import os
+
+from tf_adapters.adapter_info import AdapterInfo, check_place, read_info
+from tf_adapters.errors import InputError
+from tf_adapters.files import check_output_dir
+from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.training.run_checks import (
+  check,
+  check_encoder,
+  check_flags,
+  check_problem,
+)
+from tf_adapters.training.run_config import RunConfig
+
+PRUNINGS = ("lowest", "greedy")
+
+
+def check_analysis(config: RunConfig,
+                   save_pruned: str | os.PathLike[str] | None = None,
+                   pruned_by: str = "greedy") -> AdapterInfo:
+  """Refuses what can not be analysed, before anything is loaded.
+
+  Args:
+    config, save_pruned, pruned_by: as for `analysis.analyse`.
+
+  Returns:
+    What the adapter file says.
+
+  Raises:
+    InputError: flags contradict each other or the adapter file; it can not be
+      read, or holds no adapters; or something is not there, or can not be
+      written.
+  """
+  check(config)
+  check_output_dir(config.output_dir)
+  info = _read(config)
+  _check_output(config, save_pruned, pruned_by)
+  config.check_data()
+  check_encoder(config, config.load_adapter, info)
+  return info
+
+
+def _read(config: RunConfig) -> AdapterInfo:
+  """What the adapter file says; refuses what can not be analysed."""
+  source = config.load_adapter
+  info = read_info(source)
+  if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
+    raise InputError(f"{source}: was tuned with {info.tuning}: expected a file "
+                     "of adapters")
+  if config.known_problem is not None:
+    check_problem(config.known_problem, config.task_name, source, info)
+  check_flags(config, source, info)
+  return info
+
+
+def _check_output(config: RunConfig,
+                  save_pruned: str | os.PathLike[str] | None,
+                  pruned_by: str) -> None:
+  """Raises InputError for a pruned file that can not be written, or is none."""
+  if save_pruned is None:
+    if pruned_by != "greedy":
+      raise InputError(f"pruning={pruned_by} has no effect without "
+                       "save_pruned: leave it out")
+    return
+  check_place(save_pruned)
+  if os.path.realpath(save_pruned) == os.path.realpath(config.load_adapter):
+    raise InputError(
+        f"save_pruned={save_pruned}: is the adapter file to be analysed")

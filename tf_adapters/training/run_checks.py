@@ -1,0 +1,330 @@
+"""What no run can be, what it is to do, and with which files.
+
+All of it is found out without TensorFlow, which takes seconds to import: flags
+that contradict each other or the adapter file, a folder that holds another run,
+and files that are not there.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
+from tf_adapters.checkpoints.sources import locate
+from tf_adapters.errors import InputError
+from tf_adapters.files import check_is_file, check_output_dir
+from tf_adapters.modeling.config import PER_TOKEN, AdapterConfig
+from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
+from tf_adapters.training.run_folder import (
+    ACTIONS,
+    flag_values,
+    read_flags,
+    read_results,
+)
+
+# Flag -> the field of AdapterConfig that it is.
+_ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
+                  for field in dataclasses.fields(AdapterConfig)}
+
+# Flags, the one that they depend on, and whether nobody reads them then.
+_UNREAD = (
+    (("tpu",), "distribution_strategy",
+     lambda run: run.distribution_strategy != "tpu"),
+    (("num_replicas",), "distribution_strategy",
+     lambda run: run.distribution_strategy != "mirrored"),
+    (("jit_compile",), "distribution_strategy",
+     lambda run: run.distribution_strategy == "tpu"),
+    (("jit_compile", "encoder", "vocab_file", "max_seq_length",
+      "batch_widths"), "text_embedding",
+     lambda run: run.text_embedding is not None),
+    (("pooling", "tune_layer_norms", "tune_pooler", "prefix_cache",
+      "prefix_cache_dir", "load_adapter", "save_adapter"), "tuning",
+     lambda run: run.without_bert),
+    (("text_embedding", "tune_embedding", "hidden_layers", "hidden_units",
+      "hidden_dropout"), "tuning", lambda run: not run.without_bert),
+    (("pooling", "tune_pooler"), "task_name",
+     lambda run: run.known_problem in ("tagging", "span")),
+    (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),
+    (("text_column", "label_column"), "task_name",
+     lambda run: run.task_name not in ("tsv", "tagging")),
+    (("text_pair_column", "problem_type", "label_separator"), "task_name",
+     lambda run: run.task_name != "tsv"),
+    (("label_separator",), "problem_type",
+     lambda run: run.problem_type != "multi_label"),
+    (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
+    (("early_stopping_epochs",), "eval_each_epoch",
+     lambda run: not run.eval_each_epoch),
+    (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
+    (("null_score_diff_threshold",), "version_2_with_negative",
+     lambda run: not run.version_2_with_negative),
+)
+
+
+def check_start(config: RunConfig) -> None:
+  """Refuses what can not be done, as far as it is known without TensorFlow.
+
+  Raises:
+    InputError: as `check` and `plan_run`; or output_dir can not be written, or
+      something that is to be read is not there.
+  """
+  check(config)
+  check_output_dir(config.output_dir)
+  plan = plan_run(config)
+  if plan.todo:
+    config.check_data()
+    check_encoder(config, plan.source, plan.info)
+
+
+def check_encoder(config: RunConfig, source: str | None,
+                  info: AdapterInfo | None) -> None:
+  """Refuses an encoder, or a vocabulary, that is not there; reads neither.
+
+  Args:
+    config: the run.
+    source, info: the adapter file to load, and what it says; None to train.
+
+  Raises:
+    InputError: there is none of that name.
+  """
+  if config.text_embedding is not None:
+    locate(config.text_embedding, "text embedding")
+    return
+  encoder = config.encoder
+  if encoder is None:
+    encoder = (DEFAULT_ENCODER if info is None
+               else find_encoder_source(source, info))
+  locate(encoder)
+  if config.vocab_file is not None:
+    check_is_file(config.vocab_file)
+
+
+def check(config: RunConfig) -> None:
+  """Refuses what no run can be, before anything is read.
+
+  Raises:
+    InputError: nothing is to be done, flags contradict each other, or one has
+      no effect.
+  """
+  if not (config.do_train or config.do_eval or config.do_predict):
+    raise InputError(
+        "nothing to do: give at least one of do_train, do_eval, do_predict")
+  if config.do_train and config.load_adapter:
+    raise InputError(
+        "load_adapter is for do_eval and do_predict: with do_train the "
+        "adapters start anew")
+  if not config.output_dir:
+    raise InputError("output_dir must not be empty")
+  check_all_read(config)
+  if config.without_bert:
+    _check_without_bert(config)
+
+
+def _check_without_bert(config: RunConfig) -> None:
+  if config.known_problem in PER_TOKEN:
+    raise InputError(
+        f"tuning={config.tuning} has one vector for each text: it is for "
+        f"classification and regression, not for task {config.task_name}, of "
+        f"type {config.known_problem}")
+  if not config.do_train:
+    raise InputError(
+        f"tuning={config.tuning} leaves no adapter file to go on with: give "
+        "do_train, too")
+  if config.text_embedding and config.distribution_strategy == "tpu":
+    raise InputError("text_embedding reads strings, which no TPU can: leave "
+                     "distribution_strategy=tpu out")
+
+
+def check_all_read(config: RunConfig) -> None:
+  """Refuses flags that the others leave without effect.
+
+  Raises:
+    InputError: a flag has another value than its default, and nobody reads it.
+  """
+  for name, depends_on in unread_flags(config).items():
+    raise InputError(
+        f"{name}={getattr(config, name)} has no effect with {depends_on}="
+        f"{getattr(config, depends_on)}: leave it out")
+
+
+def unread_flags(config: RunConfig) -> dict[str, str]:
+  """Flags that were given and have no effect -> the flag that makes it so."""
+  return {
+      name: depends_on for names, depends_on, unread in _UNREAD
+      for name in names
+      if getattr(config, name, None) != getattr(type(config), name, None)
+      and unread(config)}
+
+
+def unread_adapter_flags(config: RunConfig) -> list[str]:
+  """Names of adapter flags without effect, since there are no adapters.
+
+  No mistake: `--flagfile=flags/glue/rte.flags --tuning=full` has such.
+  """
+  if config.adapters() is not None:
+    return []
+  return [name for name in ("adapter_preset", *_ADAPTER_FLAGS)
+          if getattr(config, name) != getattr(RunConfig, name)]
+
+
+# Flags that need not be repeated where there is no training.
+_FILES = {"data_dir", "train_file", "predict_file"}
+# Flags that are compared with the adapter file itself where it is loaded.
+_MODEL = {
+    "pooling", "do_lower_case", "tuning", "tune_layer_norms", "tune_pooler",
+    "adapter_preset", *_ADAPTER_FLAGS,
+}
+
+
+def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
+  """Refuses a folder that was made with other flags.
+
+  Training has to repeat all flags of the run, evaluation and prediction those
+  that say how the data is read; they must not contradict the others.
+
+  Raises:
+    InputError: the folder holds another run.
+  """
+  old = read_flags(output_dir)
+  if old is None:
+    return
+  new = flag_values(config.flag_lines())
+  defaults = flag_values(type(config)().flag_lines())
+  names = old.keys() | new.keys()
+  if not config.do_train:
+    # An adapter file knows the model, but not how the data was read.
+    common = {field.name for field in dataclasses.fields(RunConfig)}
+    names = {name for name in names
+             if name not in common or new.get(name) != defaults.get(name)}
+    names -= {name for name in _FILES if name not in old or name not in new}
+    names -= _MODEL
+  for name in sorted(names - ACTIONS):
+    # Older runs do not have flags that came later.
+    before = old.get(name, defaults.get(name))
+    if before != new.get(name):
+      raise InputError(
+          f"{output_dir} holds a run with {name}={before}, not "
+          f"{new.get(name)}: choose another output_dir")
+
+
+def check_problem(problem_type: str, task_name: str, source: str,
+                  info: AdapterInfo) -> None:
+  """Refuses an adapter file that is for another kind of task."""
+  if info.problem_type != problem_type:
+    raise InputError(
+        f"{source}: is for {info.problem_type}, but task {task_name} is "
+        f"{problem_type}")
+
+
+def check_flags(config: RunConfig, source: str,
+                info: AdapterInfo) -> None:
+  """Refuses model flags that contradict the adapter file to be loaded."""
+  adapters = (config.adapters(), info.adapter_config)
+  values = {
+      "pooling": (config.pooling, info.pooling),
+      "do_lower_case": (
+          config.do_lower_case, info.tokenizer.get("lower_case")),
+      **{flag: tuple(getattr(one, field, None) for one in adapters)
+         for flag, field in _ADAPTER_FLAGS.items()}}
+  given = {field.name for field in dataclasses.fields(RunConfig)
+           if getattr(config, field.name) != field.default}
+  for name, (ours, theirs) in values.items():
+    # A preset speaks for all flags of the adapters.
+    flag = name
+    if name in _ADAPTER_FLAGS and name not in given:
+      flag = "adapter_preset"
+    if flag in given and ours != theirs:
+      raise InputError(
+          f"{source}: was made with {name}={theirs}, not {ours}: leave {flag} "
+          "out")
+  tuning = str(Tuning.parse(
+      config.tuning, config.tune_layer_norms, config.tune_pooler))
+  if tuning not in (RunConfig.tuning, info.tuning):
+    raise InputError(
+        f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
+        "the flag out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a call of `run` has to do.
+
+  Attributes:
+    todo: the steps that are asked for and not yet done.
+    results: of those that are done.
+    source, info: the adapter file to load, and what it says; None to train.
+  """
+
+  todo: list[str]
+  results: dict[str, Any]
+  source: str | None
+  info: AdapterInfo | None
+
+
+def plan_run(config: RunConfig) -> Plan:
+  """Finds out what is not yet done of a run.
+
+  Raises:
+    InputError: the folder holds another run, or a damaged results.json; the
+      adapter file to be loaded does not exist, or does not fit.
+  """
+  output_dir = pathlib.Path(config.output_dir)
+  check_same_run(config, output_dir)
+  results = read_results(output_dir)
+  todo = _todo(config, output_dir, results)
+  source, info = None, None
+  if "train" not in todo:
+    source = config.load_adapter or str(output_dir / "adapter")
+    # What is finished stays so without its adapter file.
+    if todo or pathlib.Path(source).exists():
+      info = _check_adapter(config, output_dir, results, source)
+  return Plan(todo, results, source, info)
+
+
+def finished_results(config: RunConfig) -> dict[str, Any] | None:
+  """results.json of a run of which nothing is left to do, else None.
+
+  Raises:
+    InputError: the folder holds another run, or a damaged results.json.
+  """
+  output_dir = pathlib.Path(config.output_dir)
+  check_same_run(config, output_dir)
+  results = read_results(output_dir)
+  return None if _todo(config, output_dir, results) else results
+
+
+def _todo(config: RunConfig, output_dir: pathlib.Path,
+          results: dict[str, Any]) -> list[str]:
+  todo = []
+  if config.do_train and not results.get("steps"):
+    todo.append("train")
+  if config.do_eval and (todo or not results.get("evaluated")):
+    todo.append("evaluate")
+  if config.do_predict and (todo or not (output_dir / "predictions").is_dir()):
+    todo.append("predict")
+  if todo and config.without_bert and "train" not in todo:
+    # No file holds the model: it comes from checkpoints, or is trained again.
+    todo = ["train", *["evaluate"] * bool(results.get("evaluated")), *todo]
+  return todo
+
+
+def _check_adapter(
+    config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
+    source: str) -> AdapterInfo:
+  """What the adapter file to be loaded says; refuses what does not fit it."""
+  if not (config.load_adapter or pathlib.Path(source).exists()):
+    raise InputError(
+        f"{source} does not exist: it was trained with nosave_adapter, or "
+        "removed since"
+        if config.do_train else
+        "do_eval and do_predict without do_train need load_adapter, or an "
+        f"output_dir with a trained adapter: {source} does not exist")
+  info = read_info(source)
+  if config.known_problem is not None:
+    check_problem(config.known_problem, config.task_name, source, info)
+  check_flags(config, source, info)
+  if results.get("weights_sha256", info.weights_sha256) != info.weights_sha256:
+    raise InputError(
+        f"{source}: is another adapter file than the one that the results in "
+        f"{output_dir} are of: choose another output_dir")
+  return info
