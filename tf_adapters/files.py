@@ -25,10 +25,13 @@ _LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}(?:{_NEW}|{_OLD})", re.DOTALL)
 # Of a file that is read whole; the largest that a BERT is known to have, a
 # tokenizer.json of half a million wordpieces, takes a third of it.
 MOST_BYTES = 1 << 25
+# Of all other JSON: a configuration of 10,000 labels has 1 MB. What a parser
+# makes of it can take twenty times as much.
+_MOST_JSON_BYTES = 1 << 22
 
 
 def read_json(path: pathlib.Path,
-              most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+              most_bytes: int = _MOST_JSON_BYTES) -> dict[str, Any]:
   """Reads a JSON object.
 
   Args:
@@ -36,14 +39,9 @@ def read_json(path: pathlib.Path,
     most_bytes: that it may have.
 
   Raises:
-    InputError: the file can not be read, or holds something else.
+    InputError: the file cannot be read, or holds something else.
   """
-  check_file(path, most_bytes)
-  try:
-    content = path.read_bytes()
-  except (OSError, ValueError) as error:  # a ValueError is of its name
-    reason = getattr(error, "strerror", error)
-    raise InputError(f"{path}: can not be read: {reason}") from None
+  content = read_file(path, most_bytes)
   check_text(path, content[:1000])
   try:
     values = json.loads(content.decode("utf-8-sig"))
@@ -52,6 +50,30 @@ def read_json(path: pathlib.Path,
   if not isinstance(values, dict):
     raise InputError(f"{path}: expected a JSON object")
   return values
+
+
+def read_file(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
+  """Reads a file whole: the same one that is checked, whatever becomes of it.
+
+  Args:
+    path: the file. Links are followed.
+    most_bytes: that it may have.
+
+  Raises:
+    InputError: it cannot be read, is no regular file, is too large, or a Git
+      LFS pointer lies in its place.
+  """
+  try:
+    with _opened(path, most_bytes) as (file, size):
+      content = file.read(size + 1)
+  except InputError:
+    raise
+  except (OSError, ValueError) as error:  # a ValueError is of its name
+    reason = getattr(error, "strerror", error)
+    raise InputError(f"{path}: can not be read: {reason}") from None
+  if len(content) > size:
+    raise InputError(f"{path}: can not be read: it grows meanwhile")
+  return content
 
 
 _LFS_POINTER = b"version https://git-"
@@ -70,6 +92,8 @@ _NO_TEXT = {
 def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
   """Refuses what should not even be opened; a file that is missing passes.
 
+  For what a library opens by its name; `read_file` is for all else.
+
   Args:
     path: the file. Links are followed, as caches of the Hugging Face Hub are
       made of them.
@@ -80,22 +104,36 @@ def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
       too large, or a Git LFS pointer lies in its place.
   """
   try:
-    status = path.stat()
-    regular = stat.S_ISREG(status.st_mode)
-    start = b""
-    if regular:
-      with open(path, "rb") as file:
-        start = file.read(len(_LFS_POINTER))
+    with _opened(path, most_bytes):
+      pass
+  except InputError:
+    raise
   except (OSError, ValueError):
-    return  # whoever reads the file says so better
-  if not regular:
-    raise InputError(f"{path}: can not be read: it is no regular file")
-  if most_bytes is not None and status.st_size > most_bytes:
-    raise InputError(
-        f"{path}: can not be read: it has {status.st_size:,} bytes, expected "
-        f"at most {most_bytes:,}")
-  if start == _LFS_POINTER:
-    check_text(path, start)
+    pass  # whoever reads the file says so better
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path,
+            most_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
+  """A file at its start and its size, if `check_file` does not refuse it."""
+  # Of a pipe that nobody writes to, opening it would not end.
+  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  try:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+      raise InputError(f"{path}: can not be read: it is no regular file")
+    if most_bytes is not None and status.st_size > most_bytes:
+      raise InputError(
+          f"{path}: can not be read: it has {status.st_size:,} bytes, expected "
+          f"at most {most_bytes:,}")
+    with open(descriptor, "rb", closefd=False) as file:
+      start = file.read(len(_LFS_POINTER))
+      if start == _LFS_POINTER:
+        check_text(path, start)
+      file.seek(0)
+      yield file, status.st_size
+  finally:
+    os.close(descriptor)
 
 
 def check_is_file(path: str | os.PathLike[str]) -> None:

@@ -209,6 +209,7 @@ def entry(dtype, dims, size=1000, **fields):
     (entry(1, [1 << 40, 1 << 40]), "v has no shape"),
     (entry(1, [1 << 40, 1 << 40, 0]), "v has no shape"),
     (entry(1, [1] * 300), "v has no shape"),
+    (entry(1, [1] * 3000), "an entry of no tensor"),
     (entry(99, [250]), "v has no shape or type"),
     (entry(0, [250]), "can not be read"),
     (entry(7, [10**9]), "of 1,000,000,000 bytes"),

@@ -17,13 +17,15 @@ from google.protobuf import message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
-from tf_adapters.files import check_file
+from tf_adapters.checkpoints.wire_format import varint
+from tf_adapters.files import read_file
 
 # That of BERT-large with its optimizer's variables has 0.2 MB.
 _MOST_BYTES = 1 << 22
 # Keys share their beginnings in the file; written out they can be many times
 # as long.
 _MOST_KEY_BYTES = 1 << 25
+_MOST_ENTRY_BYTES = 1 << 12
 _MOST_DIMENSIONS = 8
 
 _MAGIC = 0xDB4775248B80FB57
@@ -48,9 +50,11 @@ def read_index(prefix: pathlib.Path,
     ValueError: it is damaged, or promises what the data files do not have.
   """
   path = prefix.with_name(f"{prefix.name}.index")
-  check_file(path, _MOST_BYTES)
+  content = read_file(path, _MOST_BYTES)
   try:
-    values = dict(_table(path.read_bytes()))
+    values = dict(_table(content))
+    if max(map(len, values.values()), default=0) > _MOST_ENTRY_BYTES:
+      raise ValueError("the index is damaged: it has an entry of no tensor")
     header = tensor_bundle_pb2.BundleHeaderProto.FromString(values.pop(b""))
     entries = {
         key.decode(): tensor_bundle_pb2.BundleEntryProto.FromString(value)
@@ -127,9 +131,9 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
   place = 0
   while place < end:
     start = place
-    shared, place = _varint(block, place)
-    own, place = _varint(block, place)
-    size, place = _varint(block, place)
+    shared, place = varint(block, place)
+    own, place = varint(block, place)
+    size, place = varint(block, place)
     if shared > len(key) or (shared and start in restarts) or (
         place + own + size > end):
       raise ValueError("the index is damaged: an entry")
@@ -143,21 +147,9 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
   """((offset, size) of a block, where the handle ends)."""
-  offset, place = _varint(data, place)
-  size, place = _varint(data, place)
+  offset, place = varint(data, place)
+  size, place = varint(data, place)
   return (offset, size), place
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-  """(number, where it ends)."""
-  number = 0
-  for shift in range(0, 64, 7):
-    byte = data[place]
-    place += 1
-    number |= (byte & 127) << shift
-    if byte < 128:
-      return number, place
-  raise ValueError("the index is damaged: a number")
 
 
 def _crc32c_table() -> list[int]:

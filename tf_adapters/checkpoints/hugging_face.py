@@ -17,7 +17,7 @@ from tf_adapters.checkpoints.bert_config import (
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_file, read_json
+from tf_adapters.files import MOST_BYTES, check_file, read_json
 from tf_adapters.modeling.config import Vocabulary
 
 WEIGHTS_NAME = "model.safetensors"
@@ -147,7 +147,7 @@ class _TokenizerSettings:
     if config_path.exists():
       config = read_json(config_path)
     if self.path.exists():
-      self.tokenizer = read_json(self.path)
+      self.tokenizer = read_json(self.path, MOST_BYTES)
     tokenizer = self.tokenizer or {}
     normalizer = _bert_normalizer(tokenizer.get("normalizer"))
     self.lower_case = config.get("do_lower_case", normalizer.get("lowercase"))

@@ -4,20 +4,23 @@ Weights do not tell an activation, an epsilon, or, where kernels are matrices,
 the number of attention heads. Operations do, whatever their names are.
 """
 
+import dataclasses
+import itertools
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from google.protobuf import message
-from tensorflow.core.framework import node_def_pb2, types_pb2
+from tensorflow.core.framework import function_pb2, node_def_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from tf_adapters.checkpoints.wire_format import WireFormat
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_file
+from tf_adapters.files import read_file
 
 # Of saved_model.pb, and of Keras' notes beside it; TF Hub's have up to 30 MB.
-_MOST_BYTES = 1 << 27
+_MOST_BYTES = 1 << 26
 
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715
@@ -26,11 +29,55 @@ ACTIVATION_MARKS = {
     "gelu": {"Erf", "Erfc"}, "gelu_tanh": {_GELU_FACTOR}, "relu": {"Relu"},
     "swish": {"Sigmoid"},
 }
+_META = meta_graph_pb2.MetaGraphDef.DESCRIPTOR
+_FUNCTION = function_pb2.FunctionDef.DESCRIPTOR
 _LONGEST_CHAIN = 10  # of identities; a damaged graph may have rings
+
+
+# All that tell something; of other nodes nothing is kept.
+_OPERATIONS = {
+    "Erf", "Erfc", "Relu", "Sigmoid", "Const", "Identity", "Rsqrt", "Add",
+    "AddV2", "FusedBatchNormV3", "Softmax"}
+# Of such a node; a constant that is larger is no single number.
+_MOST_NODE_BYTES = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Node:
+  """What a node of a graph tells.
+
+  Attributes:
+    name, op: its own.
+    inputs: the names of the first two nodes that it takes.
+    value: of a constant that is one number; None of all else.
+    epsilon: of a FusedBatchNormV3, else None.
+    shape: of its first output, where the graph says it.
+  """
+
+  name: str
+  op: str
+  inputs: tuple[str, ...]
+  value: bool | float | None
+  epsilon: float | None
+  shape: tuple[int, ...]
+
+  @classmethod
+  def of(cls, node: node_def_pb2.NodeDef) -> "_Node":
+    shapes = node.attr["_output_shapes"].list.shape
+    return cls(
+        node.name, node.op,
+        # An input may be "^add" or "add:0" or "add:z:0".
+        tuple(name.lstrip("^").split(":")[0] for name in node.input[:2]),
+        _scalar(node) if node.op == "Const" else None,
+        _short(node.attr["epsilon"].f)
+        if node.op == "FusedBatchNormV3" else None,
+        tuple(dim.size for dim in shapes[0].dim[:5]) if shapes else ())
 
 
 class SavedModelGraph:
   """The first meta graph in a saved_model.pb.
+
+  It is not parsed as a whole: see `wire_format`.
 
   Args:
     folder: the SavedModel.
@@ -40,26 +87,26 @@ class SavedModelGraph:
   """
 
   def __init__(self, folder: pathlib.Path):
-    path = folder / "saved_model.pb"
-    check_file(path, _MOST_BYTES)
+    self.path = folder / "saved_model.pb"
+    self._content = read_file(self.path, _MOST_BYTES)
+    reader = WireFormat()
     try:
-      content = path.read_bytes()
-      model = saved_model_pb2.SavedModel.FromString(content)
-      self._meta: meta_graph_pb2.MetaGraphDef = model.meta_graphs[0]
-    except OSError as error:
-      raise InputError(f"{path}: can not be read: {error.strerror}") from None
-    except (message.DecodeError, IndexError):
+      meta = next(reader.values(
+          self._content, saved_model_pb2.SavedModel.DESCRIPTOR, "meta_graphs"))
+      self._graphs = [
+          _nodes(reader.values(meta, _META, "graph_def.node")), *(
+              _nodes(reader.values(function, _FUNCTION, "node_def"))
+              for function in reader.values(
+                  meta, _META, "graph_def.library.function"))]
+      self._outputs = _outputs(reader.values(meta, _META, "signature_def"))
+    except StopIteration:
       raise InputError(
-          f"{path}: can not be read: no SavedModel, or a damaged one"
+          f"{self.path}: can not be read: no SavedModel, or an empty one"
       ) from None
-    self.path = path
-    self._graphs = [list(self._meta.graph_def.node), *(
-        list(function.node_def)
-        for function in self._meta.graph_def.library.function)]
-
-  def _nodes(self) -> Iterator[node_def_pb2.NodeDef]:
-    for graph in self._graphs:
-      yield from graph
+    except (message.DecodeError, ValueError) as error:
+      raise InputError(
+          f"{self.path}: can not be read: no SavedModel, or a damaged one: "
+          f"{error}") from None
 
   def hidden_act(self) -> str:
     """The activation, one of `ACTIVATION_MARKS`.
@@ -67,9 +114,10 @@ class SavedModelGraph:
     Raises:
       InputError: there is no telling, or there are several.
     """
-    marks = {node.op for node in self._nodes()}
-    if any(isinstance(value := _scalar(node), float)
-           and abs(value - _GELU_FACTOR) < 1e-7 for node in self._nodes()):
+    nodes = list(itertools.chain(*self._graphs))
+    marks = {node.op for node in nodes}
+    if any(isinstance(node.value, float)
+           and abs(node.value - _GELU_FACTOR) < 1e-7 for node in nodes):
       marks.add(_GELU_FACTOR)
     found = [name for name, its in ACTIVATION_MARKS.items() if marks & its]
     if len(found) != 1:
@@ -90,14 +138,14 @@ class SavedModelGraph:
       by_name = {node.name: node for node in graph}
       for node in graph:
         if node.op == "FusedBatchNormV3":
-          found.add(_short(node.attr["epsilon"].f))
-        summed = by_name.get(_source(node)) if node.op == "Rsqrt" else None
-        if summed is None or summed.op not in ("Add", "AddV2"):
+          found.add(node.epsilon)
+        if node.op != "Rsqrt":
           continue
-        for place in range(len(summed.input)):
-          value = _scalar(by_name.get(_source(summed, place)))
-          if isinstance(value, float):
-            found.add(_short(value))
+        for summed in filter(None, map(by_name.get, node.inputs)):
+          if summed.op in ("Add", "AddV2"):
+            found |= {_short(source.value) for source in filter(
+                None, map(by_name.get, summed.inputs))
+                if isinstance(source.value, float)}
     return self._only(found, "epsilon of its layer norms")
 
   def num_attention_heads(self) -> int:
@@ -106,12 +154,9 @@ class SavedModelGraph:
     Raises:
       InputError: there is no telling, or it is not the same everywhere.
     """
-    found = set()
-    for node in self._nodes():
-      shapes = node.attr["_output_shapes"].list.shape
-      if node.op == "Softmax" and shapes and len(shapes[0].dim) == 4 and (
-          shapes[0].dim[1].size > 0):
-        found.add(shapes[0].dim[1].size)
+    found = {node.shape[1] for node in itertools.chain(*self._graphs)
+             if node.op == "Softmax" and len(node.shape) == 4
+             and node.shape[1] > 0}
     return self._only(found, "number of attention heads")
 
   def _only(self, found: set, what: str):
@@ -123,34 +168,46 @@ class SavedModelGraph:
     return found.pop()
 
   def normalises_first(self) -> bool:
-    """Whether Keras' notes in the file say that layer norms come first."""
-    notes = [node.user_object.metadata
-             for node in self._meta.object_graph_def.nodes]
+    """Whether Keras' notes say that layer norms come first."""
+    notes = [self._content]
     keras = self.path.with_name("keras_metadata.pb")
     if keras.exists():
-      check_file(keras, _MOST_BYTES)
-      notes.append(keras.read_bytes().decode("utf-8", "replace"))
-    return any(re.search(r'"norm_first":\s*true', note) for note in notes)
+      notes.append(read_file(keras, _MOST_BYTES))
+    return any(re.search(rb'"norm_first":\s*true', note) for note in notes)
 
   def constant_output(self, signature: str, output: str) -> bool | float | None:
     """The value of a signature's output that is a constant, or None."""
-    tensor = self._meta.signature_def[signature].outputs[output].name
     by_name = {node.name: node for node in self._graphs[0]}
-    node = by_name.get(tensor.split(":")[0])
+    node = by_name.get(self._outputs.get((signature, output)))
     for _ in range(_LONGEST_CHAIN):
-      if node is None or node.op != "Identity":
+      if node is None or node.op != "Identity" or not node.inputs:
         break
-      node = by_name.get(_source(node))
-    return _scalar(node)
+      node = by_name.get(node.inputs[0])
+    return node.value if node is not None else None
 
 
-def _scalar(node: node_def_pb2.NodeDef | None) -> bool | float | None:
+def _nodes(serialized: Iterable[memoryview]) -> list[_Node]:
+  """Those of `_OPERATIONS` among NodeDefs."""
+  nodes = (node_def_pb2.NodeDef.FromString(bytes(node))
+           for node in serialized if len(node) <= _MOST_NODE_BYTES)
+  return [_Node.of(node) for node in nodes if node.op in _OPERATIONS]
+
+
+def _outputs(serialized: Iterable[memoryview]) -> dict[tuple[str, str], str]:
+  """{(signature, output): node} of a map of SignatureDefs."""
+  signatures = [
+      meta_graph_pb2.MetaGraphDef.SignatureDefEntry.FromString(bytes(entry))
+      for entry in serialized if len(entry) <= _MOST_NODE_BYTES]
+  return {(signature.key, name): tensor.name.split(":")[0]
+          for signature in signatures
+          for name, tensor in signature.value.outputs.items()}
+
+
+def _scalar(node: node_def_pb2.NodeDef) -> bool | float | None:
   """The value of a constant that is one number, or None.
 
   Read field by field: a constant's shape may promise what is not in the file.
   """
-  if node is None or node.op != "Const":
-    return None
   tensor = node.attr["value"].tensor
   if tensor.tensor_shape.unknown_rank or tensor.tensor_shape.dim:
     return None
@@ -163,13 +220,6 @@ def _scalar(node: node_def_pb2.NodeDef | None) -> bool | float | None:
   if len(tensor.tensor_content) == np.dtype("<f4").itemsize:
     return float(np.frombuffer(tensor.tensor_content, "<f4")[0])
   return None
-
-
-def _source(node: node_def_pb2.NodeDef, place: int = 0) -> str:
-  """The node that an input such as "^add" or "add:0" or "add:z:0" names."""
-  if place >= len(node.input):
-    return ""
-  return node.input[place].lstrip("^").split(":")[0]
 
 
 def _short(value: float) -> float:

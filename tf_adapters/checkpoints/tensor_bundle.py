@@ -14,14 +14,16 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from tf_adapters.checkpoints.bundle_index import read_index
+from tf_adapters.checkpoints.wire_format import WireFormat
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.files import MOST_BYTES, check_file
+from tf_adapters.files import check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.
 _UNREADABLE = (tf.errors.OpError, LookupError, RuntimeError, ValueError,
                TypeError, message.DecodeError)
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_MOST_STRING_BYTES = 1 << 23  # BERT-large with its optimizer has 0.5 MB
 # Keys of optimizers' variables, which are named like those they belong to.
 _OPTIMIZER = ("optimizer/", "/_variables/", "/.OPTIMIZER_SLOT/")
 
@@ -59,6 +61,8 @@ class TensorBundle:
       self.shapes = {
           name: tuple(dim.size for dim in self._entries[key].shape.dim)
           for name, key in keys.items()}
+    except InputError:
+      raise
     except OSError as error:
       raise InputError(f"{self.path}: its variables can not be read: "
                        f"{error.filename}: {error.strerror}") from None
@@ -69,18 +73,19 @@ class TensorBundle:
     self._keys = keys
 
   def _keys_of_variables(self) -> dict[str, str]:
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-        self._get(_OBJECT_GRAPH))
+    graph = trackable_object_graph_pb2.TrackableObjectGraph
+    node = graph.TrackableObject
     keys = {}
-    for node in graph.nodes:
-      for attribute in node.attributes:
-        name, key = attribute.full_name, attribute.checkpoint_key
-        if any(part in key for part in _OPTIMIZER) or (
-            key not in self._entries):
-          continue
-        if name in keys:
-          name = f"{name}_{len(keys)}"  # as TensorFlow tells namesakes apart
-        keys[name] = key
+    # Not parsed as a whole: see `wire_format`.
+    for content in WireFormat().values(
+        self._get(_OBJECT_GRAPH), graph.DESCRIPTOR, "nodes.attributes"):
+      attribute = node.SerializedTensor.FromString(bytes(content))
+      name, key = attribute.full_name, attribute.checkpoint_key
+      if any(part in key for part in _OPTIMIZER) or key not in self._entries:
+        continue
+      if name in keys:
+        name = f"{name}_{len(keys)}"  # as TensorFlow tells namesakes apart
+      keys[name] = key
     return keys
 
   def read(self, name: str) -> np.ndarray:
@@ -100,6 +105,6 @@ class TensorBundle:
     # Strings take many times their bytes in the file. The object graph is one.
     entry = self._entries[key]
     if entry.dtype == types_pb2.DT_STRING and (
-        entry.shape.dim or entry.size > MOST_BYTES):
+        entry.shape.dim or entry.size > _MOST_STRING_BYTES):
       raise ValueError("expected numbers, not strings")
     return self._reader.get_tensor(key)

@@ -23,7 +23,7 @@ from tf_adapters.experiments.spec import (
     Range,
     Spec,
 )
-from tf_adapters.files import check_file, check_text
+from tf_adapters.files import check_text, read_file
 from tf_adapters.training.run_folder import ACTIONS
 
 _PARTS = ("tool", "flags", "tasks", "seeds", "selection_seeds", "methods")
@@ -113,13 +113,10 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
 
 def _load(path: pathlib.Path) -> Any:
   """A YAML file as mappings, lists and texts."""
-  check_file(path, _MOST_BYTES)
+  content = read_file(path, _MOST_BYTES)
+  check_text(path, content[:1000])
   try:
-    content = path.read_bytes()
-    check_text(path, content[:1000])
     return _plain(yaml.compose(content, yaml.SafeLoader), path)
-  except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
   except (yaml.YAMLError, UnicodeDecodeError) as error:
     mark = getattr(error, "problem_mark", None)
     where = f":{mark.line + 1}" if mark else ""

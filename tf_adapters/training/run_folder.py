@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
+from tf_adapters.files import read_file, read_json
 
 FLAGS_NAME = "flags.flags"
 RESULTS_NAME = "results.json"
@@ -69,8 +69,8 @@ def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
   if not path.exists():
     return None
   try:
-    return flag_values(path.read_text(encoding="utf-8").splitlines())
-  except (OSError, UnicodeDecodeError) as error:
+    return flag_values(read_file(path).decode().splitlines())
+  except UnicodeDecodeError as error:
     raise InputError(f"{path}: can not be read: {error}") from None
 
 
