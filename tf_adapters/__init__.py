@@ -1,6 +1,7 @@
 """Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
 
 import importlib
+import sys
 from typing import Any
 
 # Public name -> its module. Each is imported when it is first asked for, so
@@ -48,3 +49,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
   return sorted({*globals(), *__all__})
+
+
+if "tf_keras" in sys.modules:
+  # Keras' SavedModels and .h5 files name classes without their modules: it
+  # finds those that are there.
+  for _module in ("modeling.models", "training.optimization"):
+    importlib.import_module(f"{__name__}.{_module}")

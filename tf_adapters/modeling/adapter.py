@@ -16,8 +16,8 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import AdapterConfig, BertConfig
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 
-PACKAGE = "tf_adapters"
 EPSILON = 1e-12  # of the layer norms inside adapters
 # Each of `config.POSITIONS`, and what the layer norm that closes it is called
 # in the variable names of TF Hub's BERT SavedModels.
@@ -61,7 +61,7 @@ def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
   return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
-class Projection(tf_keras.layers.Layer):
+class Projection(WeightsLayer):
   """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
 
   Attention kernels have three dimensions in BERT's checkpoints ([hidden, heads,

@@ -9,6 +9,19 @@ import tf_keras
 from tf_adapters.modeling import kernels
 
 
+class _State(tf.__internal__.tracking.AutoTrackable):
+  """The state of a random generator.
+
+  Checkpoints and SavedModels have what is inside; Keras does not count it as a
+  weight, as it would with a tf.Module's variables.
+  """
+
+  def __init__(self):
+    self.seed_and_calls = tf.Variable(
+        [random.randrange(2**31), 0], trainable=False, dtype=tf.int64,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+
 class Dropout(tf_keras.layers.Layer):
   """Inverted dropout; a run that is resumed goes on with the same masks.
 
@@ -28,10 +41,7 @@ class Dropout(tf_keras.layers.Layer):
   def __init__(self, rate: float, **kwargs: Any):
     super().__init__(**kwargs)
     self.rate = rate
-    # Checkpoints have what is inside; Keras does not count it as a weight.
-    self.state = tf.train.Checkpoint(seed_and_calls=tf.Variable(
-        [random.randrange(2**31), 0], trainable=False, dtype=tf.int64,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA))
+    self.state = _State()
 
   def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
     seed = self.next_seed(training)

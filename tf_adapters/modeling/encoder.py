@@ -14,7 +14,6 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.adapter import (
-    PACKAGE,
     Projection,
     TaskLayers,
     WithoutAdapters,
@@ -28,6 +27,12 @@ from tf_adapters.modeling.config import (
     Vocabulary,
 )
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.serialization import (
+    PACKAGE,
+    WeightsLayer,
+    layer_config,
+    layer_from,
+)
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
 
@@ -36,7 +41,7 @@ _MASKED = -1e9
 _USUAL_LENGTH = 128
 
 
-class Embeddings(tf_keras.layers.Layer):
+class Embeddings(WeightsLayer):
   """The sum of word, position and segment embeddings, not yet normalised.
 
   Call arguments:
@@ -506,8 +511,7 @@ class BertEncoder(tf_keras.layers.Layer):
     return {
         **super().get_config(),
         "config": self.config.to_dict(),
-        "task_layers": tf_keras.saving.serialize_keras_object(
-            self.task_layers),
+        "task_layers": layer_config(self.task_layers),
         "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
         "origin": self.origin and self.origin.to_dict(),
         "tuning": self.tuning,
@@ -517,6 +521,5 @@ class BertEncoder(tf_keras.layers.Layer):
   def from_config(cls, config: dict[str, Any]) -> "BertEncoder":
     config = dict(config)
     if isinstance(config["task_layers"], Mapping):
-      config["task_layers"] = tf_keras.saving.deserialize_keras_object(
-          config["task_layers"])
+      config["task_layers"] = layer_from(config["task_layers"])
     return cls(**config)

@@ -7,9 +7,10 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import PACKAGE, Projection
+from tf_adapters.modeling.adapter import Projection
 from tf_adapters.modeling.config import PER_TOKEN_POOLING, POOLINGS
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.serialization import PACKAGE
 
 
 def pool(pooling: str, outputs: Mapping[str, tf.Tensor],

@@ -13,9 +13,13 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import PACKAGE
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import Head, TokenHead
+from tf_adapters.modeling.serialization import (
+    PACKAGE,
+    layer_config,
+    layer_from,
+)
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import kind_of
 
@@ -219,14 +223,13 @@ class TaskModel(tf_keras.Model):
 
   def get_config(self) -> dict[str, Any]:
     return {"name": self.name, "dropout": self.head.dropout.rate,
-            "encoder": tf_keras.saving.serialize_keras_object(self.encoder)}
+            "encoder": layer_config(self.encoder)}
 
   @classmethod
   def from_config(cls, config, custom_objects=None):
     config = dict(config)
     if isinstance(config["encoder"], Mapping):
-      config["encoder"] = tf_keras.saving.deserialize_keras_object(
-          config["encoder"], custom_objects)
+      config["encoder"] = layer_from(config["encoder"], custom_objects)
     return cls(**config)
 
 

@@ -13,9 +13,15 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import PACKAGE, Projection, with_prefix
+from tf_adapters.modeling.adapter import Projection, with_prefix
 from tf_adapters.modeling.config import NetworkConfig, Origin, Vocabulary
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.serialization import (
+    PACKAGE,
+    WeightsLayer,
+    layer_config,
+    layer_from,
+)
 from tf_adapters.modeling.text import TextProcessor, WholeTexts
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
 
@@ -23,7 +29,7 @@ _USUAL_LENGTH = 128
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class WordEmbedding(tf_keras.layers.Layer):
+class WordEmbedding(WeightsLayer):
   """A vector for each wordpiece, whatever stands around it.
 
   Args:
@@ -145,13 +151,15 @@ class TextEmbedding(tf_keras.layers.Layer):
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "size": self.size,
             "lower_case": self.lower_case, "can_train": self.can_train,
-            "module": tf_keras.saving.serialize_keras_object(self.module),
+            "module": layer_config(self.module),
             "origin": self.origin and self.origin.to_dict()}
 
   @classmethod
   def from_config(cls, config: dict[str, Any]) -> "TextEmbedding":
-    return cls(**{**config, "module": tf_keras.saving.deserialize_keras_object(
-        config["module"])})
+    # As in `sources`: only those need tensorflow_hub who ask for it.
+    import tensorflow_hub as hub
+    return cls(**{**config, "module": layer_from(
+        config["module"], {"KerasLayer": hub.KerasLayer})})
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -300,15 +308,13 @@ class TextNetwork(tf_keras.layers.Layer):
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),
             "pairs": self.pairs, "tuning": self.tuning,
-            "embedding": tf_keras.saving.serialize_keras_object(
-                self.embedding)}
+            "embedding": layer_config(self.embedding)}
 
   @classmethod
   def from_config(cls, config: dict[str, Any]) -> "TextNetwork":
     config = dict(config)
     if isinstance(config["embedding"], Mapping):
-      config["embedding"] = tf_keras.saving.deserialize_keras_object(
-          config["embedding"])
+      config["embedding"] = layer_from(config["embedding"])
     return cls(**config)
 
 

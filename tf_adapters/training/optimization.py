@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import PACKAGE
+from tf_adapters.modeling.serialization import PACKAGE
 
 # Variables whose own name is not "kernel": decay leaves these alone. Matched
 # against the whole name, since replicas add "/replica_1" and Keras ":0".

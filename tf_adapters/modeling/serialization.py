@@ -1,0 +1,62 @@
+"""What layers share so that Keras saves and loads them, in every format."""
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+PACKAGE = "tf_adapters"  # of the names that classes are registered under
+
+
+class WeightsLayer(tf_keras.layers.Layer):
+  """A layer whose weights Keras' files hold in float32, whatever their type.
+
+  HDF5 has no bfloat16: what h5py writes of it can not be read again.
+  """
+
+  def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
+    """Keras' hook for writing .keras and .weights.h5 files."""
+    for number, variable in enumerate(self._own_variables()):
+      store[str(number)] = variable.numpy().astype(np.float32)
+
+  def load_own_variables(self, store: Mapping[str, Any]) -> None:
+    """Keras' hook for reading them.
+
+    Raises:
+      ValueError: the file is of another layer.
+    """
+    variables = self._own_variables()
+    if len(store) != len(variables):
+      raise ValueError(f"layer {self.name} has {len(variables)} variables, the "
+                       f"file {len(store)} for it")
+    for number, variable in enumerate(variables):
+      array = np.asarray(store[str(number)])
+      variable.assign(tf.cast(array, variable.dtype))
+
+  def _own_variables(self) -> list[tf.Variable]:
+    return self._trainable_weights + self._non_trainable_weights
+
+
+def layer_config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
+  """A layer as part of another one's configuration, for `layer_from`.
+
+  In Keras' older form, which can be read while any format is: SavedModels and
+  .h5 files are read as that form alone, and Keras writes .h5 in the newer one.
+  """
+  return tf_keras.layers.serialize(layer, use_legacy_format=True)
+
+
+def layer_from(config: Mapping[str, Any],
+               custom_objects: Mapping[str, type] | None = None,
+               ) -> tf_keras.layers.Layer:
+  """The layer of a `layer_config`.
+
+  Args:
+    config: its result, or that of `serialize_keras_object`, which the .keras
+      files of version 0.1 have.
+    custom_objects: name -> class, for classes that are not registered.
+  """
+  return tf_keras.layers.deserialize(
+      config, custom_objects, use_legacy_format="module" not in config)
