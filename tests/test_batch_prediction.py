@@ -16,10 +16,10 @@ from tf_adapters.batch_prediction import PredictionConfig, predict_file
 
 # (task, text, second text) of every task; pairs is None for some.
 ROWS = [(task, text, second) for text, second in [
-    ("the film is good", "so he said"), ("", "bad"), ("very " * 2000, "plot"),
+    ("the film is good", "so he said"), ("!", "bad"), ("very " * 2000, "plot"),
     ('"bad', 'he said "so"'), ("ünable 😀", "")]
     for task in TASKS for second in (
-        [second] if TASKS[task][-1] else [""] if TASKS[task][-1] is False
+        [second or "?"] if TASKS[task][-1] else [""] if TASKS[task][-1] is False
         else ["", second])]
 
 
@@ -156,12 +156,12 @@ def test_one_task_needs_no_column(hf_source, task_files, tmp_path):
   bank = ta.AdapterBank(str(hf_source), {"x": task_files["topic"]})
   path = tmp_path / "in.csv"
   path.write_bytes(
-      b'\xef\xbb\xbfid,Text\r\n1,"good\r\nfilm \xff"\r\n2,\r\n3,"a ""b"""\r\n')
+      b'\xef\xbb\xbfid,Text\r\n1,"good\r\nfilm"\r\n2,so\r\n3,"a ""b"""\r\n')
   config = PredictionConfig(str(path), str(tmp_path / "out.jsonl"))
   predict_file(bank, config)
   found = records(tmp_path / "out.jsonl")
   assert [record["line"] for record in found] == [2, 4, 5]
-  texts = [b"good\r\nfilm \xff", "", 'a "b"']
+  texts = ["good\r\nfilm", "so", 'a "b"']
   assert [record["prediction"] for record in found] == bank.predict(texts, "x")
   for record, scores in zip(found, bank.predict_proba(texts, "x")):
     assert record["scores"] == pytest.approx(scores, abs=2e-6)
@@ -366,6 +366,9 @@ def test_an_output_is_written_once_and_by_one(bank, config, tmp_path):
     ({"task": ""}, "no task in 'task'"),
     ({"task": None}, "no task in 'task'"),
     ({"text": None}, "no text in 'text'"),
+    ({"text": ""}, "no text in 'text'"),
+    ({"text": " \u3000\n"}, "no text in 'text'"),
+    ({"task": "same", "to": " "}, "task same is on pairs of texts"),
     ({"text": 5}, "expected a string in 'text'"),
     ({"to": "bad"}, "task topic is on single texts; there are two"),
     ({"task": "same"}, "task same is on pairs of texts; there is one only"),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.encodings import UTF_8, check_encoding
 from tf_adapters.errors import InputError
 from tf_adapters.prediction_input import STANDARD, PredictionInput
 from tf_adapters.prediction_output import prediction_output
@@ -54,6 +55,7 @@ class PredictionConfig:
     on_bad_row: "error" stops at a row that can not be predicted, "skip" leaves
       such rows out and counts them; see `BadRows`.
     predict_batch_size: texts per forward pass.
+    encoding: of the input, see `data.encodings.decoded`.
 
   Raises:
     InputError: a value is of no use, or two columns are the same.
@@ -67,6 +69,7 @@ class PredictionConfig:
   task_column: str | None = None
   on_bad_row: str = "error"
   predict_batch_size: int = 64
+  encoding: str = UTF_8
 
   def __post_init__(self):
     if self.input == STANDARD and self.format is None:
@@ -81,6 +84,7 @@ class PredictionConfig:
       raise InputError("text_column, text_pair_column and task_column must "
                        "differ")
     BadRows(self.input, self.on_bad_row)  # raises
+    check_encoding(self.encoding)
     self.formats()
 
   def formats(self) -> tuple[str, str]:
@@ -189,7 +193,7 @@ _Item = tuple[int, str, "Text"]
 def _rows(config: PredictionConfig, source: PredictionInput,
           bad_rows: BadRows) -> Iterator[rows.Row]:
   return rows.read_rows(source, source.name, config.formats()[0],
-                        config.columns(), bad_rows)
+                        config.columns(), bad_rows, config.encoding)
 
 
 def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
@@ -208,9 +212,12 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
     first = cells.get(config.text_column)
     second = cells.get(config.text_pair_column)
     takes_pairs = tasks[task].takes_pairs
-    if first is None:
+    # A context may be empty: it has no answers.
+    empty = second is None or (
+        not second.strip() and tasks[task].problem_type != "span")
+    if not (first or "").strip():
       bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
-    elif takes_pairs and second is None:
+    elif takes_pairs and empty:
       bad_rows.refuse(line, _NO_SECOND_TEXT,
                       f"task {task} is on pairs of texts; there is one only")
     elif takes_pairs is False and second:
@@ -277,6 +284,7 @@ def _description(config: PredictionConfig,
       "columns": [
           config.text_column, config.text_pair_column, config.task_column],
       "predict_batch_size": config.predict_batch_size,
+      "encoding": config.encoding,
       # Weights and labels, and the encoder's fingerprint with them.
       "adapters": {name: hashlib.sha256(json.dumps(
           info.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -44,7 +44,16 @@ def read_json(path: pathlib.Path,
   content = read_file(path, most_bytes)
   check_text(path, content[:1000])
   try:
-    values = json.loads(content.decode("utf-8-sig"))
+    text = content.decode("utf-8-sig")
+  except ValueError as error:
+    raise InputError(f"{path}: not readable as JSON: {error}") from None
+  return parse_json(path, text)
+
+
+def parse_json(path: pathlib.Path, text: str) -> dict[str, Any]:
+  """What `read_json` makes of a file's text."""
+  try:
+    values = json.loads(text)
   except (ValueError, RecursionError) as error:
     raise InputError(f"{path}: not readable as JSON: {error}") from None
   if not isinstance(values, dict):
@@ -81,8 +90,8 @@ _LFS_POINTER = b"version https://git-"
 _NO_TEXT = {
     _LFS_POINTER: "it is a Git LFS pointer; `git lfs pull` fetches the file "
                   "itself",
-    codecs.BOM_UTF16_LE: "it looks like UTF-16: convert it to UTF-8",
-    codecs.BOM_UTF16_BE: "it looks like UTF-16: convert it to UTF-8",
+    codecs.BOM_UTF16_LE: "it looks like UTF-16",
+    codecs.BOM_UTF16_BE: "it looks like UTF-16",
     b"\x1f\x8b": "it is compressed with gzip: unpack it first",
     b"PK\x03\x04": "it is a zip archive or a spreadsheet: unpack it, or export "
                    "it as text",
@@ -163,22 +172,26 @@ def check_output_dir(path: str | os.PathLike[str]) -> None:
       raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def check_text(name: str | os.PathLike[str], start: bytes) -> None:
+def check_text(name: str | os.PathLike[str], start: bytes,
+               utf_16: str = "convert it to UTF-8") -> None:
   """Refuses what is often given in the place of a text file.
 
   Args:
     name: what to call the file.
     start: what it begins with.
+    utf_16: what to do with a file in UTF-16.
 
   Raises:
     InputError: it is UTF-16, compressed, a spreadsheet or a Git LFS pointer.
   """
   for magic, what in _NO_TEXT.items():
     if start.startswith(magic):
+      if magic in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        what = f"{what}: {utf_16}"
       raise InputError(f"{name}: can not be read: {what}")
   # UTF-16 without its mark: of ASCII every other byte is zero.
   if len(start) < 3 * start.count(0) < 2 * len(start):
-    check_text(name, codecs.BOM_UTF16_LE)
+    check_text(name, codecs.BOM_UTF16_LE, utf_16)
 
 
 def write_file(path: pathlib.Path, content: str | bytes) -> None:

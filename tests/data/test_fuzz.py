@@ -42,7 +42,9 @@ OF_FILES = re.compile(
     "a carriage return in it|is empty|the names of columns|stands there twice|"
     "no column '(text|label)'|a quoted cell does not end|not readable as JSON|"
     "expected a JSON object|of the right type|has no questions|"
-    "expected JSON lines|column 1 (holds numbers|counts the words|is )")
+    "expected JSON lines|column 1 (holds numbers|counts the words|is )|"
+    # Of the names of columns, and of JSON.
+    "([ct]sv:[1-4]|json:[0-9]+): is no UTF-8 text")
 
 
 def load(format, path, on_bad_row):

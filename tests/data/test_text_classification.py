@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import tf_adapters as ta
-from tf_adapters.data.tables import MIXED
+from tf_adapters.data.encodings import MIXED
 from tf_adapters.data.text_classification import TASKS
 
 # The columns of the published CSV files, as far as they could be mistaken.

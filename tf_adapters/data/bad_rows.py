@@ -13,7 +13,7 @@ ON_BAD_ROW = ("error", "skip")
 # What can be wrong with a row of any file: what those left out are counted by.
 OTHER_COLUMNS = "of another number of columns"
 NUL = "with a NUL byte"
-NO_UTF_8 = "not in UTF-8"
+NO_UTF_8 = "not in UTF-8"  # of another encoding: encodings.not_decoded
 NO_LABEL = "without a label"
 UNKNOWN_LABEL = "with an unknown label"
 NO_SCORE = "with a score that is no number"
@@ -57,19 +57,22 @@ class BadRows:
     # What is wrong -> how often, and where first.
     self._found: dict[str, tuple[int, int | str]] = {}
 
-  def refuse(self, place: int | str, kind: str, message: str) -> None:
+  def refuse(self, place: int | str, kind: str, message: str,
+             remedy: str | None = None) -> None:
     """Takes a row that can not be used.
 
     Args:
       place: its line, from 1, or where else it stands in the file.
       kind: what is wrong with it, in the words that it is counted by.
       message: the same, of this row.
+      remedy: what helps better than to leave such rows out.
 
     Raises:
       InputError: no row is to be left out.
     """
     if not self._skip:
-      raise InputError(f"{self._path}:{place}: {message}; {self._hint}")
+      raise InputError(f"{self._path}:{place}: {message}; "
+                       f"{remedy or self._hint}")
     self.leave_out(place, kind)
 
   def leave_out(self, place: int | str, kind: str) -> None:

@@ -12,14 +12,13 @@ import pathlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from tf_adapters.data.bad_rows import (
-    NO_LABEL,
-    NO_UTF_8,
-    NUL,
-    OTHER_COLUMNS,
-    BadRows,
+from tf_adapters.data.bad_rows import NO_LABEL, NUL, OTHER_COLUMNS, BadRows
+from tf_adapters.data.encodings import (
+    UTF_8,
+    check_line_ends,
+    not_decoded,
+    read_lines,
 )
-from tf_adapters.data.tables import check_line_ends, is_utf_8, read_lines
 from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.errors import InputError
 
@@ -83,7 +82,8 @@ class _Layout:
 
 def read_sentences(
     path: pathlib.Path, bad_rows: BadRows, word_column: int | None = None,
-    tag_column: int | None = None) -> tuple[list[Sentence], list[str]]:
+    tag_column: int | None = None, encoding: str = UTF_8,
+) -> tuple[list[Sentence], list[str]]:
   """Reads the sentences of a file, but for bad ones.
 
   One word a line, its cells with tabs or else blanks between them; an empty
@@ -98,6 +98,7 @@ def read_sentences(
     word_column: place of the words, from 0; None: the first column, or the
       second where the first one counts the words of each sentence.
     tag_column: place of the tags, from 0; None: the last column.
+    encoding: see `encodings.read_lines`.
 
   Returns:
     The sentences, and what there is to know of how they were read.
@@ -106,7 +107,7 @@ def read_sentences(
     InputError: the file cannot be read, it cannot be told which column is
       which, there is no such column, or there is a bad sentence.
   """
-  blocks = list(_blocks(path))
+  blocks = list(_blocks(path, encoding))
   layout = _layout(path, blocks, word_column, tag_column)
   sentences, left_out = [], 0
   for block in blocks:
@@ -115,7 +116,8 @@ def read_sentences(
       words = [row for row in rows if not _NO_WORD.fullmatch(row.cells[0])]
       left_out += len(rows) - len(words)
       rows = words
-    fault = next(filter(None, (_fault(row, layout) for row in rows)), None)
+    fault = next(filter(None, (
+        _fault(row, layout, encoding) for row in rows)), None)
     if fault:
       bad_rows.refuse(*fault)
     elif rows:
@@ -129,10 +131,11 @@ def read_sentences(
   return sentences, notes
 
 
-def _blocks(path: pathlib.Path) -> Iterator[list[_Row]]:
+def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
   """Lines that stand together."""
   block: list[_Row] = []
-  for number, line in enumerate(itertools.chain(read_lines(path), [""]), 1):
+  for number, line in enumerate(
+      itertools.chain(read_lines(path, encoding), [""]), 1):
     if number == 1:
       check_line_ends(path, line)
     row = _Row(number, line.rstrip("\r\n"))
@@ -161,13 +164,14 @@ def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
   return list(itertools.dropwhile(is_comment, block))
 
 
-def _fault(row: _Row, layout: _Layout) -> tuple[int, str, str] | None:
+def _fault(row: _Row, layout: _Layout,
+           encoding: str) -> tuple[int | str, ...] | None:
   """What `BadRows.refuse` is told of a word's line, or None."""
   cells = row.cells
   if "\0" in row.text:
     return row.line, NUL, "has a NUL byte in it"
-  if not is_utf_8(row.text):
-    return row.line, NO_UTF_8, "is no UTF-8 text"
+  if fault := not_decoded(row.text, encoding):
+    return row.line, *fault
   if 1 < len(cells) != layout.width:
     return row.line, OTHER_COLUMNS, (
         f"{len(cells)} columns, expected {layout.width}")

@@ -4,7 +4,8 @@ import importlib.metadata
 import pathlib
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
-from tf_adapters.data.tables import LATIN_1, read_csv
+from tf_adapters.data.encodings import LATIN_1
+from tf_adapters.data.tables import read_csv
 from tf_adapters.data.tasks import (
     Task,
     in_fixed_order,

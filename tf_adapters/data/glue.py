@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.tables import Table, read_tsv
 from tf_adapters.data.tasks import (
@@ -103,8 +104,8 @@ _TFDS_MNLI_SPLITS = {
 }
 
 
-def load(name: str, data_dir: str | None = None,
-         on_bad_row: str = "error") -> Task:
+def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
+         encoding: str = UTF_8) -> Task:
   """Loads a GLUE task.
 
   Args:
@@ -113,6 +114,7 @@ def load(name: str, data_dir: str | None = None,
       download of all of GLUE). None: tensorflow_datasets downloads the task.
     on_bad_row: see `BadRows`. A bad row of a test file is an error in any case:
       the server wants a prediction of each.
+    encoding: of the files, see `encodings.read_lines`.
 
   Raises:
     InputError: a file can not be read, a column is missing, or there is a bad
@@ -131,7 +133,8 @@ def load(name: str, data_dir: str | None = None,
       if (folder / file).exists():
         bad_rows = BadRows(folder / file, on_bad_row,
                            all_needed=split.startswith("test"))
-        splits[split] = _read_split(split, glue, folder / file, bad_rows)
+        splits[split] = _read_split(
+            split, glue, folder / file, bad_rows, encoding)
         notes.append(bad_rows.note())
   suffixes = {"test": ""}
   if name == "mnli":
@@ -156,10 +159,10 @@ def _find_folder(
 
 
 def _read_split(split: str, glue: GlueTask, path: pathlib.Path,
-                bad_rows: BadRows) -> Split:
+                bad_rows: BadRows, encoding: str) -> Split:
   test = split.startswith("test")
   table = read_tsv(
-      path, bad_rows, None if test else glue.width,
+      path, bad_rows, None if test else glue.width, encoding,
       known_malformed=glue.known_malformed and split == "train")
   # CoLA's test file has a header, the others have none.
   first = "sentence" if test and glue.width else glue.first

@@ -16,7 +16,8 @@ def load_task(name: str, data_dir: str | None = None,
               label_column: str = "label",
               problem_type: str = "classification",
               labels: Sequence[str] | None = None,
-              label_separator: str = ",", on_bad_row: str = "error") -> Task:
+              label_separator: str = ",", on_bad_row: str = "error",
+              encoding: str = "utf-8") -> Task:
   """Loads a task with its data.
 
   Args:
@@ -31,6 +32,8 @@ def load_task(name: str, data_dir: str | None = None,
     labels: of "tsv" and "tagging", label names in order.
     on_bad_row: "error": a row that can not be used is one; "skip": such rows
       are left out, and counted in the task's notes. See `BadRows`.
+    encoding: of the files, such as "windows-1252"; those of the 17 tasks are
+      known.
 
   Raises:
     InputError: the name is unknown, the data can not be read, or there is a bad
@@ -42,7 +45,7 @@ def load_task(name: str, data_dir: str | None = None,
     ('not_equivalent', 'equivalent')
   """
   if name in glue.TASKS:
-    return glue.load(name, data_dir, on_bad_row)
+    return glue.load(name, data_dir, on_bad_row, encoding)
   if name in text_classification.TASKS:
     return text_classification.load(name, data_dir, on_bad_row)
   if name == "demo":
@@ -52,10 +55,11 @@ def load_task(name: str, data_dir: str | None = None,
       raise InputError("task tsv: needs data_dir, the folder of your files")
     return own_files.load(data_dir, text_column, text_pair_column,
                           label_column, problem_type, labels,
-                          label_separator, on_bad_row)
+                          label_separator, on_bad_row, encoding)
   if name == "tagging":
     from tf_adapters.data import tagging  # needs TensorFlow
-    return tagging.load(data_dir, labels, on_bad_row, text_column, label_column)
+    return tagging.load(data_dir, labels, on_bad_row, text_column,
+                        label_column, encoding)
   near = difflib.get_close_matches(name, TASK_NAMES, n=1)
   hint = f"; did you mean {near[0]}?" if near else ""
   raise InputError(

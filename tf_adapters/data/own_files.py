@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.tables import Table, read_csv, read_tsv
 from tf_adapters.data.tasks import (
@@ -32,7 +33,7 @@ def load(data_dir: str, text_column: str = "text",
          text_pair_column: str | None = None, label_column: str = "label",
          problem_type: str = "classification",
          labels: Sequence[str] | None = None, label_separator: str = ",",
-         on_bad_row: str = "error") -> Task:
+         on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
   """Loads the task that is in a folder's files.
 
   The files are train, validation (or dev, or valid) and test, with the ending
@@ -50,9 +51,10 @@ def load(data_dir: str, text_column: str = "text",
       sorted.
     label_separator: what stands between the labels of a cell, where there can
       be several.
-    on_bad_row: see `BadRows`; a bad row is one of another number of columns, of
-      no UTF-8, with a NUL byte, without a label or with one that the training
-      file has not, or with a score that is no number.
+    on_bad_row: see `BadRows`; a bad row is one of another number of columns, in
+      another encoding, with a NUL byte, without a label or with one that the
+      training file has not, or with a score that is no number.
+    encoding: of the files, see `encodings.read_lines`.
 
   Raises:
     InputError: no files, a missing column, a bad row, or labels that differ in
@@ -72,7 +74,8 @@ def load(data_dir: str, text_column: str = "text",
           f"{split} split")
     if paths:
       read = read_csv if paths[0].suffix == ".csv" else read_tsv
-      tables[split] = read(paths[0], BadRows(paths[0], on_bad_row))
+      tables[split] = read(
+          paths[0], BadRows(paths[0], on_bad_row), encoding=encoding)
   if not tables:
     raise InputError(
         f"{folder}: no files: expected train, validation or test, ending in "

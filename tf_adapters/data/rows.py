@@ -15,11 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.encodings import (
+    UTF_8,
+    check_line_ends,
+    decoded,
+    not_decoded,
+)
 from tf_adapters.data.tables import (
     cells_fault,
-    check_line_ends,
     csv_rows,
-    decoded,
     find_column,
     read_header,
     tsv_rows,
@@ -53,21 +57,23 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def read_rows(lines: Iterable[bytes], name: str, format: str,
-              columns: Sequence[str], bad_rows: BadRows) -> Iterator[Row]:
+              columns: Sequence[str], bad_rows: BadRows,
+              encoding: str = UTF_8) -> Iterator[Row]:
   """Reads rows of the columns that are asked for.
 
   TSV and CSV begin with a header, whose names may be in any case; in TSV a
   quotation mark is a character as any other, in CSV cells may be quoted (RFC
-  4180). Bytes that are no UTF-8 come as `os.fsdecode` has them: "\\udcff".
+  4180).
 
   Args:
     lines: of the file, each with the line feed that ends it.
     name: what to call the file in errors.
     format: one of `FORMATS`.
     columns: the columns that are wanted.
-    bad_rows: takes rows of another number of cells than the header or with
-      NUL bytes, and lines that are no JSON object or have something else than a
-      string in a column.
+    bad_rows: takes rows of another number of cells than the header, with NUL
+      bytes or in another encoding, and lines that are no JSON object or have
+      something else than a string in a column.
+    encoding: see `encodings.decoded`.
 
   Returns:
     Line that it begins on, from 1, and {column: cell} of each row. A cell is
@@ -78,24 +84,27 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
       the columns; later, at a bad row, or a quoted cell that does not end as it
       should, after which rows can not be told apart.
   """
-  texts = decoded(name, lines)
+  texts = decoded(name, lines, encoding)
   if format == "jsonl":
     first = next(texts, "")
     _check_json_lines(name, first)
-    return _json_rows(itertools.chain([first], texts), columns, bad_rows)
+    return _json_rows(itertools.chain([first], texts), columns, bad_rows,
+                      encoding)
   numbered = (tsv_rows if format == "tsv" else csv_rows)(name, texts)
   first = next(numbered, None)
   if first is None:
     raise InputError(f"{name}: is empty: expected a header")
-  header = read_header(name, *first)
+  header = read_header(name, *first, encoding)
   places = {column: find_column(name, header, column) for column in columns}
-  return _table_rows(numbered, len(header), places, bad_rows)
+  return _table_rows(numbered, len(header), places, bad_rows, encoding)
 
 
 def _table_rows(numbered: Iterable[tuple[int, list[str]]], width: int,
-                places: Mapping[str, int], bad_rows: BadRows) -> Iterator[Row]:
+                places: Mapping[str, int], bad_rows: BadRows,
+                encoding: str) -> Iterator[Row]:
   for line, cells in numbered:
-    if fault := cells_fault(cells, width):
+    if fault := cells_fault(cells, width) or not_decoded(
+        "".join(cells), encoding):
       bad_rows.refuse(line, *fault)
     else:
       yield line, {column: cells[place] for column, place in places.items()}
@@ -117,9 +126,12 @@ def _check_json_lines(name: str, first: str) -> None:
 
 
 def _json_rows(lines: Iterable[str], columns: Sequence[str],
-               bad_rows: BadRows) -> Iterator[Row]:
+               bad_rows: BadRows, encoding: str) -> Iterator[Row]:
   for line, text in enumerate(lines, 1):
     if not text.strip():
+      continue
+    if fault := not_decoded(text, encoding):
+      bad_rows.refuse(line, *fault)
       continue
     try:
       values = json.loads(text)

@@ -7,6 +7,7 @@ outputs is training's business.
 
 import collections
 import dataclasses
+import io
 import itertools
 import pathlib
 import re
@@ -18,11 +19,16 @@ import tensorflow as tf
 
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.encodings import (
+    UTF_8,
+    decoded,
+    is_utf_8,
+    not_decoded,
+)
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tables import is_utf_8
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
+from tf_adapters.files import parse_json, read_file
 from tf_adapters.modeling.text import TextProcessor
 
 # Of a file; SQuAD 2.0 has 42 MB.
@@ -216,7 +222,7 @@ class EncodedWindows(batching.Encoded):
 
 def load(train_file: str | None = None, predict_file: str | None = None,
          options: SquadOptions | None = None,
-         on_bad_row: str = "error") -> Task:
+         on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
   """Loads SQuAD, or what has its format.
 
   Args:
@@ -227,6 +233,7 @@ def load(train_file: str | None = None, predict_file: str | None = None,
     on_bad_row: see `BadRows`. A row is a question; a bad one is not of the
       format. What published files have is left out in any case: ids that
       repeat, and in training questions whose answer is not in the context.
+    encoding: of the files, see `encodings.read_lines`.
 
   Returns:
     A task with the splits "train" and "validation", as far as there are files.
@@ -244,7 +251,8 @@ def load(train_file: str | None = None, predict_file: str | None = None,
     if file is not None:
       path = pathlib.Path(file).expanduser()
       bad_rows = BadRows(path, on_bad_row, "questions")
-      splits[name], counts = _read(path, options, name == "train", bad_rows)
+      splits[name], counts = _read(
+          path, options, name == "train", bad_rows, encoding)
       notes += [f"{name}: {count:,} {what}" for what, count in counts.items()]
       notes.append(bad_rows.note())
   return Task(
@@ -255,11 +263,12 @@ def load(train_file: str | None = None, predict_file: str | None = None,
 
 
 def _read(path: pathlib.Path, options: SquadOptions, training: bool,
-          bad_rows: BadRows) -> tuple[SquadSplit, collections.Counter[str]]:
+          bad_rows: BadRows, encoding: str,
+          ) -> tuple[SquadSplit, collections.Counter[str]]:
   counts: collections.Counter[str] = collections.Counter()
   contexts, questions, ids = [], [], set()
   answered = False
-  for paragraph, where in _paragraphs(path):
+  for paragraph, where in _paragraphs(path, encoding):
     fault = None
     try:
       context = _field(paragraph, "context", str)
@@ -305,10 +314,16 @@ class _WrongTypeError(Exception):
   """What is wrong with a paragraph or a question."""
 
 
-def _paragraphs(path: pathlib.Path) -> Iterator[tuple[Any, str]]:
+def _paragraphs(path: pathlib.Path,
+                encoding: str) -> Iterator[tuple[Any, str]]:
   """(paragraph, where it is) of a file."""
+  content = io.BytesIO(read_file(path, _MOST_BYTES))
+  lines = list(decoded(path, content, encoding))
+  for number, line in enumerate(lines, 1):
+    if fault := not_decoded(line, encoding):
+      raise InputError(f"{path}:{number}: {'; '.join(fault[1:])}")
   for number, article in enumerate(_part(
-      path, read_json(path, _MOST_BYTES), "data", "the file")):
+      path, parse_json(path, "".join(lines)), "data", "the file")):
     where = f"data[{number}]"
     for place, paragraph in enumerate(
         _part(path, article, "paragraphs", where)):

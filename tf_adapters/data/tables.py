@@ -5,7 +5,6 @@ not known here.
 """
 
 import array
-import codecs
 import csv
 import dataclasses
 import io
@@ -13,14 +12,14 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from tf_adapters.data.bad_rows import (
-    NO_UTF_8,
-    NUL,
-    OTHER_COLUMNS,
-    BadRows,
+from tf_adapters.data.bad_rows import NUL, OTHER_COLUMNS, BadRows
+from tf_adapters.data.encodings import (
+    UTF_8,
+    check_line_ends,
+    not_decoded,
+    read_lines,
 )
-from tf_adapters.errors import InputError
-from tf_adapters.files import check_text
+from tf_adapters.errors import InputError, listed
 
 csv.field_size_limit(1 << 30)
 
@@ -72,7 +71,8 @@ class Table:
 
   def has(self, column: str) -> bool:
     """Whether there is a column of that name, in any case."""
-    return column.lower() in [name.lower() for name in self.header]
+    return bool(column) and column.lower() in [
+        name.lower() for name in self.header]
 
   def column(self, column: str | int) -> list[str]:
     """The cells of a column.
@@ -96,20 +96,29 @@ class Table:
     return InputError(f"{self.path}:{self.lines[row]}: {message}")
 
 
-def read_header(path: pathlib.Path | str, line: int,
-                cells: Sequence[str]) -> tuple[str, ...]:
+def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
+                encoding: str = UTF_8) -> tuple[str, ...]:
   """The column names in a file's first row.
+
+  Columns without a name, which pandas and spreadsheets write, are columns that
+  nobody can ask for.
+
+  Args:
+    path: what to call the file in errors.
+    line: where the row begins.
+    cells: of the row.
+    encoding: that the file was read in.
 
   Raises:
     InputError: they are no text, or two are the same, in any case.
   """
   names = tuple(name.strip() for name in cells)
-  folded = [name.lower() for name in names]
+  folded = [name.lower() for name in names if name]
   twice = sorted({name for name in folded if folded.count(name) > 1})
   wrong = None
-  if not all(map(is_utf_8, names)) or "\0" in "".join(names):
-    wrong = "expected the names of columns, as UTF-8 text"
-  elif not any(names):
+  if fault := not_decoded("".join(names), encoding):
+    wrong = "; ".join(fault[1:])
+  elif "\0" in "".join(names) or not any(names):
     wrong = "expected the names of columns"
   elif twice:
     wrong = f"column {twice[0]!r} stands there twice"
@@ -126,93 +135,10 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
     InputError: there is no such column; says which there are.
   """
   folded = [name.lower() for name in header]
-  if column.lower() not in folded:
+  if not column or column.lower() not in folded:
     raise InputError(f"{path}: no column {column!r}; its columns are "
-                     f"{', '.join(header)}")
+                     f"{listed(list(filter(None, header)))}")
   return folded.index(column.lower())
-
-
-UTF_8 = "utf-8"
-LATIN_1 = "latin-1"
-# UTF-8 with stray bytes of latin-1, as published files have them.
-MIXED = "utf-8 or latin-1"
-# Latin-1, but for files that somebody has converted to UTF-8.
-EITHER = "latin-1, if not utf-8"
-
-
-def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
-  """The lines of a file, each with the line feed that ends it.
-
-  Args:
-    path: the file.
-    encoding: `UTF_8`, where bytes that are none come as `os.fsdecode` has them:
-      "\\udcff"; `LATIN_1`; `MIXED`, where each line that is no UTF-8 is taken
-      for latin-1; or `EITHER`, where the whole file is.
-
-  Raises:
-    InputError: it can not be read, or is no text.
-  """
-  if encoding == EITHER:
-    encoding = UTF_8 if all(
-        is_utf_8(line) for line in read_lines(path)) else LATIN_1
-  try:
-    with open(path, "rb") as file:
-      yield from decoded(path, file, encoding)
-  except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
-
-
-def decoded(name: pathlib.Path | str, lines: Iterable[bytes],
-            encoding: str = UTF_8) -> Iterator[str]:
-  """As `read_lines`, for lines of bytes from anywhere.
-
-  Args:
-    name: what to call the file in errors.
-    lines: each with the line feed that ends it.
-    encoding: as for `read_lines`, but `EITHER`.
-
-  Raises:
-    InputError: they are no text.
-  """
-  for number, line in enumerate(lines, 1):
-    if number == 1:
-      check_text(name, line[:1000])
-      if encoding != LATIN_1:
-        line = line.removeprefix(codecs.BOM_UTF8)
-    if encoding == MIXED:
-      try:
-        yield line.decode()
-      except UnicodeDecodeError:
-        yield line.decode(LATIN_1)
-    else:
-      yield line.decode(encoding, "surrogateescape")
-
-
-def is_utf_8(text: str) -> bool:
-  """Whether `decoded` met nothing else."""
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
-
-
-def check_line_ends(name: pathlib.Path | str, first: str) -> None:
-  """Refuses lines that do not end in line feeds.
-
-  Where they end in carriage returns alone the whole file is one line.
-
-  Args:
-    name: what to call the file.
-    first: its first line.
-
-  Raises:
-    InputError: there is a carriage return in it.
-  """
-  if "\r" in first.removesuffix("\n").removesuffix("\r"):
-    raise InputError(
-        f"{name}:1: has a carriage return in it: lines have to end in line "
-        "feeds, with or without one carriage return before them")
 
 
 def cells_fault(
@@ -242,7 +168,7 @@ def read_tsv(path: pathlib.Path, bad_rows: BadRows, width: int | None = None,
       bytes that are not in the encoding.
     width: number of columns of a file without column names; None: the first
       line has them.
-    encoding: see `read_lines`.
+    encoding: see `encodings.read_lines`.
     known_malformed: leave rows of another number of cells out in any case: the
       published file has such.
 
@@ -250,7 +176,7 @@ def read_tsv(path: pathlib.Path, bad_rows: BadRows, width: int | None = None,
     InputError: not readable, no such table, or there is a bad row.
   """
   return _table(path, tsv_rows(path, read_lines(path, encoding), width),
-                bad_rows, width, known_malformed)
+                bad_rows, encoding, width, known_malformed)
 
 
 def tsv_rows(
@@ -295,7 +221,8 @@ def read_csv(path: pathlib.Path, bad_rows: BadRows,
   Raises:
     InputError: as for `read_tsv`; or a quoted cell does not end as it should.
   """
-  return _table(path, csv_rows(path, read_lines(path, encoding)), bad_rows)
+  return _table(path, csv_rows(path, read_lines(path, encoding)), bad_rows,
+                encoding)
 
 
 def csv_rows(path: pathlib.Path | str,
@@ -328,14 +255,14 @@ def csv_rows(path: pathlib.Path | str,
 
 
 def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
-           bad_rows: BadRows, width: int | None = None,
+           bad_rows: BadRows, encoding: str, width: int | None = None,
            known_malformed: bool = False) -> Table:
   first = next(numbered, None)
   if first is None:
     raise InputError(f"{path}: is empty")
   names: tuple[str, ...] = ()
   if width is None:
-    names = read_header(path, *first)
+    names = read_header(path, *first, encoding)
     width = len(names)
   else:
     numbered = itertools.chain([first], numbered)
@@ -346,7 +273,7 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
     try:
       contents = [cell.encode() for cell in cells]
     except UnicodeEncodeError:
-      fault = fault or (NO_UTF_8, "is no UTF-8 text")
+      fault = fault or not_decoded("".join(cells), encoding)
     if fault is None:
       lines.append(line)
       numbers.append(number)

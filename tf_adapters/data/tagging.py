@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows
 from tf_adapters.data.conll import Sentence, read_sentences
+from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
 from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
 from tf_adapters.data.tasks import Task, alike, unknown_label
@@ -137,7 +138,7 @@ def at_words(logits: np.ndarray, starts: np.ndarray,
 
 def load(data_dir: str | None, labels: Sequence[str] | None = None,
          on_bad_row: str = "error", text_column: str = "text",
-         label_column: str = "label") -> Task:
+         label_column: str = "label", encoding: str = UTF_8) -> Task:
   """Loads the tagging task that is in a folder's files.
 
   See `conll.read_sentences` for the files. Their names contain train, dev (or
@@ -148,10 +149,11 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
     labels: tags in order; None takes those of the training file, sorted.
     on_bad_row: see `BadRows`. A row is a sentence; a bad one has a line without
       a tag, with an unknown one, of another number of columns, with a NUL byte
-      or of no UTF-8.
+      or in another encoding.
     text_column: number of the words' column, from 1; "text" finds it: the
       first one, or the second where the first one counts the words.
     label_column: number of the tags' column, from 1; "label" is the last one.
+    encoding: of the files, see `encodings.read_lines`.
 
   Returns:
     A task that is measured by its entities, where tags say where these are; its
@@ -174,12 +176,14 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
               for split, path in files.items()}
   read, notes = {}, []
   for split, path in files.items():
-    read[split], more = read_sentences(path, bad_rows[split], *columns)
+    read[split], more = read_sentences(
+        path, bad_rows[split], *columns, encoding)
     notes += more
   first = next(iter(read))
   lines = _tag_lines(read[first])
   if labels is None:
-    labels = _tags(files[first], read[first], lines, bad_rows[first])
+    labels = _tags(
+        files[first], read[first], lines, [*notes, bad_rows[first].note()])
   numbers = {tag: number for number, tag in enumerate(labels)}
   splits = {}
   for split, sentences in read.items():
@@ -231,7 +235,7 @@ def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
 
 
 def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
-          lines: Mapping[str, int], bad_rows: BadRows) -> list[str]:
+          lines: Mapping[str, int], notes: Sequence[str]) -> list[str]:
   """The tags of a file, in order."""
   if pair := alike(lines):
     raise InputError(
@@ -239,10 +243,9 @@ def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
         f"line {lines[pair[0]]} in case only: give both one name")
   names = sorted(lines, key=lambda tag: (tag != OUTSIDE, tag))
   if len(names) < 2:
-    wrong = (f"has one tag only ({names[0]!r}): nothing to learn; label_column "
-             "says which column the tags are in" if names else "is empty")
-    raise InputError("; ".join(filter(None, [
-        f"{path}: {wrong}", bad_rows.note()])))
+    wrong = (f"has one tag only ({names[0]!r}): nothing to learn" if names
+             else "is empty")
+    raise InputError("; ".join(filter(None, [f"{path}: {wrong}", *notes])))
   words = {word for sentence in sentences for word in sentence.words}
   if len(names) > max(len(words), _MANY_TAGS):
     raise InputError(

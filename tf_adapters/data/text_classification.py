@@ -9,16 +9,9 @@ import dataclasses
 import pathlib
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.encodings import EITHER, LATIN_1, MIXED, read_lines
 from tf_adapters.data.folders import data_folder
-from tf_adapters.data.tables import (
-    EITHER,
-    LATIN_1,
-    MIXED,
-    Table,
-    read_csv,
-    read_lines,
-    read_tsv,
-)
+from tf_adapters.data.tables import Table, read_csv, read_tsv
 from tf_adapters.data.tasks import (
     Task,
     alike,
@@ -37,7 +30,7 @@ class PublishedFile:
     text: the text's columns, joined by a blank; or a column's place.
     label: the label's column, with a "*" for the rest of a name that is a whole
       question; or a column's place.
-    encoding: see `tables.read_lines`.
+    encoding: see `encodings.read_lines`.
     width: number of columns, where tabs separate them, without quoting and
       without names, instead of commas.
   """

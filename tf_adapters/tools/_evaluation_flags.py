@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from tf_adapters.tools import _bad_row_flag
+from tf_adapters.tools import _reading_flags
 from tf_adapters.training.run_config import RunConfig
 
 _DEFAULTS = RunConfig()
@@ -14,4 +14,4 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "mixed_precision", _DEFAULTS.mixed_precision, ["off", "bfloat16"],
     "Compute in bfloat16; variables, layer norms and logits stay float32.")
-flags.adopt_module_key_flags(_bad_row_flag)
+flags.adopt_module_key_flags(_reading_flags)

@@ -21,18 +21,18 @@ import sys
 from absl import flags
 
 from tf_adapters.batch_prediction import (
-    PredictionConfig,
-    check,
-    predict_file,
+  PredictionConfig,
+  check,
+  predict_file,
 )
 from tf_adapters.data.rows import FORMATS
 from tf_adapters.tools import (
-    _bad_row_flag,
     _bank_flags,
     _column_flags,
     _command,
     _encoder_flags,
     _output_flag,
+    _reading_flags,
 )
 
 flags.adopt_module_key_flags(_bank_flags)
@@ -50,7 +50,7 @@ flags.DEFINE_string(
     "Name of the column that says which task a row is for. A single adapter "
     "needs none.")
 flags.adopt_module_key_flags(_output_flag)
-flags.adopt_module_key_flags(_bad_row_flag)
+flags.adopt_module_key_flags(_reading_flags)
 flags.DEFINE_integer(
     "predict_batch_size", PredictionConfig.predict_batch_size,
     "Texts per forward pass.", lower_bound=1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
 from tf_adapters.checkpoints.sources import locate
+from tf_adapters.data import text_classification
 from tf_adapters.errors import InputError
 from tf_adapters.files import check_is_file, check_output_dir
 from tf_adapters.modeling.config import PER_TOKEN, AdapterConfig
@@ -53,6 +54,8 @@ _UNREAD = (
     (("label_separator",), "problem_type",
      lambda run: run.problem_type != "multi_label"),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
+    (("encoding",), "task_name",
+     lambda run: run.task_name in (*text_classification.TASKS, "demo")),
     (("early_stopping_epochs",), "eval_each_epoch",
      lambda run: not run.eval_each_epoch),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),

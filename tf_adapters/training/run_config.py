@@ -69,6 +69,7 @@ class RunConfig(TrainingConfig):
   max_seq_length: int | None = None
   max_train_examples: int | None = None
   on_bad_row: str = "error"
+  encoding: str = "utf-8"
   distribution_strategy: str = "off"
   tpu: str | None = None
   num_replicas: int | None = None
@@ -163,7 +164,7 @@ class GlueRunConfig(RunConfig):
     task = load_task(
         self.task_name, self.data_dir, self.text_column, self.text_pair_column,
         self.label_column, self.problem_type, labels, self.label_separator,
-        self.on_bad_row)
+        self.on_bad_row, self.encoding)
     return hold_out(task, self.holdout) if self.holdout else task
 
 
@@ -204,7 +205,8 @@ class SquadRunConfig(RunConfig):
         SquadOptions(
             self.version_2_with_negative, self.doc_stride,
             self.max_query_length, self.n_best_size, self.max_answer_length,
-            self.null_score_diff_threshold), self.on_bad_row)
+            self.null_score_diff_threshold), self.on_bad_row,
+        self.encoding)
 
 
 def flag_text(value: object) -> str:

@@ -1,0 +1,205 @@
+"""Lines of text files, in whatever encoding they were written.
+
+A byte that is not of a file's encoding comes as `os.fsdecode` has it,
+"\\udcff": what becomes of its line is the reader's business.
+"""
+
+import codecs
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+
+from tf_adapters.errors import InputError
+from tf_adapters.files import check_text
+
+UTF_8 = "utf-8"
+# What published files are in: latin-1, even where it could be UTF-8;
+LATIN_1 = "latin-1, even if utf-8"
+# UTF-8 with stray bytes of latin-1;
+MIXED = "utf-8 or latin-1"
+# latin-1, but for files that somebody has converted to UTF-8.
+EITHER = "latin-1, if not utf-8"
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_READS_UTF_16 = "encoding=utf-16 reads it"
+# Lines of another encoding that are UTF-8 by accident do not follow each other.
+_NO_ACCIDENT = 3
+
+
+def check_encoding(name: str) -> str:
+  """The encoding of a name that a user gave.
+
+  Raises:
+    InputError: there is none of that name.
+  """
+  try:
+    "a".encode(name)
+    known = codecs.lookup(name).name
+  except (LookupError, ValueError):
+    raise InputError(
+        "encoding must be the name of one, such as utf-8, windows-1252, "
+        f"latin-1, gb18030 or utf-16, not {name!r}") from None
+  return UTF_8 if known in ("utf-8", "utf-8-sig") else name
+
+
+def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
+  """The lines of a file, each with the line feed that ends it.
+
+  Args:
+    path: the file.
+    encoding: any that Python knows; `LATIN_1`; `MIXED`, where each line that
+      is no UTF-8 is taken for latin-1; or `EITHER`, where the whole file is.
+
+  Raises:
+    InputError: it cannot be read, is no text, or there is no such encoding.
+  """
+  if encoding == EITHER:
+    encoding = UTF_8 if all(
+        is_utf_8(line) for line in read_lines(path)) else LATIN_1
+  try:
+    with open(path, "rb") as file:
+      yield from decoded(path, file, encoding)
+  except OSError as error:
+    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+
+
+def decoded(name: pathlib.Path | str, lines: Iterable[bytes],
+            encoding: str = UTF_8) -> Iterator[str]:
+  """As `read_lines`, for lines of bytes from anywhere.
+
+  Args:
+    name: what to call the file in errors.
+    lines: each with the line feed that ends it.
+    encoding: as for `read_lines`, but `EITHER`.
+
+  Raises:
+    InputError: they are no text, are UTF-8 where that is not what they should
+      be, or there is no such encoding.
+  """
+  decode = _DECODE.get(encoding)
+  if decode is None and (encoding := check_encoding(encoding)) != UTF_8:
+    yield from _lines_in(name, _checked(name, lines, encoding), encoding)
+    return
+  for number, line in enumerate(lines, 1):
+    if number == 1:
+      check_text(name, line[:1000], _READS_UTF_16)
+      if encoding != LATIN_1:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    yield (decode or _utf_8)(line)
+
+
+def _utf_8(line: bytes) -> str:
+  return line.decode(UTF_8, "surrogateescape")
+
+
+def _latin_1(line: bytes) -> str:
+  return line.decode("latin-1")
+
+
+def _mixed(line: bytes) -> str:
+  text = _utf_8(line)
+  return text if is_utf_8(text) else _latin_1(line)
+
+
+_DECODE = {LATIN_1: _latin_1, MIXED: _mixed}
+
+
+def _lines_in(name: pathlib.Path | str, lines: Iterable[bytes],
+              encoding: str) -> Iterator[str]:
+  """Lines of an encoding in which a line feed may be of several bytes."""
+  decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+  number, left = 1, ""
+  try:
+    for line in lines:
+      *whole, left = (left + decoder.decode(line)).split("\n")
+      for text in whole:
+        yield (text.removeprefix("\ufeff") if number == 1 else text) + "\n"
+        number += 1
+    left += decoder.decode(b"", final=True)
+  except UnicodeError as error:
+    reason = getattr(error, "reason", error)
+    raise InputError(
+        f"{name}:{number}: is no {encoding} text: {reason}") from None
+  if left:
+    yield left.removeprefix("\ufeff") if number == 1 else left
+
+
+def _checked(name: pathlib.Path | str, lines: Iterable[bytes],
+             encoding: str) -> Iterator[bytes]:
+  """Refuses what is read wrongly without a fault.
+
+  In an encoding of one byte a character nearly everything is text, UTF-8 and
+  UTF-16, too.
+
+  Raises:
+    InputError: it is UTF-8 or UTF-16.
+  """
+  if len(bytes(range(256)).decode(encoding, "replace")) != 256:
+    yield from lines
+    return
+  lines, of_utf_8 = iter(lines), []
+  for number, line in enumerate(lines, 1):
+    if number == 1:
+      check_text(name, line[:1000], _READS_UTF_16)
+    if not line.isascii():
+      if not is_utf_8(_utf_8(line)):  # nor is the file
+        yield line
+        yield from lines
+        return
+      of_utf_8.append(number)
+      if len(of_utf_8) == _NO_ACCIDENT:
+        break
+    yield line
+  if of_utf_8:
+    raise InputError(f"{name}:{of_utf_8[0]}: is UTF-8 text, not {encoding}: "
+                     "leave encoding out")
+
+
+def is_utf_8(text: str) -> bool:
+  """Whether `decoded` met nothing else."""
+  return not _NO_TEXT.search(text)
+
+
+def not_decoded(text: str, encoding: str) -> tuple[str, str, str] | None:
+  """What `BadRows.refuse` is told of a row, or None.
+
+  Args:
+    text: of the row, by `decoded`.
+    encoding: that it was read in.
+
+  Returns:
+    The kind of fault, what is wrong with this row, and the remedy; None where
+    every byte is of the encoding.
+  """
+  match = _NO_TEXT.search(text)
+  if match is None:
+    return None
+  shown = "UTF-8" if encoding == UTF_8 else encoding
+  code = ord(match[0])
+  what = f"is no {shown} text"
+  if 0xdc80 <= code <= 0xdcff:
+    byte = bytes([code - 0xdc00])
+    what += f": byte 0x{byte.hex()}"
+    guess = byte.decode("windows-1252", "ignore")
+    if encoding == UTF_8 and guess:
+      what += f", which is {guess!r} in windows-1252"
+  return (f"not in {shown}", what,
+          "encoding=windows-1252, or another name, says what the file is in")
+
+
+def check_line_ends(name: pathlib.Path | str, first: str) -> None:
+  """Refuses lines that do not end in line feeds.
+
+  Where they end in carriage returns alone the whole file is one line.
+
+  Args:
+    name: what to call the file.
+    first: its first line.
+
+  Raises:
+    InputError: there is a carriage return in it.
+  """
+  if "\r" in first.removesuffix("\n").removesuffix("\r"):
+    raise InputError(
+        f"{name}:1: has a carriage return in it: lines have to end in line "
+        "feeds, with or without one carriage return before them")
