@@ -14,24 +14,25 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.adapter import (
-    Projection,
-    TaskLayers,
-    WithoutAdapters,
-    project,
-    with_prefix,
+  Projection,
+  TaskLayers,
+  WithoutAdapters,
+  project,
+  with_prefix,
 )
 from tf_adapters.modeling.config import (
-    AdapterConfig,
-    BertConfig,
-    Origin,
-    Vocabulary,
+  AdapterConfig,
+  BertConfig,
+  Origin,
+  Vocabulary,
 )
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.serialization import (
-    PACKAGE,
-    WeightsLayer,
-    layer_config,
-    layer_from,
+  PACKAGE,
+  WeightsLayer,
+  layer_config,
+  layer_from,
 )
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
@@ -382,6 +383,26 @@ class BertEncoder(tf_keras.layers.Layer):
     with tf.name_scope("pooler_transform"):
       self.pooler.build()
     self.built = True
+
+  def check_inputs(self, inputs: Any) -> None:
+    """Refuses what is not what `call` takes.
+
+    Args:
+      inputs: arrays, tensors or element specs of tf.data by name.
+
+    Raises:
+      InputError: an input is missing, or has another type, shape or range.
+    """
+    config = self.config
+    wanted = {"input_word_ids": config.vocab_size, "input_mask": None,
+              "input_type_ids": config.type_vocab_size}
+    if isinstance(inputs, Mapping) and "prefix_output" in inputs:
+      wanted = {"input_mask": None}
+    check_length(check_inputs(inputs, wanted), config.max_position_embeddings)
+
+  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    self.check_inputs(inputs)
+    return super().__call__(inputs, *args, **kwargs)
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, Any]:

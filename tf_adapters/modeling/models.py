@@ -15,10 +15,12 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import Head, TokenHead
+from tf_adapters.modeling.keras_model import KerasModel
+from tf_adapters.modeling.losses import MultiLabelLoss, SpanLoss, TokenLoss
 from tf_adapters.modeling.serialization import (
-    PACKAGE,
-    layer_config,
-    layer_from,
+  PACKAGE,
+  layer_config,
+  layer_from,
 )
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import kind_of
@@ -100,7 +102,7 @@ class TuningSummary:
   __repr__ = __str__
 
 
-class TaskModel(tf_keras.Model):
+class TaskModel(KerasModel):
   """What the models of all tasks share; use one of the classes below.
 
   Args:
@@ -118,9 +120,6 @@ class TaskModel(tf_keras.Model):
       it: set by `load_adapter`, None where it is not known.
   """
 
-  problem_type: str
-  per_token = False
-
   def __init__(self, encoder: Encoder, head: Head | TokenHead,
                **kwargs: Any):
     super().__init__(**kwargs)
@@ -136,10 +135,9 @@ class TaskModel(tf_keras.Model):
     self._trained = (None,)
     self.built = True
 
-  @property
-  def loss_function(self) -> tf_keras.losses.Loss:
-    """The loss that fits the model's outputs, to hand to `compile`."""
-    raise NotImplementedError
+  def check_inputs(self, inputs: Any) -> None:
+    """Raises InputError for inputs that the encoder cannot read."""
+    self.encoder.check_inputs(inputs)
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
@@ -278,7 +276,7 @@ class TextClassifier(TaskModel):
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
     if self.multi_label:
-      return tf_keras.losses.BinaryCrossentropy(from_logits=True)
+      return MultiLabelLoss()
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
   def get_config(self) -> dict[str, Any]:
@@ -400,44 +398,6 @@ class SpanExtractor(TaskModel):
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
     return SpanLoss()
-
-
-@tf_keras.saving.register_keras_serializable(PACKAGE)
-class TokenLoss(tf_keras.losses.Loss):
-  """Cross-entropy of token labels, averaged over the tokens that have one.
-
-  Call arguments:
-    y_true: int [batch, length], -1 for tokens without a label.
-    y_pred: logits [batch, length, labels].
-  """
-
-  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    y_true = tf.cast(y_true, tf.int32)
-    labelled = tf.cast(y_true >= 0, tf.float32)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        tf.maximum(y_true, 0), y_pred)
-    # Keras averages over all tokens, and over replicas.
-    tokens = tf.cast(tf.size(labelled), tf.float32)
-    count = tf.reduce_sum(labelled)
-    replica = tf.distribute.get_replica_context()
-    if replica is not None and replica.num_replicas_in_sync > 1:
-      count = replica.all_reduce(
-          tf.distribute.ReduceOp.SUM, count) / replica.num_replicas_in_sync
-    return losses * labelled * tf.math.divide_no_nan(tokens, count)
-
-
-@tf_keras.saving.register_keras_serializable(PACKAGE)
-class SpanLoss(tf_keras.losses.Loss):
-  """Mean cross-entropy of a span's first and last token.
-
-  Call arguments:
-    y_true: int [batch, 2], the tokens' positions.
-    y_pred: logits [batch, length, 2].
-  """
-
-  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(
-        tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
 
 
 def make_model(problem_type: str, encoder: Encoder,

@@ -16,11 +16,12 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import Projection, with_prefix
 from tf_adapters.modeling.config import NetworkConfig, Origin, Vocabulary
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.model_inputs import check_inputs
 from tf_adapters.modeling.serialization import (
-    PACKAGE,
-    WeightsLayer,
-    layer_config,
-    layer_from,
+  PACKAGE,
+  WeightsLayer,
+  layer_config,
+  layer_from,
 )
 from tf_adapters.modeling.text import TextProcessor, WholeTexts
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
@@ -76,6 +77,10 @@ class WordEmbedding(WeightsLayer):
     """What turns strings into the inputs."""
     del pairs
     return TextProcessor(self.vocabulary, max_length or _USUAL_LENGTH)
+
+  def wanted_inputs(self) -> dict[str, int | None]:
+    """Names of the inputs, and what numbers in them have to be below."""
+    return {"input_word_ids": self.rows, "input_mask": None}
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -133,6 +138,10 @@ class TextEmbedding(tf_keras.layers.Layer):
     """What turns strings into the inputs: texts are never cut."""
     del max_length
     return WholeTexts(pairs, self.lower_case)
+
+  def wanted_inputs(self) -> dict[str, int | None]:
+    """Names of the inputs; none of them indexes a table."""
+    return {"input_texts": None, "input_mask": None}
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -269,6 +278,16 @@ class TextNetwork(tf_keras.layers.Layer):
       with tf.name_scope(f"network/layer_{number}"):
         layer.build()
     self.built = True
+
+  def check_inputs(self, inputs: Any) -> None:
+    """Refuses what is not what `call` takes; see `BertEncoder.check_inputs`."""
+    wanted = self.embedding.wanted_inputs()
+    check_inputs(inputs, wanted | (
+        {"input_type_ids": None} if self.pairs else {}))
+
+  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    self.check_inputs(inputs)
+    return super().__call__(inputs, *args, **kwargs)
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, tf.Tensor]:

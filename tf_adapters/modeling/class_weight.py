@@ -1,0 +1,146 @@
+"""Weights of labels in a training, for rare labels to count.
+
+An example weighs what its label weighs: a text of a classifier, a token of a
+tagger. Where a text can have several labels, each that it has weighs what that
+label weighs and those that it lacks weigh 1 (PyTorch's pos_weight).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.errors import InputError
+
+BALANCED = "balanced"
+
+
+def check_problem(problem_type: str) -> None:
+  """Refuses types of problems that have no classes.
+
+  Raises:
+    InputError: so it is.
+  """
+  if problem_type in ("span", "regression"):
+    raise InputError(
+        f"class_weight is for labels, and {problem_type} has none: "
+        "sample_weight weighs rows")
+
+
+def by_number(weights: Mapping[str | int, float],
+              labels: Sequence[str]) -> tuple[float, ...]:
+  """Weights in the order of the labels; 1 where none is given.
+
+  Args:
+    weights: label name or number -> weight.
+    labels: the names, in order.
+
+  Raises:
+    InputError: there is no such label, or a weight is not a number from 0 on.
+  """
+  numbers = [1.0] * len(labels)
+  for label, weight in weights.items():
+    if label in labels:
+      number = labels.index(label)
+    elif isinstance(label, (int, np.integer)) and 0 <= label < len(labels):
+      number = int(label)
+    else:
+      raise InputError(f"class_weight: {label!r} is not one of "
+                       f"{', '.join(labels)}")
+    try:
+      value = float(weight)
+    except (TypeError, ValueError):
+      value = math.nan
+    if not 0 <= value < math.inf:
+      raise InputError(f"class_weight: {weight!r} of {label!r} is not a number "
+                       "from 0 on")
+    numbers[number] = value
+  return tuple(numbers)
+
+
+def balanced(labels: np.ndarray, num_labels: int,
+             multi_label: bool = False) -> tuple[float, ...]:
+  """Weights under which all labels count the same, however rare they are.
+
+  As scikit-learn's "balanced": examples / (labels that occur * examples of
+  the label); of several labels a text, texts without the label / texts with
+  it. A label that does not occur, or always does, has 1.
+
+  Args:
+    labels: numbers of any shape, negative ones left out; or zeros and ones
+      [texts, num_labels].
+    num_labels: how many labels there are.
+    multi_label: whether they are zeros and ones.
+  """
+  labels = np.asarray(labels)
+  if multi_label:
+    with_it = (labels > 0.5).sum(axis=0)
+    without = len(labels) - with_it
+    used = (with_it > 0) & (without > 0)
+    weights = np.where(used, without / np.maximum(with_it, 1), 1.0)
+  else:
+    labels = labels[labels >= 0].astype(np.int64)
+    counts = np.bincount(labels, minlength=num_labels)
+    weights = np.where(
+        counts > 0,
+        labels.size / (np.maximum(counts, 1) * max(1, (counts > 0).sum())), 1.0)
+  return tuple(float(weight) for weight in weights)
+
+
+def of_elements(weights: Sequence[float], problem_type: str,
+                labels: tf.Tensor,
+                sample_weight: tf.Tensor | None) -> tf.Tensor:
+  """The weight of each text, token or label of a text in a loss.
+
+  Args:
+    weights: of the labels, in order.
+    problem_type: says what the labels are.
+    labels: of a batch: numbers [batch] or [batch, 1], or one-hot [batch,
+      labels]; of a tagger numbers [batch, length], negative where there is
+      none; of several labels a text zeros and ones [batch, labels].
+    sample_weight: [batch], or as the result, to multiply with; or None.
+
+  Returns:
+    float32 [batch], or as the labels where each of them has a loss.
+  """
+  table = tf.constant(weights, tf.float32)
+  if problem_type == "classification" and labels.shape.rank == 2:
+    labels = (labels[:, 0] if labels.shape[1] == 1
+              else tf.argmax(labels, axis=-1))
+  if problem_type == "multi_label":
+    result = 1.0 + (table - 1.0) * tf.cast(labels, tf.float32)
+  else:
+    result = tf.gather(table, tf.maximum(tf.cast(labels, tf.int32), 0))
+  if sample_weight is None:
+    return result
+  sample_weight = tf.cast(sample_weight, tf.float32)
+  if result.shape.rank == 1:
+    return result * tf.reshape(sample_weight, [-1])
+  if sample_weight.shape.rank == 1:
+    sample_weight = sample_weight[:, tf.newaxis]
+  return result * sample_weight
+
+
+def parse(text: str) -> str | dict[str, float]:
+  """Reads "balanced", or weights such as "spam:5,ham:1".
+
+  Raises:
+    InputError: it is neither.
+  """
+  if text == BALANCED:
+    return text
+  weights: dict[str, Any] = {}
+  for part in text.split(","):
+    label, colon, weight = part.rpartition(":")
+    label = label.strip()
+    if not colon or not label or label in weights:
+      raise InputError(f"class_weight: {text!r} is neither {BALANCED} nor "
+                       "weights by label, such as spam:5,ham:1")
+    try:
+      weights[label] = float(weight)
+    except ValueError:
+      raise InputError(f"class_weight: {weight!r} of {label!r} is not a "
+                       "number") from None
+  return weights

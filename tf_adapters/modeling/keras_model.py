@@ -1,0 +1,252 @@
+"""What Keras' methods do with a model of ours, before they are Keras' own.
+
+`compile` gives names the meaning that is right for the model's problem; `fit`
+and its siblings look at what they are given. What cannot be right is refused
+here, in one line, and not in the middle of a trace.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling import class_weight as weighting, keras_metrics
+from tf_adapters.modeling.fit_checks import (
+  check_callbacks,
+  steps_to_come,
+  warn_of_schedule,
+)
+from tf_adapters.modeling.losses import MultiLabelLoss, check_loss
+from tf_adapters.modeling.model_inputs import (
+  check_labels,
+  check_not_keras_3,
+  check_sample_weight,
+  values_of,
+)
+
+
+class KerasModel(tf_keras.Model):
+  """A Keras model whose methods know its type of problem.
+
+  Attributes:
+    problem_type: one of `models.PROBLEM_TYPES`.
+    labels: label names; empty where there are none.
+    per_token: whether there are outputs for each token and not each text.
+  """
+
+  problem_type: str
+  labels: tuple[str, ...] = ()
+  per_token = False
+  # What labels the loss of `compile` wants; None: not known.
+  _wanted_labels: str | None = None
+  # Metrics of which more is better, which Keras cannot tell from their names.
+  _scores: Sequence[str] = ()
+  # Weights of labels in the training at hand, and in the step that is traced.
+  _class_weight: tuple[float, ...] | None = None
+  _traced_class_weight: tuple[float, ...] | None = None
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    """The loss that fits the model's outputs, which `compile` takes itself."""
+    raise NotImplementedError
+
+  def check_inputs(self, inputs: Any) -> None:
+    """Raises InputError for inputs that the model cannot read."""
+    raise NotImplementedError
+
+  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    self.check_inputs(inputs)
+    return super().__call__(inputs, *args, **kwargs)
+
+  def compile(self, optimizer: Any = "rmsprop", loss: Any = None,
+              metrics: Any = None, loss_weights: Any = None,
+              weighted_metrics: Any = None, **kwargs: Any) -> None:
+    """Keras' method; without a loss the model has its `loss_function`.
+
+    Args:
+      optimizer: a name or an optimizer.
+      loss: a name, a function or a loss. Models give logits.
+      metrics: names, functions or metrics. The names "accuracy", "f1",
+        "macro_f1", "micro_f1" and "matthews_correlation" mean what is right
+        for the model's problem, see `keras_metrics`.
+      loss_weights, weighted_metrics, **kwargs: as Keras has them.
+
+    Raises:
+      InputError: the loss or a metric cannot be right for the model, or
+        something is of Keras 3.
+    """
+    check_not_keras_3("optimizer", optimizer)
+    check_not_keras_3("loss", *tf.nest.flatten(loss))
+    given = [metrics, weighted_metrics]
+    check_not_keras_3("metric", *tf.nest.flatten(given))
+    if loss is None:
+      loss = self.loss_function
+    kinds = [check_loss(self.problem_type, part)
+             for part in tf.nest.flatten(loss)]
+    wanted = kinds[0] if len(kinds) == 1 else None
+    metrics, weighted_metrics = tf.nest.map_structure(
+        lambda metric: metric and keras_metrics.resolve(
+            self.problem_type, len(self.labels), wanted, metric), given)
+    super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics,
+                    **kwargs)
+    self._wanted_labels = wanted
+    self._scores = [
+        metric.name for metric in tf.nest.flatten([metrics, weighted_metrics])
+        if isinstance(
+            metric, (keras_metrics.LabelScore, keras_metrics.Accuracy))]
+
+  def compile_from_config(self, config: dict[str, Any]) -> None:
+    """Compiles a model that was saved, as Keras asks where it is loaded."""
+    try:
+      self.compile(**tf_keras.saving.deserialize_keras_object(config))
+    except InputError as error:
+      warnings.warn(f"the model is loaded without what it was compiled with: "
+                    f"{error}", stacklevel=2)
+      return
+    if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
+      self.optimizer.build(self.trainable_variables)
+
+  def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None,
+          epochs: int = 1, verbose: Any = "auto", callbacks: Any = None,
+          validation_split: float = 0.0, validation_data: Any = None,
+          shuffle: Any = True, class_weight: Any = None,
+          sample_weight: Any = None, initial_epoch: int = 0,
+          steps_per_epoch: int | None = None,
+          **kwargs: Any) -> tf_keras.callbacks.History:
+    """Keras' method.
+
+    Args:
+      x, y: inputs and labels, or a tf.data.Dataset of both.
+      class_weight: label name or number -> weight, 1 where there is none; or
+        "balanced". A text or a token weighs what its label weighs; of several
+        labels of a text, each that it has. See `Task.class_weight`, too.
+      sample_weight: a weight for each row; of several labels and of taggers
+        also one for each label.
+      batch_size, epochs, verbose, callbacks, validation_split,
+        validation_data, shuffle, initial_epoch, steps_per_epoch, **kwargs: as
+        Keras has them.
+
+    Raises:
+      InputError: inputs, labels, weights or callbacks cannot be right.
+    """
+    check_callbacks(callbacks, getattr(self, "optimizer", None), self._scores)
+    self._check_data(x, y, sample_weight)
+    if validation_data is not None:
+      self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(
+          validation_data))
+    self._class_weight = self._weights_of_labels(class_weight, y)
+    warn_of_schedule(getattr(self, "optimizer", None), steps_to_come(
+        x, batch_size, steps_per_epoch, epochs - initial_epoch,
+        validation_split))
+    try:
+      return super().fit(
+          x, y, batch_size, epochs, verbose, callbacks, validation_split,
+          validation_data, shuffle, sample_weight=sample_weight,
+          initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+          **kwargs)
+    finally:
+      self._class_weight = None
+
+  def evaluate(self, x: Any = None, y: Any = None,
+               batch_size: int | None = None, verbose: Any = "auto",
+               sample_weight: Any = None, **kwargs: Any) -> Any:
+    """Keras' method; raises InputError as `fit` does."""
+    if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked there
+      self._check_data(x, y, sample_weight)
+    return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+
+  def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Keras' method; raises InputError for inputs that cannot be read."""
+    self._check_data(x, None, None, with_labels=False)
+    return super().predict(x, *args, **kwargs)
+
+  def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                     class_weight: Any = None, **kwargs: Any) -> Any:
+    """Keras' method; raises InputError as `fit` does."""
+    self._check_data(x, y, sample_weight)
+    self._class_weight = self._weights_of_labels(class_weight, y)
+    try:
+      return super().train_on_batch(x, y, sample_weight, **kwargs)
+    finally:
+      self._class_weight = None
+
+  def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                    **kwargs: Any) -> Any:
+    """Keras' method; raises InputError as `fit` does."""
+    self._check_data(x, y, sample_weight)
+    return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+  def predict_on_batch(self, x: Any) -> Any:
+    """Keras' method; raises InputError for inputs that cannot be read."""
+    self._check_data(x, None, None, with_labels=False)
+    return super().predict_on_batch(x)
+
+  def make_train_function(self, force: bool = False) -> Any:
+    """Keras' hook before training: weights of labels are part of the trace."""
+    force = force or self._traced_class_weight != self._class_weight
+    self._traced_class_weight = self._class_weight
+    return super().make_train_function(force)
+
+  def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    """Keras' step, on labels that have their weights."""
+    if self._class_weight is not None:
+      x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+      data = x, y, weighting.of_elements(
+          self._class_weight, self.problem_type, y, sample_weight)
+    return super().train_step(data)
+
+  def _weights_of_labels(self, class_weight: Any,
+                         y: Any) -> tuple[float, ...] | None:
+    """The weights of a training, in the order of the labels.
+
+    Not left to Keras, which takes the place of the largest of several labels
+    for the class.
+    """
+    if class_weight is None:
+      return None
+    weighting.check_problem(self.problem_type)
+    multi_label = self.problem_type == "multi_label"
+    if isinstance(class_weight, str):
+      if class_weight != weighting.BALANCED:
+        raise InputError(f"class_weight {class_weight!r}: there are "
+                         f"{weighting.BALANCED!r} and weights by label")
+      labels = None if y is None else values_of(y)
+      if labels is None:
+        raise InputError(
+            "class_weight 'balanced' counts labels, which takes arrays: for a "
+            "dataset give weights by label, such as task.class_weight() has")
+      if self._wanted_labels == "one-hot":
+        labels = labels.argmax(axis=-1)
+      weights = weighting.balanced(labels, len(self.labels), multi_label)
+    elif isinstance(class_weight, Mapping):
+      weights = weighting.by_number(class_weight, self.labels)
+    else:
+      raise InputError(f"class_weight is a {type(class_weight).__name__}: a "
+                       "dict {label: weight} or 'balanced' is wanted")
+    if multi_label and not isinstance(self.loss, MultiLabelLoss):
+      raise InputError(
+          "class_weight, for multi_label: the loss has one value for all "
+          "labels of a text: compile with loss=model.loss_function")
+    return weights
+
+  def _check_data(self, x: Any, y: Any, sample_weight: Any,
+                  with_labels: bool = True) -> None:
+    """Refuses data that cannot be right, as far as it can be seen."""
+    check_not_keras_3("input", x)
+    if isinstance(x, tf.data.Dataset):
+      x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(
+          x.element_spec)
+    elif not (x is None or hasattr(x, "shape") or isinstance(
+        x, (Mapping, Sequence, str, bytes))):
+      return  # a generator, a tf_keras.utils.Sequence: not yet there
+    self.check_inputs(x)
+    if with_labels:
+      check_labels(y, self._wanted_labels, self.labels, x, self.per_token)
+      if self._wanted_labels is not None:
+        check_sample_weight(
+            sample_weight, y,
+            bool(self.labels) and self.problem_type != "classification"
+            and (self.per_token or isinstance(self.loss, MultiLabelLoss)))

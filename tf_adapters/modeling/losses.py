@@ -1,0 +1,152 @@
+"""Losses of the types of problems, and which of Keras' own fit which type.
+
+All of ours have a value for each element that has a label, a token or a label
+of a text, so that weights of rows and of elements count as in Keras: a loss is
+the sum of weights times values, divided by the number of elements.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.errors import InputError, first_line
+from tf_adapters.modeling.serialization import PACKAGE
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class MultiLabelLoss(tf_keras.losses.Loss):
+  """Binary cross-entropy of each label of each text.
+
+  Call arguments:
+    y_true: zeros and ones [batch, labels].
+    y_pred: logits [batch, labels].
+  """
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sigmoid_cross_entropy_with_logits(
+        tf.cast(y_true, y_pred.dtype), y_pred)
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TokenLoss(tf_keras.losses.Loss):
+  """Cross-entropy of token labels, averaged over the tokens that have one.
+
+  Call arguments:
+    y_true: int [batch, length], negative for tokens without a label.
+    y_pred: logits [batch, length, labels].
+  """
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    y_true = tf.cast(y_true, tf.int32)
+    labelled = tf.cast(y_true >= 0, tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.maximum(y_true, 0), y_pred)
+    # Keras averages over all tokens, and over replicas.
+    tokens = tf.cast(tf.size(labelled), tf.float32)
+    count = tf.reduce_sum(labelled)
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+      count = replica.all_reduce(
+          tf.distribute.ReduceOp.SUM, count) / replica.num_replicas_in_sync
+    return losses * labelled * tf.math.divide_no_nan(tokens, count)
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class SpanLoss(tf_keras.losses.Loss):
+  """Mean cross-entropy of a span's first and last token.
+
+  Call arguments:
+    y_true: int [batch, 2], the tokens' positions.
+    y_pred: logits [batch, length, 2].
+  """
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
+
+
+# Type of problem -> what its labels look like -> losses for them, by class.
+_LOSSES = {
+    "classification": {
+        "numbers": ("SparseCategoricalCrossentropy",),
+        "one-hot": ("CategoricalCrossentropy", "CategoricalFocalCrossentropy"),
+    },
+    "multi_label": {
+        "zeros and ones": ("MultiLabelLoss", "BinaryCrossentropy",
+                           "BinaryFocalCrossentropy")},
+    "tagging": {"numbers": ("TokenLoss", "SparseCategoricalCrossentropy")},
+    "span": {"numbers": ("SpanLoss",)},
+    "regression": {
+        "scores": ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh",
+                   "MeanAbsolutePercentageError",
+                   "MeanSquaredLogarithmicError")},
+}
+# Keras' functions that go with these; the others take probabilities.
+_FUNCTIONS = {
+    "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",
+    "mean_absolute_percentage_error", "mean_squared_logarithmic_error"}
+
+
+def of_keras(value: Any) -> bool:
+  """Whether a loss or a metric is one of Keras' own, function or object."""
+  module = getattr(value, "__module__", None) or ""
+  # A wrapper of a function of one's own is not.
+  return (module.startswith("tf_keras.")
+          and type(value).__name__ not in ("LossFunctionWrapper",
+                                           "MeanMetricWrapper"))
+
+
+def argument(value: Any, name: str) -> Any:
+  """What a loss or a metric of Keras was made with, or None."""
+  return getattr(value, "_fn_kwargs", {}).get(name)
+
+
+def check_loss(problem_type: str, loss: Any) -> str | None:
+  """What labels a loss wants; refuses what cannot be right.
+
+  Args:
+    problem_type: of the model that is compiled with it.
+    loss: what `compile` was given: a name, a function or an object.
+
+  Returns:
+    "numbers", "one-hot", "zeros and ones" or "scores"; None where the loss is
+    the caller's own, of which nothing is known.
+
+  Raises:
+    InputError: it is for another type of problem, or takes probabilities while
+      models give logits.
+  """
+  given = loss if isinstance(loss, str) else getattr(
+      loss, "__name__", type(loss).__name__)
+  remedy = "take loss=model.loss_function, or leave loss out"
+  if isinstance(loss, str):
+    try:
+      loss = tf_keras.losses.get(loss)
+    except ValueError as error:
+      raise InputError(f"loss {given!r}: {first_line(error)}: {remedy}"
+                       ) from None
+  ours = isinstance(loss, (MultiLabelLoss, TokenLoss, SpanLoss))
+  if not ours and not of_keras(loss):
+    return None
+  if not isinstance(loss, tf_keras.losses.Loss):  # one of Keras' functions
+    if problem_type == "regression" and loss.__name__ in _FUNCTIONS:
+      return "scores"
+    raise InputError(
+        f"loss {given!r}: is not for the "
+        f"{'scores' if problem_type == 'regression' else 'logits'} of "
+        f"{problem_type}: {remedy}")
+  labels = next((labels for labels, names in _LOSSES[problem_type].items()
+                 if type(loss).__name__ in names), None)
+  if labels is None:
+    raise InputError(f"loss {given}: is not for {problem_type}: {remedy}")
+  if argument(loss, "from_logits") is False:
+    raise InputError(
+        f"loss {given}: takes probabilities, and the model gives logits: "
+        f"{remedy}, or {given}(from_logits=True)")
+  if problem_type == "tagging" and not ours and argument(
+      loss, "ignore_class") is None:
+    raise InputError(
+        f"loss {given}: takes the -1 of tokens without a label for a label: "
+        f"{remedy}")
+  return labels
