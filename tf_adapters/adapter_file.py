@@ -35,6 +35,7 @@ from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError
 from tf_adapters.files import replaced_folder, write_file, writing
 from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.models import TaskModel, make_model
 from tf_adapters.modeling.tuning import is_adapter
@@ -132,8 +133,8 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
 
 
 def load_adapter(path: str | os.PathLike[str],
-                 encoder_source: str | None = None,
-                 vocab_file: str | None = None,
+                 encoder_source: str | os.PathLike[str] | None = None,
+                 vocab_file: str | os.PathLike[str] | None = None,
                  dtype: str | None = None) -> TaskModel:
   """Rebuilds the model of an adapter file, head included.
 
@@ -156,6 +157,7 @@ def load_adapter(path: str | os.PathLike[str],
     >>> text = model.encoder.text_processor()
     >>> model.predict(text(["He said so."], ["So he said."]))
   """
+  check_dtype(dtype)
   info = read_info(path)
   pretrained = open_encoder(
       encoder_source or find_encoder_source(path, info), vocab_file,

@@ -70,10 +70,11 @@ class AdapterBank:
     ['positive', 'equivalent']
   """
 
-  def __init__(self, encoder_source: str,
+  def __init__(self, encoder_source: str | os.PathLike[str],
                adapters: Sequence[str | os.PathLike[str]]
                | Mapping[str, str | os.PathLike[str]] = (),
-               vocab_file: str | None = None, lower_case: bool | None = None,
+               vocab_file: str | os.PathLike[str] | None = None,
+               lower_case: bool | None = None,
                pooling: str = "pooler", max_length: int | None = None,
                jit_compile: bool = False):
     check_pooling(pooling)

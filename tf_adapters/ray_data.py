@@ -46,11 +46,12 @@ class BatchPredictor:
     ...                            "adapters": ["adapters/sst2"]})
   """
 
-  def __init__(self, encoder_source: str,
+  def __init__(self, encoder_source: str | os.PathLike[str],
                adapters: Sequence[str | os.PathLike[str]]
                | Mapping[str, str | os.PathLike[str]],
                text_column: str = "text", text_pair_column: str | None = None,
-               task_column: str | None = None, vocab_file: str | None = None,
+               task_column: str | None = None,
+               vocab_file: str | os.PathLike[str] | None = None,
                lower_case: bool | None = None, predict_batch_size: int = 64):
     self._bank = AdapterBank(
         encoder_source, adapters, vocab_file, lower_case)

@@ -12,9 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
+from tf_adapters.modeling.config import PROBLEM_TYPES
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.fit_checks import warn_of_schedule
-from tf_adapters.modeling.models import PROBLEM_TYPES, make_model
+from tf_adapters.modeling.models import make_model
 
 LABELS = ("O", "B", "I")
 SGD = tf_keras.optimizers.SGD

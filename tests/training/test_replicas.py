@@ -45,7 +45,11 @@ CONFIG = ta.BertConfig(
 
 
 def trained(make, labels, strategy, layers=None, prefix_cache=False):
-  """(tuned variables before a step of SGD on four texts, and after it)."""
+  """What a step of SGD on four texts does, and is told of it.
+
+  Returns:
+    The tuned variables before and after it, and the step's loss and metrics.
+  """
   rng = np.random.default_rng(0)
   lengths = np.array([[6], [2], [5], [4]])
   inputs = {
@@ -59,14 +63,15 @@ def trained(make, labels, strategy, layers=None, prefix_cache=False):
     for variable in model.named_variables().values():
       variable.assign(rng.normal(0.0, 0.5, variable.shape))
     model.tune("adapters")
-    model.compile(tf_keras.optimizers.SGD(0.1), model.loss_function)
+    model.compile(
+        tf_keras.optimizers.SGD(0.1), metrics=["accuracy", "macro_f1"])
     dataset = tf.data.Dataset.from_tensors((inputs, labels))
     if prefix_cache:
       dataset = cached(model.encoder, inputs, lengths[:, 0], labels)
   before = {name: v.numpy() for name, v in model.tuned_variables().items()}
-  model.fit(dataset, verbose=0)
+  history = model.fit(dataset, class_weight={"b": 3.0}, verbose=0).history
   return before, {
-      name: v.numpy() for name, v in model.tuned_variables().items()}
+      name: v.numpy() for name, v in model.tuned_variables().items()}, history
 
 
 def cached(encoder, inputs, lengths, labels):
@@ -129,8 +134,10 @@ def compare():
   tokens = lambda encoder: ta.TokenTagger(encoder, names, dropout=0.0), tags
   for (make, labels), layers, prefix_cache in (
       (texts, None, False), (tokens, None, False), (texts, (1,), True)):
-    before, one = trained(make, labels, alone, layers)
-    _, two = trained(make, labels, two_replicas, layers, prefix_cache)
+    before, one, said = trained(make, labels, alone, layers)
+    _, two, other = trained(make, labels, two_replicas, layers, prefix_cache)
+    for name, values in said.items():
+      assert other[name] == pytest.approx(values, abs=1e-5), name
     assert two.keys() == one.keys()
     for name, value in one.items():
       assert np.abs(value - before[name]).max() > 1e-5, name

@@ -1,6 +1,7 @@
 """Pretrained embeddings for a `TextNetwork`: of words, or of whole texts."""
 
 import hashlib
+import os
 import pathlib
 
 import tensorflow as tf
@@ -16,7 +17,8 @@ from tf_adapters.modeling.text_network import TextEmbedding, WordEmbedding
 _TABLE = "word_embeddings/embeddings"
 
 
-def load_word_embedding(source: str, vocab_file: str | None = None,
+def load_word_embedding(source: str | os.PathLike[str],
+                        vocab_file: str | os.PathLike[str] | None = None,
                         lower_case: bool | None = None) -> WordEmbedding:
   """Reads the word embeddings of a BERT, and nothing else of it.
 
@@ -39,12 +41,13 @@ def load_word_embedding(source: str, vocab_file: str | None = None,
   fingerprint.add(_TABLE, table)
   embedding = WordEmbedding(
       pretrained.vocabulary, *table.shape,
-      Origin(source, fingerprint.hexdigest()), dtype="float32")
+      Origin(pretrained.source, fingerprint.hexdigest()), dtype="float32")
   embedding.table.assign(table)
   return embedding
 
 
-def load_text_embedding(source: str, lower_case: bool = False) -> TextEmbedding:
+def load_text_embedding(source: str | os.PathLike[str],
+                        lower_case: bool = False) -> TextEmbedding:
   """Loads a TF Hub module that makes vectors of texts.
 
   Such as nnlm-en-dim128, Wiki-words-250 or universal-sentence-encoder. Unlike
@@ -65,6 +68,7 @@ def load_text_embedding(source: str, lower_case: bool = False) -> TextEmbedding:
     >>> network = TextNetwork(
     ...     load_text_embedding("google/nnlm-en-dim128/2"), pairs=True)
   """
+  source = os.fspath(source)
   path = resolve(source, "text embedding")
   if path.name == "saved_model.pb":
     path = path.parent

@@ -1,6 +1,7 @@
 """Encoders with pretrained weights from any source: built, or described."""
 
 import dataclasses
+import os
 import pathlib
 
 import tensorflow as tf
@@ -18,11 +19,13 @@ from tf_adapters.modeling.config import (
     Origin,
     Vocabulary,
 )
+from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 
 
-def load_encoder(source: str, adapters: AdapterConfig | None = None,
-                 vocab_file: str | None = None,
+def load_encoder(source: str | os.PathLike[str],
+                 adapters: AdapterConfig | None = None,
+                 vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None,
                  dtype: str | None = None) -> BertEncoder:
   """Builds a BERT encoder with pretrained weights.
@@ -40,7 +43,8 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
     dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
       hold the weights in it too, which then can not train (what a task owns
-      is float32 all the same); None for Keras' global policy.
+      is float32 all the same); None for Keras' global policy. There are no
+      others.
 
   Returns:
     A `BertEncoder` with its vocabulary and origin. Without adapters it is the
@@ -54,6 +58,7 @@ def load_encoder(source: str, adapters: AdapterConfig | None = None,
     >>> encoder = load_encoder("bert_base_uncased", AdapterConfig(size=64))
     >>> encoder(encoder.text_processor()(["He said so."]))["pooled_output"]
   """
+  check_dtype(dtype)  # before anything is fetched
   return open_encoder(source, vocab_file, lower_case).build(adapters, dtype)
 
 
@@ -95,7 +100,8 @@ class PretrainedEncoder:
     return encoder
 
 
-def describe_encoder(source: str, vocab_file: str | None = None,
+def describe_encoder(source: str | os.PathLike[str],
+                     vocab_file: str | os.PathLike[str] | None = None,
                      lower_case: bool | None = None) -> dict[str, str]:
   """What there is to say of an encoder, for people, without building it.
 
@@ -112,7 +118,7 @@ def describe_encoder(source: str, vocab_file: str | None = None,
   for name, array in checkpoint.tensors():
     fingerprint.add(name, array)
   rows = {
-      "encoder": source,
+      "encoder": encoder.source,
       "format": checkpoint.kind,
       "path": str(checkpoint.path),
       "architecture": ", ".join([
@@ -140,7 +146,8 @@ def describe_encoder(source: str, vocab_file: str | None = None,
   return rows
 
 
-def open_encoder(source: str, vocab_file: str | None = None,
+def open_encoder(source: str | os.PathLike[str],
+                 vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None) -> PretrainedEncoder:
   """Opens what `load_encoder` would build: the architecture is known then.
 
@@ -150,6 +157,7 @@ def open_encoder(source: str, vocab_file: str | None = None,
   Raises:
     InputError: as `load_encoder`.
   """
+  source = os.fspath(source)
   checkpoint = open_checkpoint(source)
   vocabulary = checkpoint.vocabulary
   if vocab_file is not None:

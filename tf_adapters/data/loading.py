@@ -1,6 +1,7 @@
 """`load_task`: a task by its name."""
 
 import difflib
+import os
 from collections.abc import Sequence
 
 from tf_adapters.data import demo, glue, own_files, text_classification
@@ -11,7 +12,7 @@ TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv",
               "tagging")
 
 
-def load_task(name: str, data_dir: str | None = None,
+def load_task(name: str, data_dir: str | os.PathLike[str] | None = None,
               text_column: str = "text", text_pair_column: str | None = None,
               label_column: str = "label",
               problem_type: str = "classification",
@@ -44,6 +45,8 @@ def load_task(name: str, data_dir: str | None = None,
     >>> task.labels
     ('not_equivalent', 'equivalent')
   """
+  if data_dir is not None:
+    data_dir = os.fspath(data_dir)
   if name in glue.TASKS:
     return glue.load(name, data_dir, on_bad_row, encoding)
   if name in text_classification.TASKS:

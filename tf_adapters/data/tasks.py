@@ -16,6 +16,7 @@ import numpy as np
 from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
 from tf_adapters.data.tables import Table
 from tf_adapters.errors import InputError, listed
+from tf_adapters.modeling import class_weight
 
 if TYPE_CHECKING:
   import tensorflow as tf
@@ -159,6 +160,37 @@ class Task:
           f"task {self.name}: the {name} split in {self.origin} is empty",
           *self.notes]))
     return self.splits[name]
+
+  def class_weight(
+      self, weights: str | Mapping[str, float] = class_weight.BALANCED,
+  ) -> dict[str, float]:
+    """What labels weigh in a training: the `class_weight` of `model.fit`.
+
+    Args:
+      weights: "balanced", for labels to weigh the more the rarer they are in
+        the training split; or label -> weight, 1 where there is none.
+
+    Returns:
+      {label: weight}, of all labels.
+
+    Raises:
+      InputError: the task has no labels, or there is no such label.
+
+    Example:
+      >>> model.fit(task.train_dataset(text),
+      ...           class_weight=task.class_weight("balanced"))
+    """
+    class_weight.check_problem(self.problem_type)
+    if isinstance(weights, Mapping):
+      numbers = class_weight.by_number(weights, self.labels)
+    else:
+      class_weight.check_name(weights)
+      labels = self.split("train").labels
+      if self.problem_type == "tagging":
+        labels = np.concatenate([np.asarray(tags) for tags in labels])
+      numbers = class_weight.balanced(
+          labels, len(self.labels), self.problem_type == "multi_label")
+    return dict(zip(self.labels, numbers))
 
   def train_dataset(self, text: "TextProcessor", batch_size: int = 32,
                     seed: int = 0) -> "tf.data.Dataset":

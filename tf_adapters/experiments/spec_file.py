@@ -209,6 +209,9 @@ class _Reader:
     if name in _NOT_HERE and (name != "task_name"
                               or not key.startswith("tasks.")):
       raise self.error(key, f"can not be set: {_NOT_HERE[name]}")
+    if name == "best_metric" and key.startswith("methods."):
+      raise self.error(key, "selects among all settings of a task: set it "
+                       "under flags or in tasks")
     return fields[name]
 
   def flags(self, value: Any, key: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_adapters.errors import InputError
 
@@ -27,6 +26,17 @@ def check_problem(problem_type: str) -> None:
     raise InputError(
         f"class_weight is for labels, and {problem_type} has none: "
         "sample_weight weighs rows")
+
+
+def check_name(name: str) -> None:
+  """Refuses names of weights but "balanced".
+
+  Raises:
+    InputError: so it is.
+  """
+  if name != BALANCED:
+    raise InputError(f"class_weight {name!r}: there are {BALANCED!r} and "
+                     "weights by label")
 
 
 def by_number(weights: Mapping[str | int, float],
@@ -87,40 +97,6 @@ def balanced(labels: np.ndarray, num_labels: int,
         counts > 0,
         labels.size / (np.maximum(counts, 1) * max(1, (counts > 0).sum())), 1.0)
   return tuple(float(weight) for weight in weights)
-
-
-def of_elements(weights: Sequence[float], problem_type: str,
-                labels: tf.Tensor,
-                sample_weight: tf.Tensor | None) -> tf.Tensor:
-  """The weight of each text, token or label of a text in a loss.
-
-  Args:
-    weights: of the labels, in order.
-    problem_type: says what the labels are.
-    labels: of a batch: numbers [batch] or [batch, 1], or one-hot [batch,
-      labels]; of a tagger numbers [batch, length], negative where there is
-      none; of several labels a text zeros and ones [batch, labels].
-    sample_weight: [batch], or as the result, to multiply with; or None.
-
-  Returns:
-    float32 [batch], or as the labels where each of them has a loss.
-  """
-  table = tf.constant(weights, tf.float32)
-  if problem_type == "classification" and labels.shape.rank == 2:
-    labels = (labels[:, 0] if labels.shape[1] == 1
-              else tf.argmax(labels, axis=-1))
-  if problem_type == "multi_label":
-    result = 1.0 + (table - 1.0) * tf.cast(labels, tf.float32)
-  else:
-    result = tf.gather(table, tf.maximum(tf.cast(labels, tf.int32), 0))
-  if sample_weight is None:
-    return result
-  sample_weight = tf.cast(sample_weight, tf.float32)
-  if result.shape.rank == 1:
-    return result * tf.reshape(sample_weight, [-1])
-  if sample_weight.shape.rank == 1:
-    sample_weight = sample_weight[:, tf.newaxis]
-  return result * sample_weight
 
 
 def parse(text: str) -> str | dict[str, float]:

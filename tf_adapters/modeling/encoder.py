@@ -27,6 +27,7 @@ from tf_adapters.modeling.config import (
   Vocabulary,
 )
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.serialization import (
   PACKAGE,
@@ -254,6 +255,7 @@ class BertEncoder(tf_keras.layers.Layer):
                vocabulary: Vocabulary | Mapping[str, Any] | None = None,
                origin: Origin | Mapping[str, Any] | None = None,
                tuning: str | None = None, **kwargs: Any):
+    check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
     if isinstance(config, Mapping):
       config = BertConfig.from_dict(config)

@@ -19,7 +19,11 @@ from tf_adapters.modeling.fit_checks import (
   steps_to_come,
   warn_of_schedule,
 )
-from tf_adapters.modeling.losses import MultiLabelLoss, check_loss
+from tf_adapters.modeling.losses import (
+    MultiLabelLoss,
+    check_loss,
+    weights_of_elements,
+)
 from tf_adapters.modeling.model_inputs import (
   check_labels,
   check_not_keras_3,
@@ -32,7 +36,7 @@ class KerasModel(tf_keras.Model):
   """A Keras model whose methods know its type of problem.
 
   Attributes:
-    problem_type: one of `models.PROBLEM_TYPES`.
+    problem_type: one of `config.PROBLEM_TYPES`.
     labels: label names; empty where there are none.
     per_token: whether there are outputs for each token and not each text.
   """
@@ -194,7 +198,7 @@ class KerasModel(tf_keras.Model):
     """Keras' step, on labels that have their weights."""
     if self._class_weight is not None:
       x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
-      data = x, y, weighting.of_elements(
+      data = x, y, weights_of_elements(
           self._class_weight, self.problem_type, y, sample_weight)
     return super().train_step(data)
 
@@ -210,9 +214,7 @@ class KerasModel(tf_keras.Model):
     weighting.check_problem(self.problem_type)
     multi_label = self.problem_type == "multi_label"
     if isinstance(class_weight, str):
-      if class_weight != weighting.BALANCED:
-        raise InputError(f"class_weight {class_weight!r}: there are "
-                         f"{weighting.BALANCED!r} and weights by label")
+      weighting.check_name(class_weight)
       labels = None if y is None else values_of(y)
       if labels is None:
         raise InputError(

@@ -5,6 +5,7 @@ of a text, so that weights of rows and of elements count as in Keras: a loss is
 the sum of weights times values, divided by the number of elements.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -64,6 +65,40 @@ class SpanLoss(tf_keras.losses.Loss):
   def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
+
+
+def weights_of_elements(weights: Sequence[float], problem_type: str,
+                labels: tf.Tensor,
+                sample_weight: tf.Tensor | None) -> tf.Tensor:
+  """The weight of each text, token or label of a text in a loss.
+
+  Args:
+    weights: of the labels, in order.
+    problem_type: says what the labels are.
+    labels: of a batch: numbers [batch] or [batch, 1], or one-hot [batch,
+      labels]; of a tagger numbers [batch, length], negative where there is
+      none; of several labels a text zeros and ones [batch, labels].
+    sample_weight: [batch], or as the result, to multiply with; or None.
+
+  Returns:
+    float32 [batch], or as the labels where each of them has a loss.
+  """
+  table = tf.constant(weights, tf.float32)
+  if problem_type == "classification" and labels.shape.rank == 2:
+    labels = (labels[:, 0] if labels.shape[1] == 1
+              else tf.argmax(labels, axis=-1))
+  if problem_type == "multi_label":
+    result = 1.0 + (table - 1.0) * tf.cast(labels, tf.float32)
+  else:
+    result = tf.gather(table, tf.maximum(tf.cast(labels, tf.int32), 0))
+  if sample_weight is None:
+    return result
+  sample_weight = tf.cast(sample_weight, tf.float32)
+  if result.shape.rank == 1:
+    return result * tf.reshape(sample_weight, [-1])
+  if sample_weight.shape.rank == 1:
+    sample_weight = sample_weight[:, tf.newaxis]
+  return result * sample_weight
 
 
 # Type of problem -> what its labels look like -> losses for them, by class.

@@ -16,6 +16,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import Projection, with_prefix
 from tf_adapters.modeling.config import NetworkConfig, Origin, Vocabulary
 from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.model_inputs import check_inputs
 from tf_adapters.modeling.serialization import (
   PACKAGE,
@@ -208,6 +209,7 @@ class TextNetwork(tf_keras.layers.Layer):
   def __init__(self, embedding: WordEmbedding | TextEmbedding,
                config: NetworkConfig | Mapping[str, Any] | None = None,
                pairs: bool = False, tuning: str = NO_BERT, **kwargs: Any):
+    check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
     if self.variable_dtype == "bfloat16":
       # As for adapters: what trains needs the digits.

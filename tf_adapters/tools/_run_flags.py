@@ -1,6 +1,7 @@
 """Flags of a run, the same for every tool that trains."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
     POOLINGS,
@@ -22,7 +24,7 @@ from tf_adapters.tools import (
     _output_dir_flag,
 )
 from tf_adapters.training.run_config import RunConfig
-from tf_adapters.training.training_config import STRATEGIES
+from tf_adapters.training.training_config import BEST_METRICS, STRATEGIES
 
 _DEFAULTS = RunConfig()
 
@@ -150,6 +152,14 @@ flags.DEFINE_bool(
     "eval_each_epoch", _DEFAULTS.eval_each_epoch,
     "Evaluate after each epoch and keep the best; without it the last one is "
     "kept.")
+flags.DEFINE_enum(
+    "best_metric", _DEFAULTS.best_metric,
+    list(dict.fromkeys(itertools.chain(*BEST_METRICS.values()))),
+    "The validation metric that selects the best epoch. (the task's first one)")
+flags.DEFINE_string(
+    "class_weight", _DEFAULTS.class_weight,
+    "What labels weigh in the loss: balanced, the rarer the more, or such as "
+    "spam:5,ham:1, where others weigh 1. (all the same)")
 flags.DEFINE_integer(
     "early_stopping_epochs", _DEFAULTS.early_stopping_epochs,
     "End the training when so many epochs after the best one by validation "
@@ -261,6 +271,8 @@ for _name in ("learning_rate", "weight_decay", "warmup_proportion",
       _name, lambda value: value is None or math.isfinite(value),
       "must be a number")
 flags.register_validator("tuning", _valid(Tuning.parse))
+flags.register_validator("class_weight", _valid(
+    lambda value: value is None or class_weight.parse(value)))
 flags.register_validator("adapter_layers", _valid(parse_layers))
 flags.register_validator("batch_widths", _valid(parse_widths))
 flags.register_validator("adapter_positions", _valid(

@@ -4,6 +4,7 @@ All of them see the outputs of every example of a split at once, gathered and
 in any order; none is computed batch by batch.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from tf_adapters.data import span_answers
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.errors import InputError
+from tf_adapters.training.training_config import check_best_metric
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -50,10 +53,18 @@ def _entity_metrics(labels: Sequence[str], true: list[list[str]],
   scores = {"entity_f1": seqeval.metrics.f1_score,
             "entity_precision": seqeval.metrics.precision_score,
             "entity_recall": seqeval.metrics.recall_score}
+  return {name: float(score(true, predicted, zero_division=0))
+          for name, score in scores.items()}
+
+
+def _token_metrics(true: list[list[str]],
+                   predicted: list[list[str]]) -> dict[str, float]:
+  words, guesses = ([tag for tags in part for tag in tags]
+                    for part in (true, predicted))
   return {
-      **{name: float(score(true, predicted, zero_division=0))
-         for name, score in scores.items()},
-      "token_accuracy": float(seqeval.metrics.accuracy_score(true, predicted))}
+      "token_accuracy": float(sklearn.metrics.accuracy_score(words, guesses)),
+      "macro_f1": float(sklearn.metrics.f1_score(
+          words, guesses, average="macro", zero_division=0))}
 
 
 METRICS: dict[str, Metric] = {
@@ -90,6 +101,28 @@ def evaluate(names: Sequence[str], labels: np.ndarray,
   return {name: METRICS[name](labels, outputs) for name in names}
 
 
+def with_best_metric(task: Task, name: str) -> Task:
+  """The task with another metric in the first place, which selects epochs.
+
+  Args:
+    task: the task.
+    name: one of `BEST_METRICS` of its type of problem.
+
+  Raises:
+    InputError: the task has no such metric.
+  """
+  check_best_metric(name, task.problem_type)
+  if name == "f1" and task.labels and len(task.labels) != 2:
+    raise InputError(f"best_metric=f1 is for two labels, and task {task.name} "
+                     f"has {len(task.labels)}: macro_f1 is for any number")
+  if name.startswith("entity_") and name not in task.metrics:
+    raise InputError(
+        f"best_metric={name} is for tags of entities, which those of task "
+        f"{task.name} are not: it has token_accuracy and macro_f1")
+  others = [metric for metric in task.metrics if metric != name]
+  return dataclasses.replace(task, metrics=(name, *others))
+
+
 def evaluate_task(task: Task, split: Examples, encoded: Encoded,
                   outputs: Sequence[np.ndarray]) -> dict[str, float]:
   """The metrics of a task, whatever its type of problem.
@@ -106,16 +139,9 @@ def evaluate_task(task: Task, split: Examples, encoded: Encoded,
   if task.problem_type == "tagging":
     true = [[task.labels[tag] for tag in tags] for tags in split.labels]
     predicted = encoded.tags(outputs, task.labels)
+    values = _token_metrics(true, predicted)
     if "entity_f1" in task.metrics:
-      values = _entity_metrics(task.labels, true, predicted)
-    else:
-      words = [tag for tags in true for tag in tags]
-      guesses = [tag for tags in predicted for tag in tags]
-      values = {
-          "token_accuracy": float(
-              sklearn.metrics.accuracy_score(words, guesses)),
-          "macro_f1": float(sklearn.metrics.f1_score(
-              words, guesses, average="macro", zero_division=0))}
+      values |= _entity_metrics(task.labels, true, predicted)
     return {name: values[name] for name in task.metrics}
   if task.problem_type == "span":
     chosen = span_answers.choose(encoded, outputs)

@@ -28,7 +28,7 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Examples, Task
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 from tf_adapters.files import (
     output_dir_of,
     replaced_folder,
@@ -41,7 +41,7 @@ from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import distribution, prefix_cache, trainer
 from tf_adapters.training.interruption import signals_act
-from tf_adapters.training.metrics import evaluate_task
+from tf_adapters.training.metrics import evaluate_task, with_best_metric
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_checks import (
     Plan,
@@ -188,8 +188,11 @@ class _Run:
       _test_splits(task)
     for split in task.splits.values():
       split.check(text)
-    if "train" in todo and config.prefix_cache:
-      prefix_cache.check(model.encoder, config.prefix_cache_dir)
+    weights = None
+    if "train" in todo:
+      weights = trainer.weights_of_labels(config, task)
+      if config.prefix_cache:
+        prefix_cache.check(model.encoder, config.prefix_cache_dir)
     # Nothing is wrong with what was given: the folder is this run's now.
     distribution.on_chief(self._strategy, self._claim)
     self._seconds.setdefault("load", time.perf_counter() - started)
@@ -199,6 +202,9 @@ class _Run:
     if unread := unread_adapter_flags(config):
       print(f"tuning={config.tuning} has no adapters: without effect are "
             f"{', '.join(unread)}")
+    if weights:
+      print("class weights: " + listed(
+          [f"{label} {weight:.4g}" for label, weight in weights.items()]))
     print(model.summary_of_tuning(), flush=True)
     if "train" in todo:
       self._train(model, task, text)
@@ -249,6 +255,8 @@ class _Run:
       splits["train"] = sample(
           splits["train"], config.max_train_examples, config.seed)
       task = dataclasses.replace(task, splits=splits)
+    if config.best_metric:
+      task = with_best_metric(task, config.best_metric)
     return task
 
   def _load_model(

@@ -23,6 +23,7 @@ from tf_adapters.training.run_folder import (
     read_flags,
     read_results,
 )
+from tf_adapters.training.training_config import check_best_metric
 
 # Flag -> the field of AdapterConfig that it is.
 _ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
@@ -56,7 +57,9 @@ _UNREAD = (
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
     (("encoding",), "task_name",
      lambda run: run.task_name in (*text_classification.TASKS, "demo")),
-    (("early_stopping_epochs",), "eval_each_epoch",
+    (("class_weight",), "task_name",
+     lambda run: run.known_problem in ("span", "regression")),
+    (("early_stopping_epochs", "best_metric"), "eval_each_epoch",
      lambda run: not run.eval_each_epoch),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
     (("null_score_diff_threshold",), "version_2_with_negative",
@@ -119,6 +122,8 @@ def check(config: RunConfig) -> None:
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
   check_all_read(config)
+  if config.known_problem and config.best_metric:
+    check_best_metric(config.best_metric, config.known_problem)
   if config.without_bert:
     _check_without_bert(config)
 

@@ -20,6 +20,7 @@ import tf_keras
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.training import distribution, prefix_cache
@@ -91,14 +92,26 @@ def evaluate(model: TaskModel, task: Task, split: Examples,
   return evaluate_task(task, split, encoded, predict(model, encoded, config))
 
 
+def weights_of_labels(
+    config: TrainingConfig, task: Task) -> dict[str, float] | None:
+  """What labels weigh in the loss; None where all weigh the same.
+
+  Raises:
+    InputError: the task has no labels, or there is no such label.
+  """
+  if config.class_weight is None:
+    return None
+  return task.class_weight(class_weight.parse(config.class_weight))
+
+
 def train(model: TaskModel, task: Task, text: TextProcessor,
           config: TrainingConfig, output_dir: pathlib.Path) -> Progress:
   """Trains a model and leaves it at its best epoch.
 
   The best epoch is the one with the highest first metric of the task on the
-  validation split, the last one where there is no such split. Called again
-  with the same arguments after it was stopped, it goes on where the newest
-  checkpoint was written.
+  validation split (see `metrics.with_best_metric`), the last one where there
+  is no such split. Called again with the same arguments after it was stopped,
+  it goes on where the newest checkpoint was written.
 
   Args:
     model: the model, tuned as wanted; compiled here.
@@ -111,11 +124,11 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     What was done.
 
   Raises:
-    InputError: there is no training split, its batches can not be split over
-      the replicas, or early stopping has no split to go by; the data or the
-      encoder is not what the checkpoints in `output_dir` were trained on, or
-      none of these can be read or written; the loss is not finite; or nothing
-      can be cached.
+    InputError: there is no training split, its batches cannot be split over
+      the replicas, early stopping or the best metric has no split to go by, or
+      weights are of labels that do not exist; the data or the encoder is not
+      what the checkpoints in `output_dir` were trained on, or none of these
+      can be read or written; the loss is not finite; or nothing can be cached.
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the step at hand,
       whose state is saved. One worker's ends all.
   """
@@ -125,10 +138,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 for name in VALIDATION_SPLITS
                 if config.eval_each_epoch and name in task.splits
                 and task.split(name).labels is not None}
-  if config.early_stopping_epochs and "validation" not in validation:
-    raise InputError(
-        f"early_stopping_epochs: task {task.name} has no labelled validation "
-        "split to go by")
+  for flag in ("early_stopping_epochs", "best_metric"):
+    if getattr(config, flag) and "validation" not in validation:
+      raise InputError(f"{flag}: task {task.name} has no labelled validation "
+                       "split to go by")
   batch = min(config.train_batch_size, len(encoded))
   if batch % strategy.num_replicas_in_sync:
     raise InputError(
@@ -142,14 +155,12 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
           config.learning_rate, total_steps, config.warmup_proportion,
           config.weight_decay),
       loss=model.loss_function,
-      metrics=([tf_keras.metrics.SparseCategoricalAccuracy("accuracy")]
-               if model.problem_type == "classification" else None),
+      metrics=["accuracy"] if model.problem_type == "classification" else None,
       jit_compile=config.jit_compile,
       steps_per_execution=config.steps_per_execution)
   # Metrics are of all workers already: Keras would add them up.
   model.distribute_reduction_method = "first"
-  # A first trace that makes variables, here or those of a metric that is but a
-  # name yet, would have to be done twice.
+  # A first trace that makes variables would have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
   state = RunState(model, output_dir / CHECKPOINTS_NAME)
@@ -194,7 +205,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 encoded, config.train_batch_size, config.seed,
                 range(epoch, last), skip=done, widths=widths_of(config)),
             steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-            epochs=last, callbacks=callbacks, verbose="auto")
+            epochs=last, callbacks=callbacks, verbose="auto",
+            class_weight=weights_of_labels(config, task))
     except tf.errors.OpError:
       if interruption.signal:
         interruption.stop()  # rather than wait for a worker that has gone

@@ -2,6 +2,20 @@
 
 import dataclasses
 
+from tf_adapters.errors import InputError
+
+# Type of problem -> metrics that can select its best epoch; those of entities
+# where tags are of entities, "f1" of a classifier where it has two labels.
+BEST_METRICS = {
+    "classification": ("accuracy", "macro_f1", "micro_f1", "f1",
+                       "matthews_correlation"),
+    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("spearman", "pearson"),
+    "tagging": ("entity_f1", "entity_precision", "entity_recall",
+                "token_accuracy", "macro_f1"),
+    "span": ("f1", "exact_match"),
+}
+
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
 
@@ -23,6 +37,10 @@ class TrainingConfig:
       of them costs a compilation.
     eval_each_epoch: whether to evaluate after each epoch and keep the best;
       without it the last one is kept.
+    best_metric: the metric of which the best epoch has most; None for the
+      task's first one.
+    class_weight: what labels weigh in the loss: "balanced", or label:weight,
+      several with commas between; None: all the same.
     early_stopping_epochs: the training ends when so many epochs after the best
       one were no better; None: after all epochs.
     save_checkpoints_steps: steps between checkpoints to resume from; one is
@@ -43,6 +61,8 @@ class TrainingConfig:
   steps_per_execution: int = 1
   batch_widths: tuple[int, ...] | None = None
   eval_each_epoch: bool = True
+  best_metric: str | None = None
+  class_weight: str | None = None
   early_stopping_epochs: int | None = None
   save_checkpoints_steps: int = 1000
   prefix_cache: bool = False
@@ -52,3 +72,15 @@ class TrainingConfig:
   def compiled(self) -> bool:
     """Whether every shape of a batch costs a compilation of the whole step."""
     return self.jit_compile
+
+
+def check_best_metric(name: str, problem_type: str) -> None:
+  """Refuses a metric that a type of problem does not have.
+
+  Raises:
+    InputError: so it is.
+  """
+  names = BEST_METRICS[problem_type]
+  if name not in names:
+    raise InputError(f"best_metric={name} is not for {problem_type}, which has "
+                     f"{', '.join(names)}")
