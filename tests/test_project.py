@@ -34,7 +34,7 @@ LAYERS = {
              "adapter_info", "adapter_tensors", "adapter_file", "saved_model"},
     "prediction_input": {"errors"},
     "prediction_output": {"errors", "files", "prediction_input"},
-    "batch_prediction": {"errors", "data", "adapter_info", "bank",
+    "batch_prediction": {"errors", "files", "data", "adapter_info", "bank",
                          "prediction_input", "prediction_output"},
     "ray_data": {"errors", "adapter_info", "bank"},
     "training": {"errors", "files", "modeling", "checkpoints", "data",

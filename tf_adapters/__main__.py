@@ -3,38 +3,94 @@
 import importlib
 import os
 import pkgutil
+import signal
 import sys
-
-from tf_adapters import tools
 
 # TensorFlow's start-up notices would bury the one line that matters, and Keras
 # 3, which it would import beside tf_keras, takes seconds and a hundred MB.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+# What is asked for as a tool and is none -> what to say.
+_OTHER_TOOLS = {
+    **dict.fromkeys(
+        ("train", "finetune", "fit", "run", "eval", "evaluate", "classify"),
+        "glue trains, evaluates and predicts text tasks, squad answers "
+        "questions"),
+    **dict.fromkeys(
+        ("infer", "inference", "classify_file"), "predict reads a file of "
+        "texts"),
+    **dict.fromkeys(
+        ("serve", "save"), "export writes a SavedModel that takes strings"),
+    **dict.fromkeys(
+        ("info", "show", "describe"), "inspect says what an encoder or an "
+        "adapter file holds"),
+    "prune": "analyse says which adapters can be left out",
+    "tune": "sweep runs many trials, glue a single one",
+}
+
 
 def main() -> None:
-  """Picks the module of tools/ that the first argument names."""
+  """Runs the tool that the first argument names.
+
+  Ctrl-C ends with status 130. Where nobody reads standard output any more, the
+  process ends without a word, as programs in a pipe do.
+  """
+  try:
+    try:
+      tool = _tool(sys.argv[1:])
+      # absl shows the first argument as the name of the program.
+      sys.argv[:2] = [f"tf-adapters {tool}"]
+      importlib.import_module(f"tf_adapters.tools.{tool}").main()
+    finally:
+      sys.stdout.flush()  # at the exit it could not be caught
+  except KeyboardInterrupt:  # while things are imported
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
+  except BrokenPipeError:
+    # What is left of the output is not tried again at the exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _tool(arguments: list[str]) -> str:
+  """The tool that is asked for; ends the process where there is none."""
+  from tf_adapters import tools
   names = sorted(
       module.name for module in pkgutil.iter_modules(tools.__path__)
       if not module.name.startswith("_"))
-  if len(sys.argv) < 2 or sys.argv[1] not in names:
-    lines = ["usage: tf-adapters TOOL [--flags]; tf-adapters TOOL --help", ""]
-    for name in names:
-      module = importlib.import_module(f"tf_adapters.tools.{name}")
-      lines.append(f"  {name:10}{module.__doc__.splitlines()[0]}")
-    asked = len(sys.argv) > 1 and sys.argv[1] in ("--help", "-h", "help")
-    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+  asked = arguments[0] if arguments else None
+  if asked in names:
+    return asked
+  if asked == "--version":
+    from tf_adapters.adapter_info import library_versions
+    print(", ".join(f"{name} {version}"
+                    for name, version in library_versions().items()))
+    sys.exit(0)
+  if asked in (None, "--help", "-h", "help"):
+    print(_usage(names), file=sys.stdout if asked else sys.stderr)
     sys.exit(0 if asked else 2)
-  # absl shows the first argument as the name of the program.
-  tool = sys.argv.pop(1)
-  sys.argv[0] = f"tf-adapters {tool}"
-  try:
-    module = importlib.import_module(f"tf_adapters.tools.{tool}")
-  except KeyboardInterrupt:  # imports take seconds
-    print("interrupted", file=sys.stderr)
-    sys.exit(130)
-  module.main()
+  from tf_adapters.errors import printable, similar
+  if asked.startswith("-"):
+    hint = f"it comes behind a tool's name, as in tf-adapters glue {asked}"
+  elif asked.lower() in _OTHER_TOOLS:
+    hint = _OTHER_TOOLS[asked.lower()]
+  else:
+    near = similar(asked, [*names, *_OTHER_TOOLS])
+    hint = (f"tools are {', '.join(names)}" if near is None
+            else _OTHER_TOOLS.get(near, f"did you mean {near}?"))
+  print(f"error: no tool {printable(asked)!r}: {hint} (tf-adapters --help says "
+        "what each does)", file=sys.stderr)
+  sys.exit(2)
+
+
+def _usage(names: list[str]) -> str:
+  lines = ["usage: tf-adapters TOOL [--flags]; tf-adapters TOOL --help; "
+           "tf-adapters --version", ""]
+  for name in names:
+    module = importlib.import_module(f"tf_adapters.tools.{name}")
+    lines.append(f"  {name:10}{module.__doc__.splitlines()[0]}")
+  return "\n".join(lines)
 
 
 if __name__ == "__main__":

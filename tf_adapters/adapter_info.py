@@ -185,10 +185,13 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
   file = pathlib.Path(path) / CONFIG_NAME
   try:
     there = file.exists()
+    inside = file.parent / "adapter"
+    hint = (f"; {inside} is one" if (inside / CONFIG_NAME).exists() else "")
   except OSError:  # a name too long
-    there = False
+    there, hint = False, ""
   if not there:
-    raise InputError(f"{path}: not an adapter file: it has no {CONFIG_NAME}")
+    raise InputError(
+        f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
   values = read_json(file)
   if values.get("format_version") != FORMAT_VERSION:
     raise InputError(

@@ -22,6 +22,7 @@ from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.data.encodings import UTF_8, check_encoding
 from tf_adapters.errors import InputError
+from tf_adapters.files import writing
 from tf_adapters.prediction_input import STANDARD, PredictionInput
 from tf_adapters.prediction_output import prediction_output
 
@@ -116,8 +117,12 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
     raise InputError(
         f"there are {len(tasks)} tasks ({', '.join(tasks)}): task_column has "
         "to say which one a row is for")
-  if config.output != STANDARD and os.path.exists(config.output):
-    raise InputError(f"{config.output}: is there already")
+  if config.output != STANDARD:
+    if os.path.exists(config.output):
+      raise InputError(f"{config.output}: is there already: choose another "
+                       "output, or move it away")
+    with writing(config.output):
+      os.stat(pathlib.Path(config.output).parent)
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
     bad_rows = BadRows(config.input, config.on_bad_row)
     with PredictionInput(config.input) as source:

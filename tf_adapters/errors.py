@@ -1,6 +1,7 @@
 """The errors that a command line knows what to do about."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 2000  # characters
 
@@ -29,6 +30,32 @@ def listed(names: Sequence[str], most: int = 12) -> str:
   if len(names) <= most + 1:
     return ", ".join(names)
   return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def similar(name: str, names: Iterable[str],
+            cutoff: float = 0.6) -> str | None:
+  """The one of some names that was probably meant, if any.
+
+  Case does not count, nor do hyphens and the like.
+
+  Args:
+    name: what was given.
+    names: what there is.
+    cutoff: how alike they have to be, from 0 to 1.
+
+  Example:
+    >>> similar("SST-2", ["sst2", "stsb"])
+    'sst2'
+  """
+  plain: dict[str, str] = {}
+  for one in names:
+    plain.setdefault(_plain(one), one)
+  near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
+  return plain[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+  return "".join(filter(str.isalnum, name)).casefold()
 
 
 def first_line(error: Exception) -> str:

@@ -156,6 +156,15 @@ def check_is_file(path: str | os.PathLike[str]) -> None:
     raise InputError(f"{path}: is a folder, expected a file")
 
 
+def check_vacant(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is something else than an empty folder."""
+  path = pathlib.Path(path)
+  with writing(path):
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+      raise InputError(f"{path}: is there already: choose another output, or "
+                       "move it away")
+
+
 def check_output_dir(path: str | os.PathLike[str]) -> None:
   """Refuses an output_dir that could not be made, or written to.
 
@@ -205,6 +214,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
   """Raises InputError where the block ends with an error of the file system."""
   try:
     yield
+  except BrokenPipeError:
+    raise  # who reads it has had enough: no mistake
   except OSError as error:
     raise InputError(
         f"{path}: can not be written: {error.strerror or error}") from None

@@ -41,7 +41,8 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   if path.suffix != ".tflite":
     raise InputError(f"{path}: LiteRT files end in .tflite")
   if path.exists():
-    raise InputError(f"{path}: is there already")
+    raise InputError(f"{path}: is there already: choose another output, or "
+                     "move it away")
   if not path.parent.is_dir():
     raise InputError(f"{path.parent}: no such folder")
   text = model.encoder.text_processor(max_length or model.max_length)

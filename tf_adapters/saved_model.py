@@ -309,7 +309,8 @@ def _version(path: pathlib.Path) -> pathlib.Path:
   """The folder of a new version: `path`, or the next number below it."""
   if path.name.isdecimal():
     if path.exists():
-      raise InputError(f"{path}: this version is there already")
+      raise InputError(f"{path}: this version is there already: without its "
+                       f"number, {path.parent} gets the next one")
     return path
   if path.exists() and not path.is_dir():
     raise InputError(f"{path}: is a file, not a folder")

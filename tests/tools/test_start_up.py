@@ -1,14 +1,20 @@
 """Mistakes on the command line are told before anything slow is imported."""
 
+import importlib
 import json
+import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from tests.data.test_glue import write_task
 from tests.test_project import ROOT
+from tf_adapters.tools._flag_mistakes import SYNONYMS
 
 TOOLS = sorted(path.stem for path in (ROOT / "tf_adapters/tools").glob("*.py")
                if not path.stem.startswith("_"))
@@ -70,6 +76,73 @@ def test_help_comes_at_once():
   for status, out, err in answers:
     assert (status, err) == (0, "")
     assert "--[no]" in out or "--" in out
+
+
+def test_without_a_tool_there_is_a_list_and_a_version():
+  help_, version, nothing = call([["--help"], ["--version"], []])
+  assert help_[0] == 0
+  assert help_[1] == nothing[2]
+  assert nothing[0] == 2
+  for tool in TOOLS:
+    assert f"\n  {tool} " in help_[1]
+  assert version[0] == 0
+  assert re.search(r"tensorflow \d", version[1])
+
+
+def test_what_was_meant_is_said():
+  meant = {
+      ("train",): "no tool 'train': glue trains",
+      ("trian",): "glue trains",
+      ("Inspcet",): "did you mean inspect?",
+      ("xyz",): "tools are analyse, convert, ",
+      ("--task_name=rte",): "tf-adapters glue --task_name=rte",
+      ("glue", "--batch_size=8"): "mean --train_batch_size?",
+      ("predict", "--batch_size=8"): "mean --predict_batch_size?",
+      ("glue", "--epochs=8"): "mean --num_train_epochs?",
+      ("glue", "--learning-rate=8"): "mean --learning_rate?",
+      ("squad", "--max_length=8"): "mean --max_seq_length?",
+      ("convert", "--model_name_or_path=x"): "mean --encoder?",
+      ("convert", "--out=x"): "mean --output?",
+      ("report", "--save_dir=x"): "mean --output_dir?",
+      ("inspect", "--adaptor=x"): "mean --adapter?",
+      ("glue", "--task_name=mprc"): "--task_name=mprc: did you mean mrpc?",
+      ("glue", "--task_name=SST-2"): "mean sst2?",
+      ("glue", "--task_name=imdb"): "--task_name=imdb: expected one of cola,",
+      ("sweep", "--runner=Ray"): "mean ray?",
+      ("glue", "--num_train_epochs=2,5"):
+          "--num_train_epochs=2,5: expected an integer in the range [1, ",
+      ("glue", "--learning_rate=x"): "expected a number in the range",
+      ("glue", "--do_train=maybe"): "--do_train=maybe: expected true or false",
+      ("glue", "my", "data"): "values with blanks in them need quotation marks",
+  }
+  answers = call(list(meant))
+  for message, (status, out, err) in zip(meant.values(), answers, strict=True):
+    assert message in err
+    assert (status, out) == (1 if "blanks" in message else 2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_synonyms_are_of_flags_that_there_are():
+  names = {name for tool in TOOLS for name in _names(tool)}
+  for synonym, flag_names in SYNONYMS.items():
+    assert set(flag_names) <= names
+    assert not any(name == synonym for name in flag_names)
+
+
+def _names(tool):
+  module = importlib.import_module(f"tf_adapters.tools.{tool}")
+  return [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)]
+
+
+def test_a_pipe_that_nobody_reads_ends_without_a_word():
+  read, write = os.pipe()
+  os.close(read)
+  with open(write, "wb") as output:
+    done = subprocess.run(
+        [sys.executable, "-m", "tf_adapters", "glue", "--help"], cwd=ROOT,
+        stdout=output, stderr=subprocess.PIPE)
+  assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_mistakes_are_told_at_once(folder: pathlib.Path):

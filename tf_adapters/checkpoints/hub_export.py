@@ -12,7 +12,7 @@ from official.nlp.tools import export_tfhub_lib
 
 from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError
-from tf_adapters.files import replaced_folder
+from tf_adapters.files import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.encoder import BertEncoder
@@ -66,8 +66,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     path = pathlib.Path(path).expanduser().resolve()
     beside = (path.parent / f"{path.name}{PREPROCESSING_SUFFIX}").resolve()
     for folder in (path, beside):
-      if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already")
+      check_vacant(folder)
     _write(encoder, path, beside, seq_length)
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: can not be written: {error}") from None

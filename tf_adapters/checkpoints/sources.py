@@ -5,7 +5,6 @@ here, without TensorFlow; which reader files are for is the business of
 `formats`, how they are fetched that of `fetching`.
 """
 
-import difflib
 import hashlib
 import importlib.metadata
 import pathlib
@@ -13,7 +12,7 @@ import re
 import urllib.parse
 
 from tf_adapters.checkpoints import fetching
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, similar
 
 _HUB = "https://tfhub.dev/tensorflow/"
 _SMALL_SIZES = {128: 2, 256: 4, 512: 8, 768: 12}  # hidden size -> heads
@@ -87,10 +86,9 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
     raise InputError(f"no {what} {source!r}: {error}") from None
   if _HANDLE.fullmatch(source):
     return _url(f"https://tfhub.dev/{source}")
-  name = source.rpartition("/")[2].lower().replace("-", "_")
-  near = difflib.get_close_matches(name, ALIASES, n=1, cutoff=0.8)
+  near = similar(source.rpartition("/")[2], ALIASES, cutoff=0.8)
   if near:
-    hint = f"did you mean {near[0]}?"
+    hint = f"did you mean {near}?"
   elif _HUGGING_FACE.fullmatch(source):
     hint = ("models of the Hugging Face Hub are read from a folder: `hf "
             f"download {source} --local-dir FOLDER` makes one")

@@ -1,12 +1,11 @@
 """`load_task`: a task by its name."""
 
-import difflib
 import os
 from collections.abc import Sequence
 
 from tf_adapters.data import demo, glue, own_files, text_classification
 from tf_adapters.data.tasks import Task
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, similar
 
 TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv",
               "tagging")
@@ -63,7 +62,7 @@ def load_task(name: str, data_dir: str | os.PathLike[str] | None = None,
     from tf_adapters.data import tagging  # needs TensorFlow
     return tagging.load(data_dir, labels, on_bad_row, text_column,
                         label_column, encoding)
-  near = difflib.get_close_matches(name, TASK_NAMES, n=1)
-  hint = f"; did you mean {near[0]}?" if near else ""
+  near = similar(name, TASK_NAMES)
+  hint = f"; did you mean {near}?" if near else ""
   raise InputError(
       f"no task {name!r}; tasks are {', '.join(TASK_NAMES)}{hint}")

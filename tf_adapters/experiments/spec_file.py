@@ -5,7 +5,6 @@ Whether a flag takes its value is not known here: see `trials`.
 
 import collections
 import dataclasses
-import difflib
 import math
 import pathlib
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, similar
 from tf_adapters.experiments.spec import (
     MOST_TRIALS,
     TOOLS,
@@ -202,8 +201,8 @@ class _Reader:
     fields = {field.name: field for field in dataclasses.fields(
         TOOLS[self.tool])}
     if name not in fields:
-      near = difflib.get_close_matches(name, fields, n=1)
-      hint = f"; did you mean {near[0]}?" if near else ""
+      near = similar(name, fields)
+      hint = f"; did you mean {near}?" if near else ""
       raise self.error(key, f"is no flag of tf-adapters {self.tool}{hint}")
     # A task may be called otherwise than the --task_name that it is.
     if name in _NOT_HERE and (name != "task_name"

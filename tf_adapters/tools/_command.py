@@ -8,6 +8,7 @@ from types import ModuleType
 from absl import app, flags, logging
 
 from tf_adapters.errors import InputError, WorkerLost, printable
+from tf_adapters.tools import _flag_mistakes
 
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
@@ -18,7 +19,7 @@ def run(tool: ModuleType, main: Callable[[], object],
   """Parses the flags and runs a tool.
 
   A user's mistake ends with one line on standard error and status 1, or 2 where
-  the flags can not be parsed; --help shows the tool's own flags, --helpfull
+  the flags cannot be parsed; --help shows the tool's own flags, --helpfull
   those of every library too. A process whose run has lost another worker starts
   itself again.
 
@@ -36,9 +37,11 @@ def run(tool: ModuleType, main: Callable[[], object],
     try:
       return flags.FLAGS(argv)
     except (flags.Error, UnicodeDecodeError) as error:
-      # What can not be decoded is a flag file.
-      print(f"error: {printable(str(error))}; --help lists the flags",
-            file=sys.stderr)
+      # What cannot be decoded is a flag file.
+      names = [flag.name
+               for flag in flags.FLAGS.get_key_flags_for_module(tool)]
+      message = printable(_flag_mistakes.explained(error, names))
+      print(f"error: {message} (--help lists the flags)", file=sys.stderr)
       sys.exit(2)
 
   def guarded(argv: list[str]) -> None:
@@ -47,13 +50,14 @@ def run(tool: ModuleType, main: Callable[[], object],
     try:
       if len(argv) > 1:
         raise InputError(
-            f"unexpected argument {argv[1]!r}: flags begin with --")
+            f"unexpected argument {argv[1]!r}: flags begin with --, and values "
+            "with blanks in them need quotation marks")
       main()
     except InputError as error:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(1)
     except WorkerLost as error:
-      # The cluster can not be joined again in this process.
+      # The cluster cannot be joined again in this process.
       print(f"{error}: starting again, to wait for it", file=sys.stderr,
             flush=True)
       os.execv(sys.executable, sys.orig_argv)

@@ -11,6 +11,7 @@ import sys
 
 from absl import flags
 
+from tf_adapters.files import check_vacant
 from tf_adapters.tools import _command, _encoder_flags, _output_flag
 
 flags.adopt_module_key_flags(_encoder_flags)
@@ -23,6 +24,7 @@ flags.DEFINE_integer(
 def _convert() -> None:
   _command.require("encoder", "output")
   values = flags.FLAGS
+  check_vacant(values.output)
   _encoder_flags.check()
   import tensorflow as tf
 

@@ -1,0 +1,109 @@
+"""What to say of flags that cannot be parsed: which one was probably meant."""
+
+import re
+from collections.abc import Sequence
+
+from absl import flags
+
+from tf_adapters.errors import similar
+
+# What a flag is called in other programs -> here; of several the tool's own.
+SYNONYMS: dict[str, Sequence[str]] = {
+    "batch_size": ["train_batch_size", "predict_batch_size", "eval_batch_size"],
+    "per_device_train_batch_size": ["train_batch_size"],
+    "per_device_eval_batch_size": ["eval_batch_size"],
+    "epochs": ["num_train_epochs"],
+    "num_epochs": ["num_train_epochs"],
+    "max_epochs": ["num_train_epochs"],
+    "lr": ["learning_rate"],
+    "warmup": ["warmup_proportion"],
+    "warmup_ratio": ["warmup_proportion"],
+    "warmup_steps": ["warmup_proportion"],
+    "patience": ["early_stopping_epochs"],
+    "random_seed": ["seed"],
+    "max_length": ["max_seq_length", "preprocess_seq_length"],
+    "max_len": ["max_seq_length", "preprocess_seq_length"],
+    "seq_length": ["max_seq_length", "preprocess_seq_length"],
+    "max_train_samples": ["max_train_examples"],
+    "model": ["encoder"],
+    "model_name": ["encoder"],
+    "model_name_or_path": ["encoder"],
+    "bert": ["encoder"],
+    "checkpoint": ["encoder"],
+    "init_checkpoint": ["encoder"],
+    "tokenizer": ["vocab_file"],
+    "tokenizer_name": ["vocab_file"],
+    "lower_case": ["do_lower_case"],
+    "uncased": ["do_lower_case"],
+    "task": ["task_name", "tasks", "task_column", "default_task"],
+    "dataset": ["data_dir", "input"],
+    "dataset_name": ["task_name"],
+    "data": ["data_dir", "input"],
+    "data_path": ["data_dir", "input"],
+    "input_file": ["input", "predict_file", "data_dir"],
+    "output": ["output_dir"],
+    "output_file": ["output", "output_dir"],
+    "out": ["output", "output_dir"],
+    "save_dir": ["output_dir", "output"],
+    "logdir": ["output_dir"],
+    "text": ["text_column"],
+    "label": ["label_column"],
+    "labels": ["label_column"],
+    "train": ["do_train"],
+    "eval": ["do_eval"],
+    "evaluate": ["do_eval"],
+    "predict": ["do_predict"],
+    "bottleneck": ["adapter_size"],
+    "adapter_dim": ["adapter_size"],
+    "reduction_factor": ["adapter_size"],
+    "fp16": ["mixed_precision"],
+    "bf16": ["mixed_precision"],
+    "gpus": ["distribution_strategy", "gpus_per_trial"],
+    "strategy": ["distribution_strategy"],
+    "xla": ["jit_compile"],
+    "parallel": ["max_parallel_trials"],
+    "jobs": ["max_parallel_trials"],
+}
+
+_WRONG_VALUE = re.compile(r"flag --(\w+)=(.*?): (.*)", re.DOTALL)
+# How absl and Python say that a value is of another type.
+_OTHER_TYPE = ("invalid literal", "could not convert", "('Non-boolean")
+
+
+def explained(error: Exception, names: Sequence[str]) -> str:
+  """Says what is wrong with a command line, and what is probably meant.
+
+  Args:
+    error: what parsing it ended with.
+    names: the tool's own flags.
+  """
+  if isinstance(error, flags.UnrecognizedFlagError):
+    near = meant(error.flagname, names)
+    return (f"no flag --{error.flagname}"
+            + (f": did you mean --{near}?" if near else ""))
+  wrong = _WRONG_VALUE.fullmatch(str(error))
+  if not wrong:
+    return str(error)
+  name, value, reason = wrong.groups()
+  parser = flags.FLAGS[name].parser
+  if choices := getattr(parser, "enum_values", ()):
+    near = similar(value, choices)
+    reason = ((f"did you mean {near}? It is " if near else "expected ")
+              + f"one of {', '.join(choices)}")
+  elif reason.startswith(_OTHER_TYPE):
+    reason = f"expected {parser.syntactic_help or 'true or false'}"
+  return f"flag --{name}={value}: {reason}"
+
+
+def meant(name: str, names: Sequence[str]) -> str | None:
+  """The flag that a name of another program, or a typing error, stands for.
+
+  Example:
+    >>> meant("batch_size", ["batch_widths", "train_batch_size"])
+    'train_batch_size'
+  """
+  name = name.lower().replace("-", "_")
+  for one in SYNONYMS.get(name, ()):
+    if one in names:
+      return one
+  return similar(name, names)
