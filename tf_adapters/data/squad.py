@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import io
 import itertools
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -220,7 +221,8 @@ class EncodedWindows(batching.Encoded):
   contexts: Mapping[int, Context]
 
 
-def load(train_file: str | None = None, predict_file: str | None = None,
+def load(train_file: str | os.PathLike[str] | None = None,
+         predict_file: str | os.PathLike[str] | None = None,
          options: SquadOptions | None = None,
          on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
   """Loads SQuAD, or what has its format.
@@ -258,7 +260,7 @@ def load(train_file: str | None = None, predict_file: str | None = None,
   return Task(
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
-      ", ".join(file for file in (train_file, predict_file) if file),
+      ", ".join(os.fspath(file) for file in (train_file, predict_file) if file),
       notes=tuple(notes), span=options.to_dict())
 
 
