@@ -258,7 +258,7 @@ def architecture(path, **changes):
      "shape|sizes"),
     (lambda p: {"encoder": architecture(p, hidden_size=-1)}, "hidden_size"),
     (lambda p: {"versions": {"a": {"b": 1}}}, "versions is"),
-    (lambda p: {"weights_sha256": None}, "damaged"),
+    (lambda p: {"weights_sha256": None}, "weights_sha256 is None"),
     (lambda p: {"dropout": float("nan")}, "dropout is"),
     (lambda p: {"metrics": {"a": {"b": 10**400}}}, "metrics is"),
 ])

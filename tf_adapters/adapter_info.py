@@ -15,7 +15,7 @@ from typing import Any
 
 from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
+from tf_adapters.files import MOST_JSON_BYTES, read_json
 from tf_adapters.modeling.config import (
     PER_TOKEN,
     PER_TOKEN_POOLING,
@@ -85,7 +85,7 @@ class AdapterInfo(JsonConfig):
         ("pooling", str), ("dropout", float | int),
         ("adapter", Mapping | None), ("max_length", int | None),
         ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
-        ("versions", Mapping), ("pairs", bool | None),
+        ("weights_sha256", str), ("versions", Mapping), ("pairs", bool | None),
         ("span", Mapping | None)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
@@ -168,11 +168,18 @@ def info_json(info: AdapterInfo) -> str:
   """The content of `adapter_config.json`.
 
   Raises:
-    InputError: a text in it can not be written as Unicode.
+    InputError: a text in it cannot be written as Unicode, or it is larger than
+      what is read again.
   """
   values = json.loads(json.dumps(info.to_dict()))
   values[_CHECKSUM] = _checksum(values)
-  return json.dumps(values, indent=2) + "\n"
+  content = json.dumps(values, indent=2) + "\n"
+  if len(content) > MOST_JSON_BYTES:
+    raise InputError(
+        f"{CONFIG_NAME} of task {info.task} would have {len(content):,} bytes, "
+        f"of which {MOST_JSON_BYTES:,} are read again: its labels or metrics "
+        "are too many, or their names too long")
+  return content
 
 
 def read_info(path: str | os.PathLike[str]) -> AdapterInfo:

@@ -3,19 +3,16 @@
 What they are to be follows from the file's configuration alone.
 """
 
-import contextlib
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import safetensors
 
-from tf_adapters.adapter_info import CONFIG_NAME, AdapterInfo
+from tf_adapters.adapter_info import AdapterInfo
 from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_file
 from tf_adapters.modeling.adapter import (
     adapted_layers,
     adapter_name,
@@ -50,25 +47,20 @@ class FileTensors(Mapping[str, np.ndarray]):
 
   def __init__(self, path: str | os.PathLike[str], info: AdapterInfo):
     self.path = path
-    self._file = pathlib.Path(path) / WEIGHTS_NAME
     try:
       self.shapes = expected_shapes(info)
     except InputError as error:
       raise InputError(f"{path}: {error}") from None
-    with _opened(path, info) as file:
-      # What the header tells comes first: it takes no memory.
-      slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-      check_tensors(path, {name: tuple(view.get_shape())
-                           for name, view in slices.items()}, self.shapes)
-      for name, view in slices.items():
-        if view.get_dtype() != "F32" or not np.isfinite(
-            file.get_tensor(name)).all():
-          raise InputError(
-              f"{self._file}: {name}: expected finite float32 numbers")
+    self._tensors = _tensors(path, info)
+    # What the header tells comes first: it takes no memory.
+    check_tensors(path, self._tensors.shapes, self.shapes)
+    for name, dtype in self._tensors.dtypes.items():
+      if dtype != "F32" or not np.isfinite(self[name]).all():
+        raise InputError(f"{self._tensors.path}: {name}: expected finite "
+                         "float32 numbers")
 
   def __getitem__(self, name: str) -> np.ndarray:
-    with safetensors.safe_open(self._file, "numpy") as file:
-      return file.get_tensor(name)
+    return self._tensors.read(name)
 
   def __iter__(self) -> Iterator[str]:
     return iter(self.shapes)
@@ -88,30 +80,13 @@ def read_tensors(path: str | os.PathLike[str],
   Raises:
     InputError: the file can not be read, or is damaged.
   """
-  with _opened(path, info) as file:
-    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+  tensors = _tensors(path, info)
+  return {name: tensors.read(name) for name in tensors.shapes}
 
 
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str],
-            info: AdapterInfo) -> Iterator[safetensors.safe_open]:
+def _tensors(path: str | os.PathLike[str], info: AdapterInfo) -> TensorFile:
   """The file of tensors, if it is the one that was written."""
-  file = pathlib.Path(path) / WEIGHTS_NAME
-  check_file(file)
-  try:
-    with open(file, "rb") as content:
-      digest = hashlib.file_digest(content, "sha256").hexdigest()
-    if digest != info.weights_sha256:
-      raise InputError(
-          f"{file}: damaged: its sha256 is not the one in {CONFIG_NAME}")
-    with safetensors.safe_open(file, "numpy") as tensors:
-      yield tensors
-  except OSError as error:
-    raise InputError(
-        f"{file}: can not be read: {error.strerror or error}") from None
-  except (safetensors.SafetensorError, AttributeError, KeyError,
-          TypeError) as error:  # the last three: 8 bits and fewer
-    raise InputError(f"{file}: can not be read: {error}") from None
+  return TensorFile(pathlib.Path(path) / WEIGHTS_NAME, info.weights_sha256)
 
 
 def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:

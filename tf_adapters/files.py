@@ -27,11 +27,11 @@ _LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}(?:{_NEW}|{_OLD})", re.DOTALL)
 MOST_BYTES = 1 << 25
 # Of all other JSON: a configuration of 10,000 labels has 1 MB. What a parser
 # makes of it can take twenty times as much.
-_MOST_JSON_BYTES = 1 << 22
+MOST_JSON_BYTES = 1 << 22
 
 
 def read_json(path: pathlib.Path,
-              most_bytes: int = _MOST_JSON_BYTES) -> dict[str, Any]:
+              most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
   """Reads a JSON object.
 
   Args:
@@ -179,6 +179,38 @@ def check_output_dir(path: str | os.PathLike[str]) -> None:
       raise InputError(f"output_dir {there}: is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
       raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+class Unchanged:
+  """Files that are to stay what they were when they were checked.
+
+  For what a library opens by its name, after that or again and again.
+
+  Args:
+    paths: the files.
+
+  Raises:
+    OSError: one is not there.
+  """
+
+  def __init__(self, *paths: pathlib.Path):
+    self._states = {path: _state(path) for path in paths}
+
+  def check(self) -> None:
+    """Looks whether they are.
+
+    Raises:
+      InputError: one was replaced or written to.
+      OSError: one is not there.
+    """
+    for path, state in self._states.items():
+      if _state(path) != state:
+        raise InputError(f"{path}: was changed while it was read: try again")
+
+
+def _state(path: pathlib.Path) -> tuple[int, ...]:
+  status = path.stat()
+  return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def check_text(name: str | os.PathLike[str], start: bytes,

@@ -225,7 +225,20 @@ def test_what_is_given_beside_the_spec_counts(write):
 BAD = [
     ("", "sweep.yaml: expected keys with values"),
     ("a: [", "sweep.yaml:1: not readable as YAML"),
-    ("seeds: &a [*a]", "nested too deeply"),
+    ("seeds: &a [*a]", "nested too deeply, or in itself"),
+    # Lists and mappings of aliases: some hundred bytes that stand for 9^9
+    # values.
+    ("a: &a [1, 2, 3]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, name in zip("abcdefghi", "bcdefghij")),
+     "more than 100,000 values, those that its aliases (*name) stand for"),
+    ("a: &a {x: 1}\n" + "".join(
+        f"{name}: &{name} {{x: *{before}, y: *{before}}}\n"
+        for before, name in zip("abcdefghijklmnopqrs", "bcdefghijklmnopqrst")),
+     "more than 100,000 values"),
+    ('tool: "\\U00110000"', "not readable as YAML: chr() arg not in range"),
+    ('tool: "\\UFFFFFFFF"', "not readable as YAML"),
+    ("tool: \0", "not readable as YAML: unacceptable character #x0000"),
     ("- a", "expected keys with values"),
     (GOOD + "metods: {}", "metods: is none of tool, flags, tasks"),
     (GOOD + "tool: sqad", "tool: is none of glue, squad"),

@@ -8,16 +8,16 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from tf_adapters.checkpoints.bert_config import (
     HUGGING_FACE_ACTIVATIONS,
     read_bert_config,
 )
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
+from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import MOST_BYTES, check_file, read_json
+from tf_adapters.files import MOST_BYTES, read_json
 from tf_adapters.modeling.config import Vocabulary
 
 WEIGHTS_NAME = "model.safetensors"
@@ -65,15 +65,14 @@ class _Safetensors:
     self.shapes = {}
     self._files = {}
     for name in files:
-      with _open(folder / name) as file:
-        for key in file.keys():  # noqa: SIM118 (no dict)
-          self.shapes[key] = tuple(file.get_slice(key).get_shape())
-          self._files[key] = folder / name
+      file = TensorFile(folder / name)
+      self.shapes |= file.shapes
+      self._files |= dict.fromkeys(file.shapes, file)
     # transformers' TensorFlow models write kernels as TensorFlow has them.
     self.transposed = not any(
         key.endswith(("/kernel", "/kernel:0")) for key in self.shapes)
     for key, name in index.items():
-      if self._files.get(key) != folder / name:
+      if key not in self._files or self._files[key].path != folder / name:
         raise InputError(f"{self.path}: {name} has no tensor {key}")
 
   def _read_index(self) -> dict[str, str]:
@@ -87,23 +86,7 @@ class _Safetensors:
     return files
 
   def read(self, name: str) -> np.ndarray:
-    # Opened anew each time: a file that stays mapped would count as memory in
-    # use, page by page, until all of it does.
-    with _open(self._files[name]) as file:
-      try:
-        return file.get_tensor(name)
-      except (safetensors.SafetensorError, AttributeError,
-              TypeError) as error:  # the last two: 8 bits and fewer
-        raise InputError(
-            f"{self._files[name]}: {name} can not be read: {error}") from None
-
-
-def _open(path: pathlib.Path) -> safetensors.safe_open:
-  check_file(path)
-  try:
-    return safetensors.safe_open(path, framework="numpy")
-  except (OSError, ValueError, safetensors.SafetensorError) as error:
-    raise InputError(f"{path}: can not be read: {error}") from None
+    return self._files[name].read(name)
 
 
 def _why_no_weights(folder: pathlib.Path) -> str:

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tf_adapters.checkpoints.bundle_index import read_index
 from tf_adapters.checkpoints.wire_format import WireFormat
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.files import check_file
+from tf_adapters.files import Unchanged, check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.
@@ -50,11 +50,16 @@ class TensorBundle:
       raise InputError(
           f"{prefix}: TensorFlow can not open files whose path has *, ?, [ or "
           "\\ in it: rename the folder")
-    for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
+    files = sorted(prefix.parent.glob(f"{prefix.name}.*"))
+    for file in files:
       check_file(file)
     try:
+      # TensorFlow opens by name what is checked here: the index now, the data
+      # when it is asked for a tensor.
+      self._unchanged = Unchanged(*files)
       self._entries = read_index(prefix)
       self._reader = tf.train.load_checkpoint(str(prefix))
+      self._unchanged.check()
       self.object_based = _OBJECT_GRAPH in self._entries
       keys = self._keys_of_variables() if self.object_based else {
           name: name for name in self._entries}
@@ -97,7 +102,9 @@ class TensorBundle:
       return None
     try:
       return self._get(key)
-    except _UNREADABLE as error:
+    except InputError:
+      raise
+    except (OSError, *_UNREADABLE) as error:
       raise InputError(
           f"{self.path}: {key} can not be read: {first_line(error)}") from None
 
@@ -107,4 +114,6 @@ class TensorBundle:
     if entry.dtype == types_pb2.DT_STRING and (
         entry.shape.dim or entry.size > _MOST_STRING_BYTES):
       raise ValueError("expected numbers, not strings")
-    return self._reader.get_tensor(key)
+    array = self._reader.get_tensor(key)
+    self._unchanged.check()
+    return array

@@ -1,0 +1,92 @@
+"""Files of safetensors: checked once, and then read as what was checked."""
+
+import contextlib
+import hashlib
+import pathlib
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import safetensors
+
+from tf_adapters.errors import InputError
+from tf_adapters.files import Unchanged, check_file
+
+# Its header, which is parsed as a whole: that of BERT-large has 50 kB, and one
+# of 1,000 layers 2 MB. The library would take 100 MB.
+_MOST_HEADER_BYTES = 1 << 22
+_HEADER_SIZE = struct.Struct("<Q")
+
+
+class TensorFile:
+  """A file of arrays, opened anew for each of them.
+
+  A file that stays mapped would count as memory in use, page by page, until all
+  of it does.
+
+  Args:
+    path: the file.
+    sha256: of its content, where that is known.
+
+  Attributes:
+    path: the file.
+    shapes: {name: shape}.
+    dtypes: {name: type}, as the format calls them: "F32".
+
+  Raises:
+    InputError: it cannot be read, is damaged, or not that of the sha256.
+  """
+
+  def __init__(self, path: pathlib.Path, sha256: str | None = None):
+    self.path = path
+    check_file(path)
+    self.shapes: dict[str, tuple[int, ...]] = {}
+    self.dtypes: dict[str, str] = {}
+    with self._errors():
+      self._unchanged = Unchanged(path)
+      with open(path, "rb") as file:
+        (size,) = _HEADER_SIZE.unpack(file.read(_HEADER_SIZE.size).ljust(
+            _HEADER_SIZE.size, b"\0"))
+        file.seek(0)
+        if sha256 is not None and sha256 != hashlib.file_digest(
+            file, "sha256").hexdigest():
+          raise InputError(f"{path}: damaged: its sha256 is not the one in the "
+                           "configuration")
+      if size > _MOST_HEADER_BYTES:
+        raise InputError(f"{path}: can not be read: its header has {size:,} "
+                         f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
+      with self._opened() as tensors:
+        for name in tensors.keys():  # noqa: SIM118 (no dict)
+          view = tensors.get_slice(name)
+          self.shapes[name] = tuple(view.get_shape())
+          self.dtypes[name] = view.get_dtype()
+
+  def read(self, name: str) -> np.ndarray:
+    """Reads one array.
+
+    Raises:
+      InputError: it cannot be read, or is of another file by now.
+    """
+    with self._errors(f"{name} "), self._opened() as tensors:
+      return tensors.get_tensor(name)
+
+  @contextlib.contextmanager
+  def _opened(self) -> Iterator[safetensors.safe_open]:
+    self._unchanged.check()
+    with safetensors.safe_open(self.path, "numpy") as tensors:
+      self._unchanged.check()
+      yield tensors
+
+  @contextlib.contextmanager
+  def _errors(self, what: str = "") -> Iterator[None]:
+    try:
+      yield
+    except InputError:
+      raise
+    except OSError as error:
+      raise InputError(f"{self.path}: {what}can not be read: "
+                       f"{error.strerror or error}") from None
+    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError,
+            ValueError) as error:  # numpy has no type of 8 bits and fewer
+      raise InputError(
+          f"{self.path}: {what}can not be read: {error}") from None
