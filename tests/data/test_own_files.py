@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,185 @@ def test_labels_of_an_adapter_decide_where_they_are_given(tmp_path):
   assert task.split("test").labels.tolist() == [1]
   with pytest.raises(ta.InputError, match="test.csv:2: label 'yes' is not"):
     ta.load_task("tsv", str(tmp_path), labels=("ja", "nein"))
+
+
+MULTI = {"problem_type": "multi_label"}
+
+
+@pytest.mark.parametrize("cells, wanted", [
+    (["['neg', 'pos']", "['neg']", "[]"], [["neg", "pos"], ["neg"], []]),
+    (['["a, b", "c"]', '["c"]', ""], [["a, b", "c"], ["c"], []]),
+    (["['a' 'b']", "['b'\n 'c']", "b"], [["a", "b"], ["b", "c"], ["b"]]),
+    (["('a', 'b')", "('b',)", "()"], [["a", "b"], ["b"], []]),
+    (["{'b', 'a'}", "set()", "a"], [["a", "b"], [], ["a"]]),
+    (["[1, 2]", "[2]", "[]"], [["1", "2"], ["2"], []]),
+    (["[\"it's\", 'b']", "a,b", "[a]"], [["b", "it's"], ["a", "b"], ["[a]"]]),
+])
+def test_lists_in_cells(tmp_path, cells, wanted):
+  with open(tmp_path / "train.csv", "w", newline="") as file:
+    csv.writer(file).writerows(
+        [("text", "label"), *((f"t{i}", cell) for i, cell in enumerate(cells))])
+  task = ta.load_task("tsv", str(tmp_path), **MULTI)
+  assert [[name for name, one in zip(task.labels, row) if one]
+          for row in task.split("train").labels] == wanted
+
+
+@pytest.mark.parametrize("cell", [
+    "[0, 1, 0]", "[1. 0. 1.]", "['a', 'b'", "{'a': 1, 'b': 0}", "['a'b]"])
+def test_what_is_no_list(tmp_path, cell):
+  (tmp_path / "train.tsv").write_text(f"text\tlabel\nt\tx,y\nu\t{cell}\n")
+  with pytest.raises(ta.InputError, match=r"train.tsv:3: .* is no list of lab"):
+    ta.load_task("tsv", str(tmp_path), **MULTI)
+  task = ta.load_task("tsv", str(tmp_path), on_bad_row="skip", **MULTI)
+  assert task.labels == ("x", "y")
+  assert "1 with no list of labels (first: train.tsv:3)" in task.notes[0]
+  (tmp_path / "train.tsv").write_text(f"text\tlabel\nu\t{cell}\n")
+  with pytest.raises(ta.InputError, match=r"train.tsv:2: .* is no list of lab"):
+    ta.load_task("tsv", str(tmp_path), **MULTI)
+
+
+def test_a_column_of_zeros_and_ones_for_each_label(tmp_path):
+  folder = folder_of(
+      tmp_path, train_csv="id,text,toxic,Obscene\n1,a,1,0\n2,b,0.0,True\n",
+      dev_tsv="obscene\ttoxic\ttext\n0\t1\tc\n-1\t0\td\n",
+      test_csv="text\ne\n")
+  columns = {"label_column": "toxic,obscene", **MULTI}
+  with pytest.raises(ta.InputError, match="dev.tsv:3: '-1' in column 'Obscene' "
+                     "is neither 0 nor 1; on_bad_row=skip"):
+    ta.load_task("tsv", folder, **columns)
+  task = ta.load_task("tsv", folder, on_bad_row="skip", **columns)
+  assert task.labels == ("toxic", "Obscene")
+  assert task.split("train").labels.tolist() == [[1, 0], [0, 1]]
+  assert task.split("validation").labels.tolist() == [[1, 0]]
+  assert task.split("test").labels is None
+  # An adapter's labels have an order of their own.
+  task = ta.load_task("tsv", folder, on_bad_row="skip",
+                      labels=("Obscene", "toxic"), **columns)
+  assert task.split("train").labels.tolist() == [[0, 1], [1, 0]]
+  for columns, message in (
+      ("toxic,mild", "no column 'mild'; its columns are id, text, toxic, Obs"),
+      ("toxic", "column 'toxic' holds 0 and 1: label_column=a,b takes a col")):
+    with pytest.raises(ta.InputError, match=message):
+      ta.load_task("tsv", folder, label_column=columns, **MULTI)
+  with pytest.raises(ta.InputError, match="are other labels than toxic, b"):
+    ta.load_task("tsv", folder, label_column="toxic,obscene",
+                 labels=("toxic", "b"), **MULTI)
+
+
+@pytest.mark.parametrize("header, row, columns", [
+    ("v1,v2,,,", "{label},{text},,,", ("v2", "v1")),
+    (",text,label", "0,{text},{label}", ("text", "label")),
+    ("text,label,", "{text},{label},", ("TEXT", "Label")),
+])
+def test_columns_without_a_name(tmp_path, header, row, columns):
+  (tmp_path / "train.csv").write_text("\n".join([header, *(
+      row.format(text=text, label=label)
+      for text, label in (("a", "x"), ("b", "y")))]))
+  text, label = columns
+  task = ta.load_task(
+      "tsv", str(tmp_path), text_column=text, label_column=label)
+  assert task.split("train").first == ["a", "b"]
+  assert task.labels == ("x", "y") and not task.notes
+  with pytest.raises(ta.InputError, match="no column ''; its columns are "):
+    ta.load_task("tsv", str(tmp_path), text_column="", label_column=label)
+
+
+def test_what_stands_in_columns_without_a_name_is_said(tmp_path):
+  folder = folder_of(tmp_path, train_csv="text,label,\nso,x,\na,y, b\n")
+  assert ta.load_task("tsv", folder).notes == (
+      "train.csv: rows with something in a column without a name, which is not "
+      "read: 1",)
+
+
+@pytest.mark.parametrize("name, content, separator", [
+    ("train.csv", 'text;label\n"a; b, c";x\nd;y\n', ";"),
+    ("train.csv", "sep=;\ntext;label\na; b, c;x\nd;y\n", ";"),
+    ("train.csv", "n\ttext\tlabel\n1\ta; b, c\tx\n2\td\ty\n", "\t"),
+    ("train.tsv", 'text,label\n"a; b, c",x\nd,y\n', ","),
+    ("train.tsv", "label|text\nx|a; b, c\ny|d\n", "|"),
+])
+def test_the_header_tells_what_separates_cells(
+    tmp_path, name, content, separator):
+  (tmp_path / name).write_text(content.replace("a; b, c;", '"a; b, c";'))
+  task = ta.load_task("tsv", str(tmp_path))
+  assert task.split("train").first == ["a; b, c", "d"]
+  assert task.labels == ("x", "y")
+  assert task.notes == (f"{name}: {separator!r} separates its cells",)
+
+
+def test_names_of_files(tmp_path):
+  for name in ("val", "devel", "development", "valid", "VALIDATION"):
+    folder = tmp_path / name
+    folder.mkdir()
+    for file in (f"{name}.csv", "train.CSV", "extra.csv", "notes.md"):
+      (folder / file).write_text("text,label\na,x\nb,y\n")
+    task = ta.load_task("tsv", str(folder))
+    assert list(task.splits) == ["train", "validation"]
+    assert task.notes == (f"not read in {folder}: extra.csv",)
+  with pytest.raises(ta.InputError, match="is a file: data_dir is the folder"):
+    ta.load_task("tsv", str(folder / "train.CSV"))
+
+
+def table(rows):
+  return "text,label\n" + "".join(f"{a},{b}\n" for a, b in rows)
+
+
+@pytest.mark.parametrize("rows, message", [
+    ([(f"team {i % 3}", f"ticket {i}") for i in range(12)],
+     "12 different labels in 12 rows of 'label' .'ticket 0', 'ticket 1' and "
+     "10 more.: is it the texts' column. text_column and label_column say"),
+    ([(f"title {i}", f"a longer text on {i}") for i in range(30)],
+     "30 different labels in 30 rows of 'label'"),
+])
+def test_labels_that_are_texts_are_refused(tmp_path, rows, message):
+  for options in ({}, MULTI):
+    with pytest.raises(ta.InputError, match=message):
+      ta.load_task("tsv", folder_of(tmp_path, train_csv=table(rows)), **options)
+  # The other way round they are not.
+  ta.load_task("tsv", str(tmp_path), labels=[label for _, label in rows])
+
+
+def test_labels_that_are_all_different_are_doubted(tmp_path):
+  folder = folder_of(tmp_path, train_csv=table(
+      (f"a text on {i}", f"id{i}") for i in range(30)))
+  assert ta.load_task("tsv", folder).notes == (
+      "train.csv: 30 different labels in 30 rows of 'label': is it the labels' "
+      "column?",)
+  with pytest.raises(ta.InputError) as caught:
+    ta.load_task("tsv", folder, labels=[f"l{i}" for i in range(2000)])
+  assert "not one of l0, l1" in str(caught.value)
+  assert "and 1,988 more" in str(caught.value)
+
+
+def test_rows_without_a_text_are_bad_rows(tmp_path):
+  folder = folder_of(
+      tmp_path, train_csv="text,to,label\na,b,x\n\u3000,c,y\nd,,x\ne,nan,y\n",
+      test_csv="text,to\n,a\nb,c\n")
+  with pytest.raises(ta.InputError, match="train.csv:3: no text in column"):
+    ta.load_task("tsv", folder, text_pair_column="to")
+  task = ta.load_task(
+      "tsv", folder, text_pair_column="to", on_bad_row="skip")
+  assert task.split("train").first == ["a", "e"]
+  assert task.split("test").ids == ["1"]
+  assert task.notes == (
+      "train.csv: texts that are words for a missing one, such as 'nan': 1",
+      "2 rows left out: 2 without a text (first: train.csv:3)",
+      "1 row left out: 1 without a text (first: test.csv:2)")
+  (tmp_path / "train.csv").write_text("text,label\na,x\nb,nan\n")
+  (tmp_path / "test.csv").unlink()
+  assert ta.load_task("tsv", folder).notes == (
+      "label 'nan' is a word for a missing one",)
+
+
+@pytest.mark.parametrize("cell, remedy", [
+    ("3,5", ": write a point, not a comma"), ("nan", ""), ("inf", ""),
+    ("1_0", ""), ("\u0663", ""), ("1,000,5", ""), ("1e99", "")])
+def test_what_is_no_score(tmp_path, cell, remedy):
+  folder = folder_of(tmp_path, train_tsv=f"text\tlabel\na\t1\nb\t{cell}\n")
+  with pytest.raises(ta.InputError) as caught:
+    ta.load_task("tsv", folder, problem_type="regression")
+  assert f"train.tsv:3: {cell!r} is not a number of any use{remedy};" in str(
+      caught.value)
 
 
 def test_what_is_no_file(tmp_path):
@@ -129,7 +310,25 @@ def test_sets_of_labels_with_unknown_ones(tmp_path):
     ({"train_csv": "text,label\na,x\nb,y\n", "dev_tsv": "text\tlabel\na\tz\n"},
      "dev.tsv:2: label 'z' is not one of x, y"),
     ({"train_csv": "text,label\na,x\n", "train_tsv": "text\tlabel\na\tx\n"},
-     "both train.tsv and train.csv"),
+     "both train.csv and train.tsv"),
+    ({"train_csv": "text,label\na,1\nb,0\nc,1.0\n"},
+     "train.csv:4: label '1.0' differs from '1' in line 2 in writing only"),
+    ({"train_csv": "text,label\na,é\nb,e\u0301\n"},
+     "train.csv:3: label .* differs from 'é' in line 2 in writing only"),
+    ({"train_csv": "text,label\na,1\nb,0\n", "dev_csv": "text,label\na,0.0\n"},
+     "dev.csv:2: label '0.0' is not one of 0, 1: is it '0'?"),
+    ({"train_csv": "text,label\na,x\n ,y\n"},
+     "train.csv:3: no text in column 'text'; on_bad_row=skip leaves such rows"),
+    ({"train_csv": "words,team\na,x\nb,y\n"},
+     "no column 'text'; its columns are words, team; text_column or text_pair"),
+    ({"train_csv": "text,team\na,x\nb,y\n"},
+     "no column 'label'; its columns are text, team; label_column says anoth"),
+    ({"train_csv": "words;team\na,x;y\nb;x\n"},
+     "no column 'text'; its columns are words, team"),
+    ({"reviews_csv": "text,label\na,x\n", "b_xlsx": "PK"},
+     "ending in .tsv or .csv .*devel.*; there is b.xlsx, reviews.csv"),
+    ({"train_csv": "text,label\na,\"['x', 'y']\"\nb,x\n"},
+     r"train.csv:2: label .* is a list: problem_type=multi_label reads lists"),
 ])
 def test_says_what_is_wrong_and_where(tmp_path, files, message):
   with pytest.raises(ta.InputError, match=message):

@@ -102,8 +102,23 @@ def test_tagged_sentences_are_held_out(tmp_path):
     assert words[1] == str(tags[1]) == name
 
 
+def test_rows_of_a_single_file_are_held_out(tmp_path):
+  for name, rows in (("train", 20), ("test", 4)):
+    (tmp_path / f"{name}.csv").write_text(
+        "text,label\n" + "".join(f"{name}{i},{i % 2}\n" for i in range(rows)))
+  task = GlueRunConfig(
+      task_name="tsv", data_dir=str(tmp_path), holdout=0.2).load_task()
+  assert {name: len(split) for name, split in task.splits.items()} == {
+      "train": 16, "validation": 4, "test": 4}
+  # What was for testing still is.
+  assert task.split("test").first == [f"test{i}" for i in range(4)]
+  assert task.notes == (
+      "holdout: 4 of 20 training rows are the validation split",)
+  single = task_of(train=split_of(9))
+  assert len(hold_out(single, 0.5).split("validation")) == 4
+
+
 @pytest.mark.parametrize("splits, message", [
-    ({"train": split_of(9)}, "no validation split"),
     ({"validation": split_of(9)}, "no train split"),
     ({"train": split_of(9), "validation": split_of(9, labelled=False)},
      "holdout needs a labelled validation split"),

@@ -5,11 +5,11 @@ import pathlib
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.data.encodings import LATIN_1
+from tf_adapters.data.labels import label_numbers
 from tf_adapters.data.tables import read_csv
 from tf_adapters.data.tasks import (
     Task,
     in_fixed_order,
-    label_numbers,
     splits_of_rows,
 )
 from tf_adapters.errors import InputError

@@ -13,13 +13,12 @@ import numpy as np
 from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
+from tf_adapters.data.labels import label_numbers, scores
 from tf_adapters.data.tables import Table, read_tsv
 from tf_adapters.data.tasks import (
     Split,
     Submission,
     Task,
-    label_numbers,
-    scores,
     table_split,
 )
 from tf_adapters.errors import InputError
@@ -136,6 +135,8 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
         splits[split] = _read_split(
             split, glue, folder / file, bad_rows, encoding)
         notes.append(bad_rows.note())
+  notes += [_without_texts(split, examples)
+            for split, examples in splits.items()]
   suffixes = {"test": ""}
   if name == "mnli":
     suffixes = {"test": "-m", "test_mismatched": "-mm"}
@@ -145,6 +146,14 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
       {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)
        for split, suffix in suffixes.items()},
       notes=tuple(notes))
+
+
+def _without_texts(name: str, split: Split) -> str:
+  """Says how many rows lack a text, which published files may."""
+  columns = [column for column in (split.first, split.second)
+             if column is not None]
+  count = sum(not all(map(str.strip, texts)) for texts in zip(*columns))
+  return f"{name}: {count:,} rows without a text" if count else ""
 
 
 def _find_folder(
@@ -167,9 +176,9 @@ def _read_split(split: str, glue: GlueTask, path: pathlib.Path,
   # CoLA's test file has a header, the others have none.
   first = "sentence" if test and glue.width else glue.first
   return table_split(
-      table, table.column(first),
-      table.column(glue.second) if glue.second else None,
-      None if test else _targets(table, glue), _ids(table))
+      table.column(first), table.column(glue.second) if glue.second else None,
+      dict.fromkeys(range(len(table))) if test else _targets(table, glue),
+      _ids(table), labelled=not test)
 
 
 def _targets(table: Table, glue: GlueTask) -> dict[int, Any]:

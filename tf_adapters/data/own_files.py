@@ -1,22 +1,23 @@
 """The user's own task: .tsv or .csv files with a header."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.data.encodings import UTF_8
-from tf_adapters.data.folders import data_folder
-from tf_adapters.data.tables import Table, read_csv, read_tsv
-from tf_adapters.data.tasks import (
-    Task,
+from tf_adapters.data.folders import data_folder, find_splits
+from tf_adapters.data.labels import (
     alike,
+    indicators,
+    is_list,
     label_numbers,
     label_sets,
     scores,
     split_labels,
-    table_split,
 )
-from tf_adapters.errors import InputError
+from tf_adapters.data.tables import Table, find_column, read_table
+from tf_adapters.data.tasks import Task, table_split
+from tf_adapters.errors import InputError, listed
 
 # Type of problem -> metrics, the first one selects the best epoch.
 METRICS = {
@@ -25,8 +26,15 @@ METRICS = {
     "regression": ("spearman", "pearson"),
 }
 
-_STEMS = {"train": ("train",), "validation": ("validation", "dev", "valid"),
-          "test": ("test",)}
+_SPLITS = {"train": r"^train\.",
+           "validation": r"^(valid(ation)?|val|dev(el(opment)?)?)\.",
+           "test": r"^test\."}
+
+_TEXT_FLAGS = "text_column or text_pair_column"
+# What a text is that pandas has made of a missing one.
+_MISSING = {"nan", "NaN", "None", "null", "NULL", "<NA>"}
+# Fewer labels, or rows, may well all be different.
+_MANY_LABELS, _MANY_ROWS = 10, 20
 
 
 def load(data_dir: str, text_column: str = "text",
@@ -36,57 +44,70 @@ def load(data_dir: str, text_column: str = "text",
          on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
   """Loads the task that is in a folder's files.
 
-  The files are train, validation (or dev, or valid) and test, with the ending
-  .tsv (no quoting: a quotation mark is a character) or .csv (quoted cells).
-  The test file may do without labels. Its rows are called by their numbers in
-  the file, from 0, so that those that are left out are missed.
+  The files are train, validation (or valid, val, dev, devel) and test, with
+  the ending .tsv (no quoting: a quotation mark is a character) or .csv (quoted
+  cells). The test file may do without labels. Its rows are called by their
+  numbers in the file, from 0, so that those that are left out are missed.
 
   Args:
     data_dir: the folder.
     text_column: name of the texts' column.
     text_pair_column: name of the column of the pairs' other texts, or None.
-    label_column: name of the labels' column.
+    label_column: name of the labels' column; with multi_label the names of
+      several with commas between them, one of zeros and ones for each label.
     problem_type: one of `METRICS`.
     labels: label names in order; None takes those of the training file,
       sorted.
     label_separator: what stands between the labels of a cell, where there can
       be several.
     on_bad_row: see `BadRows`; a bad row is one of another number of columns, in
-      another encoding, with a NUL byte, without a label or with one that the
-      training file has not, or with a score that is no number.
+      another encoding, with a NUL byte, without a text or a label, with a label
+      that the training file has not, or with a score that is no number.
     encoding: of the files, see `encodings.read_lines`.
 
   Raises:
-    InputError: no files, a missing column, a bad row, or labels that differ in
-      case only.
+    InputError: no files, a missing column, a bad row, labels that differ in
+      case only, or a column that cannot be that of the labels.
   """
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
   folder = data_folder(data_dir)
-  tables = {}
-  for split, stems in _STEMS.items():
-    paths = [folder / f"{stem}{ending}" for stem in stems
-             for ending in (".tsv", ".csv") if
-             (folder / f"{stem}{ending}").exists()]
-    if len(paths) > 1:
-      raise InputError(
-          f"{folder}: both {paths[0].name} and {paths[1].name} could be the "
-          f"{split} split")
-    if paths:
-      read = read_csv if paths[0].suffix == ".csv" else read_tsv
-      tables[split] = read(
-          paths[0], BadRows(paths[0], on_bad_row), encoding=encoding)
-  if not tables:
-    raise InputError(
-        f"{folder}: no files: expected train, validation or test, ending in "
-        ".tsv or .csv")
-  if labels is None and problem_type != "regression":
-    labels = _label_names(
-        tables, label_column,
-        label_separator if problem_type == "multi_label" else None)
+  files, unread = find_splits(
+      folder, _SPLITS, (".tsv", ".csv"),
+      "train, validation or test, ending in .tsv or .csv (valid, val, dev and "
+      "devel are validation, too)")
+  text_columns = [column for column in (text_column, text_pair_column)
+                  if column is not None]
+  tables = {split: read_table(
+      path, BadRows(path, on_bad_row), text_columns, encoding)
+            for split, path in files.items()}
+  first = next(iter(tables.values()))  # that of "train", if there is one
+  for column in text_columns:
+    find_column(first.path, first.header, column, _TEXT_FLAGS)
+  notes = [table.note for table in tables.values()]
+  label_columns = [label_column]
+  if problem_type == "multi_label" and not first.has(label_column):
+    label_columns = [name.strip() for name in label_column.split(",")]
+  if len(label_columns) > 1:
+    labels = labels or _columns_names(first, label_columns)
+    if {name.lower() for name in labels} != {
+        name.lower() for name in label_columns}:
+      raise InputError(f"label_column={label_column} are other labels than "
+                       f"{listed(labels)}")
+  elif labels is None and problem_type != "regression":
+    found = _labels_of(first, label_column, (
+        label_separator if problem_type == "multi_label" else None))
+    if not found and problem_type == "multi_label":
+      label_sets(first, label_column, label_separator, {})  # says why
+    labels = _label_names(first, label_column, problem_type, found)
+    notes.append(_doubts(first, text_columns, label_column, labels, found))
+  notes += [f"label {name!r} is a word for a missing one"
+            for name in labels or () if name in _MISSING]
   numbers = {name: number for number, name in enumerate(labels or ())}
 
   def targets(table: Table) -> dict[int, Any]:
+    if len(label_columns) > 1:
+      return indicators(table, labels)
     match problem_type:
       case "regression":
         return scores(table, label_column)
@@ -96,36 +117,110 @@ def load(data_dir: str, text_column: str = "text",
 
   splits = {}
   for split, table in tables.items():
-    labelled = split != "test" or table.has(label_column)
+    texts = [table.column(column, _TEXT_FLAGS) for column in text_columns]
+    labelled = split != "test" or all(map(table.has, label_columns))
+    rows = targets(table) if labelled else dict.fromkeys(range(len(table)))
+    rows = _with_texts(table, rows, text_columns, texts)
     splits[split] = table_split(
-        table, table.column(text_column),
-        table.column(text_pair_column) if text_pair_column else None,
-        targets(table) if labelled else None, list(map(str, table.numbers)))
-  notes = [table.bad_rows.note() for table in tables.values()]
+        texts[0], texts[1] if text_pair_column else None, rows,
+        list(map(str, table.numbers)), labelled)
+    missing = sum(any(cells[row].strip() in _MISSING for cells in texts)
+                  for row in rows)
+    if missing:
+      notes.append(f"{table.path.name}: texts that are words for a missing "
+                   f"one, such as 'nan': {missing:,}")
+  notes += [table.bad_rows.note() for table in tables.values()]
   return Task(
       "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
-      str(folder), notes=tuple(notes),
+      str(folder), notes=(*notes, unread),
       label_separator=label_separator)
 
 
-def _label_names(tables: dict[str, Table], column: str,
-                 separator: str | None) -> list[str]:
-  table = next(iter(tables.values()))  # that of "train", if there is one
-  rows: dict[str, int] = {}
-  for row, cell in enumerate(table.column(column)):
+def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],
+                texts: Sequence[Sequence[str]]) -> dict[int, Any]:
+  """The rows that have all of their texts."""
+  kept = {}
+  for row, target in rows.items():
+    empty = next((column for column, cells in zip(columns, texts)
+                  if not cells[row].strip()), None)
+    if empty is None:
+      kept[row] = target
+    else:
+      table.refuse(row, NO_TEXT, f"no text in column {empty!r}")
+  return kept
+
+
+def _columns_names(table: Table, columns: Sequence[str]) -> list[str]:
+  """The names of columns, as they stand in the header."""
+  return [table.header[find_column(
+      table.path, table.header, column, "label_column")] for column in columns]
+
+
+def _labels_of(table: Table, column: str,
+               separator: str | None) -> dict[str, list[int]]:
+  """The labels of a column, and the rows where each stands."""
+  rows: dict[str, list[int]] = {}
+  for row, cell in enumerate(table.column(column, "label_column")):
     # A row without a label is no row to be learnt from.
     labels = ([cell.strip()] if separator is None
               else split_labels(cell, separator))
-    for label in filter(None, labels):
-      rows.setdefault(label, row)
-  if pair := alike(rows):
+    for label in filter(None, labels or ()):
+      rows.setdefault(label, []).append(row)
+  return rows
+
+
+def _label_names(table: Table, column: str, problem_type: str,
+                 found: Mapping[str, Sequence[int]]) -> list[str]:
+  """The labels of a task, in order.
+
+  Raises:
+    InputError: they are none, one, twice the same, or of another type of
+      problem.
+  """
+  if pair := alike(found):
     raise table.error(
-        rows[pair[1]], f"label {pair[1]!r} differs from {pair[0]!r} in line "
-        f"{table.lines[rows[pair[0]]]} in case only: give both one name")
-  names = sorted(rows)
+        found[pair[1]][0], f"label {pair[1]!r} differs from {pair[0]!r} in "
+        f"line {table.lines[found[pair[0]][0]]} in {pair[2]} only: give both "
+        "one name")
+  names = sorted(found)
   if len(names) < 2:
     wrong = (f"has one label only in column {column!r} ({names[0]!r}): nothing "
              "to learn" if names else "has no rows with a label")
     raise InputError("; ".join(filter(None, [
         f"{table.path}: {wrong}", table.bad_rows.note()])))
+  lists = [name for name in names if is_list(name)]
+  if lists and problem_type == "classification":
+    raise table.error(
+        found[lists[0]][0], f"label {lists[0]!r:.80} is a list: "
+        "problem_type=multi_label reads lists")
+  if problem_type == "multi_label" and set(names) <= {"0", "1", "0.0", "1.0"}:
+    raise InputError(
+        f"{table.path}: column {column!r} holds 0 and 1: "
+        "label_column=a,b takes a column for each label, and "
+        "problem_type=classification a single one")
   return names
+
+
+def _doubts(table: Table, text_columns: Sequence[str], column: str,
+            names: Sequence[str], found: Mapping[str, Sequence[int]]) -> str:
+  """Says that a column hardly holds labels, or "".
+
+  Raises:
+    InputError: it is certain.
+  """
+  rows = {row for places in found.values() for row in places}
+  if len(names) < _MANY_LABELS or 2 * len(names) <= len(rows):
+    return ""
+  texts = [cell for text_column in text_columns
+           for cell in table.column(text_column)]
+  longest = sum(map(len, texts)) / max(len(texts), 1)
+  cells = [cell.strip() for cell in table.column(column) if cell.strip()]
+  what = f"{len(names):,} different labels in {len(rows):,} rows of {column!r}"
+  if len(set(cells)) > len(set(texts)) or (
+      len(rows) >= _MANY_ROWS and sum(map(len, cells)) / len(cells) > longest):
+    examples = listed([f"{name!r:.40}" for name in names], 2)
+    raise InputError(
+        f"{table.path}: {what} ({examples}): is it the texts' column? "
+        "text_column and label_column say which column is which")
+  return (f"{table.path.name}: {what}: is it the labels' column?"
+          if len(rows) >= _MANY_ROWS else "")

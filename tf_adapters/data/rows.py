@@ -23,10 +23,9 @@ from tf_adapters.data.encodings import (
 )
 from tf_adapters.data.tables import (
     cells_fault,
-    csv_rows,
     find_column,
     read_header,
-    tsv_rows,
+    separated_rows,
 )
 from tf_adapters.errors import InputError
 
@@ -63,7 +62,7 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
 
   TSV and CSV begin with a header, whose names may be in any case; in TSV a
   quotation mark is a character as any other, in CSV cells may be quoted (RFC
-  4180).
+  4180). See `tables.separated_rows` for other separators.
 
   Args:
     lines: of the file, each with the line feed that ends it.
@@ -90,12 +89,14 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
     _check_json_lines(name, first)
     return _json_rows(itertools.chain([first], texts), columns, bad_rows,
                       encoding)
-  numbered = (tsv_rows if format == "tsv" else csv_rows)(name, texts)
+  numbered, _ = separated_rows(name, format, texts, columns)
   first = next(numbered, None)
   if first is None:
     raise InputError(f"{name}: is empty: expected a header")
   header = read_header(name, *first, encoding)
-  places = {column: find_column(name, header, column) for column in columns}
+  places = {column: find_column(
+      name, header, column, "text_column, text_pair_column or task_column")
+            for column in columns}
   return _table_rows(numbered, len(header), places, bad_rows, encoding)
 
 

@@ -30,17 +30,19 @@ def hold_out(task: Task, proportion: float) -> Task:
   are drawn without regard to their labels, as for any kind of task.
 
   Args:
-    task: the task, with a training and a labelled validation split. Of
-      validation_mismatched test_mismatched is made. Test splits that it has
-      are gone, and with them the forms of their submission.
+    task: the task, with a training split and, if there is a validation split,
+      labels of that. Of validation_mismatched test_mismatched is made. Test
+      splits that it has are gone then, and with them the forms of their
+      submission; without a validation split they stay.
     proportion: of the training rows, between 0 and 1.
 
   Raises:
-    InputError: a split is missing, empty, or without labels; or no row would
-      be held out, or left to train on.
+    InputError: a split is empty, or without labels, or there is no training
+      split; or no row would be held out, or left to train on.
   """
-  train, validation = task.split("train"), task.split("validation")
-  if validation.labels is None:
+  train = task.split("train")
+  given = "validation" in task.splits
+  if given and task.split("validation").labels is None:
     raise InputError(
         f"task {task.name}: holdout needs a labelled validation split, to test "
         f"on; that in {task.origin} has no labels")
@@ -51,11 +53,17 @@ def hold_out(task: Task, proportion: float) -> Task:
         f"are {count}")
   held_out, others = _draw(len(train), count, _HOLDOUT_SEED)
   splits = {"train": train.take(others), "validation": train.take(held_out)}
+  note = (f"holdout: {count:,} of {len(train):,} training rows are the "
+          "validation split")
+  if not given:
+    others = {name: split for name, split in task.splits.items()
+              if name != "train"}
+    return dataclasses.replace(
+        task, splits=splits | others, notes=(*task.notes, note))
   splits |= {name.replace("validation", "test"): split
              for name, split in task.splits.items()
              if name.startswith("validation")}
-  note = (f"holdout: {count:,} of {len(train):,} training rows are the "
-          "validation split, and the published validation split is for testing")
+  note += ", and the published validation split is for testing"
   unused = [f"{name} ({len(split):,} rows)"
             for name, split in task.splits.items()
             if name.startswith("test") and split.labels is not None]

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import itertools
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tf_adapters.data.bad_rows import NUL, OTHER_COLUMNS, BadRows
@@ -57,6 +58,7 @@ class Table:
     lines: the line of the file that each row begins on, from 1.
     numbers: of each row in the file, from 0, those left out counted.
     bad_rows: takes the rows that can not be used.
+    note: on how the file was read, or "".
   """
 
   path: pathlib.Path
@@ -65,6 +67,7 @@ class Table:
   lines: Sequence[int]
   numbers: Sequence[int]
   bad_rows: BadRows
+  note: str = ""
 
   def __len__(self) -> int:
     return len(self.lines)
@@ -74,17 +77,18 @@ class Table:
     return bool(column) and column.lower() in [
         name.lower() for name in self.header]
 
-  def column(self, column: str | int) -> list[str]:
+  def column(self, column: str | int, hint: str = "") -> list[str]:
     """The cells of a column.
 
     Args:
       column: its name, in any case, or its place from 0.
+      hint: what says another name, for the error.
 
     Raises:
       InputError: there is no such column; says which there are.
     """
     if isinstance(column, str):
-      column = find_column(self.path, self.header, column)
+      column = find_column(self.path, self.header, column, hint)
     return list(self.columns[column])
 
   def refuse(self, row: int, kind: str, message: str) -> None:
@@ -128,8 +132,14 @@ def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
 
 
 def find_column(path: pathlib.Path | str, header: Sequence[str],
-                column: str) -> int:
+                column: str, hint: str = "") -> int:
   """The place of a column, whose name may be in any case.
+
+  Args:
+    path: what to call the file in errors.
+    header: the names of all columns.
+    column: the name.
+    hint: what says another name, for the error.
 
   Raises:
     InputError: there is no such column; says which there are.
@@ -137,7 +147,8 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
   folded = [name.lower() for name in header]
   if not column or column.lower() not in folded:
     raise InputError(f"{path}: no column {column!r}; its columns are "
-                     f"{listed(list(filter(None, header)))}")
+                     f"{listed(list(filter(None, header)))}"
+                     + (f"; {hint} says another name" if hint else ""))
   return folded.index(column.lower())
 
 
@@ -225,13 +236,34 @@ def read_csv(path: pathlib.Path, bad_rows: BadRows,
                 encoding)
 
 
-def csv_rows(path: pathlib.Path | str,
-             lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def read_table(path: pathlib.Path, bad_rows: BadRows, wanted: Sequence[str],
+               encoding: str = UTF_8) -> Table:
+  """Reads a .tsv or .csv file with a header, whatever separates its cells.
+
+  Args:
+    path, bad_rows, encoding: as for `read_tsv`.
+    wanted: names of columns; see `separated_rows`.
+
+  Raises:
+    InputError: as for `read_tsv` and `read_csv`.
+  """
+  rows, note = separated_rows(
+      path, "csv" if path.suffix.lower() == ".csv" else "tsv",
+      read_lines(path, encoding), wanted)
+  table = _table(path, rows, bad_rows, encoding)
+  notes = "; ".join(filter(None, [note, table.note]))
+  return dataclasses.replace(
+      table, note=f"{path.name}: {notes}" if notes else "")
+
+
+def csv_rows(path: pathlib.Path | str, lines: Iterable[str],
+             separator: str = ",") -> Iterator[tuple[int, list[str]]]:
   """(line that it begins on, cells) of each row.
 
   Args:
     path: what to call the file in errors.
     lines: each with the line feed that ends it.
+    separator: what stands between cells.
 
   Raises:
     InputError: a quotation mark stands where none can: rows can not be told
@@ -241,7 +273,7 @@ def csv_rows(path: pathlib.Path | str,
   reader = csv.reader(
       itertools.chain.from_iterable(
           io.StringIO(line, newline="") for line in lines),
-      strict=True)
+      delimiter=separator, strict=True)
   first = 1
   try:
     for row in reader:
@@ -252,6 +284,66 @@ def csv_rows(path: pathlib.Path | str,
     raise InputError(
         f"{path}:{first}: a quoted cell does not end as it should: {error}"
     ) from None
+
+
+# Of files whose endings say something else; Excel's where commas are decimal.
+_SEPARATORS = (",", ";", "\t", "|")
+
+
+def separated_rows(
+    path: pathlib.Path | str, format: str, lines: Iterable[str],
+    wanted: Sequence[str]) -> tuple[Iterator[tuple[int, list[str]]], str]:
+  """(line, cells) of each row of "tsv" or "csv", whatever separates cells.
+
+  Where the header has not the wanted columns, but would have them with another
+  separator, that is the file's; or where it would have several columns instead
+  of one.
+
+  Args:
+    path: what to call the file in errors.
+    format: what its ending says.
+    lines: each with the line feed that ends it.
+    wanted: names of columns.
+
+  Returns:
+    The rows, the header's among them, and a note on the separator, or "".
+
+  Raises:
+    InputError: as for `tsv_rows` and `csv_rows`.
+  """
+  lines, start = iter(lines), []
+  for line in lines:
+    start.append(line)
+    if line.strip():
+      break
+  usual = "\t" if format == "tsv" else ","
+  first = start[-1] if start else ""
+  if told := re.fullmatch(r'"?sep=(.)"?', first.strip("\r\n")):
+    separator, start[-1] = told[1], "\n"  # Excel's first line
+  else:
+    separator = _separator(first, usual, [name.lower() for name in wanted])
+  lines = itertools.chain(start, lines)
+  if format == "tsv" and separator == usual:
+    return tsv_rows(path, lines), ""
+  return csv_rows(path, lines, separator), (
+      "" if separator == usual else f"{separator!r} separates its cells")
+
+
+def _separator(header: str, usual: str, wanted: Sequence[str]) -> str:
+  """What separates the cells of a file with this header."""
+  names = {}
+  for separator in dict.fromkeys([usual, *_SEPARATORS]):
+    try:
+      cells = next(csv.reader(
+          io.StringIO(header, newline=""), delimiter=separator), [])
+    except csv.Error:
+      cells = []
+    names[separator] = [cell.strip().lower() for cell in cells]
+  fitting = [separator for separator in names
+             if set(wanted) <= set(names[separator])]
+  if fitting or len(names[usual]) > 1:
+    return [*fitting, usual][0]
+  return max(names, key=lambda separator: len(names[separator]))
 
 
 def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
@@ -267,6 +359,9 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
   else:
     numbered = itertools.chain([first], numbered)
   columns = [Column() for _ in range(width)]
+  # But for the first one: pandas' index has no name.
+  unnamed = [place for place, name in enumerate(names) if place and not name]
+  unread = 0
   lines, numbers = array.array("Q"), array.array("Q")
   for number, (line, cells) in enumerate(numbered):
     fault = cells_fault(cells, width)
@@ -279,8 +374,11 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
       numbers.append(number)
       for column, content in zip(columns, contents):
         column.append(content)
+      unread += any(contents[place] for place in unnamed)
     elif known_malformed and fault[0] == OTHER_COLUMNS:
       bad_rows.leave_out(line, fault[0])
     else:
       bad_rows.refuse(line, *fault)
-  return Table(path, names, columns, lines, numbers, bad_rows)
+  note = ("rows with something in a column without a name, which is not "
+          f"read: {unread:,}" if unread else "")
+  return Table(path, names, columns, lines, numbers, bad_rows, note)

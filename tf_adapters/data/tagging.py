@@ -16,8 +16,9 @@ from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows
 from tf_adapters.data.conll import Sentence, read_sentences
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
+from tf_adapters.data.labels import alike, unknown_label
 from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
-from tf_adapters.data.tasks import Task, alike, unknown_label
+from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.text import TextProcessor
 
@@ -240,7 +241,7 @@ def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
   if pair := alike(lines):
     raise InputError(
         f"{path}:{lines[pair[1]]}: tag {pair[1]!r} differs from {pair[0]!r} in "
-        f"line {lines[pair[0]]} in case only: give both one name")
+        f"line {lines[pair[0]]} in {pair[2]} only: give both one name")
   names = sorted(lines, key=lambda tag: (tag != OUTSIDE, tag))
   if len(names) < 2:
     wrong = (f"has one tag only ({names[0]!r}): nothing to learn" if names

@@ -7,15 +7,12 @@ what is wrong with files is said without it.
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
-from tf_adapters.data.tables import Table
-from tf_adapters.errors import InputError, listed
+from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
 
 if TYPE_CHECKING:
@@ -23,9 +20,6 @@ if TYPE_CHECKING:
 
   from tf_adapters.data import batching
   from tf_adapters.modeling.text import TextProcessor
-
-_LARGEST_SCORE = 1e9  # squares have to be float32
-
 
 class Examples(Protocol):
   """The examples of one split: what all kinds of tasks have.
@@ -243,21 +237,20 @@ def splits_of_rows(
       [str(row) for row in rows]) for name, rows in parts.items()}
 
 
-def table_split(table: Table, first: Sequence[str],
-                second: Sequence[str] | None,
-                targets: Mapping[int, Any] | None, ids: Sequence[str]) -> Split:
+def table_split(first: Sequence[str], second: Sequence[str] | None,
+                targets: Mapping[int, Any], ids: Sequence[str],
+                labelled: bool = True) -> Split:
   """The rows of a table that have a target, as a split.
 
   Args:
-    table: the file.
-    first, second: its texts.
-    targets: row -> label number, score or zeros and ones; None for a split
-      without labels, which has all rows.
-    ids: what each row is called.
+    first, second: the texts of a table.
+    targets: row -> label number, score or zeros and ones; or anything.
+    ids: what each row of the table is called.
+    labelled: whether the split has labels, the targets.
   """
-  rows = range(len(table)) if targets is None else list(targets)
+  rows = list(targets)
   labels = None
-  if targets is not None:
+  if labelled:
     labels = np.array(list(targets.values()))
     labels = labels.astype(
         np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32)
@@ -267,101 +260,3 @@ def table_split(table: Table, first: Sequence[str],
 
   return Split(
       pick(first), None if second is None else pick(second), labels, pick(ids))
-
-
-def label_numbers(table: Table, column: str | int,
-                  names: Mapping[str, int]) -> dict[int, int]:
-  """A column of label names as numbers.
-
-  Args:
-    table: the file; takes the rows back whose label is unknown.
-    column: the labels' column. Blanks around a label do not count.
-    names: label as it stands in the file -> number.
-
-  Returns:
-    {row: number}.
-
-  Raises:
-    InputError: a label is not one of `names`, and no row is to be left out.
-  """
-  numbers = {}
-  for row, cell in enumerate(table.column(column)):
-    label = cell.strip()
-    if label in names:
-      numbers[row] = names[label]
-    elif label:
-      table.refuse(row, UNKNOWN_LABEL, unknown_label(label, names))
-    else:
-      table.refuse(row, NO_LABEL, f"no label in column {column!r}")
-  return numbers
-
-
-def label_sets(table: Table, column: str, separator: str,
-               names: Mapping[str, int]) -> dict[int, list[float]]:
-  """A column of any number of label names as zeros and ones.
-
-  Args:
-    table, column, names: as for `label_numbers`.
-    separator: what stands between labels of a cell.
-
-  Returns:
-    {row: zeros and ones, as many as `names`}.
-
-  Raises:
-    InputError: a label is not one of `names`, and no row is to be left out.
-  """
-  sets = {}
-  for row, cell in enumerate(table.column(column)):
-    labels = split_labels(cell, separator)
-    unknown = [label for label in labels if label not in names]
-    if unknown:
-      table.refuse(row, UNKNOWN_LABEL, unknown_label(unknown[0], names))
-    else:
-      sets[row] = [float(name in labels) for name in names]
-  return sets
-
-
-def unknown_label(label: str, names: Iterable[str]) -> str:
-  """Says that a label is none of those that there are."""
-  names = {name: name.casefold() for name in names}
-  near = [name for name, folded in names.items() if folded == label.casefold()]
-  return (f"label {label!r} is not one of {listed(list(names))}"
-          + (f": is it {near[0]!r}?" if near else ""))
-
-
-def alike(names: Iterable[str]) -> tuple[str, str] | None:
-  """Two names, the earlier one first, that differ in case only, if any."""
-  folded: dict[str, str] = {}
-  for name in names:
-    other = folded.setdefault(name.casefold(), name)
-    if other != name:
-      return other, name
-  return None
-
-
-def split_labels(cell: str, separator: str) -> list[str]:
-  """The labels of a cell, without blanks around them."""
-  return [label.strip() for label in cell.split(separator) if label.strip()]
-
-
-def scores(table: Table, column: str | int) -> dict[int, float]:
-  """A column of numbers.
-
-  Returns:
-    {row: number}.
-
-  Raises:
-    InputError: a cell is not a number of reasonable size, and no row is to be
-      left out.
-  """
-  values = {}
-  for row, cell in enumerate(table.column(column)):
-    try:
-      value = float(cell)
-    except ValueError:
-      value = math.nan
-    if abs(value) <= _LARGEST_SCORE:  # nor is it where value is NaN
-      values[row] = value
-    else:
-      table.refuse(row, NO_SCORE, f"{cell!r} is not a number of any use")
-  return values

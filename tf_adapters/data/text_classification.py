@@ -11,10 +11,10 @@ import pathlib
 from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.encodings import EITHER, LATIN_1, MIXED, read_lines
 from tf_adapters.data.folders import data_folder
+from tf_adapters.data.labels import alike
 from tf_adapters.data.tables import Table, read_csv, read_tsv
 from tf_adapters.data.tasks import (
     Task,
-    alike,
     in_fixed_order,
     splits_of_rows,
 )
@@ -161,7 +161,7 @@ def load(name: str, data_dir: str | None,
   names = tuple(sorted({labels[row] for row in rows}))
   notes = [bad_rows.note()]
   if pair := alike(names):
-    notes.append(f"labels {pair[0]!r} and {pair[1]!r} differ in case only")
+    notes.append(f"labels {pair[0]!r} and {pair[1]!r} differ in {pair[2]} only")
   if len(rows) != task.rows:
     notes.append(f"{len(rows):,} rows; the paper has {task.rows:,}")
   if len(names) < 2 or len(rows) < 10:

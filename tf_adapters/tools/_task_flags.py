@@ -24,18 +24,21 @@ flags.DEFINE_string(
 flags.DEFINE_float(
     "holdout", _DEFAULTS.holdout,
     "Part of the training rows that is the validation split, the same ones for "
-    "every seed; what has been that is a test split then. For choosing between "
-    "runs where test labels are hidden, as GLUE's are. 0 for none.",
+    "every seed; what has been that is a test split then. For data of one file "
+    "only, and for choosing between runs where test labels are hidden, as "
+    "GLUE's are. 0 for none.",
     lower_bound=0.0, upper_bound=0.9)
 flags.register_validator("holdout", math.isfinite, "must be a number")
 flags.adopt_module_key_flags(_column_flags)
 flags.DEFINE_string(
     "label_column", _DEFAULTS.label_column,
-    "Task tsv: name of the labels' column. Task tagging: number of the tags' "
-    "column, from 1; without it the last one.")
+    "Task tsv: name of the labels' column; with --problem_type=multi_label the "
+    "names of several, of 0 and 1, one for each label. Task tagging: number of "
+    "the tags' column, from 1; without it the last one.")
 flags.DEFINE_string(
     "label_separator", _DEFAULTS.label_separator,
-    "Task tsv, multi_label: what stands between the labels of a cell.")
+    "Task tsv, multi_label: what stands between the labels of a cell that is "
+    "no list, such as ['a', 'b'].")
 flags.DEFINE_enum(
     "problem_type", _DEFAULTS.problem_type, list(METRICS),
     "Task tsv: one label for each text, any number of labels, or numbers.")
