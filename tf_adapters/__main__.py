@@ -6,9 +6,8 @@ import pkgutil
 import signal
 import sys
 
-# TensorFlow's start-up notices would bury the one line that matters, and Keras
-# 3, which it would import beside tf_keras, takes seconds and a hundred MB.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Keras 3, which TensorFlow would import beside tf_keras, takes seconds and a
+# hundred MB.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 # What is asked for as a tool and is none -> what to say.
@@ -36,12 +35,15 @@ def main() -> None:
   Ctrl-C ends with status 130. Where nobody reads standard output any more, the
   process ends without a word, as programs in a pipe do.
   """
+  from tf_adapters.tools import _notices
   try:
     try:
       tool = _tool(sys.argv[1:])
       # absl shows the first argument as the name of the program.
       sys.argv[:2] = [f"tf-adapters {tool}"]
-      importlib.import_module(f"tf_adapters.tools.{tool}").main()
+      module = importlib.import_module(f"tf_adapters.tools.{tool}")
+      _notices.hide_notices()
+      module.main()
     finally:
       sys.stdout.flush()  # at the exit it could not be caught
   except KeyboardInterrupt:  # while things are imported

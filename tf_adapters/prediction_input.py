@@ -8,13 +8,11 @@ import contextlib
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import tqdm
-
 from tf_adapters.errors import InputError
+from tf_adapters.progress import progress_bar
 
 STANDARD = "-"  # instead of a path: standard input, or standard output
 
@@ -45,15 +43,15 @@ class PredictionInput:
     self._start = self._file.tell() if self.again else 0
     self._read = 0
     self._digest = hashlib.sha256()
-    self._bar = tqdm.tqdm(
-        total=size, unit="B", unit_scale=True, file=sys.stderr,
-        disable=None if progress else True)  # None: where there is no terminal
+    self._bar = (progress_bar("predicting", size, "B", scaled=True)
+                 if progress else None)
 
   def __enter__(self) -> "PredictionInput":
     return self
 
   def __exit__(self, *error: object) -> None:
-    self._bar.close()
+    if self._bar is not None:
+      self._bar.close()
     self._file.close()
 
   def __iter__(self) -> Iterator[bytes]:
@@ -64,7 +62,8 @@ class PredictionInput:
         return
       self._read += len(line)
       self._digest.update(line)
-      self._bar.update(len(line))
+      if self._bar is not None:
+        self._bar.update(len(line))
       yield line
 
   def so_far(self) -> dict[str, Any] | None:

@@ -136,7 +136,11 @@ def test_bad_rows_end_a_run_or_are_noted_in_its_results(
       "on_bad_row=skip leaves such rows out\n")
   assert not (tmp_path / "run").exists()
   assert call(*arguments, "--on_bad_row=skip") == 0
-  assert capsys.readouterr().out.count(f"data: {note}\n") == 1
+  printed = capsys.readouterr().out
+  assert printed.count(f"data: {note}\n") == 1
+  # Of the training a line for each epoch, as this is no terminal.
+  assert printed.count("\nepoch 1 of 1: loss ") == 1
+  assert not {"\b", "\r"} & set(printed)
   results = json.loads((tmp_path / "run" / "results.json").read_text())
   assert results["data"] == {
       "splits": {"train": 2, "validation": 1, "test": 1}, "notes": [note]}

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.progress import progress_bar
 
 UNLABELLED = -1  # what stands at tokens without a label
 
@@ -123,8 +124,12 @@ def encode(text: TextProcessor, first: Sequence[str],
     labels: label numbers or scores, or None.
   """
   columns = (first,) if second is None else (first, second)
-  packed = [text.pack(*map(list, texts)) for texts in zip(*(
-      chunks(column, _TOKENIZE_AT_ONCE) for column in columns))]
+  packed = []
+  with progress_bar("tokenising", len(first), leave=False) as bar:
+    for texts in zip(*(
+        chunks(column, _TOKENIZE_AT_ONCE) for column in columns)):
+      packed.append(text.pack(*map(list, texts)))
+      bar.update(len(texts[0]))
   word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*packed))
   # What was cut has all the wordpieces that it may have.
   full = np.flatnonzero(word_ids.row_lengths() == text.max_length)

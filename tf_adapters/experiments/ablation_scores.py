@@ -5,18 +5,17 @@ Which layers are of interest is `analysis`' and `pruning`'s business.
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
 
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
 from tf_adapters.modeling.ablation import AdapterAblation, LayerSet
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.progress import progress_bar
 from tf_adapters.training.metrics import evaluate_task
 
 
@@ -72,9 +71,8 @@ class AblationScores:
         dataclasses.replace(encoded, labels=None), self._batch_size)
     batches: dict[LayerSet, list[np.ndarray]] = {
         layers: [] for layers in removed}
-    with tqdm.tqdm(desc=f"{name}, {len(removed)} sets of layers",
-                   total=len(order), unit="row", disable=None,
-                   file=sys.stderr) as bar:
+    with progress_bar(
+        f"{name}, {len(removed)} sets of layers", len(order)) as bar:
       for inputs in dataset:
         for layers, outputs in self._ablation(inputs, removed).items():
           batches[layers].append(outputs.numpy())

@@ -26,11 +26,9 @@ def _convert() -> None:
   values = flags.FLAGS
   check_vacant(values.output)
   _encoder_flags.check()
-  import tensorflow as tf
-
+  # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.checkpoints.hub_export import export_hub
   from tf_adapters.checkpoints.loading import load_encoder
-  tf.get_logger().setLevel("ERROR")  # Keras on what it was told to save
   encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
                          lower_case=values.do_lower_case)
   folder, preprocessing = export_hub(

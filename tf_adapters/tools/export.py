@@ -49,10 +49,8 @@ def _export() -> None:
     raise InputError("--default_task: there is one task only")
   tasks = list(_bank_flags.infos())
   _encoder_flags.check()
-  import tensorflow as tf
-
+  # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters import adapter_file, litert, saved_model
-  tf.get_logger().setLevel("ERROR")
   if not is_bank:
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:

@@ -13,19 +13,18 @@ import json
 import math
 import os
 import pathlib
-import sys
 import tempfile
 from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from tf_adapters.data import batching
 from tf_adapters.errors import InputError
 from tf_adapters.files import locked, replaced_file, writing
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.tuning import depth_of
+from tf_adapters.progress import progress_bar
 
 # Bytes of a split's rows; more of them go to a file.
 MOST_IN_MEMORY = 1 << 30
@@ -154,8 +153,7 @@ def _compute(rows: batching.PackedRows, encoded: batching.Encoded,
   dataset, order = batching.evaluation_batches(
       dataclasses.replace(encoded, labels=None), batch_size)
   prefix_output = tf.function(encoder.prefix_output, reduce_retracing=True)
-  with tqdm.tqdm(desc="frozen layers", total=len(order), unit="row",
-                 disable=None, file=sys.stderr) as bar:
+  with progress_bar("frozen layers", len(order)) as bar:
     for inputs, numbers in zip(dataset, batching.chunks(order, batch_size)):
       for number, padded in zip(numbers, prefix_output(inputs).numpy()):
         row = rows[number]

@@ -23,7 +23,9 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.progress import progress_bar
 from tf_adapters.training import distribution, prefix_cache
+from tf_adapters.training.epoch_lines import EpochLines
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
@@ -71,15 +73,22 @@ def predict(
   batch_size = max(config.eval_batch_size // replicas, 1) * replicas
   batches = (encoded, batch_size, widths_of(config),
              batch_size if config.compiled else replicas)
-  if model.per_token:
-    result = [None] * len(encoded)
-    for dataset, rows in batching.batches_by_width(*batches):
-      outputs = model.predict(dataset.map(inputs_alone), verbose=0)
-      for row, output in zip(rows, outputs):
-        result[row] = output
-    return result
-  dataset, order = batching.evaluation_batches(*batches)
-  outputs = model.predict(dataset.map(inputs_alone), verbose=0)[:len(order)]
+  with progress_bar(
+      "predicting", math.ceil(len(encoded) / batch_size), "batches",
+      leave=False) as bar:
+    count = tf_keras.callbacks.LambdaCallback(
+        on_predict_batch_end=lambda batch, logs: bar.update())
+    if model.per_token:
+      result = [None] * len(encoded)
+      for dataset, rows in batching.batches_by_width(*batches):
+        outputs = model.predict(
+            dataset.map(inputs_alone), verbose=0, callbacks=[count])
+        for row, output in zip(rows, outputs):
+          result[row] = output
+      return result
+    dataset, order = batching.evaluation_batches(*batches)
+    outputs = model.predict(dataset.map(inputs_alone), verbose=0,
+                            callbacks=[count])[:len(order)]
   result = np.empty_like(outputs)
   result[order] = outputs
   return result
@@ -194,6 +203,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     if distribution.is_chief(strategy):
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
+    in_terminal = sys.stdout.isatty()
+    if not in_terminal:
+      callbacks.append(
+          EpochLines(progress, steps_per_epoch, config.num_train_epochs))
     try:
       while not is_over():
         # An epoch that was stopped midway is ended in a fit of its own, since
@@ -205,7 +218,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 encoded, config.train_batch_size, config.seed,
                 range(epoch, last), skip=done, widths=widths_of(config)),
             steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-            epochs=last, callbacks=callbacks, verbose="auto",
+            epochs=last, callbacks=callbacks, verbose=int(in_terminal),
             class_weight=weights_of_labels(config, task))
     except tf.errors.OpError:
       if interruption.signal:

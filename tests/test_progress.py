@@ -1,0 +1,50 @@
+"""Bars in terminals, lines in files."""
+
+import io
+
+import pytest
+
+from tf_adapters import progress
+from tf_adapters.progress import duration, progress_bar
+
+
+@pytest.mark.parametrize("total", [1000, None])
+def test_a_file_gets_a_line_every_few_minutes(monkeypatch, total):
+  file = io.StringIO()
+  monkeypatch.setattr("sys.stderr", file)
+  monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+  with progress_bar("reading", total) as bar:
+    bar.update(10)
+    bar.update(30)
+  lines = file.getvalue().splitlines()
+  assert not {"\r", "\b"} & set(file.getvalue())
+  assert [line.split(",")[0] for line in lines][-2:] == [
+      f"reading: {count} {'of 1000 ' if total else ''}rows"
+      for count in (10, 40)]
+
+
+def test_what_is_over_soon_gets_no_line(monkeypatch):
+  file = io.StringIO()
+  monkeypatch.setattr("sys.stderr", file)
+  with progress_bar("reading", 2) as bar:
+    bar.update()
+    bar.update()
+  assert file.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+  file = io.StringIO()
+  file.isatty = lambda: True
+  monkeypatch.setattr("sys.stderr", file)
+  monkeypatch.setattr(progress, "_SECONDS_TO_FIRST_BAR", 0)
+  with progress_bar("reading", 2) as bar:
+    bar.update(2)
+  assert "\rreading" in file.getvalue()
+  assert "2/2" in file.getvalue()
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (0.4, "0 s"), (99, "99 s"), (130, "2 min"), (5900, "98 min"),
+    (6030, "1 h 40 min"), (90_000, "25 h 0 min")])
+def test_durations(seconds, text):
+  assert duration(seconds) == text
