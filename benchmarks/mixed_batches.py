@@ -9,6 +9,7 @@ resident memory beyond that of a bank without any. Prints JSON.
   python benchmarks/mixed_batches.py
 """
 
+import functools
 import pathlib
 import statistics
 import tempfile
@@ -40,7 +41,8 @@ def examples_per_second(adapter: str) -> dict[str, object]:
 
   import tf_adapters as ta
   from tf_adapters.modeling.config import AdapterConfig
-  from tf_adapters.modeling.stacked import StackedModel, TaskArrays
+  from tf_adapters.modeling.stacked import TaskArrays
+  from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 
   rng = np.random.default_rng(0)
   model = ta.load_adapter(adapter, common.ENCODER)
@@ -50,9 +52,10 @@ def examples_per_second(adapter: str) -> dict[str, object]:
   banks = {}
   for tasks in TASKS:
     stacked = StackedModel(ta.load_encoder(common.ENCODER), "mean")
-    stacked.extend([TaskArrays(
+    weights = stacked.no_tasks().with_tasks([TaskArrays.of(
         AdapterConfig(size=common.ADAPTER_SIZE), "mean", arrays)] * tasks)
-    banks[tasks] = tf.function(stacked)
+    banks[tasks] = functools.partial(
+        TracedModel(stacked, weights.keys), weights)
 
   def inputs(rows: int, length: int) -> dict[str, tf.Tensor]:
     shape = [rows, length]
@@ -77,10 +80,11 @@ def examples_per_second(adapter: str) -> dict[str, object]:
     batch = inputs(ROWS, length)
     cases = {"one task's model": lambda batch=batch: alone(batch).numpy()}
     for tasks, bank in banks.items():
-      mixed = {**batch, "task_index": tf.constant(
-          1 + rng.permutation(np.arange(ROWS) % tasks), tf.int32)}
+      index = tf.constant(
+          1 + rng.permutation(np.arange(ROWS) % tasks), tf.int32)
       cases[f"bank, {tasks} tasks"] = (
-          lambda bank=bank, mixed=mixed: bank(mixed)["texts"].numpy())
+          lambda bank=bank, batch=batch, index=index: bank(
+              batch, index)["texts"].numpy())
       if tasks > 1:
         cases[f"switching, {tasks} tasks"] = switching(tasks, length)
     result[f"{length} tokens"] = take_turns(cases)

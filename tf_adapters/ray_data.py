@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.adapter_info import AdapterInfo
-from tf_adapters.bank import AdapterBank, Text
+from tf_adapters.bank import AdapterBank
+from tf_adapters.bank_texts import Text
+from tf_adapters.data.cells import (
+    LABEL_SEPARATOR,
+    TAG_SEPARATOR,
+    write_list,
+    write_number,
+)
 from tf_adapters.errors import InputError
 
 _ADDED = ("prediction", "scores")
@@ -75,9 +82,11 @@ class BatchPredictor:
       The same columns, and two more, of objects, whose types do not depend on
       the tasks. "prediction" is a string: a label; labels with commas between
       them (multi-label); tags with blanks between them (tagging); a number in
-      six digits (regression); an answer (span). "scores" is a list of floats:
-      the probabilities of the task's labels, in the order of its adapter file;
-      of each word's tag; the number; the probabilities of the best answers.
+      six digits (regression); an answer (span). Labels and tags that hold such
+      marks are quoted: see `data.cells.read_list`. "scores" is a list of
+      floats: the probabilities of the task's labels, in the order of its
+      adapter file; of each word's tag; the number; the probabilities of the
+      best answers.
 
     Raises:
       InputError: a column is missing, or there already; a text is no text, or
@@ -122,11 +131,11 @@ def _text(row: int, info: AdapterInfo, first: Any, second: Any) -> Text:
 def _cells(info: AdapterInfo, result: Any) -> tuple[str, list[float]]:
   """A row's prediction and scores from what the bank says of it."""
   if info.problem_type == "tagging":
-    return (" ".join(tag for _, (tag, _) in result),
+    return (write_list((tag for _, (tag, _) in result), TAG_SEPARATOR),
             [scores[tag] for _, (tag, scores) in result])
   prediction, scores = result
   if info.problem_type == "regression":
-    return f"{prediction:.6g}", [scores]
+    return write_number(prediction), [scores]
   if info.problem_type == "multi_label":
-    prediction = ",".join(prediction)
+    prediction = write_list(prediction, LABEL_SEPARATOR)
   return prediction, list(scores.values())

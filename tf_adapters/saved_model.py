@@ -28,7 +28,8 @@ from tf_adapters.modeling.text import TextProcessor
 
 _WARM_UP_SIZES = (1, 8)
 
-Forward = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+Forward = Callable[
+    [Mapping[str, tf.Tensor], tf.Tensor], Mapping[str, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +94,9 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
                     text.max_length, model.pairs if pairs is None else pairs)
   what = "tokens" if model.per_token else "texts"
 
-  def forward(inputs):
-    return {what: model({name: inputs[name] for name in (
-        "input_word_ids", "input_mask", "input_type_ids")})}
+  def forward(inputs, task_index):
+    del task_index
+    return {what: model(inputs)}
 
   return write_saved_model(
       forward, list(model.named_variables().values()), text, [task], path)
@@ -108,9 +109,9 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
   """Writes tasks as a SavedModel from raw strings.
 
   Args:
-    forward: from an encoder's inputs, with "task_index" [batch] (1 for the
-      first of `tasks`), to logits: "texts" [batch, labels] and "tokens"
-      [batch, length, labels], as far as tasks have such.
+    forward: from an encoder's inputs and the number of each row's task, int32
+      [batch], 1 for the first of `tasks`, to logits: "texts" [batch, labels]
+      and "tokens" [batch, length, labels], as far as tasks have such.
     variables: all that `forward` uses.
     text: the encoder's text processor.
     tasks: all tasks; a single one without a name needs none from callers.
@@ -159,7 +160,7 @@ class _Server(tf.Module):
     super().__init__()
     # As a function and its variables: the layers themselves would be traced
     # and written one by one.
-    self._forward = lambda inputs: forward(inputs)
+    self._forward = lambda *inputs: forward(*inputs)
     self._variables = variables
     self._text = text
     self._named = [task.name for task in tasks] != [""]
@@ -237,8 +238,7 @@ class _Server(tf.Module):
     is_words = tf.gather(self._problems["tagging"], task)
     word_ids, type_ids, starts = self._text.pack_rows(
         first, second, is_pair, is_words, tf.gather(self._max_length, task))
-    outputs = self._forward(
-        {**self._text.pad(word_ids, type_ids), "task_index": task})
+    outputs = self._forward(self._text.pad(word_ids, type_ids), task)
     names = tf.gather(self._labels, task)
     result = {"label": tf.zeros_like(first),
               "scores": tf.zeros(tf.shape(names)), "label_names": names}

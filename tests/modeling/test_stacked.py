@@ -8,19 +8,38 @@ from hypothesis import given, settings, strategies as st
 import tf_adapters as ta
 from tf_adapters.modeling.adapter import adapter_shapes
 from tf_adapters.modeling.stacked import (
-    Stack,
-    StackedAdapter,
+    StackedTasks,
+    TaskArrays,
     adapter_kind,
     padded_size,
 )
+from tf_adapters.modeling.stacked_layers import StackedAdapter, batch_rows
 
 HIDDEN = 12
+PLACE = "transformer/layer_0/output_adapter"
+NORM = "embeddings/layer_norm"
 
 CONFIGS = st.builds(
     ta.AdapterConfig, size=st.integers(1, 20),
     activation=st.sampled_from(["gelu", "relu", "linear"]),
     init_scale=st.just(0.5), parallel=st.booleans(),
     depth=st.integers(1, 3), layer_norm=st.booleans())
+
+
+def no_tasks():
+  return StackedTasks.of_encoder({NORM: {
+      "gamma": np.full([HIDDEN], -1, np.float32),
+      "beta": np.zeros([HIDDEN], np.float32)}})
+
+
+def head(value, labels=2):
+  """A task that has a head of its own, and a layer norm where it is odd."""
+  arrays = {"head/kernel": np.full([HIDDEN, labels], value),
+            "head/bias": np.full([labels], value)}
+  if value % 2:
+    arrays |= {f"{NORM}/gamma": np.full([HIDDEN], value),
+               f"{NORM}/beta": np.full([HIDDEN], value)}
+  return TaskArrays.of(None, "mean", arrays)
 
 
 @pytest.mark.parametrize("config", [
@@ -47,21 +66,22 @@ def test_padded_sizes_waste_less_than_half():
 def test_every_row_gets_its_own_adapter(configs, seed):
   rng = np.random.default_rng(seed)
   adapters = [config and ta.Adapter(config, HIDDEN) for config in configs]
-  stacked = StackedAdapter(HIDDEN, "float32")
+  tasks = no_tasks()
   for config, adapter in zip(configs, adapters):
-    arrays = None
+    arrays = {"head/kernel": np.zeros([HIDDEN, 2]), "head/bias": np.zeros([2])}
     if adapter:
       adapter.build()
       for variable in adapter.variables:
         variable.assign(rng.normal(0, 0.5, variable.shape))
-      arrays = {name: variable.numpy()
-                for name, variable in adapter.named_variables().items()}
-    stacked.extend([config], [arrays])
-  tasks = rng.integers(0, len(configs) + 1, 7)
+      arrays |= {f"{PLACE}/{name}": variable.numpy()
+                 for name, variable in adapter.named_variables().items()}
+    tasks = tasks.with_tasks([TaskArrays.of(config, "mean", arrays)])
+  index = rng.integers(0, len(configs) + 1, 7)
   hidden, skip = (tf.constant(rng.normal(0, 1, [7, 5, HIDDEN]), tf.float32)
                   for _ in range(2))
-  output = stacked(hidden, skip, tf.constant(tasks, tf.int32))
-  for row, task in enumerate(tasks):
+  rows = batch_rows(tasks.keys, tasks.tensors, tf.constant(index, tf.int32))
+  output = StackedAdapter(rows.get(PLACE, ()), "float32")(hidden, skip)
+  for row, task in enumerate(index):
     adapter = adapters[task - 1] if task else None
     expected = hidden[row:row + 1]
     if adapter:
@@ -83,23 +103,38 @@ def test_kinds_are_told_apart_by_what_they_compute_alone():
 @settings(max_examples=50, deadline=None)
 @given(steps=st.lists(st.integers(-5, 3), max_size=12))
 def test_stacks_hold_what_was_added_and_not_removed(steps):
-  stack = Stack({"x": np.full([2], -1, np.float32)}, num_tasks=1)
-  expected = [-1.0]
+  tasks, expected = no_tasks(), []
   for number, step in enumerate(steps):
+    before = tasks, [tensor.numpy() for tensor in tasks.tensors]
     if step > 0:
-      own = [None if (number + i) % 3 == 0 else number + 0.1 * i
-             for i in range(step)]
-      stack.extend([None if value is None else {
-          "x": np.full([2], value, np.float32)} for value in own])
-      expected += [-1.0 if value is None else value for value in own]
-    elif 1 <= -step < len(expected):
-      stack.remove(-step)
-      del expected[-step]
-  rows = stack(tf.range(len(expected)))["x"]
-  np.testing.assert_allclose(rows, np.repeat(
-      np.array(expected, np.float32)[:, np.newaxis], 2, axis=1))
+      own = [3 * number + i for i in range(step)]
+      tasks = tasks.with_tasks(
+          [head(value, 20 if value % 3 else 2) for value in own])
+      expected += own
+    elif 0 < -step <= len(expected):
+      tasks = tasks.without_task(-step)
+      del expected[-step - 1]
+    # Whoever has the ones before goes on with them.
+    for tensor, array in zip(before[0].tensors, before[1]):
+      np.testing.assert_array_equal(tensor, array)
+  assert tasks.num_tasks == len(expected)
+  rows = batch_rows(tasks.keys, tasks.tensors, tf.range(len(expected) + 1))
+  (norm,) = rows[NORM]
+  np.testing.assert_allclose(norm["gamma"][:, 0], [-1, *(
+      value if value % 2 else -1 for value in expected)])
+  heads = sum((stack["bias"][:, 0].numpy() for stack in rows.get("head", ())),
+              np.zeros([len(expected) + 1]))
+  np.testing.assert_allclose(heads, [0, *expected])
   # Nothing is kept of tasks that are gone.
-  own = sum(value != -1.0 for value in expected)
-  assert stack.tables["x"].numpy().shape[0] == own + 1
+  assert {stack.kind for stack in rows.get("head", ())} == {
+      ("mean", 24 if value % 3 else 8) for value in expected}
+  assert tasks.tensors[1].shape[0] == 1 + sum(
+      value % 2 for value in expected)
 
 
+def test_a_stack_that_no_new_task_has_a_row_in_is_not_copied():
+  one = no_tasks().with_tasks([head(2, labels=20)])
+  two = one.with_tasks([head(4)])
+  shared = [tensor is other for tensor, other in zip(one.tensors[1:],
+                                                     two.tensors[1:])]
+  assert shared == [True] * 4

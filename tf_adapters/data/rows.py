@@ -4,17 +4,15 @@ No more than a row is in memory. What the columns mean is not known here, nor
 what becomes of a bad row.
 """
 
-import csv
-import io
 import itertools
 import json
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.cells import quoted
 from tf_adapters.data.encodings import (
     UTF_8,
     check_line_ends,
@@ -33,6 +31,7 @@ from tf_adapters.errors import InputError
 ENDINGS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl"}
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
+SEPARATORS = {"tsv": "\t", "csv": ","}
 
 # What is wrong with rows of JSON lines.
 _NO_JSON = "that are no JSON objects"
@@ -156,28 +155,45 @@ def _json_rows(lines: Iterable[str], columns: Sequence[str],
 
 def write_header(format: str, columns: Sequence[str]) -> bytes:
   """The line before the first row: none in JSON lines."""
-  return b"" if format == "jsonl" else write_row(
-      format, {column: column for column in columns})
+  return b"" if format == "jsonl" else write_cells(format, columns)
 
 
 def write_row(format: str, cells: Mapping[str, Any]) -> bytes:
-  """A row as one line, whatever its cells hold.
+  """A row, which can be read again whatever its cells hold.
 
   Args:
-    format: one of `FORMATS`. TSV and CSV have blanks for tabs and line ends in
-      cells, and an empty cell for None.
+    format: one of `FORMATS`: a JSON line, or as `write_cells`.
     cells: {column: cell}, in the columns' order.
+
+  Raises:
+    InputError: a number is not finite, which JSON has no name for.
   """
-  if format == "jsonl":
-    line = json.dumps(cells, ensure_ascii=False)
-  else:
-    texts = ["" if cell is None else re.sub(r"[\t\r\n]", " ", str(cell))
-             for cell in cells.values()]
-    if format == "tsv":
-      line = "\t".join(texts)
-    else:
-      quoted = io.StringIO()
-      csv.writer(quoted, lineterminator="").writerow(texts)
-      line = quoted.getvalue()
+  if format != "jsonl":
+    return write_cells(format, list(cells.values()))
+  try:
+    line = json.dumps(cells, ensure_ascii=False, allow_nan=False)
+  except ValueError:
+    raise InputError("JSON has no name for a number that is not finite: "
+                     f"{cells!r:.200}") from None
+  return _encoded(line)
+
+
+def write_cells(format: str, cells: Sequence[Any]) -> bytes:
+  """A row of TSV or CSV.
+
+  Cells that hold separators, line ends or quotation marks are in quotation
+  marks (RFC 4180), in TSV as well: as pandas, Python's csv and spreadsheets
+  read both. A line end in a cell does not end the row.
+
+  Args:
+    format: "tsv" or "csv".
+    cells: of the row; None becomes an empty one.
+  """
+  separator = SEPARATORS[format]
+  return _encoded(separator.join(
+      "" if cell is None else quoted(str(cell), separator) for cell in cells))
+
+
+def _encoded(line: str) -> bytes:
   # Names from the command line may be no UTF-8.
   return line.encode(errors="backslashreplace") + b"\n"

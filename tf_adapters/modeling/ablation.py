@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
+from tf_adapters.modeling.adapter import WithoutAdapters
 from tf_adapters.modeling.models import TaskModel
 
 LayerSet = frozenset[int]
@@ -83,7 +84,8 @@ class AdapterAblation:
              mask: tf.Tensor) -> tf.Tensor:
     hidden, = self._model.encoder.run_layers(
         [layer], hidden, {"input_mask": mask}, training=False,
-        adapters=adapters)
+        task_layers=None if adapters else WithoutAdapters(
+            self._model.encoder.task_layers))
     return hidden
 
 

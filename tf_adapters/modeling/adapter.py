@@ -1,9 +1,9 @@
 """What one task owns inside an encoder: bottleneck adapters and layer norms.
 
 The encoder asks a `TaskLayers` object for the adapter and the layer norm of
-each place and calls `adapter(hidden, sublayer_input, task_index)` and
-`layer_norm(hidden, task_index)`; another object of the same methods can take
-its place. The frozen base is not here.
+each place and calls `adapter(hidden, sublayer_input)` and `layer_norm(hidden)`;
+another object of the same methods can take its place. The frozen base is not
+here.
 """
 
 from collections.abc import Mapping
@@ -139,7 +139,6 @@ class LayerNorm(tf_keras.layers.Layer):
 
   Call arguments:
     hidden: [batch, length, size].
-    task_index: [batch], for layers that hold several tasks; unused here.
 
   Returns:
     A tensor of hidden's shape and type.
@@ -161,9 +160,7 @@ class LayerNorm(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor,
-           task_index: tf.Tensor | None = None,
            training: bool | None = None) -> tf.Tensor:
-    del task_index
     return kernels.layer_norm(
         hidden, self.gamma, self.beta, self.epsilon, training)
 
@@ -201,7 +198,6 @@ class Adapter(tf_keras.layers.Layer):
   Call arguments:
     hidden: [batch, length, hidden_size], the sub-layer's output.
     sublayer_input: what the sub-layer saw; only parallel adapters look at it.
-    task_index: [batch], for layers that hold several tasks; unused here.
 
   Returns:
     A tensor of hidden's shape.
@@ -248,9 +244,7 @@ class Adapter(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor, sublayer_input: tf.Tensor | None = None,
-           task_index: tf.Tensor | None = None,
            training: bool | None = None) -> tf.Tensor:
-    del task_index
     inputs = sublayer_input if self.config.parallel else hidden
     if self.layer_norm is not None:
       inputs = self.layer_norm(inputs, training=training)

@@ -16,7 +16,6 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.adapter import (
   Projection,
   TaskLayers,
-  WithoutAdapters,
   project,
   with_prefix,
 )
@@ -152,7 +151,6 @@ class TransformerLayer(tf_keras.layers.Layer):
     hidden: [batch, length, hidden_size].
     attention_bias: [batch, 1, 1, length].
     task_layers: the `TaskLayers` to take adapters and layer norms from.
-    task_index: int32 [batch], or None for a single task.
   """
 
   def __init__(self, config: BertConfig, number: int, **kwargs: Any):
@@ -180,17 +178,16 @@ class TransformerLayer(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task_layers: TaskLayers, task_index: tf.Tensor | None = None,
+           task_layers: TaskLayers,
            training: bool | None = None) -> tf.Tensor:
 
     def close(place, projection, skip):
       projection = self.dropout(projection, training=training)
       adapter = task_layers.adapter(self.number, place)
       if adapter is not None:
-        projection = adapter(
-            projection, skip, task_index, training=training)
+        projection = adapter(projection, skip, training=training)
       layer_norm = task_layers.layer_norm(self.number, place)
-      return layer_norm(skip + projection, task_index)
+      return layer_norm(skip + projection)
 
     attended = self.self_attention(hidden, attention_bias, training=training)
     hidden = close("attention", attended, hidden)
@@ -225,10 +222,10 @@ class BertEncoder(tf_keras.layers.Layer):
 
   Call arguments:
     inputs: dict of int32 tensors [batch, length]: "input_word_ids",
-      "input_mask" (1 = text, 0 = padding) and "input_type_ids"; for several
-      tasks also "task_index" [batch]. "prefix_output" [batch, length,
-      hidden_size], from the method of that name, takes the place of word ids
-      and type ids: only the layers from `frozen_prefix` on are computed.
+      "input_mask" (1 = text, 0 = padding) and "input_type_ids".
+      "prefix_output" [batch, length, hidden_size], from the method of that
+      name, takes the place of word ids and type ids: only the layers from
+      `frozen_prefix` on are computed.
 
   Returns:
     A dict: "sequence_output" [batch, length, hidden_size], "pooled_output" and
@@ -440,42 +437,46 @@ class BertEncoder(tf_keras.layers.Layer):
   # `embed`, `run_layers`, a stretch at a time, and `close`.
 
   def embed(self, inputs: Mapping[str, tf.Tensor],
-            training: bool | None = None) -> tf.Tensor:
-    """What the first layer sees, [batch, length, hidden_size]."""
+            training: bool | None = None,
+            task_layers: TaskLayers | None = None) -> tf.Tensor:
+    """What the first layer sees, [batch, length, hidden_size].
+
+    Args:
+      inputs, training: as for `call`.
+      task_layers: as for `run_layers`.
+    """
     hidden = self.embeddings(
         inputs["input_word_ids"], inputs["input_type_ids"])
-    hidden = self.task_layers.embedding_norm()(
-        hidden, inputs.get("task_index"))
+    hidden = (task_layers or self.task_layers).embedding_norm()(hidden)
     return self.dropout(hidden, training=training)
 
   def run_layers(self, numbers: Iterable[int], hidden: tf.Tensor,
                  inputs: Mapping[str, tf.Tensor], training: bool | None = None,
-                 adapters: bool = True) -> list[tf.Tensor]:
+                 task_layers: TaskLayers | None = None) -> list[tf.Tensor]:
     """The outputs of layers, each of which sees the one before.
 
     Args:
       numbers: of the layers, from 0.
       hidden: what the first of them sees, [batch, length, hidden_size].
-      inputs: as for `call`; "input_mask" and "task_index" are looked at.
+      inputs: as for `call`; "input_mask" is looked at.
       training: as for `call`.
-      adapters: without them the layers have the task's layer norms alone.
+      task_layers: adapters and layer norms to take the place of the encoder's
+        own, with the methods of `TaskLayers`.
 
     Example:
       >>> hidden = encoder.embed(inputs)
-      >>> *_, hidden = encoder.run_layers(range(6), hidden, inputs,
-      ...                                 adapters=False)
+      >>> *_, hidden = encoder.run_layers(
+      ...     range(6), hidden, inputs,
+      ...     task_layers=WithoutAdapters(encoder.task_layers))
       >>> *_, hidden = encoder.run_layers(range(6, 12), hidden, inputs)
       >>> encoder.close(hidden)["pooled_output"]
     """
     padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
     attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
-    task_layers = self.task_layers
-    if not adapters:
-      task_layers = WithoutAdapters(task_layers)
     outputs = []
     for number in numbers:
       hidden = self.transformer_layers[number](
-          hidden, attention_bias, task_layers, inputs.get("task_index"),
+          hidden, attention_bias, task_layers or self.task_layers,
           training=training)
       outputs.append(hidden)
     return outputs

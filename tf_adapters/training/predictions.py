@@ -1,6 +1,7 @@
 """How predictions are written: GLUE's and SQuAD's files, scores, tags."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,14 @@ import scipy.special
 
 from tf_adapters.data import span_answers
 from tf_adapters.data.batching import Encoded
+from tf_adapters.data.cells import (
+    LABEL_SEPARATOR,
+    write_list,
+    write_number,
+)
+from tf_adapters.data.rows import write_cells
 from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
 
 
 def prediction_files(task: Task, name: str, encoded: Encoded,
@@ -39,16 +47,31 @@ def prediction_files(task: Task, name: str, encoded: Encoded,
     submission = task.submissions[name]
     file_name = submission.file_name
     rows = _submission(outputs, submission.labels)
+    write = _plain
     header = ["index", "prediction"]
   else:
     file_name = f"{name}.tsv"
     rows = _with_scores(
         outputs, task.labels,
-        task.label_separator if task.problem_type == "multi_label" else None)
+        (task.label_separator or LABEL_SEPARATOR)
+        if task.problem_type == "multi_label" else None)
+    write = functools.partial(write_cells, "tsv")
     header = ["index", "prediction", *task.labels]
-  lines = ["\t".join(header), *(
-      "\t".join([row, *cells]) for row, cells in zip(split.ids, rows))]
-  return {file_name: "\n".join(lines) + "\n"}
+  return {file_name: b"".join([write(header), *(
+      write([row, *cells]) for row, cells in zip(split.ids, rows))]).decode()}
+
+
+def _plain(cells: Sequence[str]) -> bytes:
+  """A row of TSV as the GLUE server takes it, which knows no quotation marks.
+
+  Raises:
+    InputError: a cell can not be written so.
+  """
+  line = write_cells("tsv", cells)
+  if line != ("\t".join(cells) + "\n").encode():
+    raise InputError(f"{cells!r:.200}: can not be written for GLUE's server: a "
+                     "cell holds a tab, a line end or a quotation mark")
+  return line
 
 
 def _squad_files(chosen: Mapping[str, span_answers.Answers],
@@ -63,7 +86,8 @@ def _squad_files(chosen: Mapping[str, span_answers.Answers],
   if version_2:
     files["null_odds.json"] = {
         name: answers.null_odds for name, answers in chosen.items()}
-  return {name: json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+  return {name: json.dumps(values, indent=2, ensure_ascii=False,
+                           allow_nan=False) + "\n"
           for name, values in files.items()}
 
 
@@ -86,11 +110,11 @@ def _with_scores(outputs: np.ndarray, labels: Sequence[str],
     separator: what to put between labels where there can be several.
   """
   if not labels:
-    return [[f"{value:.6g}"] for value in outputs[:, 0]]
+    return [[write_number(value)] for value in outputs[:, 0]]
   if separator is not None:
     scores = scipy.special.expit(outputs)
-    chosen = [separator.join(
-        label for label, value in zip(labels, row) if value > 0)
+    chosen = [write_list(
+        (label for label, value in zip(labels, row) if value > 0), separator)
               for row in outputs]
   else:
     scores = scipy.special.softmax(outputs, axis=-1)
