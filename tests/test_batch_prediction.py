@@ -178,7 +178,7 @@ def predicted(bank, config):
 
 def stopped(monkeypatch, bank, config, chunks):
   """Stops a run behind some chunks: the partial output and what is beside."""
-  predict, calls = bank.predict_both, []
+  predict, calls = bank.stream_both, []
 
   def interrupted(*arguments):
     calls.append(arguments)
@@ -187,7 +187,7 @@ def stopped(monkeypatch, bank, config, chunks):
     return predict(*arguments)
 
   with monkeypatch.context() as patched:
-    patched.setattr(bank, "predict_both", interrupted)
+    patched.setattr(bank, "stream_both", interrupted)
     with pytest.raises(KeyboardInterrupt):
       predict_file(bank, config)
   return (pathlib.Path(f"{config.output}.partial"),
@@ -337,7 +337,7 @@ def test_each_file_is_blamed_for_its_own(bank, config, monkeypatch, tmp_path):
     raise OSError(5, "of neither")
 
   with monkeypatch.context() as patched:
-    patched.setattr(bank, "predict_both", fail)
+    patched.setattr(bank, "stream_both", fail)
     with pytest.raises(OSError, match="of neither"):
       predict_file(bank, config)
   with monkeypatch.context() as patched:
@@ -448,14 +448,17 @@ def test_mistakes_are_named(bank, config, tmp_path):
 class ManyRows:
   """Stands for a bank that takes no memory."""
 
-  names = ta.AdapterBank.names
-  info = ta.AdapterBank.info
-
   def __init__(self, info):
-    self._tasks = {"topic": info}
+    self._info = info
 
-  def predict_both(self, texts, tasks, batch_size):
-    return [("a", {"a": 1.0})] * len(texts)
+  def names(self):
+    return ["topic"]
+
+  def info(self, name):
+    return self._info
+
+  def stream_both(self, texts, tasks, batch_size):
+    return iter([("a", {"a": 1.0})] * len(texts))
 
 
 def test_memory_does_not_grow_with_the_file(bank, tmp_path):
