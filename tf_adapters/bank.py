@@ -28,7 +28,8 @@ from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import stacked
-from tf_adapters.modeling.heads import check_pooling
+from tf_adapters.modeling.config import AUTO_POOLING
+from tf_adapters.modeling.heads import check_pooling, choose_pooling
 from tf_adapters.modeling.tuning import is_adapter, is_layer_norm, kind_of
 
 
@@ -56,7 +57,7 @@ class AdapterBank:
     adapters: adapter files to begin with; or name -> adapter file.
     vocab_file, lower_case: as for `load_encoder`.
     pooling: of the embedding that rows without a task get: "pooler", "cls" or
-      "mean".
+      "mean"; "auto" for the one that the encoder was made for.
     max_length: longest sequence, in wordpieces, of rows without a task and of
       tasks whose files do not say theirs; None for `text_processor`'s default.
     jit_compile: whether to compile with XLA; batches are then filled up, so
@@ -78,14 +79,16 @@ class AdapterBank:
                | Mapping[str, str | os.PathLike[str]] = (),
                vocab_file: str | os.PathLike[str] | None = None,
                lower_case: bool | None = None,
-               pooling: str = "pooler", max_length: int | None = None,
+               pooling: str = "auto", max_length: int | None = None,
                jit_compile: bool = False):
-    check_pooling(pooling)
+    if pooling != AUTO_POOLING:
+      check_pooling(pooling)
     if isinstance(adapters, str | os.PathLike):
       raise InputError("expected a list of adapter files, not a single one")
+    encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
     shared = BankEncoder(
-        load_encoder(encoder_source, None, vocab_file, lower_case), pooling,
-        max_length, jit_compile)
+        encoder, choose_pooling(pooling, encoder.pooling), max_length,
+        jit_compile)
     self._process = os.getpid()
     self._changing = threading.Lock()
     # Never changed, but replaced: the one thing that a change assigns.

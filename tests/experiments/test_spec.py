@@ -373,7 +373,7 @@ methods:
   assert len(configs) == 6 + 2 + 1
   for config in configs.values():
     # What is said of all trials concerns those that it can.
-    assert config.pooling == ("pooler" if config.without_bert else "mean")
+    assert config.pooling == ("auto" if config.without_bert else "mean")
     assert (config.encoder is None) == (config.text_embedding is not None)
   assert {config.tune_embedding for config in configs.values()} == {True, False}
   with pytest.raises(InputError, match="methods.a, task rte: hidden_layers=2 "

@@ -67,6 +67,8 @@ class Checkpoint:
     vocabulary: the vocabulary, where the format has one beside the weights.
     identity_pooler: whether the pooler, which the format may leave out, is the
       identity.
+    sentence_pooling: how texts are pooled, where the files are those of a
+      sentence encoder.
 
   Raises:
     InputError: a tensor is missing, of another shape, or too many; or the
@@ -76,12 +78,14 @@ class Checkpoint:
   def __init__(self, kind: str, path: pathlib.Path, files: TensorFiles,
                found: names.Found, config: BertConfig,
                vocabulary: Vocabulary | None,
-               identity_pooler: bool = False):
+               identity_pooler: bool = False,
+               sentence_pooling: str | None = None):
     self.kind = kind
     self.path = path
     self.config = config
     self.vocabulary = vocabulary
     self.beside = found.beside
+    self.sentence_pooling = sentence_pooling
     self._files = files
     self._names = found.names
     self._identity_pooler = identity_pooler
@@ -153,6 +157,31 @@ class Checkpoint:
     """All tensors by canonical name, in the order of a `Fingerprint`."""
     for name in sorted(self._shapes):
       yield name, self.tensor(name)
+
+  @property
+  def pooler(self) -> str:
+    """What the pooler is worth: "trained", "never trained" or "none".
+
+    Biases begin as zeros, and no training leaves all of them there.
+
+    Raises:
+      InputError: the biases can not be read.
+    """
+    if self._identity_pooler:
+      return "none"
+    biases = self.tensor("pooler_transform/bias")
+    return "trained" if biases.any() else "never trained"
+
+  @property
+  def pooling(self) -> str:
+    """The pooling that the encoder was made for: see `modeling.heads.Head`.
+
+    Raises:
+      InputError: see `pooler`.
+    """
+    if self.sentence_pooling is not None:
+      return self.sentence_pooling
+    return "pooler" if self.pooler == "trained" else "mean"
 
   @property
   def num_parameters(self) -> int:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.checkpoints.bert_config import (
-    HUGGING_FACE_ACTIVATIONS,
-    read_bert_config,
+  HUGGING_FACE_ACTIVATIONS,
+  read_bert_config,
 )
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
+from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
@@ -42,11 +43,12 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   pooler = any(name.startswith("pooler_transform/") for name in found.names)
   if not pooler:
     logging.warning(
-        "%s: has no pooler: the pooled output is tanh of the first token's; "
-        "pooling cls or mean does without it", folder)
+        "%s: has no pooler: the pooled output is tanh of the first token's, and "
+        "the default of pooling the mean of all tokens'", folder)
   return Checkpoint(
       "Hugging Face folder", folder, files, found, config,
-      _read_vocabulary(folder), identity_pooler=not pooler)
+      _read_vocabulary(folder), identity_pooler=not pooler,
+      sentence_pooling=read_sentence_pooling(folder))
 
 
 class _Safetensors:

@@ -47,8 +47,9 @@ def load_encoder(source: str | os.PathLike[str],
       others.
 
   Returns:
-    A `BertEncoder` with its vocabulary and origin. Without adapters it is the
-    same function as the source, to 1e-5 in float32.
+    A `BertEncoder` with its vocabulary, its origin and the pooling that it was
+    made for. Without adapters it is the same function as the source, to 1e-5 in
+    float32.
 
   Raises:
     InputError: the source can not be found or read, a tensor is missing or of
@@ -90,7 +91,7 @@ class PretrainedEncoder:
     """
     encoder = BertEncoder(
         self.config, TaskLayers(self.config, adapters, dtype=dtype),
-        self.vocabulary, dtype=dtype)
+        self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
     fingerprint = Fingerprint(self.config)
     for name, array in self.checkpoint.tensors():
@@ -132,6 +133,11 @@ def describe_encoder(source: str | os.PathLike[str],
       "segments": str(config.type_vocab_size),
       "parameters": f"{checkpoint.num_parameters:,}",
   }
+  if checkpoint.sentence_pooling is not None:
+    rows["sentence encoder"] = (
+        f"yes: texts are pooled by {checkpoint.sentence_pooling}")
+  rows["pooler"] = checkpoint.pooler
+  rows["pooling=auto"] = checkpoint.pooling
   if vocabulary is None:
     rows["tokenizer"] = (
         "none: --vocab_file gives one, --do_lower_case its casing")

@@ -29,6 +29,7 @@ POSITIONS = ("attention", "output")
 
 # What a head sees of a text, see `heads.Head`; or each of its tokens.
 POOLINGS = ("pooler", "cls", "mean")
+AUTO_POOLING = "auto"  # the one that the encoder was made for
 PER_TOKEN_POOLING = "tokens"
 
 # Types of problem: those of whole texts, and those of tokens.

@@ -219,6 +219,8 @@ class BertEncoder(tf_keras.layers.Layer):
     origin: where the pretrained weights came from, for adapter files.
     tuning: what trains, see `tune`; adapters where there are any, else full,
       or the head alone where the weights are bfloat16.
+    pooling: how the pretrained weights want texts to be pooled, which heads do
+      unless they are told otherwise: see `heads.Head`.
 
   Call arguments:
     inputs: dict of int32 tensors [batch, length]: "input_word_ids",
@@ -251,7 +253,8 @@ class BertEncoder(tf_keras.layers.Layer):
                task_layers: TaskLayers | None = None,
                vocabulary: Vocabulary | Mapping[str, Any] | None = None,
                origin: Origin | Mapping[str, Any] | None = None,
-               tuning: str | None = None, **kwargs: Any):
+               tuning: str | None = None, pooling: str = "pooler",
+               **kwargs: Any):
     check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
     if isinstance(config, Mapping):
@@ -270,6 +273,7 @@ class BertEncoder(tf_keras.layers.Layer):
     self.task_layers = task_layers
     self.vocabulary = vocabulary
     self.origin = origin
+    self.pooling = pooling
     self.embeddings = Embeddings(config, dtype=self.dtype_policy)
     self.transformer_layers = [
         TransformerLayer(config, number, dtype=self.dtype_policy)
@@ -539,6 +543,7 @@ class BertEncoder(tf_keras.layers.Layer):
         "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
         "origin": self.origin and self.origin.to_dict(),
         "tuning": self.tuning,
+        "pooling": self.pooling,
     }
 
   @classmethod

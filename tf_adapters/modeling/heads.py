@@ -8,7 +8,11 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import Projection
-from tf_adapters.modeling.config import PER_TOKEN_POOLING, POOLINGS
+from tf_adapters.modeling.config import (
+    AUTO_POOLING,
+    PER_TOKEN_POOLING,
+    POOLINGS,
+)
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.serialization import PACKAGE
 
@@ -33,6 +37,11 @@ def check_pooling(pooling: str) -> None:
   if pooling not in POOLINGS:
     raise InputError(
         f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+
+
+def choose_pooling(pooling: str, encoder_pooling: str) -> str:
+  """The pooling that is asked for; the encoder's own for "auto"."""
+  return encoder_pooling if pooling == AUTO_POOLING else pooling
 
 
 class _LinearHead(tf_keras.layers.Layer):

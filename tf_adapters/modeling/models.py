@@ -14,7 +14,7 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.heads import Head, TokenHead
+from tf_adapters.modeling.heads import Head, TokenHead, choose_pooling
 from tf_adapters.modeling.keras_model import KerasModel
 from tf_adapters.modeling.losses import MultiLabelLoss, SpanLoss, TokenLoss
 from tf_adapters.modeling.serialization import (
@@ -238,7 +238,8 @@ class TextClassifier(TaskModel):
   Args:
     encoder: from `load_encoder`.
     labels: label names; a label's place is its number in the data.
-    pooling: "pooler", "cls" or "mean", see `Head`.
+    pooling: "pooler", "cls" or "mean", see `Head`; "auto" for the one that the
+      encoder was made for.
     dropout: dropout rate before the linear layer. None: that of the encoder's
       hidden states.
     multi_label: whether a text can have any number of the labels. Labels are
@@ -261,7 +262,7 @@ class TextClassifier(TaskModel):
   """
 
   def __init__(self, encoder: Encoder, labels: Sequence[str],
-               pooling: str = "pooler", dropout: float | None = None,
+               pooling: str = "auto", dropout: float | None = None,
                multi_label: bool = False, **kwargs: Any):
     labels = _different(labels)
     super().__init__(
@@ -290,7 +291,8 @@ class TextRegressor(TaskModel):
 
   Args:
     encoder: from `load_encoder`.
-    pooling: "pooler", "cls" or "mean", see `Head`.
+    pooling: "pooler", "cls" or "mean", see `Head`; "auto" for the one that the
+      encoder was made for.
     dropout: dropout rate before the linear layer. None: that of the encoder's
       hidden states.
 
@@ -307,7 +309,7 @@ class TextRegressor(TaskModel):
 
   problem_type = "regression"
 
-  def __init__(self, encoder: Encoder, pooling: str = "pooler",
+  def __init__(self, encoder: Encoder, pooling: str = "auto",
                dropout: float | None = None, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
@@ -401,7 +403,7 @@ class SpanExtractor(TaskModel):
 
 
 def make_model(problem_type: str, encoder: Encoder,
-               labels: Sequence[str] = (), pooling: str = "pooler",
+               labels: Sequence[str] = (), pooling: str = "auto",
                dropout: float | None = None) -> TaskModel:
   """The model for a type of problem.
 
@@ -409,7 +411,7 @@ def make_model(problem_type: str, encoder: Encoder,
     problem_type: one of `config.PROBLEM_TYPES`.
     encoder: from `load_encoder`.
     labels: label names, for problems that have any.
-    pooling: for problems of whole texts, see `Head`.
+    pooling: for problems of whole texts, see `TextClassifier`.
     dropout: before the head; None for the model's default.
   """
   options = {} if dropout is None else {"dropout": dropout}
@@ -434,7 +436,8 @@ def _different(labels: Sequence[str]) -> tuple[str, ...]:
 
 def _text_head(encoder: Encoder, units: int, pooling: str,
                dropout: float | None) -> Head:
-  return Head(units, encoder.hidden_size, pooling,
+  return Head(units, encoder.hidden_size,
+              choose_pooling(pooling, encoder.pooling),
               _dropout(encoder, dropout), dtype=encoder.dtype_policy)
 
 

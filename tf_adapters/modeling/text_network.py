@@ -205,6 +205,7 @@ class TextNetwork(tf_keras.layers.Layer):
 
   adapters = None
   per_token = False
+  pooling = "pooler"  # its one vector for each text
 
   def __init__(self, embedding: WordEmbedding | TextEmbedding,
                config: NetworkConfig | Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
+    AUTO_POOLING,
     POOLINGS,
     POSITIONS,
     PRESETS,
@@ -55,9 +56,11 @@ flags.DEFINE_integer(
 # The model.
 flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_enum(
-    "pooling", _DEFAULTS.pooling, POOLINGS,
+    "pooling", _DEFAULTS.pooling, (AUTO_POOLING, *POOLINGS),
     "What the head sees: BERT's pooler on the first token, the first token's "
-    "output, or the mean of all tokens' outputs.")
+    "output, or the mean of all tokens' outputs. auto is what the encoder was "
+    "made for: mean or cls for a sentence encoder, mean where the pooler was "
+    "never trained, else pooler; tf-adapters inspect says which.")
 flags.DEFINE_string(
     "tuning", _DEFAULTS.tuning,
     f"What trains, beside the head: {', '.join(TUNINGS)}. The last is the "

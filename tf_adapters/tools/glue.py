@@ -3,7 +3,7 @@
 Examples:
   python run_glue.py --flagfile=flags/demo.flags
   python run_glue.py --flagfile=flags/glue/mrpc.flags --data_dir=glue_data \\
-      --encoder=minilm_l6 --pooling=mean --output_dir=runs/mrpc
+      --encoder=minilm_l6 --output_dir=runs/mrpc
 
 Without --encoder it is the saved adapter's, else bert_base_uncased.
 """

@@ -45,6 +45,7 @@ from tf_adapters.training.metrics import evaluate_task, with_best_metric
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_checks import (
     Plan,
+    check_all_read,
     check_problem,
     check_start,
     plan_run,
@@ -112,7 +113,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   plan = plan_run(config)
   results = plan.results
   if plan.todo:
-    results = _Run(config, output_dir, results, strategy, locks).do(plan)
+    results = _Run(plan.config, output_dir, results, strategy, locks).do(plan)
   else:
     print("This run is finished; nothing is left to do.")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
@@ -199,6 +200,10 @@ class _Run:
     self._describe(task, model, text)
     for note in task.notes:
       print(f"data: {note}")
+    made_for = model.encoder.pooling
+    if config.pooling == "pooler" and made_for != "pooler":
+      print(f"pooling=pooler: {model.encoder.origin.source} was made for "
+            f"pooling={made_for}, which is taken without the flag")
     if unread := unread_adapter_flags(config):
       print(f"tuning={config.tuning} has no adapters: without effect are "
             f"{', '.join(unread)}")
@@ -272,6 +277,9 @@ class _Run:
         task.split("train").pairs, _dtype(config, tuning))
     model = make_model(
         task.problem_type, encoder, task.labels, config.pooling)
+    if config.tune_pooler is not None:  # nothing to a pooling without one
+      check_all_read(
+          dataclasses.replace(config, pooling=model.head.pooling))
     model.tune(str(tuning))
     return model
 

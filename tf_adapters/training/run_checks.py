@@ -14,9 +14,13 @@ from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data import text_classification
 from tf_adapters.errors import InputError
 from tf_adapters.files import check_is_file, check_output_dir
-from tf_adapters.modeling.config import PER_TOKEN, AdapterConfig
+from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN, AdapterConfig
 from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
+from tf_adapters.training.run_config import (
+    DEFAULT_ENCODER,
+    RunConfig,
+    flag_text,
+)
 from tf_adapters.training.run_folder import (
     ACTIONS,
     flag_values,
@@ -47,7 +51,8 @@ _UNREAD = (
       "hidden_dropout"), "tuning", lambda run: not run.without_bert),
     (("pooling", "tune_pooler"), "task_name",
      lambda run: run.known_problem in ("tagging", "span")),
-    (("tune_pooler",), "pooling", lambda run: run.pooling != "pooler"),
+    (("tune_pooler",), "pooling",
+     lambda run: run.pooling not in (AUTO_POOLING, "pooler")),
     (("text_column", "label_column"), "task_name",
      lambda run: run.task_name not in ("tsv", "tagging")),
     (("text_pair_column", "problem_type", "label_separator"), "task_name",
@@ -184,6 +189,25 @@ _MODEL = {
 }
 
 
+# Flags whose default depends on the run -> what it was in older versions.
+_OLDER_DEFAULTS = {"pooling": "pooler"}
+
+
+def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
+  """The run as an older version began it in its folder.
+
+  What depends on the run now had a default then, by which it goes on.
+
+  Raises:
+    InputError: the folder's flags can not be read.
+  """
+  old = read_flags(output_dir) or {}
+  return dataclasses.replace(config, **{
+      name: value for name, value in _OLDER_DEFAULTS.items()
+      if getattr(config, name) == getattr(type(config), name)
+      and old.get(name) == flag_text(value)})
+
+
 def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   """Refuses a folder that was made with other flags.
 
@@ -258,11 +282,13 @@ class Plan:
   """What a call of `run` has to do.
 
   Attributes:
+    config: the run.
     todo: the steps that are asked for and not yet done.
     results: of those that are done.
     source, info: the adapter file to load, and what it says; None to train.
   """
 
+  config: RunConfig
   todo: list[str]
   results: dict[str, Any]
   source: str | None
@@ -277,6 +303,7 @@ def plan_run(config: RunConfig) -> Plan:
       adapter file to be loaded does not exist, or does not fit.
   """
   output_dir = pathlib.Path(config.output_dir)
+  config = of_older_run(config, output_dir)
   check_same_run(config, output_dir)
   results = read_results(output_dir)
   todo = _todo(config, output_dir, results)
@@ -286,7 +313,7 @@ def plan_run(config: RunConfig) -> Plan:
     # What is finished stays so without its adapter file.
     if todo or pathlib.Path(source).exists():
       info = _check_adapter(config, output_dir, results, source)
-  return Plan(todo, results, source, info)
+  return Plan(config, todo, results, source, info)
 
 
 def finished_results(config: RunConfig) -> dict[str, Any] | None:
@@ -296,6 +323,7 @@ def finished_results(config: RunConfig) -> dict[str, Any] | None:
     InputError: the folder holds another run, or a damaged results.json.
   """
   output_dir = pathlib.Path(config.output_dir)
+  config = of_older_run(config, output_dir)
   check_same_run(config, output_dir)
   results = read_results(output_dir)
   return None if _todo(config, output_dir, results) else results

@@ -14,7 +14,11 @@ from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
 from tf_adapters.files import check_is_file
-from tf_adapters.modeling.config import AdapterConfig, NetworkConfig
+from tf_adapters.modeling.config import (
+    AUTO_POOLING,
+    AdapterConfig,
+    NetworkConfig,
+)
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training.training_config import TrainingConfig
 
@@ -45,7 +49,7 @@ class RunConfig(TrainingConfig):
   encoder: str | None = None
   vocab_file: str | None = None
   do_lower_case: bool | None = None
-  pooling: str = "pooler"
+  pooling: str = AUTO_POOLING
   tuning: str = "adapters"
   tune_layer_norms: bool | None = None
   tune_pooler: bool | None = None
