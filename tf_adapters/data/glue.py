@@ -5,7 +5,9 @@ GLUE benchmark's, the paper's choice of one first.
 """
 
 import dataclasses
+import logging
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -120,10 +122,10 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
       row.
   """
   glue = TASKS[name]
-  notes = []
+  notes, files = [], {}
   if data_dir is None:
     origin = f"tensorflow_datasets glue/{name}"
-    splits = _read_tfds(name, glue)
+    splits, files = _read_tfds(name, glue)
   else:
     folder = _find_folder(name, glue, data_folder(data_dir))
     origin = str(folder)
@@ -135,6 +137,7 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
         splits[split] = _read_split(
             split, glue, folder / file, bad_rows, encoding)
         notes.append(bad_rows.note())
+        files[split] = [folder / file]
   notes += [_without_texts(split, examples)
             for split, examples in splits.items()]
   suffixes = {"test": ""}
@@ -145,7 +148,7 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
       glue.metrics, splits, origin,
       {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)
        for split, suffix in suffixes.items()},
-      notes=tuple(notes))
+      notes=tuple(notes), files=files)
 
 
 def _without_texts(name: str, split: Split) -> str:
@@ -197,22 +200,31 @@ def _ids(table: Table) -> list[str]:
   return list(map(str, table.numbers))
 
 
-def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
-  # Slow to import, and seldom needed.
-  import tensorflow_datasets as tfds
-  from tensorflow_datasets.core.download.util import DownloadError
+def _read_tfds(name: str, glue: GlueTask) -> tuple[
+    dict[str, Split], dict[str, list[pathlib.Path]]]:
+  """The splits of a task, and the files that they are prepared in."""
   names = _TFDS_MNLI_SPLITS if name == "mnli" else _TFDS_SPLITS
   try:
+    # Slow to import, and seldom needed.
+    import tensorflow_datasets as tfds
+    # Of its many attempts, each with a warning, the last one is said below.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+      tfds.disable_progress_bar()
     builder = tfds.builder(f"glue/{name}")
     builder.download_and_prepare()
     batches = {
         ours: list(tfds.as_numpy(
             builder.as_dataset(split=theirs).batch(1024)))
         for theirs, ours in names.items()}
-  except (OSError, DownloadError) as error:
+    files = {ours: list(map(pathlib.Path, builder.info.splits[theirs].filepaths))
+             for theirs, ours in names.items()}
+  # Whatever it is (a module that is not there, a host, a checksum, a damaged
+  # file), the way out is the same.
+  except Exception as error:
     reason = str(error).strip().splitlines()
     raise InputError(
-        f"task {name}: tensorflow_datasets can not download it "
+        f"task {name}: tensorflow_datasets cannot prepare it "
         f"({reason[0] if reason else error!r}); give --data_dir with the "
         "classic TSV files") from None
   first, *second = builder.builder_config.text_features
@@ -232,4 +244,4 @@ def _read_tfds(name: str, glue: GlueTask) -> dict[str, Split]:
     splits[split] = Split(
         texts(first), texts(second[0]) if second else None, labels,
         [str(index) for index in values["idx"][order]])
-  return splits
+  return splits, files

@@ -133,7 +133,8 @@ def load(data_dir: str, text_column: str = "text",
   return Task(
       "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
       str(folder), notes=(*notes, unread),
-      label_separator=label_separator)
+      label_separator=label_separator,
+      files={split: [table.path] for split, table in tables.items()})
 
 
 def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],

@@ -53,16 +53,21 @@ def hold_out(task: Task, proportion: float) -> Task:
         f"are {count}")
   held_out, others = _draw(len(train), count, _HOLDOUT_SEED)
   splits = {"train": train.take(others), "validation": train.take(held_out)}
+  files = {name: task.files.get("train", ()) for name in splits}
   note = (f"holdout: {count:,} of {len(train):,} training rows are the "
           "validation split")
   if not given:
     others = {name: split for name, split in task.splits.items()
               if name != "train"}
     return dataclasses.replace(
-        task, splits=splits | others, notes=(*task.notes, note))
+        task, splits=splits | others, notes=(*task.notes, note),
+        files={**task.files, "validation": files["train"]})
   splits |= {name.replace("validation", "test"): split
              for name, split in task.splits.items()
              if name.startswith("validation")}
+  files |= {name.replace("validation", "test"): paths
+            for name, paths in task.files.items()
+            if name.startswith("validation")}
   note += ", and the published validation split is for testing"
   unused = [f"{name} ({len(split):,} rows)"
             for name, split in task.splits.items()
@@ -70,7 +75,8 @@ def hold_out(task: Task, proportion: float) -> Task:
   if unused:
     note += f"; the labels of {', '.join(unused)} are not used"
   return dataclasses.replace(
-      task, splits=splits, submissions={}, notes=(*task.notes, note))
+      task, splits=splits, submissions={}, notes=(*task.notes, note),
+      files=files)
 
 
 def _draw(rows: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

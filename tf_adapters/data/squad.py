@@ -248,10 +248,11 @@ def load(train_file: str | os.PathLike[str] | None = None,
   if train_file is None and predict_file is None:
     raise InputError("task squad: needs train_file or predict_file")
   options = options or SquadOptions()
-  splits, notes = {}, []
+  splits, notes, files = {}, [], {}
   for name, file in (("train", train_file), ("validation", predict_file)):
     if file is not None:
       path = pathlib.Path(file).expanduser()
+      files[name] = [path]
       bad_rows = BadRows(path, on_bad_row, "questions")
       splits[name], counts = _read(
           path, options, name == "train", bad_rows, encoding)
@@ -261,7 +262,7 @@ def load(train_file: str | os.PathLike[str] | None = None,
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
       ", ".join(os.fspath(file) for file in (train_file, predict_file) if file),
-      notes=tuple(notes), span=options.to_dict())
+      notes=tuple(notes), span=options.to_dict(), files=files)
 
 
 def _read(path: pathlib.Path, options: SquadOptions, training: bool,

@@ -213,7 +213,8 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
   return Task(
       "tagging", "tagging", tuple(labels),
       ENTITY_METRICS if entities else _TOKEN_METRICS, splits, str(folder),
-      notes=(*notes, unread))
+      notes=(*notes, unread),
+      files={split: [path] for split, path in files.items()})
 
 
 def _place(flag: str, column: str, found_out: str) -> int | None:

@@ -7,6 +7,7 @@ what is wrong with files is said without it.
 
 import dataclasses
 import hashlib
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,6 +123,8 @@ class Task:
     label_separator: what stands between the labels of a text, where there can
       be several.
     span: the options of tasks of that type, for their adapter files.
+    files: split name -> what it was read from: files, or folders with all that
+      is in them.
   """
 
   name: str
@@ -135,6 +138,8 @@ class Task:
   notes: tuple[str, ...] = ()
   label_separator: str = ","
   span: Mapping[str, Any] | None = None
+  files: Mapping[str, Sequence[pathlib.Path]] = dataclasses.field(
+      default_factory=dict)
 
   def __post_init__(self):
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))

@@ -145,7 +145,9 @@ def load(name: str, data_dir: str | None,
                      f"{' or '.join(_file_names(name))}")
   path = _find(name, data_folder(data_dir))
   bad_rows = BadRows(path, on_bad_row)
+  files = [path]
   if name == "newsgroups":
+    files.append(path.with_name(_NEWSGROUPS[1]))
     texts, labels, places = _read_newsgroups(path)
   else:
     file = next(file for file in task.files if file.name == path.name)
@@ -179,7 +181,8 @@ def load(name: str, data_dir: str | None,
       name, "classification", names, ("accuracy", "macro_f1"),
       splits_of_rows(
           texts, {row: numbers[labels[row]] for row in rows}, parts),
-      str(path), notes=(*notes, *_repeated(texts, parts)))
+      str(path), notes=(*notes, *_repeated(texts, parts)),
+      files=dict.fromkeys(parts, files))
 
 
 def _file_names(name: str) -> tuple[str, ...]:
