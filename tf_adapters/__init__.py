@@ -25,6 +25,8 @@ _MODULES = {
     "average_adapters": "adapter_merge",
     "compare_adapters": "adapter_merge",
     "create_optimizer": "training.optimization",
+    "default_epochs": "training.defaults",
+    "default_learning_rate": "training.defaults",
     "export_litert": "litert",
     "export_model": "saved_model",
     "load_adapter": "adapter_file",

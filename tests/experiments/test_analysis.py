@@ -20,6 +20,7 @@ from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis import Pruned, layers_text
 from tf_adapters.tools import analyse
 from tf_adapters.training import trainer
+from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.training_config import TrainingConfig
 
 A = ta.AdapterConfig
@@ -51,10 +52,9 @@ def call_tool(data_dir, adapter, tmp_path):
 
 def evaluate(model, task, split, batch_size=8):
   """As a run does."""
-  return trainer.evaluate(
-      model, task, task.split(split),
-      task.split(split).encode(model.encoder.text_processor(16)),
-      TrainingConfig(eval_batch_size=batch_size))
+  encoded = task.split(split).encode(model.encoder.text_processor(16))
+  return evaluate_task(task, task.split(split), encoded, trainer.predict(
+      model, encoded, TrainingConfig(eval_batch_size=batch_size)))
 
 
 def test_says_what_evaluations_say(

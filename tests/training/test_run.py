@@ -73,7 +73,7 @@ def test_writes_what_the_readme_says(config, tmp_path, capsys):
   output_dir = tmp_path / "run"
   assert {p.name for p in output_dir.iterdir()} == {
       "results.json", "adapter", "predictions", "checkpoints", "tensorboard",
-      "flags.flags"}
+      "flags.flags", "data.json"}
   assert results_of(config) == results
   assert results["task"] == "tsv"
   assert results["tuning"] == "adapters"
@@ -190,7 +190,7 @@ def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
 
   def scripted(scores):
     scores = iter(scores)
-    monkeypatch.setattr(trainer, "evaluate", lambda *_: dict.fromkeys(
+    monkeypatch.setattr(trainer, "evaluate_task", lambda *_: dict.fromkeys(
         ("accuracy", "macro_f1"), next(scores)))
 
   scripted([0.5, 0.7, 0.6, 0.7])
@@ -208,14 +208,19 @@ def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
 def test_the_best_epoch_is_kept(config, monkeypatch):
   accuracies = iter([0.5, 0.9, 0.7])
   states = []
+  predict = trainer.predict
 
-  def evaluate(model, task, split, encoded, batch_size):
+  def noted(model, *arguments):
     assert model.train_function.experimental_get_tracing_count() == 1
     states.append(model.head.linear.bias.numpy())
+    return predict(model, *arguments)
+
+  def evaluate(task, *_):
     return {name: next(accuracies) if name == "accuracy" else 0.0
             for name in task.metrics}
 
-  monkeypatch.setattr(trainer, "evaluate", evaluate)
+  monkeypatch.setattr(trainer, "predict", noted)
+  monkeypatch.setattr(trainer, "evaluate_task", evaluate)
   results = run(dataclasses.replace(config, do_eval=False))
   assert results["best_epoch"] == 1
   assert results["metrics"]["validation"]["accuracy"] == 0.9
@@ -339,7 +344,7 @@ def test_predicting_later_changes_no_other_result(config, trained):
 def test_other_data_is_not_resumed_on(
     config, sentiment_dir, tmp_path, monkeypatch):
   config = dataclasses.replace(config, data_dir=str(sentiment_dir))
-  monkeypatch.setattr(trainer, "evaluate", lambda *_: 1 / 0)
+  monkeypatch.setattr(trainer, "evaluate_task", lambda *_: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     run(dataclasses.replace(config, save_checkpoints_steps=2))
   monkeypatch.undo()
@@ -352,8 +357,8 @@ def test_other_data_is_not_resumed_on(
 def test_a_diverged_epoch_is_never_the_best(config, monkeypatch):
   values = iter([float("nan"), 0.5, float("nan")])
   monkeypatch.setattr(
-      trainer, "evaluate",
-      lambda model, task, *_: dict.fromkeys(task.metrics, next(values)))
+      trainer, "evaluate_task",
+      lambda task, *_: dict.fromkeys(task.metrics, next(values)))
   task = ta.load_task("tsv", config.data_dir)
   model = ta.TextClassifier(ta.load_encoder(config.encoder), task.labels)
   progress = trainer.train(

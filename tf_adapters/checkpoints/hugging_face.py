@@ -43,8 +43,8 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   pooler = any(name.startswith("pooler_transform/") for name in found.names)
   if not pooler:
     logging.warning(
-        "%s: has no pooler: the pooled output is tanh of the first token's, and "
-        "the default of pooling the mean of all tokens'", folder)
+        "%s: has no pooler: the pooled output is tanh of the first token's; "
+        "pooling=auto takes the mean of all tokens' instead", folder)
   return Checkpoint(
       "Hugging Face folder", folder, files, found, config,
       _read_vocabulary(folder), identity_pooler=not pooler,

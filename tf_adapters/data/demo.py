@@ -59,4 +59,4 @@ def load(on_bad_row: str = "error") -> Task:
   return Task(
       "demo", "classification", _LABELS, ("accuracy", "macro_f1"),
       splits_of_rows(texts, labels, parts), f"the package {_PACKAGE}",
-      notes=(bad_rows.note(),), files=dict.fromkeys(parts, [path]))
+      notes=(bad_rows.note(),), files=dict.fromkeys(parts, (path,)))

@@ -217,7 +217,8 @@ def _read_tfds(name: str, glue: GlueTask) -> tuple[
         ours: list(tfds.as_numpy(
             builder.as_dataset(split=theirs).batch(1024)))
         for theirs, ours in names.items()}
-    files = {ours: list(map(pathlib.Path, builder.info.splits[theirs].filepaths))
+    prepared = builder.info.splits
+    files = {ours: [pathlib.Path(path) for path in prepared[theirs].filepaths]
              for theirs, ours in names.items()}
   # Whatever it is (a module that is not there, a host, a checksum, a damaged
   # file), the way out is the same.

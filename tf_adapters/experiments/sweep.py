@@ -30,6 +30,7 @@ from tf_adapters.experiments.stopped import forget_stopped, read_stopped
 from tf_adapters.experiments.sweep_folder import FORMAT_VERSION, SWEEP_NAME
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files import output_dir_of, write_file, writing
+from tf_adapters.training.defaults import FEWEST_EPOCHS
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.run_checks import finished_results
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
@@ -201,7 +202,9 @@ class _Progress:
 
   def __init__(self, sweep: _Sweep):
     self._sweep = sweep
-    self._left = {record.trial.name: record.trial.config.num_train_epochs
+    # Where that depends on the data, about.
+    self._left = {record.trial.name: (
+        record.trial.config.num_train_epochs or FEWEST_EPOCHS)
                   for record in sweep.records if record.status == UNFINISHED}
     self._done = 0
     self._started = time.monotonic()

@@ -13,6 +13,9 @@ from official.common import distribute_utils
 from tf_adapters.errors import InputError, WorkerLost, first_line
 from tf_adapters.training.interruption import signals_act
 
+# What the driver of NVIDIA's GPUs makes, whatever TensorFlow knows of it.
+_NVIDIA = ("/dev/nvidia0", "/proc/driver/nvidia/version")
+
 # What an operation on all workers ends with where one has gone, or come anew.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError,
          tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -114,6 +117,46 @@ def _check_tf_config(text: str | None) -> None:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Whether this process is the one that writes."""
   return strategy.extended.should_checkpoint
+
+
+def devices(strategy: tf.distribute.Strategy) -> list[str]:
+  """What this process computes on, such as "CPU:0" or "GPU:0 (Tesla T4)"."""
+  if tf.distribute.has_strategy():
+    names = strategy.extended.worker_devices
+  else:
+    found = tf.config.list_logical_devices
+    names = [(found("GPU") or found("CPU"))[0].name]
+  models = {
+      gpu.name.removeprefix("/physical_device:"):
+          tf.config.experimental.get_device_details(gpu).get("device_name")
+      for gpu in tf.config.list_physical_devices("GPU")}
+  short = [name.rpartition("device:")[2] for name in names]
+  return [f"{name} ({models[name]})" if models.get(name) else name
+          for name in short]
+
+
+def notes(strategy: tf.distribute.Strategy, name: str,
+          num_replicas: int | None) -> list[str]:
+  """Says what computes elsewhere than its user may think.
+
+  Args:
+    strategy, name, num_replicas: what `make_strategy` made, and of what.
+  """
+  gpus = len(tf.config.list_physical_devices("GPU"))
+  if gpus:
+    return [f"distribution_strategy={name} computes on one of {gpus} GPUs: "
+            "mirrored has a replica on each"] if gpus > 1 and (
+                name in ("off", "one_device")) else []
+  found = []
+  if name not in ("off", "tpu") and num_replicas is None:
+    count = len(strategy.extended.worker_devices)
+    found.append(f"distribution_strategy={name}: no GPU was found, so "
+                 f"{'a replica computes' if count == 1 else 'replicas compute'}"
+                 " on the CPU")
+  if name != "tpu" and any(map(os.path.exists, _NVIDIA)):
+    found.append("this machine has a GPU that TensorFlow cannot use: pip "
+                 "install 'tensorflow[and-cuda]==2.20.*'")
+  return found
 
 
 def has_workers(strategy: tf.distribute.Strategy) -> bool:

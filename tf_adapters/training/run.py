@@ -27,7 +27,7 @@ from tf_adapters.checkpoints.embeddings import (
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
-from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed
 from tf_adapters.files import (
     output_dir_of,
@@ -39,7 +39,13 @@ from tf_adapters.modeling.models import Encoder, TaskModel, make_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.training import distribution, prefix_cache, trainer
+from tf_adapters.training import (
+    distribution,
+    doubts,
+    prefix_cache,
+    run_data,
+    trainer,
+)
 from tf_adapters.training.interruption import signals_act
 from tf_adapters.training.metrics import evaluate_task, with_best_metric
 from tf_adapters.training.predictions import prediction_files
@@ -57,6 +63,8 @@ from tf_adapters.training.run_folder import (
     FLAGS_NAME,
     RESULTS_NAME,
 )
+from tf_adapters.training.run_splits import labelled_splits, test_splits
+from tf_adapters.training.run_summary import summary_of
 from tf_adapters.training.training_config import TrainingConfig
 
 
@@ -118,7 +126,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
     print("This run is finished; nothing is left to do.")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
-  print(_table(results, output_dir), flush=True)
+  print(summary_of(results, output_dir), flush=True)
   return results
 
 
@@ -175,6 +183,8 @@ class _Run:
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
     task = self._load_task(info)
+    data = run_data.digests_of(task, config.vocab_file)
+    run_data.check_same_data(data, self._output_dir, "train" in todo)
     model = self._load_model(task, source, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
@@ -184,22 +194,27 @@ class _Run:
         if name == "train" or name in task.splits:
           task.split(name)
     if "evaluate" in todo:
-      _labelled_splits(task)
+      labelled_splits(task)
     if "predict" in todo:
-      _test_splits(task)
+      test_splits(task)
     for split in task.splits.values():
       split.check(text)
     weights = None
     if "train" in todo:
       weights = trainer.weights_of_labels(config, task)
+      task = dataclasses.replace(task, notes=(
+          *task.notes, *doubts.of_splits(task, config.eval_each_epoch)))
       if config.prefix_cache:
         prefix_cache.check(model.encoder, config.prefix_cache_dir)
     # Nothing is wrong with what was given: the folder is this run's now.
-    distribution.on_chief(self._strategy, self._claim)
+    distribution.on_chief(self._strategy, lambda: self._claim(data))
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     for note in task.notes:
       print(f"data: {note}")
+    for note in distribution.notes(
+        self._strategy, config.distribution_strategy, config.num_replicas):
+      print(note)
     made_for = model.encoder.pooling
     if config.pooling == "pooler" and made_for != "pooler":
       print(f"pooling=pooler: {model.encoder.origin.source} was made for "
@@ -233,8 +248,12 @@ class _Run:
     distribution.on_chief(self._strategy, self._write_results)
     return self._results
 
-  def _claim(self) -> None:
-    """Makes the folder this run's."""
+  def _claim(self, data: run_data.Digests) -> None:
+    """Makes the folder this run's.
+
+    Args:
+      data: what the run is made of.
+    """
     flags = self._output_dir / FLAGS_NAME
     with writing(f"output_dir {self._output_dir}"):
       if self._locks is not None:
@@ -245,6 +264,7 @@ class _Run:
                            "been at work in it meanwhile: call this one again")
       if self._config.do_train or not flags.exists():
         write_file(flags, "\n".join(self._config.flag_lines()) + "\n")
+      run_data.add_data(data, self._output_dir)
 
   def _write_results(self) -> None:
     path = self._output_dir / RESULTS_NAME
@@ -255,11 +275,14 @@ class _Run:
   def _load_task(self, info: AdapterInfo | None) -> Task:
     config = self._config
     task = config.load_task(info.labels or None if info else None)
-    if config.max_train_examples and "train" in task.splits:
-      splits = dict(task.splits)
-      splits["train"] = sample(
-          splits["train"], config.max_train_examples, config.seed)
-      task = dataclasses.replace(task, splits=splits)
+    most = config.max_train_examples
+    if most and "train" in task.splits:
+      splits, notes = dict(task.splits), task.notes
+      if most > len(splits["train"]):
+        notes = (*notes, f"max_train_examples={most}: there are "
+                 f"{len(splits['train']):,}")
+      splits["train"] = sample(splits["train"], most, config.seed)
+      task = dataclasses.replace(task, splits=splits, notes=notes)
     if config.best_metric:
       task = with_best_metric(task, config.best_metric)
     return task
@@ -330,19 +353,23 @@ class _Run:
         }),
         "versions": self._results.get(
             "versions", library_versions()),
+        "devices": self._results.get(
+            "devices", distribution.devices(self._strategy)),
+        "warnings": self._results.get("warnings", []),
     })
 
   def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
     progress = trainer.train(
         model, task, text, self._config, self._output_dir)
-    batch = min(self._config.train_batch_size, progress.rows)
+    config = trainer.settled(self._config, model, progress.rows)
+    batch = min(config.train_batch_size, progress.rows)
     self._results["hyperparameters"].update(
         train_examples=len(task.splits["train"]),
         train_rows=progress.rows,
         replicas=self._strategy.num_replicas_in_sync,
         cached_layers=(
             model.encoder.frozen_prefix if self._config.prefix_cache else 0),
-        **{field.name: getattr(self._config, field.name)
+        **{field.name: getattr(config, field.name)
            for field in dataclasses.fields(TrainingConfig)})
     self._results.update({
         "steps": progress.steps,
@@ -350,6 +377,7 @@ class _Run:
         "best_epoch": progress.best_epoch,
         "epochs": progress.history,
         "evaluated_rows": progress.evaluated_rows,
+        "warnings": progress.warnings,
     })
     if progress.best_epoch is not None:
       self._results["metrics"] = dict(progress.history[progress.best_epoch])
@@ -362,13 +390,16 @@ class _Run:
                 text: TextProcessor) -> None:
     started = time.perf_counter()
     # The best epoch's validation is already known from the training.
-    for name in _labelled_splits(task):
+    for name in labelled_splits(task):
       if name in self._results["metrics"]:
         continue
       encoded, outputs = self._outputs(model, task, name, text)
       self._results["metrics"][name] = evaluate_task(
           task, task.split(name), encoded, outputs)
       self._results["evaluated_rows"][name] = len(outputs)
+      if doubt := doubts.of_predictions(
+          task, name, encoded, outputs):
+        self._results["warnings"].append(doubt)
     self._results["evaluated"] = True
     self._add_to_evaluation(started)
 
@@ -376,7 +407,7 @@ class _Run:
                text: TextProcessor) -> None:
     started = time.perf_counter()
     files = {}
-    for name in _test_splits(task):
+    for name in test_splits(task):
       encoded, outputs = self._outputs(model, task, name, text)
       files |= prediction_files(task, name, encoded, outputs)
     distribution.on_chief(
@@ -401,46 +432,3 @@ class _Run:
   def _add_to_evaluation(self, started: float) -> None:
     self._seconds["evaluate"] = (
         self._seconds.get("evaluate", 0.0) + time.perf_counter() - started)
-
-
-def _labelled_splits(task: Task) -> list[str]:
-  splits = [name for name, split in task.splits.items()
-            if name != "train" and split.labels is not None]
-  if not splits:
-    raise InputError(
-        f"task {task.name}: nothing to evaluate: no labelled validation or "
-        f"test split in {task.origin}")
-  for name in splits:
-    task.split(name)  # says which one is empty
-  return splits
-
-
-def _test_splits(task: Task) -> dict[str, Examples]:
-  # SQuAD's test split is not public: what is predicted is the other one.
-  wanted = "validation" if task.problem_type == "span" else "test"
-  splits = {name: split for name, split in task.splits.items()
-            if name.startswith(wanted)}
-  for name in splits or [wanted]:
-    task.split(name)  # says what is missing or empty
-  return splits
-
-
-def _table(results: dict[str, Any], output_dir: pathlib.Path) -> str:
-  """What a run came to, for the eye."""
-  rows = [("task", f"{results['task']}, {results['tuning']} on "
-           f"{results['hyperparameters']['encoder']}")]
-  rows += [(split, ", ".join(f"{name} {value:.4f}"
-                             for name, value in values.items()))
-           for split, values in results["metrics"].items()]
-  parameters = results["parameters"]
-  rows.append(("trained", f"{parameters['trained']:,} of "
-               f"{parameters['total']:,} parameters "
-               f"({parameters['percent']:.2f} %)"))
-  rows.append(("seconds", ", ".join(
-      f"{name} {value:.1f}" for name, value in results["seconds"].items())))
-  for label, name in (("adapter", "adapter"), ("results", RESULTS_NAME),
-                      ("predictions", "predictions")):
-    if (output_dir / name).exists():
-      rows.append((label, str(output_dir / name)))
-  width = max(len(label) for label, _ in rows)
-  return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)

@@ -21,6 +21,7 @@ from tf_adapters.training.run_config import (
     RunConfig,
     flag_text,
 )
+from tf_adapters.training.run_data import check_unchanged
 from tf_adapters.training.run_folder import (
     ACTIONS,
     flag_values,
@@ -190,7 +191,8 @@ _MODEL = {
 
 
 # Flags whose default depends on the run -> what it was in older versions.
-_OLDER_DEFAULTS = {"pooling": "pooler"}
+_OLDER_DEFAULTS = {"pooling": "pooler", "learning_rate": 3e-4,
+                   "num_train_epochs": 3}
 
 
 def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
@@ -299,12 +301,14 @@ def plan_run(config: RunConfig) -> Plan:
   """Finds out what is not yet done of a run.
 
   Raises:
-    InputError: the folder holds another run, or a damaged results.json; the
-      adapter file to be loaded does not exist, or does not fit.
+    InputError: the folder holds another run, or a damaged results.json; a file
+      that the run read has changed; the adapter file to be loaded does not
+      exist, or does not fit.
   """
   output_dir = pathlib.Path(config.output_dir)
   config = of_older_run(config, output_dir)
   check_same_run(config, output_dir)
+  check_unchanged(output_dir)
   results = read_results(output_dir)
   todo = _todo(config, output_dir, results)
   source, info = None, None
@@ -320,11 +324,13 @@ def finished_results(config: RunConfig) -> dict[str, Any] | None:
   """results.json of a run of which nothing is left to do, else None.
 
   Raises:
-    InputError: the folder holds another run, or a damaged results.json.
+    InputError: the folder holds another run, or a damaged results.json; or a
+      file that the run read has changed.
   """
   output_dir = pathlib.Path(config.output_dir)
   config = of_older_run(config, output_dir)
   check_same_run(config, output_dir)
+  check_unchanged(output_dir)
   results = read_results(output_dir)
   return None if _todo(config, output_dir, results) else results
 

@@ -40,6 +40,7 @@ class Progress:
       starts.
     history: validation metrics of each epoch done, split -> name -> value.
     best_epoch: number of the best epoch so far, from 0, or None.
+    warnings: what makes the best epoch's metrics doubtful, in a line each.
     identity: sha256 over the training data and the encoder's weights.
   """
 
@@ -52,6 +53,7 @@ class Progress:
   history: list[dict[str, dict[str, float]]] = dataclasses.field(
       default_factory=list)
   best_epoch: int | None = None
+  warnings: list[str] = dataclasses.field(default_factory=list)
   identity: str = ""
 
   @property

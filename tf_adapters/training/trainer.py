@@ -4,6 +4,7 @@ Validation after each epoch, the best epoch kept, and a checkpoint to resume
 from; what a whole run writes beside these is `run`'s business.
 """
 
+import dataclasses
 import hashlib
 import math
 import pathlib
@@ -18,13 +19,13 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.data import batching
-from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.progress import progress_bar
-from tf_adapters.training import distribution, prefix_cache
+from tf_adapters.training import defaults, distribution, doubts, prefix_cache
 from tf_adapters.training.epoch_lines import EpochLines
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
@@ -94,11 +95,22 @@ def predict(
   return result
 
 
-def evaluate(model: TaskModel, task: Task, split: Examples,
-             encoded: batching.Encoded,
-             config: TrainingConfig) -> dict[str, float]:
-  """A split's metrics, over all of its rows at once."""
-  return evaluate_task(task, split, encoded, predict(model, encoded, config))
+def settled(config: TrainingConfig, model: TaskModel,
+            rows: int) -> TrainingConfig:
+  """A configuration with the defaults that suit the model and its data.
+
+  Args:
+    config: the configuration.
+    model: tuned as it will be trained.
+    rows: what batches are made of.
+  """
+  rate, epochs = config.learning_rate, config.num_train_epochs
+  return dataclasses.replace(
+      config,
+      learning_rate=defaults.default_learning_rate(model) if rate is None
+      else rate,
+      num_train_epochs=defaults.default_epochs(batching.batches_per_epoch(
+          rows, config.train_batch_size)) if epochs is None else epochs)
 
 
 def weights_of_labels(
@@ -158,6 +170,10 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
         f"{strategy.num_replicas_in_sync} replicas")
   steps_per_epoch = batching.batches_per_epoch(
       len(encoded), config.train_batch_size)
+  asked, config = config, settled(config, model, len(encoded))
+  if asked != config:
+    print(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
+          f"steps, learning rate {config.learning_rate:g}")
   total_steps = steps_per_epoch * config.num_train_epochs
   model.compile(
       optimizer=create_optimizer(
@@ -293,10 +309,13 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress = self._progress
     started = time.perf_counter()
     progress.train_seconds += started - self._since
-    metrics = {
-        split: evaluate(self.model, self._task, self._task.split(split),
-                        encoded, self._config)
-        for split, encoded in self._validation.items()}
+    metrics, warnings = {}, []
+    for name, encoded in self._validation.items():
+      outputs = predict(self.model, encoded, self._config)
+      metrics[name] = evaluate_task(
+          self._task, self._task.split(name), encoded, outputs)
+      warnings.append(
+          doubts.of_predictions(self._task, name, encoded, outputs))
     progress.evaluated_rows = {
         split: len(encoded) for split, encoded in self._validation.items()}
     self._since = time.perf_counter()
@@ -307,6 +326,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress.history.append(metrics)
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
+      progress.warnings = list(filter(None, warnings))
       self._state.save_best()
     self._save()
     self._ask_workers()

@@ -24,8 +24,10 @@ class TrainingConfig:
   """How to train; the names are the flags'.
 
   Attributes:
-    learning_rate: the highest one.
-    num_train_epochs: passes over the training split.
+    learning_rate: the highest one; None for what suits the tuning and the
+      encoder: see `defaults`.
+    num_train_epochs: passes over the training split; None for as many as suit
+      its size.
     warmup_proportion: part of the steps during which the rate rises.
     weight_decay: decoupled decay of kernels.
     train_batch_size, eval_batch_size: rows per batch, over all replicas.
@@ -50,8 +52,8 @@ class TrainingConfig:
     prefix_cache_dir: where files of it are kept for other runs.
   """
 
-  learning_rate: float = 3e-4
-  num_train_epochs: int = 3
+  learning_rate: float | None = None
+  num_train_epochs: int | None = None
   warmup_proportion: float = 0.1
   weight_decay: float = 0.01
   train_batch_size: int = 32

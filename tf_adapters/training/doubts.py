@@ -1,0 +1,139 @@
+"""What makes a run's scores doubtful, each in one line: splits, predictions.
+
+None of it is an error: a run with such data can be what its user wants.
+"""
+
+import collections
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+
+from tf_adapters.data.batching import Encoded
+from tf_adapters.data.squad import SquadSplit
+from tf_adapters.data.tagging import TaggedSplit
+from tf_adapters.data.tasks import Examples, Task
+
+_NAMED = 5  # labels
+
+
+def of_splits(task: Task, chooses: bool) -> list[str]:
+  """What is odd about the splits of a task that is to be trained.
+
+  Args:
+    task: the task.
+    chooses: whether its validation split is to choose the best epoch.
+  """
+  train = task.split("train")
+  found = []
+  if value := _constant(task, train):
+    found.append(f"all {len(train):,} rows of the train split have {value}: "
+                 "there is nothing to learn")
+  validation = task.splits.get("validation")
+  if chooses and validation is None:
+    found.append("there is no validation split to choose the best epoch: the "
+                 "last one is kept")
+  elif chooses and validation.labels is None:
+    found.append("the validation split has no labels to choose the best epoch "
+                 "by: the last one is kept")
+  elif chooses and (value := _constant(task, validation)):
+    found.append(f"all {len(validation):,} rows of the validation split have "
+                 f"{value}: it cannot choose the best epoch")
+  elif validation is not None:
+    found += _missing(task, train, validation)
+  texts = set(_texts(train))
+  for name, split in task.splits.items():
+    if name != "train" and split.labels is not None:
+      count = sum(text in texts for text in _texts(split))
+      if 2 * count > len(split):
+        found.append(
+            f"{count:,} of {len(split):,} texts of the {name} split are in the "
+            "train split, too: its scores say little of new texts")
+  return found
+
+
+def of_predictions(task: Task, name: str, encoded: Encoded,
+                   outputs: Sequence[np.ndarray]) -> str | None:
+  """Says that a model predicts the same for every row of a split, if it does.
+
+  Args:
+    task: the task.
+    name: of the split, which has labels.
+    encoded: what the model saw of it.
+    outputs: the model's, one for each row of `encoded`.
+  """
+  if _constant(task, task.splits[name]):
+    return None  # as it should
+  match task.problem_type:
+    case "classification":
+      predicted = {task.labels[int(np.argmax(row))] for row in outputs}
+      what = "{!r}"
+    case "multi_label":
+      predicted = {_names(task, row > 0) for row in outputs}
+      what = "{}"
+    case "regression":
+      predicted = {f"{float(row[0]):.4g}" for row in outputs}
+      what = "{}"
+    case "tagging":
+      predicted = {tag for tags in encoded.tags(outputs, task.labels)
+                   for tag in tags}
+      what = "{!r}"
+    case _:  # answers of many contexts are never the same text
+      return None
+  if len(predicted) != 1:
+    return None
+  return (f"{name}: every prediction is {what.format(predicted.pop())}: "
+          "another learning_rate, more num_train_epochs or another pooling may "
+          "help")
+
+
+def _constant(task: Task, split: Examples) -> str:
+  """What all rows of a split have, in words; "" where they differ."""
+  if split.labels is None or not len(split):
+    return ""
+  match task.problem_type:
+    case "classification" | "regression":
+      values = set(np.asarray(split.labels).tolist())
+      value = next(iter(values))
+      what = (f"the target {value:.6g}" if task.problem_type == "regression"
+              else f"the label {task.labels[value]!r}")
+    case "multi_label":
+      values = set(map(tuple, np.asarray(split.labels).tolist()))
+      what = _names(task, next(iter(values)))
+      what = what if what == "no label" else f"the labels {what}"
+    case "tagging":
+      values = {int(tag) for tags in split.labels for tag in tags}
+      what = f"the tag {task.labels[next(iter(values))]!r} alone"
+    case _:
+      return ""
+  return what if len(values) == 1 else ""
+
+
+def _missing(task: Task, train: Examples, validation: Examples) -> list[str]:
+  """Says which labels are learnt and not validated."""
+  if task.problem_type != "classification" or validation.labels is None:
+    return []
+  counts = collections.Counter(np.asarray(train.labels).tolist())
+  gone = [task.labels[label] for label in sorted(
+      counts.keys() - set(np.asarray(validation.labels).tolist()))]
+  if not gone:
+    return []
+  names = ", ".join(map(repr, gone[:_NAMED])) + (
+      ", ..." if len(gone) > _NAMED else "")
+  return [f"the validation split has no row of {len(gone)} of "
+          f"{len(counts)} labels: {names}"]
+
+
+def _names(task: Task, row: Iterable[float]) -> str:
+  return ", ".join(repr(label) for label, one in zip(task.labels, row)
+                   if one) or "no label"
+
+
+def _texts(split: Examples) -> list[Hashable]:
+  """What a model would be shown of each row."""
+  match split:
+    case TaggedSplit():
+      return list(map(tuple, split.words))
+    case SquadSplit():
+      return [(split.contexts[question.context], question.text)
+              for question in split.questions]
+  return list(zip(split.first, split.second or split.first))

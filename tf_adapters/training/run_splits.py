@@ -1,0 +1,36 @@
+"""Which splits of a task a run evaluates, and which ones it predicts."""
+
+from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.errors import InputError
+
+
+def labelled_splits(task: Task) -> list[str]:
+  """Names of the splits that are evaluated.
+
+  Raises:
+    InputError: there is none, or one is empty.
+  """
+  splits = [name for name, split in task.splits.items()
+            if name != "train" and split.labels is not None]
+  if not splits:
+    raise InputError(
+        f"task {task.name}: nothing to evaluate: no labelled validation or "
+        f"test split in {task.origin}")
+  for name in splits:
+    task.split(name)  # says which one is empty
+  return splits
+
+
+def test_splits(task: Task) -> dict[str, Examples]:
+  """The splits that are predicted, by name.
+
+  Raises:
+    InputError: there is none, or one is empty.
+  """
+  # SQuAD's test split is not public: what is predicted is the other one.
+  wanted = "validation" if task.problem_type == "span" else "test"
+  splits = {name: split for name, split in task.splits.items()
+            if name.startswith(wanted)}
+  for name in splits or [wanted]:
+    task.split(name)  # says what is missing or empty
+  return splits

@@ -1,0 +1,31 @@
+"""What a run came to, for the eye."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tf_adapters.training.run_folder import RESULTS_NAME
+
+
+def summary_of(results: Mapping[str, Any], output_dir: pathlib.Path) -> str:
+  """What a run came to, for the eye."""
+  rows = [("task", f"{results['task']}, {results['tuning']} on "
+           f"{results['hyperparameters']['encoder']}")]
+  rows += [(split, ", ".join(f"{name} {value:.4f}"
+                             for name, value in values.items()))
+           for split, values in results["metrics"].items()]
+  parameters = results["parameters"]
+  rows.append(("trained", f"{parameters['trained']:,} of "
+               f"{parameters['total']:,} parameters "
+               f"({parameters['percent']:.2f} %)"))
+  if results.get("devices"):
+    rows.append(("devices", ", ".join(results["devices"])))
+  rows.append(("seconds", ", ".join(
+      f"{name} {value:.1f}" for name, value in results["seconds"].items())))
+  for label, name in (("adapter", "adapter"), ("results", RESULTS_NAME),
+                      ("predictions", "predictions")):
+    if (output_dir / name).exists():
+      rows.append((label, str(output_dir / name)))
+  rows += [("warning", text) for text in results.get("warnings", ())]
+  width = max(len(label) for label, _ in rows)
+  return "\n" + "\n".join(f"{label:{width}}  {text}" for label, text in rows)
