@@ -182,6 +182,9 @@ def test_demo_task():
 def test_texts_that_are_cut_are_counted():
   """24 wordpieces with the special ones: 22 of a text, 21 of a pair."""
   assert encoded([21, 22, 23, 30]).cut == 2
+  assert encoded([21, 22, 23, 30]).cut_note() == (
+      "2 of 4 texts are longer than 24 wordpieces, and cut")
+  assert encoded([21, 22]).cut_note() == ""
   pairs = batching.encode(
       TEXT, ["a " * 11] * 2, ["b " * 10, "b " * 11], None)
   assert pairs.cut == 1

@@ -93,6 +93,12 @@ def test_answers_that_no_window_holds_are_counted():
       ("is so?", ("film",), CONTEXT.find("film")),
       ("is so?", (context,), 0), ("is so?", (), None), context=context)
   assert split.encode(TEXT).cut == 1
+  assert split.encode(TEXT).cut_note() == (
+      "1 of 3 questions have an answer that is whole in no window")
+  long = split_of(("so " * 99, ("film",), CONTEXT.find("film")))
+  assert long.encode(TEXT).cut_note() == (
+      f"1 of 1 questions are longer than {long.options.max_query_length} "
+      "wordpieces, and cut")
 
 
 WORDS = st.sampled_from([

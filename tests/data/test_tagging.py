@@ -58,7 +58,10 @@ def test_words_that_are_cut_off_are_outside(tmp_path, plain_encoder):
       tmp_path, train="\n".join(["film B-work"] * 9) + "\n\nso O\n"))
   encoded = long.split("train").encode(short)
   assert encoded.starts.to_list() == [[1, 2, 3, *[-1] * 6], [1]]
-  assert encoded.cut == 6
+  assert encoded.cut_note() == (
+      "6 of 10 words stand behind the first 5 wordpieces, and are not seen")
+  with pytest.warns(UserWarning, match="tagging, train: 6 of 10 words stand"):
+    long.train_dataset(short)
   outputs = [np.eye(2)[[1] * 5], np.eye(2)[[1] * 3]]
   assert encoded.tags(outputs, long.labels) == [
       ["B-work"] * 3 + ["O"] * 6, ["B-work"]]

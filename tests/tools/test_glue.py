@@ -127,6 +127,9 @@ def test_bad_rows_end_a_run_or_are_noted_in_its_results(
     arguments, capsys, tmp_path):
   with open(tmp_path / "RTE" / "dev.tsv", "a") as file:
     file.write("1\ta\n2\ta\tb\tperhaps\n")
+  with open(tmp_path / "RTE" / "train.tsv", "a") as file:
+    file.write(f"2\t{'a ' * 600}\tb\tentailment\n")
+  cut = "train: 1 of 3 texts are longer than 24 wordpieces, and cut"
   note = ("2 rows left out: 1 of another number of columns (first: dev.tsv:3), "
           "1 with an unknown label (first: dev.tsv:4)")
   arguments = [*arguments, "--num_train_epochs=1"]
@@ -138,23 +141,25 @@ def test_bad_rows_end_a_run_or_are_noted_in_its_results(
   assert call(*arguments, "--on_bad_row=skip") == 0
   printed = capsys.readouterr().out
   assert printed.count(f"data: {note}\n") == 1
+  assert printed.count(f"data: {cut}\n") == 1
   # Of the training a line for each epoch, as this is no terminal.
   assert printed.count("\nepoch 1 of 1: loss ") == 1
   assert not {"\b", "\r"} & set(printed)
   results = json.loads((tmp_path / "run" / "results.json").read_text())
   assert results["data"] == {
-      "splits": {"train": 2, "validation": 1, "test": 1}, "notes": [note]}
+      "splits": {"train": 3, "validation": 1, "test": 1},
+      "notes": [note, cut]}
   # The same run on data that was damaged later.
   with open(tmp_path / "RTE" / "train.tsv", "a") as file:
     file.write("2")
   assert call(*arguments, "--nodo_train", "--do_eval") == 1
-  assert "train.tsv:4: 1 columns" in capsys.readouterr().err
+  assert "train.tsv:5: 1 columns" in capsys.readouterr().err
   assert call(
       *arguments, "--nodo_train", "--do_eval", "--on_bad_row=skip") == 0
   results = json.loads((tmp_path / "run" / "results.json").read_text())
   assert results["data"]["notes"] == [
-      note, "1 row left out: 1 of another number of columns (first: "
-      "train.tsv:4)"]
+      note, cut, "1 row left out: 1 of another number of columns (first: "
+      "train.tsv:5)"]
 
 
 def test_labels_unknown_to_the_adapter_are_named(

@@ -85,6 +85,11 @@ class Encoded:
       default=None, kw_only=True)
   cut: int = dataclasses.field(default=0, kw_only=True)
 
+  def cut_note(self) -> str:
+    """Says how much was cut, or "" where nothing was."""
+    return (f"{self.cut:,} of {len(self):,} texts are longer than "
+            f"{self.text.max_length} wordpieces, and cut" if self.cut else "")
+
   @property
   def lengths(self) -> tf.Tensor:
     """Wordpieces of each row, int64 [rows]."""

@@ -124,11 +124,12 @@ class SquadSplit:
     used = sorted({question.context for question in self.questions})
     contexts = dict(zip(used, _tokenize_contexts(
         text, [self.contexts[number] for number in used])))
-    queries = [row[:self.options.max_query_length] for row in _in_chunks(
-        text.tokenize, [question.text for question in self.questions])]
+    queries = _in_chunks(
+        text.tokenize, [question.text for question in self.questions])
     rows, types, labels, windows = [], [], [], []
     cut = 0
     for number, (question, query) in enumerate(zip(self.questions, queries)):
+      query = query[:self.options.max_query_length]
       context = contexts[question.context]
       span = context.span(question) if self.labels is not None else None
       room = text.max_length - len(query) - 3
@@ -149,7 +150,9 @@ class SquadSplit:
     return EncodedWindows(
         text, _ragged(rows), _ragged(types),
         None if self.labels is None else tf.constant(labels, tf.int32),
-        self, tuple(windows), contexts, cut=cut)
+        self, tuple(windows), contexts,
+        sum(len(query) > self.options.max_query_length for query in queries),
+        cut=cut)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,11 +217,22 @@ class EncodedWindows(batching.Encoded):
     split: the questions.
     windows: what each row is.
     contexts: number of a context -> its wordpieces.
+    cut_questions: how many questions were longer than they may be.
   """
 
   split: SquadSplit
   windows: tuple[Window, ...]
   contexts: Mapping[int, Context]
+  cut_questions: int = 0
+
+  def cut_note(self) -> str:
+    """As `Encoded.cut_note`, of answers and questions."""
+    counts = {
+        "have an answer that is whole in no window": self.cut,
+        f"are longer than {self.split.options.max_query_length} wordpieces, "
+        "and cut": self.cut_questions}
+    return "; ".join(f"{count:,} of {len(self.split):,} questions {what}"
+                     for what, count in counts.items() if count)
 
 
 def load(train_file: str | os.PathLike[str] | None = None,

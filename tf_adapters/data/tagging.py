@@ -100,6 +100,13 @@ class EncodedWords(batching.Encoded):
 
   starts: tf.RaggedTensor
 
+  def cut_note(self) -> str:
+    """As `Encoded.cut_note`, of words."""
+    words = int(tf.size(self.starts.flat_values))
+    return (f"{self.cut:,} of {words:,} words stand behind the first "
+            f"{self.text.max_length} wordpieces, and are not seen"
+            if self.cut else "")
+
   def tags(self, outputs: Sequence[np.ndarray],
            labels: Sequence[str]) -> list[list[str]]:
     """The predicted tag of each word.

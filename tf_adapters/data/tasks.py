@@ -8,6 +8,7 @@ what is wrong with files is said without it.
 import dataclasses
 import hashlib
 import pathlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -209,15 +210,21 @@ class Task:
     """
     from tf_adapters.data import batching
     return batching.training_batches(
-        self.split("train").encode(text), batch_size, seed)
+        self._encoded("train", text), batch_size, seed)
 
   def validation_dataset(self, text: "TextProcessor", batch_size: int = 64,
                          split: str = "validation") -> "tf.data.Dataset":
     """Every row of a split once, in batches `(inputs, labels)`."""
     from tf_adapters.data import batching
     dataset, _ = batching.evaluation_batches(
-        self.split(split).encode(text), batch_size)
+        self._encoded(split, text), batch_size)
     return dataset
+
+  def _encoded(self, name: str, text: "TextProcessor") -> "batching.Encoded":
+    encoded = self.split(name).encode(text)
+    if note := encoded.cut_note():
+      warnings.warn(f"task {self.name}, {name}: {note}", stacklevel=3)
+    return encoded
 
 
 def in_fixed_order(texts: Sequence[str], rows: Iterable[int]) -> list[int]:

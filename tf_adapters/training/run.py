@@ -360,7 +360,7 @@ class _Run:
 
   def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
     progress = trainer.train(
-        model, task, text, self._config, self._output_dir)
+        model, task, text, self._config, self._output_dir, self._say_cut)
     config = trainer.settled(self._config, model, progress.rows)
     batch = min(config.train_batch_size, progress.rows)
     self._results["hyperparameters"].update(
@@ -425,9 +425,18 @@ class _Run:
     """What the finished model makes of a split, computed once."""
     if name not in self._predicted:
       encoded = task.split(name).encode(text)
+      self._say_cut(name, encoded)
       self._predicted[name] = encoded, trainer.predict(
           model, encoded, self._config)
     return self._predicted[name]
+
+  def _say_cut(self, name: str, encoded: Encoded) -> None:
+    """Says how much of a split was cut, once."""
+    note = f"{name}: {encoded.cut_note()}"
+    notes = self._results["data"]["notes"]
+    if encoded.cut_note() and note not in notes:
+      notes.append(note)
+      print(f"data: {note}", flush=True)
 
   def _add_to_evaluation(self, started: float) -> None:
     self._seconds["evaluate"] = (

@@ -11,7 +11,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,8 @@ def weights_of_labels(
 
 
 def train(model: TaskModel, task: Task, text: TextProcessor,
-          config: TrainingConfig, output_dir: pathlib.Path) -> Progress:
+          config: TrainingConfig, output_dir: pathlib.Path,
+          say_cut: Callable[[str, batching.Encoded], None]) -> Progress:
   """Trains a model and leaves it at its best epoch.
 
   The best epoch is the one with the highest first metric of the task on the
@@ -140,6 +141,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     text: the encoder's text processor.
     config: how to train.
     output_dir: gets checkpoints/ and tensorboard/.
+    say_cut: is told of each split that was encoded, by its name.
 
   Returns:
     What was done.
@@ -159,6 +161,8 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 for name in VALIDATION_SPLITS
                 if config.eval_each_epoch and name in task.splits
                 and task.split(name).labels is not None}
+  for name, split in {"train": encoded, **validation}.items():
+    say_cut(name, split)
   for flag in ("early_stopping_epochs", "best_metric"):
     if getattr(config, flag) and "validation" not in validation:
       raise InputError(f"{flag}: task {task.name} has no labelled validation "
