@@ -314,8 +314,13 @@ def test_objects_of_keras_3_are_named(encoder, x):
   class Own(keras.callbacks.Callback):
     pass
 
-  with pytest.raises(ta.InputError, match="callback Own: is of Keras 3"):
-    model.fit(x, y, callbacks=[Own()])
+  for way in (lambda: model.fit(x, y, callbacks=[Own()]),
+              lambda: model.evaluate(x, y, callbacks=[Own()]),
+              lambda: model.predict(x, callbacks=Own()),
+              lambda: ta.load_encoder("there/is/none", dtype=(
+                  keras.mixed_precision.Policy("mixed_bfloat16")))):
+    with pytest.raises(ta.InputError, match="(Own|DTypePolicy): is of Keras 3"):
+      way()
   inputs = {name: keras.Input([None], dtype="int32") for name in x}
   for layer in (model, encoder):
     with pytest.raises(ta.InputError, match="tf_keras's Input"):

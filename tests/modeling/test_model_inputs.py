@@ -93,7 +93,7 @@ INPUTS = {
         x, "input_type_ids", put(0, 2)), "input_type_ids: row 0 has 2"),
     "too long": (lambda x: {name: np.tile(value, [1, 9])
                             for name, value in x.items()},
-                 "positions for 40: text_processor"),
+                 "positions for 40: encoder.text_proc"),
 }
 
 

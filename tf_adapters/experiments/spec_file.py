@@ -223,7 +223,7 @@ class _Reader:
     # A task may be called otherwise than the --task_name that it is.
     if name in _NOT_HERE and (name != "task_name"
                               or not key.startswith("tasks.")):
-      raise self.error(key, f"can not be set: {_NOT_HERE[name]}")
+      raise self.error(key, f"cannot be set: {_NOT_HERE[name]}")
     if name == "best_metric" and key.startswith("methods."):
       raise self.error(key, "selects among all settings of a task: set it "
                        "under flags or in tasks")

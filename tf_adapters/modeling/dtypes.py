@@ -6,6 +6,7 @@ from typing import Any
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.model_inputs import check_not_keras_3
 
 DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
 
@@ -27,6 +28,7 @@ def check_dtype(dtype: Any) -> None:
   if dtype is None:
     where = "Keras' global policy"
     dtype = tf_keras.mixed_precision.global_policy()
+  check_not_keras_3("dtype", dtype)
   if isinstance(dtype, Mapping):
     dtype = dtype.get("config", {}).get("name")
   if isinstance(dtype, type):

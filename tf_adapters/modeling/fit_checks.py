@@ -30,8 +30,7 @@ def check_callbacks(callbacks: Any, optimizer: Any,
     InputError: one is of Keras 3, sets a learning rate that is a schedule, or
       waits for the lowest score.
   """
-  if not isinstance(callbacks, (list, tuple)):
-    callbacks = [] if callbacks is None else [callbacks]
+  callbacks = as_list(callbacks)
   check_not_keras_3("callback", *callbacks)
   for callback in callbacks:
     name = type(callback).__name__
@@ -99,6 +98,13 @@ def steps_to_come(x: Any, batch_size: int | None, steps_per_epoch: int | None,
   if steps_per_epoch is None or steps_per_epoch < 0:
     return None
   return steps_per_epoch * epochs
+
+
+def as_list(callbacks: Any) -> list[Any]:
+  """Callbacks as Keras takes them: none, one or several."""
+  if isinstance(callbacks, (list, tuple)):
+    return list(callbacks)
+  return [] if callbacks is None else [callbacks]
 
 
 def _schedule(

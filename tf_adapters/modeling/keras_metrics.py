@@ -147,6 +147,14 @@ _NAMES = {
     "span": ("accuracy",),
     "regression": (),
 }
+# Why most of Keras' metrics are wrong for it.
+_WHY = {
+    "classification": "the model gives logits, and labels are numbers",
+    "multi_label": "the model gives logits of each label",
+    "tagging": "tokens without a label have -1",
+    "span": "labels are positions of tokens",
+    "regression": "there are no labels",
+}
 _LOGITS = {"from_logits": True}
 _NUMBERS = {
     "SparseCategoricalAccuracy": {}, "SparseTopKCategoricalAccuracy": {},
@@ -204,7 +212,7 @@ def resolve(problem_type: str, num_labels: int, labels: str | None,
       return _by_name(problem_type, num_labels, labels, name, given)
     metric = tf_keras.metrics.get(metric)
   if isinstance(metric, str):
-    raise _refusal(problem_type, given, "there is none of that name for it")
+    raise _refusal(problem_type, given, "there is none of that name")
   if not of_keras(metric):
     return metric
   if not isinstance(metric, tf_keras.metrics.Metric):
@@ -212,13 +220,13 @@ def resolve(problem_type: str, num_labels: int, labels: str | None,
     if metric.__name__ in (names.get(labels, ()) if labels else [
         name for group in names.values() for name in group]):
       return metric
-    raise _refusal(problem_type, given, "it cannot be right there")
+    raise _refusal(problem_type, given, _WHY[problem_type])
   if given in ("Mean", "Sum", "MeanTensor", "Metric"):
     return metric
   wanted = _OF_KERAS[problem_type].get(given)
   if (wanted is None or (labels == "numbers" and given in _ONE_HOT)
       or (labels == "one-hot" and given in _NUMBERS)):
-    raise _refusal(problem_type, given, "it cannot be right there")
+    raise _refusal(problem_type, given, _WHY[problem_type])
   for name, value in wanted.items():
     has = argument(metric, name)
     if has is None:
@@ -241,11 +249,10 @@ def _by_name(problem_type: str, num_labels: int, labels: str | None,
             else tf_keras.metrics.SparseCategoricalAccuracy)
     return kind(given)
   if name == "f1" and num_labels != 2:
-    raise _refusal(problem_type, given, f"it is for two labels, not "
+    raise _refusal(problem_type, given, f"is for two labels, not "
                    f"{num_labels}: macro_f1 and micro_f1 are for more")
   if labels == "one-hot":
-    raise _refusal(problem_type, given, "it takes labels as numbers, not "
-                   "one-hot")
+    raise _refusal(problem_type, given, "takes labels as numbers, not one-hot")
   return LabelScore(name, num_labels, problem_type == "multi_label")
 
 
@@ -255,7 +262,7 @@ def _refusal(problem_type: str, given: str, why: str) -> InputError:
             for name, options in _OF_KERAS[problem_type].items()
             if name not in _ONE_HOT]
   return InputError(
-      f"metric {given}, for {problem_type}: {why}; there are "
+      f"metric {given}: is not for this {problem_type}: {why}; there are "
       f"{', '.join(names)}, and metrics of your own")
 
 

@@ -15,6 +15,7 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight as weighting, keras_metrics
 from tf_adapters.modeling.fit_checks import (
+    as_list,
   check_callbacks,
   steps_to_come,
   warn_of_schedule,
@@ -159,13 +160,17 @@ class KerasModel(tf_keras.Model):
                sample_weight: Any = None, **kwargs: Any) -> Any:
     """Keras' method; raises InputError as `fit` does."""
     if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked there
+      check_not_keras_3("callback", *as_list(kwargs.get("callbacks")))
       self._check_data(x, y, sample_weight)
     return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
-  def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+  def predict(self, x: Any, batch_size: int | None = None,
+              verbose: Any = "auto", steps: int | None = None,
+              callbacks: Any = None, **kwargs: Any) -> Any:
     """Keras' method; raises InputError for inputs that cannot be read."""
+    check_not_keras_3("callback", *as_list(callbacks))
     self._check_data(x, None, None, with_labels=False)
-    return super().predict(x, *args, **kwargs)
+    return super().predict(x, batch_size, verbose, steps, callbacks, **kwargs)
 
   def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                      class_weight: Any = None, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.errors import InputError, first_line
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.serialization import PACKAGE
 
 
@@ -158,8 +158,8 @@ def check_loss(problem_type: str, loss: Any) -> str | None:
   if isinstance(loss, str):
     try:
       loss = tf_keras.losses.get(loss)
-    except ValueError as error:
-      raise InputError(f"loss {given!r}: {first_line(error)}: {remedy}"
+    except ValueError:
+      raise InputError(f"loss {given!r}: Keras has none of that name: {remedy}"
                        ) from None
   ours = isinstance(loss, (MultiLabelLoss, TokenLoss, SpanLoss))
   if not ours and not of_keras(loss):
@@ -168,9 +168,9 @@ def check_loss(problem_type: str, loss: Any) -> str | None:
     if problem_type == "regression" and loss.__name__ in _FUNCTIONS:
       return "scores"
     raise InputError(
-        f"loss {given!r}: is not for the "
-        f"{'scores' if problem_type == 'regression' else 'logits'} of "
-        f"{problem_type}: {remedy}")
+        f"loss {given!r}: is not for regression: {remedy}"
+        if problem_type == "regression" else
+        f"loss {given!r}: is not for the logits that the model gives: {remedy}")
   labels = next((labels for labels, names in _LOSSES[problem_type].items()
                  if type(loss).__name__ in names), None)
   if labels is None:

@@ -18,7 +18,7 @@ from tf_adapters.errors import InputError
 _OTHER_NAMES = {
     "input_ids": "input_word_ids", "attention_mask": "input_mask",
     "token_type_ids": "input_type_ids"}
-_TEXTS = "text_processor()(texts) makes it"
+_TEXTS = "encoder.text_processor()(texts) makes it"
 
 
 def check_not_keras_3(what: str, *values: Any) -> None:
@@ -124,7 +124,7 @@ def _check_input(name: str, value: Any, limit: int | None) -> tf.TensorShape:
         row = int(np.argwhere(wrong)[0][0])
         raise InputError(
             f"{name}: row {row} has {numbers[wrong][0]}: numbers from 0 to "
-            f"{limit - 1} are wanted, as this encoder's {_TEXTS}")
+            f"{limit - 1} are wanted: {_TEXTS}, of the same encoder")
   return shape
 
 
@@ -137,7 +137,8 @@ def check_length(shape: tf.TensorShape, positions: int) -> None:
   if shape.rank == 2 and shape[1] is not None and shape[1] > positions:
     raise InputError(
         f"the inputs have {shape[1]} wordpieces, the encoder has positions "
-        f"for {positions}: text_processor({positions})(texts) cuts them")
+        f"for {positions}: encoder.text_processor({positions})(texts) cuts "
+        "them")
 
 
 def check_labels(labels: Any, kind: str | None, names: Sequence[str],
