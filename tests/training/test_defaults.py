@@ -2,10 +2,12 @@
 
 import dataclasses
 import pathlib
+import types
 
 import pytest
 
 import tf_adapters as ta
+from tf_adapters.experiments.asha import Asha
 from tf_adapters.modeling.config import BertConfig
 from tf_adapters.modeling.tuning import TUNINGS
 from tf_adapters.training import defaults, trainer
@@ -58,6 +60,15 @@ def test_what_is_asked_for_is_done(encoder):
   assert trainer.settled(asked, classifier, rows=70) == asked
 
 
+def test_asha_wants_to_know_the_epochs():
+  config = GlueRunConfig(do_train=True)
+  trials = [types.SimpleNamespace(config=config, selects=True)]
+  spec = types.SimpleNamespace(source="spec.yaml", selection_seeds=(0,))
+  with pytest.raises(ta.InputError, match="spec.yaml: .*num_train_epochs"):
+    Asha().check(spec, trials)
+  assert not Asha().stops(trials[0])
+
+
 def test_a_run_says_and_keeps_what_it_took(
     one_layer_source, sentiment_dir, tmp_path, capsys):
   config = GlueRunConfig(
@@ -69,7 +80,7 @@ def test_a_run_says_and_keeps_what_it_took(
   assert results["hyperparameters"]["pooling"] == "pooler"
   assert "1 epochs of 1 steps, learning rate 0.001" in capsys.readouterr().out
   assert run(config) == results
-  with pytest.raises(ta.InputError, match=r"learning_rate=None, not 0\.01"):
+  with pytest.raises(ta.InputError, match="with no learning_rate, not 0.01"):
     run(dataclasses.replace(config, learning_rate=0.01))
   # An older version has begun it, whose defaults were others.
   flags = pathlib.Path(config.output_dir, "flags.flags")

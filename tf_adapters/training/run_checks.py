@@ -236,9 +236,10 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     # Older runs do not have flags that came later.
     before = old.get(name, defaults.get(name))
     if before != new.get(name):
+      there = f"no {name}" if before is None else f"{name}={before}"
       raise InputError(
-          f"{output_dir} holds a run with {name}={before}, not "
-          f"{new.get(name)}: choose another output_dir")
+          f"{output_dir} holds a run with {there}, not "
+          f"{new.get(name, 'its default')}: choose another output_dir")
 
 
 def check_problem(problem_type: str, task_name: str, source: str,
