@@ -214,7 +214,7 @@ def test_a_version_that_appears_meanwhile_is_left_alone(
 
 def test_models_know_the_texts_of_their_adapter_file(task_files, tmp_path):
   model = ta.load_adapter(task_files["same"])
-  assert (model.max_length, model.pairs) == (24, True)
+  assert (model.task.max_length, model.task.pairs) == (24, True)
   signatures = tf.saved_model.load(
       str(ta.export_model(model, tmp_path))).signatures
   text = model.encoder.text_processor(24)

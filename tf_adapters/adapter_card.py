@@ -29,6 +29,9 @@ def _describe(info: AdapterInfo,
   if info.labels:
     rows["labels"] = ", ".join(info.labels)
   rows["tuning"] = info.tuning
+  if info.changed_base:
+    rows["changed beside"] = (
+        f"{len(info.changed_base)} tensors of the encoder")
   for key, value in (info.adapter or {}).items():
     if value is not None:
       rows[f"adapter {key}"] = str(value)

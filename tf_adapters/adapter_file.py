@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ from tf_adapters.adapter_info import (
 from tf_adapters.adapter_tensors import (
     WEIGHTS_NAME,
     FileTensors,
-    check_tensors,
+    expected_shapes,
 )
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError
@@ -38,17 +39,20 @@ from tf_adapters.modeling.config import BertConfig, Vocabulary
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.models import TaskModel, make_model
-from tf_adapters.modeling.tuning import is_adapter
 
 CARD_NAME = "README.md"
 
 
 def save_adapter(
-    model: TaskModel, path: str | os.PathLike[str], task: str = "",
+    model: TaskModel, path: str | os.PathLike[str], task: str | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     max_length: int | None = None, pairs: bool | None = None,
     span: Mapping[str, Any] | None = None) -> None:
   """Saves what belongs to a task: adapters, tuned variables, the head.
+
+  And every pretrained weight that is not the encoder's any more, whatever
+  changed it: an earlier tuning, `set_weights`, further pretraining. What is in
+  the file depends on values, and not on what is trainable now.
 
   Written beside `path` first and then renamed, so that `path` never holds half
   a file; an adapter file that was there before is replaced.
@@ -56,16 +60,15 @@ def save_adapter(
   Args:
     model: a model on an encoder from `load_encoder`.
     path: the folder to write.
-    task: name of the task; the folder's name without it.
-    metrics: what was measured, split -> metric -> value.
-    max_length: longest sequence in training, in wordpieces, where known.
-    pairs: whether the task is on pairs of texts, where known.
-    span: how contexts are cut and answers chosen, for tasks of that type.
+    task, metrics, max_length, pairs, span: go before what `model.task` says,
+      see `TaskDescription`; without a name the task is called as the folder.
+      Metrics that a loaded model has are left out where its weights have
+      changed since.
 
   Raises:
     InputError: the model has no BERT, or its weights came from no checkpoint,
-      so that nothing could be loaded on them later; or there is something else
-      at `path`.
+      so that nothing could be loaded on them later; a value of the description
+      is wrong; or there is something else at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
@@ -79,27 +82,43 @@ def save_adapter(
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
+  if not model.is_trained:
+    warnings.warn(
+        f"{path}: the model was never trained: its head is as it was made",
+        stacklevel=2)
   vocabulary = encoder.vocabulary
+  given = {"name": task, "metrics": metrics, "max_length": max_length,
+           "pairs": pairs, "span": span}
+  if metrics is not None:
+    given["weights_sha256"] = ""  # they are of what is saved now
+  description = dataclasses.replace(model.task, **{
+      name: value for name, value in given.items() if value is not None})
   info = AdapterInfo(
       format_version=FORMAT_VERSION,
-      task=task,
+      task=description.name,
       problem_type=model.problem_type,
-      labels=getattr(model, "labels", ()),
+      labels=description.labels,
       pooling=model.head.pooling,
       dropout=model.head.dropout.rate,
       adapter=encoder.adapters and encoder.adapters.to_dict(),
       tuning=encoder.tuning,
-      max_length=max_length,
-      metrics=metrics or {},
-      encoder={**encoder.origin.to_dict(),
+      max_length=description.max_length,
+      metrics=description.metrics,
+      encoder={"source": encoder.origin.source,
+               "fingerprint": encoder.origin.fingerprint,
                "architecture": encoder.config.to_dict()},
       tokenizer=_tokenizer(vocabulary) if vocabulary else {},
-      weights_sha256="",  # known when they are written
+      weights_sha256=description.weights_sha256,
       versions=library_versions(),
-      pairs=pairs,
-      span=span)
+      pairs=description.pairs,
+      span=description.span)
+  tuned = expected_shapes(info)
+  info = dataclasses.replace(info, changed_base=tuple(
+      name for name in encoder.changed_variables() if name not in tuned))
+  variables = model.named_variables()
   write_adapter(path, info, {
-      name: variable.numpy() for name, variable in _saved(model).items()})
+      name: variables[name].numpy().astype(np.float32)
+      for name in expected_shapes(info)})
 
 
 def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
@@ -109,7 +128,8 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   Args:
     path: the folder to write.
     info: what it is; the sha256 of the weights is filled in, and the folder's
-      name where there is no task.
+      name where there is no task. Where a sha256 is there its metrics are of
+      those weights, and are left out if these are others.
     arrays: canonical name -> array.
 
   Raises:
@@ -118,9 +138,11 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   check_place(path)
   path = pathlib.Path(path).resolve()
   weights = safetensors.numpy.save(dict(arrays))
+  sha256 = hashlib.sha256(weights).hexdigest()
   info = dataclasses.replace(
       info, task=info.task or path.name,
-      weights_sha256=hashlib.sha256(weights).hexdigest())
+      metrics=info.metrics if info.weights_sha256 in ("", sha256) else {},
+      weights_sha256=sha256)
   try:
     content = info_json(info)
   except InputError as error:
@@ -147,7 +169,7 @@ def load_adapter(path: str | os.PathLike[str],
 
   Returns:
     The model of the file's type of problem, which predicts what the saved one
-    did.
+    did; its `task` says what the file says of the task.
 
   Raises:
     InputError: the file can not be read, or was made for other weights.
@@ -170,17 +192,11 @@ def load_adapter(path: str | os.PathLike[str],
   encoder.tune(info.tuning)
   model = make_model(
       info.problem_type, encoder, info.labels, info.pooling, info.dropout)
-  _assign(model, tensors)
-  model.max_length, model.pairs = info.max_length, info.takes_pairs
+  model.task = info.description
+  variables = model.named_variables()
+  for name in tensors:
+    variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
   return model
-
-
-def _assign(model: TaskModel, tensors: FileTensors) -> None:
-  variables = _saved(model)
-  check_tensors(tensors.path, tensors.shapes, {
-      name: tuple(variable.shape) for name, variable in variables.items()})
-  for name, variable in variables.items():
-    variable.assign(tensors[name])
 
 
 def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
@@ -219,12 +235,6 @@ def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
         f"{path}: was made for other encoder weights: "
         f"{info.encoder['source']}, of other sizes than {source}")
 
-
-def _saved(model: TaskModel) -> dict[str, tf.Variable]:
-  """What a file holds: all that the encoder's checkpoint does not say."""
-  tuned = model.tuned_variables()
-  return {name: variable for name, variable in model.named_variables().items()
-          if name in tuned or is_adapter(name)}
 
 
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.checkpoints.sources import is_elsewhere
@@ -21,10 +21,14 @@ from tf_adapters.modeling.config import (
     PER_TOKEN_POOLING,
     POOLINGS,
     PROBLEM_TYPES,
-    SHORTEST_LENGTH,
     AdapterConfig,
     BertConfig,
     JsonConfig,
+    is_flat,
+)
+from tf_adapters.modeling.task_description import (
+    TaskDescription,
+    takes_pairs,
 )
 from tf_adapters.modeling.tuning import Tuning
 
@@ -58,6 +62,9 @@ class AdapterInfo(JsonConfig):
     pairs: whether the task is on pairs of texts; None where unknown.
     span: how contexts are cut and answers chosen, the fields of
       `data.squad_options.SquadOptions`; None for other tasks.
+    changed_base: canonical names of further pretrained weights that are in the
+      file: the tuning does not train them, and yet they are not the encoder's.
+      Files of version 0.1 have no such key.
   """
 
   format_version: int
@@ -76,6 +83,7 @@ class AdapterInfo(JsonConfig):
   versions: Mapping[str, str]
   pairs: bool | None = None
   span: Mapping[str, Any] | None = None
+  changed_base: tuple[str, ...] = ()
 
   def __post_init__(self):
     if self.problem_type not in PROBLEM_TYPES:
@@ -83,34 +91,27 @@ class AdapterInfo(JsonConfig):
     for name, kind in (
         ("task", str), ("labels", list | tuple), ("tuning", str),
         ("pooling", str), ("dropout", float | int),
-        ("adapter", Mapping | None), ("max_length", int | None),
-        ("metrics", Mapping), ("encoder", Mapping), ("tokenizer", Mapping),
-        ("weights_sha256", str), ("versions", Mapping), ("pairs", bool | None),
-        ("span", Mapping | None)):
+        ("adapter", Mapping | None), ("encoder", Mapping),
+        ("tokenizer", Mapping), ("weights_sha256", str),
+        ("versions", Mapping), ("changed_base", list | tuple)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
     for name in ("source", "fingerprint", "architecture"):
       if name not in self.encoder:
         raise InputError(f"encoder has no {name}")
     for name, fine in (
-        ("labels", all(isinstance(label, str) for label in self.labels)
-         and _are_labels_of(self.problem_type, self.labels)),
+        ("labels", bool(self.description.labels) == (
+            self.problem_type not in ("regression", "span"))),
         ("dropout", 0 <= self.dropout < 1),
-        ("max_length", self.max_length is None or (
-            type(self.max_length) is int
-            and self.max_length >= SHORTEST_LENGTH)),
-        ("metrics", all(
-            isinstance(values, Mapping)
-            and all(isinstance(value, float | int) and not abs(value) > 1e300
-                    for value in values.values())  # NaN is a metric, too
-            for values in self.metrics.values())),
+        ("changed_base", all(isinstance(name, str)
+                             for name in self.changed_base)),
         ("encoder", isinstance(self.encoder["source"], str)
          and isinstance(self.encoder["fingerprint"], str)
          and isinstance(self.encoder["architecture"], Mapping)),
-        *((name, _is_flat(getattr(self, name) or {}))
-          for name in ("adapter", "tokenizer", "versions", "span")),
-        ("encoder", _is_flat({**self.encoder, "architecture": None})
-         and _is_flat(self.encoder["architecture"]))):
+        *((name, is_flat(getattr(self, name) or {}))
+          for name in ("adapter", "tokenizer", "versions")),
+        ("encoder", is_flat({**self.encoder, "architecture": None})
+         and is_flat(self.encoder["architecture"]))):
       if not fine:
         raise InputError(f"{name} is {getattr(self, name)!r}")
     poolings = ((PER_TOKEN_POOLING,) if self.problem_type in PER_TOKEN
@@ -119,7 +120,8 @@ class AdapterInfo(JsonConfig):
       raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
                        f"{self.pooling!r}")
     Tuning.parse(self.tuning)
-    object.__setattr__(self, "labels", tuple(self.labels))
+    for name in ("labels", "changed_base"):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
     # Both raise what is wrong with them.
     _ = self.adapter_config, self.bert_config
 
@@ -135,24 +137,16 @@ class AdapterInfo(JsonConfig):
     return BertConfig.from_dict(self.encoder["architecture"])
 
   @property
+  def description(self) -> TaskDescription:
+    """What a model of the file knows of its task."""
+    return TaskDescription(
+        self.task, self.labels, self.max_length, self.pairs, self.span,
+        self.metrics, self.weights_sha256)
+
+  @property
   def takes_pairs(self) -> bool | None:
-    """Whether every text has to be a pair, or none may; None where unknown."""
-    return {"span": True, "tagging": False}.get(self.problem_type, self.pairs)
-
-
-def _are_labels_of(problem_type: str, labels: Sequence[str]) -> bool:
-  if problem_type in ("regression", "span"):
-    return not labels
-  return len(labels) > 1 and len(set(labels)) == len(labels)
-
-
-def _is_flat(values: Mapping[str, Any]) -> bool:
-  """Whether values are strings, numbers and so on, or lists of them."""
-  scalar = str | int | float | None
-  return all(isinstance(value, scalar) or (
-      isinstance(value, list | tuple)
-      and all(isinstance(item, scalar) for item in value))
-      for value in values.values())
+    """As `task_description.takes_pairs`."""
+    return takes_pairs(self.problem_type, self.pairs)
 
 
 def library_versions() -> dict[str, str]:

@@ -23,8 +23,8 @@ Path = str | os.PathLike[str]
 Shape = tuple[int, ...]
 
 # The settings without which tensors mean something else, all that begin so ...
-_OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "adapter",
-               "encoder fingerprint", "tokenizer", "span")
+_OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
+               "adapter", "encoder fingerprint", "tokenizer", "span")
 # ... but for those that matter in training only.
 _OF_TRAINING = ("adapter init_scale", "adapter dropout")
 
@@ -74,7 +74,7 @@ def average_adapters(paths: Sequence[Path], output: Path,
       dataclasses.replace(
           infos[0], task=task or _common([info.task for info in infos]) or "",
           max_length=max(info.max_length or 0 for info in infos) or None,
-          metrics={}, versions=library_versions(),
+          metrics={}, weights_sha256="", versions=library_versions(),
           pairs=_common([info.pairs for info in infos])),
       {name: mean.astype(np.float32) for name, mean in means.items()})
 
@@ -201,8 +201,8 @@ def _different(a: Mapping[str, Any], b: Mapping[str, Any],
 def _refuse_others(a_path: Path, a: Mapping[str, Any],
                    b_path: Path, b: Mapping[str, Any]) -> None:
   for key, (wanted, found) in _different(a, b).items():
-    raise InputError(f"{b_path}: can not be averaged with {a_path}: {key} is "
-                     f"{found}, not {wanted}")
+    raise InputError(f"{b_path}: cannot be averaged with {a_path}: {key} is "
+                     f"{found!s:.200}, not {wanted!s:.200}")
 
 
 def _part(name: str) -> str:

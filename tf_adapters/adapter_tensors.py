@@ -107,6 +107,11 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
       if tuning.trains(name, bert.num_hidden_layers, adapters)
       # A pooler that the head does not look at is not trained.
       and (kind_of(name) != "pooler" or info.pooling == "pooler")}
+  base = names.shapes(bert)
+  for name in info.changed_base:
+    if name not in base:
+      raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
+    shapes[name] = base[name]
   for layer in adapted_layers(adapters, bert.num_hidden_layers):
     for place in adapters.positions:
       shapes |= with_prefix(adapter_name(layer, place),

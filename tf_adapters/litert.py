@@ -45,7 +45,8 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
                      "move it away")
   if not path.parent.is_dir():
     raise InputError(f"{path.parent}: no such folder")
-  text = model.encoder.text_processor(max_length or model.max_length)
+  text = model.encoder.text_processor(
+      max_length or model.task.max_length)
   if not isinstance(text, TextProcessor):
     raise InputError("a model on whole texts can not become a LiteRT file")
   max_length = text.max_length

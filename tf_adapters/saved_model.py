@@ -24,6 +24,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.files import new_folder
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_description import takes_pairs
 from tf_adapters.modeling.text import TextProcessor
 
 _WARM_UP_SIZES = (1, 8)
@@ -71,8 +72,8 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     model: a model on an encoder with a vocabulary; not a `SpanExtractor`.
     path: the version's folder ("serving/1"), or the folder that the next
       version is to be put into ("serving").
-    max_length: longest sequence, in wordpieces; None for the model's own, or
-      `text_processor`'s default where that is not known.
+    max_length: longest sequence, in wordpieces; None for what `model.task`
+      says, or `text_processor`'s default where that is not known.
     pairs: whether texts come in pairs; None for what the model knows, or else
       for either.
 
@@ -86,12 +87,15 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
     PosixPath('serving/sst2/1')
   """
-  text = model.encoder.text_processor(max_length or model.max_length)
+  text = model.encoder.text_processor(
+      max_length or model.task.max_length)
   if not isinstance(text, TextProcessor):
     raise InputError("a model on whole texts can not be served, as its module "
                      "is a SavedModel already")
-  task = ServedTask("", model.problem_type, getattr(model, "labels", ()),
-                    text.max_length, model.pairs if pairs is None else pairs)
+  if pairs is None:
+    pairs = takes_pairs(model.problem_type, model.task.pairs)
+  task = ServedTask(
+      "", model.problem_type, model.labels, text.max_length, pairs)
   what = "tokens" if model.per_token else "texts"
 
   def forward(inputs, task_index):

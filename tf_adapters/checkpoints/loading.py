@@ -18,6 +18,7 @@ from tf_adapters.modeling.config import (
     BertConfig,
     Origin,
     Vocabulary,
+    digest,
 )
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
@@ -94,10 +95,13 @@ class PretrainedEncoder:
         self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
     fingerprint = Fingerprint(self.config)
+    digests = {}
     for name, array in self.checkpoint.tensors():
       fingerprint.add(name, array)
-      variables[name].assign(tf.cast(array, variables[name].dtype))
-    encoder.origin = Origin(self.source, fingerprint.hexdigest())
+      value = tf.cast(array, variables[name].dtype)
+      variables[name].assign(value)
+      digests[name] = digest(value.numpy())
+    encoder.origin = Origin(self.source, fingerprint.hexdigest(), digests)
     return encoder
 
 

@@ -82,7 +82,8 @@ def shared_layers(model: TaskModel, removed: LayerSet) -> int:
   layer norms they are its own, with adapters or without.
   """
   num_layers = model.encoder.config.num_hidden_layers
-  others = {name for name in model.encoder.tuned_variables()
+  others = {name for name in (*model.encoder.tuned_variables(),
+                              *model.encoder.changed_variables())
             if not is_adapter(name)}
   return min((depth_of(name, num_layers)
               for name in others | _adapters(model, removed).keys()),
@@ -129,7 +130,8 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
     InputError: there is something else at `path`, or it can not be written.
   """
   info = dataclasses.replace(
-      pruned_info(info, removed), metrics=metrics, versions=library_versions())
+      pruned_info(info, removed), metrics=metrics, weights_sha256="",
+      versions=library_versions())
   variables = model.named_variables()
   adapter_file.write_adapter(
       path, info, {name: variables[name].numpy()

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from tf_adapters.errors import InputError, printable
 
 # "gelu" is the exact, erf-based function; "gelu_tanh" its tanh approximation,
@@ -331,7 +333,26 @@ class Origin(JsonConfig):
     source: what was asked for: an alias, a Hub handle or a path.
     fingerprint: sha256 over the pretrained tensors and the architecture, the
       same for the same weights from every file format.
+    digests: canonical name -> `digest` of each pretrained tensor, as it was
+      assigned; empty where that was not noted, by version 0.1.
   """
 
   source: str
   fingerprint: str
+  digests: Mapping[str, str] = dataclasses.field(
+      default_factory=dict, repr=False)
+
+
+def digest(array: np.ndarray) -> str:
+  """A digest of an array's values, the same for every floating-point type."""
+  return hashlib.sha256(
+      np.ascontiguousarray(array, "<f4").data).hexdigest()[:32]
+
+
+def is_flat(values: Mapping[str, Any]) -> bool:
+  """Whether values are strings, numbers and so on, or lists of them."""
+  scalar = str | int | float | None
+  return all(isinstance(value, scalar) or (
+      isinstance(value, list | tuple)
+      and all(isinstance(item, scalar) for item in value))
+      for value in values.values())

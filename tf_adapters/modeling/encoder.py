@@ -1,7 +1,7 @@
 """The BERT encoder: the frozen base, and the one place where tasks enter it.
 
 Adapters and layer norms come from a `TaskLayers` object handed to the encoder;
-the embeddings, attention and feed-forward sub-layers and the pooler are here.
+the layers of the base are those of `transformer`, and the pooler.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
@@ -12,193 +12,31 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling import kernels
-from tf_adapters.modeling.adapter import (
-  Projection,
-  TaskLayers,
-  project,
-  with_prefix,
-)
+from tf_adapters.modeling.adapter import Projection, TaskLayers, with_prefix
 from tf_adapters.modeling.config import (
-  AdapterConfig,
-  BertConfig,
-  Origin,
-  Vocabulary,
+    AdapterConfig,
+    BertConfig,
+    Origin,
+    Vocabulary,
+    digest,
 )
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.serialization import (
-  PACKAGE,
-  WeightsLayer,
-  layer_config,
-  layer_from,
+    PACKAGE,
+    freeze,
+    frozen_names,
+    layer_config,
+    layer_from,
 )
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.transformer import Embeddings, TransformerLayer
 from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9
 _USUAL_LENGTH = 128
-
-
-class Embeddings(WeightsLayer):
-  """The sum of word, position and segment embeddings, not yet normalised.
-
-  Call arguments:
-    word_ids, type_ids: int32 [batch, length].
-
-  Returns:
-    [batch, length, hidden_size].
-  """
-
-  def __init__(self, config: BertConfig, **kwargs: Any):
-    super().__init__(**kwargs)
-    self.config = config
-
-  def build(self, input_shape=None):
-    config = self.config
-    self.tables = {}
-    for name, rows in (("word_embeddings", config.vocab_size),
-                       ("position_embedding", config.max_position_embeddings),
-                       ("type_embeddings", config.type_vocab_size)):
-      with tf.name_scope(name):
-        self.tables[name] = self.add_weight(
-            name="embeddings", shape=[rows, config.hidden_size],
-            initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02))
-    self.built = True
-
-  def call(self, word_ids: tf.Tensor, type_ids: tf.Tensor) -> tf.Tensor:
-    length = tf.shape(word_ids)[1]
-    return (tf.gather(self.tables["word_embeddings"], word_ids)
-            + tf.gather(self.tables["type_embeddings"], type_ids)
-            + self.tables["position_embedding"][:length])
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return {f"{name}/embeddings": table for name, table in self.tables.items()}
-
-
-class SelfAttention(tf_keras.layers.Layer):
-  """Multi-head self-attention and the projection back to the hidden size.
-
-  Query, key and value are three variables, as in every checkpoint, multiplied
-  as one matrix: their concatenation is small beside the product.
-
-  Call arguments:
-    hidden: [batch, length, hidden_size].
-    attention_bias: [batch, 1, 1, length], added to the attention scores.
-
-  Returns:
-    [batch, length, hidden_size].
-  """
-
-  def __init__(self, config: BertConfig, **kwargs: Any):
-    super().__init__(**kwargs)
-    self.config = config
-    heads = config.num_attention_heads
-    dims = (heads, config.hidden_size // heads)
-    self.query, self.key, self.value = (
-        Projection((config.hidden_size,), dims, name=name,
-                   dtype=self.dtype_policy)
-        for name in ("query", "key", "value"))
-    self.attention_output = Projection(
-        dims, (config.hidden_size,), name="attention_output",
-        dtype=self.dtype_policy)
-    self.dropout = Dropout(
-        config.attention_probs_dropout_prob, dtype=self.dtype_policy)
-
-  def _projections(self) -> tuple[Projection, ...]:
-    return self.query, self.key, self.value, self.attention_output
-
-  def build(self, input_shape=None):
-    for layer in self._projections():
-      with tf.name_scope(layer.name):
-        layer.build()
-    self.built = True
-
-  def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           training: bool | None = None) -> tf.Tensor:
-    parts = (self.query, self.key, self.value)
-    heads, size = self.query.output_dims
-    joint = project(
-        hidden, tf.concat([part.matrix() for part in parts], axis=1),
-        tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
-    batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
-    joint = tf.reshape(joint, [batch, length, 3, heads, size])
-    query, key, value = tf.unstack(
-        tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    context = kernels.attention(
-        query, key, value, attention_bias, self.dropout.rate,
-        self.dropout.next_seed(training), training)
-    context = tf.transpose(context, [0, 2, 1, 3])
-    return self.attention_output(
-        tf.reshape(context, [batch, length, heads * size]))
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    variables = {}
-    for layer in self._projections():
-      variables.update(with_prefix(layer.name, layer.named_variables()))
-    return variables
-
-
-class TransformerLayer(tf_keras.layers.Layer):
-  """One layer of BERT: attention and feed-forward, each closed by a task.
-
-  Each sub-layer ends with `LN(x + adapter(dropout(projection)))`, where the
-  adapter and the layer norm are the task's (Houlsby et al., figure 2).
-
-  Call arguments:
-    hidden: [batch, length, hidden_size].
-    attention_bias: [batch, 1, 1, length].
-    task_layers: the `TaskLayers` to take adapters and layer norms from.
-  """
-
-  def __init__(self, config: BertConfig, number: int, **kwargs: Any):
-    super().__init__(**kwargs)
-    self.number = number
-    self.self_attention = SelfAttention(config, dtype=self.dtype_policy)
-    self.intermediate = Projection(
-        (config.hidden_size,), (config.intermediate_size,),
-        activation=config.hidden_act, dtype=self.dtype_policy)
-    self.output_projection = Projection(
-        (config.intermediate_size,), (config.hidden_size,),
-        dtype=self.dtype_policy)
-    self.dropout = Dropout(
-        config.hidden_dropout_prob, dtype=self.dtype_policy)
-
-  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    return {"self_attention": self.self_attention,
-            "intermediate": self.intermediate,
-            "output": self.output_projection}
-
-  def build(self, input_shape=None):
-    for name, layer in self._named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
-
-  def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task_layers: TaskLayers,
-           training: bool | None = None) -> tf.Tensor:
-
-    def close(place, projection, skip):
-      projection = self.dropout(projection, training=training)
-      adapter = task_layers.adapter(self.number, place)
-      if adapter is not None:
-        projection = adapter(projection, skip, training=training)
-      layer_norm = task_layers.layer_norm(self.number, place)
-      return layer_norm(skip + projection)
-
-    attended = self.self_attention(hidden, attention_bias, training=training)
-    hidden = close("attention", attended, hidden)
-    expanded = self.intermediate(hidden, training=training)
-    return close("output", self.output_projection(expanded), hidden)
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    variables = {}
-    for name, layer in self._named_layers().items():
-      variables.update(with_prefix(name, layer.named_variables()))
-    return variables
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -509,16 +347,32 @@ class BertEncoder(tf_keras.layers.Layer):
     return {**self.base_variables(), **self.task_layers.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains.
+    """{canonical name: variable} of what trains now.
 
-    Nothing where the layer's own `trainable` is off.
+    What the tuning says and no layer's `trainable` forbids, its own included.
     """
-    if not self.trainable:
-      return {}
     layers = self.config.num_hidden_layers
+    trainable = {id(variable) for variable in super().trainable_weights}
     return {name: variable
             for name, variable in self.named_variables().items()
-            if self._tuning.trains(name, layers, self.adapters)}
+            if id(variable) in trainable
+            and self._tuning.trains(name, layers, self.adapters)}
+
+  def changed_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of pretrained weights that are not as loaded.
+
+    By their values, whatever changed them. All of them where nobody noted what
+    was loaded: in an encoder of random weights, or saved by version 0.1.
+
+    Example:
+      >>> encoder = load_encoder("bert_base_uncased")
+      >>> encoder.pooler.bias.assign_add(tf.ones([768]))
+      >>> list(encoder.changed_variables())
+      ['pooler_transform/bias']
+    """
+    digests = self.origin.digests if self.origin else {}
+    return {name: variable for name, variable in self.base_variables().items()
+            if digests.get(name) != digest(variable.numpy())}
 
   # Keras asks for these at every use, so the tuning is never out of date.
 
@@ -544,6 +398,7 @@ class BertEncoder(tf_keras.layers.Layer):
         "origin": self.origin and self.origin.to_dict(),
         "tuning": self.tuning,
         "pooling": self.pooling,
+        "frozen": frozen_names(self),
     }
 
   @classmethod
@@ -551,4 +406,7 @@ class BertEncoder(tf_keras.layers.Layer):
     config = dict(config)
     if isinstance(config["task_layers"], Mapping):
       config["task_layers"] = layer_from(config["task_layers"])
-    return cls(**config)
+    frozen = config.pop("frozen", ())  # version 0.1 did not write it
+    encoder = cls(**config)
+    freeze(encoder, frozen)
+    return encoder

@@ -5,7 +5,6 @@ as for any other. Losses are offered here; metrics and data are elsewhere.
 """
 
 import collections
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,88 +17,22 @@ from tf_adapters.modeling.heads import Head, TokenHead, choose_pooling
 from tf_adapters.modeling.keras_model import KerasModel
 from tf_adapters.modeling.losses import MultiLabelLoss, SpanLoss, TokenLoss
 from tf_adapters.modeling.serialization import (
-  PACKAGE,
-  layer_config,
-  layer_from,
+    PACKAGE,
+    freeze,
+    frozen_names,
+    layer_config,
+    layer_from,
 )
+from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.text_network import TextNetwork
+from tf_adapters.modeling.training_step import TrainingStep
 from tf_adapters.modeling.tuning import kind_of
+from tf_adapters.modeling.tuning_summary import TuningSummary
 
 Encoder = BertEncoder | TextNetwork
 
 # What padding adds to a span's logits.
 _NO_ANSWER = -1e9
-
-
-@dataclasses.dataclass(frozen=True)
-class TuningSummary:
-  """How many parameters train and how many are frozen, by kind.
-
-  Attributes:
-    tuning: the tuning's name.
-    rows: kind -> (trained, frozen).
-  """
-
-  tuning: str
-  rows: Mapping[str, tuple[int, int]]
-
-  @property
-  def trained(self) -> int:
-    return sum(trained for trained, _ in self.rows.values())
-
-  @property
-  def total(self) -> int:
-    return sum(sum(row) for row in self.rows.values())
-
-  @property
-  def percent(self) -> float:
-    """Trained parameters in per cent of all."""
-    return 100 * self.trained / self.total
-
-  @property
-  def base(self) -> int:
-    """Parameters that are pretrained: without adapters, network and head."""
-    return sum(sum(row) for kind, row in self.rows.items()
-               if kind not in ("adapters", "network", "head"))
-
-  @property
-  def percent_of_base(self) -> float:
-    """Trained parameters of a task as the paper counts them (table 1)."""
-    return 100 * self.trained / self.base
-
-  def times_base(self, num_tasks: int) -> float:
-    """What a number of such tasks need together, in pretrained encoders.
-
-    As the paper counts (tables 1 and 2): one frozen encoder for all, and for
-    each task what it trained; where all of the encoder is trained, as many
-    encoders as tasks.
-    """
-    shared = any(frozen for _, frozen in self.rows.values())
-    return shared + num_tasks * self.trained / self.base
-
-  def to_dict(self) -> dict[str, Any]:
-    """The counts as JSON values; `times_base` for 1, 9 and 17 tasks."""
-    return {
-        "trained": self.trained, "total": self.total,
-        "percent": round(self.percent, 4), "base": self.base,
-        "percent_of_base": round(self.percent_of_base, 4),
-        "times_base": {str(count): round(self.times_base(count), 4)
-                       for count in (1, 9, 17)}}
-
-  def __str__(self) -> str:
-    lines = [f"tuning: {self.tuning}",
-             f"{'':20}{'trained':>14}{'frozen':>14}"]
-    for kind, (trained, frozen) in self.rows.items():
-      lines.append(f"{kind:20}{trained:14,}{frozen:14,}")
-    lines.append(f"{'all':20}{self.trained:14,}{self.total - self.trained:14,}")
-    lines.append(f"trained: {self.percent:.2f} % of {self.total:,} parameters")
-    if "transformer layers" in self.rows:  # there is an encoder to share
-      lines.append(
-          f"as the paper counts: {self.percent_of_base:.2f} % of the encoder; "
-          f"9 tasks need {self.times_base(9):.2f} encoders")
-    return "\n".join(lines)
-
-  __repr__ = __str__
 
 
 class TaskModel(KerasModel):
@@ -109,6 +42,7 @@ class TaskModel(KerasModel):
     encoder: a `BertEncoder`, or for problems of whole texts a `TextNetwork`; a
       model tunes its encoder in place.
     head: the layer on top of it.
+    labels: label names, in the order of the head's outputs, where it has any.
 
   Raises:
     InputError: the head wants outputs for each token, and the encoder has none.
@@ -116,12 +50,13 @@ class TaskModel(KerasModel):
   Attributes:
     problem_type: one of `config.PROBLEM_TYPES`.
     per_token: whether there are outputs for each token and not each text.
-    max_length, pairs: what the texts were in training, as `save_adapter` has
-      it: set by `load_adapter`, None where it is not known.
+    task: what the model knows of its task, a `TaskDescription`: it is saved
+      with the model, by Keras and by `save_adapter`, and read by exports.
+    labels: the task's label names.
   """
 
   def __init__(self, encoder: Encoder, head: Head | TokenHead,
-               **kwargs: Any):
+               labels: Sequence[str] = (), **kwargs: Any):
     super().__init__(**kwargs)
     if head.pooling != "pooler" and not encoder.per_token:
       raise InputError(
@@ -129,15 +64,34 @@ class TaskModel(KerasModel):
           f"takes, and nothing for {head.pooling!r}")
     self.encoder = encoder
     self.head = head
-    self.max_length: int | None = None
-    self.pairs: bool | None = None
-    # Optimizer and variables of the last training, by id.
-    self._trained = (None,)
+    self._task = TaskDescription(labels=tuple(labels))
+    self._training_step = TrainingStep(self)
     self.built = True
+
+  @property
+  def task(self) -> TaskDescription:
+    return self._task
+
+  @task.setter
+  def task(self, task: TaskDescription) -> None:
+    if task.labels != self._task.labels:
+      raise InputError(
+          f"the task's labels are {', '.join(task.labels) or 'none'}, but the "
+          f"model's {', '.join(self._task.labels) or 'none'}")
+    self._task = task
+
+  @property
+  def labels(self) -> tuple[str, ...]:
+    return self._task.labels
 
   def check_inputs(self, inputs: Any) -> None:
     """Raises InputError for inputs that the encoder cannot read."""
     self.encoder.check_inputs(inputs)
+
+  @property
+  def loss_function(self) -> tf_keras.losses.Loss:
+    """The loss that fits the model's outputs, to hand to `compile`."""
+    raise NotImplementedError
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
@@ -161,8 +115,11 @@ class TaskModel(KerasModel):
            pooler: bool | None = None) -> None:
     """Chooses what trains, beside the head: see `tuning.Tuning`.
 
-    Can be called at any time. After a `fit` the optimizer starts anew, since
-    its moments belong to the variables that were trained.
+    Can be called at any time, by a callback in a `fit` too. Where the optimizer
+    has trained others it starts anew, with its schedule, since its moments
+    belong to those. What was trained before stays in the model, and in the
+    files that it is saved to. A layer whose `trainable` is off does not train
+    under any tuning.
 
     Args:
       tuning: "adapters", "full", "top_layers:K", "layer_norm", "bias" or
@@ -176,33 +133,39 @@ class TaskModel(KerasModel):
     self.encoder.tune(tuning, layer_norms, pooler)
 
   def make_train_function(self, force: bool = False):
-    """Keras' hook before training: notices when what trains has changed."""
-    variables = [id(variable) for variable in self.trainable_variables]
-    optimizer, *before = self._trained
-    if optimizer == id(self.optimizer) and before != variables:
-      self.optimizer = self.optimizer.from_config(self.optimizer.get_config())
+    """Keras' hook before a training: its steps go by what trains then."""
+    if self._training_step.has_changed():
+      self._training_step.prepare()
       force = True
-    self._trained = (id(self.optimizer), *variables)
-    return super().make_train_function(force)
+    before = self.train_function
+    if super().make_train_function(force) is not before:
+      self.train_function = self._training_step.checked(self.train_function)
+    self._training_step.claim_encoder()
+    return self.train_function
+
+  @property
+  def is_trained(self) -> bool:
+    """Whether the head has learned: its bias, zeros at first, has moved."""
+    return bool(tf.reduce_any(self.head.named_variables()["head/bias"] != 0))
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of everything."""
     return {**self.encoder.named_variables(), **self.head.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains: what an adapter file has.
+    """{canonical name: variable} of what trains now.
 
-    A pooler that the head does not look at gets no gradient and is left out.
+    What the tuning says and no layer's `trainable` forbids. A pooler that the
+    head does not look at gets no gradient and is left out.
     """
-    tuned = {**self.encoder.tuned_variables(), **self.head.named_variables()}
-    if self.head.pooling != "pooler":
-      tuned = {name: variable for name, variable in tuned.items()
-               if kind_of(name) != "pooler"}
-    return tuned
+    trainable = {id(variable) for variable in super().trainable_weights}
+    return {name: variable for name, variable in self.named_variables().items()
+            if id(variable) in trainable
+            and (self.head.pooling == "pooler" or kind_of(name) != "pooler")}
 
   @property
   def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values()) if self.trainable else []
+    return list(self.tuned_variables().values())
 
   @property
   def non_trainable_weights(self) -> list[tf.Variable]:
@@ -221,14 +184,21 @@ class TaskModel(KerasModel):
 
   def get_config(self) -> dict[str, Any]:
     return {"name": self.name, "dropout": self.head.dropout.rate,
-            "encoder": layer_config(self.encoder)}
+            "encoder": layer_config(self.encoder), "task": self.task.to_dict(),
+            "frozen": frozen_names(self.head)}
 
   @classmethod
   def from_config(cls, config, custom_objects=None):
     config = dict(config)
     if isinstance(config["encoder"], Mapping):
       config["encoder"] = layer_from(config["encoder"], custom_objects)
-    return cls(**config)
+    # Version 0.1 wrote neither.
+    task, frozen = config.pop("task", None), config.pop("frozen", ())
+    model = cls(**config)
+    if task is not None:
+      model.task = TaskDescription.from_dict(task)
+    freeze(model.head, frozen)
+    return model
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -266,8 +236,8 @@ class TextClassifier(TaskModel):
                multi_label: bool = False, **kwargs: Any):
     labels = _different(labels)
     super().__init__(
-        encoder, _text_head(encoder, len(labels), pooling, dropout), **kwargs)
-    self.labels = labels
+        encoder, _text_head(encoder, len(labels), pooling, dropout), labels,
+        **kwargs)
     self.multi_label = multi_label
 
   @property
@@ -353,8 +323,7 @@ class TokenTagger(TaskModel):
                dropout: float | None = None, **kwargs: Any):
     labels = _different(labels)
     super().__init__(encoder, _token_head(encoder, len(labels), dropout),
-                     **kwargs)
-    self.labels = labels
+                     labels, **kwargs)
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:

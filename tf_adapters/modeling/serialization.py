@@ -1,6 +1,6 @@
 """What layers share so that Keras saves and loads them, in every format."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -60,3 +60,26 @@ def layer_from(config: Mapping[str, Any],
   """
   return tf_keras.layers.deserialize(
       config, custom_objects, use_legacy_format="module" not in config)
+
+
+def frozen_names(layer: tf_keras.layers.Layer) -> list[str]:
+  """Names of the variables that the `trainable` of a layer inside freezes.
+
+  Args:
+    layer: an encoder or a head; whatever its tuning trains.
+  """
+  # Keras' property, which encoders override by what their tuning trains.
+  trainable = {id(variable) for variable
+               in tf_keras.layers.Layer.trainable_weights.fget(layer)}
+  return [name for name, variable in layer.named_variables().items()
+          if id(variable) not in trainable]
+
+
+def freeze(layer: tf_keras.layers.Layer, names: Iterable[str]) -> None:
+  """Turns `trainable` off where all variables are among `frozen_names`."""
+  variables = layer.named_variables()
+  frozen = {id(variables[name]) for name in names}
+  for inner in (layer, *layer.submodules):
+    if isinstance(inner, tf_keras.layers.Layer) and inner.weights and (
+        frozen.issuperset(map(id, inner.weights))):
+      inner.trainable = False

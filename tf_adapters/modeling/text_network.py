@@ -19,13 +19,15 @@ from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.model_inputs import check_inputs
 from tf_adapters.modeling.serialization import (
-  PACKAGE,
-  WeightsLayer,
-  layer_config,
-  layer_from,
+    PACKAGE,
+    WeightsLayer,
+    freeze,
+    frozen_names,
+    layer_config,
+    layer_from,
 )
 from tf_adapters.modeling.text import TextProcessor, WholeTexts
-from tf_adapters.modeling.tuning import NO_BERT, Tuning
+from tf_adapters.modeling.tuning import NO_BERT, Tuning, kind_of
 
 _USUAL_LENGTH = 128
 
@@ -245,7 +247,7 @@ class TextNetwork(tf_keras.layers.Layer):
   @property
   def tuning(self) -> str:
     """What trains, by name."""
-    return str(Tuning(NO_BERT, embedding=self.embedding.trainable or None))
+    return str(self._tuning)
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
@@ -262,6 +264,8 @@ class TextNetwork(tf_keras.layers.Layer):
     if parsed.embedding and not self.embedding.can_train:
       raise InputError(f"tuning '{parsed}': {self.origin.source} has no "
                        "variables that can be trained")
+    self._tuning = parsed
+    # A module that is called does by this what it does in a training of it.
     self.embedding.trainable = bool(parsed.embedding)
 
   def text_processor(
@@ -322,14 +326,26 @@ class TextNetwork(tf_keras.layers.Layer):
     return variables
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains."""
-    tuned = {id(variable) for variable in self.trainable_weights}
+    """{canonical name: variable} of what trains now: as a `BertEncoder`'s."""
+    trainable = {id(variable) for variable in super().trainable_weights}
     return {name: variable for name, variable in self.named_variables().items()
-            if id(variable) in tuned}
+            if id(variable) in trainable
+            and (self._tuning.embedding or kind_of(name) != "embeddings")}
+
+  @property
+  def trainable_weights(self) -> list[tf.Variable]:
+    return list(self.tuned_variables().values())
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    tuned = {id(variable) for variable in self.trainable_weights}
+    return [variable for variable in self.named_variables().values()
+            if id(variable) not in tuned]
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),
             "pairs": self.pairs, "tuning": self.tuning,
+            "frozen": frozen_names(self),
             "embedding": layer_config(self.embedding)}
 
   @classmethod
@@ -337,7 +353,10 @@ class TextNetwork(tf_keras.layers.Layer):
     config = dict(config)
     if isinstance(config["embedding"], Mapping):
       config["embedding"] = layer_from(config["embedding"])
-    return cls(**config)
+    frozen = config.pop("frozen", ())  # version 0.1 did not write it
+    network = cls(**config)
+    freeze(network, frozen)
+    return network
 
 
 def _mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -36,7 +36,8 @@ from tf_adapters.files import (
     writing,
 )
 from tf_adapters.modeling.models import Encoder, TaskModel, make_model
-from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.task_description import TaskDescription
+from tf_adapters.modeling.text import TextProcessor, WholeTexts
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training import (
@@ -148,12 +149,16 @@ def load_trained(config: RunConfig, task: Task, source: str,
   model = adapter_file.load_adapter(
       source, config.encoder, config.vocab_file,
       _dtype(config, Tuning.parse(info.tuning)))
-  labels = getattr(model, "labels", ())
-  if labels != task.labels:
+  if model.labels != task.labels:
     raise InputError(
-        f"{source}: predicts {', '.join(labels)}, but task {task.name} has "
-        f"{', '.join(task.labels)}")
+        f"{source}: predicts {', '.join(model.labels)}, but task {task.name} "
+        f"has {', '.join(task.labels)}")
   return model
+
+
+def _max_length(text: TextProcessor | WholeTexts) -> int | None:
+  """The longest sequence in wordpieces; of whole texts nothing is cut."""
+  return text.max_length if isinstance(text, TextProcessor) else None
 
 
 def _dtype(config: RunConfig, tuning: Tuning) -> str:
@@ -201,6 +206,9 @@ class _Run:
       split.check(text)
     weights = None
     if "train" in todo:
+      model.task = TaskDescription(
+          task.name, task.labels, _max_length(text),
+          task.split("train").pairs, task.span)
       weights = trainer.weights_of_labels(config, task)
       task = dataclasses.replace(task, notes=(
           *task.notes, *doubts.of_splits(task, config.eval_each_epoch)))
@@ -234,8 +242,7 @@ class _Run:
       adapter = self._output_dir / "adapter"
       distribution.on_chief(
           self._strategy, lambda: adapter_file.save_adapter(
-              model, adapter, task.name, self._results["metrics"],
-              text.max_length, task.split("train").pairs, task.span))
+              model, adapter, metrics=self._results["metrics"]))
       info = read_info(adapter)
     if info is not None:
       self._results["weights_sha256"] = info.weights_sha256
@@ -348,8 +355,7 @@ class _Run:
             "adapter": (model.encoder.adapters
                         and model.encoder.adapters.to_dict()),
             "network": network and network.to_dict(),
-            "max_seq_length": (  # of whole texts nothing is cut
-                text.max_length if isinstance(text, TextProcessor) else None),
+            "max_seq_length": _max_length(text),
         }),
         "versions": self._results.get(
             "versions", library_versions()),

@@ -1,0 +1,79 @@
+"""What a model knows of its task, in one object that travels with it.
+
+Through fits, Keras' files, adapter files and exports. Nothing here knows
+TensorFlow or files.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import SHORTEST_LENGTH, JsonConfig, is_flat
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskDescription(JsonConfig):
+  """What a model knows of its task.
+
+  Attributes:
+    name: of the task; "" where it has none yet.
+    labels: label names, in the order of the head's outputs.
+    max_length: longest sequence in training, in wordpieces, where known.
+    pairs: whether the task is on pairs of texts, where known.
+    span: how contexts are cut and answers chosen, the fields of
+      `data.squad_options.SquadOptions`; None for other tasks.
+    metrics: what was measured, split -> metric -> value.
+    weights_sha256: of the adapter file that was measured; "" where the metrics
+      are said to be those of the model's weights, whatever they are.
+
+  Raises:
+    InputError: a value has the wrong type, or is out of range.
+
+  Example:
+    >>> model.task = dataclasses.replace(model.task, max_length=64, pairs=True)
+  """
+
+  name: str = ""
+  labels: tuple[str, ...] = ()
+  max_length: int | None = None
+  pairs: bool | None = None
+  span: Mapping[str, Any] | None = None
+  metrics: Mapping[str, Mapping[str, float]] = dataclasses.field(
+      default_factory=dict)
+  weights_sha256: str = ""
+
+  def __post_init__(self):
+    for name, fits in (
+        ("name", isinstance(self.name, str)),
+        ("labels", isinstance(self.labels, list | tuple)
+         and all(isinstance(label, str) for label in self.labels)
+         and len(set(self.labels)) == len(self.labels) != 1),
+        ("max_length", self.max_length is None or (
+            type(self.max_length) is int
+            and self.max_length >= SHORTEST_LENGTH)),
+        ("pairs", isinstance(self.pairs, bool | None)),
+        ("span", self.span is None or (
+            isinstance(self.span, Mapping) and is_flat(self.span))),
+        ("metrics", isinstance(self.metrics, Mapping)
+         and all(map(_are_metrics, self.metrics.values()))),
+        ("weights_sha256", isinstance(self.weights_sha256, str))):
+      if not fits:
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    object.__setattr__(self, "labels", tuple(self.labels))
+
+
+def takes_pairs(problem_type: str, pairs: bool | None) -> bool | None:
+  """Whether every text has to be a pair, or none may; None where unknown.
+
+  Args:
+    problem_type: one of `config.PROBLEM_TYPES`.
+    pairs: what the task's description says.
+  """
+  return {"span": True, "tagging": False}.get(problem_type, pairs)
+
+
+def _are_metrics(values: Any) -> bool:
+  return isinstance(values, Mapping) and all(
+      isinstance(value, float | int) and not abs(value) > 1e300
+      for value in values.values())  # NaN is a metric, too

@@ -1,0 +1,92 @@
+"""Training steps that go by what trains when they are made.
+
+Keras reads the trainable variables once, when a step is traced. Here tunings,
+and `trainable` of any layer, can change between two steps, in a callback too;
+and several models can have the same encoder.
+"""
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+# Encoder -> its models, the one that trained last at the end.
+_MODELS: weakref.WeakKeyDictionary[
+    tf_keras.layers.Layer, list[weakref.ref[Any]]] = (
+        weakref.WeakKeyDictionary())
+
+
+class TrainingStep:
+  """What a `TaskModel` does before each training step.
+
+  Args:
+    model: the model.
+  """
+
+  def __init__(self, model: Any):
+    self._model = weakref.ref(model)  # which owns this
+    self._layers: list[tf_keras.layers.Layer] = []
+    self._state: Any = None  # of the step as it is
+    _MODELS.setdefault(model.encoder, []).insert(0, self._model)
+
+  def has_changed(self) -> bool:
+    """Whether something else is to train than in the step as it is."""
+    return self._state != self._state_now()
+
+  def _state_now(self) -> tuple[Any, ...]:
+    # Asked for in every step: to list the variables would take too long.
+    model = self._model()
+    return (model.optimizer, model.encoder.tuning,
+            [layer.trainable for layer in self._layers])
+
+  def prepare(self) -> None:
+    """Gets the optimizer ready for the variables that are to train."""
+    model = self._model()
+    if _is_of_others(model.optimizer, model.trainable_variables):
+      with model.distribute_strategy.scope():
+        model.optimizer = model.optimizer.from_config(
+            model.optimizer.get_config())
+    self._layers = [layer for layer in (model, *model.submodules)
+                    if isinstance(layer, tf_keras.layers.Layer)]
+    self._state = self._state_now()
+
+  def checked(self, function: Callable[[Iterator[Any]], Any],
+              ) -> Callable[[Iterator[Any]], Any]:
+    """A training function that is made anew where it has to be."""
+
+    def train_function(iterator):
+      if self.has_changed():
+        return self._model().make_train_function()(iterator)
+      return function(iterator)
+
+    return train_function
+
+  def claim_encoder(self) -> None:
+    """Warns where a training changes what another model has learned."""
+    model = self._model()
+    models = _MODELS[model.encoder]
+    if models[-1] is self._model or not model.encoder.tuned_variables():
+      return
+    models.remove(self._model)
+    others = [other for reference in models
+              if (other := reference()) is not None and other.is_trained]
+    models.append(self._model)
+    if others:
+      names = ", ".join(other.task.name or other.name for other in others)
+      warnings.warn(
+          f"this training changes the encoder that {names} was trained with, "
+          "and so what it predicts: call load_encoder once for each model",
+          stacklevel=2)
+
+
+def _is_of_others(optimizer: tf_keras.optimizers.Optimizer,
+                  variables: list[tf.Variable]) -> bool:
+  """Whether an optimizer has slots, and those of other variables."""
+  # Where Keras looks a variable up, and refuses the step if it is not there.
+  # Optimizers that make slots at need, the legacy ones, have no such thing.
+  slots = getattr(optimizer, "_index_dict", None)
+  return slots is not None and slots.keys() != {
+      variable._unique_id for variable in variables}
