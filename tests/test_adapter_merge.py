@@ -127,7 +127,7 @@ def test_what_matters_in_training_only_may_differ(seeds, edited, tmp_path):
 def test_other_settings_are_refused(seeds, edited, tmp_path, what, values):
   path = edited(**{what.split()[0]: values(seeds[1])})
   message = refused(
-      f"can not be averaged with {seeds[0]}: {what}.* is .*, not ",
+      f"cannot be averaged with {seeds[0]}: {what}.* is .*, not ",
       [seeds[0], seeds[1], path], tmp_path / "mean")
   assert message.startswith(f"{path}: ")
   assert not (tmp_path / "mean").exists()
