@@ -297,11 +297,10 @@ def _check_stacks(info: AdapterInfo, names: Iterable[str],
   for name in names:
     if not (is_adapter(name) or is_layer_norm(name)
             or kind_of(name) == "head"):
-      reason = (f"has its own {name} ({len(info.changed_base)} tensors of the "
-                "encoder were changed beside the tuning)"
-                if name in info.changed_base else
-                f"was tuned with {info.tuning}, which changes the encoder itself"
-                )
+      reason = f"was tuned with {info.tuning}, which changes the encoder itself"
+      if name in info.changed_base:
+        reason = (f"has its own {name} ({len(info.changed_base)} weights of "
+                  "the encoder changed beside the tuning)")
       raise InputError(
           f"{reason}: a bank holds adapters, layer norms and heads")
   if info.problem_type == "span":
