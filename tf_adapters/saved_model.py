@@ -26,6 +26,7 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.task_description import takes_pairs
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.tensorflow_files import writing_by_tensorflow
 
 _WARM_UP_SIZES = (1, 8)
 
@@ -143,15 +144,13 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
                      f"{', '.join(names)}")
   folder = _version(pathlib.Path(path))
   server = _Server(forward, variables, text, tasks, default_task)
-  try:
-    with new_folder(folder) as new, kernels.portable():
-      tf.saved_model.save(server, str(new), signatures=server.signatures())
-      _write_warm_up(new, tasks)
-  except FileExistsError:
-    raise InputError(f"{folder}: this version is there already") from None
-  except OSError as error:
-    raise InputError(
-        f"{folder}: can not be written: {error.strerror}") from None
+  with writing_by_tensorflow(folder):
+    try:
+      with new_folder(folder) as new, kernels.portable():
+        tf.saved_model.save(server, str(new), signatures=server.signatures())
+        _write_warm_up(new, tasks)
+    except FileExistsError:
+      raise InputError(f"{folder}: this version is there already") from None
   return folder
 
 

@@ -16,6 +16,7 @@ from tf_adapters.files import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.tensorflow_files import writing_by_tensorflow
 
 PREPROCESSING_SUFFIX = "_preprocess"
 VOCAB_NAME = "vocab.txt"
@@ -67,9 +68,10 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     beside = (path.parent / f"{path.name}{PREPROCESSING_SUFFIX}").resolve()
     for folder in (path, beside):
       check_vacant(folder)
-    _write(encoder, path, beside, seq_length)
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: can not be written: {error}") from None
+  with writing_by_tensorflow(path):
+    _write(encoder, path, beside, seq_length)
   return path, beside
 
 

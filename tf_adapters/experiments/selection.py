@@ -208,8 +208,11 @@ def _select(task: str, method: str,
   metrics = {
       split: {name: Statistics.of([
           record.metrics[split][name] for record in best])
-          for name in best[0].metrics[split]}
-      for split in sorted(best[0].metrics)}
+          for name in best[0].metrics[split]
+          # Runs of other versions may have other metrics behind the first.
+          if all(name in record.metrics[split] for record in best)}
+      for split in sorted(best[0].metrics)
+      if all(split in record.metrics for record in best)}
   return Selected(
       task, method, _metric(best[0]), best[0].trial.settings, tuple(best),
       metrics, **counts)

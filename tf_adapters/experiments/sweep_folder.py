@@ -175,6 +175,7 @@ def join(sweeps: Iterable[Sweep]) -> list[Record]:
           record.trial, methods=methods,
           selects=trial.selects or other.trial.selects))
     joined[trial.name] = record
+  _check_same_metrics(joined.values())
   return [joined[name] for name in sorted(joined)]
 
 
@@ -267,6 +268,20 @@ def _check_same_flags(one: PastTrial, other: PastTrial,
           f"{one.sweep} and {other.sweep}: {what} was run with "
           f"{name}={values[0]} and with {name}={values[1]}: report on them "
           "apart")
+
+
+def _check_same_metrics(records: Iterable[Record]) -> None:
+  """Refuses trials of a task that different metrics decide over."""
+  others: dict[tuple[str, str], Record] = {}
+  for record in records:
+    for split, scores in record.metrics.items():
+      other = others.setdefault((record.trial.task, split), record)
+      ours, theirs = next(iter(scores)), next(iter(other.metrics[split]))
+      if ours != theirs:
+        raise InputError(
+            f"{record.trial.sweep}/trials/{record.trial.name}: its first "
+            f"metric on the {split} split is {ours}, that of "
+            f"{other.trial.sweep}/trials/{other.trial.name} {theirs}")
 
 
 def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 The best epoch's weights lie beside them.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,7 +11,6 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 
 import safetensors.numpy
 import tensorflow as tf
@@ -21,6 +19,7 @@ from tf_adapters.errors import InputError, first_line
 from tf_adapters.files import locked, replaced_file, write_file, writing
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
+from tf_adapters.tensorflow_files import writing_by_tensorflow
 from tf_adapters.training.distribution import is_chief, on_chief
 from tf_adapters.training.run_folder import EPOCHS_NAME
 
@@ -166,7 +165,10 @@ class RunState:
 
   def _write(self) -> None:
     steps = self.progress.steps
-    with writing_by_tensorflow(f"{self.folder}: the state after step {steps}"):
+    with writing_by_tensorflow(
+        f"{self.folder}: the state after step {steps}",
+        "; the state before it is kept: make room, and the same command goes "
+        "on"):
       self._manager.save(steps, options=self._options)
       # For those that watch a run.
       write_file(self.folder / EPOCHS_NAME,
@@ -214,16 +216,6 @@ class RunState:
             "a lower learning_rate may help; "
             + (f"{kept} has the last good state" if kept
                else "no state was kept"))
-
-
-@contextlib.contextmanager
-def writing_by_tensorflow(what: str) -> Iterator[None]:
-  """As `files.writing`, where it is TensorFlow that writes."""
-  try:
-    yield
-  except (tf.errors.OpError, OSError) as error:
-    raise InputError(
-        f"{what}: can not be written: {first_line(error)[:200]}") from None
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:

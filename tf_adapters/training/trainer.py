@@ -25,17 +25,14 @@ from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.progress import progress_bar
+from tf_adapters.tensorflow_files import writing_by_tensorflow
 from tf_adapters.training import defaults, distribution, doubts, prefix_cache
 from tf_adapters.training.epoch_lines import EpochLines
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.optimization import create_optimizer
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
-from tf_adapters.training.run_state import (
-    Progress,
-    RunState,
-    writing_by_tensorflow,
-)
+from tf_adapters.training.run_state import Progress, RunState
 from tf_adapters.training.training_config import TrainingConfig
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
