@@ -35,13 +35,13 @@ def main() -> None:
   Ctrl-C ends with status 130. Where nobody reads standard output any more, the
   process ends without a word, as programs in a pipe do.
   """
-  from tf_adapters.tools import _notices
   try:
     try:
       tool = _tool(sys.argv[1:])
       # absl shows the first argument as the name of the program.
       sys.argv[:2] = [f"tf-adapters {tool}"]
       module = importlib.import_module(f"tf_adapters.tools.{tool}")
+      from tf_adapters.tools import _notices
       _notices.hide_notices()
       module.main()
     finally:

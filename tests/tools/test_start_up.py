@@ -182,6 +182,13 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
           "nowhere: not an adapter file",
       ("report", "--sweep_dir=nowhere"): "nowhere: is no sweep",
       ("sweep", "--spec=nowhere.yaml", "--output_dir=x"): "nowhere.yaml",
+      ("sweep", "--preset=quick", "--output_dir=x", "--encoder=nowhere"):
+          "no encoder 'nowhere'",
+      ("sweep", "--preset=minilm_glue", "--output_dir=x", "--data_dir=nowhere"):
+          "nowhere: no such folder",
+      (*run, "--distribution_strategy=tpu"): "needs tpu: a name",
+      (*run, "--distribution_strategy=mirrored", "--num_replicas=3"):
+          "train_batch_size=32: cannot be split over num_replicas=3",
       ("sweep", "--preset=quick", "--output_dir=x", "--asha"):
           "--asha has no effect with --runner=processes",
   }

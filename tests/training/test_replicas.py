@@ -144,7 +144,7 @@ def compare():
       np.testing.assert_allclose(two[name], value, atol=1e-6, err_msg=name)
   for make, _ in (texts, tokens):
     compare_predictions(make, (alone, two_replicas))
-  with pytest.raises(ta.InputError, match="=9: can not be split over 2 repl"):
+  with pytest.raises(ta.InputError, match="=9: cannot be split over num_rep"):
     run(GlueRunConfig(
         output_dir="there/is/none", do_train=True, train_batch_size=9,
         distribution_strategy="mirrored", num_replicas=2))

@@ -35,6 +35,7 @@ from tf_adapters.experiments.spec import PRESETS
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
 from tf_adapters.experiments.trials import expand
+from tf_adapters.files import check_output_dir
 from tf_adapters.tools import (
     _command,
     _flag_reader,
@@ -42,6 +43,7 @@ from tf_adapters.tools import (
     glue,
     squad,
 )
+from tf_adapters.training.run_checks import check_inputs
 
 _RUNS = {"glue": glue, "squad": squad}
 
@@ -104,6 +106,9 @@ def _sweep() -> None:
   path = pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
   spec = read_spec(path, values.tasks, values.methods, _given())
   trials = expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
+  if values.runner == "processes":  # others may have what is not here
+    check_output_dir(output_dir)
+    check_inputs(trial.config for trial in trials)
   # What others of the spec's methods have selected is not known here.
   keep_adapters = values.keep_adapters or values.methods is not None
   with _runner(spec.tool, output_dir) as runner:

@@ -7,6 +7,7 @@ and files that are not there.
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
@@ -88,6 +89,20 @@ def check_start(config: RunConfig) -> None:
     check_encoder(config, plan.source, plan.info)
 
 
+def check_inputs(configs: Iterable[RunConfig]) -> None:
+  """Refuses trainings whose data or encoder is not there; looks for each once.
+
+  Raises:
+    InputError: something is not there that a run needs which is not finished.
+  """
+  different = {tuple(getattr(config, name, None) for name in _INPUTS): config
+               for config in configs}
+  for config in different.values():
+    if finished_results(config) is None:
+      config.check_data()
+      check_encoder(config, None, None)
+
+
 def check_encoder(config: RunConfig, source: str | None,
                   info: AdapterInfo | None) -> None:
   """Refuses an encoder, or a vocabulary, that is not there; reads neither.
@@ -128,6 +143,13 @@ def check(config: RunConfig) -> None:
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
   check_all_read(config)
+  if config.distribution_strategy == "tpu" and config.tpu is None:
+    raise InputError(
+        "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
+  if config.do_train and config.train_batch_size % (config.num_replicas or 1):
+    raise InputError(
+        f"train_batch_size={config.train_batch_size}: cannot be split over "
+        f"num_replicas={config.num_replicas}: give a multiple of it")
   if config.known_problem and config.best_metric:
     check_best_metric(config.best_metric, config.known_problem)
   if config.without_bert:
@@ -181,6 +203,9 @@ def unread_adapter_flags(config: RunConfig) -> list[str]:
           if getattr(config, name) != getattr(RunConfig, name)]
 
 
+# Flags of what a training reads.
+_INPUTS = ("task_name", "data_dir", "train_file", "predict_file", "encoder",
+           "vocab_file", "text_embedding")
 # Flags that need not be repeated where there is no training.
 _FILES = {"data_dir", "train_file", "predict_file"}
 # Flags that are compared with the adapter file itself where it is loaded.
