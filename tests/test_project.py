@@ -99,6 +99,38 @@ def test_imports_only_go_down(path):
         assert part == "tools", module
 
 
+def imported(module):
+  """Modules that a module of the package imports when it is imported."""
+  path = ROOT / f"{module.replace('.', '/')}.py"
+  if not path.exists():
+    path = ROOT / module.replace(".", "/") / "__init__.py"
+  for node in ast.parse(path.read_text()).body:
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      for alias in node.names:
+        name = f"{node.module}.{alias.name}".replace(".", "/")
+        whole = (ROOT / f"{name}.py").exists() or (ROOT / name).is_dir()
+        yield name.replace("/", ".") if whole else node.module
+
+
+def test_command_lines_are_checked_without_tensorflow():
+  """It takes seconds to import; tests/tools/test_start_up.py tries it out."""
+  tools = (ROOT / "tf_adapters" / "tools").glob("*.py")
+  left = [(f"tf_adapters.tools.{path.stem}",) for path in tools
+          if path.stem != "__init__"]
+  seen = set()
+  while left:
+    *way, module = left.pop()
+    assert module.split(".")[0] not in (
+        "tensorflow", "tf_keras", "tensorflow_text", "official", "matplotlib",
+        "scipy", "sklearn", "ray"), way
+    if module.startswith("tf_adapters") and module not in seen:
+      seen.add(module)
+      left += [(*way, module, other) for other in imported(module)]
+  assert len(seen) > 50
+
+
 def test_readme_and_ci_run_the_same_tests():
   ci = (ROOT / ".ci" / "run").read_text()
   readme = (ROOT / "README.md").read_text()

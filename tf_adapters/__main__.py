@@ -40,10 +40,9 @@ def main() -> None:
       tool = _tool(sys.argv[1:])
       # absl shows the first argument as the name of the program.
       sys.argv[:2] = [f"tf-adapters {tool}"]
-      module = importlib.import_module(f"tf_adapters.tools.{tool}")
       from tf_adapters.tools import _notices
       _notices.hide_notices()
-      module.main()
+      importlib.import_module(f"tf_adapters.tools.{tool}").main()
     finally:
       sys.stdout.flush()  # at the exit it could not be caught
   except KeyboardInterrupt:  # while things are imported

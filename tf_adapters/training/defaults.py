@@ -7,9 +7,12 @@ paper's recipes, which flag files and presets have in full.
 """
 
 import math
+from typing import TYPE_CHECKING
 
-from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.tuning import Tuning
+
+if TYPE_CHECKING:
+  from tf_adapters.modeling.models import TaskModel
 
 # Method -> of encoders as wide as BERT-base, and of smaller ones.
 _LEARNING_RATES = {
@@ -27,7 +30,7 @@ _ENOUGH_STEPS = 300
 FEWEST_EPOCHS, _MOST_EPOCHS = 3, 50
 
 
-def default_learning_rate(model: TaskModel) -> float:
+def default_learning_rate(model: "TaskModel") -> float:
   """The highest learning rate to begin with, for `create_optimizer`.
 
   Args:
