@@ -18,6 +18,9 @@ from tf_adapters.training.optimization import create_optimizer
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 
+METRICS = {"classification": ["accuracy", "macro_f1", "matthews_correlation"],
+           "multi_label": ["accuracy", "micro_f1"],
+           "tagging": ["accuracy", "macro_f1"], "regression": ["mae"]}
 LABELS = ("no", "yes", "maybe")
 
 
@@ -77,7 +80,7 @@ def test_steps(strategy, one_layer_source, batch, problem_type, dtype, tuning):
     model.tune(tuning)
     model.compile(
         create_optimizer(1e-2, 10), model.loss_function,
-        ["accuracy"] if problem_type == "classification" else None)
+        METRICS.get(problem_type, ["accuracy"]))
     model.optimizer.build(model.trainable_variables)
 
   @tf.function(jit_compile=True)
