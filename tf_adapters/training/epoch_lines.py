@@ -45,7 +45,8 @@ class EpochLines(tf_keras.callbacks.Callback):
   def _say(self, epoch: int, where: str, logs: dict[str, Any]) -> None:
     self._said = time.monotonic()
     values = [f"{name} {value:.4f}" for name, value in logs.items()]
-    rate = float(self.model.optimizer.learning_rate)
+    rate = float(tf_keras.backend.get_value(
+        self.model.optimizer.learning_rate))
     left = self._steps_per_epoch * self._epochs - self._progress.steps
     done = self._progress.steps - self._steps_before
     times = [f"{duration(self._said - self._began)} so far"]

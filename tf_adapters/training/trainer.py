@@ -294,7 +294,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     progress = self._progress
     last, progress.steps = progress.steps, self._steps_before + batch + 1
     if not math.isfinite(logs["loss"]):
-      rate = float(self.model.optimizer.learning_rate)
+      rate = float(tf_keras.backend.get_value(
+          self.model.optimizer.learning_rate))
       raise InputError(self._state.not_finite(
           f"the loss, at learning rate {rate:.2g}, is"))
     self._ask_workers()
