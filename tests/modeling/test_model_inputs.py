@@ -117,6 +117,26 @@ def test_inputs_are_refused_in_one_line_wherever_they_come_in(
     assert type(error.value) is ta.InputError
 
 
+def test_inputs_by_keyword_are_missed(models, encoder, x):
+  for call in (models["classification"], encoder):
+    for given in ({}, renamed(x), x):
+      with pytest.raises(ta.InputError, match="inputs are missing: a dict of"):
+        call(**given)
+  with pytest.raises(ta.InputError, match="inputs are missing"):
+    models["tagging"].fit()
+
+
+def test_networks_without_bert_say_what_they_read(one_layer_source, x):
+  network = ta.TextNetwork(ta.load_word_embedding(one_layer_source), pairs=True)
+  model = ta.TextRegressor(network)
+  for call in (network, model, model.predict):
+    for given, message in ((renamed(x), "are called"), (TEXTS, "of strings"),
+                           (changed(x, "input_word_ids", put(2, 99_999)),
+                            "row 2 has 99999")):
+      with pytest.raises(ta.InputError, match=message):
+        call(given)
+
+
 @pytest.mark.parametrize("make, message", [
     (lambda x: tf.data.Dataset.from_tensor_slices((TEXTS, [0, 1, 0])).batch(2),
      "inputs are strings"),

@@ -241,7 +241,7 @@ class BertEncoder(tf_keras.layers.Layer):
       wanted = {"input_mask": None}
     check_length(check_inputs(inputs, wanted), config.max_position_embeddings)
 
-  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 

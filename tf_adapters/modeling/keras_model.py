@@ -62,7 +62,7 @@ class KerasModel(tf_keras.Model):
     """Raises InputError for inputs that the model cannot read."""
     raise NotImplementedError
 
-  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 

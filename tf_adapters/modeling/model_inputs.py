@@ -118,13 +118,13 @@ def _check_input(name: str, value: Any, limit: int | None) -> tf.TensorShape:
         + (", a batch of rows, not one" if shape.rank == 1 else ""))
   if limit is not None:
     numbers = values_of(value)
-    if numbers is not None and numbers.size:
+    if numbers is not None and numbers.size and (
+        numbers.min() < 0 or numbers.max() >= limit):
       wrong = (numbers < 0) | (numbers >= limit)
-      if wrong.any():
-        row = int(np.argwhere(wrong)[0][0])
-        raise InputError(
-            f"{name}: row {row} has {numbers[wrong][0]}: numbers from 0 to "
-            f"{limit - 1} are wanted: {_TEXTS}, of the same encoder")
+      row = int(np.argwhere(wrong)[0][0])
+      raise InputError(
+          f"{name}: row {row} has {numbers[wrong][0]}: numbers from 0 to "
+          f"{limit - 1} are wanted: {_TEXTS}, of the same encoder")
   return shape
 
 
@@ -311,6 +311,8 @@ def values_of(value: Any) -> np.ndarray | None:
 
 def _described(value: Any) -> str:
   """What a value is, in a few words."""
+  if value is None:
+    return "missing"
   if isinstance(value, (str, bytes)):
     return "a string"
   if isinstance(value, (list, tuple)):

@@ -292,7 +292,7 @@ class TextNetwork(tf_keras.layers.Layer):
     check_inputs(inputs, wanted | (
         {"input_type_ids": None} if self.pairs else {}))
 
-  def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 
