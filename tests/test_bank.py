@@ -2,6 +2,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 import tensorflow as tf
@@ -193,8 +194,36 @@ def test_lists_can_be_empty_and_long(bank):
         bank.predict_proba([texts[i]], "topic")[0], abs=1e-6)
 
 
+def test_texts_and_tasks_come_in_anything_that_has_an_order(bank):
+  texts = ["good", "bad film"]
+  expected = bank.predict(texts, "topic")
+  for given in (pd.Series(texts, index=[7, 7]), np.array(texts), iter(texts),
+                pd.Series(texts, dtype="string"), tf.constant(texts),
+                tuple(texts), np.array(texts, object)):
+    assert bank.predict(given, "topic") == expected
+  for tasks in (pd.Series(["topic"] * 2, index=[3, 9]), iter(["topic"] * 2),
+                np.array(["topic"] * 2)):
+    assert bank.predict(texts, tasks) == expected
+  pairs = [("good", "bad"), ("very", "so")]
+  assert bank.predict(np.array(pairs), "same") == bank.predict(pairs, "same")
+  assert bank.predict(pd.Series([], dtype=object), "topic") == []
+  assert bank.predict(iter([]), iter([])) == []
+
+
 @pytest.mark.parametrize("texts,tasks,message", [
     ("good", "topic", "list of texts"),
+    (pd.DataFrame({"text": ["good"]}), "topic", r"DataFrame: give one column"),
+    ({"text": ["good"]}, "topic", "not a dict: give one column"),
+    ({"good"}, "topic", "not a set, which has no order"),
+    (np.array("good"), "topic", "list of texts, not 'good'|single one"),
+    (5, "topic", "list of texts, not 5"),
+    (["good"], {"topic": 1}, "list of tasks, not a dict"),
+    (["good", "bad"], ["topic", 3], "text 1: expected the name of a task"),
+    (["good", "bad"], pd.Series(["topic", None]).fillna(np.nan),
+     "text 1: expected the name of a task, not nan"),
+    (pd.Series(["good", None]), "topic", "text 1: expected a string or"),
+    (pd.Series(["good", pd.NA], dtype="string"), "topic", "text 1: .*<NA>"),
+    ([("good",)], "same", "text 0: expected a string or a pair"),
     (["good"], "nothing", "no task 'nothing'.*topic"),
     (["good", "bad"], ["topic"], "2 texts, but 1 tasks"),
     (["good"], "same", "text 0: task same is on pairs"),

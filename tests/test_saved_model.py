@@ -13,6 +13,7 @@ import tf_adapters as ta
 from tests.adapters import PAIRS, TASKS, TEXTS, make
 from tests.tools.calling import call
 from tf_adapters.adapter_info import read_info
+from tf_adapters.data.cells import NUMBER_DIGITS, write_list, write_number
 from tf_adapters.tools import export
 
 # Reads a SavedModel and rows of (text, pair, task) as hexadecimal digits.
@@ -41,11 +42,11 @@ def utf8(text):
 def as_label(prediction):
   """A bank's prediction as a SavedModel writes it."""
   if isinstance(prediction, float):
-    return f"{prediction:.6f}"
+    return write_number(prediction)
   if isinstance(prediction, tuple):
-    return ",".join(prediction)
+    return write_list(prediction, ",")
   if isinstance(prediction, list):
-    return " ".join(tag for _, tag in prediction)
+    return write_list((tag for _, tag in prediction), " ")
   return prediction
 
 
@@ -136,6 +137,87 @@ def test_unknown_tasks_fail_or_fall_to_a_default(
   np.testing.assert_array_equal(
       model(**inputs, task=tf.constant(["nothing"]))["scores"],
       model(**inputs, task=tf.constant(["norms"]))["scores"])
+
+
+def strings(*values):
+  return tf.constant(values, tf.string, [len(values)])
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "single_texts"])
+def test_a_batch_without_rows_has_outputs_without_rows(
+    exported, task_files, tmp_path, signature):
+  bank = tf.saved_model.load(str(exported)).signatures[signature]
+  none = {"text": strings(), "text_pair": strings(), "task": strings()}
+  if signature == "single_texts":
+    del none["text_pair"]
+  outputs = bank(**none)
+  assert {name: tuple(values.shape) for name, values in outputs.items()} == {
+      "label": (0,), "scores": (0, 11), "label_names": (0, 11)}
+  del none["task"]
+  for name in ("tags", "words"):
+    path = ta.export_model(ta.load_adapter(task_files[name]), tmp_path / name)
+    outputs = tf.saved_model.load(str(path)).signatures[signature](**none)
+    assert {len(values) for values in outputs.values()} == {0}
+
+
+def test_inputs_of_other_shapes_are_errors(serving):
+  good = {"text": strings("good", "bad"), "text_pair": strings("", ""),
+          "task": strings("topic", "words")}
+  one = serving(**{**good, "text_pair": strings("")})
+  np.testing.assert_array_equal(one["label"], serving(**good)["label"])
+  same = serving(**{**good, "task": strings("topic")})
+  assert len(same["label"]) == 2
+  for name, values, message in (
+      ("text", tf.constant("good"), "Shape of tensor"),
+      ("task", tf.constant("topic"), "Shape of tensor"),
+      ("text_pair", tf.constant(""), "Shape of tensor"),
+      ("text", tf.constant([["good"], ["bad"]]), "Shape of tensor"),
+      ("text", strings("a", "b", "c"), "has another length than text"),
+      ("task", strings(*["topic"] * 3), "task has another length than text"),
+      ("text_pair", strings(*[""] * 3), "text_pair has another length"),
+      ("task", strings(), "task has another length than text")):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+      serving(**{**good, name: values})
+
+
+@pytest.mark.parametrize("name", ["topic", "tags", "score", "words"])
+def test_numbers_that_are_not_finite_are_errors(
+    one_layer_source, tmp_path, name):
+  good = make(
+      one_layer_source, tmp_path / "good", ta.AdapterConfig(size=8),
+      *TASKS[name][1:])
+  model = ta.load_adapter(good)
+  model.head.linear.kernel.assign(
+      tf.where(model.head.linear.kernel > 0, 3e38, -3e38))
+  ta.save_adapter(model, tmp_path / "odd", max_length=16)
+  bank = ta.AdapterBank(
+      str(one_layer_source), {"good": good, "odd": tmp_path / "odd"})
+  texts = ["good", "bad"]
+  served = tf.saved_model.load(str(bank.export(tmp_path / "served")))
+  served = served.signatures["single_texts"]
+  with pytest.raises(tf.errors.InvalidArgumentError,
+                     match=r"not finite from a text.*\[odd\]"):
+    served(text=strings(*texts), task=strings("good", "odd"))
+  labels = served(text=strings(*texts), task=strings("good"))["label"].numpy()
+  assert [label.decode() for label in labels] == [
+      as_label(label) for label in bank.predict(texts, "good")]
+  for predict in (bank.predict, bank.predict_proba, bank.predict_both):
+    with pytest.raises(ta.InputError, match="text 1: task odd computes"):
+      predict(texts, ["good", "odd"])
+
+
+def test_numbers_are_written_as_in_python():
+  values = np.float32([
+      0, -0.0, 1e-7, 1e20, 1e-45, 1.17e-38, 3.4e38, 123456.5, 1234567, 0.1,
+      -2.5, 99999.95, 1e-5, 0.0001, 5])
+  rng = np.random.default_rng(0)
+  values = np.concatenate([values, rng.integers(
+      0, 1 << 32, 5000, np.uint32).view(np.float32)])
+  values = values[np.isfinite(values)]
+  written = tf.strings.as_string(
+      values, precision=NUMBER_DIGITS, shortest=True).numpy()
+  assert [text.decode() for text in written] == [
+      write_number(float(value)) for value in values]
 
 
 def test_warm_up_requests_are_what_the_model_takes(exported, serving):

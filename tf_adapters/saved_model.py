@@ -19,6 +19,12 @@ from tensorflow_serving.apis import (
 )
 
 from tf_adapters.adapter_info import AdapterInfo
+from tf_adapters.data.cells import (
+    LABEL_SEPARATOR,
+    NUMBER_DIGITS,
+    TAG_SEPARATOR,
+    list_item,
+)
 from tf_adapters.data.tag_schemes import OUTSIDE
 from tf_adapters.errors import InputError
 from tf_adapters.files import new_folder
@@ -186,6 +192,12 @@ class _Server(tf.Module):
     widest = max(1, *(len(task.labels) for task in tasks))
     self._labels = tf.constant([
         [*task.labels, *[""] * (widest - len(task.labels))] for task in tasks])
+    # As they are written among others.
+    self._items = tf.constant([
+        [*(list_item(label, TAG_SEPARATOR if task.problem_type == "tagging"
+                     else LABEL_SEPARATOR) for label in task.labels),
+         *[""] * (widest - len(task.labels))] for task in tasks])
+    self._task_names = tf.constant([task.name for task in tasks])
     self._num_labels = tf.constant([len(task.labels) or 1 for task in tasks])
     self._outside = tf.constant([
         task.labels.index(OUTSIDE) if OUTSIDE in task.labels else 0
@@ -195,26 +207,35 @@ class _Server(tf.Module):
     """{name: function} of what callers can call."""
     text, task, text_pair = (tf.TensorSpec([None], tf.string, name)
                              for name in ("text", "task", "text_pair"))
-    none, first = tf.constant([""]), tf.constant([1])
+    none = tf.constant([""])
     if self._named:
       both = tf.function(
-          lambda text, task, text_pair=none: self._serve(
-              text, _filled(text_pair, text), self._number(task)),
+          lambda text, task, text_pair=none: self._serve_named(
+              text, text_pair, task),
           input_signature=[text, task, text_pair])
       single = tf.function(
-          lambda text, task: self._serve(
-              text, _filled(none, text), self._number(task)),
+          lambda text, task: self._serve_named(text, none, task),
           input_signature=[text, task])
     else:
       both = tf.function(
-          lambda text, text_pair=none: self._serve(
-              text, _filled(text_pair, text), _filled(first, text)),
+          lambda text, text_pair=none: self._serve_first(text, text_pair),
           input_signature=[text, text_pair])
       single = tf.function(
-          lambda text: self._serve(
-              text, _filled(none, text), _filled(first, text)),
-          input_signature=[text])
+          lambda text: self._serve_first(text, none), input_signature=[text])
     return {"serving_default": both, "single_texts": single}
+
+  def _serve_named(self, text: tf.Tensor, text_pair: tf.Tensor,
+                   task: tf.Tensor) -> dict[str, tf.Tensor]:
+    text = _column(text)
+    return self._serve(text, _filled("text_pair", text_pair, text),
+                       self._number(_filled("task", task, text)))
+
+  def _serve_first(self, text: tf.Tensor,
+                   text_pair: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Of the only task."""
+    text = _column(text)
+    return self._serve(text, _filled("text_pair", text_pair, text),
+                       tf.ones_like(text, tf.int32))
 
   def _number(self, task: tf.Tensor) -> tf.Tensor:
     numbers = self._numbers.lookup(task)
@@ -241,7 +262,9 @@ class _Server(tf.Module):
     is_words = tf.gather(self._problems["tagging"], task)
     word_ids, type_ids, starts = self._text.pack_rows(
         first, second, is_pair, is_words, tf.gather(self._max_length, task))
-    outputs = self._forward(self._text.pad(word_ids, type_ids), task)
+    # A batch without rows, too, needs a [CLS] to look at.
+    length = tf.maximum(tf.reduce_max(word_ids.row_lengths()), 2)
+    outputs = self._forward(self._text.pad(word_ids, type_ids, length), task)
     names = tf.gather(self._labels, task)
     result = {"label": tf.zeros_like(first),
               "scores": tf.zeros(tf.shape(names)), "label_names": names}
@@ -258,15 +281,20 @@ class _Server(tf.Module):
     logits = _with_width(logits, names.shape[1])
     is_label = tf.sequence_mask(
         tf.gather(self._num_labels, task), names.shape[1])
-    logits = tf.where(is_label, logits, -np.inf)
+    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
+    with tf.control_dependencies([self._all_finite(
+        fine | tf.gather(self._problems["tagging"], task), task)]):
+      logits = tf.where(is_label, logits, -np.inf)
     logits.set_shape([None, names.shape[1]])
     scores = tf.nn.softmax(logits)
     labels = tf.gather(names, tf.argmax(logits, axis=-1), batch_dims=1)
     for problem, problem_scores, problem_labels in (
         ("multi_label", tf.sigmoid(logits), _joined(
-            tf.ragged.boolean_mask(names, logits > 0), ",")),
+            tf.ragged.boolean_mask(tf.gather(self._items, task), logits > 0),
+            LABEL_SEPARATOR)),
+        # As `data.cells.write_number`.
         ("regression", logits, tf.strings.as_string(
-            logits[:, 0], precision=6)),
+            logits[:, 0], precision=NUMBER_DIGITS, shortest=True)),
         ("tagging", tf.zeros_like(logits), tf.zeros_like(labels))):
       here = tf.gather(self._problems[problem], task)
       scores = tf.where(here[:, tf.newaxis], problem_scores, scores)
@@ -276,25 +304,46 @@ class _Server(tf.Module):
   def _tags(self, logits: tf.Tensor, starts: tf.RaggedTensor,
             task: tf.Tensor) -> tf.Tensor:
     """The tags of each text's words, with blanks between them."""
-    logits = _with_width(logits, self._labels.shape[1])
-    is_label = tf.sequence_mask(
-        tf.gather(self._num_labels, task), self._labels.shape[1])
-    best = tf.argmax(
-        tf.where(is_label[:, tf.newaxis], logits, -np.inf), axis=-1,
-        output_type=tf.int32)
-    # A word that was cut off is outside.
+    logits = _with_width(logits, self._items.shape[1])
     rows = tf.cast(starts.value_rowids(), tf.int32)
-    tags = tf.gather_nd(
-        best, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1))
+    logits = tf.gather_nd(
+        logits, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1))
     tasks = tf.gather(task, rows)
+    is_label = tf.sequence_mask(
+        tf.gather(self._num_labels, tasks), self._items.shape[1])
+    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
+    with tf.control_dependencies([self._all_finite(
+        fine | ~tf.gather(self._problems["tagging"], tasks), tasks)]):
+      tags = tf.argmax(tf.where(is_label, logits, -np.inf), axis=-1,
+                       output_type=tf.int32)
+    # A word that was cut off is outside.
     tags = tf.where(starts.values < 0, tf.gather(self._outside, tasks), tags)
     return _joined(starts.with_values(tf.gather_nd(
-        self._labels, tf.stack([tasks, tags], axis=1))), " ")
+        self._items, tf.stack([tasks, tags], axis=1))), TAG_SEPARATOR)
+
+  def _all_finite(self, fine: tf.Tensor, task: tf.Tensor) -> tf.Operation:
+    """Fails where a task's numbers are not all `fine`."""
+    names = tf.boolean_mask(tf.gather(self._task_names, task), ~fine)
+    return tf.debugging.Assert(
+        tf.reduce_all(fine),
+        ["a task computes numbers that are not finite from a text, as its "
+         "weights are too large; task:", names])
 
 
-def _filled(values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+def _column(values: tf.Tensor) -> tf.Tensor:
+  """Fails for a scalar or a matrix, which operations on strings do not see."""
+  return tf.ensure_shape(values, [None])
+
+
+def _filled(name: str, values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
   """`values` for every text: as many, or one for all."""
-  return tf.broadcast_to(values, tf.shape(text))
+  values = _column(values)
+  sizes = tf.size(values), tf.size(text)
+  fine = tf.debugging.Assert(
+      tf.equal(sizes[0], sizes[1]) | tf.equal(sizes[0], 1),
+      [f"{name} has another length than text:", *sizes])
+  with tf.control_dependencies([fine]):
+    return tf.broadcast_to(values, tf.shape(text))
 
 
 def _joined(strings: tf.RaggedTensor, separator: str) -> tf.Tensor:

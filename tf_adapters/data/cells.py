@@ -12,6 +12,8 @@ NUMBER_DIGITS = 6
 LABEL_SEPARATOR = ","
 TAG_SEPARATOR = " "
 
+_SMALLEST = 2.0 ** -126  # of the normal numbers in float32
+
 
 def write_number(value: float) -> str:
   """A number in six digits, as C's `%.6g` has it.
@@ -20,6 +22,8 @@ def write_number(value: float) -> str:
     >>> [write_number(value) for value in (0.1 + 0.2, 1e-7, 1e20, -0.0)]
     ['0.3', '1e-07', '1e+20', '-0']
   """
+  if abs(value) < _SMALLEST:
+    value *= 0.0  # as TensorFlow has it, with its sign
   return f"{value:.{NUMBER_DIGITS}g}"
 
 
