@@ -109,7 +109,9 @@ def test_a_wrong_encoding_does_not_make_other_text_of_utf_8(tmp_path):
 def test_bytes_that_an_encoding_has_not_are_bad_rows(tmp_path):
   (tmp_path / "train.csv").write_bytes(
       b"text,label\na\x81,x\nb\xe9,x\nc,y\n")
-  assert "train.csv:2: is no cp1252 text: byte 0x81;" in refused(
+  assert "train.csv:2: is no UTF-8 text: byte 0x81; encoding=latin-1, or" in (
+      refused(lambda: ta.load_task("tsv", str(tmp_path), encoding="utf8")))
+  assert "train.csv:2: is no cp1252 text: byte 0x81; say another" in refused(
       lambda: ta.load_task("tsv", str(tmp_path), encoding="cp1252"))
   task = ta.load_task(
       "tsv", str(tmp_path), encoding="cp1252", on_bad_row="skip")

@@ -66,7 +66,8 @@ def test_lists_in_cells(tmp_path, cells, wanted):
 
 
 @pytest.mark.parametrize("cell", [
-    "[0, 1, 0]", "[1. 0. 1.]", "['a', 'b'", "{'a': 1, 'b': 0}", "['a'b]"])
+    "[0, 1, 0]", "[1. 0. 1.]", "['a', 'b'", "{'a': 1, 'b': 0}", "['a'b]",
+    "(" + "'a'  " * 3000])
 def test_what_is_no_list(tmp_path, cell):
   (tmp_path / "train.tsv").write_text(f"text\tlabel\nt\tx,y\nu\t{cell}\n")
   with pytest.raises(ta.InputError, match=r"train.tsv:3: .* is no list of lab"):
@@ -190,6 +191,18 @@ def test_labels_that_are_all_different_are_doubted(tmp_path):
     ta.load_task("tsv", folder, labels=[f"l{i}" for i in range(2000)])
   assert "not one of l0, l1" in str(caught.value)
   assert "and 1,988 more" in str(caught.value)
+
+
+def test_quotes_of_csv_in_tsv_are_said(tmp_path):
+  content = 'text\tlabel\n"he said ""so"""\tx\n"b"\ty\n""\tx\n'
+  folder = folder_of(tmp_path, train_tsv=content)
+  task = ta.load_task("tsv", folder)
+  assert task.split("train").first == ['"he said ""so"""', '"b"', '""']
+  (note,) = task.notes
+  assert note.startswith("train.tsv: texts in quotes") and note.endswith(": 1")
+  (tmp_path / "train.tsv").rename(tmp_path / "train.csv")
+  task = ta.load_task("tsv", folder, on_bad_row="skip")
+  assert task.split("train").first == ['he said "so"', "b"]
 
 
 def test_rows_without_a_text_are_bad_rows(tmp_path):

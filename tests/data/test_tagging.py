@@ -200,6 +200,9 @@ def test_first_columns_that_count_words(tmp_path):
     ("a O\nb B-x\n", {"label_column": "3"}, "has no column 3: label_column mu"),
     ("a O\nb B-x\n", {"text_column": "word"}, "text_column must be the number"),
     ("a O\nNew York B-x\nb O\n", {}, "tsv:2: 3 columns, expected 2"),
+    ("Word\tPOS\tTag\na\tX\tO\nb\tX\tB-x\n", {},
+     r"tsv:1: looks like the names of columns \(Word, POS, Tag\): remove the "),
+    ("token label\na O\nb B-x\n", {}, "tsv:1: looks like the names of columns"),
     ("a X _\nb X _\n", {}, "one tag only .*; train.tsv: words are column 1"),
 ])
 def test_columns_that_cannot_be_told_are_refused(

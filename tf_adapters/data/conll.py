@@ -20,7 +20,7 @@ from tf_adapters.data.encodings import (
     read_lines,
 )
 from tf_adapters.data.tag_schemes import entity_tags
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 
 # What stands between cells where no tab does: not the blanks of Unicode, which
 # are parts of words.
@@ -31,6 +31,10 @@ _NUMBER = re.compile(r"\d+")
 # in the sentence, "5.1".
 _NO_WORD = re.compile(r"\d+-\d+|\d+\.\d+")
 _CONLL_U = 10  # columns
+# What files with a header call their columns.
+_WORD_NAMES = {"word", "words", "token", "tokens", "form", "text"}
+_TAG_NAMES = {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags",
+              "pos", "upos", "iob", "bio"}
 # Files with fewer lines may well be as they look.
 _MANY = 3
 
@@ -108,6 +112,7 @@ def read_sentences(
       which, there is no such column, or there is a bad sentence.
   """
   blocks = list(_blocks(path, encoding))
+  _check_no_header(path, blocks)
   layout = _layout(path, blocks, word_column, tag_column)
   sentences, left_out = [], 0
   for block in blocks:
@@ -144,6 +149,22 @@ def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
     elif block:
       yield block
       block = []
+
+
+def _check_no_header(path: pathlib.Path,
+                     blocks: Sequence[Sequence[_Row]]) -> None:
+  """Refuses names of columns, which would be a word and a tag of their own.
+
+  Raises:
+    InputError: the first line looks like them.
+  """
+  if blocks:
+    first = blocks[0][0]
+    names = [cell.strip().lower() for cell in first.cells]
+    if _WORD_NAMES & set(names) and _TAG_NAMES & set(names):
+      raise InputError(
+          f"{path}:{first.line}: looks like the names of columns "
+          f"({listed(first.cells, 5)}): remove the line")
 
 
 def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:

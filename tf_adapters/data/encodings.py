@@ -9,6 +9,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+from tf_adapters.data.bad_rows import NO_UTF_8
 from tf_adapters.errors import InputError
 from tf_adapters.files import check_text
 
@@ -21,6 +22,7 @@ MIXED = "utf-8 or latin-1"
 EITHER = "latin-1, if not utf-8"
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
+_NOT_IN_WINDOWS = b"\x81\x8d\x8f\x90\x9d"
 _READS_UTF_16 = "encoding=utf-16 reads it"
 # Lines of another encoding that are UTF-8 by accident do not follow each other.
 _NO_ACCIDENT = 3
@@ -171,20 +173,23 @@ def not_decoded(text: str, encoding: str) -> tuple[str, str, str] | None:
     The kind of fault, what is wrong with this row, and the remedy; None where
     every byte is of the encoding.
   """
-  match = _NO_TEXT.search(text)
-  if match is None:
+  wrong = bytes(ord(half) - 0xdc00 for half in _NO_TEXT.findall(text)
+                if 0xdc80 <= ord(half) <= 0xdcff)
+  if not wrong:
     return None
-  shown = "UTF-8" if encoding == UTF_8 else encoding
-  code = ord(match[0])
-  what = f"is no {shown} text"
-  if 0xdc80 <= code <= 0xdcff:
-    byte = bytes([code - 0xdc00])
-    what += f": byte 0x{byte.hex()}"
-    guess = byte.decode("windows-1252", "ignore")
-    if encoding == UTF_8 and guess:
-      what += f", which is {guess!r} in windows-1252"
-  return (f"not in {shown}", what,
-          "encoding=windows-1252, or another name, says what the file is in")
+  what = f"text: byte 0x{wrong[:1].hex()}"
+  if check_encoding(encoding) != UTF_8:
+    return (f"not in {encoding}", f"is no {encoding} {what}",
+            "say another encoding (latin-1 takes every byte), or leave such "
+            "rows out with on_bad_row=skip")
+  # A few bytes are nothing in windows-1252, which else has all of latin-1.
+  guess = "latin-1" if wrong.translate(None, _NOT_IN_WINDOWS) != wrong else (
+      "windows-1252")
+  character = wrong[:1].decode(guess)
+  if character.isprintable():
+    what += f", which is {character!r} in {guess}"
+  return (NO_UTF_8, f"is no UTF-8 {what}",
+          f"encoding={guess}, or another name, says what the file is in")
 
 
 def check_line_ends(name: pathlib.Path | str, first: str) -> None:

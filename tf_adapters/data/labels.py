@@ -27,10 +27,10 @@ _INDICATORS = {"0": 0.0, "0.0": 0.0, "false": 0.0,
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _BARE = r"-?\d+(?:\.\d*)?"
 _ITEM = rf"(?:{_QUOTED}|{_BARE})"
-_ITEMS = rf"(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?)?"
+_ITEMS = rf"\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*(?:\s*,)?)?\s*"
+_STRINGS = rf"\s*(?:{_QUOTED}\s*(?:,\s*)?)*"
 _LIST = re.compile(
-    rf"\[\s*{_ITEMS}\s*\]|\((?:\s*{_QUOTED}\s*,?)*\)|set\(\)|"
-    rf"\{{(?:\s*{_QUOTED}\s*,?)*\}}", re.DOTALL)
+    rf"\[{_ITEMS}\]|\({_STRINGS}\)|\{{{_STRINGS}\}}|set\(\)", re.DOTALL)
 _LIKE_A_LIST = re.compile(r"""[\[({]\s*['"].*""", re.DOTALL)
 
 

@@ -33,6 +33,15 @@ _SPLITS = {"train": r"^train\.",
 _TEXT_FLAGS = "text_column or text_pair_column"
 # What a text is that pandas has made of a missing one.
 _MISSING = {"nan", "NaN", "None", "null", "NULL", "<NA>"}
+# What is counted of texts that are kept.
+_ODD_TEXTS = {
+    "texts that are words for a missing one, such as 'nan'":
+        _MISSING.__contains__,
+    "texts in quotes, with quotes doubled in them, which only a file that is "
+    "called .csv takes for marks": lambda text: (
+        len(text) > 3 and text[0] == text[-1] == '"' and '""' in text[1:-1]
+        and '"' not in text[1:-1].replace('""', "")),
+}
 # Fewer labels, or rows, may well all be different.
 _MANY_LABELS, _MANY_ROWS = 10, 20
 
@@ -124,11 +133,11 @@ def load(data_dir: str, text_column: str = "text",
     splits[split] = table_split(
         texts[0], texts[1] if text_pair_column else None, rows,
         list(map(str, table.numbers)), labelled)
-    missing = sum(any(cells[row].strip() in _MISSING for cells in texts)
+    for what, is_such in _ODD_TEXTS.items():
+      count = sum(any(is_such(cells[row].strip()) for cells in texts)
                   for row in rows)
-    if missing:
-      notes.append(f"{table.path.name}: texts that are words for a missing "
-                   f"one, such as 'nan': {missing:,}")
+      if count:
+        notes.append(f"{table.path.name}: {what}: {count:,}")
   notes += [table.bad_rows.note() for table in tables.values()]
   return Task(
       "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,

@@ -151,8 +151,8 @@ def load_trained(config: RunConfig, task: Task, source: str,
       _dtype(config, Tuning.parse(info.tuning)))
   if model.labels != task.labels:
     raise InputError(
-        f"{source}: predicts {', '.join(model.labels)}, but task {task.name} "
-        f"has {', '.join(task.labels)}")
+        f"{source}: predicts {listed(model.labels)}, but task {task.name} has "
+        f"{listed(task.labels)}")
   return model
 
 
