@@ -1,17 +1,22 @@
+import dataclasses
 import hashlib
 import json
 import logging
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import tf_keras
 
 import tf_adapters as ta
 from tests import conftest
 from tests.adapters import edit
 from tf_adapters import adapter_file
+from tf_adapters.adapter_info import read_info
+from tf_adapters.modeling.models import make_model
 
 
 def move(model):
@@ -57,6 +62,117 @@ def test_holds_what_was_tuned_and_nothing_else(saved):
   assert tensors.keys() == model.tuned_variables().keys()
   assert "transformer/layer_0/attention_adapter/down/kernel" in tensors
   assert "head/bias" in tensors
+
+
+def words(encoder):
+  return encoder.base_variables()["word_embeddings/embeddings"]
+
+
+@pytest.mark.parametrize("change, tuning", [
+    (lambda model: (model.tune("full"), move(model)), "head"),
+    (lambda model: (model.tune("top_layers:1"), move(model)), "adapters"),
+    (lambda model: (move(model), setattr(model, "trainable", False)), "head"),
+    (lambda model: words(model.encoder).assign(
+        words(model.encoder) * 1.5), "layer_norm"),
+    (lambda model: model.encoder.set_weights(
+        [array + 0.1 for array in model.encoder.get_weights()]), "bias"),
+])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_holds_what_is_not_the_encoders(
+    hf_source, batch, tmp_path, change, tuning, dtype):
+  model = ta.TextRegressor(ta.load_encoder(
+      str(hf_source), ta.AdapterConfig(size=4), dtype=dtype))
+  change(model)
+  model.tune(tuning)
+  model.encoder.embeddings.trainable = False  # says nothing of values
+  ta.save_adapter(model, tmp_path / "x")
+  again = ta.load_adapter(tmp_path / "x", dtype=dtype)
+  np.testing.assert_array_equal(again(batch), model(batch))
+  assert again.encoder.tuning == tuning
+  ta.save_adapter(again, tmp_path / "y")
+  for name in ("adapter.safetensors", "adapter_config.json"):
+    assert ((tmp_path / "y" / name).read_bytes().replace(b'"y"', b'"x"')
+            == (tmp_path / "x" / name).read_bytes())
+
+
+def test_changed_weights_of_the_encoder_are_in_no_bank(
+    encoder, hf_source, tmp_path):
+  model = ta.TextRegressor(encoder)
+  words(encoder).assign(words(encoder) + 1)
+  ta.save_adapter(model, tmp_path / "x")
+  with pytest.raises(ta.InputError, match="its own word_embeddings.*1 weights"):
+    ta.AdapterBank(str(hf_source), [tmp_path / "x"])
+  with pytest.raises(ta.InputError, match="changed_base is"):
+    words(encoder).assign(words(encoder) + 1)
+    encoder.pooler.bias.assign_add(np.ones([32]))
+    ta.save_adapter(model, tmp_path / "y")
+    ta.average_adapters([tmp_path / "x", tmp_path / "y"], tmp_path / "z")
+  edit(tmp_path / "x", changed_base=["head/bias"])
+  with pytest.raises(ta.InputError, match="'head/bias' is no pretrained"):
+    ta.load_adapter(tmp_path / "x")
+
+
+def test_files_of_before_say_nothing_of_changed_weights(saved, batch):
+  model, path = saved
+  edit(path, changed_base=...)
+  np.testing.assert_array_equal(ta.load_adapter(path)(batch), model(batch))
+
+
+def test_an_encoder_of_before_is_saved_whole(saved, batch, tmp_path):
+  """Keras' files of version 0.1 do not say what was loaded."""
+  model, _ = saved
+  encoder = model.encoder
+  encoder.origin = dataclasses.replace(encoder.origin, digests={})
+  words(encoder).assign(words(encoder) + 1)
+  ta.save_adapter(model, tmp_path / "x")
+  np.testing.assert_array_equal(
+      ta.load_adapter(tmp_path / "x")(batch), model(batch))
+
+
+@pytest.mark.parametrize("problem, facts", [
+    ("span", {"max_length": 38, "span": {"doc_stride": 9, "n_best": 3}}),
+    ("regression", {"max_length": 12, "pairs": True}),
+    ("tagging", {"name": "tags of mine"})])
+def test_what_a_model_knows_of_its_task_travels(
+    encoder, tmp_path, problem, facts):
+  model = make_model(problem, encoder, "OBI" if problem == "tagging" else "")
+  move(model)
+  model.task = dataclasses.replace(model.task, **facts)
+  ta.save_adapter(model, tmp_path / "x", metrics={"test": {"f1": 0.25}})
+  again = ta.load_adapter(tmp_path / "x")
+  assert again.task.metrics == {"test": {"f1": 0.25}}
+  for name, value in facts.items():
+    assert getattr(again.task, name) == value
+  again.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  ta.save_adapter(again, tmp_path / "y")
+  assert read_info(tmp_path / "y") == read_info(tmp_path / "x")
+  again.head.linear.bias.assign_add(
+      np.ones(again.head.linear.bias.shape))  # other weights than measured
+  ta.save_adapter(again, tmp_path / "y", max_length=20)
+  info = read_info(tmp_path / "y")
+  assert info.metrics == {} and info.max_length == 20
+
+
+def test_a_description_that_cannot_be_is_refused(saved):
+  model, path = saved
+  for values, message in (
+      ({"labels": ("no", "maybe")}, "labels are no, maybe, but"),
+      ({"max_length": 3}, "max_length is 3"), ({"pairs": "no"}, "pairs is"),
+      ({"span": {"a": {}}}, "span is"), ({"name": None}, "name is None")):
+    with pytest.raises(ta.InputError, match=message):
+      model.task = dataclasses.replace(model.task, **values)
+  with pytest.raises(ta.InputError, match="max_length is 0"):
+    ta.save_adapter(model, path, max_length=0)
+
+
+def test_a_model_that_was_never_trained_is_noted(encoder, saved, tmp_path):
+  fresh = ta.TextClassifier(encoder, ["no", "yes"])
+  with pytest.warns(UserWarning, match="was never trained"):
+    ta.save_adapter(fresh, tmp_path / "x")
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    ta.save_adapter(ta.load_adapter(saved[1]), tmp_path / "x")
 
 
 def test_says_what_it_is(saved, hf_source):

@@ -1,6 +1,11 @@
+import dataclasses
+import itertools
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.checkpoints import names
@@ -386,3 +391,98 @@ def test_task_layers_are_all_that_a_task_owns(encoder):
   assert owned == {id(v) for v in encoder.trainable_weights}
   assert isinstance(encoder.task_layers, TaskLayers)
   assert all(isinstance(v, tf.Variable) for v in encoder.trainable_weights)
+
+
+@pytest.mark.parametrize("freeze, frozen", [
+    (lambda model: [model.encoder.embeddings, model.head],
+     ("word_embeddings", "position_embedding", "type_embeddings", "head")),
+    (lambda model: [model.encoder.transformer_layers[1]],
+     ("transformer/layer_1/self_attention/", "transformer/layer_1/inter",
+      "transformer/layer_1/output/")),
+    (lambda model: [model.encoder.task_layers.layer_norm(0, "output"),
+                    model.encoder.task_layers.adapter(2, "output").up],
+     ("transformer/layer_0/output_layer_norm",
+      "transformer/layer_2/output_adapter/up")),
+    (lambda model: [model.encoder.task_layers], None),
+])
+def test_what_keras_freezes_does_not_train(encoder, batch, freeze, frozen):
+  model = ta.TextRegressor(encoder)
+  model.tune("full")
+  before = model.tuned_variables().keys()
+  for layer in freeze(model):
+    layer.trainable = False
+  frozen = frozen or tuple(encoder.task_layers.named_variables())
+  expected = {name for name in before if not name.startswith(frozen)}
+  assert expected == model.tuned_variables().keys() < before
+  assert model.summary_of_tuning().trained == sum(
+      variable.shape.num_elements() for variable in model.trainable_variables)
+  values = {name: variable.numpy()
+            for name, variable in model.named_variables().items()}
+  model.compile("sgd", model.loss_function, run_eagerly=True)
+  model.train_on_batch(batch, np.ones([4], np.float32))
+  moved = {name for name, variable in model.named_variables().items()
+           if (variable.numpy() != values[name]).any()}
+  assert moved and moved <= expected
+  again = ta.TextRegressor.from_config(model.get_config())
+  assert again.tuned_variables().keys() == expected
+  for layer in freeze(model):
+    layer.trainable = True
+  assert model.tuned_variables().keys() == before
+
+
+def test_frozen_layers_below_are_a_frozen_prefix(plain_encoder):
+  for layer in (plain_encoder.embeddings, plain_encoder.transformer_layers[0],
+                *(plain_encoder.task_layers.layer_norms[place] for place in (
+                    "embeddings", "0/attention", "0/output"))):
+    assert plain_encoder.frozen_prefix == 0
+    layer.trainable = False
+  assert plain_encoder.frozen_prefix == 1
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tuning_in_a_callback_acts_from_then_on(
+    one_layer_source, batch, legacy):
+  model = ta.TextRegressor(ta.load_encoder(str(one_layer_source)))
+  model.tune("head")
+  layer = model.encoder.transformer_layers[0]
+  watched = {"words": model.encoder.embeddings.weights[0],
+             "layer": layer.weights[0]}
+  values = []
+
+  def change(epoch, logs):
+    values.append({name: v.numpy() for name, v in watched.items()})
+    if epoch == 1:
+      model.encoder.tune("full")
+    elif epoch == 2:
+      layer.trainable = False
+
+  optimizers = tf_keras.optimizers.legacy if legacy else tf_keras.optimizers
+  model.compile(
+      optimizers.Adam(1e-2), model.loss_function, run_eagerly=legacy)
+  model.fit(batch, np.ones([4], np.float32), epochs=4, verbose=0, callbacks=[
+      tf_keras.callbacks.LambdaCallback(on_epoch_begin=change)])
+  moved = [{name for name in watched if (a[name] != b[name]).any()}
+           for a, b in itertools.pairwise(values)]
+  assert moved == [set(), {"words", "layer"}, {"words"}]
+
+
+def test_two_trained_models_on_one_encoder_are_noted(encoder, batch):
+  first, second = ta.TextRegressor(encoder), ta.TextClassifier(
+      encoder, ["no", "yes"])
+  first.task = dataclasses.replace(first.task, name="stars")
+  labels = np.array([0, 1, 1, 0])
+  for model in (first, second):
+    model.compile("sgd", model.loss_function, run_eagerly=True)
+  first.train_on_batch(batch, labels.astype(np.float32))
+  second.tune("head")  # changes nothing of the other
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    second.train_on_batch(batch, labels)
+  second.tune("adapters")
+  with pytest.warns(UserWarning, match="the encoder that stars was trained"):
+    second.train_on_batch(batch, labels)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    second.train_on_batch(batch, labels)
+  with pytest.warns(UserWarning, match="that text_classifier.* was trained"):
+    first.train_on_batch(batch, labels.astype(np.float32))

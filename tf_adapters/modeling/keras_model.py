@@ -31,6 +31,7 @@ from tf_adapters.modeling.model_inputs import (
   check_sample_weight,
   values_of,
 )
+from tf_adapters.modeling.saving_checks import check_checkpoints
 
 
 class KerasModel(tf_keras.Model):
@@ -138,6 +139,7 @@ class KerasModel(tf_keras.Model):
       InputError: inputs, labels, weights or callbacks cannot be right.
     """
     check_callbacks(callbacks, getattr(self, "optimizer", None), self._scores)
+    check_checkpoints(as_list(callbacks), self)
     self._check_data(x, y, sample_weight)
     if validation_data is not None:
       self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(

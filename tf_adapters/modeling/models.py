@@ -5,6 +5,7 @@ as for any other. Losses are offered here; metrics and data are elsewhere.
 """
 
 import collections
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import saving_checks
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import Head, TokenHead, choose_pooling
 from tf_adapters.modeling.keras_model import KerasModel
@@ -110,6 +112,26 @@ class TaskModel(KerasModel):
 
   def build(self, input_shape=None):
     """Does nothing: every variable exists from the start."""
+
+  def save(self, filepath: str | os.PathLike[str], overwrite: bool = True,
+           save_format: str | None = None, **kwargs: Any) -> None:
+    """Keras' method; raises InputError for what could not be loaded."""
+    saving_checks.check_save(filepath, save_format)
+    super().save(filepath, overwrite, save_format, **kwargs)
+
+  def save_weights(self, filepath: str | os.PathLike[str],
+                   overwrite: bool = True, save_format: str | None = None,
+                   options: Any = None) -> None:
+    """Keras' method; raises InputError for what could not be loaded."""
+    saving_checks.check_save_weights(filepath, self, save_format)
+    super().save_weights(
+        filepath, overwrite, save_format=save_format, options=options)
+
+  def load_weights(self, filepath: str | os.PathLike[str],
+                   **kwargs: Any) -> Any:
+    """Keras' method; raises InputError for weights in another order."""
+    saving_checks.check_load_weights(filepath, self)
+    return super().load_weights(filepath, **kwargs)
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
