@@ -35,7 +35,7 @@ from tf_adapters.adapter_tensors import (
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError
 from tf_adapters.files import replaced_folder, write_file, writing
-from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.modeling.config import BertConfig
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.models import TaskModel, make_model
@@ -107,7 +107,7 @@ def save_adapter(
       encoder={"source": encoder.origin.source,
                "fingerprint": encoder.origin.fingerprint,
                "architecture": encoder.config.to_dict()},
-      tokenizer=_tokenizer(vocabulary) if vocabulary else {},
+      tokenizer=vocabulary.fingerprint() if vocabulary else {},
       weights_sha256=description.weights_sha256,
       versions=library_versions(),
       pairs=description.pairs,
@@ -222,7 +222,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         f"{positions} wordpieces only")
   vocabulary = encoder.vocabulary
   if vocabulary and info.tokenizer and (
-      _tokenizer(vocabulary) != dict(info.tokenizer)):
+      vocabulary.fingerprint() != dict(info.tokenizer)):
     raise InputError(
         f"{path}: was made with another vocabulary or casing than the "
         "encoder's")
@@ -234,9 +234,3 @@ def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
     raise InputError(
         f"{path}: was made for other encoder weights: "
         f"{info.encoder['source']}, of other sizes than {source}")
-
-
-
-def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-  return {"lower_case": vocabulary.lower_case,
-          "vocab_sha256": vocabulary.sha256()}

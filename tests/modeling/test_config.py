@@ -31,6 +31,9 @@ def test_presets():
   assert AdapterConfig.preset("adapterhub_houlsby").activation == "swish"
 
 
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
 @pytest.mark.parametrize("make, message", [
     (lambda: BertConfig(vocab_size=0), "vocab_size"),
     (lambda: BertConfig(vocab_size=9, hidden_size=10), "multiple"),
@@ -51,8 +54,11 @@ def test_presets():
     (lambda: AdapterConfig.preset("compacter"), "one of houlsby, pfeiffer"),
     (lambda: BertConfig.from_dict({"hidden_size": 768}), "vocab_size"),
     (lambda: Vocabulary(("[PAD]", "[UNK]"), True), r"\[CLS\], \[SEP\]"),
-    (lambda: Vocabulary(
-        ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "a"), True), "twice"),
+    (lambda: Vocabulary((*SPECIAL, "a\0"), True), "token 4, .* wordpiece"),
+    (lambda: Vocabulary((*SPECIAL, "\ud800"), True), "token 4, .* wordpiece"),
+    (lambda: Vocabulary((*SPECIAL, "ก" * 100), True), "300 bytes"),
+    (lambda: Vocabulary(SPECIAL, True, strip_accents="no"), "strip_accents"),
+    (lambda: Vocabulary(SPECIAL, True, added=("a",)), "lacks .* 'a'"),
 ])
 def test_refuses_bad_values(make, message):
   with pytest.raises(InputError, match=message):

@@ -14,6 +14,7 @@ from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError
 from tf_adapters.files import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
+from tf_adapters.modeling.config import Vocabulary
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.tensorflow_files import writing_by_tensorflow
@@ -31,8 +32,8 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   The encoder at `path`, called with a dict of int32 [batch, length] as TF Hub's
   BERT v4 is, with `vocab_file` and `do_lower_case`; beside it, under the name
   with "_preprocess" appended, tf-models' preprocessing from strings. The
-  preprocessing cuts long pairs evenly and not the longer text first, as TF
-  Hub's does.
+  preprocessing is TF Hub's: it cuts long pairs evenly and not the longer text
+  first, and departs from BERT's tokenizer in what docs/text.md says.
 
   Args:
     encoder: without adapters, with a vocabulary.
@@ -62,6 +63,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
         f"activation {encoder.config.hidden_act} could not be told from a "
         "SavedModel again")
   encoder.text_processor(seq_length)  # it has a vocabulary, and positions
+  _check_vocabulary(encoder.vocabulary)
   try:
     # Where links lead to, so that none is replaced by a folder.
     path = pathlib.Path(path).expanduser().resolve()
@@ -75,6 +77,19 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   return path, beside
 
 
+def _check_vocabulary(vocabulary: Vocabulary) -> None:
+  for what, is_there in (
+      ("added tokens", vocabulary.added),
+      (f"strip_accents={vocabulary.strips_accents}",
+       vocabulary.strips_accents != vocabulary.lower_case),
+      ("tokenize_chinese_chars=False",
+       not vocabulary.tokenize_chinese_chars)):
+    if is_there:
+      raise InputError(
+          f"the vocabulary has {what}, which TF Hub's preprocessing cannot do: "
+          "export_model writes a model from strings that can")
+
+
 def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
            seq_length: int) -> None:
   vocabulary = encoder.vocabulary
@@ -83,7 +98,8 @@ def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
     assets.mkdir()
     vocab_file = assets / VOCAB_NAME
     vocab_file.write_text(
-        "".join(f"{token}\n" for token in vocabulary.tokens), encoding="utf-8")
+        "".join(f"{token}\n" for token in vocabulary.wordpieces()),
+        encoding="utf-8")
     _save_encoder(encoder, folder, vocab_file)
     export_tfhub_lib.export_preprocessing(
         str(other), vocab_file=str(vocab_file),

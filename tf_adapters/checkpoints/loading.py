@@ -146,8 +146,14 @@ def describe_encoder(source: str | os.PathLike[str],
     rows["tokenizer"] = (
         "none: --vocab_file gives one, --do_lower_case its casing")
   else:
-    casing = "lower-cased" if vocabulary.lower_case else "cased"
-    rows["tokenizer"] = f"{len(vocabulary.tokens):,} wordpieces, {casing}"
+    rows["tokenizer"] = ", ".join(filter(None, [
+        f"{len(vocabulary.tokens) - len(vocabulary.added):,} wordpieces",
+        vocabulary.added and f"{len(vocabulary.added):,} added tokens",
+        "lower-cased" if vocabulary.lower_case else "cased",
+        (vocabulary.strips_accents != vocabulary.lower_case)
+        and f"strip_accents={vocabulary.strips_accents}",
+        not vocabulary.tokenize_chinese_chars
+        and "tokenize_chinese_chars=False"]))
     rows["vocabulary sha256"] = vocabulary.sha256()
   rows["fingerprint"] = fingerprint.hexdigest()
   if checkpoint.beside:
@@ -175,5 +181,5 @@ def open_encoder(source: str | os.PathLike[str],
     vocabulary = read_vocabulary(path, lower_case)
     check_vocabulary(path, vocabulary, checkpoint.config)
   elif vocabulary is not None and lower_case is not None:
-    vocabulary = Vocabulary(vocabulary.tokens, lower_case)
+    vocabulary = dataclasses.replace(vocabulary, lower_case=lower_case)
   return PretrainedEncoder(source, checkpoint, vocabulary)

@@ -1,21 +1,24 @@
 """Vocabularies of checkpoints: reading them, their casing, their size."""
 
+import functools
 import logging
 import pathlib
 
 from tf_adapters.errors import InputError
 from tf_adapters.files import MOST_BYTES, check_file
 from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.modeling.normalization import normalize
 
 
 def read_vocabulary(
     path: pathlib.Path, lower_case: bool | None) -> Vocabulary:
-  """Reads a vocab.txt: one wordpiece a line.
+  """Reads a vocab.txt as google-research/bert does: one wordpiece a line.
+
+  White space around it does not belong to it, and empty lines count.
 
   Args:
     path: the file.
-    lower_case: whether text is lower-cased; None to tell from the wordpieces:
-      a cased vocabulary has many with capital letters.
+    lower_case: whether text is lower-cased; None to tell from the wordpieces.
 
   Raises:
     InputError: the file is no text, or special tokens are missing.
@@ -25,10 +28,10 @@ def read_vocabulary(
     lines = path.read_text(encoding="utf-8-sig").split("\n")
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f"{path}: not a vocabulary: {error}") from None
-  if lines and not lines[-1]:
-    lines.pop()
-  return make_vocabulary(
-      path, tuple(line.rstrip(" \t\r") for line in lines), lower_case)
+  tokens = [line.strip() for line in lines]
+  while tokens and not tokens[-1]:  # which have no embeddings
+    tokens.pop()
+  return make_vocabulary(path, tuple(tokens), lower_case)
 
 
 def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
@@ -36,21 +39,26 @@ def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
   """A vocabulary of tokens from a file; errors name the file."""
   try:
     if lower_case is None:
-      lower_case = not _is_cased(tokens)
+      lower_case = _is_lower_cased(tokens)
     return Vocabulary(tokens, lower_case)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
 
 
-def _is_cased(tokens: tuple[str, ...]) -> bool:
-  """Whether more than a stray few wordpieces are not in lower case.
+def _is_lower_cased(tokens: tuple[str, ...]) -> bool:
+  """Whether lower-casing leaves all but a stray few wordpieces as they are.
 
-  Uncased vocabularies have capitals, too: in [CLS], in words that were added;
-  and capitals without a lower case, among mathematical symbols.
+  It takes accents away too, so that a vocabulary with accents, vowel signs or
+  Hangul syllables could not be reached, whether or not its letters have a case.
+  Uncased vocabularies have capitals: in [CLS], and in words that were added.
   """
-  capital = sum(token.lower() != token for token in tokens
-                if not token.startswith("["))
-  return capital > len(tokens) / 200
+  normalized = functools.lru_cache(maxsize=None)(
+      lambda character: normalize(
+          character, lower_case=True, strip_accents=True))
+  out_of_reach = sum(
+      "".join(map(normalized, token)) != token for token in tokens
+      if not token.startswith("["))
+  return out_of_reach <= len(tokens) / 200
 
 
 def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
@@ -62,9 +70,11 @@ def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
   """
   tokens, rows = len(vocabulary.tokens), config.vocab_size
   if tokens > rows:
+    added = len(vocabulary.added)
     raise InputError(
-        f"{path}: the vocabulary has {tokens} tokens, the table of word "
-        f"embeddings {rows} rows")
+        f"{path}: the vocabulary has {tokens} tokens"
+        + (f", of which {added} are added ones" if added else "")
+        + f", the table of word embeddings {rows} rows")
   if tokens < rows:
     # Tables are padded to a round number in some checkpoints.
     logging.warning(

@@ -30,6 +30,7 @@ from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.files import parse_json, read_file
+from tf_adapters.modeling.normalization import normalize
 from tf_adapters.modeling.text import TextProcessor
 
 # Of a file; SQuAD 2.0 has 42 MB.
@@ -398,30 +399,38 @@ def _find(context: str,
 
 def _tokenize_contexts(
     text: TextProcessor, contexts: Sequence[str]) -> list[Context]:
-  cleaned = [row.decode() for row in _in_chunks(text.clean, contexts)]
   parts = _in_chunks(text.tokenize_with_offsets, contexts)
   result = []
-  for context, clean, (ids, begins, ends) in zip(contexts, cleaned, parts):
-    places = _characters(context, clean)
+  for context, (ids, begins, ends) in zip(contexts, parts):
+    places = _characters(context)
     begins = places[begins]
-    # The last character of a wordpiece may be of several bytes; and wordpieces
-    # may share one: of the two that "ß" becomes the first has no bytes.
-    ends = np.maximum(places[ends - 1] + 1, begins + 1) if len(ids) else ends
+    # Wordpieces may share a character: of the two that "½" becomes the first
+    # has no bytes.
+    ends = np.maximum(_kept_before(context)[places[ends]], begins + 1)
     result.append(Context(context, ids, begins, ends))
   return result
 
 
-def _characters(context: str, clean: str) -> np.ndarray:
-  """For each byte of `clean`, the character of `context` that it is of."""
-  kept = range(len(clean))
-  if clean != context:
-    kept, place = [], 0
-    for number, character in enumerate(context):
-      if place < len(clean) and character == clean[place]:
-        kept.append(number)
-        place += 1
-  sizes = [len(character.encode()) for character in clean]
-  return np.append(np.repeat(np.array(kept, np.int64), sizes), len(context))
+def _characters(context: str) -> np.ndarray:
+  """For each byte of a text, and for its end, the number of its character."""
+  numbers = np.arange(len(context) + 1)
+  if context.isascii():
+    return numbers
+  return np.repeat(
+      numbers, [*(len(character.encode()) for character in context), 1])
+
+
+def _kept_before(context: str) -> np.ndarray:
+  """For each character, and for the end, where the last one before it ends.
+
+  But for characters that no wordpiece has, such as soft hyphens.
+  """
+  numbers = np.arange(len(context) + 1)
+  if context.isprintable():
+    return numbers
+  kept = [bool(normalize(character, lower_case=False, strip_accents=False))
+          for character in context]
+  return np.maximum.accumulate(np.where([True, *kept], numbers, 0))
 
 
 def _in_chunks(function, texts: Sequence[str], size: int = 1024) -> list:

@@ -1,24 +1,16 @@
-"""From strings to the encoder's inputs: WordPiece, pairs, truncation, packing.
+"""From strings to the encoder's inputs: pairs, truncation, packing.
 
-All of it is TensorFlow ops (tensorflow_text), so that it runs eagerly, inside
-tf.data and inside a SavedModel. Where texts come from is not known here.
+All of it is TensorFlow ops, so that it runs eagerly, inside tf.data and inside
+a SavedModel. Where texts come from is not known here.
 """
-
-from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
 from tf_adapters.modeling.config import SHORTEST_LENGTH, Vocabulary
-
-# BERT drops control and format characters before it splits words, tabs and
-# line ends apart (google-research/bert tokenization.py, _clean_text);
-# tensorflow_text would split words at them.
-_DROPPED = r"[^\P{Cc}\t\n\r]|\p{Cf}|\x{FFFD}"
-_LONGEST_WORD = 200  # longer ones are [UNK], as in google-research/bert
-
-Texts = Sequence[str] | tf.Tensor
+from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 
 class TextProcessor:
@@ -26,11 +18,8 @@ class TextProcessor:
 
   `[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`; of a pair that is too
   long the longer text loses its last wordpieces first, as in
-  google-research/bert run_classifier.py.
-
-  Wordpieces are those of google-research/bert's tokenizer, but that casing
-  follows tensorflow_text (and TF Hub's preprocessing): for uncased
-  vocabularies it also folds compatibility characters, such as ß to ss.
+  google-research/bert run_classifier.py. Wordpieces are those of its
+  tokenization.py: see docs/text.md.
 
   Args:
     vocabulary: the checkpoint's.
@@ -55,35 +44,33 @@ class TextProcessor:
           f"{SHORTEST_LENGTH}")
     self.vocabulary = vocabulary
     self.max_length = max_length
-    self.cls_id = vocabulary.tokens.index("[CLS]")
-    self.sep_id = vocabulary.tokens.index("[SEP]")
-    self._pad = vocabulary.tokens.index("[PAD]")
-    self._unk = vocabulary.tokens.index("[UNK]")
-    self._tokenizer = tf_text.FastBertTokenizer(
-        vocab=list(vocabulary.tokens),
-        max_bytes_per_word=_LONGEST_WORD,
-        lower_case_nfd_strip_accents=vocabulary.lower_case,
-        token_out_type=tf.int32)
+    self.cls_id = vocabulary.id_of("[CLS]")
+    self.sep_id = vocabulary.id_of("[SEP]")
+    self._pad = vocabulary.id_of("[PAD]")
+    self._unk = vocabulary.id_of("[UNK]")
+    self._tokenizer = WordpieceTokenizer(vocabulary)
 
-  def tokenize(self, texts: Texts) -> tf.RaggedTensor:
-    """Wordpiece ids without special tokens: int32 [batch, (wordpieces)]."""
-    texts = tf.convert_to_tensor(texts, tf.string)
-    _check_columns([texts])
-    return self._tokenizer.tokenize(self.clean(texts))
+  def tokenize(self, texts: Texts,
+               limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
+    """Wordpiece ids without special tokens: int32 [batch, (wordpieces)].
 
-  def clean(self, texts: Texts) -> tf.Tensor:
-    """Texts without the characters that BERT drops: strings [batch]."""
-    return tf.strings.regex_replace(texts, _DROPPED, "")
+    Args:
+      texts: strings [batch].
+      limit: how many wordpieces of each text are wanted, at least: what follows
+        them may be missing. None for all.
+    """
+    return self._tokenizer.tokenize(as_texts(texts), limit)
 
   def tokenize_with_offsets(self, texts: Texts) -> tuple[
       tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
     """`tokenize`, with the bytes that each wordpiece came from.
 
     Returns:
-      Ids, and where each wordpiece begins and ends in `clean(texts)`: int32
-      and int64 ragged [batch, (wordpieces)].
+      Ids, and where each wordpiece begins and ends in its text: int32 and int64
+      ragged [batch, (wordpieces)]. Characters that BERT drops count to the
+      wordpiece in front of them.
     """
-    return self._tokenizer.tokenize_with_offsets(self.clean(texts))
+    return self._tokenizer.tokenize_with_offsets(as_texts(texts))
 
   def pack(self, first: Texts, second: Texts | None = None,
            is_pair: tf.Tensor | None = None,
@@ -103,18 +90,19 @@ class TextProcessor:
       Two int32 ragged tensors [batch, (wordpieces)] of the same row lengths.
 
     Raises:
-      InputError: not lists of texts, or not of the same length.
+      InputError: not columns of texts, or not of the same length.
     """
     budget = self._budget(max_length) - 2  # [CLS] and the first [SEP]
-    first = self.tokenize(first)
+    limit = tf.reduce_max(budget)
+    first, second = _columns(first, second)
+    first = self.tokenize(first, limit)
     if second is None:
       return self._combine([_keep(first, budget)])
-    second = self.tokenize(second)
-    _check_columns([first, second])
     if is_pair is None:
+      second = self.tokenize(second, limit)
       return self._combine(_shrink_longest(first, second, budget - 1))
+    second = self.tokenize(tf.where(is_pair, second, ""), limit)
     pair = tf.cast(is_pair, tf.int64)
-    second = _keep(second, pair * self.max_length)
     word_ids, type_ids = self._combine(
         _shrink_longest(first, second, budget - pair))
     # Without the [SEP] of a second text that is none.
@@ -135,8 +123,10 @@ class TextProcessor:
       >>> text.is_cut(["a b c", "a b c d"]).numpy().tolist()
       [False, True]
     """
-    columns = [first] if second is None else [first, second]
-    lengths = [self.tokenize(column).row_lengths() for column in columns]
+    columns = [column for column in _columns(first, second)
+               if column is not None]
+    lengths = [self.tokenize(column, self.max_length).row_lengths()
+               for column in columns]
     return sum(lengths) + 1 + len(columns) > self.max_length
 
   def _budget(self, max_length: int | tf.Tensor | None) -> tf.Tensor:
@@ -163,21 +153,26 @@ class TextProcessor:
       Word ids and type ids, as `pack` has them, and where each word begins:
       int32 ragged [batch, (words)], -1 for words that were cut off.
     """
-    pieces = self.tokenize(words.flat_values)
-    unknown = tf.fill([tf.shape(words.flat_values)[0], 1], self._unk)
-    pieces = tf.concat([pieces, tf.ragged.boolean_mask(
-        unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
-    sizes = words.with_flat_values(tf.cast(pieces.row_lengths(), tf.int32))
-    starts = 1 + tf.RaggedTensor.from_tensor(  # behind [CLS]
-        tf.cumsum(sizes.to_tensor(), axis=1, exclusive=True),
-        lengths=words.row_lengths())
     budget = tf.broadcast_to(
         self._budget(max_length) - 2, [words.nrows()])
-    starts = starts.with_values(tf.where(
-        tf.cast(starts.values, tf.int64)
-        <= tf.gather(budget, starts.value_rowids()), starts.values, -1))
+    # Each word has a wordpiece at least: those that follow are cut off.
+    kept = _keep(words, budget)
+    pieces = self.tokenize(kept.flat_values, tf.reduce_max(self._budget(
+        max_length)))
+    unknown = tf.fill([tf.shape(kept.flat_values)[0], 1], self._unk)
+    pieces = tf.concat([pieces, tf.ragged.boolean_mask(
+        unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
+    # How many wordpieces of its row stand in front of each word.
+    before = tf.cumsum(pieces.row_lengths(), exclusive=True)
+    rows = kept.value_rowids()
+    before -= tf.gather(
+        tf.gather(pieces.row_splits, kept.row_splits), rows)
+    starts = tf.where(before < tf.gather(budget, rows), 1 + before, -1)
+    starts = tf.concat([
+        kept.with_values(tf.cast(starts, tf.int32)),
+        _repeated(-1, words.row_lengths() - kept.row_lengths())], axis=1)
     word_ids, type_ids = self._combine([_keep(
-        words.with_flat_values(pieces).merge_dims(1, 2), budget)])
+        kept.with_flat_values(pieces).merge_dims(1, 2), budget)])
     return word_ids, type_ids, starts
 
   def pack_rows(self, first: Texts, second: Texts, is_pair: tf.Tensor,
@@ -192,10 +187,12 @@ class TextProcessor:
       max_length: int [batch], the longest sequence of each row.
 
     Returns:
-      As `pack_words`; where words begin means nothing in other rows.
+      As `pack_words`; there are no words in other rows.
     """
-    texts = self.pack(first, second, is_pair, max_length)
-    *words, starts = self.pack_words(self.split_words(first), max_length)
+    texts = self.pack(
+        tf.where(is_words, "", first), second, is_pair, max_length)
+    *words, starts = self.pack_words(
+        self.split_words(tf.where(is_words, first, "")), max_length)
     rows = tf.range(tf.size(is_words))
     rows = tf.where(is_words, rows + tf.size(is_words), rows)
     word_ids, type_ids = (tf.gather(tf.concat(both, axis=0), rows)
@@ -205,8 +202,7 @@ class TextProcessor:
   def split_words(self, texts: Texts) -> tf.RaggedTensor:
     """What stands between blanks, tabs and line ends: ragged [batch, (words)].
     """
-    # Not of cleaned texts: what was a word stays one.
-    return tf.strings.split(tf.convert_to_tensor(texts, tf.string))
+    return tf.strings.split(as_texts(texts))
 
   def pad(self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
@@ -266,10 +262,8 @@ class WholeTexts:
     Raises:
       InputError: not lists of texts, or not of the same length.
     """
-    columns = [tf.convert_to_tensor(column, tf.string)
-               for column in (first, second) if column is not None]
-    _check_columns(columns)
-    texts = tf.stack(columns, axis=1)
+    texts = tf.stack([column for column in _columns(first, second)
+                      if column is not None], axis=1)
     if self.lower_case:
       texts = tf.strings.lower(texts, encoding="utf-8")
     type_ids = tf.range(texts.shape[1]) + tf.zeros_like(texts, tf.int32)
@@ -278,8 +272,8 @@ class WholeTexts:
 
   def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
     """As `TextProcessor.is_cut`: whole texts are never cut."""
-    del second
-    return tf.fill([len(first)], False)
+    first, _ = _columns(first, second)
+    return tf.fill(tf.shape(first), False)
 
   def pad(self, texts: tf.RaggedTensor, type_ids: tf.RaggedTensor,
           length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
@@ -307,13 +301,19 @@ class WholeTexts:
     return self.pad(*self.pack(first, second))
 
 
-def _check_columns(columns: Sequence[tf.Tensor | tf.RaggedTensor]) -> None:
-  """Raises InputError for what are no lists of as many texts each."""
-  if any(column.shape.rank == 0 for column in columns):
-    raise InputError("expected a list of texts, not a single one")
-  sizes = [column.shape[0] for column in columns]
-  if None not in sizes and len(set(sizes)) > 1:
-    raise InputError(f"{sizes[0]} first texts, but {sizes[1]} second ones")
+def _columns(first: Texts, second: Texts | None,
+             ) -> tuple[tf.Tensor, tf.Tensor | None]:
+  first = as_texts(first)
+  if second is not None:
+    second = as_texts(second, "second text")
+    check_lengths(first, second)
+  return first, second
+
+
+def _repeated(value: int, lengths: tf.Tensor) -> tf.RaggedTensor:
+  """A number, as often as it is said for each row."""
+  return tf.RaggedTensor.from_row_lengths(
+      tf.fill([tf.reduce_sum(lengths)], value), lengths)
 
 
 def _to_width(

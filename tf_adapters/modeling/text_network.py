@@ -63,7 +63,7 @@ class WordEmbedding(WeightsLayer):
     self.rows = rows
     self.size = size
     self.origin = origin
-    self._special = [vocabulary.tokens.index(token)
+    self._special = [vocabulary.id_of(token)
                      for token in ("[CLS]", "[SEP]")]
     self.build()
 
