@@ -167,11 +167,11 @@ class _Server(tf.Module):
                text: TextProcessor, tasks: Sequence[ServedTask],
                default_task: str | None):
     super().__init__()
-    # As a function and its variables: the layers themselves would be traced
-    # and written one by one.
+    # As functions and variables: the layers themselves would be traced and
+    # written one by one.
     self._forward = lambda *inputs: forward(*inputs)
     self._variables = variables
-    self._text = text
+    self._pack, self._pad = text.pack_rows, text.pad
     self._named = [task.name for task in tasks] != [""]
     # Task 0 is the encoder alone, which has no labels.
     tasks = [ServedTask("", "regression", (), text.max_length, None), *tasks]
@@ -260,11 +260,11 @@ class _Server(tf.Module):
     with tf.control_dependencies([fine]):
       is_pair = there | tf.gather(self._wants_pair, task)
     is_words = tf.gather(self._problems["tagging"], task)
-    word_ids, type_ids, starts = self._text.pack_rows(
+    word_ids, type_ids, starts = self._pack(
         first, second, is_pair, is_words, tf.gather(self._max_length, task))
     # A batch without rows, too, needs a [CLS] to look at.
     length = tf.maximum(tf.reduce_max(word_ids.row_lengths()), 2)
-    outputs = self._forward(self._text.pad(word_ids, type_ids, length), task)
+    outputs = self._forward(self._pad(word_ids, type_ids, length), task)
     names = tf.gather(self._labels, task)
     result = {"label": tf.zeros_like(first),
               "scores": tf.zeros(tf.shape(names)), "label_names": names}

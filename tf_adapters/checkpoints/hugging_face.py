@@ -5,7 +5,6 @@ Safetensors hold arrays and nothing else; pickled weights are never opened.
 
 import logging
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -16,10 +15,9 @@ from tf_adapters.checkpoints.bert_config import (
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
-from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
+from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.errors import InputError
-from tf_adapters.files import MOST_BYTES, read_json
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.files import read_json
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -47,7 +45,7 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
         "pooling=auto takes the mean of all tokens' instead", folder)
   return Checkpoint(
       "Hugging Face folder", folder, files, found, config,
-      _read_vocabulary(folder), identity_pooler=not pooler,
+      read_tokenizer(folder), identity_pooler=not pooler,
       sentence_pooling=read_sentence_pooling(folder))
 
 
@@ -106,104 +104,3 @@ def refuse_pickle(path: pathlib.Path) -> str:
       "transformers writes safe ones: "
       f"AutoModel.from_pretrained({str(path.parent)!r})"
       ".save_pretrained(NEW_FOLDER)")
-
-
-def _read_vocabulary(folder: pathlib.Path) -> Vocabulary | None:
-  settings = _TokenizerSettings(folder)
-  if (folder / "vocab.txt").exists():
-    return read_vocabulary(folder / "vocab.txt", settings.lower_case)
-  if settings.tokenizer is not None:
-    return make_vocabulary(settings.path, settings.tokens(),
-                           settings.lower_case)
-  return None
-
-
-class _TokenizerSettings:
-  """What tokenizer_config.json and tokenizer.json say, where they exist.
-
-  BERT's tokenizer is the one that there is here; what departs from it is said.
-  """
-
-  def __init__(self, folder: pathlib.Path):
-    self.path = folder / "tokenizer.json"
-    self.tokenizer = None
-    config = {}
-    config_path = folder / "tokenizer_config.json"
-    if config_path.exists():
-      config = read_json(config_path)
-    if self.path.exists():
-      self.tokenizer = read_json(self.path, MOST_BYTES)
-    tokenizer = self.tokenizer or {}
-    normalizer = _bert_normalizer(tokenizer.get("normalizer"))
-    self.lower_case = config.get("do_lower_case", normalizer.get("lowercase"))
-    if self.lower_case not in (None, True, False):
-      raise InputError(
-          f"{config_path}: do_lower_case is {self.lower_case!r}, not a boolean")
-    model = tokenizer.get("model")
-    model = model if isinstance(model, dict) else {}
-    accents = config.get("strip_accents", normalizer.get("strip_accents"))
-    chinese = config.get("tokenize_chinese_chars",
-                         normalizer.get("handle_chinese_chars"))
-    for departs, setting in (
-        (accents not in (None, bool(self.lower_case)),
-         f"strip_accents={accents}"),
-        (chinese is False, "tokenize_chinese_chars=false"),
-        (config.get("do_basic_tokenize") is False, "do_basic_tokenize=false"),
-        (not _is_berts(config.get("tokenizer_class")),
-         f"tokenizer_class={config.get('tokenizer_class')}"),
-        (config.get("word_tokenizer_type") not in (None, "basic"),
-         f"word_tokenizer_type={config.get('word_tokenizer_type')}"),
-        (model.get("continuing_subword_prefix", "##") != "##",
-         f"continuing_subword_prefix={model.get('continuing_subword_prefix')}"),
-        (model.get("unk_token", "[UNK]") != "[UNK]",
-         f"unk_token={model.get('unk_token')}"),
-        (_type(tokenizer.get("pre_tokenizer")) not in (
-            None, "BertPreTokenizer"),
-         f"pre_tokenizer={_type(tokenizer.get('pre_tokenizer'))}"),
-    ):
-      if departs:
-        logging.warning(
-            "%s: the tokenizer is not BERT's: %s is not followed", folder,
-            setting)
-
-  def tokens(self) -> tuple[str, ...]:
-    """The vocabulary of a tokenizer.json, as newer folders have it alone."""
-    model = self.tokenizer.get("model")
-    ids = model.get("vocab") if isinstance(model, dict) else None
-    # Older files do not say the type; those with merges are no WordPiece.
-    if not isinstance(ids, dict) or "merges" in model or (
-        model.get("type", "WordPiece") != "WordPiece"):
-      raise InputError(f"{self.path}: not a WordPiece vocabulary")
-    ids = dict(ids)
-    added = self.tokenizer.get("added_tokens")
-    for token in added if isinstance(added, list) else ():
-      if isinstance(token, dict) and isinstance(token.get("content"), str):
-        ids.setdefault(token["content"], token.get("id"))
-    by_id = {number: token for token, number in ids.items()
-             if type(number) is int}
-    if len(by_id) != len(ids) or set(by_id) != set(range(len(ids))):
-      raise InputError(f"{self.path}: its token ids are not 0, 1, 2, ...")
-    return tuple(by_id[number] for number in range(len(ids)))
-
-
-def _bert_normalizer(normalizer: Any) -> dict[str, Any]:
-  """The settings of a BertNormalizer, also of one in a sequence."""
-  if not isinstance(normalizer, dict):
-    return {}
-  parts = normalizer.get("normalizers")
-  for part in parts if isinstance(parts, list) else [normalizer]:
-    if _type(part) == "BertNormalizer":
-      return part
-    if _type(part) == "Lowercase":
-      return {"lowercase": True}
-  return {}
-
-
-def _type(part: Any) -> Any:
-  return part.get("type") if isinstance(part, dict) else None
-
-
-def _is_berts(tokenizer_class: Any) -> bool:
-  return tokenizer_class is None or tokenizer_class in (
-      "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
-      "DistilBertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")

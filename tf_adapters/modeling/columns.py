@@ -4,7 +4,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tf_adapters.errors import InputError
@@ -47,7 +46,7 @@ def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
       _check_row(row, f"{name} {place}")
   try:
     return tf.constant(rows, tf.string, shape=[len(rows)])
-  except UnicodeEncodeError:
+  except ValueError:
     place = next(place for place, row in enumerate(rows)
                  if not _is_utf_8(row))
     raise InputError(
@@ -76,7 +75,7 @@ def _checked_tensor(values: tf.Tensor) -> tf.Tensor:
 
 
 def _check_row(row: Any, name: str) -> None:
-  if isinstance(row, list | tuple | np.ndarray):
+  if isinstance(row, list | tuple) or getattr(row, "shape", ()) != ():
     raise InputError(
         f"{name}: expected a string, not a list: give all first texts, and all "
         "second ones of pairs apart")

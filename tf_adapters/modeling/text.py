@@ -1,25 +1,55 @@
 """From strings to the encoder's inputs: pairs, truncation, packing.
 
-All of it is TensorFlow ops, so that it runs eagerly, inside tf.data and inside
-a SavedModel. Where texts come from is not known here.
+All of it is TensorFlow ops, so that it runs eagerly, inside tf.data, in a Keras
+model and inside a SavedModel. Where texts come from is not known here.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_text as tf_text
+import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
 from tf_adapters.modeling.config import SHORTEST_LENGTH, Vocabulary
+from tf_adapters.modeling.serialization import PACKAGE
 from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 
-class TextProcessor:
+class _TextLayer(tf_keras.layers.Layer):
+  """A layer that is called with one or two columns of texts."""
+
+  def __call__(self, first: Texts, second: Texts | None = None,
+               length: int | None = None) -> dict[str, tf.Tensor]:
+    # Keras would take a list of strings for a structure of so many inputs.
+    if not hasattr(first, "_keras_history"):  # no input of a model
+      first, second = _columns(first, second)
+    return super().__call__(first, second=second, length=length)
+
+  def call(self, first: tf.Tensor, second: tf.Tensor | None = None,
+           length: int | None = None) -> dict[str, tf.Tensor]:
+    return self.pad(*self.pack(first, second), length)
+
+  @property
+  def __name__(self) -> str:
+    # What Lambda(text) asks for when a model is saved.
+    raise AttributeError(
+        f"a {type(self).__name__} is a layer: call it with the input, "
+        "text(inputs); a Lambda of it cannot be saved")
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TextProcessor(_TextLayer):
   """Turns strings, or pairs of strings, into a BERT's inputs.
 
   `[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`; of a pair that is too
   long the longer text loses its last wordpieces first, as in
   google-research/bert run_classifier.py. Wordpieces are those of its
   tokenization.py: see docs/text.md.
+
+  A Keras layer, so that a model of your own can begin with strings.
 
   Args:
     vocabulary: the checkpoint's.
@@ -28,16 +58,34 @@ class TextProcessor:
   Attributes:
     cls_id, sep_id: of [CLS] and [SEP].
 
+  Call arguments:
+    first: strings [batch]: a list, an array, a pandas Series, a tensor.
+    second: the other text of each pair, or None.
+    length: width to pad to, `max_length` for instance where shapes must be
+      static; None for the longest row of the batch.
+
+  Returns:
+    A dict: "input_word_ids", "input_mask", "input_type_ids": int32 [batch,
+    length].
+
   Raises:
-    InputError: `max_length` leaves no room for text.
+    InputError: `max_length` leaves no room for text; or, in a call, what is
+      given is no column of texts.
 
   Example:
     >>> text = encoder.text_processor(max_length=16)
     >>> text(["He said so."], ["So he said."])["input_mask"].shape
     TensorShape([1, 11])
+    >>> inputs = tf_keras.Input([], dtype=tf.string)
+    >>> outputs = encoder(text(inputs))["pooled_output"]
+    >>> model = tf_keras.Model(inputs, tf_keras.layers.Dense(2)(outputs))
   """
 
-  def __init__(self, vocabulary: Vocabulary, max_length: int = 128):
+  def __init__(self, vocabulary: Vocabulary | Mapping[str, Any],
+               max_length: int = 128, **kwargs: Any):
+    super().__init__(**kwargs)
+    if isinstance(vocabulary, Mapping):
+      vocabulary = Vocabulary.from_dict(vocabulary)
     if max_length < SHORTEST_LENGTH:
       raise InputError(
           f"max_length {max_length} leaves no room for text: at least "
@@ -217,23 +265,13 @@ class TextProcessor:
         "input_type_ids": _to_width(type_ids, length, 0),
     }
 
-  def __call__(self, first: Texts, second: Texts | None = None,
-               length: int | None = None) -> dict[str, tf.Tensor]:
-    """Strings to the encoder's inputs.
-
-    Args:
-      first: strings [batch].
-      second: the other text of each pair, or None.
-      length: width to pad to, `max_length` for instance where shapes must be
-        static; None for the longest row of the batch.
-
-    Returns:
-      "input_word_ids", "input_mask", "input_type_ids": int32 [batch, length].
-    """
-    return self.pad(*self.pack(first, second), length)
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "vocabulary": self.vocabulary.to_dict(),
+            "max_length": self.max_length}
 
 
-class WholeTexts:
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class WholeTexts(_TextLayer):
   """Hands strings on as they are, to an embedding that reads whole texts.
 
   It takes the place of a `TextProcessor`, with texts for wordpieces: a row is
@@ -246,12 +284,22 @@ class WholeTexts:
   Attributes:
     max_length: texts of a row.
 
+  Call arguments:
+    first, second, length: as for `TextProcessor`.
+
+  Returns:
+    A dict: "input_texts", strings, "input_mask" and "input_type_ids", int32:
+    [batch, texts of a row].
+
   Example:
     >>> WholeTexts(pairs=True)(["Good."], ["Bad."])["input_texts"].shape
     TensorShape([1, 2])
   """
 
-  def __init__(self, pairs: bool = False, lower_case: bool = False):
+  def __init__(self, pairs: bool = False, lower_case: bool = False,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    self.pairs = pairs
     self.max_length = 2 if pairs else 1
     self.lower_case = lower_case
 
@@ -286,19 +334,9 @@ class WholeTexts:
         "input_type_ids": _to_width(type_ids, length, 0),
     }
 
-  def __call__(self, first: Texts, second: Texts | None = None,
-               ) -> dict[str, tf.Tensor]:
-    """Strings to the embedding's inputs.
-
-    Args:
-      first: strings [batch].
-      second: the other text of each pair, or None.
-
-    Returns:
-      "input_texts", strings, "input_mask" and "input_type_ids", int32: [batch,
-      texts of a row].
-    """
-    return self.pad(*self.pack(first, second))
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "pairs": self.pairs,
+            "lower_case": self.lower_case}
 
 
 def _columns(first: Texts, second: Texts | None,

@@ -1,0 +1,202 @@
+"""Vocabularies as they are published, against BERT's rules in plain Python."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+import tf_adapters as ta
+from tests import bert_reference, scripts
+from tests.checkpoints.test_damage import copy, refuse
+from tests.conftest import SPECIAL, TOKENS
+from tf_adapters.checkpoints.formats import open_checkpoint
+from tf_adapters.checkpoints.hub_export import export_hub
+from tf_adapters.checkpoints.loading import describe_encoder
+from tf_adapters.checkpoints.vocabulary import read_vocabulary
+
+
+@pytest.fixture
+def folder(one_layer_source, tmp_path):
+  """An encoder with ten free rows in its table of embeddings."""
+  folder = copy(one_layer_source, tmp_path)
+  path = folder / "model.safetensors"
+  tensors = safetensors.numpy.load_file(path)
+  name = "embeddings.word_embeddings.weight"
+  tensors[name] = np.concatenate([tensors[name], tensors[name][:10]])
+  safetensors.numpy.save_file(tensors, path)
+  write(folder / "config.json", **json.loads(
+      (folder / "config.json").read_text()) | {"vocab_size": len(TOKENS) + 10})
+  return folder
+
+
+def write(path, **values):
+  path.write_text(json.dumps(values))
+
+
+def agree(folder, texts, lower_case=True, strip_accents=None,
+          split_chinese=True, added=None, lines=TOKENS):
+  """Ids of texts are those of the reference; returns the encoder."""
+  encoder = ta.load_encoder(str(folder))
+  ids = bert_reference.ids_of_lines(lines) | (added or {})
+  text = encoder.text_processor(32)
+  assert text.tokenize(texts).to_list() == [
+      bert_reference.tokenize(one, ids, lower_case, strip_accents,
+                              split_chinese, tuple(added or ()))
+      for one in texts]
+  return encoder
+
+
+TEXTS = ["The film is GOOD.", "unable saids", "a\u00a0b", "", "film film"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda lines: [*lines[:12], "", *lines[12:]],
+    lambda lines: [*lines, "", ""],
+    lambda lines: [*lines, "film", "the"],
+    lambda lines: [f"\t{line} \u3000" for line in lines],
+    lambda lines: [*lines, *(f"[unused{n}]" for n in range(10)), "", ""],
+    lambda lines: [*lines[:20], "\u00a0", "a b", "x" * 201, "##", *lines[20:]],
+])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_lines_of_all_kinds(folder, change, line_end):
+  lines = change(list(TOKENS))
+  (folder / "vocab.txt").write_bytes(
+      b"\xef\xbb\xbf" + line_end.join(lines).encode())
+  agree(folder, TEXTS, lines=lines)
+
+
+def test_more_tokens_than_embeddings(folder):
+  (folder / "vocab.txt").write_text(
+      "\n".join([*TOKENS, *(f"x{n}" for n in range(11))]))
+  refuse(folder, f"{len(TOKENS) + 11} tokens.* {len(TOKENS) + 10} rows")
+
+
+@pytest.mark.parametrize("script", [
+    "Arabic", "Hindi", "Thai", "Korean", "Japanese", "Khmer", "Tamil",
+    "German"])
+def test_alphabets_that_lower_casing_would_destroy(tmp_path, script):
+  texts = [text for name, text in scripts.texts(400, 0) if name == script]
+  words = [word for text in texts
+           for word in bert_reference.words_of(text, lower_case=False)]
+  path = tmp_path / "vocab.txt"
+  path.write_text("\n".join(scripts.vocabulary_of(words, 0, size=500)))
+  assert not read_vocabulary(path, None).lower_case
+
+
+@pytest.mark.parametrize("script", [
+    "English", "German", "Korean", "Greek", "Chinese", "Vietnamese"])
+def test_vocabularies_of_lower_cased_texts(tmp_path, script):
+  """Hangul falls apart, and accents are gone, as in the multilingual BERT."""
+  texts = [text for name, text in scripts.texts(400, 0) if name == script]
+  words = [word for text in texts
+           for word in bert_reference.words_of(text, lower_case=True)]
+  path = tmp_path / "vocab.txt"
+  path.write_text("\n".join(scripts.vocabulary_of(words, 0, size=500)))
+  assert read_vocabulary(path, None).lower_case
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "tokenizer.json"])
+@pytest.mark.parametrize("lower_case, accents, chinese", [
+    (True, False, True), (False, True, True), (True, None, False),
+    (False, False, False)])
+def test_settings_are_followed(folder, where, lower_case, accents, chinese):
+  lines = [*TOKENS, *"éÉ中文", "中文", "e\u0301", "##\u0301"]
+  (folder / "vocab.txt").write_text("\n".join(lines))
+  if where == "tokenizer.json":
+    (folder / "tokenizer_config.json").unlink()
+    write(folder / where, normalizer={
+        "type": "BertNormalizer", "lowercase": lower_case,
+        "strip_accents": accents, "handle_chinese_chars": chinese})
+  else:
+    write(folder / where, do_lower_case=lower_case, strip_accents=accents,
+          tokenize_chinese_chars=chinese)
+  agree(folder, ["é É e\u0301 中文 The a中文"], lower_case, accents, chinese,
+        lines=lines)
+  described = describe_encoder(str(folder))["tokenizer"]
+  assert ("strip_accents" in described) == (accents not in (None, lower_case))
+  assert ("chinese" in described) != chinese
+
+
+ROWS = len(TOKENS)
+ADDED = {"<url>": ROWS, "@USER": ROWS + 1, "the cat": ROWS + 4}
+
+
+@pytest.mark.parametrize("write_files", [
+    lambda folder: write(folder / "added_tokens.json", **ADDED),
+    lambda folder: write(folder / "tokenizer.json", added_tokens=[
+        {"id": 0, "content": "[PAD]", "special": True},
+        *({"id": number, "content": token, "normalized": True}
+          for token, number in ADDED.items())]),
+    lambda folder: write(
+        folder / "tokenizer_config.json", do_lower_case=True,
+        added_tokens_decoder={str(number): {"content": token, "special": True}
+                              for token, number in ADDED.items()},
+        additional_special_tokens=["<url>"]),
+])
+def test_added_tokens(folder, write_files):
+  write_files(folder)
+  encoder = agree(folder, [
+      "see <url> @USER", "<URL>the cat<url>", "the cats @user", "[PAD] <url"],
+      added=ADDED)
+  assert encoder.vocabulary.added == tuple(ADDED)
+  assert "3 added tokens" in describe_encoder(str(folder))["tokenizer"]
+  text = encoder.text_processor(16)
+  words = tf.ragged.constant([["<url>", "film", "@USER"]])
+  assert text.pack_words(words)[0].to_list() == [
+      [2, ROWS, TOKENS.index("film"), ROWS + 1, 3]]
+  again = type(encoder).from_config(encoder.get_config())
+  assert again.vocabulary == encoder.vocabulary
+
+
+def test_special_tokens_in_the_vocabulary(folder):
+  lines = [*TOKENS, "[E1]", "[E2]"]
+  (folder / "vocab.txt").write_text("\n".join(lines))
+  write(folder / "special_tokens_map.json", additional_special_tokens=[
+      "[E1]", {"content": "[E2]"}], cls_token="[CLS]")
+  agree(folder, ["[E1]film[E2] [e1] [CLS]"],
+        added={"[E1]": ROWS, "[E2]": ROWS + 1}, lines=lines)
+
+
+@pytest.mark.parametrize("name, values, message", [
+    ("added_tokens.json", {"<url>": ROWS + 10}, "1 are added.* rows"),
+    ("added_tokens.json", {"<url>": 1 << 40}, "'<url>' has id 1099511627776"),
+    ("added_tokens.json", {"<url>": 9}, "id 9, which is another token's"),
+    ("added_tokens.json", {"<url>": "9"}, "has id '9'"),
+    ("added_tokens.json", {"<a>": ROWS, "<b>": ROWS}, "another token's"),
+    ("special_tokens_map.json", {"additional_special_tokens": ["<url>"]},
+     "'<url>' has no id"),
+    ("tokenizer.json", {"added_tokens": [
+        {"id": ROWS, "content": "<url>", "single_word": True}]}, "single_word"),
+    ("tokenizer_config.json", {"strip_accents": "yes"}, "not a boolean"),
+    ("tokenizer_config.json", {"added_tokens_decoder": {"x": {
+        "content": "<url>"}}}, "has id 'x'"),
+])
+def test_what_cannot_be_added_is_refused(folder, name, values, message):
+  write(folder / name, **values)
+  refuse(folder, message)
+
+
+@pytest.mark.parametrize("name, values, message", [
+    ("tokenizer_config.json", {"cls_token": "<s>"}, "cls_token=<s>"),
+    ("tokenizer_config.json", {"tokenizer_class": "BertJapaneseTokenizer"},
+     "BertJapaneseTokenizer"),
+    ("special_tokens_map.json", {"unk_token": {"content": "?"}}, "unk_token"),
+])
+def test_what_is_not_followed_is_told(folder, caplog, name, values, message):
+  write(folder / name, **values)
+  open_checkpoint(str(folder))
+  assert message in caplog.text
+
+
+def test_a_vocabulary_of_special_tokens_alone(folder):
+  (folder / "vocab.txt").write_text("\n".join(SPECIAL))
+  with pytest.raises(ta.InputError, match="no wordpieces"):
+    ta.load_encoder(str(folder)).text_processor(16)
+
+
+def test_hub_preprocessing_cannot_do_everything(folder, tmp_path):
+  write(folder / "added_tokens.json", **ADDED)
+  with pytest.raises(ta.InputError, match="added tokens.*export_model"):
+    export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)

@@ -1,0 +1,207 @@
+"""What Hugging Face's tokenizer files say: vocab.txt, tokenizer.json, others.
+
+BERT's tokenizer is the one that there is here. What a file says of it is done;
+what makes another one of it is said.
+"""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
+from tf_adapters.errors import InputError
+from tf_adapters.files import MOST_BYTES, read_json
+from tf_adapters.modeling.config import Vocabulary
+
+# These are never looked for in texts, as in google-research/bert.
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+# Behind the vocabulary; tables of embeddings have fewer free rows.
+_MOST_FREE_ROWS = 10_000
+
+
+def read_tokenizer(folder: pathlib.Path) -> Vocabulary | None:
+  """The vocabulary of a Hugging Face folder, with added tokens and settings.
+
+  Returns:
+    None where there is no vocabulary.
+
+  Raises:
+    InputError: a file is damaged, or it is no WordPiece vocabulary.
+  """
+  files = {}
+  for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+               "special_tokens_map.json"):
+    path = folder / name
+    files[name] = read_json(path, MOST_BYTES) if path.exists() else {}
+  settings = _settings(folder, files)
+  lower_case = settings.pop("lower_case")
+  path = folder / "vocab.txt"
+  if path.exists():
+    vocabulary = read_vocabulary(path, lower_case)
+  elif files["tokenizer.json"]:
+    path = folder / "tokenizer.json"
+    vocabulary = make_vocabulary(
+        path, _tokens(path, files["tokenizer.json"]), lower_case)
+  else:
+    return None
+  try:
+    return dataclasses.replace(
+        _with_added(folder, vocabulary, files), **settings)
+  except InputError as error:
+    raise InputError(f"{folder}: {error}") from None
+
+
+def _settings(folder: pathlib.Path,
+              files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+  """"lower_case" and others of a `Vocabulary`; says what is not followed."""
+  config, tokenizer = files["tokenizer_config.json"], files["tokenizer.json"]
+  normalizer, others = _normalizer(tokenizer.get("normalizer"))
+  # As in transformers, the configuration goes before the normalizer.
+  values = {}
+  for name, key, other in (
+      ("lower_case", "do_lower_case", "lowercase"),
+      ("strip_accents", "strip_accents", "strip_accents"),
+      ("tokenize_chinese_chars", "tokenize_chinese_chars",
+       "handle_chinese_chars")):
+    value = config.get(key, normalizer.get(other))
+    if value not in (None, True, False):
+      raise InputError(f"{folder / 'tokenizer_config.json'}: {key} is "
+                       f"{value!r:.50}, not a boolean")
+    values[name] = value
+  if values["tokenize_chinese_chars"] is None:
+    values["tokenize_chinese_chars"] = True
+  model = tokenizer.get("model")
+  model = model if isinstance(model, dict) else {}
+  for key, value, expected in (
+      ("do_basic_tokenize", config.get("do_basic_tokenize"), (True,)),
+      ("tokenizer_class", config.get("tokenizer_class"), (
+          "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
+          "DistilBertTokenizerFast", "PreTrainedTokenizerFast",
+          "TokenizersBackend")),
+      ("word_tokenizer_type", config.get("word_tokenizer_type"), ("basic",)),
+      ("clean_text", normalizer.get("clean_text"), (True,)),
+      ("normalizer", ", ".join(others) or None, ()),
+      ("continuing_subword_prefix", model.get("continuing_subword_prefix"),
+       ("##",)),
+      ("unk_token", model.get("unk_token"), ("[UNK]",)),
+      ("pre_tokenizer", _type(tokenizer.get("pre_tokenizer")), (
+          "BertPreTokenizer",)),
+      *((role, _content(files[name].get(role)), (special,))
+        for name in ("tokenizer_config.json", "special_tokens_map.json")
+        for role, special in zip(_ROLES, _SPECIAL))):
+    if value is not None and value not in expected:
+      logging.warning("%s: the tokenizer is not BERT's: %s=%s is not followed",
+                      folder, key, value)
+  return values
+
+
+def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
+  """The settings of a BertNormalizer, and of what does the same in parts.
+
+  Returns:
+    Them, and the types of other parts.
+  """
+  if not isinstance(value, dict):
+    return {}, []
+  parts = value.get("normalizers")
+  parts = parts if isinstance(parts, list) else [value]
+  types = [_type(part) for part in parts]
+  if "BertNormalizer" in types:
+    settings = parts[types.index("BertNormalizer")]
+    known = {"BertNormalizer"}
+  else:
+    known = {"Lowercase", "StripAccents", "NFD"}
+    settings = {"lowercase": "Lowercase" in types,
+                "strip_accents": "StripAccents" in types}
+  return settings, [str(kind) for kind in types if kind not in known]
+
+
+def _tokens(path: pathlib.Path,
+            tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
+  """The vocabulary of a tokenizer.json, as newer folders have it alone."""
+  model = tokenizer.get("model")
+  ids = model.get("vocab") if isinstance(model, dict) else None
+  # Older files do not say the type; those with merges are no WordPiece.
+  if not isinstance(ids, dict) or "merges" in model or (
+      model.get("type", "WordPiece") != "WordPiece"):
+    raise InputError(f"{path}: not a WordPiece vocabulary")
+  ids = dict(ids)
+  for token in _list(tokenizer.get("added_tokens")):
+    if isinstance(token, dict) and isinstance(token.get("content"), str):
+      ids.setdefault(token["content"], token.get("id"))
+  by_id = {number: token for token, number in ids.items()
+           if type(number) is int}
+  if len(by_id) != len(ids) or set(by_id) != set(range(len(ids))):
+    raise InputError(f"{path}: its token ids are not 0, 1, 2, ...")
+  return tuple(by_id[number] for number in range(len(ids)))
+
+
+def _with_added(folder: pathlib.Path, vocabulary: Vocabulary,
+                files: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
+  """The vocabulary with the tokens that files beside it add to it."""
+  tokens = list(vocabulary.tokens)
+  added: dict[str, int] = {}
+  for name, token, number in _added(files):
+    path = folder / name
+    content = _content(token)
+    if content in _SPECIAL:
+      continue
+    if isinstance(token, dict) and token.get("single_word"):
+      raise InputError(
+          f"{path}: added token {content!r:.50} is for whole words alone "
+          "(single_word), which is not offered")
+    if number is None and content in added:
+      number = added[content]
+    elif number is None and content in tokens:
+      number = vocabulary.id_of(content)
+    if not content or type(number) is not int or not (
+        0 <= number < len(vocabulary.tokens) + _MOST_FREE_ROWS):
+      raise InputError(
+          f"{path}: added token {content or token!r:.50} has "
+          + ("no id" if number is None else f"id {number!r:.20}")
+          + f", beside the vocabulary's {len(vocabulary.tokens):,} tokens")
+    tokens += [""] * (number + 1 - len(tokens))
+    # Rows that nothing uses get another name in some folders.
+    if added.get(content, number) != number or (
+        tokens[number] not in ("", content)
+        and not tokens[number].startswith("[unused")):
+      raise InputError(f"{path}: added token {content!r:.50} has id {number}, "
+                       "which is another token's")
+    tokens[number] = content
+    added[content] = number
+  return dataclasses.replace(
+      vocabulary, tokens=tuple(tokens), added=tuple(added))
+
+
+def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[
+    tuple[str, Any, Any]]:
+  """(file, added token or a description of one, its id if it says that)."""
+  for token in _list(files["tokenizer.json"].get("added_tokens")):
+    yield ("tokenizer.json", token,
+           token.get("id") if isinstance(token, dict) else None)
+  decoder = files["tokenizer_config.json"].get("added_tokens_decoder")
+  for number, token in (decoder if isinstance(decoder, dict) else {}).items():
+    yield ("tokenizer_config.json", token,
+           int(number) if number.isdecimal() else number)
+  for token, number in files["added_tokens.json"].items():
+    yield "added_tokens.json", token, number
+  # Whose ids are told elsewhere, so that they come last.
+  for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    for token in _list(files[name].get("additional_special_tokens")):
+      yield name, token, None
+
+
+def _content(token: Any) -> Any:
+  """A token's text: it stands for itself, or in a description."""
+  return token.get("content") if isinstance(token, dict) else token
+
+
+def _list(value: Any) -> list[Any]:
+  return value if isinstance(value, list) else []
+
+
+def _type(part: Any) -> Any:
+  return part.get("type") if isinstance(part, dict) else None
