@@ -164,6 +164,8 @@ def test_special_tokens_in_the_vocabulary(folder):
     ("added_tokens.json", {"<url>": 1 << 40}, "'<url>' has id 1099511627776"),
     ("added_tokens.json", {"<url>": 9}, "id 9, which is another token's"),
     ("added_tokens.json", {"<url>": "9"}, "has id '9'"),
+    ("added_tokens.json", {"": ROWS}, "'' is no added token"),
+    ("tokenizer.json", {"added_tokens": [["<url>"]]}, "is no added token"),
     ("added_tokens.json", {"<a>": ROWS, "<b>": ROWS}, "another token's"),
     ("special_tokens_map.json", {"additional_special_tokens": ["<url>"]},
      "'<url>' has no id"),

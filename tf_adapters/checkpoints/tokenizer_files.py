@@ -149,6 +149,8 @@ def _with_added(folder: pathlib.Path, vocabulary: Vocabulary,
     content = _content(token)
     if content in _SPECIAL:
       continue
+    if not isinstance(content, str) or not content:
+      raise InputError(f"{path}: {token!r:.50} is no added token")
     if isinstance(token, dict) and token.get("single_word"):
       raise InputError(
           f"{path}: added token {content!r:.50} is for whole words alone "
@@ -157,10 +159,10 @@ def _with_added(folder: pathlib.Path, vocabulary: Vocabulary,
       number = added[content]
     elif number is None and content in tokens:
       number = vocabulary.id_of(content)
-    if not content or type(number) is not int or not (
+    if type(number) is not int or not (
         0 <= number < len(vocabulary.tokens) + _MOST_FREE_ROWS):
       raise InputError(
-          f"{path}: added token {content or token!r:.50} has "
+          f"{path}: added token {content!r:.50} has "
           + ("no id" if number is None else f"id {number!r:.20}")
           + f", beside the vocabulary's {len(vocabulary.tokens):,} tokens")
     tokens += [""] * (number + 1 - len(tokens))
