@@ -161,6 +161,12 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
       (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",
       (*run, "--encoder=https://tfhub.dev/google/albert_base/3"): "is no BERT",
+      (*run, "--encoder=distilbert-base-uncased"): "distilbert is no BERT",
+      (*run, "--encoder=microsoft/deberta-v3-base"): "deberta is no BERT",
+      (*run, "--encoder=prajjwal1/bert-tiny"):
+          "`hf download prajjwal1/bert-tiny --local-dir FOLDER` makes one",
+      (*run, "--encoder=google-bert/bert-base-cased"):
+          "did you mean bert_base_cased?",
       (*run, "--vocab_file=nowhere"): "nowhere: cannot be read",
       (*run, f"--vocab_file={folder}"): "is a folder, expected a file",
       (*run, f"--output_dir={folder / 'file'}"): "is a file, not a folder",

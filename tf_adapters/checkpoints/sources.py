@@ -45,7 +45,7 @@ ALIASES = (_MINILM, *HUB_ALIASES)
 _URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
 # Refused before anything is fetched.
 _OTHER_FAMILIES = re.compile(
-    r"(?<![a-z])(albert|electra|distilbert|roberta|mobilebert)(?![a-z])",
+    r"(?<![a-z])(albert|electra|distilbert|deberta|roberta|mobilebert)(?![a-z])",
     re.IGNORECASE)
 _HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
@@ -86,8 +86,11 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
     raise InputError(f"no {what} {source!r}: {error}") from None
   if _HANDLE.fullmatch(source):
     return _url(f"https://tfhub.dev/{source}")
-  near = similar(source.rpartition("/")[2], ALIASES, cutoff=0.8)
-  if near:
+  name = source.rpartition("/")[2]
+  near = similar(name, ALIASES, cutoff=0.8)
+  if other := _OTHER_FAMILIES.search(name):
+    hint = f"{other[0]} is no BERT"
+  elif near:
     hint = f"did you mean {near}?"
   elif _HUGGING_FACE.fullmatch(source):
     hint = ("models of the Hugging Face Hub are read from a folder: `hf "
