@@ -167,6 +167,28 @@ def test_one_task_needs_no_column(hf_source, task_files, tmp_path):
     assert record["scores"] == pytest.approx(scores, abs=2e-6)
 
 
+@pytest.mark.parametrize("encoding, ending", [
+    ("windows-1252", "csv"), ("latin-1", "jsonl"), ("utf-16", "tsv")])
+def test_inputs_in_other_encodings(bank, tmp_path, encoding, ending):
+  rows = [("topic", "ünable film", ""), ("topic", "good ß", "")]
+  path = tmp_path / f"in.{ending}"
+  write(path, rows)
+  content = path.read_text()
+  if ending == "jsonl":
+    content = content.encode().decode("unicode_escape")
+  path.write_bytes(content.encode(encoding))
+  config = PredictionConfig(
+      str(path), str(tmp_path / "out.jsonl"), task_column="task")
+  with pytest.raises(ta.InputError, match=f"encoding={encoding}|{encoding}"):
+    predict_file(bank, config)
+  predict_file(bank, dataclasses.replace(config, encoding=encoding))
+  assert [record["prediction"] for record in records(
+      tmp_path / "out.jsonl")] == bank.predict(
+          [text for _, text, _ in rows], ["topic"] * 2)
+  with pytest.raises(ta.InputError, match="encoding must be the name of one"):
+    dataclasses.replace(config, encoding="latin-99")
+
+
 def predicted(bank, config):
   """The output of a run that nothing stops; leaves none."""
   predict_file(bank, config)

@@ -189,7 +189,9 @@ def not_decoded(text: str, encoding: str) -> tuple[str, str, str] | None:
   if character.isprintable():
     what += f", which is {character!r} in {guess}"
   return (NO_UTF_8, f"is no UTF-8 {what}",
-          f"encoding={guess}, or another name, says what the file is in")
+          "say what the file is in: " + "".join(
+              f"encoding={name}, " for name in dict.fromkeys([guess, "latin-1"])
+          ) + "or another name")
 
 
 def check_line_ends(name: pathlib.Path | str, first: str) -> None:
