@@ -70,10 +70,10 @@ class TrainingStep:
     models = _MODELS[model.encoder]
     if models[-1] is self._model or not model.encoder.tuned_variables():
       return
-    models.remove(self._model)
     others = [other for reference in models
-              if (other := reference()) is not None and other.is_trained]
-    models.append(self._model)
+              if (other := reference()) not in (None, model)]
+    models[:] = [*map(weakref.ref, others), self._model]
+    others = [other for other in others if other.is_trained]
     if others:
       names = ", ".join(other.task.name or other.name for other in others)
       warnings.warn(
