@@ -215,7 +215,7 @@ def test_texts_and_tasks_come_in_anything_that_has_an_order(bank):
     (pd.DataFrame({"text": ["good"]}), "topic", r"DataFrame: give one column"),
     ({"text": ["good"]}, "topic", "not a dict: give one column"),
     ({"good"}, "topic", "not a set, which has no order"),
-    (np.array("good"), "topic", "list of texts, not 'good'|single one"),
+    (np.array("good"), "topic", "a list of texts, not a single one"),
     (5, "topic", "list of texts, not 5"),
     (["good"], {"topic": 1}, "list of tasks, not a dict"),
     (["good", "bad"], ["topic", 3], "text 1: expected the name of a task"),

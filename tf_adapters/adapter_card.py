@@ -2,12 +2,16 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 
 from tf_adapters.adapter_info import AdapterInfo, read_info
 from tf_adapters.adapter_tensors import FileTensors
 from tf_adapters.errors import printable
 from tf_adapters.modeling.tuning import kind_of
+
+# What can mean something in Markdown, or HTML in it, within a line.
+_MARKS = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
 
 def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -57,14 +61,15 @@ def _describe(info: AdapterInfo,
 
 
 def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
-  """The model card: Markdown."""
+  """The model card: Markdown, in which names and labels are nothing but text.
+  """
   rows = _describe(info, shapes)
-  rows["encoder fingerprint"] = f"`{rows['encoder fingerprint']}`"
   return "\n".join([
-      f"# {info.task}",
+      f"# {_escaped(info.task)}",
       "",
       f"Weights of one task ({info.problem_type}) for the encoder "
-      f"`{info.encoder['source']}`, tuned with `{info.tuning}`.",
+      f"{_escaped(info.encoder['source'])}, tuned with "
+      f"{_escaped(info.tuning)}.",
       "",
       "```python",
       "import tf_adapters as ta",
@@ -73,7 +78,12 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
       "",
       "| | |",
       "|---|---|",
-      *(f"| {printable(key)} | {printable(value)} |"
+      *(f"| {_escaped(key)} | {_escaped(value)} |"
         for key, value in rows.items()),
       "",
   ])
+
+
+def _escaped(text: str) -> str:
+  """A text in one line that Markdown shows as it is."""
+  return _MARKS.sub(r"\\\1", printable(text))

@@ -112,6 +112,10 @@ def _row(row: int, text: Any, task: int, name: str, info: AdapterInfo | None,
 
 def _listed(values: Any, what: str) -> list[Any]:
   """The values of a list, an array, a Series, a generator and so on."""
+  if hasattr(values, "numpy"):  # a tensor
+    values = values.numpy()
+  if isinstance(values, np.ndarray):
+    values = values.tolist()  # rows of two become pairs
   if isinstance(values, str | bytes):
     raise InputError(f"expected a list of {what}, not a single one")
   if isinstance(values, Mapping) or hasattr(values, "columns"):
@@ -123,10 +127,6 @@ def _listed(values: Any, what: str) -> list[Any]:
   if isinstance(values, AbstractSet):
     raise InputError(f"expected a list of {what}, not a "
                      f"{type(values).__name__}, which has no order")
-  if hasattr(values, "numpy"):  # a tensor
-    values = values.numpy()
-  if isinstance(values, np.ndarray):
-    values = values.tolist()  # rows of two become pairs
   if not isinstance(values, Iterable):
     raise InputError(f"expected a list of {what}, not {values!r:.40}")
   return list(values)

@@ -123,6 +123,20 @@ def with_best_metric(task: Task, name: str) -> Task:
   return dataclasses.replace(task, metrics=(name, *others))
 
 
+def check_finite(task: Task, outputs: Sequence[np.ndarray]) -> None:
+  """Refuses outputs that are not finite: any of them would count as label 0.
+
+  Raises:
+    InputError: one is not; its row is told.
+  """
+  for row, output in enumerate(outputs):
+    if not np.isfinite(output).all():
+      raise InputError(
+          f"task {task.name}: the model computes numbers that are not finite "
+          f"from row {row}: its weights are too large; train with a lower "
+          "learning_rate")
+
+
 def evaluate_task(task: Task, split: Examples, encoded: Encoded,
                   outputs: Sequence[np.ndarray]) -> dict[str, float]:
   """The metrics of a task, whatever its type of problem.
@@ -135,7 +149,11 @@ def evaluate_task(task: Task, split: Examples, encoded: Encoded,
 
   Returns:
     {name: value} for the task's metrics.
+
+  Raises:
+    InputError: an output is not finite.
   """
+  check_finite(task, outputs)
   if task.problem_type == "tagging":
     true = [[task.labels[tag] for tag in tags] for tags in split.labels]
     predicted = encoded.tags(outputs, task.labels)

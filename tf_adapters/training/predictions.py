@@ -18,6 +18,7 @@ from tf_adapters.data.cells import (
 from tf_adapters.data.rows import write_cells
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
+from tf_adapters.training.metrics import check_finite
 
 
 def prediction_files(task: Task, name: str, encoded: Encoded,
@@ -32,7 +33,11 @@ def prediction_files(task: Task, name: str, encoded: Encoded,
 
   Returns:
     {file name: content}.
+
+  Raises:
+    InputError: an output is not finite.
   """
+  check_finite(task, outputs)
   split = task.splits[name]
   if task.problem_type == "tagging":
     tags = encoded.tags(outputs, task.labels)
