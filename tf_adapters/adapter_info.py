@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.checkpoints.sources import is_elsewhere
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, check_name
 from tf_adapters.files import MOST_JSON_BYTES, read_json
 from tf_adapters.modeling.config import (
     PER_TOKEN,
@@ -184,13 +184,10 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
       of a newer format, or not what was written.
   """
   file = pathlib.Path(path) / CONFIG_NAME
-  try:
-    there = file.exists()
+  # Unlike pathlib's, os.path's know what to say of names that are too long.
+  if not os.path.exists(file):
     inside = file.parent / "adapter"
-    hint = (f"; {inside} is one" if (inside / CONFIG_NAME).exists() else "")
-  except OSError:  # a name too long
-    there, hint = False, ""
-  if not there:
+    hint = f"; {inside} is one" if os.path.exists(inside / CONFIG_NAME) else ""
     raise InputError(
         f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
   values = read_json(file)
@@ -209,9 +206,11 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
 
 def check_place(path: str | os.PathLike[str]) -> None:
   """Raises InputError where there is something else than an adapter file."""
-  path = pathlib.Path(path).resolve()
-  if path.exists() and not (path / CONFIG_NAME).exists() and (
-      not path.is_dir() or any(path.iterdir())):
+  check_name(path)
+  path = os.path.realpath(path)
+  if os.path.exists(path) and not os.path.exists(
+      os.path.join(path, CONFIG_NAME)) and (
+      not os.path.isdir(path) or os.listdir(path)):
     raise InputError(f"{path}: is there already, and is no adapter file")
 
 

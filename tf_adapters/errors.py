@@ -58,6 +58,20 @@ def _plain(name: str) -> str:
   return "".join(filter(str.isalnum, name)).casefold()
 
 
+def check_name(name: object) -> None:
+  """Refuses a name that TensorFlow, JSON and most terminals cannot take.
+
+  Raises:
+    InputError: it has bytes that are not UTF-8, or NUL.
+  """
+  try:
+    content = str(name).encode()
+  except UnicodeEncodeError:
+    raise InputError(f"{name}: is not UTF-8: choose another name") from None
+  if b"\0" in content:
+    raise InputError(f"{name}: has a NUL: choose another name")
+
+
 def first_line(error: Exception) -> str:
   """What an error of a library says in its first line, or else its type."""
   lines = str(error).strip().splitlines()

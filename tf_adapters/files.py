@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, check_name
 
 # What lies beside `NAME` while that is written: .NAME.RANDOM and one of these,
 # which nobody else calls a file.
@@ -243,7 +243,12 @@ def write_file(path: pathlib.Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-  """Raises InputError where the block ends with an error of the file system."""
+  """Raises InputError where the block ends with an error of the file system.
+
+  Args:
+    path: what is written; a name that is not UTF-8 is refused before.
+  """
+  check_name(path)
   try:
     yield
   except BrokenPipeError:

@@ -40,9 +40,10 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   path = pathlib.Path(path)
   if path.suffix != ".tflite":
     raise InputError(f"{path}: LiteRT files end in .tflite")
-  if path.exists():
-    raise InputError(f"{path}: is there already: choose another output, or "
-                     "move it away")
+  with writing(path):
+    if path.exists():
+      raise InputError(f"{path}: is there already: choose another output, or "
+                       "move it away")
   if not path.parent.is_dir():
     raise InputError(f"{path.parent}: no such folder")
   text = model.encoder.text_processor(

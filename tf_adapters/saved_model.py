@@ -27,7 +27,7 @@ from tf_adapters.data.cells import (
 )
 from tf_adapters.data.tag_schemes import OUTSIDE
 from tf_adapters.errors import InputError
-from tf_adapters.files import new_folder
+from tf_adapters.files import new_folder, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.task_description import takes_pairs
@@ -359,12 +359,14 @@ def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:
 
 def _version(path: pathlib.Path) -> pathlib.Path:
   """The folder of a new version: `path`, or the next number below it."""
+  with writing(path):  # a name that is too long is said before all the work
+    is_there = path.exists()
   if path.name.isdecimal():
-    if path.exists():
+    if is_there:
       raise InputError(f"{path}: this version is there already: without its "
                        f"number, {path.parent} gets the next one")
     return path
-  if path.exists() and not path.is_dir():
+  if is_there and not path.is_dir():
     raise InputError(f"{path}: is a file, not a folder")
   versions = [int(entry.name) for entry in path.glob("*")
               if entry.name.isdecimal()]

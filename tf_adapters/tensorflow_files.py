@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tf_adapters.errors import InputError, first_line
+from tf_adapters.errors import InputError, check_name, first_line
 
 # "{{node ...}} PATH; REASON [Op:SaveV2]", of which the reason is what counts:
 # the path is a temporary one, and as long as it likes.
@@ -26,6 +26,7 @@ def writing_by_tensorflow(what: str | os.PathLike[str],
   Raises:
     InputError: the block ended with an error of the file system.
   """
+  check_name(what)
   try:
     yield
   except (tf.errors.OpError, OSError) as error:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from official.nlp.tools import export_tfhub_lib
 
 from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, check_name
 from tf_adapters.files import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import Vocabulary
@@ -64,6 +64,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
         "SavedModel again")
   encoder.text_processor(seq_length)  # it has a vocabulary, and positions
   _check_vocabulary(encoder.vocabulary)
+  check_name(path)
   try:
     # Where links lead to, so that none is replaced by a folder.
     path = pathlib.Path(path).expanduser().resolve()

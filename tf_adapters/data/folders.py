@@ -1,5 +1,6 @@
 """Which files of a folder are the splits of a task of the user's own."""
 
+import os
 import pathlib
 import re
 from collections.abc import Mapping
@@ -18,10 +19,10 @@ def data_folder(data_dir: str) -> pathlib.Path:
     InputError: there is none.
   """
   folder = pathlib.Path(data_dir)
-  if folder.is_file():
+  if os.path.isfile(folder):
     raise InputError(f"{folder}: is a file: data_dir is the folder that it "
                      f"lies in, {folder.parent}")
-  if not folder.is_dir():
+  if not os.path.isdir(folder):
     raise InputError(f"{folder}: no such folder")
   return folder
 

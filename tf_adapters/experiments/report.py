@@ -6,6 +6,7 @@ This module says what is in a report and writes it. Its parts are made by
 
 import dataclasses
 import datetime
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -133,9 +134,9 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
            "results.csv": report.results}
   figures = {f"{picture.name}.{kind}": getattr(picture, kind)
              for picture in report.pictures for kind in ("png", "pdf", "csv")}
-  if output_dir.exists() and not output_dir.is_dir():
+  if os.path.isfile(output_dir):
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
-  if (output_dir / SWEEP_NAME).exists():
+  if os.path.exists(output_dir / SWEEP_NAME):
     raise InputError(f"output_dir {output_dir}: is a sweep's folder")
   with writing(f"output_dir {output_dir}"):
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ what is made of their results in `records` and `selection`.
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -66,7 +67,7 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after all trials have
       ended with their state saved. A second one ends them at once.
   """
-  if output_dir.exists() and not output_dir.is_dir():
+  if os.path.isfile(output_dir):
     raise InputError(f"output_dir {output_dir}: is a file, not a folder")
   with writing(f"output_dir {output_dir}"):
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ is made of the records that of `selection` and `report`.
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ _MOST_BYTES = 1 << 28  # of sweep.json, with a few hundred bytes a trial
 _NUMBERS = (("parameters", "trained"), ("parameters", "total"),
             ("parameters", "base"), ("steps",), ("seconds", "total"),
             ("hyperparameters", "learning_rate"))
+_NO_SUCH_NUMBER = 1e15  # of parameters, steps or seconds
 _NUMBER_FLAGS = {"holdout", "max_train_examples"}
 # Flags that say what is learnt from, and what scores are of.
 _DATA_FLAGS = {
@@ -92,7 +94,7 @@ def find_sweep(folder: str) -> pathlib.Path:
     InputError: there is none.
   """
   path = pathlib.Path(folder, SWEEP_NAME)
-  if not path.exists():
+  if not os.path.exists(path):
     raise InputError(
         f"{folder}: is no sweep: it has no {SWEEP_NAME}; expected the "
         "output_dir of tf-adapters sweep")
@@ -291,7 +293,8 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
     value: Any = results
     for key in keys:
       value = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(value, types) or isinstance(value, bool):
+    if not isinstance(value, types) or isinstance(value, bool) or (
+        types is not str and not 0 <= value < _NO_SUCH_NUMBER):
       raise InputError(
           f"{path}: damaged: {'.'.join(keys)} is no "
           f"{'text' if types is str else 'number'}")

@@ -7,7 +7,12 @@ from types import ModuleType
 
 from absl import app, flags, logging
 
-from tf_adapters.errors import InputError, WorkerLost, printable
+from tf_adapters.errors import (
+    InputError,
+    WorkerLost,
+    check_name,
+    printable,
+)
 from tf_adapters.tools import _flag_mistakes
 
 # What to say after Ctrl-C where a run can be resumed.
@@ -48,6 +53,8 @@ def run(tool: ModuleType, main: Callable[[], object],
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.WARNING)
     try:
+      for argument in sys.argv:
+        check_name(argument)
       if len(argv) > 1:
         raise InputError(
             f"unexpected argument {argv[1]!r}: flags begin with --, and values "

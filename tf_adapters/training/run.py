@@ -101,7 +101,7 @@ def run(config: RunConfig) -> dict[str, Any]:
       stack.enter_context(contextlib.redirect_stdout(silent))
     stack.enter_context(strategy.scope())
     locks = stack.enter_context(contextlib.ExitStack())
-    is_new = not output_dir.exists()
+    is_new = not os.path.exists(output_dir)
     distribution.on_chief(
         strategy, lambda: is_new or locks.enter_context(
             output_dir_of("run", output_dir)))
