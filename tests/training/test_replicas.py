@@ -63,8 +63,10 @@ def trained(make, labels, strategy, layers=None, prefix_cache=False):
     for variable in model.named_variables().values():
       variable.assign(rng.normal(0.0, 0.5, variable.shape))
     model.tune("adapters")
-    model.compile(
-        tf_keras.optimizers.SGD(0.1), metrics=["accuracy", "macro_f1"])
+    optimizer = tf_keras.optimizers.SGD(0.1)
+  # As in Keras, names need no scope.
+  model.compile(optimizer, metrics=["accuracy", "macro_f1"])
+  with strategy.scope():
     dataset = tf.data.Dataset.from_tensors((inputs, labels))
     if prefix_cache:
       dataset = cached(model.encoder, inputs, lengths[:, 0], labels)

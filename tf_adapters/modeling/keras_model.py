@@ -93,9 +93,10 @@ class KerasModel(tf_keras.Model):
     kinds = [check_loss(self.problem_type, part)
              for part in tf.nest.flatten(loss)]
     wanted = kinds[0] if len(kinds) == 1 else None
-    metrics, weighted_metrics = tf.nest.map_structure(
-        lambda metric: metric and keras_metrics.resolve(
-            self.problem_type, len(self.labels), wanted, metric), given)
+    with self.distribute_strategy.scope():  # where metrics make variables
+      metrics, weighted_metrics = tf.nest.map_structure(
+          lambda metric: metric and keras_metrics.resolve(
+              self.problem_type, len(self.labels), wanted, metric), given)
     super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics,
                     **kwargs)
     self._wanted_labels = wanted
