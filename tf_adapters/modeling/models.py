@@ -90,11 +90,6 @@ class TaskModel(KerasModel):
     """Raises InputError for inputs that the encoder cannot read."""
     self.encoder.check_inputs(inputs)
 
-  @property
-  def loss_function(self) -> tf_keras.losses.Loss:
-    """The loss that fits the model's outputs, to hand to `compile`."""
-    raise NotImplementedError
-
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
     outputs = self.encoder(inputs, training=training)
