@@ -11,6 +11,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from tf_adapters.data.bad_rows import NO_LABEL, NUL, OTHER_COLUMNS, BadRows
 from tf_adapters.data.encodings import (
@@ -48,18 +49,23 @@ class Sentence:
   tags: Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
-  """A line that is not empty."""
+def _cells(text: str) -> list[str]:
+  if "\t" in text:
+    return text.split("\t")
+  return list(filter(None, text.split(" ")))
+
+
+class _Row(NamedTuple):
+  """A line that is not empty: all of its cells would take ten times as much."""
 
   line: int
   text: str
+  width: int
+  first: str
 
   @property
   def cells(self) -> list[str]:
-    if "\t" in self.text:
-      return self.text.split("\t")
-    return re.split(" +", self.text.strip(" "))
+    return _cells(self.text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,17 +124,19 @@ def read_sentences(
   for block in blocks:
     rows = _without_comments(block, layout)
     if layout.numbered:
-      words = [row for row in rows if not _NO_WORD.fullmatch(row.cells[0])]
+      words = [row for row in rows if not _NO_WORD.fullmatch(row.first)]
       left_out += len(rows) - len(words)
       rows = words
+    cells = [row.cells for row in rows]
     fault = next(filter(None, (
-        _fault(row, layout, encoding) for row in rows)), None)
+        _fault(row, parts, layout, encoding)
+        for row, parts in zip(rows, cells))), None)
     if fault:
       bad_rows.refuse(*fault)
     elif rows:
       sentences.append(Sentence(
-          [row.line for row in rows], [row.cells[layout.word] for row in rows],
-          [row.cells[layout.tag].strip() for row in rows]))
+          [row.line for row in rows], [parts[layout.word] for parts in cells],
+          [parts[layout.tag].strip() for parts in cells]))
   notes = [f"{path.name}: {layout}"] if layout.width > 2 else []
   if left_out:
     notes.append(f"{path.name}: {left_out:,} lines of several words (3-4) or "
@@ -143,9 +151,10 @@ def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
       itertools.chain(read_lines(path, encoding), [""]), 1):
     if number == 1:
       check_line_ends(path, line)
-    row = _Row(number, line.rstrip("\r\n"))
-    if row.text.strip(_BLANKS) and row.cells[0] != "-DOCSTART-":
-      block.append(row)
+    text = line.rstrip("\r\n")
+    cells = _cells(text) if text.strip(_BLANKS) else ["-DOCSTART-"]
+    if cells[0] != "-DOCSTART-":
+      block.append(_Row(number, text, len(cells), cells[0]))
     elif block:
       yield block
       block = []
@@ -173,22 +182,20 @@ def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
   def is_comment(row: _Row) -> bool:
     if layout.numbered:
       return row.text.startswith("#")
-    cells = row.cells
     if not _COMMENT.match(row.text):
       return False
-    if len(cells) != layout.width:
+    if row.width != layout.width:
       return True
-    tag = cells[layout.tag].strip()
+    tag = row.cells[layout.tag].strip()
     return not ("\t" in row.text or tag in layout.tags
                 or not entity_tags([tag]).others)
 
   return list(itertools.dropwhile(is_comment, block))
 
 
-def _fault(row: _Row, layout: _Layout,
+def _fault(row: _Row, cells: Sequence[str], layout: _Layout,
            encoding: str) -> tuple[int | str, ...] | None:
   """What `BadRows.refuse` is told of a word's line, or None."""
-  cells = row.cells
   if "\0" in row.text:
     return row.line, NUL, "has a NUL byte in it"
   if fault := not_decoded(row.text, encoding):
@@ -214,9 +221,9 @@ def _layout(path: pathlib.Path, blocks: Sequence[Sequence[_Row]],
   if not any(plain):
     plain = blocks
   widths = collections.Counter(
-      max(len(row.cells), 2) for row in itertools.chain(*plain))
+      max(row.width, 2) for row in itertools.chain(*plain))
   width = max(widths, key=widths.get, default=2)
-  rows = [[row for row in block if len(row.cells) == width] for block in plain]
+  rows = [[row for row in block if row.width == width] for block in plain]
   rows = list(filter(None, rows))
   for name, place in (("text_column", word), ("label_column", tag)):
     if rows and place is not None and place >= width:
@@ -246,7 +253,7 @@ def _is_numbered(path: pathlib.Path, width: int,
     InputError: it holds numbers that do not, or there is no column of words
       beside it.
   """
-  first = [[row.cells[0] for row in block] for block in rows]
+  first = [[row.first for row in block] for block in rows]
   cells = list(itertools.chain(*first))
   numbers = sum(bool(_NUMBER.fullmatch(cell) or _NO_WORD.fullmatch(cell))
                 for cell in cells)
@@ -260,7 +267,7 @@ def _is_numbered(path: pathlib.Path, width: int,
                      "and there is no column of words")
   if wrong:
     raise InputError(
-        f"{path}:{wrong.line}: column 1 holds numbers, and {wrong.cells[0]!r} "
+        f"{path}:{wrong.line}: column 1 holds numbers, and {wrong.first!r} "
         "does not count the words of the sentence: say which column the words "
         "are in, such as text_column=2")
   return True
@@ -270,11 +277,11 @@ def _out_of_order(block: Sequence[_Row]) -> _Row | None:
   """The first row that is not numbered as it should be."""
   expected = None
   for row in block:
-    if _NO_WORD.fullmatch(row.cells[0]):
+    if _NO_WORD.fullmatch(row.first):
       continue
-    if not _NUMBER.fullmatch(row.cells[0]):
+    if not _NUMBER.fullmatch(row.first):
       return row
-    number = int(row.cells[0])
+    number = int(row.first)
     if number != expected and (expected is not None or number > 1):
       return row
     expected = number + 1
@@ -290,8 +297,8 @@ def _check_not_the_same(path: pathlib.Path, width: int,
   """
   long = [block for block in rows if len(block) >= _MANY]
   if width > 2 and len(long) >= _MANY and all(
-      len({row.cells[0] for row in block}) == 1 for block in long):
+      len({row.first for row in block}) == 1 for block in long):
     raise InputError(
-        f"{path}:{long[0][0].line}: column 1 is {long[0][0].cells[0]!r} in "
+        f"{path}:{long[0][0].line}: column 1 is {long[0][0].first!r} in "
         "each line of the sentence: say which column the words are in, such "
         "as text_column=2")
