@@ -1,11 +1,12 @@
 """Vocabularies of checkpoints: reading them, their casing, their size."""
 
 import functools
+import io
 import logging
 import pathlib
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import MOST_BYTES, check_file
+from tf_adapters.files import read_file
 from tf_adapters.modeling.config import BertConfig, Vocabulary
 from tf_adapters.modeling.normalization import normalize
 
@@ -23,10 +24,12 @@ def read_vocabulary(
   Raises:
     InputError: the file is no text, or special tokens are missing.
   """
-  check_file(path, MOST_BYTES)
+  content = read_file(path)
   try:
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-  except (OSError, UnicodeDecodeError) as error:
+    # As a text file has them, lines end with any of \n, \r\n and \r.
+    lines = io.TextIOWrapper(
+        io.BytesIO(content), "utf-8-sig").read().split("\n")
+  except UnicodeDecodeError as error:
     raise InputError(f"{path}: not a vocabulary: {error}") from None
   tokens = [line.strip() for line in lines]
   while tokens and not tokens[-1]:  # which have no embeddings
