@@ -18,6 +18,7 @@ from tf_adapters.bank_texts import RowError
 from tf_adapters.batch_prediction import PredictionConfig, predict_file
 from tf_adapters.data.cells import read_list, write_list
 from tf_adapters.data.rows import write_cells, write_row
+from tf_adapters.errors import say
 from tf_adapters.training import metrics, predictions
 
 ODD = ["a\tb", "c\nd", 'say "e"', "f, g", "", " h ", "\r\n", "i\u2028j", "NA"]
@@ -179,3 +180,10 @@ def test_a_card_shows_names_as_they_are(odd_bank, one_layer_source, tmp_path):
   assert row == (r"| labels | \<b\>, a\|b, \[c\](http://d), \`e\`, "
                  r"\\x1b\[31m |")
   assert "\x1b" not in card
+
+
+def test_names_do_nothing_to_a_terminal(capsys):
+  say("data: a\x1b[31m label\n\u202eand another")
+  say("warning: \x07", error=True)
+  assert capsys.readouterr() == (
+      "data: a\\x1b[31m label\n\\u202eand another\n", "warning: \\x07\n")

@@ -28,7 +28,7 @@ from tf_adapters.data.cells import (
     write_number,
 )
 from tf_adapters.data.encodings import UTF_8, check_encoding
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.files import writing
 from tf_adapters.prediction_input import STANDARD, PredictionInput
 from tf_adapters.prediction_output import prediction_output
@@ -209,7 +209,7 @@ def _next(results: Iterator[Any], name: str, line: int) -> Any:
 
 def _say(bad_rows: BadRows) -> None:
   if bad_rows.count:
-    print(bad_rows.note(), file=sys.stderr)
+    say(bad_rows.note(), error=True)
 
 
 # Line, task and text of a row.

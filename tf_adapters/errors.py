@@ -1,6 +1,7 @@
 """The errors that a command line knows what to do about."""
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 
 _LONGEST = 2000  # characters
@@ -17,6 +18,17 @@ def printable(text: str) -> str:
       character if character.isprintable()
       else character.encode("unicode_escape").decode()
       for character in text)
+
+
+def say(text: str, error: bool = False) -> None:
+  """Prints text, names from files and flags in it, and nothing but text.
+
+  Args:
+    text: its lines are printed as `printable` has them.
+    error: whether to standard error.
+  """
+  print("\n".join(printable(line) for line in text.split("\n")),
+        file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -10,12 +10,11 @@ import pathlib
 import re
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from tf_adapters.errors import InputError, check_name
+from tf_adapters.errors import InputError, check_name, say
 
 # What lies beside `NAME` while that is written: .NAME.RANDOM and one of these,
 # which nobody else calls a file.
@@ -302,8 +301,8 @@ def locked(
     except BlockingIOError:
       raise
     except OSError as error:
-      print(f"warning: {folder}: can not be locked ({error.strerror}): another "
-            "run in it would not be noticed", file=sys.stderr)
+      say(f"warning: {folder}: can not be locked ({error.strerror}): another "
+          "run in it would not be noticed", error=True)
     else:
       if not shared:
         remove_leftovers(pathlib.Path(folder))

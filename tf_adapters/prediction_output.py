@@ -10,11 +10,10 @@ import json
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.files import read_json, write_file, writing
 from tf_adapters.prediction_input import STANDARD, PredictionInput
 
@@ -127,8 +126,7 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
     last = 0
   file.truncate(end if last else 0)
   if last:
-    print(f"{partial}: goes on behind line {last:,} of the input",
-          file=sys.stderr)
+    say(f"{partial}: goes on behind line {last:,} of the input", error=True)
   return last
 
 

@@ -12,7 +12,6 @@ import os
 import pathlib
 import socket
 import ssl
-import sys
 import tempfile
 import time
 import urllib.error
@@ -22,7 +21,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from tf_adapters.checkpoints import hub_archives
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.files import replaced_folder, write_file, writing
 
 _CACHE = "TFHUB_CACHE_DIR"
@@ -118,8 +117,8 @@ def _wait_for(file: IO[str], url: str) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     file.seek(0)
-    print(f"waiting for {file.read(200) or 'another process'}, which is "
-          f"fetching {url}", file=sys.stderr, flush=True)
+    say(f"waiting for {file.read(200) or 'another process'}, which is "
+        f"fetching {url}", error=True)
     fcntl.flock(file, fcntl.LOCK_EX)
   except OSError:
     pass  # a file system without locks: both fetch, and one is kept
@@ -169,9 +168,9 @@ class _Response:
       self._response.close()
       raise self.error(f"it has {self._size:,} bytes, expected at most "
                        f"{hub_archives.MOST_BYTES:,}")
-    print(f"fetching {url}"
-          + (f": {self._size / _MEGABYTE:,.0f} MB" if self._size else ""),
-          file=sys.stderr, flush=True)
+    say(f"fetching {url}"
+        + (f": {self._size / _MEGABYTE:,.0f} MB" if self._size else ""),
+        error=True)
 
   def __enter__(self) -> "_Response":
     return self
@@ -191,8 +190,8 @@ class _Response:
     now = time.monotonic()
     if now > self._told + _SECONDS_BETWEEN_LINES:
       self._told = now
-      print(f"{self._url}: {self._read / _MEGABYTE:,.0f} MB are here",
-            file=sys.stderr, flush=True)
+      say(f"{self._url}: {self._read / _MEGABYTE:,.0f} MB are here",
+          error=True)
     return data
 
   def error(self, reason: object) -> InputError:

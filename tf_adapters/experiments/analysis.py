@@ -16,7 +16,7 @@ from typing import Any
 
 from tf_adapters.adapter_info import AdapterInfo, library_versions
 from tf_adapters.data.tasks import Task
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.experiments import heat_map, pruning
 from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis_checks import PRUNINGS, check_analysis
@@ -229,7 +229,7 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
     output_dir.mkdir(parents=True, exist_ok=True)
   with output_dir_of("analysis", output_dir):
     for note in task.notes:
-      print(f"data: {note}")
+      say(f"data: {note}")
     scores = AblationScores(model, task, text, config.eval_batch_size)
     analysis = _analyse(config.load_adapter, model, info, task, scores,
                         max_loss)

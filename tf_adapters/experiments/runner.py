@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from tf_adapters.errors import say
 from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.records import UNFINISHED, Record
 from tf_adapters.experiments.trial_process import TrialCommand
@@ -55,8 +56,8 @@ def command(trial: Trial, tool: str, threads: int | None) -> TrialCommand:
 
 def say_adopted(trial: Trial) -> None:
   """Says that a trial's process is not ours."""
-  print(f"{trial.name}: a process of an earlier sweep is at work on it; "
-        "waiting for its end", flush=True)
+  say(f"{trial.name}: a process of an earlier sweep is at work on it; "
+      "waiting for its end")
 
 
 def say_stopping(count: int) -> None:

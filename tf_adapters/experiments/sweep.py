@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.experiments import selection
 from tf_adapters.experiments.records import (
     FINISHED,
@@ -177,7 +177,7 @@ def _say_start(sweep: _Sweep, what: str) -> None:
     count = sum(record.status == status for record in sweep.records)
     if count or status == FINISHED:
       counts.append(f"{count} of them {status}")
-  print(f"{what}: {', '.join(counts)}", flush=True)
+  say(f"{what}: {', '.join(counts)}")
 
 
 def _run(sweep: _Sweep, runner: Runner, interruption: Interruption) -> None:
@@ -230,8 +230,8 @@ class _Progress:
     seconds = time.monotonic() - self._started
     left = sum(self._left.values()) * seconds / self._done
     width = len(str(len(records)))
-    print(f"[{ended:{width}}/{len(records)}] {record.trial.name}: {what}; "
-          f"{_clock(left)} left", flush=True)
+    say(f"[{ended:{width}}/{len(records)}] {record.trial.name}: {what}; "
+        f"{_clock(left)} left")
 
   def print_stopped(self) -> None:
     """Says how to go on."""

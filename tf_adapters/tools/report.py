@@ -17,7 +17,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.experiments.sweep_folder import find_sweep
 from tf_adapters.files import check_output_dir
 from tf_adapters.tools import _command, _output_dir_flag
@@ -45,10 +45,10 @@ def _report() -> None:
   report = make_report(values.sweep_dir)
   write_report(report, output_dir)
   for line in report.left_out:
-    print(f"left out: {line}")
-  print(report.summary)
-  print(f"tables: {len(report.tables)}, figures: {len(report.pictures)}, in "
-        f"{output_dir / 'report.html'}")
+    say(f"left out: {line}")
+  say(report.summary)
+  say(f"tables: {len(report.tables)}, figures: {len(report.pictures)}, in "
+      f"{output_dir / 'report.html'}")
 
 
 def main() -> None:

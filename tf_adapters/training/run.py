@@ -28,7 +28,7 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Task
-from tf_adapters.errors import InputError, listed
+from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files import (
     output_dir_of,
     replaced_folder,
@@ -124,10 +124,10 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   if plan.todo:
     results = _Run(plan.config, output_dir, results, strategy, locks).do(plan)
   else:
-    print("This run is finished; nothing is left to do.")
+    say("This run is finished; nothing is left to do.")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
-  print(summary_of(results, output_dir), flush=True)
+  say(summary_of(results, output_dir))
   return results
 
 
@@ -219,21 +219,21 @@ class _Run:
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text)
     for note in task.notes:
-      print(f"data: {note}")
+      say(f"data: {note}")
     for note in distribution.notes(
         self._strategy, config.distribution_strategy, config.num_replicas):
-      print(note)
+      say(note)
     made_for = model.encoder.pooling
     if config.pooling == "pooler" and made_for != "pooler":
-      print(f"pooling=pooler: {model.encoder.origin.source} was made for "
-            f"pooling={made_for}, which is taken without the flag")
+      say(f"pooling=pooler: {model.encoder.origin.source} was made for "
+          f"pooling={made_for}, which is taken without the flag")
     if unread := unread_adapter_flags(config):
-      print(f"tuning={config.tuning} has no adapters: without effect are "
-            f"{', '.join(unread)}")
+      say(f"tuning={config.tuning} has no adapters: without effect are "
+          f"{', '.join(unread)}")
     if weights:
-      print("class weights: " + listed(
+      say("class weights: " + listed(
           [f"{label} {weight:.4g}" for label, weight in weights.items()]))
-    print(model.summary_of_tuning(), flush=True)
+    say(str(model.summary_of_tuning()))
     if "train" in todo:
       self._train(model, task, text)
     if "evaluate" in todo:
@@ -442,7 +442,7 @@ class _Run:
     notes = self._results["data"]["notes"]
     if encoded.cut_note() and note not in notes:
       notes.append(note)
-      print(f"data: {note}", flush=True)
+      say(f"data: {note}")
 
   def _add_to_evaluation(self, started: float) -> None:
     self._seconds["evaluate"] = (

@@ -9,13 +9,12 @@ import json
 import pathlib
 import re
 import shutil
-import sys
 import time
 
 import safetensors.numpy
 import tensorflow as tf
 
-from tf_adapters.errors import InputError, first_line
+from tf_adapters.errors import InputError, first_line, say
 from tf_adapters.files import locked, replaced_file, write_file, writing
 from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.models import TaskModel
@@ -132,8 +131,8 @@ class RunState:
         break
       except (tf.errors.OpError, LookupError, ValueError,
               AssertionError) as error:
-        print(f"warning: {good.pop()}: damaged, the checkpoint before is taken "
-              f"({first_line(error)[:200]})", file=sys.stderr)
+        say(f"warning: {good.pop()}: damaged, the checkpoint before is taken "
+            f"({first_line(error)[:200]})", error=True)
     if found and not good:
       raise InputError(
           f"{self.folder}: none of its checkpoints can be read: remove it to "
