@@ -1,5 +1,6 @@
 """Adapter files that are not what was written: refused, or exactly the same."""
 
+import dataclasses
 import json
 import shutil
 
@@ -13,7 +14,7 @@ import tf_adapters as ta
 from tests.adapters import edit, make
 from tf_adapters import adapter_file
 from tf_adapters.adapter_card import describe_adapter
-from tf_adapters.adapter_info import AdapterInfo, read_info
+from tf_adapters.adapter_info import AdapterInfo, info_json, read_info
 from tf_adapters.adapter_tensors import (
   FileTensors,
   expected_shapes,
@@ -289,3 +290,18 @@ def test_an_adapter_file_does_not_choose_what_to_connect_to(
   with pytest.raises(ta.InputError, match="only if you give it yourself"):
     ta.load_adapter(copy)
   assert ta.load_adapter(copy, str(hf_source)).labels[0] == "no"
+
+
+def test_a_configuration_is_small(copy):
+  """Before a parser makes a hundred megabytes of it."""
+  labels = [f"label {number} {'x' * 80}" for number in range(50_000)]
+  edit(copy, labels=labels)
+  for read in (read_info, describe_adapter, ta.load_adapter):
+    with pytest.raises(ta.InputError, match="bytes, expected at most 4,194,30"):
+      read(copy)
+  edit(copy, labels=labels[:2])
+  info = read_info(copy)
+  with pytest.raises(ta.InputError, match="of which 4,194,304 are read again"):
+    info_json(dataclasses.replace(info, labels=tuple(labels)))
+  assert len(info_json(dataclasses.replace(
+      info, labels=tuple(labels[:10_000])))) < 2e6
