@@ -379,8 +379,8 @@ def _shrink_longest(
 
 def _keep(tokens: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
   """The first `count` tokens of each row; a number, or int64 [rows]."""
-  count = tf.broadcast_to(count, [tokens.nrows()])
-  positions = tf.ragged.range(tokens.row_lengths())
-  limits = tf.gather(count, tokens.value_rowids())
-  return tf.ragged.boolean_mask(
-      tokens, positions.with_values(positions.values < limits))
+  # Not by a mask: tf.ragged.boolean_mask makes it dense, all rows as long as
+  # the longest.
+  count = tf.clip_by_value(count, 0, tokens.row_lengths())
+  places = tf.ragged.range(tokens.row_starts(), tokens.row_starts() + count)
+  return places.with_values(tf.gather(tokens.values, places.values))

@@ -175,9 +175,11 @@ class WordpieceTokenizer:
       begins, ends = (places.values for places in offsets)
       values += [begins, tf.where(
           is_long, tf.gather(tf.math.segment_max(ends, word), word), ends)]
-    kept = ids.with_values(tf.cast(is_first, tf.bool) | ~is_long)
-    return tuple(tf.ragged.boolean_mask(ids.with_values(part), kept)
-                 for part in values)
+    kept = tf.cast(is_first, tf.bool) | ~is_long
+    lengths = tf.math.unsorted_segment_sum(
+        tf.cast(kept, tf.int64), ids.value_rowids(), ids.nrows())
+    return tuple(tf.RaggedTensor.from_row_lengths(
+        tf.boolean_mask(part, kept), lengths) for part in values)
 
 
 class _AddedTokens:
