@@ -37,7 +37,8 @@ def predictions(config, name="test.tsv"):
 def test_a_run_leaves_all_but_an_adapter_file(config, tmp_path):
   first = run(config)
   assert {path.name for path in (tmp_path / "run").iterdir()} == {
-      "results.json", "checkpoints", "tensorboard", "flags.flags"}
+      "results.json", "checkpoints", "tensorboard", "flags.flags",
+      "data.json"}
   assert first["tuning"] == "no_bert"
   assert first["metrics"]["validation"]["accuracy"] > 0.7
   layers = (32 + 1) * 16 + (16 + 1) * 2
