@@ -381,6 +381,6 @@ def _keep(tokens: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
   """The first `count` tokens of each row; a number, or int64 [rows]."""
   # Not by a mask: tf.ragged.boolean_mask makes it dense, all rows as long as
   # the longest.
-  count = tf.clip_by_value(count, 0, tokens.row_lengths())
+  count = tf.minimum(tf.maximum(count, 0), tokens.row_lengths())
   places = tf.ragged.range(tokens.row_starts(), tokens.row_starts() + count)
   return places.with_values(tf.gather(tokens.values, places.values))
