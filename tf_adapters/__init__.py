@@ -53,8 +53,8 @@ def __dir__() -> list[str]:
   return sorted({*globals(), *__all__})
 
 
-if "tf_keras" in sys.modules:
+if "tensorflow" in sys.modules:
   # Keras' SavedModels and .h5 files name classes without their modules: it
-  # finds those that are there.
+  # finds those that are there. A command line imports TensorFlow later.
   for _module in ("modeling.models", "training.optimization"):
     importlib.import_module(f"{__name__}.{_module}")

@@ -76,7 +76,8 @@ def in_two_members(archive):
     # Another archive in the field: what a reader that skips it would unpack.
     with_extra_field(GOOD, archive_of(member("evil", size=9))),
     gzip.compress(gzip.decompress(GOOD) + bytes(100_000)),
-])
+], ids=["plain", "two gzip members", "zeros behind", "extra field",
+        "an archive in an extra field", "a long end"])
 def test_an_archive_is_unpacked_as_it_is(archive, tmp_path):
   unpack(io.BytesIO(archive), tmp_path)
   assert {str(path.relative_to(tmp_path)): path.stat().st_size

@@ -11,6 +11,7 @@ import tensorflow as tf
 from official.common import distribute_utils
 
 from tf_adapters.errors import InputError, WorkerLost, first_line
+from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.interruption import signals_act
 
 # What the driver of NVIDIA's GPUs makes, whatever TensorFlow knows of it.
@@ -56,7 +57,7 @@ def make_strategy(
         "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
   try:
     if name == "multi_worker_mirrored":
-      _check_tf_config(os.environ.get("TF_CONFIG"))
+      check_cluster()
       with lost_workers(), signals_act():
         return distribute_utils.get_distribution_strategy(name)
     gpus = len(tf.config.list_logical_devices("GPU"))
@@ -88,30 +89,6 @@ def _cpus(count: int) -> list[str]:
           "devices; in a program of your own make the strategy first"
       ) from None
   return [device.name for device in tf.config.list_logical_devices("CPU")]
-
-
-def _check_tf_config(text: str | None) -> None:
-  """Raises InputError where the cluster or this process's task is not said."""
-  example = ('\'{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
-             '"task": {"type": "worker", "index": 0}}\'')
-  if not text:
-    raise InputError(
-        "distribution_strategy=multi_worker_mirrored needs the environment "
-        f"variable TF_CONFIG, such as {example}")
-  try:
-    config = json.loads(text)
-    cluster, task = config["cluster"], config["task"]
-    hosts = cluster[task["type"]]
-    fine = (cluster.keys() <= {"chief", "worker"}
-            and len(cluster.get("chief", [""])) == 1
-            and all(isinstance(host, str) and host.count(":")
-                    for hosts in cluster.values() for host in hosts)
-            and 0 <= int(task["index"]) < len(hosts))
-  except (ValueError, TypeError, LookupError, AttributeError):
-    fine = False
-  if not fine:
-    raise InputError(f"TF_CONFIG={text}: expected workers, at most one chief, "
-                     f"and a task that is one of them, such as {example}")
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

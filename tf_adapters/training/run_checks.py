@@ -17,6 +17,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.files import check_is_file, check_output_dir
 from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN, AdapterConfig
 from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
     RunConfig,
@@ -146,6 +147,8 @@ def check(config: RunConfig) -> None:
   if config.distribution_strategy == "tpu" and config.tpu is None:
     raise InputError(
         "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
+  if config.distribution_strategy == "multi_worker_mirrored":
+    check_cluster()
   if config.do_train and config.train_batch_size % (config.num_replicas or 1):
     raise InputError(
         f"train_batch_size={config.train_batch_size}: cannot be split over "
