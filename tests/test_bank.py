@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -248,7 +249,8 @@ def test_adapters_that_do_not_fit_are_refused(
 
   refused(tmp_path / "none", "not an adapter file")
   refused(task_files["topic"], "has a task 'topic' already")
-  refused(task_files["topic"], "can not be called 'base'", "base")
+  for name in ("base", "", 3, ("a", "b")):
+    refused(task_files["topic"], re.escape(f"cannot be called {name!r}"), name)
   for tuning, pooling in (("full", "mean"), ("top_layers:1", "mean"),
                           ("bias", "mean"), ("adapters+pooler", "pooler")):
     path = make(

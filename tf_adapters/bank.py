@@ -272,8 +272,8 @@ def _extended(
   for name, path in adapters:
     info = read_info(path)
     name = info.task if name is None else name
-    if not name or name == BASE:
-      raise InputError(f"{path}: a task can not be called {name!r}: choose "
+    if not isinstance(name, str) or name in ("", BASE):
+      raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
                        "another name")
     if name in state.infos or name in infos:
       raise InputError(f"{path}: the bank has a task {name!r} already: "

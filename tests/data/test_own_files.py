@@ -67,6 +67,7 @@ def test_lists_in_cells(tmp_path, cells, wanted):
 
 @pytest.mark.parametrize("cell", [
     "[0, 1, 0]", "[1. 0. 1.]", "['a', 'b'", "{'a': 1, 'b': 0}", "['a'b]",
+    "[a, b]",
     "(" + "'a'  " * 3000])
 def test_what_is_no_list(tmp_path, cell):
   (tmp_path / "train.tsv").write_text(f"text\tlabel\nt\tx,y\nu\t{cell}\n")
@@ -78,6 +79,36 @@ def test_what_is_no_list(tmp_path, cell):
   (tmp_path / "train.tsv").write_text(f"text\tlabel\nu\t{cell}\n")
   with pytest.raises(ta.InputError, match=r"train.tsv:2: .* is no list of lab"):
     ta.load_task("tsv", str(tmp_path), **MULTI)
+
+
+@pytest.mark.parametrize("separator, other", [
+    (",", ";"), (",", "|"), (";", ",")])
+def test_labels_with_another_separator(tmp_path, separator, other):
+  rows = [["x", "so"], ["y", f"so{other} good"], ["z", "good"]]
+  with open(tmp_path / "train.csv", "w", newline="") as file:
+    csv.writer(file).writerows([["text", "label"], *rows])
+  options = dict(MULTI, data_dir=str(tmp_path))
+  with pytest.raises(ta.InputError, match=(
+      rf"train.csv:3: label .* is so, good with '[{other}]' between them: "
+      rf"label_separator='[{other}]' takes them apart")):
+    ta.load_task("tsv", label_separator=separator, **options)
+  assert ta.load_task("tsv", label_separator=other, **options).labels == (
+      "good", "so")
+  # They may be names.
+  path = tmp_path / "train.csv"
+  path.write_text(path.read_text().replace("z,good", "z,other"))
+  task = ta.load_task("tsv", label_separator=separator, **options)
+  assert len(task.labels) == 3
+  assert f"holds {other!r}: is that what separates labels?" in task.notes[0]
+
+
+@pytest.mark.parametrize("options", [
+    dict(text_column="label"), dict(text_pair_column="Text"),
+    dict(text_pair_column="label")])
+def test_columns_are_one_thing_each(tmp_path, options):
+  folder = folder_of(tmp_path, train_csv="text,label\na,x\nb,y\n")
+  with pytest.raises(ta.InputError, match="label_column must differ"):
+    ta.load_task("tsv", folder, **options)
 
 
 def test_a_column_of_zeros_and_ones_for_each_label(tmp_path):
@@ -342,6 +373,12 @@ def test_sets_of_labels_with_unknown_ones(tmp_path):
      "ending in .tsv or .csv .*devel.*; there is b.xlsx, reviews.csv"),
     ({"train_csv": "text,label\na,\"['x', 'y']\"\nb,x\n"},
      r"train.csv:2: label .* is a list: problem_type=multi_label reads lists"),
+    ({"train_csv": 'text,label\na,[2]\nb,"[1, 2]"\n'},
+     r"train.csv:3: label '\[1, 2\]' is a list: problem_type=multi_label"),
+    ({"train_csv": "text,label\na,x\nb,y\nc,x\u200b\n"},
+     "train.csv:4: label .* differs from 'x' in line 2 in writing only"),
+    ({"train_csv": "text,label\na,so  so\nb,y\nc,so so\n"},
+     "train.csv:4: label 'so so' differs from 'so  so' in line 2 in writing"),
 ])
 def test_says_what_is_wrong_and_where(tmp_path, files, message):
   with pytest.raises(ta.InputError, match=message):

@@ -175,7 +175,8 @@ CONLL_U = """# sent_id = 1
 def test_first_columns_that_count_words(tmp_path):
   assert loaded(tmp_path, GERMEVAL) == (
       [["In", "#", "Bonn"], ["Anna"]], [["O"] * 3, ["B-LOC"]],
-      ("train.tsv: words are column 2, tags column 4 of 4",))
+      ("train.tsv: words are column 2, tags column 4 of 4; there are tags of "
+       "entities in column 3, too",))
   assert loaded(tmp_path, GERMEVAL, label_column="3")[1] == [
       ["O", "O", "B-LOC"], ["B-PER"]]
   words, tags, notes = loaded(tmp_path, CONLL_U, label_column="4")
@@ -203,6 +204,13 @@ def test_first_columns_that_count_words(tmp_path):
     ("Word\tPOS\tTag\na\tX\tO\nb\tX\tB-x\n", {},
      r"tsv:1: looks like the names of columns \(Word, POS, Tag\): remove the "),
     ("token label\na O\nb B-x\n", {}, "tsv:1: looks like the names of columns"),
+    ("B-x\tso\nO\tgood\nO\tso\n", {}, "label_column say which column is which"),
+    # Those who annotated, behind the tags.
+    ("1 a B-x ann\n2 b O bob\n3 c O ann\n", {},
+     "column 3 has tags of entities, "
+     r"and the last one something else \(ann, bob\): label_column says"),
+    ("so good\tO B-x\nis bad\tO B-x\n", {},
+     "tsv:1: expected a word and its tag on each line, not a sentence and its"),
     ("a X _\nb X _\n", {}, "one tag only .*; train.tsv: words are column 1"),
 ])
 def test_columns_that_cannot_be_told_are_refused(
@@ -218,6 +226,21 @@ def test_columns_can_be_said(tmp_path):
   assert tags == [["B-x", "O"] * 20]
   words = loaded(tmp_path, "1 7 O\n2 8 B-x\n", text_column="1")[0]
   assert words == [["1", "2"]]
+
+
+@pytest.mark.parametrize("content, words, languages", [
+    ("en:a O\nen:b:c B-x\n\nen:: O\n", [["a", "b:c"], [":"]], "en"),
+    ("de:a\tO\nde:b\tB-x\n\nzh-yue:c\tO\n", [["a", "b"], ["c"]],
+     "de, zh-yue"),
+    ("en:a O\nb B-x\n\nen:c O\n", [["en:a", "b"], ["en:c"]], None),
+    (": O\n:b B-x\n\n12:30 O\n", [[":", ":b"], ["12:30"]], None),
+])
+def test_languages_in_front_of_words(tmp_path, content, words, languages):
+  found, _, notes = loaded(tmp_path, content)
+  assert found == words
+  assert notes == ((
+      f"train.tsv: the language in front of each word ({languages}) is no part "
+      "of it",) if languages else ())
 
 
 @pytest.mark.parametrize("tags, entities", [

@@ -20,7 +20,7 @@ from tf_adapters.data.encodings import (
     not_decoded,
     read_lines,
 )
-from tf_adapters.data.tag_schemes import entity_tags
+from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
 from tf_adapters.errors import InputError, listed
 
 # What stands between cells where no tab does: not the blanks of Unicode, which
@@ -32,6 +32,8 @@ _NUMBER = re.compile(r"\d+")
 # in the sentence, "5.1".
 _NO_WORD = re.compile(r"\d+-\d+|\d+\.\d+")
 _CONLL_U = 10  # columns
+# WikiANN has the language of each word in front of it: "en:Paris".
+_LANGUAGE = re.compile(r"([a-z]+(?:-[a-z]+)*):(?=.)")
 # What files with a header call their columns.
 _WORD_NAMES = {"word", "words", "token", "tokens", "form", "text"}
 _TAG_NAMES = {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags",
@@ -77,6 +79,7 @@ class _Layout:
     word, tag: their places, from 0.
     numbered: whether the first one counts the words of a sentence.
     tags: that stand in rows that are certainly none but rows.
+    entities: places of other columns that say where entities are.
   """
 
   width: int
@@ -84,10 +87,14 @@ class _Layout:
   tag: int
   numbered: bool
   tags: Collection[str]
+  entities: Sequence[int] = ()
 
   def __str__(self) -> str:
+    others = ", ".join(str(place + 1) for place in self.entities)
     return (f"words are column {self.word + 1}, tags column {self.tag + 1} of "
-            f"{self.width}")
+            f"{self.width}"
+            + (f"; there are tags of entities in column {others}, too"
+               if others else ""))
 
 
 def read_sentences(
@@ -141,7 +148,22 @@ def read_sentences(
   if left_out:
     notes.append(f"{path.name}: {left_out:,} lines of several words (3-4) or "
                  "of none (5.1) left out: the words themselves have lines")
+  if languages := _languages(sentences):
+    sentences = [dataclasses.replace(sentence, words=[
+        word.partition(":")[2] for word in sentence.words])
+                 for sentence in sentences]
+    notes.append(f"{path.name}: the language in front of each word "
+                 f"({listed(languages, 5)}) is no part of it")
   return sentences, notes
+
+
+def _languages(sentences: Sequence[Sentence]) -> list[str]:
+  """What stands in front of all words with a colon; [] where it does not."""
+  words = list(itertools.chain.from_iterable(
+      sentence.words for sentence in sentences))
+  matches = list(itertools.takewhile(bool, map(_LANGUAGE.match, words)))
+  return sorted({match[1] for match in matches}) if (
+      len(matches) == len(words) >= _MANY) else []
 
 
 def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
@@ -206,6 +228,11 @@ def _fault(row: _Row, cells: Sequence[str], layout: _Layout,
   if len(cells) == 1 or not (
       cells[layout.word].strip(_BLANKS) and cells[layout.tag].strip()):
     return row.line, NO_LABEL, "expected a word and its tag"
+  tags = cells[layout.tag].split()
+  if 1 < len(tags) == len(cells[layout.word].split()) and entity_tags(
+      tags).entities:
+    return row.line, NO_LABEL, (
+        "expected a word and its tag on each line, not a sentence and its tags")
   return None
 
 
@@ -240,9 +267,39 @@ def _layout(path: pathlib.Path, blocks: Sequence[Sequence[_Row]],
           "holds the tags: 4 for parts of speech (UPOS), 5 for a language's "
           "own (XPOS), 8 for relations (DEPREL)")
     tag = width - 1
-  return _Layout(width, word, tag, numbered, {
-      row.cells[tag].strip() for row in itertools.chain(*rows)
-      if not row.text.startswith("#")})
+    values = _values(width, rows)
+    entities = _others_with_entities(path, values, word)
+    return _Layout(width, word, tag, numbered, values[tag], entities)
+  return _Layout(width, word, tag, numbered, _values(width, rows)[tag])
+
+
+def _values(width: int, rows: Sequence[Sequence[_Row]]) -> list[set[str]]:
+  """What stands in each column, but in what may be comments."""
+  values: list[set[str]] = [set() for _ in range(width)]
+  for row in itertools.chain(*rows):
+    if not row.text.startswith("#"):
+      for column, cell in zip(values, row.cells):
+        column.add(cell.strip())
+  return values
+
+
+def _others_with_entities(path: pathlib.Path, values: Sequence[Collection[str]],
+                          word: int) -> list[int]:
+  """Places of columns, but the last one, that say where entities are.
+
+  Raises:
+    InputError: there are such, and the last one is something else.
+  """
+  others = [place for place, column in enumerate(values[:-1])
+            if place != word and OUTSIDE in column
+            and entity_tags(column).entities]
+  last = entity_tags(sorted(values[-1]))
+  if others and last.others and not last.nearly:
+    raise InputError(
+        f"{path}: column {others[-1] + 1} has tags of entities, and the last "
+        f"one something else ({listed(last.others, 3)}): label_column says "
+        "which one holds the tags")
+  return others
 
 
 def _is_numbered(path: pathlib.Path, width: int,

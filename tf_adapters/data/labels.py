@@ -31,7 +31,9 @@ _ITEMS = rf"\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*(?:\s*,)?)?\s*"
 _STRINGS = rf"\s*(?:{_QUOTED}\s*(?:,\s*)?)*"
 _LIST = re.compile(
     rf"\[{_ITEMS}\]|\({_STRINGS}\)|\{{{_STRINGS}\}}|set\(\)", re.DOTALL)
-_LIKE_A_LIST = re.compile(r"""[\[({]\s*['"].*""", re.DOTALL)
+_LIKE_A_LIST = re.compile(r"""[\[({]\s*['"].*|\[.*,.*\]""", re.DOTALL)
+# What nobody sees: blanks of no width, marks of direction, soft hyphens.
+_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 
 
 def label_numbers(table: Table, column: str | int,
@@ -171,6 +173,7 @@ def _folded(name: str) -> str:
   # pandas writes 1 as 1.0 where a column has gaps.
   name = re.sub(r"(-?\d+)\.0+", r"\1", name) if re.fullmatch(
       r"-?\d+\.0+", name) else name
+  name = " ".join(_UNSEEN.sub("", name).split())
   return unicodedata.normalize("NFC", name).casefold()
 
 

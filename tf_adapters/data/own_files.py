@@ -42,6 +42,8 @@ _ODD_TEXTS = {
         len(text) > 3 and text[0] == text[-1] == '"' and '""' in text[1:-1]
         and '"' not in text[1:-1].replace('""', "")),
 }
+# What may stand between labels of a cell.
+_LABEL_SEPARATORS = (",", ";", "|")
 # Fewer labels, or rows, may well all be different.
 _MANY_LABELS, _MANY_ROWS = 10, 20
 
@@ -80,6 +82,7 @@ def load(data_dir: str, text_column: str = "text",
   """
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
+  _check_columns_differ(text_column, text_pair_column, label_column)
   folder = data_folder(data_dir)
   files, unread = find_splits(
       folder, _SPLITS, (".tsv", ".csv"),
@@ -108,6 +111,8 @@ def load(data_dir: str, text_column: str = "text",
         label_separator if problem_type == "multi_label" else None))
     if not found and problem_type == "multi_label":
       label_sets(first, label_column, label_separator, {})  # says why
+    if problem_type == "multi_label":
+      notes.append(_other_separator(first, label_separator, found))
     labels = _label_names(first, label_column, problem_type, found)
     notes.append(_doubts(first, text_columns, label_column, labels, found))
   notes += [f"label {name!r} is a word for a missing one"
@@ -146,6 +151,18 @@ def load(data_dir: str, text_column: str = "text",
       files={split: [table.path] for split, table in tables.items()})
 
 
+def _check_columns_differ(*columns: str | None) -> None:
+  """Refuses a column that is said to be two things.
+
+  Raises:
+    InputError: there is one, in any case.
+  """
+  names = [column.lower() for column in columns if column is not None]
+  if len(set(names)) < len(names):
+    raise InputError(
+        "text_column, text_pair_column and label_column must differ")
+
+
 def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],
                 texts: Sequence[Sequence[str]]) -> dict[int, Any]:
   """The rows that have all of their texts."""
@@ -177,6 +194,28 @@ def _labels_of(table: Table, column: str,
     for label in filter(None, labels or ()):
       rows.setdefault(label, []).append(row)
   return rows
+
+
+def _other_separator(table: Table, separator: str,
+                     found: Mapping[str, Sequence[int]]) -> str:
+  """Says that labels look like several with another separator, or "".
+
+  Raises:
+    InputError: what it separates are labels themselves.
+  """
+  for other in _LABEL_SEPARATORS:
+    names = [name for name in found if other in name and other != separator]
+    for name in names:
+      parts = [part.strip() for part in name.split(other)]
+      if all(part in found for part in parts):
+        raise table.error(
+            found[name][0], f"label {name!r:.80} is {listed(parts)} with "
+            f"{other!r} between them: label_separator={other!r} takes them "
+            "apart")
+    if names:
+      return (f"label {names[0]!r:.80} holds {other!r}: is that what separates "
+              "labels? label_separator says so")
+  return ""
 
 
 def _label_names(table: Table, column: str, problem_type: str,

@@ -256,7 +256,8 @@ def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
              else "is empty")
     raise InputError("; ".join(filter(None, [f"{path}: {wrong}", *notes])))
   words = {word for sentence in sentences for word in sentence.words}
-  if len(names) > max(len(words), _MANY_TAGS):
+  if len(names) > max(len(words), _MANY_TAGS) or (
+      entity_tags(words).entities and entity_tags(names).others):
     raise InputError(
         f"{path}: has {len(names):,} different tags ({listed(names, 3)}), but "
         f"{len(words):,} different words ({listed(sorted(words), 3)}): "
