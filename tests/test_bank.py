@@ -161,16 +161,16 @@ def test_other_tasks_change_no_bit(hf_source, task_files, rows):
 def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
   bank.predict(["good"], "topic")
-  traced = bank._state.forward
+  traced = bank._now().forward
   bank.add(task_files["topic"], "twin")
   assert bank.predict(["good"], "twin") == bank.predict(["good"], "topic")
-  assert bank._state.forward is traced
+  assert bank._now().forward is traced
 
 
 def test_memory_is_the_adapters_own(hf_source, task_files):
   def size(bank):
     return sum(
-        tensor.numpy().nbytes for tensor in bank._state.tasks.tensors)
+        tensor.numpy().nbytes for tensor in bank._now().tasks.tensors)
 
   tensors = ta.load_adapter(task_files["topic"]).tuned_variables()
   own = sum(variable.numpy().nbytes for name, variable in tensors.items()

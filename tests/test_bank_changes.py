@@ -231,9 +231,9 @@ def test_no_answer_is_wrong_while_tasks_come_and_go(
 def test_tables_that_a_change_does_not_touch_are_not_copied(
     one_layer_source, files):
   bank = ta.AdapterBank(str(one_layer_source), [files["t0"], files["t2"]])
-  before = {id(tensor) for tensor in bank._state.tasks.tensors}
+  before = {id(tensor) for tensor in bank._now().tasks.tensors}
   bank.add(files["t3"])  # a head alone
-  new = [tensor for tensor in bank._state.tasks.tensors
+  new = [tensor for tensor in bank._now().tasks.tensors
          if id(tensor) not in before]
   assert len(new) == 3  # the rows, a kernel and a bias
 

@@ -7,7 +7,6 @@ of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 
 import os
 import pathlib
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from tf_adapters.adapter_tensors import FileTensors, expected_shapes
 from tf_adapters.bank_state import (
     BankEncoder,
     BankState,
+    Published,
     decision,
     probabilities,
 )
@@ -90,12 +90,10 @@ class AdapterBank:
         encoder, choose_pooling(pooling, encoder.pooling), max_length,
         jit_compile)
     self._process = os.getpid()
-    self._changing = threading.Lock()
-    # Never changed, but replaced: the one thing that a change assigns.
-    self._state = _extended(
+    self._published = Published(_extended(
         shared.no_tasks(),
         list(adapters.items()) if isinstance(adapters, Mapping)
-        else [(None, path) for path in adapters])
+        else [(None, path) for path in adapters]))
 
   def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
     """Takes a task in.
@@ -125,10 +123,10 @@ class AdapterBank:
     Raises:
       InputError: as for `add`.
     """
-    with self._changing:
-      old = self._now()
-      new = _extended(old, adapters)
-      self._state = new
+    self._check_process()
+    adapters = list(adapters)
+    old, new = self._published.replace(
+        lambda state: _extended(state, adapters))
     return list(new.infos)[len(old.infos):]
 
   def remove(self, name: str) -> None:
@@ -137,12 +135,12 @@ class AdapterBank:
     Raises:
       InputError: there is no such task.
     """
-    with self._changing:
-      self._state = self._now().without_task(name)
+    self._check_process()
+    self._published.replace(lambda state: state.without_task(name))
 
   def names(self) -> list[str]:
     """The tasks, in the order in which they were added."""
-    return list(self._state.infos)
+    return list(self._published.state().infos)
 
   def info(self, name: str) -> AdapterInfo:
     """What a task's adapter file says of it: labels, metrics and so on.
@@ -150,7 +148,7 @@ class AdapterBank:
     Raises:
       InputError: there is no such task.
     """
-    return self._state.info(name)
+    return self._published.state().info(name)
 
   def predict(self, texts: Texts, tasks: Tasks,
               batch_size: int = 64) -> list[Any]:
@@ -251,12 +249,16 @@ class AdapterBank:
     Raises:
       InputError: this process was forked from the bank's.
     """
+    self._check_process()
+    return self._published.state()
+
+  def _check_process(self) -> None:
+    """Raises InputError in a process that was forked from the bank's."""
     if os.getpid() != self._process:
       raise InputError(
           "this process was forked from the one that made the bank, and "
           "TensorFlow would wait for ever in it: make the bank in this "
           'process, or start it with multiprocessing.get_context("spawn")')
-    return self._state
 
 
 def _extended(

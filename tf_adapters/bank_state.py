@@ -26,6 +26,45 @@ from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 _PACKED_AT_ONCE = 4096
 
 
+class Published:
+  """A bank's state, which is replaced in one step.
+
+  Without a lock: a thread that is stopped while it holds one would stop all
+  others for ever. A change is made of the state that there is, and once more
+  where another change came first.
+  """
+
+  def __init__(self, state: "BankState"):
+    # A state, and under "next" what it was replaced by.
+    self._newest: tuple[BankState, dict[str, Any]] = (state, {})
+
+  def state(self) -> "BankState":
+    """The newest state."""
+    return self._find()[0]
+
+  def replace(self, make: Callable[["BankState"], "BankState"],
+              ) -> tuple["BankState", "BankState"]:
+    """Replaces the state by what is made of it, or leaves it as it is.
+
+    Returns:
+      The old and the new one.
+    """
+    while True:
+      old, after = self._find()
+      new = make(old), {}
+      # The step: a single call, in which nothing can come.
+      if after.setdefault("next", new) is new:
+        self._newest = new  # the old one can go
+        return old, new[0]
+
+  def _find(self) -> tuple["BankState", dict[str, Any]]:
+    newest = self._newest
+    while newest[1]:
+      newest = newest[1]["next"]
+    self._newest = newest
+    return newest
+
+
 class BankEncoder:
   """What all states of a bank have in common.
 
