@@ -67,8 +67,8 @@ def save_adapter(
 
   Raises:
     InputError: the model has no BERT, or its weights came from no checkpoint,
-      so that nothing could be loaded on them later; a value of the description
-      is wrong; or there is something else at `path`.
+      so that nothing could be loaded on them later; weights are not finite; a
+      value of the description is wrong; or there is something else at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
@@ -116,9 +116,14 @@ def save_adapter(
   info = dataclasses.replace(info, changed_base=tuple(
       name for name in encoder.changed_variables() if name not in tuned))
   variables = model.named_variables()
-  write_adapter(path, info, {
-      name: variables[name].numpy().astype(np.float32)
-      for name in expected_shapes(info)})
+  arrays = {name: variables[name].numpy().astype(np.float32)
+            for name in expected_shapes(info)}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise InputError(
+          f"{path}: not written: {name} holds numbers that are not finite, and "
+          "could not be loaded; train again, at a lower learning rate")
+  write_adapter(path, info, arrays)
 
 
 def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,

@@ -106,6 +106,8 @@ def test_what_was_meant_is_said():
       ("convert", "--out=x"): "mean --output?",
       ("report", "--save_dir=x"): "mean --output_dir?",
       ("inspect", "--adaptor=x"): "mean --adapter?",
+      ("glue", "--adapter=x"): "mean --load_adapter?",
+      ("export", "--adapter=x"): "mean --adapters?",
       ("glue", "--task_name=mprc"): "--task_name=mprc: did you mean mrpc?",
       ("glue", "--task_name=SST-2"): "mean sst2?",
       ("glue", "--task_name=imdb"): "--task_name=imdb: expected one of cola,",
@@ -156,6 +158,8 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--learning_rte=1"): "learning_rte",
       (*run, "--nodo_train"): "nothing to do",
       (*run, "--tpu=local"): "tpu=local has no effect",
+      (*run, "--task_name=tsv", "--encoding=utf99"):
+          "encoding must be the name of one",
       (*run, "--data_dir=nowhere"): "nowhere: no such folder",
       (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",

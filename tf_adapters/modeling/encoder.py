@@ -210,7 +210,7 @@ class BertEncoder(tf_keras.layers.Layer):
     if max_length > positions:
       raise InputError(
           f"max_length {max_length}: the encoder has positions for "
-          f"{positions} wordpieces only")
+          f"{positions} wordpieces only, which is the most to give")
     return TextProcessor(self.vocabulary, max_length)
 
   def build(self, input_shape=None):

@@ -13,6 +13,7 @@ from typing import Any
 from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data import text_classification
+from tf_adapters.data.encodings import check_encoding
 from tf_adapters.errors import InputError
 from tf_adapters.files import check_is_file, check_output_dir
 from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN, AdapterConfig
@@ -144,6 +145,7 @@ def check(config: RunConfig) -> None:
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
   check_all_read(config)
+  check_encoding(config.encoding)
   if config.distribution_strategy == "tpu" and config.tpu is None:
     raise InputError(
         "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
