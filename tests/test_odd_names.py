@@ -20,7 +20,9 @@ from tf_adapters.files import (
 )
 from tf_adapters.tools import glue, predict, report, sweep
 
-NAMES = ["x" * 5000, "x/" * 2500, "bad\udcff\udcfename", "nul\0"]
+NAMES = [pytest.param(name, id=what) for what, name in (
+    ("long", "x" * 5000), ("deep", "x/" * 2500),
+    ("no UTF-8", "bad\udcff\udcfename"), ("NUL", "nul\0"))]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +32,7 @@ from tf_adapters.adapter_tensors import (
     expected_shapes,
 )
 from tf_adapters.checkpoints.loading import open_encoder
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, warn
 from tf_adapters.files import replaced_folder, write_file, writing
 from tf_adapters.modeling.config import BertConfig
 from tf_adapters.modeling.dtypes import check_dtype
@@ -83,9 +82,7 @@ def save_adapter(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
   if not model.is_trained:
-    warnings.warn(
-        f"{path}: the model was never trained: its head is as it was made",
-        stacklevel=2)
+    warn(f"{path}: the model was never trained: its head is as it was made")
   vocabulary = encoder.vocabulary
   given = {"name": task, "metrics": metrics, "max_length": max_length,
            "pairs": pairs, "span": span}

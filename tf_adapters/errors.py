@@ -1,7 +1,8 @@
-"""The errors that a command line knows what to do about."""
+"""What is said to users: errors that a command line knows, notes, warnings."""
 
 import difflib
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 
 _LONGEST = 2000  # characters
@@ -29,6 +30,16 @@ def say(text: str, error: bool = False) -> None:
   """
   print("\n".join(printable(line) for line in text.split("\n")),
         file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def warn(message: str, stacklevel: int = 2) -> None:
+  """Warns in one line, as an `InputError` has it.
+
+  Args:
+    message: what is odd, and the remedy.
+    stacklevel: of the caller's line, as `warnings.warn` has it.
+  """
+  warnings.warn(_one_line(message), stacklevel=stacklevel + 1)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
@@ -103,9 +114,13 @@ class InputError(ValueError):
   """
 
   def __init__(self, message: str):
-    if len(message) > _LONGEST:
-      message = f"{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}"
-    super().__init__(printable(message))
+    super().__init__(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+  if len(message) > _LONGEST:
+    message = f"{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}"
+  return printable(message)
 
 
 class WorkerLost(Exception):

@@ -8,13 +8,12 @@ what is wrong with files is said without it.
 import dataclasses
 import hashlib
 import pathlib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import class_weight
 
 if TYPE_CHECKING:
@@ -223,7 +222,7 @@ class Task:
   def _encoded(self, name: str, text: "TextProcessor") -> "batching.Encoded":
     encoded = self.split(name).encode(text)
     if note := encoded.cut_note():
-      warnings.warn(f"task {self.name}, {name}: {note}", stacklevel=3)
+      warn(f"task {self.name}, {name}: {note}", stacklevel=3)
     return encoded
 
 

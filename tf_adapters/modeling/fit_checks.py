@@ -1,14 +1,13 @@
 """What `fit` looks at beside its data: callbacks, and the learning rate."""
 
 import math
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling.model_inputs import check_not_keras_3
 
 _DEFAULT_BATCH_SIZE = 32  # Keras'
@@ -74,7 +73,7 @@ def warn_of_schedule(optimizer: Any, steps: int | None) -> None:
     middle = (low + high) // 2
     low, high = (low, middle) if rate(middle) == 0 else (middle + 1, high)
   lost = f"{last - low + 1} of the {steps}" if low > done else "all"
-  warnings.warn(
+  warn(
       f"the learning rate's schedule ({type(schedule).__name__}) is over after "
       f"{low if low > done else 'the optimizer has done ' + str(done)} steps: "
       f"{lost} steps of this fit train nothing: compile with a new optimizer "

@@ -5,14 +5,13 @@ and its siblings look at what they are given. What cannot be right is refused
 here, in one line, and not in the middle of a trace.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import class_weight as weighting, keras_metrics
 from tf_adapters.modeling.fit_checks import (
     as_list,
@@ -110,8 +109,8 @@ class KerasModel(tf_keras.Model):
     try:
       self.compile(**tf_keras.saving.deserialize_keras_object(config))
     except InputError as error:
-      warnings.warn(f"the model is loaded without what it was compiled with: "
-                    f"{error}", stacklevel=2)
+      warn("the model is loaded without what it was compiled with: "
+           f"{error}")
       return
     if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
       self.optimizer.build(self.trainable_variables)

@@ -5,13 +5,14 @@ and `trainable` of any layer, can change between two steps, in a callback too;
 and several models can have the same encoder.
 """
 
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
+
+from tf_adapters.errors import warn
 
 # Encoder -> its models, the one that trained last at the end.
 _MODELS: weakref.WeakKeyDictionary[
@@ -76,10 +77,9 @@ class TrainingStep:
     others = [other for other in others if other.is_trained]
     if others:
       names = ", ".join(other.task.name or other.name for other in others)
-      warnings.warn(
+      warn(
           f"this training changes the encoder that {names} was trained with, "
-          "and so what it predicts: call load_encoder once for each model",
-          stacklevel=2)
+          "and so what it predicts: call load_encoder once for each model")
 
 
 def _is_of_others(optimizer: tf_keras.optimizers.Optimizer,
