@@ -1,5 +1,6 @@
 """`tf-adapters TOOL --flags`: runs one of the tools."""
 
+import errno
 import importlib
 import os
 import pkgutil
@@ -27,14 +28,17 @@ _OTHER_TOOLS = {
     "prune": "analyse says which adapters can be left out",
     "tune": "sweep runs many trials, glue a single one",
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
   """Runs the tool that the first argument names.
 
   Ctrl-C ends with status 130. Where nobody reads standard output any more, the
-  process ends without a word, as programs in a pipe do.
+  process ends without a word, as programs in a pipe do; where there is no room
+  for it, with an error.
   """
+  _take_standard_streams()
   try:
     try:
       tool = _tool(sys.argv[1:])
@@ -49,9 +53,38 @@ def main() -> None:
     print("interrupted", file=sys.stderr)
     sys.exit(130)
   except BrokenPipeError:
-    # What is left of the output is not tried again at the exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     sys.exit(128 + signal.SIGPIPE)
+  except OSError as error:
+    if error.errno not in _NO_ROOM or error.filename is not None:
+      raise
+    _drop_output()
+    print(f"error: standard output: cannot be written: {error.strerror}",
+          file=sys.stderr)
+    sys.exit(1)
+
+
+def _take_standard_streams() -> None:
+  """Opens something in the place of standard streams that are closed.
+
+  The next file that is opened would have the number of one, and what is written
+  to standard output would go there.
+  """
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      # The lowest number that is free; who writes to it gets an error.
+      os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+  for name in ("stdout", "stderr"):
+    if getattr(sys, name) is None:
+      nothing = os.open(os.devnull, os.O_WRONLY)
+      setattr(sys, name, os.fdopen(nothing, "w"))
+
+
+def _drop_output() -> None:
+  """What is left of the output is not tried again at the exit."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tool(arguments: list[str]) -> str:

@@ -14,7 +14,7 @@ from absl import flags
 
 from tests.data.test_glue import write_task
 from tests.test_project import ROOT
-from tf_adapters.tools._flag_mistakes import SYNONYMS
+from tf_adapters.tools._flag_mistakes import SYNONYMS, meant
 
 TOOLS = sorted(path.stem for path in (ROOT / "tf_adapters/tools").glob("*.py")
                if not path.stem.startswith("_"))
@@ -91,7 +91,7 @@ def test_without_a_tool_there_is_a_list_and_a_version():
 
 
 def test_what_was_meant_is_said():
-  meant = {
+  wanted = {
       ("train",): "no tool 'train': glue trains",
       ("trian",): "glue trains",
       ("Inspcet",): "did you mean inspect?",
@@ -106,8 +106,6 @@ def test_what_was_meant_is_said():
       ("convert", "--out=x"): "mean --output?",
       ("report", "--save_dir=x"): "mean --output_dir?",
       ("inspect", "--adaptor=x"): "mean --adapter?",
-      ("glue", "--adapter=x"): "mean --load_adapter?",
-      ("export", "--adapter=x"): "mean --adapters?",
       ("glue", "--task_name=mprc"): "--task_name=mprc: did you mean mrpc?",
       ("glue", "--task_name=SST-2"): "mean sst2?",
       ("glue", "--task_name=imdb"): "--task_name=imdb: expected one of cola,",
@@ -118,8 +116,9 @@ def test_what_was_meant_is_said():
       ("glue", "--do_train=maybe"): "--do_train=maybe: expected true or false",
       ("glue", "my", "data"): "values with blanks in them need quotation marks",
   }
-  answers = call(list(meant))
-  for message, (status, out, err) in zip(meant.values(), answers, strict=True):
+  answers = call(list(wanted))
+  for message, (status, out, err) in zip(
+      wanted.values(), answers, strict=True):
     assert message in err
     assert (status, out) == (1 if "blanks" in message else 2, "")
     assert err.startswith("error: ")
@@ -131,6 +130,7 @@ def test_synonyms_are_of_flags_that_there_are():
   for synonym, flag_names in SYNONYMS.items():
     assert set(flag_names) <= names
     assert not any(name == synonym for name in flag_names)
+  assert meant("adapter", ["load_adapter", "save_adapter"]) == "load_adapter"
 
 
 def _names(tool):
@@ -146,6 +146,32 @@ def test_a_pipe_that_nobody_reads_ends_without_a_word():
         [sys.executable, "-m", "tf_adapters", "glue", "--help"], cwd=ROOT,
         stdout=output, stderr=subprocess.PIPE)
   assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("tool", ["glue", "inspect"])  # more than a buffer
+def test_no_room_for_what_is_printed_is_one_line(tool):
+  with open("/dev/full", "wb") as output:
+    done = subprocess.run(
+        [sys.executable, "-m", "tf_adapters", tool, "--help"], cwd=ROOT,
+        stdout=output, stderr=subprocess.PIPE, text=True)
+  assert (done.returncode, done.stderr) == (
+      1, "error: standard output: cannot be written: No space left on device\n")
+
+
+def test_closed_streams_are_nobody_elses(tmp_path):
+  """What is printed goes to no file that has the number of the stream."""
+  done = subprocess.run(
+      f"{sys.executable} -c 'from tf_adapters import __main__; import os; "
+      "__main__._take_standard_streams(); print(1); "
+      f"file = open(\"{tmp_path / 'x'}\", \"w\"); print(file.fileno() > 2); "
+      "os.write(1, b\"2\")' >&- 2>{0}".format(tmp_path / "err"),
+      shell=True, cwd=ROOT)
+  assert done.returncode == 1
+  assert (tmp_path / "x").read_text() == ""
+  assert "Bad file descriptor" in (tmp_path / "err").read_text()
+  help_ = subprocess.run(
+      f"{sys.executable} -m tf_adapters glue --help >&-", shell=True, cwd=ROOT)
+  assert help_.returncode == 0
 
 
 def test_mistakes_are_told_at_once(folder: pathlib.Path):
