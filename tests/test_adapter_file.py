@@ -175,6 +175,16 @@ def test_a_model_that_was_never_trained_is_noted(encoder, saved, tmp_path):
     ta.save_adapter(ta.load_adapter(saved[1]), tmp_path / "x")
 
 
+def test_only_models_of_one_task_are_saved(encoder, tmp_path):
+  inputs = {name: tf_keras.Input([None], dtype="int32", name=name)
+            for name in ("input_word_ids", "input_mask", "input_type_ids")}
+  outputs = tf_keras.layers.Dense(2)(encoder(inputs)["pooled_output"])
+  for model in (tf_keras.Model(inputs, outputs), encoder):
+    with pytest.raises(ta.InputError, match=(
+        f"not of a {type(model).__name__}: .* its own save method")):
+      ta.save_adapter(model, tmp_path / "adapter")
+
+
 def test_says_what_it_is(saved, hf_source):
   model, path = saved
   values = json.loads((path / "adapter_config.json").read_text())

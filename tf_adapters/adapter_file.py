@@ -65,14 +65,20 @@ def save_adapter(
       changed since.
 
   Raises:
-    InputError: the model has no BERT, or its weights came from no checkpoint,
-      so that nothing could be loaded on them later; weights are not finite; a
-      value of the description is wrong; or there is something else at `path`.
+    InputError: the model is none of one task, has no BERT, or its weights came
+      from no checkpoint, so that nothing could be loaded on them later; weights
+      are not finite; a value of the description is wrong; or there is something
+      else at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
     ...              metrics={"validation": {"f1": 0.91}})
   """
+  if not isinstance(model, TaskModel):
+    raise InputError(
+        f"{path}: adapter files are of models with a head of ours, such as "
+        f"TextClassifier, not of a {type(model).__name__}: a Keras model on "
+        "an encoder is saved with its own save method")
   encoder = model.encoder
   if not isinstance(encoder, BertEncoder):
     raise InputError("adapter files are for models on a BERT: a model on a "
@@ -81,6 +87,7 @@ def save_adapter(
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
+  check_place(path)
   if not model.is_trained:
     warn(f"{path}: the model was never trained: its head is as it was made")
   vocabulary = encoder.vocabulary

@@ -33,7 +33,8 @@ def test_weights_are_by_name_or_number():
                            ({3: 1.0}, "3 is not one of"),
                            ({"ham": -1}, "from 0 on"),
                            ({"ham": float("nan")}, "from 0 on"),
-                           ({"ham": "much"}, "from 0 on")):
+                           ({"ham": "much"}, "from 0 on"),
+                           (dict.fromkeys(names, 0), "all labels weigh 0")):
     with pytest.raises(ta.InputError, match=message):
       class_weight.by_number(weights, names)
 

@@ -203,6 +203,32 @@ def test_early_stopping_goes_by_labelled_tokens(encoder, x):
       tf_keras.callbacks.EarlyStopping("val_macro_f1", mode="max")])
 
 
+@pytest.mark.parametrize("problem, metric, refused", [
+    ("regression", tf_keras.metrics.R2Score(), True),
+    ("regression", tf_keras.metrics.MeanAbsoluteError(), False),
+    ("multi_label", tf_keras.metrics.AUC(from_logits=True, name="area"), True),
+    ("classification", tf_keras.metrics.SparseTopKCategoricalAccuracy(
+        2, name="top_2"), True),
+    ("classification", tf_keras.metrics.SparseCategoricalCrossentropy(
+        from_logits=True), False),
+])
+def test_callbacks_keep_the_best_by_keras_metrics(
+    problem, metric, refused, encoder, x, tmp_path):
+  """Keras takes what it does not know by name for a loss."""
+  y = labels_of(problem, x)
+  model = made(problem, encoder, metrics=[metric])
+  monitor = f"val_{metric.name}"
+  checkpoint = tf_keras.callbacks.ModelCheckpoint(
+      str(tmp_path / "x.weights.h5"), monitor, save_best_only=True,
+      save_weights_only=True)
+  if refused:
+    with pytest.raises(ta.InputError, match=f"'{monitor}', mode='max'"):
+      model.fit(x, y, validation_data=(x, y), callbacks=[checkpoint])
+  else:
+    model.fit(x, y, validation_data=(x, y), callbacks=[checkpoint], verbose=0)
+    assert (tmp_path / "x.weights.h5").exists()
+
+
 LOSSES = tf_keras.losses
 
 

@@ -57,6 +57,7 @@ def test_a_run_has_both_and_keeps_to_them(config, capsys):
 
 @pytest.mark.parametrize("changes, message", [
     (dict(class_weight="Bad:2"), "'Bad' is not one of bad, good, plot"),
+    (dict(class_weight="good:0,bad:0,plot:0"), "all labels weigh 0"),
     (dict(best_metric="f1"), "for two labels"),
     (dict(best_metric="spearman"), "not for classification, which has acc"),
     (dict(best_metric="entity_f1"), "not for classification"),
@@ -71,13 +72,28 @@ def test_refuses_what_the_task_does_not_have(
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("changes", [
+    dict(best_metric="accuracy"),
+    dict(best_metric=None, early_stopping_epochs=1)])
+def test_what_has_nothing_to_go_by_leaves_no_folder(
+    config, tickets, tmp_path, changes):
+  (tmp_path / "train.tsv").write_text((tickets / "train.tsv").read_text())
+  config = dataclasses.replace(
+      config, data_dir=str(tmp_path), output_dir=str(tmp_path / "run"),
+      do_eval=False, **changes)
+  with pytest.raises(ta.InputError, match="no labelled validation split"):
+    run(config)
+  assert not (tmp_path / "run").exists()
+
+
 def test_spans_and_numbers_have_no_classes(tmp_path):
   common = dict(output_dir=str(tmp_path / "run"), do_train=True,
                 class_weight="balanced")
-  for config in (SquadRunConfig(**common),
-                 GlueRunConfig(task_name="tsv", problem_type="regression",
-                               **common)):
-    with pytest.raises(ta.InputError, match="class_weight=balanced has no eff"):
+  for config, why in (
+      (SquadRunConfig(**common), "task_name=squad"),
+      (GlueRunConfig(task_name="tsv", problem_type="regression", **common),
+       "problem_type=regression")):
+    with pytest.raises(ta.InputError, match=f"=balanced has no .* with {why}"):
       check(config)
 
 

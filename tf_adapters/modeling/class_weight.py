@@ -48,7 +48,8 @@ def by_number(weights: Mapping[str | int, float],
     labels: the names, in order.
 
   Raises:
-    InputError: there is no such label, or a weight is not a number from 0 on.
+    InputError: there is no such label, a weight is not a number from 0 on, or
+      all of them are 0.
   """
   numbers = [1.0] * len(labels)
   for label, weight in weights.items():
@@ -67,6 +68,9 @@ def by_number(weights: Mapping[str | int, float],
       raise InputError(f"class_weight: {weight!r} of {label!r} is not a number "
                        "from 0 on")
     numbers[number] = value
+  if not any(numbers):
+    raise InputError("class_weight: all labels weigh 0, so that nothing would "
+                     "be learned")
   return tuple(numbers)
 
 

@@ -238,6 +238,18 @@ def resolve(problem_type: str, num_labels: int, labels: str | None,
   return metric
 
 
+def is_score(metric: Any) -> bool:
+  """Whether more of a metric is better, which Keras guesses from its name.
+
+  Args:
+    metric: from `resolve`; of the caller's own nothing is known.
+  """
+  kind = type(metric).__name__
+  return isinstance(metric, (Accuracy, LabelScore)) or (
+      of_keras(metric) and not kind.endswith(("Error", "Crossentropy"))
+      and any(kind in names for names in _OF_KERAS.values()))
+
+
 def _by_name(problem_type: str, num_labels: int, labels: str | None,
              name: str, given: str) -> tf_keras.metrics.Metric | str:
   if name == "accuracy":

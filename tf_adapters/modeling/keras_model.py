@@ -15,9 +15,9 @@ from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import class_weight as weighting, keras_metrics
 from tf_adapters.modeling.fit_checks import (
     as_list,
-  check_callbacks,
-  steps_to_come,
-  warn_of_schedule,
+    check_callbacks,
+    steps_to_come,
+    warn_of_schedule,
 )
 from tf_adapters.modeling.losses import (
     MultiLabelLoss,
@@ -25,10 +25,10 @@ from tf_adapters.modeling.losses import (
     weights_of_elements,
 )
 from tf_adapters.modeling.model_inputs import (
-  check_labels,
-  check_not_keras_3,
-  check_sample_weight,
-  values_of,
+    check_labels,
+    check_not_keras_3,
+    check_sample_weight,
+    values_of,
 )
 from tf_adapters.modeling.saving_checks import check_checkpoints
 
@@ -101,8 +101,7 @@ class KerasModel(tf_keras.Model):
     self._wanted_labels = wanted
     self._scores = [
         metric.name for metric in tf.nest.flatten([metrics, weighted_metrics])
-        if isinstance(
-            metric, (keras_metrics.LabelScore, keras_metrics.Accuracy))]
+        if keras_metrics.is_score(metric)]
 
   def compile_from_config(self, config: dict[str, Any]) -> None:
     """Compiles a model that was saved, as Keras asks where it is loaded."""

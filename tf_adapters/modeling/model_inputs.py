@@ -270,7 +270,7 @@ def check_sample_weight(weights: Any, labels: Any, per_label: bool) -> None:
     per_label: whether each label of a row can have its own weight.
 
   Raises:
-    InputError: their shape fits neither, or one is not a number.
+    InputError: their shape fits neither, or one is not a number from 0 on.
   """
   if weights is None:
     return
@@ -294,10 +294,11 @@ def check_sample_weight(weights: Any, labels: Any, per_label: bool) -> None:
                      f"{of_labels[0]}")
   values = values_of(weights)
   if values is not None and values.size:
-    wrong = ~np.isfinite(values.astype(np.float64))
+    values = values.astype(np.float64)
+    wrong = ~np.isfinite(values) | (values < 0)
     if wrong.any():
-      raise InputError(f"sample_weight: row {int(np.argwhere(wrong)[0][0])} "
-                       f"has {values[wrong][0]}: numbers are wanted")
+      raise InputError(f"sample_weight: row {int(np.argwhere(wrong)[0][0])} has "
+                       f"{values[wrong][0]:g}: numbers from 0 on are wanted")
 
 
 def values_of(value: Any) -> np.ndarray | None:

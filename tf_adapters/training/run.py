@@ -210,6 +210,7 @@ class _Run:
           task.name, task.labels, _max_length(text),
           task.split("train").pairs, task.span)
       weights = trainer.weights_of_labels(config, task)
+      trainer.check_can_choose(config, task)
       task = dataclasses.replace(task, notes=(
           *task.notes, *doubts.of_splits(task, config.eval_each_epoch)))
       if config.prefix_cache:

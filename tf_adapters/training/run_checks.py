@@ -68,6 +68,8 @@ _UNREAD = (
      lambda run: run.task_name in (*text_classification.TASKS, "demo")),
     (("class_weight",), "task_name",
      lambda run: run.known_problem in ("span", "regression")),
+    (("class_weight",), "problem_type",
+     lambda run: getattr(run, "problem_type", None) == "regression"),
     (("early_stopping_epochs", "best_metric"), "eval_each_epoch",
      lambda run: not run.eval_each_epoch),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),

@@ -122,6 +122,21 @@ def weights_of_labels(
   return task.class_weight(class_weight.parse(config.class_weight))
 
 
+def check_can_choose(config: TrainingConfig, task: Task) -> None:
+  """Refuses flags that have no validation split to go by.
+
+  Raises:
+    InputError: so it is.
+  """
+  validation = task.splits.get("validation")
+  if validation is not None and validation.labels is not None:
+    return
+  for flag in ("early_stopping_epochs", "best_metric"):
+    if getattr(config, flag):
+      raise InputError(f"{flag}: task {task.name} has no labelled validation "
+                       "split to go by")
+
+
 def train(model: TaskModel, task: Task, text: TextProcessor,
           config: TrainingConfig, output_dir: pathlib.Path,
           say_cut: Callable[[str, batching.Encoded], None]) -> Progress:
@@ -152,6 +167,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the step at hand,
       whose state is saved. One worker's ends all.
   """
+  check_can_choose(config, task)
   strategy = model.distribute_strategy
   encoded = task.split("train").encode(text)
   validation = {name: task.split(name).encode(text)
@@ -160,10 +176,6 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
                 and task.split(name).labels is not None}
   for name, split in {"train": encoded, **validation}.items():
     say_cut(name, split)
-  for flag in ("early_stopping_epochs", "best_metric"):
-    if getattr(config, flag) and "validation" not in validation:
-      raise InputError(f"{flag}: task {task.name} has no labelled validation "
-                       "split to go by")
   batch = min(config.train_batch_size, len(encoded))
   if batch % strategy.num_replicas_in_sync:
     raise InputError(
