@@ -304,9 +304,32 @@ def test_a_schedule_that_is_over_is_said(encoder, x):
   schedules = tf_keras.optimizers.schedules
   with pytest.warns(UserWarning, match="PolynomialDecay.* 1 of the 3"):
     warn_of_schedule(SGD(schedules.PolynomialDecay(0.1, 2, 0.0)), 3)
+  legacy = tf_keras.optimizers.legacy.SGD
+  with pytest.warns(UserWarning, match="PolynomialDecay.* 1 of the 3"):
+    warn_of_schedule(legacy(schedules.PolynomialDecay(0.1, 2, 0.0)), 3)
+  warn_of_schedule(legacy(0.1), 3)
   for schedule in (schedules.ExponentialDecay(0.1, 2, 0.9),
                    schedules.PolynomialDecay(0.1, 3, 0.0), 0.0):
     warn_of_schedule(SGD(schedule), 3)
+
+
+def test_an_optimizer_that_starts_anew_decays_what_it_did(
+    one_layer_source, x):
+  model = make_model("classification", ta.load_encoder(
+      str(one_layer_source), ta.AdapterConfig(size=4)), LABELS)
+  head = model.head.named_variables()
+  optimizer = tf_keras.optimizers.AdamW(0.0, weight_decay=0.5)
+  optimizer.exclude_from_weight_decay(
+      var_list=[head["head/kernel"]], var_names=["gamma"])
+  model.compile(optimizer, run_eagerly=True)
+  y = labels_of("classification", x)
+  model.fit(x, y, verbose=0)
+  model.tune("layer_norm")
+  model.fit(x, y, verbose=0)
+  gamma = model.tuned_variables()["embeddings/layer_norm/gamma"]
+  assert model.optimizer is not optimizer
+  assert [model.optimizer._use_weight_decay(variable) for variable in (
+      head["head/kernel"], gamma, head["head/bias"])] == [False, False, True]
 
 
 @pytest.mark.parametrize("callback", [

@@ -150,11 +150,49 @@ def test_networks_without_bert_say_what_they_read(one_layer_source, x):
         (x, np.eye(3))).batch(2), "CategoricalCrossentropy"),
     (lambda x: tf.data.Dataset.from_tensor_slices(x).batch(2),
      "there are no labels"),
+    (lambda x: tf.data.Dataset.from_tensor_slices(
+        (x, np.array([0.0, 0.7, 1.0]))).batch(2), "type float64: .*tf.cast"),
 ])
 def test_datasets_are_refused_by_their_elements(make, message, models, x):
   with pytest.raises(ta.InputError, match=message) as error:
     models["classification"].fit(make(x))
   assert "\n" not in str(error.value)
+
+
+class Batches(tf_keras.utils.Sequence):
+  """One batch, again and again."""
+
+  def __init__(self, batch):
+    self.batch = batch
+
+  def __len__(self):
+    return 2
+
+  def __getitem__(self, number):
+    return self.batch
+
+
+@pytest.mark.parametrize("kind", [
+    lambda batch: (batch for _ in range(2)), Batches])
+def test_generators_are_looked_at(kind, models, x):
+  model, y = models["classification"], np.array([0, 1, 2])
+  for batch, message in (
+      ((TEXTS, y), "a list of strings"),
+      ((x, y + 0.7), "row 0 has 0.7"),
+      ((x, y + 1), "row 2 has 3"),
+      ((x, np.array(["O", "B", "I"])), "strings, such as 'O'"),
+      ((x,), "there are no labels"),
+      ((x, y, -np.ones(3)), "row 0 has -1: numbers from 0 on")):
+    for call in (model.fit, model.evaluate, lambda batches: model.fit(
+        x, y, validation_data=batches, verbose=0)):
+      with pytest.raises(ta.InputError, match=message):
+        call(kind(batch))
+  with pytest.raises(ta.InputError, match="a list of strings"):
+    model.predict(kind((TEXTS,)))
+  loss = model.evaluate(kind((x, y)), verbose=0)
+  assert loss == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)
+  np.testing.assert_allclose(
+      model.predict(kind((x,)), verbose=0)[3:], model(x), atol=1e-5)
 
 
 TAGS = np.array([[-1, 0, 1, 2, 0, -1], [-1, 0, -1, -1, -1, -1],
@@ -165,6 +203,7 @@ TAGS = np.array([[-1, 0, 1, 2, 0, -1], [-1, 0, -1, -1, -1, -1],
     ("classification", np.array(["O", "B", "I"]), "such as 'O'.*index"),
     ("classification", np.array(["O", "B", None], object), "strings"),
     ("classification", pd.Series(["O", "B", "I"]), "strings"),
+    ("classification", np.array([0, 1, 2], object), r"objects.*astype\(int\)"),
     ("classification", np.array([1, 2, 3]), "row 2 has 3: .*begin with 1"),
     ("classification", np.array([0, 1, -1]), "row 2 has -1"),
     ("classification", np.array([0, 0.5, 1]), "row 1 has 0.5"),
@@ -199,6 +238,7 @@ def test_labels_are_refused_in_one_line(problem, labels, message, models, x):
     ("classification", np.array([0, 1, 2]), np.ones([3, 3]), r"\[3, 3\]"),
     ("classification", np.array([0, 1, 2]), np.ones(2), "2 rows"),
     ("regression", np.ones(3), np.array([1, np.nan, 1]), "row 1 has nan"),
+    ("tagging", TAGS, np.array([1, 1, -0.5]), "row 2 has -0.5"),
     ("span", np.ones([3, 2], int), np.ones([3, 2]), "for each row"),
     ("tagging", TAGS, np.ones([3, 4]), r"or for each label \[3, 6\]"),
     ("multi_label", np.eye(3), np.ones([3, 2]), "or for each label"),

@@ -474,11 +474,13 @@ def test_two_trained_models_on_one_encoder_are_noted(encoder, batch):
   for model in (first, second):
     model.compile("sgd", model.loss_function, run_eagerly=True)
   first.train_on_batch(batch, labels.astype(np.float32))
-  second.tune("head")  # changes nothing of the other
+  with pytest.warns(UserWarning, match="stars has the same .* 'head', too"):
+    second.tune("head")
   with warnings.catch_warnings():
     warnings.simplefilter("error")
     second.train_on_batch(batch, labels)
-  second.tune("adapters")
+  with pytest.warns(UserWarning, match="'adapters', too"):
+    second.tune("adapters")
   with pytest.warns(UserWarning, match="the encoder that stars was trained"):
     second.train_on_batch(batch, labels)
   with warnings.catch_warnings():

@@ -110,7 +110,8 @@ def _schedule(
     optimizer: Any
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule | None:
   """The schedule of an optimizer's learning rate, if it has one."""
-  rate = getattr(optimizer, "_learning_rate", None)
+  hyper = getattr(optimizer, "_hyper", {})  # of legacy optimizers
+  rate = getattr(optimizer, "_learning_rate", hyper.get("learning_rate"))
   is_schedule = isinstance(
       rate, tf_keras.optimizers.schedules.LearningRateSchedule)
   return rate if is_schedule else None

@@ -5,7 +5,7 @@ and its siblings look at what they are given. What cannot be right is refused
 here, in one line, and not in the middle of a trace.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -28,6 +28,7 @@ from tf_adapters.modeling.model_inputs import (
     check_labels,
     check_not_keras_3,
     check_sample_weight,
+    is_iterator,
     values_of,
 )
 from tf_adapters.modeling.saving_checks import check_checkpoints
@@ -139,8 +140,10 @@ class KerasModel(tf_keras.Model):
     """
     check_callbacks(callbacks, getattr(self, "optimizer", None), self._scores)
     check_checkpoints(as_list(callbacks), self)
-    self._check_data(x, y, sample_weight)
-    if validation_data is not None:
+    x = self._check_data(x, y, sample_weight)
+    if is_iterator(validation_data):
+      validation_data = self._check_data(validation_data, None, None)
+    elif validation_data is not None:
       self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(
           validation_data))
     self._class_weight = self._weights_of_labels(class_weight, y)
@@ -162,7 +165,7 @@ class KerasModel(tf_keras.Model):
     """Keras' method; raises InputError as `fit` does."""
     if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked there
       check_not_keras_3("callback", *as_list(kwargs.get("callbacks")))
-      self._check_data(x, y, sample_weight)
+      x = self._check_data(x, y, sample_weight)
     return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
   def predict(self, x: Any, batch_size: int | None = None,
@@ -170,7 +173,7 @@ class KerasModel(tf_keras.Model):
               callbacks: Any = None, **kwargs: Any) -> Any:
     """Keras' method; raises InputError for inputs that cannot be read."""
     check_not_keras_3("callback", *as_list(callbacks))
-    self._check_data(x, None, None, with_labels=False)
+    x = self._check_data(x, None, None, with_labels=False)
     return super().predict(x, batch_size, verbose, steps, callbacks, **kwargs)
 
   def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
@@ -241,15 +244,25 @@ class KerasModel(tf_keras.Model):
     return weights
 
   def _check_data(self, x: Any, y: Any, sample_weight: Any,
-                  with_labels: bool = True) -> None:
-    """Refuses data that cannot be right, as far as it can be seen."""
+                  with_labels: bool = True) -> Any:
+    """Refuses data that cannot be right, as far as it can be seen.
+
+    Returns:
+      What to give to Keras for `x`: itself, or the batches of a generator,
+      which are looked at when they are there.
+    """
     check_not_keras_3("input", x)
+    if is_iterator(x):
+      return self._checked_batches(x, with_labels)
+    given = x
     if isinstance(x, tf.data.Dataset):
       x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(
           x.element_spec)
+    elif isinstance(x, tf_keras.utils.Sequence):
+      x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(x[0])
     elif not (x is None or hasattr(x, "shape") or isinstance(
         x, (Mapping, Sequence, str, bytes))):
-      return  # a generator, a tf_keras.utils.Sequence: not yet there
+      return given  # of a kind that Keras alone knows
     self.check_inputs(x)
     if with_labels:
       check_labels(y, self._wanted_labels, self.labels, x, self.per_token)
@@ -258,3 +271,12 @@ class KerasModel(tf_keras.Model):
             sample_weight, y,
             bool(self.labels) and self.problem_type != "classification"
             and (self.per_token or isinstance(self.loss, MultiLabelLoss)))
+    return given
+
+  def _checked_batches(self, batches: Iterator[Any],
+                       with_labels: bool) -> Iterator[Any]:
+    """The batches, each of which `_check_data` has seen."""
+    for batch in batches:
+      self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(batch),
+                       with_labels)
+      yield batch

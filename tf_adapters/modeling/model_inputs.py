@@ -6,7 +6,7 @@ becomes part of a graph.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,13 +171,14 @@ def check_labels(labels: Any, kind: str | None, names: Sequence[str],
   values = values_of(labels)
   dtype = values.dtype if values is not None else labels.dtype.as_numpy_dtype
   if np.dtype(dtype).kind in "OSU":
-    some = (f", such as {_text(values.reshape(-1)[0])!r}"
-            if values is not None and values.size else "")
-    raise InputError(
-        f"the labels are strings{some}: {wanted} are wanted"
-        + (": [model.labels.index(name) for name in names]" if names else ""))
+    _refuse_objects(values, names, wanted)
   shape = tf.TensorShape(labels.shape)
   _check_label_shape(shape, kind, len(names), per_token, wanted)
+  if values is None and kind == "numbers" and np.dtype(dtype).kind == "f":
+    # Keras would cut off fractions, which nobody can see before.
+    raise InputError(
+        f"the labels have the type {np.dtype(dtype).name}: {wanted} are "
+        "wanted: dataset.map(lambda x, y: (x, tf.cast(y, tf.int32)))")
   given = next(iter(inputs.values()), None) if isinstance(
       inputs, Mapping) else None
   rows = tf.TensorShape(getattr(given, "shape", None))
@@ -193,6 +194,19 @@ def check_labels(labels: Any, kind: str | None, names: Sequence[str],
   if values is not None and values.size:
     limit = len(names) or length
     _check_label_values(values, kind, limit, bool(names) and per_token, wanted)
+
+
+def _refuse_objects(values: np.ndarray | None, names: Sequence[str],
+                    wanted: str) -> None:
+  """Raises InputError for labels that are no numbers."""
+  first = values.reshape(-1)[0] if values is not None and values.size else None
+  if first is not None and not isinstance(first, (str, bytes)):
+    raise InputError(f"the labels are an array of objects, such as {first!r}: "
+                     f"{wanted} are wanted: labels.astype(int)")
+  some = "" if first is None else f", such as {_text(first)!r}"
+  raise InputError(
+      f"the labels are strings{some}: {wanted} are wanted"
+      + (": [model.labels.index(name) for name in names]" if names else ""))
 
 
 def _wanted_labels(kind: str, count: int, per_token: bool) -> str:
@@ -297,8 +311,15 @@ def check_sample_weight(weights: Any, labels: Any, per_label: bool) -> None:
     values = values.astype(np.float64)
     wrong = ~np.isfinite(values) | (values < 0)
     if wrong.any():
-      raise InputError(f"sample_weight: row {int(np.argwhere(wrong)[0][0])} has "
-                       f"{values[wrong][0]:g}: numbers from 0 on are wanted")
+      row = int(np.argwhere(wrong)[0][0])
+      raise InputError(f"sample_weight: row {row} has {values[wrong][0]:g}: "
+                       "numbers from 0 on are wanted")
+
+
+def is_iterator(value: Any) -> bool:
+  """Whether a value gives batches as Keras takes them of generators."""
+  # Iterators of tf.data have a spec of what they give, and are eager tensors'.
+  return isinstance(value, Iterator) and not hasattr(value, "element_spec")
 
 
 def values_of(value: Any) -> np.ndarray | None:

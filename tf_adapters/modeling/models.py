@@ -147,7 +147,10 @@ class TaskModel(KerasModel):
     Raises:
       InputError: unknown, or impossible with this encoder.
     """
+    before = self.encoder.tuning
     self.encoder.tune(tuning, layer_norms, pooler)
+    if self.encoder.tuning != before:
+      self._training_step.warn_of_tuning()
 
   def make_train_function(self, force: bool = False):
     """Keras' hook before a training: its steps go by what trains then."""

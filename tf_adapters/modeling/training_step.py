@@ -48,8 +48,7 @@ class TrainingStep:
     model = self._model()
     if _is_of_others(model.optimizer, model.trainable_variables):
       with model.distribute_strategy.scope():
-        model.optimizer = model.optimizer.from_config(
-            model.optimizer.get_config())
+        model.optimizer = _new(model.optimizer)
     self._layers = [layer for layer in (model, *model.submodules)
                     if isinstance(layer, tf_keras.layers.Layer)]
     self._state = self._state_now()
@@ -71,15 +70,40 @@ class TrainingStep:
     models = _MODELS[model.encoder]
     if models[-1] is self._model or not model.encoder.tuned_variables():
       return
-    others = [other for reference in models
-              if (other := reference()) not in (None, model)]
-    models[:] = [*map(weakref.ref, others), self._model]
-    others = [other for other in others if other.is_trained]
-    if others:
-      names = ", ".join(other.task.name or other.name for other in others)
+    others = [reference for reference in models
+              if reference is not self._model and reference() is not None]
+    models[:] = [*others, self._model]
+    if names := self._trained_others():
       warn(
           f"this training changes the encoder that {names} was trained with, "
           "and so what it predicts: call load_encoder once for each model")
+
+  def warn_of_tuning(self) -> None:
+    """Warns where a tuning is another model's that has been trained, too."""
+    if names := self._trained_others():
+      warn(
+          f"{names} has the same encoder, and so is tuned to "
+          f"'{self._model().encoder.tuning}', too: call load_encoder once for "
+          "each model", stacklevel=3)
+
+  def _trained_others(self) -> str:
+    """Names of other models on the encoder that have been trained."""
+    model = self._model()
+    others = [other for reference in _MODELS[model.encoder]
+              if (other := reference()) not in (None, model)]
+    return ", ".join(other.task.name or other.name
+                     for other in others if other.is_trained)
+
+
+def _new(
+    optimizer: tf_keras.optimizers.Optimizer) -> tf_keras.optimizers.Optimizer:
+  """The optimizer as it was before its first step."""
+  new = optimizer.from_config(optimizer.get_config())
+  # What was excluded from weight decay is no part of Keras' configuration.
+  for name, value in vars(optimizer).items():
+    if name.startswith("_exclude_from_weight_decay"):
+      setattr(new, name, value)
+  return new
 
 
 def _is_of_others(optimizer: tf_keras.optimizers.Optimizer,
