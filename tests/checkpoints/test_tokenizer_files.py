@@ -14,6 +14,7 @@ from tests.conftest import SPECIAL, TOKENS
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.hub_export import export_hub
 from tf_adapters.checkpoints.loading import describe_encoder
+from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 
 
@@ -82,7 +83,26 @@ def test_alphabets_that_lower_casing_would_destroy(tmp_path, script):
            for word in bert_reference.words_of(text, lower_case=False)]
   path = tmp_path / "vocab.txt"
   path.write_text("\n".join(scripts.vocabulary_of(words, 0, size=500)))
-  assert not read_vocabulary(path, None).lower_case
+  assert not read_vocabulary(path, None).strips_accents
+
+
+@pytest.mark.parametrize("words, lower_case", [
+    ("привет ёлка йод", True), ("Привет ёлка Йод", False),
+    ("xin chào tiếng việt", True), ("Xin chào Tiếng Việt", False),
+    ("สวัสดี น้ำ hello", True), ("สวัสดี น้ำ Hello", False)])
+def test_lower_cased_texts_that_kept_their_accents(
+    folder, words, lower_case):
+  lines = [*TOKENS[:5], *words.split()]
+  (folder / "vocab.txt").write_text("\n".join(lines))
+  (folder / "tokenizer_config.json").unlink()
+  write(folder / "special_tokens_map.json", cls_token="[CLS]")
+  vocabulary = read_tokenizer(folder)
+  assert (vocabulary.lower_case, vocabulary.strips_accents) == (
+      lower_case, False)
+  text = ta.TextProcessor(vocabulary, 8)
+  ids = [2, *range(5, len(lines)), 3]
+  for texts in [words, words.upper()] if lower_case else [words]:
+    assert text([texts])["input_word_ids"].numpy()[0].tolist() == ids
 
 
 @pytest.mark.parametrize("script", [
@@ -157,6 +177,19 @@ def test_special_tokens_in_the_vocabulary(folder):
       "[E1]", {"content": "[E2]"}], cls_token="[CLS]")
   agree(folder, ["[E1]film[E2] [e1] [CLS]"],
         added={"[E1]": ROWS, "[E2]": ROWS + 1}, lines=lines)
+
+
+def test_other_vocabularies_are_not_taken_for_this_one(folder, caplog):
+  ids = {token: number for number, token in enumerate(TOKENS)}
+  write(folder / "tokenizer.json", model={"type": "WordPiece", "vocab": ids})
+  agree(folder, ["the film"])
+  assert "not BERT's" not in caplog.text
+  ids["the"], ids["film"] = ids["film"], ids["the"]
+  write(folder / "tokenizer.json", model={"type": "WordPiece", "vocab": ids})
+  refuse(folder, "is 'the' in vocab.txt, 'film' in tokenizer.json: remove")
+  write(folder / "tokenizer.json", model={"type": "BPE", "vocab": {}})
+  agree(folder, ["the film"])
+  assert "is not BERT's: model=BPE is not followed" in caplog.text
 
 
 @pytest.mark.parametrize("name, values, message", [

@@ -38,9 +38,12 @@ def read_tokenizer(folder: pathlib.Path) -> Vocabulary | None:
     files[name] = read_json(path, MOST_BYTES) if path.exists() else {}
   settings = _settings(folder, files)
   lower_case = settings.pop("lower_case")
+  if settings["strip_accents"] is None:
+    del settings["strip_accents"]  # as it goes with the casing
   path = folder / "vocab.txt"
   if path.exists():
     vocabulary = read_vocabulary(path, lower_case)
+    _check_the_same(folder, vocabulary, files["tokenizer.json"])
   elif files["tokenizer.json"]:
     path = folder / "tokenizer.json"
     vocabulary = make_vocabulary(
@@ -73,9 +76,9 @@ def _settings(folder: pathlib.Path,
     values[name] = value
   if values["tokenize_chinese_chars"] is None:
     values["tokenize_chinese_chars"] = True
-  model = tokenizer.get("model")
-  model = model if isinstance(model, dict) else {}
+  model = _model(tokenizer)
   for key, value, expected in (
+      ("model", model.get("type"), ("WordPiece",)),
       ("do_basic_tokenize", config.get("do_basic_tokenize"), (True,)),
       ("tokenizer_class", config.get("tokenizer_class"), (
           "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
@@ -119,11 +122,34 @@ def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
   return settings, [str(kind) for kind in types if kind not in known]
 
 
+def _model(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
+  """The part of a tokenizer.json that has the vocabulary; {} for none."""
+  model = tokenizer.get("model")
+  return model if isinstance(model, dict) else {}
+
+
+def _check_the_same(folder: pathlib.Path, vocabulary: Vocabulary,
+                    tokenizer: Mapping[str, Any]) -> None:
+  """Refuses two vocabularies of which one is another checkpoint's.
+
+  Raises:
+    InputError: a token has one id in vocab.txt, another in tokenizer.json.
+  """
+  ids = _model(tokenizer).get("vocab")
+  for token, number in (ids if isinstance(ids, dict) else {}).items():
+    if type(number) is int and 0 <= number < len(vocabulary.tokens) and (
+        vocabulary.tokens[number] not in ("", token.strip())):
+      raise InputError(
+          f"{folder}: token {number} is {vocabulary.tokens[number]!r:.50} in "
+          f"vocab.txt, {token!r:.50} in tokenizer.json: remove the file that "
+          "is not this checkpoint's")
+
+
 def _tokens(path: pathlib.Path,
             tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
   """The vocabulary of a tokenizer.json, as newer folders have it alone."""
-  model = tokenizer.get("model")
-  ids = model.get("vocab") if isinstance(model, dict) else None
+  model = _model(tokenizer)
+  ids = model.get("vocab")
   # Older files do not say the type; those with merges are no WordPiece.
   if not isinstance(ids, dict) or "merges" in model or (
       model.get("type", "WordPiece") != "WordPiece"):

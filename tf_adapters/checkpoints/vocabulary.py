@@ -19,7 +19,8 @@ def read_vocabulary(
 
   Args:
     path: the file.
-    lower_case: whether text is lower-cased; None to tell from the wordpieces.
+    lower_case: whether text is lower-cased; None to tell from the wordpieces,
+      and whether it keeps its accents then.
 
   Raises:
     InputError: the file is no text, or special tokens are missing.
@@ -41,23 +42,25 @@ def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
                     lower_case: bool | None) -> Vocabulary:
   """A vocabulary of tokens from a file; errors name the file."""
   try:
-    if lower_case is None:
-      lower_case = _is_lower_cased(tokens)
-    return Vocabulary(tokens, lower_case)
+    if lower_case is not None or _is_reached(tokens, strip_accents=True):
+      return Vocabulary(tokens, lower_case is not False)
+    # Texts that were lower-cased, in letters that keep their marks.
+    if _is_reached(tokens, strip_accents=False):
+      return Vocabulary(tokens, lower_case=True, strip_accents=False)
+    return Vocabulary(tokens, lower_case=False)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
 
 
-def _is_lower_cased(tokens: tuple[str, ...]) -> bool:
+def _is_reached(tokens: tuple[str, ...], strip_accents: bool) -> bool:
   """Whether lower-casing leaves all but a stray few wordpieces as they are.
 
-  It takes accents away too, so that a vocabulary with accents, vowel signs or
-  Hangul syllables could not be reached, whether or not its letters have a case.
+  Where it takes accents away too, a vocabulary with accents, vowel signs or
+  Hangul syllables cannot be reached, whether or not its letters have a case.
   Uncased vocabularies have capitals: in [CLS], and in words that were added.
   """
   normalized = functools.lru_cache(maxsize=None)(
-      lambda character: normalize(
-          character, lower_case=True, strip_accents=True))
+      lambda character: normalize(character, True, strip_accents))
   out_of_reach = sum(
       "".join(map(normalized, token)) != token for token in tokens
       if not token.startswith("["))
