@@ -186,7 +186,7 @@ def test_other_vocabularies_are_not_taken_for_this_one(folder, caplog):
   assert "not BERT's" not in caplog.text
   ids["the"], ids["film"] = ids["film"], ids["the"]
   write(folder / "tokenizer.json", model={"type": "WordPiece", "vocab": ids})
-  refuse(folder, "is 'the' in vocab.txt, 'film' in tokenizer.json: remove")
+  refuse(folder, "6 is 'film' in vocab.txt, 'the' in tokenizer.json: remove")
   write(folder / "tokenizer.json", model={"type": "BPE", "vocab": {}})
   agree(folder, ["the film"])
   assert "is not BERT's: model=BPE is not followed" in caplog.text
