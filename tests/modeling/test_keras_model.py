@@ -313,6 +313,17 @@ def test_a_schedule_that_is_over_is_said(encoder, x):
     warn_of_schedule(SGD(schedule), 3)
 
 
+def test_a_fit_that_trains_nothing_is_said(encoder, x):
+  model = made("classification", encoder)
+  model.trainable = False
+  with pytest.warns(UserWarning, match="nothing trains"):
+    model.fit(x, labels_of("classification", x), verbose=0)
+  model.trainable = True
+  with warnings.catch_warnings():
+    warnings.simplefilter("error", UserWarning)
+    model.fit(x, labels_of("classification", x), verbose=0)
+
+
 def test_an_optimizer_that_starts_anew_decays_what_it_did(
     one_layer_source, x):
   model = make_model("classification", ta.load_encoder(

@@ -24,8 +24,8 @@ def check_problem(problem_type: str) -> None:
   """
   if problem_type in ("span", "regression"):
     raise InputError(
-        f"class_weight is for labels, and {problem_type} has none: "
-        "sample_weight weighs rows")
+        f"class_weight is for labels, and {problem_type} has none: leave it "
+        "out (in Keras, sample_weight weighs rows)")
 
 
 def check_name(name: str) -> None:

@@ -147,6 +147,9 @@ class KerasModel(tf_keras.Model):
       self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(
           validation_data))
     self._class_weight = self._weights_of_labels(class_weight, y)
+    if not self.trainable_variables:
+      warn("nothing trains: trainable is off in all layers that would: turn it "
+           "on before the fit, or in a callback")
     warn_of_schedule(getattr(self, "optimizer", None), steps_to_come(
         x, batch_size, steps_per_epoch, epochs - initial_epoch,
         validation_split))
