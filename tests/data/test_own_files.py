@@ -94,12 +94,16 @@ def test_labels_with_another_separator(tmp_path, separator, other):
     ta.load_task("tsv", label_separator=separator, **options)
   assert ta.load_task("tsv", label_separator=other, **options).labels == (
       "good", "so")
+  assert ta.load_task("tsv", str(tmp_path)).notes == (
+      f"label 'so{other} good' is so, good with {other!r} between them: "
+      "problem_type=multi_label takes them apart",)
   # They may be names.
   path = tmp_path / "train.csv"
   path.write_text(path.read_text().replace("z,good", "z,other"))
   task = ta.load_task("tsv", label_separator=separator, **options)
   assert len(task.labels) == 3
   assert f"holds {other!r}: is that what separates labels?" in task.notes[0]
+  assert not ta.load_task("tsv", str(tmp_path)).notes
 
 
 @pytest.mark.parametrize("options", [

@@ -111,8 +111,9 @@ def load(data_dir: str, text_column: str = "text",
         label_separator if problem_type == "multi_label" else None))
     if not found and problem_type == "multi_label":
       label_sets(first, label_column, label_separator, {})  # says why
-    if problem_type == "multi_label":
-      notes.append(_other_separator(first, label_separator, found))
+    notes.append(_other_separator(
+        first, label_separator if problem_type == "multi_label" else None,
+        found))
     labels = _label_names(first, label_column, problem_type, found)
     notes.append(_doubts(first, text_columns, label_column, labels, found))
   notes += [f"label {name!r} is a word for a missing one"
@@ -196,23 +197,31 @@ def _labels_of(table: Table, column: str,
   return rows
 
 
-def _other_separator(table: Table, separator: str,
+def _other_separator(table: Table, separator: str | None,
                      found: Mapping[str, Sequence[int]]) -> str:
   """Says that labels look like several with another separator, or "".
 
+  Args:
+    table: the file.
+    separator: of the labels of a cell; None where a cell has one label, which
+      may well be of others: "red, blue".
+    found: the labels, and the rows where each stands.
+
   Raises:
-    InputError: what it separates are labels themselves.
+    InputError: cells have several, and what it separates are labels themselves.
   """
   for other in _LABEL_SEPARATORS:
     names = [name for name in found if other in name and other != separator]
     for name in names:
       parts = [part.strip() for part in name.split(other)]
       if all(part in found for part in parts):
-        raise table.error(
-            found[name][0], f"label {name!r:.80} is {listed(parts)} with "
-            f"{other!r} between them: label_separator={other!r} takes them "
-            "apart")
-    if names:
+        what = (f"label {name!r:.80} is {listed(parts)} with {other!r} between "
+                "them")
+        if separator is None:
+          return f"{what}: problem_type=multi_label takes them apart"
+        raise table.error(found[name][0], f"{what}: "
+                          f"label_separator={other!r} takes them apart")
+    if names and separator is not None:
       return (f"label {names[0]!r:.80} holds {other!r}: is that what separates "
               "labels? label_separator says so")
   return ""

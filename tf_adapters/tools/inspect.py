@@ -31,8 +31,9 @@ def _inspect() -> None:
     raise InputError("give either --encoder or --adapter")
   if values.compare_with is not None:
     _command.require("adapter")
-  for path in filter(None, (values.adapter, values.compare_with)):
-    read_info(path)
+  for path in (values.adapter, values.compare_with):
+    if path is not None:
+      read_info(path)
   _encoder_flags.check()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_card import describe_adapter
