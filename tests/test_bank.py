@@ -39,16 +39,17 @@ def alone(model, text, max_length):
   processor = model.encoder.text_processor(max_length)
 
   def utf8(text):
-    return text if isinstance(text, bytes) else text.encode(
-        errors="surrogatepass")
+    # A tensor may hold what is no UTF-8; from lists a processor refuses it.
+    return tf.constant([text if isinstance(text, bytes) else text.encode(
+        errors="surrogatepass")])
 
   if model.problem_type == "tagging":
     word_ids, type_ids, starts = processor.pack_words(
-        processor.split_words([utf8(text)]))
+        processor.split_words(utf8(text)))
     return model(processor.pad(word_ids, type_ids))[0].numpy(), starts[0]
   if isinstance(text, tuple):
-    return model(processor(*([utf8(part)] for part in text)))[0].numpy()
-  return model(processor([utf8(text)]))[0].numpy()
+    return model(processor(*map(utf8, text)))[0].numpy()
+  return model(processor(utf8(text)))[0].numpy()
 
 
 @pytest.fixture(scope="module")
