@@ -93,3 +93,10 @@ def test_learns_with_plain_keras(encoder, sentiment_dir):
       task.train_dataset(text, batch_size=8), epochs=20,
       validation_data=task.validation_dataset(text), verbose=0)
   assert max(history.history["val_accuracy"]) > 0.85
+
+
+@pytest.mark.parametrize("kind", [ta.TextClassifier, ta.TokenTagger])
+@pytest.mark.parametrize("labels", [[1, 2], np.array([0, 1]), ["a", None]])
+def test_labels_are_names(plain_encoder, kind, labels):
+  with pytest.raises(ta.InputError, match="names, which are strings"):
+    kind(plain_encoder, labels)

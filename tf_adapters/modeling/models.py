@@ -417,6 +417,9 @@ def make_model(problem_type: str, encoder: Encoder,
 
 def _different(labels: Sequence[str]) -> tuple[str, ...]:
   labels = tuple(labels)
+  if not all(isinstance(label, str) for label in labels):
+    raise InputError(f"labels are names, which are strings, not {labels}: "
+                     "[str(label) for label in labels]")
   if len(labels) < 2 or len(set(labels)) < len(labels):
     raise InputError(
         f"a classifier needs two or more different labels, not {labels}")
