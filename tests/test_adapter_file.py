@@ -241,7 +241,7 @@ def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
     raise OSError("full")
 
   monkeypatch.setattr(adapter_file, "model_card", full)
-  with pytest.raises(ta.InputError, match="mine: can not be written: full"):
+  with pytest.raises(ta.InputError, match="mine: cannot be written: full"):
     ta.save_adapter(model, path)
   assert (path / "adapter.safetensors").read_bytes() == before
   assert [p.name for p in path.parent.iterdir()] == ["mine"]
@@ -283,7 +283,7 @@ def test_another_vocabulary_is_refused(saved, hf_source, tmp_path):
     (lambda p: edit(p, adapter={"size": 9}), "has shape"),
     (lambda p: edit(p, adapter={"size": 8, "layers": [0]}), "too many"),
     (lambda p: edit(p, tuning="full"), "lacks"),
-    (lambda p: (p / "adapter.safetensors").unlink(), "can not be read"),
+    (lambda p: (p / "adapter.safetensors").unlink(), "cannot be read"),
     (lambda p: (p / "adapter.safetensors").write_bytes(b"x"), "damaged"),
     (lambda p: (p / "adapter.safetensors").write_bytes(pickle.dumps({})),
      "damaged"),

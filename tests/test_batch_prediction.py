@@ -345,12 +345,12 @@ def test_the_files_of_others_are_left_alone(
 
 
 def test_each_file_is_blamed_for_its_own(bank, config, monkeypatch, tmp_path):
-  with pytest.raises(ta.InputError, match=f"^{tmp_path}: can not be read: Is "):
+  with pytest.raises(ta.InputError, match=f"^{tmp_path}: cannot be read: Is "):
     predict_file(bank, dataclasses.replace(
         config, input=str(tmp_path), format="tsv"))
   # It can be opened, but not read.
   with pytest.raises(
-      ta.InputError, match=r"^/proc/self/mem: can not be read: Input/output"):
+      ta.InputError, match=r"^/proc/self/mem: cannot be read: Input/output"):
     predict_file(bank, dataclasses.replace(
         config, input="/proc/self/mem", format="tsv"))
   assert not list(tmp_path.glob("out*"))
@@ -365,7 +365,7 @@ def test_each_file_is_blamed_for_its_own(bank, config, monkeypatch, tmp_path):
   with monkeypatch.context() as patched:
     patched.setattr(os, "fsync", fail)
     with pytest.raises(
-        ta.InputError, match="^.*out.tsv: can not be written: of neither"):
+        ta.InputError, match="^.*out.tsv: cannot be written: of neither"):
       predict_file(bank, config)
 
 
@@ -377,7 +377,7 @@ def test_an_output_is_written_once_and_by_one(bank, config, tmp_path):
   predict_file(bank, config)
   with pytest.raises(ta.InputError, match=r"out\.tsv: is there already"):
     predict_file(bank, config)
-  with pytest.raises(ta.InputError, match="can not be written: No such file"):
+  with pytest.raises(ta.InputError, match="cannot be written: No such file"):
     predict_file(bank, dataclasses.replace(
         config, output=str(tmp_path / "none" / "out.tsv")))
 
@@ -455,7 +455,7 @@ def test_mistakes_are_named(bank, config, tmp_path):
       predict_file(bank, dataclasses.replace(config, **changes))
     assert not list(tmp_path.glob("out*"))
 
-  refused("nowhere.tsv: can not be read: No such", input="nowhere.tsv")
+  refused("nowhere.tsv: cannot be read: No such", input="nowhere.tsv")
   refused(r"in\.tsv: no column 'x'; its columns are task, text, to",
           task_column="x")
   refused("there are 8 tasks .topic, same.*task_column", task_column=None)

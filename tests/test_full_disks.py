@@ -47,7 +47,7 @@ def test_the_reason_stands_whole(error, reason):
       "checkpoints: the state after step 3", "; make room"):
     raise error
   assert str(caught.value) == (
-      "checkpoints: the state after step 3: can not be written: "
+      "checkpoints: the state after step 3: cannot be written: "
       f"{reason}; make room")
 
 

@@ -266,7 +266,7 @@ def test_what_can_not_be_exported_is_refused(
   with pytest.raises(ta.InputError, match="1: this version is there already"):
     ta.export_model(model, exported)
   (tmp_path / "file").write_text("x")
-  with pytest.raises(ta.InputError, match="can not be written: Not a dir"):
+  with pytest.raises(ta.InputError, match="cannot be written: Not a dir"):
     ta.export_model(model, tmp_path / "file" / "deeper")
   with pytest.raises(ta.InputError, match="nowhere: no such folder"):
     ta.export_litert(model, tmp_path / "nowhere" / "x.tflite")

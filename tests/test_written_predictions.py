@@ -160,7 +160,7 @@ def test_predictions_of_a_split_hold_the_labels_of_the_task():
   assert [row[:2] for row in rows] == [["x", "c\nd"], ['y"', "a\tb"]]
   task.submissions = {"test": types.SimpleNamespace(
       file_name="X.tsv", labels=["no", "not\tso"])}
-  with pytest.raises(ta.InputError, match="can not be written for GLUE"):
+  with pytest.raises(ta.InputError, match="cannot be written for GLUE"):
     predictions.prediction_files(task, "test", None, [
         np.array([0.0, 1.0]), np.array([1.0, 0.0])])
   odd = [outputs[0], np.array([0.0, np.nan])]

@@ -20,7 +20,7 @@ def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
   Reads the tensors too, so that a damaged file does not pass.
 
   Raises:
-    InputError: the file can not be read, or is damaged.
+    InputError: the file cannot be read, or is damaged.
   """
   info = read_info(path)
   return _describe(info, FileTensors(path, info).shapes)

@@ -181,7 +181,7 @@ def load_adapter(path: str | os.PathLike[str],
     did; its `task` says what the file says of the task.
 
   Raises:
-    InputError: the file can not be read, or was made for other weights.
+    InputError: the file cannot be read, or was made for other weights.
 
   Example:
     >>> model = load_adapter("adapters/mrpc")

@@ -249,7 +249,7 @@ def _checksum(values: Mapping[str, Any]) -> str:
   """sha256 over JSON values in UTF-8, keys sorted, without blanks.
 
   Raises:
-    InputError: they can not be written so.
+    InputError: they cannot be written so.
   """
   try:
     return hashlib.sha256(json.dumps(

@@ -47,7 +47,7 @@ def average_adapters(paths: Sequence[Path], output: Path,
       else the folder's.
 
   Raises:
-    InputError: a file can not be read; files differ in more than their
+    InputError: a file cannot be read; files differ in more than their
       values; the weights are no weights; or there is something else at
       `output`.
 
@@ -122,7 +122,7 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
   """Compares two adapter files: settings, shapes and values.
 
   Raises:
-    InputError: a file can not be read, or is damaged.
+    InputError: a file cannot be read, or is damaged.
 
   Example:
     >>> compare_adapters("run0/adapter", "run1/adapter").total.cosine

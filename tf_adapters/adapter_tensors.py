@@ -41,7 +41,7 @@ class FileTensors(Mapping[str, np.ndarray]):
     shapes: {canonical name: shape}.
 
   Raises:
-    InputError: the file can not be read, is damaged, or holds other tensors:
+    InputError: the file cannot be read, is damaged, or holds other tensors:
       of other shapes or types, or not finite.
   """
 
@@ -78,7 +78,7 @@ def read_tensors(path: str | os.PathLike[str],
     info: its configuration.
 
   Raises:
-    InputError: the file can not be read, or is damaged.
+    InputError: the file cannot be read, or is damaged.
   """
   tensors = _tensors(path, info)
   return {name: tensors.read(name) for name in tensors.shapes}
@@ -93,7 +93,7 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
   """{canonical name: shape} of what a file of such a configuration holds.
 
   Raises:
-    InputError: adapters are in layers that its encoder has not, or it can not
+    InputError: adapters are in layers that its encoder has not, or it cannot
       be tuned so.
   """
   bert, adapters = info.bert_config, info.adapter_config

@@ -50,7 +50,7 @@ class AdapterBank:
   there is and takes its place in one step: however it ends, with an error, with
   Ctrl-C or without memory, it is done or it is not. While it is made, what it
   changes is in memory twice. A process that was forked from the one that made
-  the bank can not use it.
+  the bank cannot use it.
 
   Args:
     encoder_source: as for `load_encoder`.
@@ -64,7 +64,7 @@ class AdapterBank:
       that few shapes occur.
 
   Raises:
-    InputError: as for `add`, or the encoder can not be loaded.
+    InputError: as for `add`, or the encoder cannot be loaded.
 
   Example:
     >>> bank = AdapterBank("bert_base_uncased", ["adapters/mrpc",
@@ -106,7 +106,7 @@ class AdapterBank:
       The name.
 
     Raises:
-      InputError: there is such a task already; the file can not be read or was
+      InputError: there is such a task already; the file cannot be read or was
         made for another encoder; or it changes what all tasks share (full
         fine-tuning, top layers, biases). The bank is then as before.
     """
@@ -295,7 +295,7 @@ def _extended(
 
 def _check_stacks(info: AdapterInfo, names: Iterable[str],
                   shared: BankEncoder) -> None:
-  """Raises InputError for a task that can not be one of many."""
+  """Raises InputError for a task that cannot be one of many."""
   for name in names:
     if not (is_adapter(name) or is_layer_norm(name)
             or kind_of(name) == "head"):

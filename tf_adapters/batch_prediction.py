@@ -36,7 +36,7 @@ from tf_adapters.prediction_output import prediction_output
 if TYPE_CHECKING:
   from tf_adapters.bank import AdapterBank
 
-# What is wrong with rows that can not be predicted.
+# What is wrong with rows that cannot be predicted.
 _UNKNOWN_TASK = "of an unknown task"
 _NO_SECOND_TEXT = "without a second text"
 _SECOND_TEXT = "with a second text"
@@ -61,7 +61,7 @@ class PredictionConfig:
     text_pair_column: name of the column of each pair's second text, or None.
     task_column: name of the column that says which task a row is for; None
       where the bank has one task only.
-    on_bad_row: "error" stops at a row that can not be predicted, "skip" leaves
+    on_bad_row: "error" stops at a row that cannot be predicted, "skip" leaves
       such rows out and counts them; see `BadRows`.
     predict_batch_size: texts per forward pass.
     encoding: of the input, see `data.encodings.decoded`.
@@ -118,7 +118,7 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
 
   Raises:
     InputError: there are several tasks but no task_column, the output is there
-      already, or the input can not be read, lacks a column or begins with a bad
+      already, or the input cannot be read, lacks a column or begins with a bad
       row. Of a pipe nothing is read.
   """
   if config.task_column is None and len(tasks) != 1:

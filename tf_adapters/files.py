@@ -78,9 +78,9 @@ def read_file(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
     raise
   except (OSError, ValueError) as error:  # a ValueError is of its name
     reason = getattr(error, "strerror", error)
-    raise InputError(f"{path}: can not be read: {reason}") from None
+    raise InputError(f"{path}: cannot be read: {reason}") from None
   if len(content) > size:
-    raise InputError(f"{path}: can not be read: it grows meanwhile")
+    raise InputError(f"{path}: cannot be read: it grows meanwhile")
   return content
 
 
@@ -129,10 +129,10 @@ def _opened(path: pathlib.Path,
   try:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-      raise InputError(f"{path}: can not be read: it is no regular file")
+      raise InputError(f"{path}: cannot be read: it is no regular file")
     if most_bytes is not None and status.st_size > most_bytes:
       raise InputError(
-          f"{path}: can not be read: it has {status.st_size:,} bytes, expected "
+          f"{path}: cannot be read: it has {status.st_size:,} bytes, expected "
           f"at most {most_bytes:,}")
     with open(descriptor, "rb", closefd=False) as file:
       start = file.read(len(_LFS_POINTER))
@@ -228,7 +228,7 @@ def check_text(name: str | os.PathLike[str], start: bytes,
     if start.startswith(magic):
       if magic in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         what = f"{what}: {utf_16}"
-      raise InputError(f"{name}: can not be read: {what}")
+      raise InputError(f"{name}: cannot be read: {what}")
   # UTF-16 without its mark: of ASCII every other byte is zero.
   if len(start) < 3 * start.count(0) < 2 * len(start):
     check_text(name, codecs.BOM_UTF16_LE, utf_16)
@@ -254,7 +254,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     raise  # who reads it has had enough: no mistake
   except OSError as error:
     raise InputError(
-        f"{path}: can not be written: {error.strerror or error}") from None
+        f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager
@@ -301,7 +301,7 @@ def locked(
     except BlockingIOError:
       raise
     except OSError as error:
-      say(f"warning: {folder}: can not be locked ({error.strerror}): another "
+      say(f"warning: {folder}: cannot be locked ({error.strerror}): another "
           "run in it would not be noticed", error=True)
     else:
       if not shared:
@@ -320,7 +320,7 @@ def output_dir_of(what: str, folder: pathlib.Path) -> Iterator[None]:
     folder: the folder.
 
   Raises:
-    InputError: another of its kind is at work in it, or it can not be opened.
+    InputError: another of its kind is at work in it, or it cannot be opened.
   """
   with contextlib.ExitStack() as stack:
     with writing(f"output_dir {folder}"):
@@ -363,7 +363,7 @@ def remove_leftovers(folder: pathlib.Path) -> None:
   """Removes what killed writers left beside files and folders of a folder.
 
   Where `replaced_folder` was killed between its renames, the second is done.
-  What is still being written stays, and all where locks can not tell.
+  What is still being written stays, and all where locks cannot tell.
   """
   with contextlib.suppress(OSError):
     left = [(path.suffix == _NEW, path, found[1]) for path in folder.iterdir()

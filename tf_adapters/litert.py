@@ -49,7 +49,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
   if not isinstance(text, TextProcessor):
-    raise InputError("a model on whole texts can not become a LiteRT file")
+    raise InputError("a model on whole texts cannot become a LiteRT file")
   max_length = text.max_length
   names = ("input_word_ids", "input_mask", "input_type_ids")
 

@@ -30,7 +30,7 @@ class PredictionInput:
     again: whether it can be read once more.
 
   Raises:
-    InputError: it can not be opened; or read, as soon as that is seen.
+    InputError: it cannot be opened; or read, as soon as that is seen.
   """
 
   def __init__(self, path: str, progress: bool = False):
@@ -67,7 +67,7 @@ class PredictionInput:
       yield line
 
   def so_far(self) -> dict[str, Any] | None:
-    """What was read, for `begins_with`; None where it can not be read again."""
+    """What was read, for `begins_with`; None where it cannot be read again."""
     return {"bytes": self._read,
             "sha256": self._digest.hexdigest()} if self.again else None
 
@@ -91,7 +91,7 @@ class PredictionInput:
     try:
       yield
     except OSError as error:
-      raise InputError(f"{self.name}: can not be read: "
+      raise InputError(f"{self.name}: cannot be read: "
                        f"{error.strerror or error}") from None
 
 

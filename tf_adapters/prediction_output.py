@@ -55,11 +55,11 @@ def prediction_output(
     header: what comes before the records of a table; empty for JSON lines.
       Each record begins with the line of the input that it is of.
     description: what decides over the records, beside the input, as JSON has
-      it: what runs differ in that can not go on with each other's output.
+      it: what runs differ in that cannot go on with each other's output.
     source: what the records are made from.
 
   Raises:
-    InputError: it can not be written, another run is writing it, or what is
+    InputError: it cannot be written, another run is writing it, or what is
       there is no output of this run.
   """
   if name == STANDARD:

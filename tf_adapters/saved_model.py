@@ -88,7 +88,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     The version's folder.
 
   Raises:
-    InputError: the version is there already, or the model can not be served.
+    InputError: the version is there already, or the model cannot be served.
 
   Example:
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
@@ -97,7 +97,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
   if not isinstance(text, TextProcessor):
-    raise InputError("a model on whole texts can not be served, as its module "
+    raise InputError("a model on whole texts cannot be served, as its module "
                      "is a SavedModel already")
   if pairs is None:
     pairs = takes_pairs(model.problem_type, model.task.pairs)
@@ -134,7 +134,7 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
     The version's folder.
 
   Raises:
-    InputError: there is no task, a task can not be served, or the version is
+    InputError: there is no task, a task cannot be served, or the version is
       there already.
   """
   if not tasks:
@@ -143,7 +143,7 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
     if task.problem_type == "span":
       raise InputError(
           f"task {task.name or 'span'}: answers are found in windows of a "
-          "context, which a SavedModel can not do: predict them in Python")
+          "context, which a SavedModel cannot do: predict them in Python")
   names = [task.name for task in tasks]
   if default_task is not None and default_task not in names:
     raise InputError(f"default task {default_task!r} is not one of "

@@ -32,4 +32,4 @@ def writing_by_tensorflow(what: str | os.PathLike[str],
   except (tf.errors.OpError, OSError) as error:
     reason = getattr(error, "strerror", None) or _AROUND.sub(
         "", first_line(error)).rsplit("; ", 1)[-1]
-    raise InputError(f"{what}: can not be written: {reason}{remedy}") from None
+    raise InputError(f"{what}: cannot be written: {reason}{remedy}") from None

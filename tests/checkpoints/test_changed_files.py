@@ -93,7 +93,7 @@ def test_a_header_is_small(tmp_path):
     TensorFile(file)
   for content in (b"", b"1234567", bytes(8), b"\xff" * 20):
     file.write_bytes(content)
-    with pytest.raises(ta.InputError, match="large.safetensors: can not be re"):
+    with pytest.raises(ta.InputError, match="large.safetensors: cannot be re"):
       TensorFile(file)
 
 

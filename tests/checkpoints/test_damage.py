@@ -65,8 +65,8 @@ def add(name, *dims, dtype=np.float32):
 
 
 @pytest.mark.parametrize("change, message", [
-    (cut("model.safetensors", 5000), "model.safetensors: can not be read"),
-    (cut("model.safetensors", 0), "model.safetensors: can not be read"),
+    (cut("model.safetensors", 5000), "model.safetensors: cannot be read"),
+    (cut("model.safetensors", 0), "model.safetensors: cannot be read"),
     (text("model.safetensors", LFS), "model.safetensors: .* Git LFS pointer"),
     (text("vocab.txt", LFS), "vocab.txt: .* Git LFS pointer"),
     (edit("hidden_act", ["gelu"]), "unknown hidden_act"),
@@ -147,9 +147,9 @@ def test_tensors_of_tf1_checkpoints(
 
 
 @pytest.mark.parametrize("change, message", [
-    (cut("bert_model.ckpt.data-00000-of-00001", 900), "can not be read"),
-    (cut("bert_model.ckpt.index", 100), "can not be read"),
-    (delete("bert_model.ckpt.data-00000-of-00001"), "can not be read"),
+    (cut("bert_model.ckpt.data-00000-of-00001", 900), "cannot be read"),
+    (cut("bert_model.ckpt.index", 100), "cannot be read"),
+    (delete("bert_model.ckpt.data-00000-of-00001"), "cannot be read"),
     (text("bert_model.ckpt.data-00000-of-00001", LFS), "LFS pointer"),
     (text("bert_config.json", "[]"), "bert_config.json: expected a JSON obj"),
     (edit("hidden_act", "mish", "bert_config.json"), "unknown hidden_act"),
@@ -167,13 +167,13 @@ def test_files_of_tf1_checkpoints(sources, tmp_path, change, message):
 
 @pytest.mark.parametrize("name", ["hub_v4", "hub_v1", "tf1_hub"])
 @pytest.mark.parametrize("change, message", [
-    (cut("variables/variables.index", 0), "can not be read"),
-    (cut("variables/variables.index", 500), "can not be read"),
-    (cut("variables/variables.data-00000-of-00001", 500), "can not be read"),
-    (delete("variables/variables.data-00000-of-00001"), "can not be read"),
+    (cut("variables/variables.index", 0), "cannot be read"),
+    (cut("variables/variables.index", 500), "cannot be read"),
+    (cut("variables/variables.data-00000-of-00001", 500), "cannot be read"),
+    (delete("variables/variables.data-00000-of-00001"), "cannot be read"),
     (text("saved_model.pb", LFS), "saved_model.pb: .*LFS pointer"),
-    (text("saved_model.pb", "nonsense"), "saved_model.pb: can not be read"),
-    (cut("saved_model.pb", 0), "saved_model.pb: can not be read"),
+    (text("saved_model.pb", "nonsense"), "saved_model.pb: cannot be read"),
+    (cut("saved_model.pb", 0), "saved_model.pb: cannot be read"),
     (text("assets/vocab.txt", "a\nb\n"), "vocab.txt: the vocabulary lacks"),
     (text("assets/more.txt", "a\nb\n"), "2 text files"),
 ])

@@ -117,7 +117,7 @@ def test_pickles_under_any_name(hf_source, tmp_path, monkeypatch, name):
   if not (folder / name).exists():
     (folder / "model.safetensors").unlink()
   (folder / name).write_bytes(pickle.dumps(Evil()))
-  refuse(folder, "not opened|can not be read|JSON|has no|not a vocabulary")
+  refuse(folder, "not opened|cannot be read|JSON|has no|not a vocabulary")
   with pytest.raises(ta.InputError):
     ta.load_encoder(str(folder / name))
   assert not (tmp_path / "evil").exists()
@@ -141,11 +141,11 @@ TENSOR = {"dtype": "F32", "shape": [1 << 20, 1 << 20],
 @pytest.mark.parametrize("name, make, message", [
     ("model.safetensors", lambda p: p.write_bytes(header(1 << 40)), "not be r"),
     ("model.safetensors", lambda p: p.write_bytes(header((1 << 64) - 1)),
-     "can not be read"),
+     "cannot be read"),
     ("model.safetensors", lambda p: p.write_bytes(
         header(0, {"bert.embeddings.word_embeddings.weight": TENSOR})),
-     "can not be read"),
-    ("model.safetensors", lambda p: sparse(p, 1 << 40), "can not be read"),
+     "cannot be read"),
+    ("model.safetensors", lambda p: sparse(p, 1 << 40), "cannot be read"),
     ("config.json", lambda p: sparse(p, 5 << 30), "5,368,709,120 bytes"),
     ("config.json", lambda p: p.write_text("[" * (1 << 20)), "as JSON"),
     ("config.json", lambda p: p.write_text('{"a":' * 500 + "1" + "}" * 500),
@@ -179,7 +179,7 @@ def test_pipes_and_devices_are_not_read(hf_source, tmp_path, name, make):
   folder = copy(hf_source, tmp_path)
   (folder / name).unlink()
   make(folder / name)
-  refuse(folder, f"{name}: can not be read: it is no regular file")
+  refuse(folder, f"{name}: cannot be read: it is no regular file")
 
 
 def test_links_to_files_are_followed(hf_source, tmp_path):
@@ -211,14 +211,14 @@ def entry(dtype, dims, size=1000, **fields):
     (entry(1, [1] * 300), "v has no shape"),
     (entry(1, [1] * 3000), "an entry of no tensor"),
     (entry(99, [250]), "v has no shape or type"),
-    (entry(0, [250]), "can not be read"),
+    (entry(0, [250]), "cannot be read"),
     (entry(7, [10**9]), "of 1,000,000,000 bytes"),
     (entry(7, [900]), "expected numbers, not strings"),
-    (entry(7, []), "can not be read"),
+    (entry(7, []), "cannot be read"),
     (entry(1, [250]), "[Cc]hecksum"),
-    (entry(1, [250], offset=1 << 62), "can not be read"),
-    (entry(1, [250], offset=-5), "can not be read"),
-    (entry(1, [250], size=1 << 62), "can not be read"),
+    (entry(1, [250], offset=1 << 62), "cannot be read"),
+    (entry(1, [250], offset=-5), "cannot be read"),
+    (entry(1, [250], size=1 << 62), "cannot be read"),
     (entry(1, [250], shard_id=7), "No such file"),
     (entry(1, [250], slices=[{"extent": [{"start": -1}]}]), "partitioned"),
 ])

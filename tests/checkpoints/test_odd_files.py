@@ -82,7 +82,7 @@ def test_an_unknown_activation_is_not_guessed(
     tmp_path, bert_weights, vocab_file):
   folder = writers.write_hub_v1(
       tmp_path / "x", conftest.TINY, vocab_file, bert_weights, tf.identity)
-  refuse(folder, "activation can not be told .*neither gelu nor relu")
+  refuse(folder, "activation cannot be told .*neither gelu nor relu")
 
 
 def change_graph(change):
@@ -248,7 +248,7 @@ def test_weights_of_8_bits_are_refused(hf_source, tmp_path):
   folder = copy(hf_source, tmp_path)
   tensors(lambda t: {n: a.astype(ml_dtypes.float8_e4m3fn)
                      for n, a in t.items()})(folder)
-  refuse(folder, "can not be read")
+  refuse(folder, "cannot be read")
 
 
 def tokenizer_json(folder, **changes):
@@ -328,7 +328,7 @@ def test_links_are_written_through(one_layer_source, tmp_path, path):
 def test_where_nothing_can_be_written(one_layer_source, tmp_path, path):
   (tmp_path / "file").write_text("")
   encoder = ta.load_encoder(str(one_layer_source))
-  with pytest.raises(ta.InputError, match="can not be written"):
+  with pytest.raises(ta.InputError, match="cannot be written"):
     export_hub(encoder, tmp_path / path, 16)
 
 

@@ -273,7 +273,7 @@ def test_what_is_no_score(tmp_path, cell, remedy):
 
 def test_what_is_no_file(tmp_path):
   (tmp_path / "train.tsv").mkdir()
-  with pytest.raises(ta.InputError, match="train.tsv: can not be read: Is a d"):
+  with pytest.raises(ta.InputError, match="train.tsv: cannot be read: Is a d"):
     ta.load_task("tsv", str(tmp_path))
 
 

@@ -122,7 +122,7 @@ def test_missing_columns_and_files_are_named(tmp_path):
   table = read_tsv(written(tmp_path, "text\tlabel\nx\ty\n"))
   with pytest.raises(InputError, match="'txt'; its columns are text, label"):
     table.column("txt")
-  with pytest.raises(InputError, match=r"nowhere\.tsv: can not be read"):
+  with pytest.raises(InputError, match=r"nowhere\.tsv: cannot be read"):
     read_tsv(tmp_path / "nowhere.tsv")
 
 

@@ -353,7 +353,7 @@ def test_mistakes_beside_the_spec_are_named(write, tmp_path):
   ]:
     with pytest.raises(InputError, match=message):
       trials_of(path, tasks, overrides)
-  with pytest.raises(InputError, match="can not be read"):
+  with pytest.raises(InputError, match="cannot be read"):
     read_spec(tmp_path / "nowhere.yaml")
 
 

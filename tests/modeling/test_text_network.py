@@ -150,7 +150,7 @@ def test_what_needs_a_bert_is_refused(embeddings, encoder, tmp_path):
       (lambda: ta.TokenTagger(words, ["O", "B"]), "one vector for each text"),
       (lambda: ta.TextRegressor(words, pooling="mean"), "nothing for 'mean'"),
       (lambda: ta.save_adapter(model, tmp_path / "mine"), "are for models on"),
-      (lambda: ta.export_model(model, tmp_path / "mine"), "can not be served"),
+      (lambda: ta.export_model(model, tmp_path / "mine"), "cannot be served"),
       (lambda: ta.export_litert(model, tmp_path / "a.tflite"), "whole texts"),
       (lambda: texts.text_processor()(TEXTS, ["x"]), "4 first texts, but 1"),
       (lambda: ta.NetworkConfig(hidden_layers=-1), "hidden_layers must be"),

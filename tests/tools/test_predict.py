@@ -75,7 +75,7 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("more, message", [
-    (["--input=nowhere.csv"], "nowhere.csv: can not be read"),
+    (["--input=nowhere.csv"], "nowhere.csv: cannot be read"),
     (["--text_column=text"], "in.tsv: no column 'text'; its columns are revie"),
     (["--output=out.txt"], "out.txt: its name has to end in .tsv"),
     (["--adapters="], "adapters"),
@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(arguments, capfd, more, message):
 
 @pytest.mark.parametrize("more, message", [
     (["--text_column=text"], "no column 'text'"),
-    (["--input=absent.csv"], "can not be read"),
+    (["--input=absent.csv"], "cannot be read"),
     (["--format=jsonl"], "not readable as JSON"),
 ])
 def test_mistakes_are_found_before_the_encoder_is_loaded(

@@ -164,7 +164,7 @@ def test_the_best_epoch_comes_back_whole_or_not_at_all(encoder, tmp_path):
   with pytest.raises(ta.InputError, match="best: damaged: remove .*checkpoint"):
     state.assign_best()
   (tmp_path / "checkpoints" / "best").unlink()
-  with pytest.raises(ta.InputError, match="best: can not be read: No such fil"):
+  with pytest.raises(ta.InputError, match="best: cannot be read: No such fil"):
     state.assign_best()
 
 
@@ -262,7 +262,7 @@ def test_file_systems_without_locks_are_said(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(fcntl, "flock", flock)
   with locked(tmp_path), locked(tmp_path, shared=True):
     pass
-  assert "can not be locked (Operation not supported): another run in it " in (
+  assert "cannot be locked (Operation not supported): another run in it " in (
       capsys.readouterr().err)
 
 
@@ -288,7 +288,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(
     with monkeypatch.context() as patched:
       patched.setattr(os, "fsync", fsync)
       with pytest.raises(ta.InputError, match=(
-          ".*can not be written: No space left on device$")):
+          ".*cannot be written: No space left on device$")):
         run(config)
     assert not hidden_in(config.output_dir)
     assert not list(pathlib.Path(config.output_dir).rglob(part))
@@ -300,7 +300,7 @@ def test_logs_that_can_not_be_written_are_said(stopped):
   shutil.rmtree(logs, ignore_errors=True)
   logs.touch()
   with pytest.raises(
-      ta.InputError, match=f"^{logs}: can not be written: ") as error:
+      ta.InputError, match=f"^{logs}: cannot be written: ") as error:
     run(stopped)
   assert "\n" not in str(error.value)
 
@@ -320,7 +320,7 @@ def test_files_that_become_too_large_leave_the_state_before(stopped, whole):
   before = content_of(pathlib.Path(stopped.output_dir, "checkpoints"))
   for size, part in ((100, "output_dir"), (4_000, "checkpoints")):
     with largest_file(size), pytest.raises(
-        ta.InputError, match=f"{part}.*can not be written") as error:
+        ta.InputError, match=f"{part}.*cannot be written") as error:
       run(stopped)
     assert "\n" not in str(error.value)
     after = content_of(stopped.output_dir)
@@ -350,7 +350,7 @@ def test_a_folder_that_can_not_be_written_is_said(config, tmp_path):
   (tmp_path / "file").touch()
   for folder, message in ((tmp_path / "file" / "run", "Not a directory"),
                           (pathlib.Path("/proc/run"), "No such file")):
-    with pytest.raises(ta.InputError, match=f"^output_dir {folder}: can not be "
+    with pytest.raises(ta.InputError, match=f"^output_dir {folder}: cannot be "
                        f"written: {message}"):
       run(dataclasses.replace(config, output_dir=str(folder)))
 

@@ -230,7 +230,7 @@ def test_full_disks_and_folders_that_are_none_are_said(
   file = tmp_path / "file"
   file.touch()
   for folder in (file, file / "below"):
-    with pytest.raises(ta.InputError, match="can not be written: .*"):
+    with pytest.raises(ta.InputError, match="cannot be written: .*"):
       run(dataclasses.replace(config, prefix_cache_dir=str(folder)))
   assert not pathlib.Path(config.output_dir).exists()
 

@@ -38,7 +38,7 @@ def read_bert_config(path: pathlib.Path,
     activations: one of the tables above.
 
   Raises:
-    InputError: it can not be read, is of another architecture, or a value is
+    InputError: it cannot be read, is of another architecture, or a value is
       out of range.
   """
   values = read_json(path)

@@ -132,7 +132,7 @@ class Checkpoint:
     """The tensor of a canonical name: float32, in its canonical shape.
 
     Raises:
-      InputError: it can not be read, or is not made of finite numbers.
+      InputError: it cannot be read, or is not made of finite numbers.
     """
     if self._is_filled_in(name):
       fill = np.eye if name.endswith("/kernel") else np.zeros
@@ -165,7 +165,7 @@ class Checkpoint:
     Biases begin as zeros, and no training leaves all of them there.
 
     Raises:
-      InputError: the biases can not be read.
+      InputError: the biases cannot be read.
     """
     if self._identity_pooler:
       return "none"

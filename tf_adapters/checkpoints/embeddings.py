@@ -58,11 +58,11 @@ def load_text_embedding(source: str | os.PathLike[str],
     source: a TF Hub or Kaggle Models URL or handle, such as
       "google/nnlm-en-dim128/2"; or a local folder: a SavedModel that is called
       with strings [batch] and returns floats [batch, size]; or a TF1 module,
-      which can not train.
+      which cannot train.
     lower_case: whether texts are lower-cased first.
 
   Raises:
-    InputError: the source can not be found, or is no such module.
+    InputError: the source cannot be found, or is no such module.
 
   Example:
     >>> network = TextNetwork(
@@ -80,7 +80,7 @@ def load_text_embedding(source: str | os.PathLike[str],
     vectors = _call(module, tf.constant(["a text", ""]))
   except (OSError, ValueError, TypeError, LookupError, AttributeError,
           RuntimeError, tf.errors.OpError) as error:
-    raise InputError(f"{path}: no text embedding: it can not be called with "
+    raise InputError(f"{path}: no text embedding: it cannot be called with "
                      f"texts: {first_line(error)[:200]}") from None
   shape = getattr(vectors, "shape", None)
   if not (tf.is_tensor(vectors) and vectors.dtype.is_floating

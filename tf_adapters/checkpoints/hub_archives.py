@@ -44,7 +44,7 @@ def unpack(archive: Stream, folder: pathlib.Path) -> None:
   Raises:
     ValueError: it is no such archive, is damaged, or holds what no model is
       made of, or too much.
-    OSError: it can not be read, or the folder not be written.
+    OSError: it cannot be read, or the folder not be written.
   """
   packed = _Packed(archive)
   try:

@@ -46,7 +46,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   Raises:
     InputError: the encoder has adapters, no vocabulary, no positions for
       sequences of that length, weights in bfloat16, or an activation that a
-      reader could not tell; a folder is there already, or can not be written.
+      reader could not tell; a folder is there already, or cannot be written.
 
   Example:
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
@@ -72,7 +72,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     for folder in (path, beside):
       check_vacant(folder)
   except (OSError, RuntimeError) as error:
-    raise InputError(f"{path}: can not be written: {error}") from None
+    raise InputError(f"{path}: cannot be written: {error}") from None
   with writing_by_tensorflow(path):
     _write(encoder, path, beside, seq_length)
   return path, beside
@@ -111,7 +111,7 @@ def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
 def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
                   vocab_file: pathlib.Path) -> None:
   # A root object of variables and functions alone: Keras' own way of saving
-  # would add the layers, which a reader without this package can not use.
+  # would add the layers, which a reader without this package cannot use.
   root = tf.train.Checkpoint()
   root.variables = list(encoder.base_variables().values())
   root.trainable_variables = list(root.variables)

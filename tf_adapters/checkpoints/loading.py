@@ -43,7 +43,7 @@ def load_encoder(source: str | os.PathLike[str],
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
     dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
-      hold the weights in it too, which then can not train (what a task owns
+      hold the weights in it too, which then cannot train (what a task owns
       is float32 all the same); None for Keras' global policy. There are no
       others.
 
@@ -53,7 +53,7 @@ def load_encoder(source: str | os.PathLike[str],
     float32.
 
   Raises:
-    InputError: the source can not be found or read, a tensor is missing or of
+    InputError: the source cannot be found or read, a tensor is missing or of
       another shape, or an adapter layer does not exist.
 
   Example:
@@ -88,7 +88,7 @@ class PretrainedEncoder:
     """Builds the encoder, as `load_encoder` does.
 
     Raises:
-      InputError: a tensor can not be read, or an adapter layer does not exist.
+      InputError: a tensor cannot be read, or an adapter layer does not exist.
     """
     encoder = BertEncoder(
         self.config, TaskLayers(self.config, adapters, dtype=dtype),

@@ -83,7 +83,7 @@ class SavedModelGraph:
     folder: the SavedModel.
 
   Raises:
-    InputError: the file can not be read.
+    InputError: the file cannot be read.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -101,11 +101,11 @@ class SavedModelGraph:
       self._outputs = _outputs(reader.values(meta, _META, "signature_def"))
     except StopIteration:
       raise InputError(
-          f"{self.path}: can not be read: no SavedModel, or an empty one"
+          f"{self.path}: cannot be read: no SavedModel, or an empty one"
       ) from None
     except (message.DecodeError, ValueError) as error:
       raise InputError(
-          f"{self.path}: can not be read: no SavedModel, or a damaged one: "
+          f"{self.path}: cannot be read: no SavedModel, or a damaged one: "
           f"{error}") from None
 
   def hidden_act(self) -> str:
@@ -122,7 +122,7 @@ class SavedModelGraph:
     found = [name for name, its in ACTIVATION_MARKS.items() if marks & its]
     if len(found) != 1:
       raise InputError(
-          f"{self.path}: its activation can not be told from its operations: "
+          f"{self.path}: its activation cannot be told from its operations: "
           f"{' or '.join(found) or 'neither gelu nor relu nor swish'}; a "
           "bert_config.json in the folder would say it")
     return found[0]
@@ -162,7 +162,7 @@ class SavedModelGraph:
   def _only(self, found: set, what: str):
     if len(found) != 1:
       raise InputError(
-          f"{self.path}: the {what} can not be told from its operations: "
+          f"{self.path}: the {what} cannot be told from its operations: "
           f"{' or '.join(map(str, sorted(found))) or 'none found'}; a "
           "bert_config.json in the folder would say it")
     return found.pop()

@@ -24,7 +24,7 @@ def read_sentence_pooling(folder: pathlib.Path) -> str | None:
       above.
 
   Raises:
-    InputError: a file can not be read.
+    InputError: a file cannot be read.
   """
   for place in (folder, folder.parent):
     settings = {}

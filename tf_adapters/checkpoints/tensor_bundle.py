@@ -36,7 +36,7 @@ class TensorBundle:
     path: file or folder, for messages; the prefix without it.
 
   Raises:
-    InputError: they can not be read.
+    InputError: they cannot be read.
   """
 
   transposed = False
@@ -48,7 +48,7 @@ class TensorBundle:
       raise InputError(f"{prefix}: is a folder, not a checkpoint")
     if set("*?[\\") & set(str(prefix)):
       raise InputError(
-          f"{prefix}: TensorFlow can not open files whose path has *, ?, [ or "
+          f"{prefix}: TensorFlow cannot open files whose path has *, ?, [ or "
           "\\ in it: rename the folder")
     files = sorted(prefix.parent.glob(f"{prefix.name}.*"))
     for file in files:
@@ -69,11 +69,11 @@ class TensorBundle:
     except InputError:
       raise
     except OSError as error:
-      raise InputError(f"{self.path}: its variables can not be read: "
+      raise InputError(f"{self.path}: its variables cannot be read: "
                        f"{error.filename}: {error.strerror}") from None
     except _UNREADABLE as error:
       raise InputError(
-          f"{self.path}: its variables can not be read: {first_line(error)}"
+          f"{self.path}: its variables cannot be read: {first_line(error)}"
       ) from None
     self._keys = keys
 
@@ -106,7 +106,7 @@ class TensorBundle:
       raise
     except (OSError, *_UNREADABLE) as error:
       raise InputError(
-          f"{self.path}: {key} can not be read: {first_line(error)}") from None
+          f"{self.path}: {key} cannot be read: {first_line(error)}") from None
 
   def _get(self, key: str) -> np.ndarray | bytes:
     # Strings take many times their bytes in the file. The object graph is one.

@@ -53,7 +53,7 @@ class TensorFile:
           raise InputError(f"{path}: damaged: its sha256 is not the one in the "
                            "configuration")
       if size > _MOST_HEADER_BYTES:
-        raise InputError(f"{path}: can not be read: its header has {size:,} "
+        raise InputError(f"{path}: cannot be read: its header has {size:,} "
                          f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
       with self._opened() as tensors:
         for name in tensors.keys():  # noqa: SIM118 (no dict)
@@ -84,9 +84,9 @@ class TensorFile:
     except InputError:
       raise
     except OSError as error:
-      raise InputError(f"{self.path}: {what}can not be read: "
+      raise InputError(f"{self.path}: {what}cannot be read: "
                        f"{error.strerror or error}") from None
     except (safetensors.SafetensorError, AttributeError, KeyError, TypeError,
             ValueError) as error:  # numpy has no type of 8 bits and fewer
       raise InputError(
-          f"{self.path}: {what}can not be read: {error}") from None
+          f"{self.path}: {what}cannot be read: {error}") from None

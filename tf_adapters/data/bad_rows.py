@@ -1,4 +1,4 @@
-"""What becomes of rows that can not be used: an error, or a count.
+"""What becomes of rows that cannot be used: an error, or a count.
 
 Every reader of rows has one of these for its file, and asks nothing else: a row
 is kept, or handed in here.
@@ -21,7 +21,7 @@ NO_TEXT = "without a text"
 
 
 class BadRows:
-  """The rows of one file that can not be used.
+  """The rows of one file that cannot be used.
 
   Args:
     path: the file, or what to call it.
@@ -59,7 +59,7 @@ class BadRows:
 
   def refuse(self, place: int | str, kind: str, message: str,
              remedy: str | None = None) -> None:
-    """Takes a row that can not be used.
+    """Takes a row that cannot be used.
 
     Args:
       place: its line, from 1, or where else it stands in the file.

@@ -62,7 +62,7 @@ def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
     with open(path, "rb") as file:
       yield from decoded(path, file, encoding)
   except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+    raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def decoded(name: pathlib.Path | str, lines: Iterable[bytes],

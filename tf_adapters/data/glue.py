@@ -118,7 +118,7 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
     encoding: of the files, see `encodings.read_lines`.
 
   Raises:
-    InputError: a file can not be read, a column is missing, or there is a bad
+    InputError: a file cannot be read, a column is missing, or there is a bad
       row.
   """
   glue = TASKS[name]

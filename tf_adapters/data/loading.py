@@ -30,13 +30,13 @@ def load_task(name: str, data_dir: str | os.PathLike[str] | None = None,
     text_pair_column, problem_type, label_separator: of "tsv", see
       `own_files.load`.
     labels: of "tsv" and "tagging", label names in order.
-    on_bad_row: "error": a row that can not be used is one; "skip": such rows
+    on_bad_row: "error": a row that cannot be used is one; "skip": such rows
       are left out, and counted in the task's notes. See `BadRows`.
     encoding: of the files, such as "windows-1252"; those of the 17 tasks are
       known.
 
   Raises:
-    InputError: the name is unknown, the data can not be read, or there is a bad
+    InputError: the name is unknown, the data cannot be read, or there is a bad
       row.
 
   Example:

@@ -80,7 +80,7 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
   Raises:
     InputError: at once, where it is no such file, or TSV or CSV without one of
       the columns; later, at a bad row, or a quoted cell that does not end as it
-      should, after which rows can not be told apart.
+      should, after which rows cannot be told apart.
   """
   texts = decoded(name, lines, encoding)
   if format == "jsonl":

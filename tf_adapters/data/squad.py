@@ -257,7 +257,7 @@ def load(train_file: str | os.PathLike[str] | None = None,
     Its notes count what was odd in them.
 
   Raises:
-    InputError: a file can not be read or is of another format, there is none,
+    InputError: a file cannot be read or is of another format, there is none,
       or there is a bad question.
   """
   if train_file is None and predict_file is None:

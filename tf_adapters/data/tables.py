@@ -57,7 +57,7 @@ class Table:
     columns: the cells of each column.
     lines: the line of the file that each row begins on, from 1.
     numbers: of each row in the file, from 0, those left out counted.
-    bad_rows: takes the rows that can not be used.
+    bad_rows: takes the rows that cannot be used.
     note: on how the file was read, or "".
   """
 
@@ -92,7 +92,7 @@ class Table:
     return list(self.columns[column])
 
   def refuse(self, row: int, kind: str, message: str) -> None:
-    """Hands a row in that can not be used; see `BadRows.refuse`."""
+    """Hands a row in that cannot be used; see `BadRows.refuse`."""
     self.bad_rows.refuse(self.lines[row], kind, message)
 
   def error(self, row: int, message: str) -> InputError:
@@ -266,7 +266,7 @@ def csv_rows(path: pathlib.Path | str, lines: Iterable[str],
     separator: what stands between cells.
 
   Raises:
-    InputError: a quotation mark stands where none can: rows can not be told
+    InputError: a quotation mark stands where none can: rows cannot be told
       apart after it.
   """
   # A carriage return alone ends a line, too.

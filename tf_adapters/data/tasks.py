@@ -41,7 +41,7 @@ class Examples(Protocol):
     """The examples of these numbers, in this order."""
 
   def check(self, text: "TextProcessor") -> None:
-    """Raises InputError where the split can not be encoded."""
+    """Raises InputError where the split cannot be encoded."""
 
   def encode(self, text: "TextProcessor") -> "batching.Encoded":
     """Tokenises the split."""

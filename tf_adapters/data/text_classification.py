@@ -136,7 +136,7 @@ def load(name: str, data_dir: str | None,
       out in any case, as the paper has it.
 
   Raises:
-    InputError: there is no such file, it can not be read, it lacks a column, or
+    InputError: there is no such file, it cannot be read, it lacks a column, or
       there is a bad row.
   """
   task = TASKS[name]

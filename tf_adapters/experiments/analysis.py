@@ -208,11 +208,11 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
     ablation.png and ablation.pdf.
 
   Raises:
-    InputError: the adapter file can not be read, or something else than
+    InputError: the adapter file cannot be read, or something else than
       adapters was tuned in it; it does not fit the task or the encoder; there
       is no labelled validation split; with all adapters the metric is not
       positive, so that nothing is relative to it; nothing can be left out that
-      is to be saved; or something can not be written.
+      is to be saved; or something cannot be written.
   """
   info = check_analysis(config, save_pruned, pruned_by)
   output_dir = pathlib.Path(config.output_dir)

@@ -20,7 +20,7 @@ PRUNINGS = ("lowest", "greedy")
 def check_analysis(config: RunConfig,
                    save_pruned: str | os.PathLike[str] | None = None,
                    pruned_by: str = "greedy") -> AdapterInfo:
-  """Refuses what can not be analysed, before anything is loaded.
+  """Refuses what cannot be analysed, before anything is loaded.
 
   Args:
     config, save_pruned, pruned_by: as for `analysis.analyse`.
@@ -29,8 +29,8 @@ def check_analysis(config: RunConfig,
     What the adapter file says.
 
   Raises:
-    InputError: flags contradict each other or the adapter file; it can not be
-      read, or holds no adapters; or something is not there, or can not be
+    InputError: flags contradict each other or the adapter file; it cannot be
+      read, or holds no adapters; or something is not there, or cannot be
       written.
   """
   check(config)
@@ -43,7 +43,7 @@ def check_analysis(config: RunConfig,
 
 
 def _read(config: RunConfig) -> AdapterInfo:
-  """What the adapter file says; refuses what can not be analysed."""
+  """What the adapter file says; refuses what cannot be analysed."""
   source = config.load_adapter
   info = read_info(source)
   if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
@@ -58,7 +58,7 @@ def _read(config: RunConfig) -> AdapterInfo:
 def _check_output(config: RunConfig,
                   save_pruned: str | os.PathLike[str] | None,
                   pruned_by: str) -> None:
-  """Raises InputError for a pruned file that can not be written, or is none."""
+  """Raises InputError for a pruned file that cannot be written, or is none."""
   if save_pruned is None:
     if pruned_by != "greedy":
       raise InputError(f"pruning={pruned_by} has no effect without "

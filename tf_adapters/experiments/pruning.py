@@ -127,7 +127,7 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
     metrics: what was measured without these adapters.
 
   Raises:
-    InputError: there is something else at `path`, or it can not be written.
+    InputError: there is something else at `path`, or it cannot be written.
   """
   info = dataclasses.replace(
       pruned_info(info, removed), metrics=metrics, weights_sha256="",

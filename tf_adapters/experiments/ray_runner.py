@@ -155,7 +155,7 @@ class RayRunner:
         missing = ray.get(answer)
       except ray.exceptions.RayError as error:
         raise InputError(
-            f"{node['NodeManagerAddress']}: can not run trials: {_why(error)}"
+            f"{node['NodeManagerAddress']}: cannot run trials: {_why(error)}"
             ) from None
       if missing:
         raise InputError(
@@ -322,7 +322,7 @@ def _check_address(address: str) -> None:
   if not host or "/" in host or not port.isdecimal():
     raise InputError(
         f"ray_address {address}: expected HOST:PORT, or auto, on a machine of "
-        "the cluster; Ray's client (ray://) can not run a sweep")
+        "the cluster; Ray's client (ray://) cannot run a sweep")
   try:
     socket.create_connection((host, int(port)), _ANSWERS_WITHIN).close()
   except (OSError, OverflowError) as error:

@@ -127,7 +127,7 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
   """Writes a report, in the place of an older one.
 
   Raises:
-    InputError: the folder can not be written, or holds something else.
+    InputError: the folder cannot be written, or holds something else.
   """
   texts = {REPORT_NAME: to_markdown(report.title, report.blocks),
            "report.html": to_html(report.title, report.blocks),

@@ -59,7 +59,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
     overrides: flag -> text, which take the place of whatever the file says.
 
   Raises:
-    InputError: the file can not be read, or is no sweep; in one line with its
+    InputError: the file cannot be read, or is no sweep; in one line with its
       name and the key.
 
   Example:

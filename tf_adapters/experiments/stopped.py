@@ -37,7 +37,7 @@ def remember_stopped(folder: pathlib.Path, stopped: Stopped) -> None:
     stopped: where.
 
   Raises:
-    InputError: the file can not be written.
+    InputError: the file cannot be written.
   """
   path = _marker(folder)
   with writing(path):

@@ -62,8 +62,8 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     selected, in the order of `trials`.
 
   Raises:
-    InputError: the folder can not be written, holds runs with other flags, or
-      another sweep is at work in it; ASHA can not be applied.
+    InputError: the folder cannot be written, holds runs with other flags, or
+      another sweep is at work in it; ASHA cannot be applied.
     KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after all trials have
       ended with their state saved. A second one ends them at once.
   """

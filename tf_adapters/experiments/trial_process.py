@@ -53,7 +53,7 @@ class TrialProcess:
     command: the trial's.
 
   Raises:
-    InputError: its files can not be written.
+    InputError: its files cannot be written.
   """
 
   def __init__(self, command: TrialCommand):

@@ -47,7 +47,7 @@ class BertEncoder(tf_keras.layers.Layer):
   exist from the start; `load_encoder` makes one with pretrained weights.
 
   With dtype "mixed_bfloat16" it computes in bfloat16. With "bfloat16" the
-  pretrained weights are held in it too, in half the memory, and can not train;
+  pretrained weights are held in it too, in half the memory, and cannot train;
   what a task owns stays float32: adapters, layer norms, the head.
 
   Args:

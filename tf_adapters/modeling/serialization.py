@@ -13,7 +13,7 @@ PACKAGE = "tf_adapters"  # of the names that classes are registered under
 class WeightsLayer(tf_keras.layers.Layer):
   """A layer whose weights Keras' files hold in float32, whatever their type.
 
-  HDF5 has no bfloat16: what h5py writes of it can not be read again.
+  HDF5 has no bfloat16: what h5py writes of it cannot be read again.
   """
 
   def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:

@@ -196,7 +196,7 @@ class TextNetwork(tf_keras.layers.Layer):
     A dict: "pooled_output" and its alias "default" [batch, hidden_size].
 
   Raises:
-    InputError: the embedding can not be trained.
+    InputError: the embedding cannot be trained.
 
   Example:
     >>> network = TextNetwork(load_word_embedding("minilm_l6"))
@@ -254,8 +254,8 @@ class TextNetwork(tf_keras.layers.Layer):
     """Chooses what trains: "no_bert", or "no_bert+embedding", at any time.
 
     Raises:
-      InputError: it is another tuning, which needs a BERT, or the embedding can
-        not be trained.
+      InputError: it is another tuning, which needs a BERT, or the embedding
+        cannot be trained.
     """
     parsed = Tuning.parse(tuning, layer_norms, pooler)
     if parsed.method != NO_BERT:

@@ -149,7 +149,7 @@ class Tuning:
     return text
 
   def check(self, bert: BertConfig, adapters: AdapterConfig | None) -> None:
-    """Raises InputError where a BERT can not be tuned like this."""
+    """Raises InputError where a BERT cannot be tuned like this."""
     if self.method == NO_BERT:
       raise InputError(f"tuning '{self}' is that of a TextNetwork, not of a "
                        "BERT encoder")

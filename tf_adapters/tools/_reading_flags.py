@@ -6,7 +6,7 @@ from tf_adapters.data.bad_rows import ON_BAD_ROW
 
 flags.DEFINE_enum(
     "on_bad_row", "error", ON_BAD_ROW,
-    "What to do at a row of the data that can not be used (another number of "
+    "What to do at a row of the data that cannot be used (another number of "
     "columns, an unknown label, no UTF-8, ...): stop and name it, or leave "
     "such rows out and say how many they were, and why. In a GLUE test file it "
     "is an error in any case: the server wants a prediction of each row.")

@@ -70,11 +70,11 @@ def _plain(cells: Sequence[str]) -> bytes:
   """A row of TSV as the GLUE server takes it, which knows no quotation marks.
 
   Raises:
-    InputError: a cell can not be written so.
+    InputError: a cell cannot be written so.
   """
   line = write_cells("tsv", cells)
   if line != ("\t".join(cells) + "\n").encode():
-    raise InputError(f"{cells!r:.200}: can not be written for GLUE's server: a "
+    raise InputError(f"{cells!r:.200}: cannot be written for GLUE's server: a "
                      "cell holds a tab, a line end or a quotation mark")
   return line
 

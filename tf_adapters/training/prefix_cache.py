@@ -73,7 +73,7 @@ def add_prefix_output(
     The split, whose batches have "prefix_output" in the place of ids.
 
   Raises:
-    InputError: the encoder has no frozen prefix, or a file can not be written.
+    InputError: the encoder has no frozen prefix, or a file cannot be written.
 
   Example:
     >>> encoder.tune("top_layers:2")

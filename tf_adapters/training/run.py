@@ -80,7 +80,7 @@ def run(config: RunConfig) -> dict[str, Any]:
 
   Raises:
     InputError: the data, the encoder, the adapter file or the configuration is
-      wrong or contradicts itself; the folder holds another run, or can not be
+      wrong or contradicts itself; the folder holds another run, or cannot be
       written.
     WorkerLost: another worker has gone; the run can be resumed.
   """
@@ -90,7 +90,7 @@ def run(config: RunConfig) -> dict[str, Any]:
       config.distribution_strategy, config.tpu, config.num_replicas)
   replicas = strategy.num_replicas_in_sync
   if config.do_train and config.train_batch_size % replicas:
-    raise InputError(f"train_batch_size={config.train_batch_size}: can not be "
+    raise InputError(f"train_batch_size={config.train_batch_size}: cannot be "
                      f"split over {replicas} replicas")
   with contextlib.ExitStack() as stack:
     if distribution.has_workers(strategy):
@@ -142,7 +142,7 @@ def load_trained(config: RunConfig, task: Task, source: str,
     info: what it says.
 
   Raises:
-    InputError: it is for other tasks, predicts other labels, can not be read,
+    InputError: it is for other tasks, predicts other labels, cannot be read,
       or was made for another encoder.
   """
   check_problem(task.problem_type, task.name, source, info)

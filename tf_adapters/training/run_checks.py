@@ -79,10 +79,10 @@ _UNREAD = (
 
 
 def check_start(config: RunConfig) -> None:
-  """Refuses what can not be done, as far as it is known without TensorFlow.
+  """Refuses what cannot be done, as far as it is known without TensorFlow.
 
   Raises:
-    InputError: as `check` and `plan_run`; or output_dir can not be written, or
+    InputError: as `check` and `plan_run`; or output_dir cannot be written, or
       something that is to be read is not there.
   """
   check(config)
@@ -233,7 +233,7 @@ def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
   What depends on the run now had a default then, by which it goes on.
 
   Raises:
-    InputError: the folder's flags can not be read.
+    InputError: the folder's flags cannot be read.
   """
   old = read_flags(output_dir) or {}
   return dataclasses.replace(config, **{

@@ -138,7 +138,7 @@ class RunConfig(TrainingConfig):
       labels: names in order, where an adapter file says them.
 
     Raises:
-      InputError: the data can not be read.
+      InputError: the data cannot be read.
     """
     raise NotImplementedError
 

@@ -25,7 +25,7 @@ def digests_of(task: Task, vocab_file: str | None = None) -> Digests:
   """The files that a task was read from, and the vocabulary of its texts.
 
   Raises:
-    InputError: a file can not be read.
+    InputError: a file cannot be read.
   """
   files = dict(task.files)
   if vocab_file is not None:
@@ -41,7 +41,7 @@ def check_unchanged(output_dir: pathlib.Path) -> None:
   has not changed.
 
   Raises:
-    InputError: a file has changed, or can not be read.
+    InputError: a file has changed, or cannot be read.
   """
   for what, files in _read(output_dir).items():
     for name, digest in files.items():
@@ -112,7 +112,7 @@ def _digest(path: pathlib.Path) -> str:
     status = path.stat()
     return _digest_of_file(path, status.st_size, status.st_mtime_ns)
   except OSError as error:
-    raise InputError(f"{path}: can not be read: {error.strerror}") from None
+    raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _digest_of(files: Iterable[pathlib.Path], folder: pathlib.Path) -> str:

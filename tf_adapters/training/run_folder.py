@@ -30,7 +30,7 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
   """What results.json holds, nothing where there is none.
 
   Raises:
-    InputError: it can not be read, or is damaged.
+    InputError: it cannot be read, or is damaged.
   """
   path = output_dir / RESULTS_NAME
   if not path.exists():
@@ -63,7 +63,7 @@ def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
   """The flags of the run, flag -> text; None where there is no run.
 
   Raises:
-    InputError: the file can not be read.
+    InputError: the file cannot be read.
   """
   path = output_dir / FLAGS_NAME
   if not path.exists():
@@ -71,7 +71,7 @@ def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
   try:
     return flag_values(read_file(path).decode().splitlines())
   except UnicodeDecodeError as error:
-    raise InputError(f"{path}: can not be read: {error}") from None
+    raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def flag_values(lines: Iterable[str]) -> dict[str, str]:

@@ -177,7 +177,7 @@ class RunState:
     """Keeps the tuned variables as they are now.
 
     Raises:
-      InputError: the file can not be written.
+      InputError: the file cannot be written.
     """
     on_chief(self._strategy, self._write_best)
 
@@ -194,13 +194,13 @@ class RunState:
     """Puts back what `save_best` kept.
 
     Raises:
-      InputError: the file can not be read, or is damaged.
+      InputError: the file cannot be read, or is damaged.
     """
     try:
       content = self._best.read_bytes()
     except OSError as error:
       raise InputError(
-          f"{self._best}: can not be read: {error.strerror}") from None
+          f"{self._best}: cannot be read: {error.strerror}") from None
     digest, content = content[:_DIGEST], content[_DIGEST:]
     if hashlib.sha256(content).digest() != digest:
       raise InputError(f"{self._best}: damaged: remove {self.folder} to start "

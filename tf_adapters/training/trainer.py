@@ -179,7 +179,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   batch = min(config.train_batch_size, len(encoded))
   if batch % strategy.num_replicas_in_sync:
     raise InputError(
-        f"train_batch_size: {batch} rows can not be split over "
+        f"train_batch_size: {batch} rows cannot be split over "
         f"{strategy.num_replicas_in_sync} replicas")
   steps_per_epoch = batching.batches_per_epoch(
       len(encoded), config.train_batch_size)
@@ -378,7 +378,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
 
 
 class _TensorBoard(tf_keras.callbacks.TensorBoard):
-  """Keras' own; where it can not write, that is said in a line."""
+  """Keras' own; where it cannot write, that is said in a line."""
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     with writing_by_tensorflow(self.log_dir):
