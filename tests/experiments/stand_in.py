@@ -61,7 +61,7 @@ def write_stand_in(folder):
 
 def spec_of(folder, rates, selection_seeds=(0, 1)):
   return f"""
-flags: {{data_dir: "{folder}"}}
+flags: {{data_dir: "{folder}", num_train_epochs: 3}}
 tasks: {{mine: {{task_name: tsv}}}}
 seeds: [0, 1]
 selection_seeds: {list(selection_seeds)}

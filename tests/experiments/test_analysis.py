@@ -293,7 +293,7 @@ def test_refuses_in_a_line(call_tool, data_dir, adapter, hf_source, tmp_path,
   refused(*arguments, "no validation split", data_dir=other)
   (tmp_path / "file").write_text("")
   assert call_tool(output_dir=tmp_path / "file") == 1
-  assert "cannot be written" in capfd.readouterr().err
+  assert "is a file, not a folder" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("layers, text", [

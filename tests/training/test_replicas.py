@@ -170,7 +170,7 @@ class Replicas:
     self.per_token = per_token
     self.shapes = set()
 
-  def predict(self, dataset, verbose):
+  def predict(self, dataset, verbose, callbacks):
     outputs = []
     for inputs in dataset.as_numpy_iterator():
       parts = np.split(inputs["input_word_ids"],  # equal ones, or an error

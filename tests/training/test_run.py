@@ -211,7 +211,7 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
   predict = trainer.predict
 
   def noted(model, *arguments):
-    assert model.train_function.experimental_get_tracing_count() == 1
+    assert model.train_tf_function.experimental_get_tracing_count() == 1
     states.append(model.head.linear.bias.numpy())
     return predict(model, *arguments)
 
