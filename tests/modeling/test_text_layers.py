@@ -44,8 +44,11 @@ def outputs_of(model):
   return model.predict(arrays[:len(model.inputs)], verbose=0)
 
 
-@pytest.mark.parametrize("pairs", [False, True])
-@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("name, pairs", [
+    ("m.keras", True), *(pytest.param(name, pairs, marks=pytest.mark.slow)
+                         for name, pairs in (
+                             ("m.keras", False), ("m.h5", False),
+                             ("m.h5", True)))])
 def test_a_model_from_strings_is_saved(processor, tmp_path, name, pairs):
   model = model_of(processor, pairs)
   model.save(tmp_path / name)
