@@ -366,7 +366,7 @@ def test_a_killed_sweep_ends_with_the_same_tables(
         (tmp_path / "killed").rglob("*.log")))
 
   subprocess.run(command("whole"), cwd=ROOT, check=True)
-  for sent, status, sign in ((signal.SIGINT, 130, "Epoch 3/"),
+  for sent, status, sign in ((signal.SIGINT, 130, "epoch 2 of 12"),
                              (signal.SIGKILL, -9, "Resuming after step")):
     process = subprocess.Popen(
         [*command("killed"), f"--runner={runner}"], cwd=ROOT,

@@ -15,7 +15,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.experiments.stopped import read_stopped
 from tf_adapters.files import read_json
-from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training.run_folder import (
     ACTIONS,
     FLAGS_NAME,
@@ -302,6 +302,8 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
     tuning = Tuning.parse(results["tuning"])
   except InputError as error:
     raise InputError(f"{path}: damaged: {error}") from None
+  if tuning.method != NO_BERT and not results["parameters"]["base"]:
+    raise InputError(f"{path}: damaged: parameters.base is 0")
   metrics = results["metrics"]
   if not (isinstance(metrics, dict) and metrics and all(
       isinstance(scores, dict) and scores and all(
