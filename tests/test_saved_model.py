@@ -191,6 +191,10 @@ def test_numbers_that_are_not_finite_are_errors(
   model = ta.load_adapter(good)
   model.head.linear.kernel.assign(
       tf.where(model.head.linear.kernel > 0, 3e38, -3e38))
+  if name == "score":  # the sum of one output can be finite by chance
+    gamma = model.named_variables()[
+        "transformer/layer_0/output_layer_norm/gamma"]
+    gamma.assign(tf.fill(gamma.shape, 3e38))
   ta.save_adapter(model, tmp_path / "odd", max_length=16)
   bank = ta.AdapterBank(
       str(one_layer_source), {"good": good, "odd": tmp_path / "odd"})
@@ -201,8 +205,13 @@ def test_numbers_that_are_not_finite_are_errors(
                      match=r"not finite from a text.*\[odd\]"):
     served(text=strings(*texts), task=strings("good", "odd"))
   labels = served(text=strings(*texts), task=strings("good"))["label"].numpy()
-  assert [label.decode() for label in labels] == [
-      as_label(label) for label in bank.predict(texts, "good")]
+  labels = [label.decode() for label in labels]
+  predicted = bank.predict(texts, "good")
+  if name == "score":  # computed by another graph, so rounded otherwise
+    np.testing.assert_allclose(
+        np.float32(labels), np.float32(predicted), atol=1e-5)
+  else:
+    assert labels == [as_label(label) for label in predicted]
   for predict in (bank.predict, bank.predict_proba, bank.predict_both):
     with pytest.raises(ta.InputError, match="text 1: task odd computes"):
       predict(texts, ["good", "odd"])
