@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import pathlib
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -27,6 +26,7 @@ from tests.conftest import (
     write_hugging_face,
     write_sentiment,
 )
+from tests.test_full_disks import largest_file
 from tf_adapters.files import locked, replaced_file, replaced_folder, write_file
 from tf_adapters.modeling.models import TextClassifier
 from tf_adapters.tools import glue
@@ -303,17 +303,6 @@ def test_logs_that_can_not_be_written_are_said(stopped):
       ta.InputError, match=f"^{logs}: cannot be written: ") as error:
     run(stopped)
   assert "\n" not in str(error.value)
-
-
-@contextlib.contextmanager
-def largest_file(size):
-  """No file can become larger; Python does not hear SIGXFSZ."""
-  before = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_files_that_become_too_large_leave_the_state_before(stopped, whole):

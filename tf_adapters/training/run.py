@@ -439,9 +439,10 @@ class _Run:
 
   def _say_cut(self, name: str, encoded: Encoded) -> None:
     """Says how much of a split was cut, once."""
-    note = f"{name}: {encoded.cut_note()}"
+    cut = encoded.cut_note()
+    note = f"{name}: {cut}"
     notes = self._results["data"]["notes"]
-    if encoded.cut_note() and note not in notes:
+    if cut and note not in notes:
       notes.append(note)
       say(f"data: {note}")
 
