@@ -34,7 +34,7 @@ def write(folder: str, values: dict[str, int]) -> int:
   from tf_adapters.checkpoints import names
   from tf_adapters.checkpoints.hub_export import export_hub
   from tf_adapters.checkpoints.loading import load_encoder
-  from tf_adapters.modeling.config import BertConfig
+  from tf_adapters.modeling.encoders.bert import BertConfig
 
   folder = pathlib.Path(folder)
   config = BertConfig(**values)

@@ -40,7 +40,7 @@ def examples_per_second(adapter: str) -> dict[str, object]:
   import tensorflow as tf
 
   import tf_adapters as ta
-  from tf_adapters.modeling.config import AdapterConfig
+  from tf_adapters.modeling.methods.bottleneck import AdapterConfig
   from tf_adapters.modeling.stacked import TaskArrays
   from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 

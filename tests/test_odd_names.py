@@ -5,19 +5,14 @@ import pytest
 import tf_adapters as ta
 from tests.experiments.made_up import MadeUp, write_sweep
 from tests.tools import calling
-from tf_adapters.adapter_card import describe_adapter
+from tf_adapters.adapter_files.card import describe_adapter
 from tf_adapters.checkpoints.hub_export import export_hub
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.experiments.report import make_report, write_report
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep_folder import read_sweep
-from tf_adapters.files import (
-    read_file,
-    read_json,
-    replaced_folder,
-    write_file,
-    writing,
-)
+from tf_adapters.files.reading import read_file, read_json
+from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.tools import glue, predict, report, sweep
 
 NAMES = [pytest.param(name, id=what) for what, name in (

@@ -16,62 +16,21 @@ SOURCES = ["run_glue.py", *(
 # Part -> the parts that it may import. Imports only go down.
 LAYERS = {
     "errors": set(),
-    "files": {"errors"},
     "progress": set(),
-    "tensorflow_files": {"errors"},
+    "files": {"errors"},
     "modeling": {"errors"},
-    "checkpoints": {"errors", "files", "tensorflow_files", "modeling"},
+    "checkpoints": {"errors", "files", "modeling"},
     "data": {"errors", "files", "progress", "modeling"},
-    "adapter_info": {"errors", "files", "modeling", "checkpoints"},
-    "adapter_tensors": {"errors", "files", "modeling", "checkpoints",
-                        "adapter_info"},
-    "adapter_card": {"errors", "modeling", "adapter_info", "adapter_tensors"},
-    "adapter_file": {"errors", "files", "modeling", "checkpoints",
-                     "adapter_info", "adapter_tensors", "adapter_card"},
-    "adapter_merge": {"errors", "adapter_info", "adapter_tensors",
-                      "adapter_file"},
-    "litert": {"errors", "files", "modeling"},
-    "saved_model": {"errors", "files", "tensorflow_files", "modeling", "data",
-                    "adapter_info"},
-    "bank_texts": {"errors", "adapter_info"},
-    "bank_state": {"errors", "modeling", "data", "adapter_info", "bank_texts"},
-    "bank": {"errors", "modeling", "checkpoints", "data", "adapter_info",
-             "adapter_tensors", "adapter_file", "saved_model", "bank_texts",
-             "bank_state"},
-    "prediction_input": {"errors", "progress"},
-    "prediction_output": {"errors", "files", "prediction_input"},
-    "batch_prediction": {"errors", "files", "data", "adapter_info",
-                         "bank_texts", "bank", "prediction_input",
-                         "prediction_output"},
-    "ray_data": {"errors", "data", "adapter_info", "bank_texts", "bank"},
-    "training": {"errors", "files", "tensorflow_files", "progress",
-                 "modeling", "checkpoints", "data", "adapter_info",
-                 "adapter_file"},
+    "adapter_files": {"errors", "files", "modeling", "checkpoints"},
+    "training": {"errors", "files", "progress", "modeling", "checkpoints",
+                 "data", "adapter_files"},
+    "serving": {"errors", "files", "progress", "modeling", "checkpoints",
+                "data", "adapter_files"},
     "experiments": {"errors", "files", "progress", "modeling", "data",
-                    "adapter_info", "adapter_tensors", "adapter_file",
-                    "training"},
+                    "adapter_files", "training"},
     "tools": {"errors", "files", "modeling", "checkpoints", "data",
-              "adapter_info", "adapter_card", "adapter_file", "adapter_merge",
-              "training", "litert", "saved_model", "bank", "batch_prediction",
-              "experiments"},
+              "adapter_files", "training", "serving", "experiments"},
 }
-
-
-def strings_of(path):
-  """Sources that BUILD names, list comprehensions written out."""
-  named = []
-  for node in ast.walk(ast.parse((ROOT / path).read_text())):
-    if isinstance(node, ast.ListComp):
-      names = [element.value for element in node.generators[0].iter.elts]
-      named += [f"tests/{name}.py" for name in names]
-    if isinstance(node, ast.keyword) and node.arg == "srcs":
-      named += [element.value for element in node.value.elts
-                if isinstance(element, ast.Constant)]
-  return named
-
-
-def test_build_names_every_file_once():
-  assert sorted(strings_of("BUILD")) == sorted(SOURCES)
 
 
 def test_build_depends_on_targets_that_exist():

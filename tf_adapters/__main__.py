@@ -97,7 +97,7 @@ def _tool(arguments: list[str]) -> str:
   if asked in names:
     return asked
   if asked == "--version":
-    from tf_adapters.adapter_info import library_versions
+    from tf_adapters.adapter_files.info import library_versions
     print(", ".join(f"{name} {version}"
                     for name, version in library_versions().items()))
     sys.exit(0)

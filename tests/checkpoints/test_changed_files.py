@@ -9,12 +9,12 @@ import safetensors.numpy
 
 import tf_adapters as ta
 from tests.checkpoints.test_damage import copy
-from tf_adapters.adapter_info import read_info
-from tf_adapters.adapter_tensors import FileTensors
+from tf_adapters.adapter_files.info import read_info
+from tf_adapters.adapter_files.tensors import FileTensors
 from tf_adapters.checkpoints import tensor_bundle
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.tensor_file import TensorFile
-from tf_adapters.files import Unchanged, read_file
+from tf_adapters.files.reading import Unchanged, read_file
 
 
 def replace(file):

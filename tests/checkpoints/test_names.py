@@ -8,8 +8,8 @@ from tests.checkpoints import writers
 from tests.reference import hugging_face_tensors
 from tf_adapters.checkpoints import names
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import BertConfig
 from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoders.bert import BertConfig
 
 CONFIG = BertConfig(
     vocab_size=11, hidden_size=8, num_hidden_layers=12, num_attention_heads=2,

@@ -9,7 +9,7 @@ import tf_adapters as ta
 from tests import conftest, reference
 from tests.checkpoints import writers
 from tf_adapters.checkpoints.formats import open_checkpoint
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 SOURCES = [
     "hub_v4", "hub_v2", "hub_v1", "tf1_hub", "tf1", "tf1_prefix", "tf1_index",

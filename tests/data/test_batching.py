@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 import tf_adapters as ta
 from tests.conftest import TOKENS
 from tf_adapters.data import batching
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 TEXT = ta.TextProcessor(Vocabulary(TOKENS, lower_case=True), 24)
 

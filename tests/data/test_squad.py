@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from official.nlp.data import squad_lib
 from official.nlp.tools import (
-  squad_evaluate_v1_1,
-  squad_evaluate_v2_0,
-  tokenization,
+    squad_evaluate_v1_1,
+    squad_evaluate_v2_0,
+    tokenization,
 )
 
 import tf_adapters as ta
 from tests import conftest
 from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 CONTEXT = "The film is good. He said so, very!"
 TEXT = ta.TextProcessor(Vocabulary(tuple(conftest.TOKENS), True), 20)

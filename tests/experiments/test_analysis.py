@@ -12,7 +12,7 @@ import tf_adapters as ta
 from tests.adapters import make, without
 from tests.conftest import write_sentiment
 from tests.tools.calling import call
-from tf_adapters.adapter_info import read_info
+from tf_adapters.adapter_files.info import read_info
 from tf_adapters.data import squad, tagging
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Split, Task

@@ -9,8 +9,8 @@ import scipy.special
 
 import tf_adapters as ta
 from tests.adapters import make, without
-from tf_adapters.adapter_info import read_info
-from tf_adapters.adapter_tensors import expected_shapes
+from tf_adapters.adapter_files.info import read_info
+from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.pruning import (
     adapter_parameters,

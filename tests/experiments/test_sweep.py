@@ -15,14 +15,14 @@ import threading
 import pytest
 
 from tests.experiments.stand_in import (
-  PYTHON,
-  ROOT,
-  adapters,
-  real_sweep,
-  spec_of,
-  starts,
-  tables,
-  wait_for,
+    PYTHON,
+    ROOT,
+    adapters,
+    real_sweep,
+    spec_of,
+    starts,
+    tables,
+    wait_for,
 )
 from tests.tools import calling
 from tf_adapters.errors import InputError
@@ -30,7 +30,7 @@ from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.local_runner import LocalRunner
 from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.sweep import run_sweep
-from tf_adapters.files import locked
+from tf_adapters.files.writing import locked
 from tf_adapters.tools import sweep as tool
 
 

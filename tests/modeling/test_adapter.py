@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from tests.reference import gelu_tanh, layer_norm
 from tf_adapters import Adapter, AdapterConfig, BertConfig, InputError
-from tf_adapters.modeling.adapter import LayerNorm, TaskLayers
+from tf_adapters.modeling.adapter import TaskLayers
+from tf_adapters.modeling.layers import LayerNorm
 
 BERT = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=3,
                   num_attention_heads=2, intermediate_size=16)

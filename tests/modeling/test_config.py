@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from tf_adapters import AdapterConfig, BertConfig, InputError
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize("config", [

@@ -13,8 +13,8 @@ import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.modeling.config import PROBLEM_TYPES
-from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.fit_checks import warn_of_schedule
+from tf_adapters.modeling.layers import Dropout
 from tf_adapters.modeling.models import make_model
 
 LABELS = ("O", "B", "I")

@@ -6,7 +6,7 @@ from official.nlp.data import classifier_data_lib
 
 import tf_adapters as ta
 from tests.conftest import TOKENS
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

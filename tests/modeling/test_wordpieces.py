@@ -12,8 +12,8 @@ from hypothesis import given, settings, strategies as st
 import tf_adapters as ta
 from tests import bert_reference, scripts
 from tests.conftest import TOKENS
-from tf_adapters.modeling.config import Vocabulary
 from tf_adapters.modeling.normalization import normalize, normalizer_model
+from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import tf_adapters as ta
 from tf_adapters.experiments.asha import Asha
-from tf_adapters.modeling.config import BertConfig
+from tf_adapters.modeling.encoders.bert import BertConfig
 from tf_adapters.modeling.tuning import TUNINGS
 from tf_adapters.training import defaults, trainer
 from tf_adapters.training.run import run

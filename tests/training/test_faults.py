@@ -26,8 +26,13 @@ from tests.conftest import (
     write_hugging_face,
     write_sentiment,
 )
-from tests.test_full_disks import largest_file
-from tf_adapters.files import locked, replaced_file, replaced_folder, write_file
+from tests.files.test_full_disks import largest_file
+from tf_adapters.files.writing import (
+    locked,
+    replaced_file,
+    replaced_folder,
+    write_file,
+)
 from tf_adapters.modeling.models import TextClassifier
 from tf_adapters.tools import glue
 from tf_adapters.training import trainer

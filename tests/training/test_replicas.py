@@ -28,7 +28,7 @@ from tests.conftest import (
 )
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.adapter import TaskLayers
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.prefix_cache import add_prefix_output
 from tf_adapters.training.run import run

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Mapping
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
-from tf_adapters.modeling.config import BertConfig
+from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.encoders.bert import BertConfig
 
 # Name of an activation there -> ours. Google's gelu is the tanh approximation.
 GOOGLE_ACTIVATIONS = {

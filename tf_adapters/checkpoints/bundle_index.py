@@ -18,7 +18,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from tf_adapters.checkpoints.wire_format import varint
-from tf_adapters.files import read_file
+from tf_adapters.files.reading import read_file
 
 # That of BERT-large with its optimizer's variables has 0.2 MB.
 _MOST_BYTES = 1 << 22

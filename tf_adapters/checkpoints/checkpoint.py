@@ -16,7 +16,8 @@ import tensorflow as tf
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.vocabulary import check_vocabulary
 from tf_adapters.errors import InputError, printable
-from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 class TensorFiles(Protocol):

@@ -11,7 +11,7 @@ from tf_adapters.checkpoints.checkpoint import Fingerprint
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.modeling.config import Origin
+from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.text_network import TextEmbedding, WordEmbedding
 
 _TABLE = "word_embeddings/embeddings"

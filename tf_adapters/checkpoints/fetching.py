@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from tf_adapters.checkpoints import hub_archives
 from tf_adapters.errors import InputError, say
-from tf_adapters.files import replaced_folder, write_file, writing
+from tf_adapters.files.writing import replaced_folder, write_file, writing
 
 _CACHE = "TFHUB_CACHE_DIR"
 _REMEDY = (

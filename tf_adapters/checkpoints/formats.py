@@ -6,15 +6,15 @@ import re
 from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.hub_saved_model import read_hub_saved_model
 from tf_adapters.checkpoints.hugging_face import (
-  INDEX_NAME,
-  WEIGHTS_NAME,
-  read_hugging_face,
-  refuse_pickle,
+    INDEX_NAME,
+    WEIGHTS_NAME,
+    read_hugging_face,
+    refuse_pickle,
 )
 from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.checkpoints.tensorflow_checkpoint import (
-  find_prefix,
-  read_tensorflow_checkpoint,
+    find_prefix,
+    read_tensorflow_checkpoint,
 )
 from tf_adapters.errors import InputError
 

@@ -12,12 +12,12 @@ from official.nlp.tools import export_tfhub_lib
 
 from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError, check_name
-from tf_adapters.files import check_vacant, replaced_folder
+from tf_adapters.files.by_tensorflow import writing_by_tensorflow
+from tf_adapters.files.writing import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.config import Vocabulary
-from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.tensorflow_files import writing_by_tensorflow
+from tf_adapters.modeling.layers import Dropout
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 PREPROCESSING_SUFFIX = "_preprocess"
 VOCAB_NAME = "vocab.txt"

@@ -19,7 +19,7 @@ from tf_adapters.checkpoints.tensorflow_checkpoint import (
 )
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -9,15 +9,15 @@ import pathlib
 import numpy as np
 
 from tf_adapters.checkpoints.bert_config import (
-  HUGGING_FACE_ACTIVATIONS,
-  read_bert_config,
+    HUGGING_FACE_ACTIVATIONS,
+    read_bert_config,
 )
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json
+from tf_adapters.files.reading import read_json
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"

@@ -13,15 +13,12 @@ from tf_adapters.checkpoints.vocabulary import (
     read_vocabulary,
 )
 from tf_adapters.modeling.adapter import TaskLayers
-from tf_adapters.modeling.config import (
-    AdapterConfig,
-    BertConfig,
-    Origin,
-    Vocabulary,
-    digest,
-)
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.origin import Origin, digest
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 def load_encoder(source: str | os.PathLike[str],

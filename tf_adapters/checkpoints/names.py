@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import BertConfig
+from tf_adapters.modeling.encoders.bert import BertConfig
 
 # Canonical place -> what else it is called: in the TF1 release, whose names
 # Hugging Face keeps (with dots), and in TF Hub's v1 and v2 SavedModels. A

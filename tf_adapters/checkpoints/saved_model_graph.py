@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tf_adapters.checkpoints.wire_format import WireFormat
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_file
+from tf_adapters.files.reading import read_file
 
 # Of saved_model.pb, and of Keras' notes beside it; TF Hub's have up to 30 MB.
 _MOST_BYTES = 1 << 26

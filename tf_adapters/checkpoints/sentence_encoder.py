@@ -6,7 +6,7 @@ become the one vector that the encoder was trained for.
 
 import pathlib
 
-from tf_adapters.files import read_json
+from tf_adapters.files.reading import read_json
 
 _POOLING = "1_Pooling/config.json"
 _SETTINGS = "config_sentence_transformers.json"

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tf_adapters.checkpoints.bundle_index import read_index
 from tf_adapters.checkpoints.wire_format import WireFormat
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.files import Unchanged, check_file
+from tf_adapters.files.reading import Unchanged, check_file
 
 # What the checkpoint reader makes of a damaged file, case by case, and the
 # object graph's parser.

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import Unchanged, check_file
+from tf_adapters.files.reading import Unchanged, check_file
 
 # Its header, which is parsed as a whole: that of BERT-large has 50 kB, and one
 # of 1,000 layers 2 MB. The library would take 100 MB.

@@ -19,8 +19,8 @@ from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import MOST_BYTES, check_file
-from tf_adapters.modeling.config import BertConfig
+from tf_adapters.files.reading import MOST_BYTES, check_file
+from tf_adapters.modeling.encoders.bert import BertConfig
 
 # Some come with a config.json of the same keys instead.
 CONFIG_NAMES = ("bert_config.json", "config.json")

@@ -12,8 +12,8 @@ from typing import Any
 
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.files import MOST_BYTES, read_json
-from tf_adapters.modeling.config import Vocabulary
+from tf_adapters.files.reading import MOST_BYTES, read_json
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 # These are never looked for in texts, as in google-research/bert.
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -6,9 +6,10 @@ import logging
 import pathlib
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_file
-from tf_adapters.modeling.config import BertConfig, Vocabulary
+from tf_adapters.files.reading import read_file
+from tf_adapters.modeling.encoders.bert import BertConfig
 from tf_adapters.modeling.normalization import normalize
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 def read_vocabulary(

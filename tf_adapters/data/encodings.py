@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from tf_adapters.data.bad_rows import NO_UTF_8
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_text
+from tf_adapters.files.reading import check_text
 
 UTF_8 = "utf-8"
 # What published files are in: latin-1, even where it could be UTF-8;

@@ -29,7 +29,7 @@ from tf_adapters.data.encodings import (
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
-from tf_adapters.files import parse_json, read_file
+from tf_adapters.files.reading import parse_json, read_file
 from tf_adapters.modeling.normalization import normalize
 from tf_adapters.modeling.text import TextProcessor
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tf_adapters.adapter_info import AdapterInfo, library_versions
+from tf_adapters.adapter_files.info import AdapterInfo, library_versions
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, say
 from tf_adapters.experiments import heat_map, pruning
@@ -22,7 +22,7 @@ from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis_checks import PRUNINGS, check_analysis
 from tf_adapters.experiments.pictures import metric_label, pdf, png
 from tf_adapters.experiments.records import write_csv
-from tf_adapters.files import output_dir_of, write_file, writing
+from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
 from tf_adapters.modeling.adapter import adapted_layers
 from tf_adapters.modeling.models import TaskModel

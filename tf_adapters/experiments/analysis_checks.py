@@ -2,15 +2,15 @@
 
 import os
 
-from tf_adapters.adapter_info import AdapterInfo, check_place, read_info
+from tf_adapters.adapter_files.info import AdapterInfo, check_place, read_info
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_output_dir
+from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training.run_checks import (
-  check,
-  check_encoder,
-  check_flags,
-  check_problem,
+    check,
+    check_encoder,
+    check_flags,
+    check_problem,
 )
 from tf_adapters.training.run_config import RunConfig
 

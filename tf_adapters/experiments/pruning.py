@@ -7,9 +7,9 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tf_adapters import adapter_file
-from tf_adapters.adapter_info import AdapterInfo, library_versions
-from tf_adapters.adapter_tensors import expected_shapes
+from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.info import AdapterInfo, library_versions
+from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.modeling.ablation import LayerSet
 from tf_adapters.modeling.adapter import adapted_layers
 from tf_adapters.modeling.models import TaskModel

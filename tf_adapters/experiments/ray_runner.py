@@ -36,7 +36,7 @@ from tf_adapters.experiments.runner import (
 )
 from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.trials import Trial
-from tf_adapters.files import writing
+from tf_adapters.files.writing import writing
 from tf_adapters.training.interruption import Interruption
 from tf_adapters.training.run_checks import finished_results
 

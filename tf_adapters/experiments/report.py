@@ -38,7 +38,7 @@ from tf_adapters.experiments.sweep_folder import (
     renamed,
 )
 from tf_adapters.experiments.tables import Table
-from tf_adapters.files import (
+from tf_adapters.files.writing import (
     output_dir_of,
     replaced_folder,
     write_file,

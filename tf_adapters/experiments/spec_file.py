@@ -22,7 +22,7 @@ from tf_adapters.experiments.spec import (
     Range,
     Spec,
 )
-from tf_adapters.files import check_text, read_file
+from tf_adapters.files.reading import check_text, read_file
 from tf_adapters.training.run_folder import ACTIONS
 
 _PARTS = ("tool", "flags", "tasks", "seeds", "selection_seeds", "methods")

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, write_file, writing
+from tf_adapters.files.reading import read_json
+from tf_adapters.files.writing import write_file, writing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ from tf_adapters.experiments.spec import Spec
 from tf_adapters.experiments.stopped import forget_stopped, read_stopped
 from tf_adapters.experiments.sweep_folder import FORMAT_VERSION, SWEEP_NAME
 from tf_adapters.experiments.trials import Trial
-from tf_adapters.files import output_dir_of, write_file, writing
+from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.training.defaults import FEWEST_EPOCHS
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.run_checks import finished_results

@@ -14,7 +14,7 @@ from typing import Any
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.experiments.stopped import read_stopped
-from tf_adapters.files import read_json
+from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training.run_folder import (
     ACTIONS,

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 
-from tf_adapters.files import write_file, writing
+from tf_adapters.files.writing import write_file, writing
 from tf_adapters.training.run_folder import RESULTS_NAME
 
 _LOG_TAIL = 1 << 16  # bytes

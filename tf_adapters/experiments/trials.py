@@ -14,9 +14,9 @@ from typing import Protocol
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
 from tf_adapters.training.run_checks import (
-  check,
-  unread_adapter_flags,
-  unread_flags,
+    check,
+    unread_adapter_flags,
+    unread_flags,
 )
 from tf_adapters.training.run_config import RunConfig, flag_text
 from tf_adapters.training.run_folder import ACTIONS

@@ -13,12 +13,16 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling import kernels
-from tf_adapters.modeling.config import AdapterConfig, BertConfig
-from tf_adapters.modeling.dropout import Dropout
-from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.layers import (
+    Dropout,
+    LayerNorm,
+    Projection,
+    with_prefix,
+)
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.serialization import PACKAGE
 
-EPSILON = 1e-12  # of the layer norms inside adapters
 # Each of `config.POSITIONS`, and what the layer norm that closes it is called
 # in the variable names of TF Hub's BERT SavedModels.
 LAYER_NORM_OF = {
@@ -54,122 +58,6 @@ def adapted_layers(
         f"adapter layer {layers[-1]} does not exist: the encoder has layers "
         f"0 to {num_layers - 1}")
   return layers
-
-
-def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the values, variables say, under `prefix/name`."""
-  return {f"{prefix}/{name}": value for name, value in values.items()}
-
-
-class Projection(WeightsLayer):
-  """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
-
-  Attention kernels have three dimensions in BERT's checkpoints ([hidden, heads,
-  head size]); the product itself always runs on matrices, which is the fastest
-  form on every device.
-
-  Args:
-    input_dims, output_dims: as the kernel is stored.
-    stddev: of the initial kernel.
-    activation: of the outputs, one of `config.ACTIVATIONS`.
-
-  Call arguments:
-    inputs: [..., prod(input_dims)].
-
-  Returns:
-    [..., prod(output_dims)].
-  """
-
-  def __init__(self, input_dims: tuple[int, ...], output_dims: tuple[int, ...],
-               stddev: float = 0.02, activation: str = "linear",
-               **kwargs: Any):
-    super().__init__(**kwargs)
-    self.input_dims = tuple(input_dims)
-    self.output_dims = tuple(output_dims)
-    self.stddev = stddev
-    self.activation = activation
-
-  def build(self, input_shape=None):
-    self.kernel = self.add_weight(
-        name="kernel", shape=self.input_dims + self.output_dims,
-        initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
-        if self.stddev else "zeros")
-    self.bias = self.add_weight(
-        name="bias", shape=self.output_dims, initializer="zeros")
-    self.built = True
-
-  def matrix(self) -> tf.Tensor:
-    """The kernel as [prod(input_dims), prod(output_dims)]."""
-    rows = 1
-    for size in self.input_dims:
-      rows *= size
-    return tf.reshape(self.kernel, [rows, -1])
-
-  def call(self, inputs: tf.Tensor,
-           training: bool | None = None) -> tf.Tensor:
-    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]),
-                   self.activation, training)
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return {"kernel": self.kernel, "bias": self.bias}
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "input_dims": self.input_dims,
-            "output_dims": self.output_dims, "stddev": self.stddev,
-            "activation": self.activation}
-
-
-def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor,
-            activation: str = "linear",
-            training: bool | None = None) -> tf.Tensor:
-  """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
-  rows = tf.reshape(inputs, [-1, matrix.shape[0]])
-  outputs = tf.nn.bias_add(tf.matmul(rows, matrix), bias)
-  # Before the reshape: so TensorFlow joins it to the product.
-  if activation != "linear":
-    outputs = kernels.activation_function(activation, bool(training))(outputs)
-  shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
-  outputs = tf.reshape(outputs, shape)
-  outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
-  return outputs
-
-
-class LayerNorm(tf_keras.layers.Layer):
-  """Layer normalisation over the last axis, in float32 whatever the policy.
-
-  Call arguments:
-    hidden: [batch, length, size].
-
-  Returns:
-    A tensor of hidden's shape and type.
-  """
-
-  def __init__(self, size: int, epsilon: float = EPSILON, **kwargs: Any):
-    super().__init__(**kwargs)
-    self.size = size
-    self.epsilon = epsilon
-
-  def build(self, input_shape=None):
-    # Autocasting would round these to bfloat16.
-    self.gamma = self.add_weight(
-        name="gamma", shape=[self.size], initializer="ones",
-        experimental_autocast=False)
-    self.beta = self.add_weight(
-        name="beta", shape=[self.size], initializer="zeros",
-        experimental_autocast=False)
-    self.built = True
-
-  def call(self, hidden: tf.Tensor,
-           training: bool | None = None) -> tf.Tensor:
-    return kernels.layer_norm(
-        hidden, self.gamma, self.beta, self.epsilon, training)
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return {"gamma": self.gamma, "beta": self.beta}
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "size": self.size,
-            "epsilon": self.epsilon}
 
 
 def adapter_shapes(

@@ -12,17 +12,13 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import Projection, TaskLayers, with_prefix
-from tf_adapters.modeling.config import (
-    AdapterConfig,
-    BertConfig,
-    Origin,
-    Vocabulary,
-    digest,
-)
-from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.dtypes import check_dtype
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
+from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.serialization import (
     PACKAGE,
     freeze,
@@ -33,6 +29,7 @@ from tf_adapters.modeling.serialization import (
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.transformer import Embeddings, TransformerLayer
 from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9

@@ -7,13 +7,12 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import Projection
 from tf_adapters.modeling.config import (
     AUTO_POOLING,
     PER_TOKEN_POOLING,
     POOLINGS,
 )
-from tf_adapters.modeling.dropout import Dropout
+from tf_adapters.modeling.layers import Dropout, Projection
 from tf_adapters.modeling.serialization import PACKAGE
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_adapters.modeling.adapter import adapter_shapes
-from tf_adapters.modeling.config import AdapterConfig
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.tuning import is_adapter
 
 Arrays = Mapping[str, np.ndarray]

@@ -9,19 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tf_adapters.modeling.adapter import (
-    EPSILON,
-    adapter_name,
-    layer_norm_name,
-)
-from tf_adapters.modeling.config import (
-    PER_TOKEN_POOLING,
-    POSITIONS,
-    AdapterConfig,
-)
+from tf_adapters.modeling.adapter import adapter_name, layer_norm_name
+from tf_adapters.modeling.config import PER_TOKEN_POOLING
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import pool
 from tf_adapters.modeling.kernels import activation_function, layer_norm
+from tf_adapters.modeling.layers import EPSILON
+from tf_adapters.modeling.methods.bottleneck import POSITIONS, AdapterConfig
 from tf_adapters.modeling.stacked import (
     HEAD,
     StackedTasks,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import SHORTEST_LENGTH, JsonConfig, is_flat
+from tf_adapters.modeling.config import JsonConfig, is_flat
+from tf_adapters.modeling.vocabulary import SHORTEST_LENGTH
 
 
 @dataclasses.dataclass(frozen=True)

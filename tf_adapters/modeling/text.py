@@ -13,8 +13,8 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
-from tf_adapters.modeling.config import SHORTEST_LENGTH, Vocabulary
 from tf_adapters.modeling.serialization import PACKAGE
+from tf_adapters.modeling.vocabulary import SHORTEST_LENGTH, Vocabulary
 from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 

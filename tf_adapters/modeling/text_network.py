@@ -13,11 +13,11 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import Projection, with_prefix
-from tf_adapters.modeling.config import NetworkConfig, Origin, Vocabulary
-from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.dtypes import check_dtype
+from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
 from tf_adapters.modeling.model_inputs import check_inputs
+from tf_adapters.modeling.network_config import NetworkConfig
+from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.serialization import (
     PACKAGE,
     WeightsLayer,
@@ -28,6 +28,7 @@ from tf_adapters.modeling.serialization import (
 )
 from tf_adapters.modeling.text import TextProcessor, WholeTexts
 from tf_adapters.modeling.tuning import NO_BERT, Tuning, kind_of
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 _USUAL_LENGTH = 128
 

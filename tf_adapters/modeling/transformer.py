@@ -6,14 +6,14 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.adapter import (
+from tf_adapters.modeling.adapter import TaskLayers
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.layers import (
+    Dropout,
     Projection,
-    TaskLayers,
     project,
     with_prefix,
 )
-from tf_adapters.modeling.config import BertConfig
-from tf_adapters.modeling.dropout import Dropout
 from tf_adapters.modeling.serialization import WeightsLayer
 
 

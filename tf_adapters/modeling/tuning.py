@@ -9,7 +9,8 @@ import dataclasses
 import re
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import AdapterConfig, BertConfig
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 
 NO_BERT = "no_bert"
 TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head",

@@ -13,8 +13,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tf_adapters.errors import InputError, first_line
-from tf_adapters.modeling.config import LONGEST_WORD, SUFFIX, Vocabulary
 from tf_adapters.modeling.normalization import alias, normalizer_model
+from tf_adapters.modeling.vocabulary import LONGEST_WORD, SUFFIX, Vocabulary
 
 # Python's rule for "Σ" at a word's end, as a pattern: behind a letter with a
 # case and not before one, whatever there is in between that has none (Unicode's

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
+from tf_adapters.adapter_files.info import (
+    AdapterInfo,
+    find_encoder_source,
+    read_info,
+)
 from tf_adapters.tools import _command, _encoder_flags
 
 if TYPE_CHECKING:
-  from tf_adapters.bank import AdapterBank
+  from tf_adapters.serving.bank import AdapterBank
 
 flags.adopt_module_key_flags(_encoder_flags)
 flags.DEFINE_list(
@@ -52,7 +56,7 @@ def load_bank() -> "AdapterBank":
   Raises:
     InputError: as for `AdapterBank`.
   """
-  from tf_adapters.bank import AdapterBank  # imports TensorFlow
+  from tf_adapters.serving.bank import AdapterBank
   values = flags.FLAGS
   named = adapters()
   first = named[0][1]

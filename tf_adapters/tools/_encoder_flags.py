@@ -3,7 +3,7 @@
 from absl import flags
 
 from tf_adapters.checkpoints.sources import ALIASES, locate
-from tf_adapters.files import check_is_file
+from tf_adapters.files.reading import check_is_file
 
 flags.DEFINE_string(
     "encoder", None,

@@ -10,10 +10,8 @@ from absl import flags
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
-from tf_adapters.modeling.config import (
-    ACTIVATIONS,
-    AUTO_POOLING,
-    POOLINGS,
+from tf_adapters.modeling.config import ACTIVATIONS, AUTO_POOLING, POOLINGS
+from tf_adapters.modeling.methods.bottleneck import (
     POSITIONS,
     PRESETS,
     AdapterConfig,

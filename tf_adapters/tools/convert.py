@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.files import check_vacant
+from tf_adapters.files.writing import check_vacant
 from tf_adapters.tools import _command, _encoder_flags, _output_flag
 
 flags.adopt_module_key_flags(_encoder_flags)

@@ -50,7 +50,8 @@ def _export() -> None:
   tasks = list(_bank_flags.infos())
   _encoder_flags.check()
   # What comes now imports TensorFlow, which takes seconds.
-  from tf_adapters import adapter_file, litert, saved_model
+  from tf_adapters.adapter_files import adapter_file
+  from tf_adapters.serving import litert, saved_model
   if not is_bank:
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_adapters.adapter_info import read_info
+from tf_adapters.adapter_files.info import read_info
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _adapter_flag, _command, _encoder_flags
 
 if TYPE_CHECKING:
-  from tf_adapters.adapter_merge import AdapterComparison
+  from tf_adapters.adapter_files.merging import AdapterComparison
 
 flags.adopt_module_key_flags(_encoder_flags)
 flags.adopt_module_key_flags(_adapter_flag)
@@ -36,8 +36,8 @@ def _inspect() -> None:
       read_info(path)
   _encoder_flags.check()
   # What comes now imports TensorFlow, which takes seconds.
-  from tf_adapters.adapter_card import describe_adapter
-  from tf_adapters.adapter_merge import compare_adapters
+  from tf_adapters.adapter_files.card import describe_adapter
+  from tf_adapters.adapter_files.merging import compare_adapters
   from tf_adapters.checkpoints.loading import describe_encoder
   if values.compare_with is not None:
     _print_comparison(

@@ -20,12 +20,12 @@ import sys
 
 from absl import flags
 
-from tf_adapters.batch_prediction import (
-  PredictionConfig,
-  check,
-  predict_file,
-)
 from tf_adapters.data.rows import FORMATS
+from tf_adapters.serving.batch_prediction import (
+    PredictionConfig,
+    check,
+    predict_file,
+)
 from tf_adapters.tools import (
     _bank_flags,
     _column_flags,

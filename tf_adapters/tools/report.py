@@ -19,7 +19,7 @@ from absl import flags
 
 from tf_adapters.errors import InputError, say
 from tf_adapters.experiments.sweep_folder import find_sweep
-from tf_adapters.files import check_output_dir
+from tf_adapters.files.writing import check_output_dir
 from tf_adapters.tools import _command, _output_dir_flag
 
 flags.DEFINE_list(

@@ -35,7 +35,7 @@ from tf_adapters.experiments.spec import PRESETS
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
 from tf_adapters.experiments.trials import expand
-from tf_adapters.files import check_output_dir
+from tf_adapters.files.writing import check_output_dir
 from tf_adapters.tools import (
     _command,
     _flag_reader,

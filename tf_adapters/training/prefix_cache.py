@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from tf_adapters.data import batching
 from tf_adapters.errors import InputError
-from tf_adapters.files import locked, replaced_file, writing
+from tf_adapters.files.writing import locked, replaced_file, writing
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.tuning import depth_of
 from tf_adapters.progress import progress_bar

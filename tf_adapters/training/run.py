@@ -18,8 +18,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters import adapter_file
-from tf_adapters.adapter_info import AdapterInfo, library_versions, read_info
+from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.info import (
+    AdapterInfo,
+    library_versions,
+    read_info,
+)
 from tf_adapters.checkpoints.embeddings import (
     load_text_embedding,
     load_word_embedding,
@@ -29,7 +33,7 @@ from tf_adapters.data.batching import Encoded
 from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed, say
-from tf_adapters.files import (
+from tf_adapters.files.writing import (
     output_dir_of,
     replaced_folder,
     write_file,

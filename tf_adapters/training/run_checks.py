@@ -10,13 +10,19 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from tf_adapters.adapter_info import AdapterInfo, find_encoder_source, read_info
+from tf_adapters.adapter_files.info import (
+    AdapterInfo,
+    find_encoder_source,
+    read_info,
+)
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data import text_classification
 from tf_adapters.data.encodings import check_encoding
 from tf_adapters.errors import InputError
-from tf_adapters.files import check_is_file, check_output_dir
-from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN, AdapterConfig
+from tf_adapters.files.reading import check_is_file
+from tf_adapters.files.writing import check_output_dir
+from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (

@@ -13,12 +13,10 @@ from tf_adapters.data.loading import load_task
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
-from tf_adapters.files import check_is_file
-from tf_adapters.modeling.config import (
-    AUTO_POOLING,
-    AdapterConfig,
-    NetworkConfig,
-)
+from tf_adapters.files.reading import check_is_file
+from tf_adapters.modeling.config import AUTO_POOLING
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training.training_config import TrainingConfig
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_json, write_file
+from tf_adapters.files.reading import read_json
+from tf_adapters.files.writing import write_file
 
 DATA_NAME = "data.json"
 

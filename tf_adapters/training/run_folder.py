@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tf_adapters.errors import InputError
-from tf_adapters.files import read_file, read_json
+from tf_adapters.files.reading import read_file, read_json
 
 FLAGS_NAME = "flags.flags"
 RESULTS_NAME = "results.json"

@@ -21,11 +21,11 @@ import tf_keras
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
+from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.progress import progress_bar
-from tf_adapters.tensorflow_files import writing_by_tensorflow
 from tf_adapters.training import defaults, distribution, doubts, prefix_cache
 from tf_adapters.training.epoch_lines import EpochLines
 from tf_adapters.training.interruption import Interruption, interruptions

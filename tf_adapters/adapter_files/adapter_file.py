@@ -1,0 +1,245 @@
+"""One task's file: everything that was tuned, and what it fits on.
+
+A folder of `adapter_config.json`, `adapter.safetensors` and a model card:
+nothing in it can be run. Training and serving many tasks are elsewhere.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+
+from tf_adapters.adapter_files.card import model_card
+from tf_adapters.adapter_files.info import (
+    CONFIG_NAME,
+    FORMAT_VERSION,
+    AdapterInfo,
+    check_place,
+    find_encoder_source,
+    info_json,
+    library_versions,
+    read_info,
+)
+from tf_adapters.adapter_files.tensors import (
+    WEIGHTS_NAME,
+    FileTensors,
+    expected_shapes,
+)
+from tf_adapters.checkpoints.loading import open_encoder
+from tf_adapters.errors import InputError, warn
+from tf_adapters.files.writing import replaced_folder, write_file, writing
+from tf_adapters.modeling.dtypes import check_dtype
+from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.models import TaskModel, make_model
+
+CARD_NAME = "README.md"
+
+
+def save_adapter(
+    model: TaskModel, path: str | os.PathLike[str], task: str | None = None,
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    max_length: int | None = None, pairs: bool | None = None,
+    span: Mapping[str, Any] | None = None) -> None:
+  """Saves what belongs to a task: adapters, tuned variables, the head.
+
+  And every pretrained weight that is not the encoder's any more, whatever
+  changed it: an earlier tuning, `set_weights`, further pretraining. What is in
+  the file depends on values, and not on what is trainable now.
+
+  Written beside `path` first and then renamed, so that `path` never holds half
+  a file; an adapter file that was there before is replaced.
+
+  Args:
+    model: a model on an encoder from `load_encoder`.
+    path: the folder to write.
+    task, metrics, max_length, pairs, span: go before what `model.task` says,
+      see `TaskDescription`; without a name the task is called as the folder.
+      Metrics that a loaded model has are left out where its weights have
+      changed since.
+
+  Raises:
+    InputError: the model is none of one task, has no BERT, or its weights came
+      from no checkpoint, so that nothing could be loaded on them later; weights
+      are not finite; a value of the description is wrong; or there is something
+      else at `path`.
+
+  Example:
+    >>> save_adapter(model, "adapters/mrpc",
+    ...              metrics={"validation": {"f1": 0.91}})
+  """
+  if not isinstance(model, TaskModel):
+    raise InputError(
+        f"{path}: adapter files are of models with a head of ours, such as "
+        f"TextClassifier, not of a {type(model).__name__}: a Keras model on "
+        "an encoder is saved with its own save method")
+  encoder = model.encoder
+  if not isinstance(encoder, BertEncoder):
+    raise InputError("adapter files are for models on a BERT: a model on a "
+                     "TextNetwork is saved with its own save method")
+  if encoder.origin is None:
+    raise InputError(
+        "the model's encoder has no origin: only encoders from load_encoder "
+        "can be found again by an adapter file")
+  check_place(path)
+  if not model.is_trained:
+    warn(f"{path}: the model was never trained: its head is as it was made")
+  vocabulary = encoder.vocabulary
+  given = {"name": task, "metrics": metrics, "max_length": max_length,
+           "pairs": pairs, "span": span}
+  if metrics is not None:
+    given["weights_sha256"] = ""  # they are of what is saved now
+  description = dataclasses.replace(model.task, **{
+      name: value for name, value in given.items() if value is not None})
+  info = AdapterInfo(
+      format_version=FORMAT_VERSION,
+      task=description.name,
+      problem_type=model.problem_type,
+      labels=description.labels,
+      pooling=model.head.pooling,
+      dropout=model.head.dropout.rate,
+      adapter=encoder.adapters and encoder.adapters.to_dict(),
+      tuning=encoder.tuning,
+      max_length=description.max_length,
+      metrics=description.metrics,
+      encoder={"source": encoder.origin.source,
+               "fingerprint": encoder.origin.fingerprint,
+               "architecture": encoder.config.to_dict()},
+      tokenizer=vocabulary.fingerprint() if vocabulary else {},
+      weights_sha256=description.weights_sha256,
+      versions=library_versions(),
+      pairs=description.pairs,
+      span=description.span)
+  tuned = expected_shapes(info)
+  info = dataclasses.replace(info, changed_base=tuple(
+      name for name in encoder.changed_variables() if name not in tuned))
+  variables = model.named_variables()
+  arrays = {name: variables[name].numpy().astype(np.float32)
+            for name in expected_shapes(info)}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise InputError(
+          f"{path}: not written: {name} holds numbers that are not finite, and "
+          "could not be loaded; train again, at a lower learning rate")
+  write_adapter(path, info, arrays)
+
+
+def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
+                  arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes an adapter file, as `save_adapter` says.
+
+  Args:
+    path: the folder to write.
+    info: what it is; the sha256 of the weights is filled in, and the folder's
+      name where there is no task. Where a sha256 is there its metrics are of
+      those weights, and are left out if these are others.
+    arrays: canonical name -> array.
+
+  Raises:
+    InputError: there is something else at `path`.
+  """
+  check_place(path)
+  path = pathlib.Path(path).resolve()
+  weights = safetensors.numpy.save(dict(arrays))
+  sha256 = hashlib.sha256(weights).hexdigest()
+  info = dataclasses.replace(
+      info, task=info.task or path.name,
+      metrics=info.metrics if info.weights_sha256 in ("", sha256) else {},
+      weights_sha256=sha256)
+  try:
+    content = info_json(info)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+  with writing(path), replaced_folder(path) as folder:
+    write_file(folder / WEIGHTS_NAME, weights)
+    write_file(folder / CONFIG_NAME, content)
+    write_file(folder / CARD_NAME, model_card(
+        info, {name: array.shape for name, array in arrays.items()}))
+
+
+def load_adapter(path: str | os.PathLike[str],
+                 encoder_source: str | os.PathLike[str] | None = None,
+                 vocab_file: str | os.PathLike[str] | None = None,
+                 dtype: str | None = None) -> TaskModel:
+  """Rebuilds the model of an adapter file, head included.
+
+  Args:
+    path: the adapter file.
+    encoder_source: where to load the encoder from; None for where it came from
+      when the file was written.
+    vocab_file: as in `load_encoder`, where the encoder was loaded with one.
+    dtype: as in `load_encoder`.
+
+  Returns:
+    The model of the file's type of problem, which predicts what the saved one
+    did; its `task` says what the file says of the task.
+
+  Raises:
+    InputError: the file cannot be read, or was made for other weights.
+
+  Example:
+    >>> model = load_adapter("adapters/mrpc")
+    >>> text = model.encoder.text_processor()
+    >>> model.predict(text(["He said so."], ["So he said."]))
+  """
+  check_dtype(dtype)
+  info = read_info(path)
+  pretrained = open_encoder(
+      encoder_source or find_encoder_source(path, info), vocab_file,
+      lower_case=info.tokenizer.get("lower_case"))
+  # Before anything is built of the sizes that the file tells.
+  _check_architecture(path, info, pretrained.config, pretrained.source)
+  tensors = FileTensors(path, info)
+  encoder = pretrained.build(info.adapter_config, dtype)
+  check_fits(path, info, encoder)
+  encoder.tune(info.tuning)
+  model = make_model(
+      info.problem_type, encoder, info.labels, info.pooling, info.dropout)
+  model.task = info.description
+  variables = model.named_variables()
+  for name in tensors:
+    variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
+  return model
+
+
+def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
+               encoder: BertEncoder) -> None:
+  """Refuses an adapter file that was made for another encoder.
+
+  Raises:
+    InputError: for other encoder weights, another vocabulary or casing, or
+      longer sequences.
+  """
+  origin = encoder.origin
+  if origin is None or origin.fingerprint != info.encoder.get("fingerprint"):
+    raise InputError(
+        f"{path}: was made for other encoder weights: "
+        f"{info.encoder.get('source')} with fingerprint "
+        f"{str(info.encoder.get('fingerprint'))[:12]}, not "
+        f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
+  _check_architecture(path, info, encoder.config, origin.source)
+  positions = encoder.config.max_position_embeddings
+  if (info.max_length or 0) > positions:
+    raise InputError(
+        f"{path}: max_length {info.max_length}: the encoder has positions for "
+        f"{positions} wordpieces only")
+  vocabulary = encoder.vocabulary
+  if vocabulary and info.tokenizer and (
+      vocabulary.fingerprint() != dict(info.tokenizer)):
+    raise InputError(
+        f"{path}: was made with another vocabulary or casing than the "
+        "encoder's")
+
+
+def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
+                        config: BertConfig, source: str) -> None:
+  if info.bert_config.sizes() != config.sizes():
+    raise InputError(
+        f"{path}: was made for other encoder weights: "
+        f"{info.encoder['source']}, of other sizes than {source}")

@@ -1,0 +1,89 @@
+"""An adapter file in words: what people read of it, and its model card."""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+
+from tf_adapters.adapter_files.info import AdapterInfo, read_info
+from tf_adapters.adapter_files.tensors import FileTensors
+from tf_adapters.errors import printable
+from tf_adapters.modeling.tuning import kind_of
+
+# What can mean something in Markdown, or HTML in it, within a line.
+_MARKS = re.compile(r"([\\`*_\[\]<>&|~#!])")
+
+
+def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
+  """What there is to say of an adapter file, for people.
+
+  Reads the tensors too, so that a damaged file does not pass.
+
+  Raises:
+    InputError: the file cannot be read, or is damaged.
+  """
+  info = read_info(path)
+  return _describe(info, FileTensors(path, info).shapes)
+
+
+def _describe(info: AdapterInfo,
+              shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+  """{what: value} from the configuration and the tensors' shapes."""
+  rows = {"task": info.task, "problem": info.problem_type}
+  if info.labels:
+    rows["labels"] = ", ".join(info.labels)
+  rows["tuning"] = info.tuning
+  if info.changed_base:
+    rows["changed beside"] = (
+        f"{len(info.changed_base)} tensors of the encoder")
+  for key, value in (info.adapter or {}).items():
+    if value is not None:
+      rows[f"adapter {key}"] = str(value)
+  if info.pairs is not None:
+    rows["texts"] = "pairs" if info.pairs else "single ones"
+  rows |= {
+      "pooling": info.pooling,
+      "longest text": f"{info.max_length or 'unknown'} wordpieces",
+      "encoder": str(info.encoder["source"]),
+      "encoder fingerprint": str(info.encoder["fingerprint"]),
+  }
+  counts: dict[str, int] = {}
+  for name, shape in shapes.items():
+    counts[kind_of(name)] = counts.get(kind_of(name), 0) + math.prod(shape)
+  for kind, count in counts.items():
+    rows[f"parameters, {kind}"] = f"{count:,}"
+  for key, value in (info.span or {}).items():
+    rows[f"span {key}"] = str(value)
+  for split, values in info.metrics.items():
+    for name, value in values.items():
+      rows[f"{split} {name}"] = f"{value:.4f}"
+  return rows | dict(info.versions)
+
+
+def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
+  """The model card: Markdown, in which names and labels are nothing but text.
+  """
+  rows = _describe(info, shapes)
+  return "\n".join([
+      f"# {_escaped(info.task)}",
+      "",
+      f"Weights of one task ({info.problem_type}) for the encoder "
+      f"{_escaped(info.encoder['source'])}, tuned with "
+      f"{_escaped(info.tuning)}.",
+      "",
+      "```python",
+      "import tf_adapters as ta",
+      "model = ta.load_adapter(\"path/to/this/folder\")",
+      "```",
+      "",
+      "| | |",
+      "|---|---|",
+      *(f"| {_escaped(key)} | {_escaped(value)} |"
+        for key, value in rows.items()),
+      "",
+  ])
+
+
+def _escaped(text: str) -> str:
+  """A text in one line that Markdown shows as it is."""
+  return _MARKS.sub(r"\\\1", printable(text))

@@ -1,0 +1,261 @@
+"""What an adapter file says: `adapter_config.json`, checked and checksummed.
+
+Its tensors are read in `adapter_tensors`; what fits on what is not known here.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tf_adapters.checkpoints.sources import is_elsewhere
+from tf_adapters.errors import InputError, check_name
+from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
+from tf_adapters.modeling.config import (
+    PER_TOKEN,
+    PER_TOKEN_POOLING,
+    POOLINGS,
+    PROBLEM_TYPES,
+    JsonConfig,
+    is_flat,
+)
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.task_description import (
+    TaskDescription,
+    takes_pairs,
+)
+from tf_adapters.modeling.tuning import Tuning
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "adapter_config.json"
+
+# The key of the sha256 over all else that adapter_config.json says.
+_CHECKSUM = "config_sha256"
+
+_PACKAGES = ("tf_adapters", "tensorflow", "tf_keras", "tensorflow-text")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterInfo(JsonConfig):
+  """What `adapter_config.json` says.
+
+  Attributes:
+    format_version: of the file.
+    task: name of the task.
+    problem_type: one of `modeling.config.PROBLEM_TYPES`.
+    labels: label names, in the order of the head's outputs.
+    pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
+    adapter: the adapters' configuration, or None.
+    tuning: what was trained.
+    max_length: longest sequence in training, in wordpieces, where known.
+    metrics: split -> metric -> value.
+    encoder: "source", "fingerprint" and "architecture" of the base.
+    tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
+    weights_sha256: of the file of tensors.
+    versions: of the libraries that wrote it.
+    pairs: whether the task is on pairs of texts; None where unknown.
+    span: how contexts are cut and answers chosen, the fields of
+      `data.squad_options.SquadOptions`; None for other tasks.
+    changed_base: canonical names of further pretrained weights that are in the
+      file: the tuning does not train them, and yet they are not the encoder's.
+      Files of version 0.1 have no such key.
+  """
+
+  format_version: int
+  task: str
+  problem_type: str
+  labels: tuple[str, ...]
+  pooling: str
+  dropout: float
+  adapter: Mapping[str, Any] | None
+  tuning: str
+  max_length: int | None
+  metrics: Mapping[str, Mapping[str, float]]
+  encoder: Mapping[str, Any]
+  tokenizer: Mapping[str, Any]
+  weights_sha256: str
+  versions: Mapping[str, str]
+  pairs: bool | None = None
+  span: Mapping[str, Any] | None = None
+  changed_base: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    if self.problem_type not in PROBLEM_TYPES:
+      raise InputError(f"unknown problem_type {self.problem_type!r}")
+    for name, kind in (
+        ("task", str), ("labels", list | tuple), ("tuning", str),
+        ("pooling", str), ("dropout", float | int),
+        ("adapter", Mapping | None), ("encoder", Mapping),
+        ("tokenizer", Mapping), ("weights_sha256", str),
+        ("versions", Mapping), ("changed_base", list | tuple)):
+      if not isinstance(getattr(self, name), kind):
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    for name in ("source", "fingerprint", "architecture"):
+      if name not in self.encoder:
+        raise InputError(f"encoder has no {name}")
+    for name, fine in (
+        ("labels", bool(self.description.labels) == (
+            self.problem_type not in ("regression", "span"))),
+        ("dropout", 0 <= self.dropout < 1),
+        ("changed_base", all(isinstance(name, str)
+                             for name in self.changed_base)),
+        ("encoder", isinstance(self.encoder["source"], str)
+         and isinstance(self.encoder["fingerprint"], str)
+         and isinstance(self.encoder["architecture"], Mapping)),
+        *((name, is_flat(getattr(self, name) or {}))
+          for name in ("adapter", "tokenizer", "versions")),
+        ("encoder", is_flat({**self.encoder, "architecture": None})
+         and is_flat(self.encoder["architecture"]))):
+      if not fine:
+        raise InputError(f"{name} is {getattr(self, name)!r}")
+    poolings = ((PER_TOKEN_POOLING,) if self.problem_type in PER_TOKEN
+                else POOLINGS)
+    if self.pooling not in poolings:
+      raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
+                       f"{self.pooling!r}")
+    Tuning.parse(self.tuning)
+    for name in ("labels", "changed_base"):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
+    # Both raise what is wrong with them.
+    _ = self.adapter_config, self.bert_config
+
+  @property
+  def adapter_config(self) -> AdapterConfig | None:
+    """The adapters' configuration, or None."""
+    return None if self.adapter is None else AdapterConfig.from_dict(
+        self.adapter)
+
+  @property
+  def bert_config(self) -> BertConfig:
+    """The architecture of the base."""
+    return BertConfig.from_dict(self.encoder["architecture"])
+
+  @property
+  def description(self) -> TaskDescription:
+    """What a model of the file knows of its task."""
+    return TaskDescription(
+        self.task, self.labels, self.max_length, self.pairs, self.span,
+        self.metrics, self.weights_sha256)
+
+  @property
+  def takes_pairs(self) -> bool | None:
+    """As `task_description.takes_pairs`."""
+    return takes_pairs(self.problem_type, self.pairs)
+
+
+def library_versions() -> dict[str, str]:
+  """Versions of the libraries that decide over results."""
+  versions = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[package] = importlib.metadata.version(package)
+  return versions
+
+
+def info_json(info: AdapterInfo) -> str:
+  """The content of `adapter_config.json`.
+
+  Raises:
+    InputError: a text in it cannot be written as Unicode, or it is larger than
+      what is read again.
+  """
+  values = json.loads(json.dumps(info.to_dict()))
+  values[_CHECKSUM] = _checksum(values)
+  content = json.dumps(values, indent=2) + "\n"
+  if len(content) > MOST_JSON_BYTES:
+    raise InputError(
+        f"{CONFIG_NAME} of task {info.task} would have {len(content):,} bytes, "
+        f"of which {MOST_JSON_BYTES:,} are read again: its labels or metrics "
+        "are too many, or their names too long")
+  return content
+
+
+def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
+  """Reads an adapter file's configuration.
+
+  Raises:
+    InputError: there is none, it is no JSON object, a key is missing, it is
+      of a newer format, or not what was written.
+  """
+  file = pathlib.Path(path) / CONFIG_NAME
+  # Unlike pathlib's, os.path's know what to say of names that are too long.
+  if not os.path.exists(file):
+    inside = file.parent / "adapter"
+    hint = f"; {inside} is one" if os.path.exists(inside / CONFIG_NAME) else ""
+    raise InputError(
+        f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
+  values = read_json(file)
+  if values.get("format_version") != FORMAT_VERSION:
+    raise InputError(
+        f"{file}: format_version is {values.get('format_version')!r}; this "
+        f"version reads {FORMAT_VERSION}")
+  stated = values.pop(_CHECKSUM, None)
+  try:
+    info = AdapterInfo.from_dict(values)
+    _check_checksum(values, stated)
+  except InputError as error:
+    raise InputError(f"{file}: {error}") from None
+  return info
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is something else than an adapter file."""
+  check_name(path)
+  path = os.path.realpath(path)
+  if os.path.exists(path) and not os.path.exists(
+      os.path.join(path, CONFIG_NAME)) and (
+      not os.path.isdir(path) or os.listdir(path)):
+    raise InputError(f"{path}: is there already, and is no adapter file")
+
+
+def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
+  """Where an adapter file says that its encoder is.
+
+  Raises:
+    InputError: at a URL of neither TF Hub nor Kaggle: whoever wrote the file
+      shall not choose what this machine connects to.
+  """
+  source = info.encoder["source"]
+  if is_elsewhere(source):
+    raise InputError(
+        f"{path}: was made for the encoder at {source}, which is fetched only "
+        "if you give it yourself, as encoder_source or --encoder")
+  return source
+
+
+def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:
+  """Raises InputError for a configuration that is not what was written."""
+  actual = _checksum(values)
+  if stated is None:
+    # Of an older version, which had no other keys, or edited by hand.
+    unknown = values.keys() - {
+        field.name for field in dataclasses.fields(AdapterInfo)}
+    if unknown:
+      raise InputError(f"damaged: it has a key {min(unknown)!r}, but no "
+                       f"{_CHECKSUM}")
+  elif stated != actual:
+    raise InputError(
+        f"damaged, or edited: its {_CHECKSUM} is not that of its content; "
+        "remove that line from a file that was edited on purpose")
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+  """sha256 over JSON values in UTF-8, keys sorted, without blanks.
+
+  Raises:
+    InputError: they cannot be written so.
+  """
+  try:
+    return hashlib.sha256(json.dumps(
+        values, ensure_ascii=False, sort_keys=True,
+        separators=(",", ":")).encode()).hexdigest()
+  except (UnicodeEncodeError, RecursionError):
+    raise InputError(
+        "holds text that is no Unicode, or lists in lists without end"
+    ) from None

@@ -1,0 +1,242 @@
+"""Several adapter files: how two of them differ, and the mean of many.
+
+What an adapter file is, and how it is read and written, is `adapter_file`'s
+business.
+"""
+
+import dataclasses
+import math
+import numbers
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.info import (
+    AdapterInfo,
+    library_versions,
+    read_info,
+)
+from tf_adapters.adapter_files.tensors import read_tensors
+from tf_adapters.errors import InputError
+
+Path = str | os.PathLike[str]
+Shape = tuple[int, ...]
+
+# The settings without which tensors mean something else, all that begin so ...
+_OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
+               "adapter", "encoder fingerprint", "tokenizer", "span")
+# ... but for those that matter in training only.
+_OF_TRAINING = ("adapter init_scale", "adapter dropout")
+
+
+def average_adapters(paths: Sequence[Path], output: Path,
+                     weights: Sequence[float] | None = None,
+                     task: str = "") -> None:
+  """Writes the mean of adapter files, such as those of several runs of a task.
+
+  It is one model, as fast as each of them (model soups: Wortsman et al., ICML
+  2022). Runs that began at the same weights may well have a mean that is
+  better than each; those of different seeds need not have a useful one. Metrics
+  are not carried over: they have to be measured.
+
+  Args:
+    paths: adapter files of the same configuration, on the same encoder.
+    output: the adapter file to write.
+    weights: a number for each file, in any scale; None for equal ones.
+    task: name of the task; without it the files', where they have the same,
+      else the folder's.
+
+  Raises:
+    InputError: a file cannot be read; files differ in more than their
+      values; the weights are no weights; or there is something else at
+      `output`.
+
+  Example:
+    >>> average_adapters(["run0/adapter", "run1/adapter"], "adapters/mrpc",
+    ...                  weights=[2, 1])
+  """
+  if isinstance(paths, str | os.PathLike):
+    raise InputError("expected a list of adapter files, not a single one")
+  shares = _shares(len(paths), weights)
+  infos = [read_info(path) for path in paths]
+  for path, info in zip(paths, infos):
+    _refuse_others(paths[0], _of_tensors(infos[0]), path, _of_tensors(info))
+  means: dict[str, np.ndarray] | None = None
+  for path, info, share in zip(paths, infos, shares):
+    tensors = read_tensors(path, info)
+    if means is None:
+      means = {name: np.zeros(array.shape) for name, array in tensors.items()}
+    _refuse_others(paths[0], _shapes(means), path, _shapes(tensors))
+    for name, array in tensors.items():
+      means[name] += share * array.astype(np.float64)
+  adapter_file.write_adapter(
+      output,
+      dataclasses.replace(
+          infos[0], task=task or _common([info.task for info in infos]) or "",
+          max_length=max(info.max_length or 0 for info in infos) or None,
+          metrics={}, weights_sha256="", versions=library_versions(),
+          pairs=_common([info.pairs for info in infos])),
+      {name: mean.astype(np.float32) for name, mean in means.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class PartComparison:
+  """How two adapter files compare in one part of the model.
+
+  Attributes:
+    parameters: how many there are in each file.
+    cosine: the cosine similarity of the part's values, as one vector; NaN where
+      all values of a file are zero.
+    distance: |a - b| / |a|; infinite, or NaN, where all values of a are zero.
+      Both are None where the files do not have the same tensors, or not in the
+      same shapes.
+  """
+
+  parameters: tuple[int, int]
+  cosine: float | None
+  distance: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterComparison:
+  """How two adapter files, a and b, differ.
+
+  Attributes:
+    settings: name -> the values in a and b, of those that differ; None where a
+      file does not have it.
+    parts: canonical name of an adapter, a layer norm, the head, ... -> how it
+      compares.
+    total: the same of all parts together that have the same shapes.
+    shapes: (canonical name, shape in a, shape in b) of tensors that differ in
+      shape; None for the file that does not have it. Layers that are alike are
+      one row, with "*" for their number.
+  """
+
+  settings: Mapping[str, tuple[Any, Any]]
+  parts: Mapping[str, PartComparison]
+  total: PartComparison
+  shapes: Sequence[tuple[str, Shape | None, Shape | None]]
+
+
+def compare_adapters(a: Path, b: Path) -> AdapterComparison:
+  """Compares two adapter files: settings, shapes and values.
+
+  Raises:
+    InputError: a file cannot be read, or is damaged.
+
+  Example:
+    >>> compare_adapters("run0/adapter", "run1/adapter").total.cosine
+    0.982
+  """
+  infos = [read_info(path) for path in (a, b)]
+  tensors = [read_tensors(path, info)
+             for path, info in zip((a, b), infos)]
+  shapes = _different(*map(_shapes, tensors))
+  names = sorted({**tensors[0], **tensors[1]}, key=_in_order)
+  parts: dict[str, list[str]] = {}
+  for name in names:
+    parts.setdefault(_part(name), []).append(name)
+  alike = [part for part in parts if not shapes.keys() & parts[part]]
+  return AdapterComparison(
+      _different(*map(_settings, infos)),
+      {part: _compare(*tensors, parts[part], part in alike) for part in parts},
+      _compare(*tensors, [name for part in alike for name in parts[part]],
+               bool(alike)),
+      list(dict.fromkeys(
+          (re.sub(r"/layer_\d+/", "/layer_*/", name), *shapes[name])
+          for name in names if name in shapes)))
+
+
+def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+  """What each of `count` files contributes: numbers whose sum is 1."""
+  if not count:
+    raise InputError("there is no adapter file to average")
+  weights = [1] * count if weights is None else list(weights)
+  if len(weights) != count:
+    raise InputError(
+        f"weights: expected {count} numbers, one for each adapter file, not "
+        f"{len(weights)}")
+  if all(isinstance(weight, numbers.Real) and weight >= 0
+         for weight in weights):
+    total = sum(map(float, weights))
+    if 0 < total < math.inf:
+      return [float(weight) / total for weight in weights]
+  raise InputError("weights: expected finite numbers that are not negative and "
+                   f"not all 0, not {weights}")
+
+
+def _common(values: Sequence[Any]) -> Any:
+  return values[0] if len(set(values)) == 1 else None
+
+
+def _settings(info: AdapterInfo) -> dict[str, Any]:
+  """A configuration as one level of names: "adapter size" and so on."""
+  def flat(prefix: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+      return {prefix: value}
+    return {name: inner for key in value for name, inner in flat(
+        f"{prefix} {key}".strip(), value[key]).items()}
+
+  settings = flat("", info.to_dict())
+  del settings["weights_sha256"]
+  return settings
+
+
+def _of_tensors(info: AdapterInfo) -> dict[str, Any]:
+  return {name: value for name, value in _settings(info).items()
+          if name.startswith(_OF_TENSORS) and name not in _OF_TRAINING}
+
+
+def _shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, Shape]:
+  return {name: array.shape for name, array in tensors.items()}
+
+
+def _different(a: Mapping[str, Any], b: Mapping[str, Any],
+               ) -> dict[str, tuple[Any, Any]]:
+  """{key: values in a and b} where they differ, None for what one lacks."""
+  return {key: (a.get(key), b.get(key)) for key in {**a, **b}
+          if a.get(key) != b.get(key)}
+
+
+def _refuse_others(a_path: Path, a: Mapping[str, Any],
+                   b_path: Path, b: Mapping[str, Any]) -> None:
+  for key, (wanted, found) in _different(a, b).items():
+    raise InputError(f"{b_path}: cannot be averaged with {a_path}: {key} is "
+                     f"{found!s:.200}, not {wanted!s:.200}")
+
+
+def _part(name: str) -> str:
+  """The layer of the model that a tensor is of: "head", an adapter, ..."""
+  depth = 3 if name.startswith("transformer/") else 1
+  return "/".join(name.split("/")[:depth])
+
+
+def _in_order(name: str) -> list[str | int]:
+  """Sorts layer 10 behind layer 9."""
+  return [int(piece) if piece.isdecimal() else piece
+          for piece in re.split(r"(\d+)", name)]
+
+
+def _compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray],
+             names: Sequence[str], alike: bool) -> PartComparison:
+  """Compares the tensors of some names, which may be `alike` in shape."""
+  parameters = tuple(sum(tensors[name].size for name in names
+                         if name in tensors) for tensors in (a, b))
+  if not alike:
+    return PartComparison(parameters, None, None)
+  a_squared, b_squared, product, distance_squared = sum(
+      _products(a[name], b[name]) for name in names)
+  with np.errstate(divide="ignore", invalid="ignore"):
+    return PartComparison(
+        parameters, float(product / np.sqrt(a_squared) / np.sqrt(b_squared)),
+        float(np.sqrt(distance_squared / a_squared)))
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """|a|^2, |b|^2, a.b and |a - b|^2."""
+  a, b = (array.astype(np.float64).ravel() for array in (a, b))
+  return np.array([a @ a, b @ b, a @ b, (a - b) @ (a - b)])

@@ -1,0 +1,144 @@
+"""The tensors of an adapter file: `adapter.safetensors`, checked before use.
+
+What they are to be follows from the file's configuration alone.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.tensor_file import TensorFile
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.adapter import (
+    adapted_layers,
+    adapter_name,
+    adapter_shapes,
+)
+from tf_adapters.modeling.layers import with_prefix
+from tf_adapters.modeling.tuning import Tuning, kind_of
+
+WEIGHTS_NAME = "adapter.safetensors"
+
+# Names are made for each of them; BERTs have up to 24.
+_MOST_LAYERS = 1000
+
+
+class FileTensors(Mapping[str, np.ndarray]):
+  """The tensors of an adapter file, checked at once and read when asked for.
+
+  So many files, or large ones, do not take their memory twice.
+
+  Args:
+    path: the adapter file.
+    info: its configuration, which says what tensors there have to be.
+
+  Attributes:
+    path: the adapter file.
+    shapes: {canonical name: shape}.
+
+  Raises:
+    InputError: the file cannot be read, is damaged, or holds other tensors:
+      of other shapes or types, or not finite.
+  """
+
+  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo):
+    self.path = path
+    try:
+      self.shapes = expected_shapes(info)
+    except InputError as error:
+      raise InputError(f"{path}: {error}") from None
+    self._tensors = _tensors(path, info)
+    # What the header tells comes first: it takes no memory.
+    check_tensors(path, self._tensors.shapes, self.shapes)
+    for name, dtype in self._tensors.dtypes.items():
+      if dtype != "F32" or not np.isfinite(self[name]).all():
+        raise InputError(f"{self._tensors.path}: {name}: expected finite "
+                         "float32 numbers")
+
+  def __getitem__(self, name: str) -> np.ndarray:
+    return self._tensors.read(name)
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.shapes)
+
+  def __len__(self) -> int:
+    return len(self.shapes)
+
+
+def read_tensors(path: str | os.PathLike[str],
+                 info: AdapterInfo) -> dict[str, np.ndarray]:
+  """Reads all tensors of an adapter file, whatever they are.
+
+  Args:
+    path: the adapter file.
+    info: its configuration.
+
+  Raises:
+    InputError: the file cannot be read, or is damaged.
+  """
+  tensors = _tensors(path, info)
+  return {name: tensors.read(name) for name in tensors.shapes}
+
+
+def _tensors(path: str | os.PathLike[str], info: AdapterInfo) -> TensorFile:
+  """The file of tensors, if it is the one that was written."""
+  return TensorFile(pathlib.Path(path) / WEIGHTS_NAME, info.weights_sha256)
+
+
+def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
+  """{canonical name: shape} of what a file of such a configuration holds.
+
+  Raises:
+    InputError: adapters are in layers that its encoder has not, or it cannot
+      be tuned so.
+  """
+  bert, adapters = info.bert_config, info.adapter_config
+  if bert.num_hidden_layers > _MOST_LAYERS:
+    raise InputError(f"its encoder has {bert.num_hidden_layers} layers, "
+                     f"expected at most {_MOST_LAYERS}")
+  tuning = Tuning.parse(info.tuning)
+  tuning.check(bert, adapters)
+  shapes = {
+      name: shape for name, shape in names.shapes(bert).items()
+      if tuning.trains(name, bert.num_hidden_layers, adapters)
+      # A pooler that the head does not look at is not trained.
+      and (kind_of(name) != "pooler" or info.pooling == "pooler")}
+  base = names.shapes(bert)
+  for name in info.changed_base:
+    if name not in base:
+      raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
+    shapes[name] = base[name]
+  for layer in adapted_layers(adapters, bert.num_hidden_layers):
+    for place in adapters.positions:
+      shapes |= with_prefix(adapter_name(layer, place),
+                            adapter_shapes(adapters, bert.hidden_size))
+  outputs = 2 if info.problem_type == "span" else len(info.labels) or 1
+  return shapes | {"head/kernel": (bert.hidden_size, outputs),
+                   "head/bias": (outputs,)}
+
+
+def check_tensors(path: str | os.PathLike[str],
+                  found: Mapping[str, tuple[int, ...]],
+                  expected: Mapping[str, tuple[int, ...]]) -> None:
+  """Refuses tensors that are not those that there have to be.
+
+  Args:
+    path: the adapter file, for messages.
+    found, expected: {canonical name: shape}.
+
+  Raises:
+    InputError: one is missing, too many, or of another shape.
+  """
+  file = pathlib.Path(path) / WEIGHTS_NAME
+  for kind, odd in (("lacks", expected.keys() - found.keys()),
+                    ("has too many:", found.keys() - expected.keys())):
+    if odd:
+      raise InputError(f"{file}: {kind} {min(odd)} ({len(odd)} tensors in all)")
+  for name, shape in expected.items():
+    if found[name] != shape:
+      raise InputError(f"{file}: {name} has shape {list(found[name])}, "
+                       f"expected {list(shape)}")

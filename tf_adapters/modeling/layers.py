@@ -1,0 +1,187 @@
+"""The layers that everything is made of: Projection, LayerNorm, Dropout."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.modeling import kernels
+from tf_adapters.modeling.serialization import WeightsLayer
+
+EPSILON = 1e-12  # of the layer norms inside adapters
+
+
+def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the values, variables say, under `prefix/name`."""
+  return {f"{prefix}/{name}": value for name, value in values.items()}
+
+
+class Projection(WeightsLayer):
+  """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
+
+  Attention kernels have three dimensions in BERT's checkpoints ([hidden, heads,
+  head size]); the product itself always runs on matrices, which is the fastest
+  form on every device.
+
+  Args:
+    input_dims, output_dims: as the kernel is stored.
+    stddev: of the initial kernel.
+    activation: of the outputs, one of `config.ACTIVATIONS`.
+
+  Call arguments:
+    inputs: [..., prod(input_dims)].
+
+  Returns:
+    [..., prod(output_dims)].
+  """
+
+  def __init__(self, input_dims: tuple[int, ...], output_dims: tuple[int, ...],
+               stddev: float = 0.02, activation: str = "linear",
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    self.input_dims = tuple(input_dims)
+    self.output_dims = tuple(output_dims)
+    self.stddev = stddev
+    self.activation = activation
+
+  def build(self, input_shape=None):
+    self.kernel = self.add_weight(
+        name="kernel", shape=self.input_dims + self.output_dims,
+        initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
+        if self.stddev else "zeros")
+    self.bias = self.add_weight(
+        name="bias", shape=self.output_dims, initializer="zeros")
+    self.built = True
+
+  def matrix(self) -> tf.Tensor:
+    """The kernel as [prod(input_dims), prod(output_dims)]."""
+    rows = 1
+    for size in self.input_dims:
+      rows *= size
+    return tf.reshape(self.kernel, [rows, -1])
+
+  def call(self, inputs: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]),
+                   self.activation, training)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"kernel": self.kernel, "bias": self.bias}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "input_dims": self.input_dims,
+            "output_dims": self.output_dims, "stddev": self.stddev,
+            "activation": self.activation}
+
+
+def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor,
+            activation: str = "linear",
+            training: bool | None = None) -> tf.Tensor:
+  """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
+  rows = tf.reshape(inputs, [-1, matrix.shape[0]])
+  outputs = tf.nn.bias_add(tf.matmul(rows, matrix), bias)
+  # Before the reshape: so TensorFlow joins it to the product.
+  if activation != "linear":
+    outputs = kernels.activation_function(activation, bool(training))(outputs)
+  shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
+  outputs = tf.reshape(outputs, shape)
+  outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
+  return outputs
+
+
+class LayerNorm(tf_keras.layers.Layer):
+  """Layer normalisation over the last axis, in float32 whatever the policy.
+
+  Call arguments:
+    hidden: [batch, length, size].
+
+  Returns:
+    A tensor of hidden's shape and type.
+  """
+
+  def __init__(self, size: int, epsilon: float = EPSILON, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.size = size
+    self.epsilon = epsilon
+
+  def build(self, input_shape=None):
+    # Autocasting would round these to bfloat16.
+    self.gamma = self.add_weight(
+        name="gamma", shape=[self.size], initializer="ones",
+        experimental_autocast=False)
+    self.beta = self.add_weight(
+        name="beta", shape=[self.size], initializer="zeros",
+        experimental_autocast=False)
+    self.built = True
+
+  def call(self, hidden: tf.Tensor,
+           training: bool | None = None) -> tf.Tensor:
+    return kernels.layer_norm(
+        hidden, self.gamma, self.beta, self.epsilon, training)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"gamma": self.gamma, "beta": self.beta}
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "size": self.size,
+            "epsilon": self.epsilon}
+
+
+class _State(tf.__internal__.tracking.AutoTrackable):
+  """The state of a random generator.
+
+  Checkpoints and SavedModels have what is inside; Keras does not count it as a
+  weight, as it would with a tf.Module's variables.
+  """
+
+  def __init__(self):
+    self.seed_and_calls = tf.Variable(
+        [random.randrange(2**31), 0], trainable=False, dtype=tf.int64,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+
+class Dropout(tf_keras.layers.Layer):
+  """Inverted dropout; a run that is resumed goes on with the same masks.
+
+  Keras' own dropout layers leave their generator out of checkpoints, so a
+  training that was stopped could not end with the numbers of one that was not.
+  Here a mask is a function of (seed, calls so far), both held in one variable;
+  the seed follows from `tf_keras.utils.set_random_seed`. Under a strategy the
+  first replica has the masks of a run without one, the others their own.
+
+  Args:
+    rate: part of the values that are set to zero in training.
+
+  Call arguments:
+    inputs: a tensor of any shape.
+  """
+
+  def __init__(self, rate: float, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.rate = rate
+    self.state = _State()
+
+  def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    seed = self.next_seed(training)
+    if seed is None:
+      return inputs
+    return kernels.dropout(inputs, self.rate, seed)
+
+  def next_seed(self, training: bool | None) -> tf.Tensor | None:
+    """The seed of the next mask, uint32 [2]; None where nothing is dropped."""
+    if not (training and self.rate):
+      return None
+    variable = self.state.seed_and_calls
+    seed = tf.identity(variable)
+    variable.assign_add(tf.constant([0, 1], tf.int64))
+    replica = tf.distribute.get_replica_context()
+    if replica is not None:
+      seed += tf.stack(
+          [tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
+    return tf.random.stateless_uniform(
+        [2], seed, minval=None, maxval=None, dtype=tf.uint32)
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "rate": self.rate}

@@ -1,0 +1,33 @@
+"""Where an encoder's pretrained weights came from."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from tf_adapters.modeling.config import JsonConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin(JsonConfig):
+  """Where an encoder's pretrained weights came from.
+
+  Attributes:
+    source: what was asked for: an alias, a Hub handle or a path.
+    fingerprint: sha256 over the pretrained tensors and the architecture, the
+      same for the same weights from every file format.
+    digests: canonical name -> `digest` of each pretrained tensor, as it was
+      assigned; empty where that was not noted, by version 0.1.
+  """
+
+  source: str
+  fingerprint: str
+  digests: Mapping[str, str] = dataclasses.field(
+      default_factory=dict, repr=False)
+
+
+def digest(array: np.ndarray) -> str:
+  """A digest of an array's values, the same for every floating-point type."""
+  return hashlib.sha256(
+      np.ascontiguousarray(array, "<f4").data).hexdigest()[:32]

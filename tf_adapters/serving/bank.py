@@ -1,0 +1,323 @@
+"""One frozen encoder, any number of tasks: mixed batches in one forward pass.
+
+Takes adapter files in and out, also while others predict. What a prediction
+needs is the business of `bank_state`; how the tasks' weights are stacked, that
+of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.info import AdapterInfo, read_info
+from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data import span_answers, squad
+from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.errors import InputError
+from tf_adapters.modeling import stacked
+from tf_adapters.modeling.config import AUTO_POOLING
+from tf_adapters.modeling.heads import check_pooling, choose_pooling
+from tf_adapters.modeling.tuning import is_adapter, is_layer_norm, kind_of
+from tf_adapters.serving import saved_model
+from tf_adapters.serving.bank_state import (
+    BankEncoder,
+    BankState,
+    Published,
+    decision,
+    probabilities,
+)
+from tf_adapters.serving.bank_texts import BASE, Tasks, Texts
+
+
+class AdapterBank:
+  """Many tasks on one frozen encoder.
+
+  A batch's rows may belong to different tasks: all of them are computed in one
+  pass. What a task predicts does not depend on which others there are. Each
+  task takes the memory of its adapter file.
+
+  Adapters may differ in size, layers, position, activation and everything else
+  that an `AdapterConfig` says, in pooling, labels and type of problem. Those of
+  another kind (`modeling.stacked.adapter_kind`) cost a product more for every
+  batch; others cost nothing.
+
+  Threads may predict, export, add and remove at the same time. A call sees the
+  tasks that there were when it began, to its end. A change is made beside what
+  there is and takes its place in one step: however it ends, with an error, with
+  Ctrl-C or without memory, it is done or it is not. While it is made, what it
+  changes is in memory twice. A process that was forked from the one that made
+  the bank cannot use it.
+
+  Args:
+    encoder_source: as for `load_encoder`.
+    adapters: adapter files to begin with; or name -> adapter file.
+    vocab_file, lower_case: as for `load_encoder`.
+    pooling: of the embedding that rows without a task get: "pooler", "cls" or
+      "mean"; "auto" for the one that the encoder was made for.
+    max_length: longest sequence, in wordpieces, of rows without a task and of
+      tasks whose files do not say theirs; None for `text_processor`'s default.
+    jit_compile: whether to compile with XLA; batches are then filled up, so
+      that few shapes occur.
+
+  Raises:
+    InputError: as for `add`, or the encoder cannot be loaded.
+
+  Example:
+    >>> bank = AdapterBank("bert_base_uncased", ["adapters/mrpc",
+    ...                                          "adapters/sst2"])
+    >>> bank.predict(["a moving film", ("He said so.", "So he said.")],
+    ...              tasks=["sst2", "mrpc"])
+    ['positive', 'equivalent']
+  """
+
+  def __init__(self, encoder_source: str | os.PathLike[str],
+               adapters: Iterable[str | os.PathLike[str]]
+               | Mapping[str, str | os.PathLike[str]] = (),
+               vocab_file: str | os.PathLike[str] | None = None,
+               lower_case: bool | None = None,
+               pooling: str = "auto", max_length: int | None = None,
+               jit_compile: bool = False):
+    if pooling != AUTO_POOLING:
+      check_pooling(pooling)
+    if isinstance(adapters, str | os.PathLike):
+      raise InputError("expected a list of adapter files, not a single one")
+    encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
+    shared = BankEncoder(
+        encoder, choose_pooling(pooling, encoder.pooling), max_length,
+        jit_compile)
+    self._process = os.getpid()
+    self._published = Published(_extended(
+        shared.no_tasks(),
+        list(adapters.items()) if isinstance(adapters, Mapping)
+        else [(None, path) for path in adapters]))
+
+  def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
+    """Takes a task in.
+
+    Args:
+      path: its adapter file.
+      name: what to call it; None for the name in the file.
+
+    Returns:
+      The name.
+
+    Raises:
+      InputError: there is such a task already; the file cannot be read or was
+        made for another encoder; or it changes what all tasks share (full
+        fine-tuning, top layers, biases). The bank is then as before.
+    """
+    return self.extend([(name, path)])[0]
+
+  def extend(
+      self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
+  ) -> list[str]:
+    """As `add` for each (name or None, adapter file), all of them or none.
+
+    Returns:
+      The names.
+
+    Raises:
+      InputError: as for `add`.
+    """
+    self._check_process()
+    adapters = list(adapters)
+    old, new = self._published.replace(
+        lambda state: _extended(state, adapters))
+    return list(new.infos)[len(old.infos):]
+
+  def remove(self, name: str) -> None:
+    """Takes a task out. Predictions that have begun still have it.
+
+    Raises:
+      InputError: there is no such task.
+    """
+    self._check_process()
+    self._published.replace(lambda state: state.without_task(name))
+
+  def names(self) -> list[str]:
+    """The tasks, in the order in which they were added."""
+    return list(self._published.state().infos)
+
+  def info(self, name: str) -> AdapterInfo:
+    """What a task's adapter file says of it: labels, metrics and so on.
+
+    Raises:
+      InputError: there is no such task.
+    """
+    return self._published.state().info(name)
+
+  def predict(self, texts: Texts, tasks: Tasks,
+              batch_size: int = 64) -> list[Any]:
+    """Predictions for texts of any of the tasks.
+
+    Args:
+      texts: strings, or pairs of strings for tasks on pairs: question and
+        context where answers are asked for. Bytes are UTF-8. A list, an array,
+        a column of a table, a generator and so on.
+      tasks: the task of each text, or one for all; None or "base" for the
+        encoder without a task.
+      batch_size: texts per forward pass.
+
+    Returns:
+      For each text: a label; a tuple of labels (multi-label); a number
+      (regression); a list of words and their tags (tagging); an answer, a
+      piece of the context or "" for none (span); an embedding, float32
+      [hidden_size], for the encoder alone.
+
+    Raises:
+      InputError: an unknown task, a text where it wants a pair or the other
+        way round, or a task whose weights are so large that what it computes
+        from a text is not finite.
+    """
+    return list(self._now().predict(
+        texts, tasks, batch_size, decision, _answer))
+
+  def predict_proba(self, texts: Texts, tasks: Tasks,
+                    batch_size: int = 64) -> list[Any]:
+    """As `predict`, with the probability of every label.
+
+    Returns:
+      For each text {label: probability}, for spans the best answers; for
+      tagging a list of words and {label: probability}; numbers and embeddings
+      are as `predict`'s.
+    """
+    return list(self._now().predict(
+        texts, tasks, batch_size, probabilities, _answer_probabilities))
+
+  def predict_both(self, texts: Texts, tasks: Tasks,
+                   batch_size: int = 64) -> list[Any]:
+    """What `predict` and `predict_proba` return, in one pass.
+
+    Returns:
+      For each text (prediction, {label: probability}); for tagging a list of
+      words and such; (number, number) for regression; an embedding for the
+      encoder alone.
+    """
+    return list(self.stream_both(texts, tasks, batch_size))
+
+  def stream_both(self, texts: Texts, tasks: Tasks,
+                  batch_size: int = 64) -> Iterator[Any]:
+    """As `predict_both`, one by one: for tasks of very many labels.
+
+    All texts are computed at once, and what is wrong with one of them is raised
+    then; numbers that are not finite when their text's turn comes.
+    """
+    return self._now().predict(
+        texts, tasks, batch_size,
+        lambda info, logits: (decision(info, logits),
+                              probabilities(info, logits)),
+        lambda answers: (_answer(answers), _answer_probabilities(answers)))
+
+  def export(self, path: str | os.PathLike[str],
+             default_task: str | None = None) -> pathlib.Path:
+    """Writes all tasks as a SavedModel from raw strings: see `saved_model`.
+
+    Signatures: "serving_default" takes "text", "task" and "text_pair", strings
+    [batch]; "single_texts" takes "text" and "task". Both return "label"
+    [batch], "scores" and "label_names" [batch, labels].
+
+    Args:
+      path: the version's folder ("serving/1"), or the folder that the next
+        version is to be put into ("serving").
+      default_task: the task of rows whose task is unknown; None makes them an
+        error.
+
+    Returns:
+      The version's folder.
+
+    Raises:
+      InputError: the bank is empty, or the version is there already.
+    """
+    state = self._now()
+    shared = state.shared
+    weights = [tf.Variable(tensor, trainable=False)
+               for tensor in state.tasks.tensors]
+    return saved_model.write_saved_model(
+        lambda inputs, task_index: shared.model(
+            state.tasks.keys, weights, inputs, task_index),
+        [*weights, *shared.encoder.base_variables().values()], shared.text,
+        [saved_model.ServedTask.of(name, info, shared.max_length)
+         for name, info in state.infos.items()], path, default_task)
+
+  def _now(self) -> BankState:
+    """The state, for a call that goes on with it to its end.
+
+    Raises:
+      InputError: this process was forked from the bank's.
+    """
+    self._check_process()
+    return self._published.state()
+
+  def _check_process(self) -> None:
+    """Raises InputError in a process that was forked from the bank's."""
+    if os.getpid() != self._process:
+      raise InputError(
+          "this process was forked from the one that made the bank, and "
+          "TensorFlow would wait for ever in it: make the bank in this "
+          'process, or start it with multiprocessing.get_context("spawn")')
+
+
+def _extended(
+    state: BankState,
+    adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
+) -> BankState:
+  """A state with more tasks, from (name or None, adapter file) of each.
+
+  Raises:
+    InputError: as for `AdapterBank.add`.
+  """
+  infos, arrays = {}, []
+  for name, path in adapters:
+    info = read_info(path)
+    name = info.task if name is None else name
+    if not isinstance(name, str) or name in ("", BASE):
+      raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
+                       "another name")
+    if name in state.infos or name in infos:
+      raise InputError(f"{path}: the bank has a task {name!r} already: "
+                       "choose another name")
+    adapter_file.check_fits(path, info, state.shared.encoder)
+    try:
+      shapes = expected_shapes(info)
+      _check_stacks(info, shapes, state.shared)
+    except InputError as error:
+      raise InputError(f"{path}: {error}") from None
+    infos[name] = info
+    arrays.append(stacked.TaskArrays(
+        info.adapter_config, info.pooling, shapes,
+        lambda path=path, info=info: FileTensors(path, info)))
+  return state.with_tasks(infos, arrays)
+
+
+def _check_stacks(info: AdapterInfo, names: Iterable[str],
+                  shared: BankEncoder) -> None:
+  """Raises InputError for a task that cannot be one of many."""
+  for name in names:
+    if not (is_adapter(name) or is_layer_norm(name)
+            or kind_of(name) == "head"):
+      reason = f"was tuned with {info.tuning}, which changes the encoder itself"
+      if name in info.changed_base:
+        reason = (f"has its own {name} ({len(info.changed_base)} weights of "
+                  "the encoder changed beside the tuning)")
+      raise InputError(
+          f"{reason}: a bank holds adapters, layer norms and heads")
+  if info.problem_type == "span":
+    try:
+      squad.SquadSplit([], [], SquadOptions.from_dict(
+          info.span or {})).check(shared.encoder.text_processor(
+              info.max_length or shared.max_length))
+    except InputError as error:
+      raise InputError(f"span: {error}") from None
+
+
+def _answer(answers: span_answers.Answers) -> str:
+  return answers.text
+
+
+def _answer_probabilities(answers: span_answers.Answers) -> dict[str, float]:
+  return {answer.text: answer.probability for answer in answers.best}

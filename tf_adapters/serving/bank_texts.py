@@ -1,0 +1,143 @@
+"""What a bank is asked: texts and their tasks, whatever they come in."""
+
+import dataclasses
+from collections.abc import (
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set as AbstractSet,
+)
+from typing import Any
+
+import numpy as np
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.errors import InputError
+
+BASE = "base"  # the name of the encoder without a task
+
+Text = str | bytes | tuple[str | bytes, str | bytes]
+Texts = Iterable[Text]
+Tasks = str | Iterable[str | None] | None
+
+
+class RowError(InputError):
+  """Something is wrong with one of the texts.
+
+  Attributes:
+    row: its number, from 0.
+    reason: what is wrong.
+  """
+
+  def __init__(self, row: int, reason: str):
+    super().__init__(f"text {row}: {reason}")
+    self.row = row
+    self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One text, and the task that it is for.
+
+  Attributes:
+    first, second: UTF-8.
+    is_pair: whether the second text is one.
+    task: the task's number; 0 for the encoder alone.
+    name: what the task is called.
+    info: the task's; None for the encoder alone.
+    max_length: longest sequence, in wordpieces.
+  """
+
+  first: bytes
+  second: bytes
+  is_pair: bool
+  task: int
+  name: str
+  info: AdapterInfo | None
+  max_length: int
+
+
+def make_rows(texts: Texts, tasks: Tasks,
+              find: Callable[[str], tuple[int, AdapterInfo]],
+              max_length: int) -> list[Row]:
+  """The rows of texts and their tasks.
+
+  Args:
+    texts, tasks: as for `AdapterBank.predict`.
+    find: number and information of a task; raises InputError for none.
+    max_length: where a task does not say its own.
+
+  Raises:
+    InputError: they are not lists of the same length, or `find` raises.
+    RowError: a text is none, or a pair where none is expected or the other way
+      round.
+  """
+  texts = _listed(texts, "texts")
+  if tasks is None or isinstance(tasks, str):
+    tasks = [tasks] * len(texts)
+  tasks = _listed(tasks, "tasks")
+  if len(tasks) != len(texts):
+    raise InputError(f"{len(texts)} texts, but {len(tasks)} tasks")
+  found: dict[str | None, tuple[int, str, AdapterInfo | None]] = {
+      None: (0, BASE, None), BASE: (0, BASE, None)}
+  rows = []
+  for row, (text, name) in enumerate(zip(texts, tasks)):
+    if not isinstance(name, str | None):
+      raise RowError(row, f"expected the name of a task, not {name!r:.40}")
+    if name not in found:
+      number, info = find(name)
+      found[name] = number, name, info
+    rows.append(_row(row, text, *found[name], max_length))
+  return rows
+
+
+def _row(row: int, text: Any, task: int, name: str, info: AdapterInfo | None,
+         max_length: int) -> Row:
+  is_pair = isinstance(text, tuple | list)
+  parts = text if is_pair else [text]
+  if len(parts) != 1 + is_pair or not all(
+      isinstance(part, str | bytes) for part in parts):
+    raise RowError(row, "expected a string or a pair of them, not "
+                   f"{text!r:.40}")
+  if info is not None and info.takes_pairs not in (None, is_pair):
+    raise RowError(
+        row, f"task {name} is on "
+        + ("pairs of texts: give (first, second)" if info.takes_pairs
+           else "single texts, not pairs"))
+  first, second = text if is_pair else (text, b"")
+  return Row(_utf8(first), _utf8(second), is_pair, task, name, info,
+             (info and info.max_length) or max_length)
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+  """The values of a list, an array, a Series, a generator and so on."""
+  if hasattr(values, "numpy"):  # a tensor
+    values = values.numpy()
+  if isinstance(values, np.ndarray):
+    values = values.tolist()  # rows of two become pairs
+  if isinstance(values, str | bytes):
+    raise InputError(f"expected a list of {what}, not a single one")
+  if isinstance(values, Mapping) or hasattr(values, "columns"):
+    # Both would give the names of their columns.
+    raise InputError(
+        f"expected a list of {what}, not a {type(values).__name__}: give one "
+        'column, such as df["text"], or list(zip(df["first"], df["second"])) '
+        "for pairs")
+  if isinstance(values, AbstractSet):
+    raise InputError(f"expected a list of {what}, not a "
+                     f"{type(values).__name__}, which has no order")
+  if not isinstance(values, Iterable):
+    raise InputError(f"expected a list of {what}, not {values!r:.40}")
+  return list(values)
+
+
+def _utf8(text: str | bytes) -> bytes:
+  # Lone surrogates become bytes that are no character, and then [UNK].
+  return text if isinstance(text, bytes) else text.encode(
+      errors="surrogatepass")
+
+
+def task_of(rows: Sequence[Row]) -> np.ndarray:
+  """Int32 [rows], the number of each row's task."""
+  return np.array([row.task for row in rows], np.int32)

@@ -1,0 +1,399 @@
+"""SavedModels that take strings and give labels, for TensorFlow Serving.
+
+Tokenisation, the encoder, any number of tasks and the choice of labels in one
+graph: a process with tensorflow and tensorflow_text can run it, without this
+package. What a bank is, and which tasks it has, is not known here.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.data.cells import (
+    LABEL_SEPARATOR,
+    NUMBER_DIGITS,
+    TAG_SEPARATOR,
+    list_item,
+)
+from tf_adapters.data.tag_schemes import OUTSIDE
+from tf_adapters.errors import InputError
+from tf_adapters.files.by_tensorflow import writing_by_tensorflow
+from tf_adapters.files.writing import new_folder, writing
+from tf_adapters.modeling import kernels
+from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_description import takes_pairs
+from tf_adapters.modeling.text import TextProcessor
+
+_WARM_UP_SIZES = (1, 8)
+
+Forward = Callable[
+    [Mapping[str, tf.Tensor], tf.Tensor], Mapping[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedTask:
+  """What a SavedModel has to know of a task.
+
+  Attributes:
+    name: what callers call it.
+    problem_type: one of `modeling.config.PROBLEM_TYPES`, but not "span".
+    labels: their names; none for regression.
+    max_length: longest sequence, in wordpieces.
+    pairs: whether it is on pairs of texts; None for either, where an empty
+      second text is none.
+  """
+
+  name: str
+  problem_type: str
+  labels: tuple[str, ...]
+  max_length: int
+  pairs: bool | None
+
+  @classmethod
+  def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
+    """From an adapter file, and the length where that does not say it."""
+    return cls(name, info.problem_type, info.labels,
+               info.max_length or max_length, info.takes_pairs)
+
+
+def export_model(model: TaskModel, path: str | os.PathLike[str],
+                 max_length: int | None = None, pairs: bool | None = None,
+                 ) -> pathlib.Path:
+  """Writes a model as a SavedModel from raw strings, for TensorFlow Serving.
+
+  Signatures: "serving_default" takes "text" and "text_pair", strings [batch];
+  "single_texts" takes "text" alone. Both return "label" [batch], "scores" and
+  "label_names" [batch, labels]: see `docs/serving.md`.
+
+  Args:
+    model: a model on an encoder with a vocabulary; not a `SpanExtractor`.
+    path: the version's folder ("serving/1"), or the folder that the next
+      version is to be put into ("serving").
+    max_length: longest sequence, in wordpieces; None for what `model.task`
+      says, or `text_processor`'s default where that is not known.
+    pairs: whether texts come in pairs; None for what the model knows, or else
+      for either.
+
+  Returns:
+    The version's folder.
+
+  Raises:
+    InputError: the version is there already, or the model cannot be served.
+
+  Example:
+    >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
+    PosixPath('serving/sst2/1')
+  """
+  text = model.encoder.text_processor(
+      max_length or model.task.max_length)
+  if not isinstance(text, TextProcessor):
+    raise InputError("a model on whole texts cannot be served, as its module "
+                     "is a SavedModel already")
+  if pairs is None:
+    pairs = takes_pairs(model.problem_type, model.task.pairs)
+  task = ServedTask(
+      "", model.problem_type, model.labels, text.max_length, pairs)
+  what = "tokens" if model.per_token else "texts"
+
+  def forward(inputs, task_index):
+    del task_index
+    return {what: model(inputs)}
+
+  return write_saved_model(
+      forward, list(model.named_variables().values()), text, [task], path)
+
+
+def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
+                      text: TextProcessor, tasks: Sequence[ServedTask],
+                      path: str | os.PathLike[str],
+                      default_task: str | None = None) -> pathlib.Path:
+  """Writes tasks as a SavedModel from raw strings.
+
+  Args:
+    forward: from an encoder's inputs and the number of each row's task, int32
+      [batch], 1 for the first of `tasks`, to logits: "texts" [batch, labels]
+      and "tokens" [batch, length, labels], as far as tasks have such.
+    variables: all that `forward` uses.
+    text: the encoder's text processor.
+    tasks: all tasks; a single one without a name needs none from callers.
+    path: as for `export_model`.
+    default_task: the task of rows whose task is unknown; None makes them an
+      error.
+
+  Returns:
+    The version's folder.
+
+  Raises:
+    InputError: there is no task, a task cannot be served, or the version is
+      there already.
+  """
+  if not tasks:
+    raise InputError("nothing to export: there is no task")
+  for task in tasks:
+    if task.problem_type == "span":
+      raise InputError(
+          f"task {task.name or 'span'}: answers are found in windows of a "
+          "context, which a SavedModel cannot do: predict them in Python")
+  names = [task.name for task in tasks]
+  if default_task is not None and default_task not in names:
+    raise InputError(f"default task {default_task!r} is not one of "
+                     f"{', '.join(names)}")
+  folder = _version(pathlib.Path(path))
+  server = _Server(forward, variables, text, tasks, default_task)
+  with writing_by_tensorflow(folder):
+    try:
+      with new_folder(folder) as new, kernels.portable():
+        tf.saved_model.save(server, str(new), signatures=server.signatures())
+        _write_warm_up(new, tasks)
+    except FileExistsError:
+      raise InputError(f"{folder}: this version is there already") from None
+  return folder
+
+
+class _Server(tf.Module):
+  """Strings to labels, as TensorFlow ops alone."""
+
+  def __init__(self, forward: Forward, variables: Sequence[tf.Variable],
+               text: TextProcessor, tasks: Sequence[ServedTask],
+               default_task: str | None):
+    super().__init__()
+    # As functions and variables: the layers themselves would be traced and
+    # written one by one.
+    self._forward = lambda *inputs: forward(*inputs)
+    self._variables = variables
+    self._pack, self._pad = text.pack_rows, text.pad
+    self._named = [task.name for task in tasks] != [""]
+    # Task 0 is the encoder alone, which has no labels.
+    tasks = [ServedTask("", "regression", (), text.max_length, None), *tasks]
+    self._names = [task.name for task in tasks[1:]]
+    self._numbers = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            tf.constant(self._names),
+            tf.range(1, len(tasks), dtype=tf.int32)),
+        default_value=0 if default_task is None
+        else 1 + self._names.index(default_task))
+    self._problems = {
+        problem: tf.constant([task.problem_type == problem for task in tasks])
+        for problem in ("classification", "multi_label", "regression",
+                        "tagging")}
+    self._max_length = tf.constant([task.max_length for task in tasks])
+    self._wants_pair = tf.constant([task.pairs is True for task in tasks])
+    self._wants_single = tf.constant([task.pairs is False for task in tasks])
+    widest = max(1, *(len(task.labels) for task in tasks))
+    self._labels = tf.constant([
+        [*task.labels, *[""] * (widest - len(task.labels))] for task in tasks])
+    # As they are written among others.
+    self._items = tf.constant([
+        [*(list_item(label, TAG_SEPARATOR if task.problem_type == "tagging"
+                     else LABEL_SEPARATOR) for label in task.labels),
+         *[""] * (widest - len(task.labels))] for task in tasks])
+    self._task_names = tf.constant([task.name for task in tasks])
+    self._num_labels = tf.constant([len(task.labels) or 1 for task in tasks])
+    self._outside = tf.constant([
+        task.labels.index(OUTSIDE) if OUTSIDE in task.labels else 0
+        for task in tasks])
+
+  def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """{name: function} of what callers can call."""
+    text, task, text_pair = (tf.TensorSpec([None], tf.string, name)
+                             for name in ("text", "task", "text_pair"))
+    none = tf.constant([""])
+    if self._named:
+      both = tf.function(
+          lambda text, task, text_pair=none: self._serve_named(
+              text, text_pair, task),
+          input_signature=[text, task, text_pair])
+      single = tf.function(
+          lambda text, task: self._serve_named(text, none, task),
+          input_signature=[text, task])
+    else:
+      both = tf.function(
+          lambda text, text_pair=none: self._serve_first(text, text_pair),
+          input_signature=[text, text_pair])
+      single = tf.function(
+          lambda text: self._serve_first(text, none), input_signature=[text])
+    return {"serving_default": both, "single_texts": single}
+
+  def _serve_named(self, text: tf.Tensor, text_pair: tf.Tensor,
+                   task: tf.Tensor) -> dict[str, tf.Tensor]:
+    text = _column(text)
+    return self._serve(text, _filled("text_pair", text_pair, text),
+                       self._number(_filled("task", task, text)))
+
+  def _serve_first(self, text: tf.Tensor,
+                   text_pair: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Of the only task."""
+    text = _column(text)
+    return self._serve(text, _filled("text_pair", text_pair, text),
+                       tf.ones_like(text, tf.int32))
+
+  def _number(self, task: tf.Tensor) -> tf.Tensor:
+    numbers = self._numbers.lookup(task)
+    unknown = tf.boolean_mask(task, tf.equal(numbers, 0))
+    known = tf.debugging.Assert(
+        tf.equal(tf.size(unknown), 0),
+        ["unknown task", unknown, "there is", ", ".join(self._names)])
+    with tf.control_dependencies([known]):
+      return tf.identity(numbers)
+
+  @tf.function(input_signature=[
+      tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string),
+      tf.TensorSpec([None], tf.int32)])
+  def _serve(self, first: tf.Tensor, second: tf.Tensor,
+             task: tf.Tensor) -> dict[str, tf.Tensor]:
+    there = tf.not_equal(second, "")
+    unwanted = tf.boolean_mask(
+        first, there & tf.gather(self._wants_single, task))
+    fine = tf.debugging.Assert(
+        tf.equal(tf.size(unwanted), 0),
+        ["a task on single texts was given a pair; its first text:", unwanted])
+    with tf.control_dependencies([fine]):
+      is_pair = there | tf.gather(self._wants_pair, task)
+    is_words = tf.gather(self._problems["tagging"], task)
+    word_ids, type_ids, starts = self._pack(
+        first, second, is_pair, is_words, tf.gather(self._max_length, task))
+    # A batch without rows, too, needs a [CLS] to look at.
+    length = tf.maximum(tf.reduce_max(word_ids.row_lengths()), 2)
+    outputs = self._forward(self._pad(word_ids, type_ids, length), task)
+    names = tf.gather(self._labels, task)
+    result = {"label": tf.zeros_like(first),
+              "scores": tf.zeros(tf.shape(names)), "label_names": names}
+    if "texts" in outputs:
+      result |= self._of_texts(outputs["texts"], names, task)
+    if "tokens" in outputs:
+      tags = self._tags(outputs["tokens"], starts, task)
+      result["label"] = tf.where(is_words, tags, result["label"])
+    return result
+
+  def _of_texts(self, logits: tf.Tensor, names: tf.Tensor,
+                task: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The chosen label of each text, and the scores of all."""
+    logits = _with_width(logits, names.shape[1])
+    is_label = tf.sequence_mask(
+        tf.gather(self._num_labels, task), names.shape[1])
+    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
+    with tf.control_dependencies([self._all_finite(
+        fine | tf.gather(self._problems["tagging"], task), task)]):
+      logits = tf.where(is_label, logits, -np.inf)
+    logits.set_shape([None, names.shape[1]])
+    scores = tf.nn.softmax(logits)
+    labels = tf.gather(names, tf.argmax(logits, axis=-1), batch_dims=1)
+    for problem, problem_scores, problem_labels in (
+        ("multi_label", tf.sigmoid(logits), _joined(
+            tf.ragged.boolean_mask(tf.gather(self._items, task), logits > 0),
+            LABEL_SEPARATOR)),
+        # As `data.cells.write_number`.
+        ("regression", logits, tf.strings.as_string(
+            logits[:, 0], precision=NUMBER_DIGITS, shortest=True)),
+        ("tagging", tf.zeros_like(logits), tf.zeros_like(labels))):
+      here = tf.gather(self._problems[problem], task)
+      scores = tf.where(here[:, tf.newaxis], problem_scores, scores)
+      labels = tf.where(here, problem_labels, labels)
+    return {"label": labels, "scores": tf.where(is_label, scores, 0.0)}
+
+  def _tags(self, logits: tf.Tensor, starts: tf.RaggedTensor,
+            task: tf.Tensor) -> tf.Tensor:
+    """The tags of each text's words, with blanks between them."""
+    logits = _with_width(logits, self._items.shape[1])
+    rows = tf.cast(starts.value_rowids(), tf.int32)
+    logits = tf.gather_nd(
+        logits, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1))
+    tasks = tf.gather(task, rows)
+    is_label = tf.sequence_mask(
+        tf.gather(self._num_labels, tasks), self._items.shape[1])
+    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
+    with tf.control_dependencies([self._all_finite(
+        fine | ~tf.gather(self._problems["tagging"], tasks), tasks)]):
+      tags = tf.argmax(tf.where(is_label, logits, -np.inf), axis=-1,
+                       output_type=tf.int32)
+    # A word that was cut off is outside.
+    tags = tf.where(starts.values < 0, tf.gather(self._outside, tasks), tags)
+    return _joined(starts.with_values(tf.gather_nd(
+        self._items, tf.stack([tasks, tags], axis=1))), TAG_SEPARATOR)
+
+  def _all_finite(self, fine: tf.Tensor, task: tf.Tensor) -> tf.Operation:
+    """Fails where a task's numbers are not all `fine`."""
+    names = tf.boolean_mask(tf.gather(self._task_names, task), ~fine)
+    return tf.debugging.Assert(
+        tf.reduce_all(fine),
+        ["a task computes numbers that are not finite from a text, as its "
+         "weights are too large; task:", names])
+
+
+def _column(values: tf.Tensor) -> tf.Tensor:
+  """Fails for a scalar or a matrix, which operations on strings do not see."""
+  return tf.ensure_shape(values, [None])
+
+
+def _filled(name: str, values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+  """`values` for every text: as many, or one for all."""
+  values = _column(values)
+  sizes = tf.size(values), tf.size(text)
+  fine = tf.debugging.Assert(
+      tf.equal(sizes[0], sizes[1]) | tf.equal(sizes[0], 1),
+      [f"{name} has another length than text:", *sizes])
+  with tf.control_dependencies([fine]):
+    return tf.broadcast_to(values, tf.shape(text))
+
+
+def _joined(strings: tf.RaggedTensor, separator: str) -> tf.Tensor:
+  return tf.strings.reduce_join(strings, axis=-1, separator=separator)
+
+
+def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:
+  """Cuts, or adds zeros to, the last axis: heads come in padded sizes."""
+  logits = logits[..., :width]
+  paddings = [[0, 0]] * (logits.shape.rank - 1)
+  return tf.pad(logits, [*paddings, [0, width - logits.shape[-1]]])
+
+
+def _version(path: pathlib.Path) -> pathlib.Path:
+  """The folder of a new version: `path`, or the next number below it."""
+  with writing(path):  # a name that is too long is said before all the work
+    is_there = path.exists()
+  if path.name.isdecimal():
+    if is_there:
+      raise InputError(f"{path}: this version is there already: without its "
+                       f"number, {path.parent} gets the next one")
+    return path
+  if is_there and not path.is_dir():
+    raise InputError(f"{path}: is a file, not a folder")
+  versions = [int(entry.name) for entry in path.glob("*")
+              if entry.name.isdecimal()]
+  return path / str(max(versions, default=0) + 1)
+
+
+def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask]) -> None:
+  """Requests that TensorFlow Serving sends itself before it takes others.
+
+  Where they have to lie and what they are is TensorFlow Serving's convention
+  (SavedModel Warmup).
+  """
+  extra = folder / "assets.extra"
+  extra.mkdir()
+  with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as file:
+    for size in _WARM_UP_SIZES:
+      served = [tasks[row % len(tasks)] for row in range(size)]
+      inputs = {"text": ["some text to warm up with"] * size,
+                "text_pair": ["and another" if task.pairs else ""
+                              for task in served]}
+      if tasks[0].name:
+        inputs["task"] = [task.name for task in served]
+      file.write(prediction_log_pb2.PredictionLog(
+          predict_log=prediction_log_pb2.PredictLog(
+              request=predict_pb2.PredictRequest(
+                  model_spec=model_pb2.ModelSpec(
+                      signature_name="serving_default"),
+                  inputs={name: tf.make_tensor_proto(values)
+                          for name, values in inputs.items()}))
+      ).SerializeToString())
