@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 import tf_adapters as ta
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import find_problem
 
 A = ta.AdapterConfig
 
@@ -38,7 +38,7 @@ def make(hf_source, path, adapters, problem, labels, pooling, tuning,
   """Writes the adapter file of a task that has learnt something random."""
   encoder = ta.load_encoder(str(hf_source), adapters)
   encoder.tune(tuning)
-  model = make_model(problem, encoder, list(labels), pooling)
+  model = find_problem(problem).make_model(encoder, list(labels), pooling)
   rng = np.random.default_rng(seed)
   for variable in model.trainable_variables:
     variable.assign_add(rng.normal(0, 0.2, variable.shape))

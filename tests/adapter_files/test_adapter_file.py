@@ -16,7 +16,7 @@ from tests import conftest
 from tests.adapters import edit
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import read_info
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import find_problem
 
 
 def move(model):
@@ -135,7 +135,8 @@ def test_an_encoder_of_before_is_saved_whole(saved, batch, tmp_path):
     ("tagging", {"name": "tags of mine"})])
 def test_what_a_model_knows_of_its_task_travels(
     encoder, tmp_path, problem, facts):
-  model = make_model(problem, encoder, "OBI" if problem == "tagging" else "")
+  model = find_problem(problem).make_model(
+      encoder, "OBI" if problem == "tagging" else "")
   move(model)
   model.task = dataclasses.replace(model.task, **facts)
   ta.save_adapter(model, tmp_path / "x", metrics={"test": {"f1": 0.25}})

@@ -8,7 +8,7 @@ import pytest
 import tf_adapters as ta
 from tests.adapters import without
 from tf_adapters.modeling.ablation import AdapterAblation, count_layer_passes
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import find_problem
 
 LAYERS = 3  # of the tiny encoder
 SPANS = [frozenset(), *(
@@ -19,8 +19,8 @@ SPANS = [frozenset(), *(
 def trained(hf_source, adapters, problem="classification"):
   """A model whose adapters and layer norms have learnt something random."""
   labels = [] if problem in ("regression", "span") else ["O", "B-x", "I-x"]
-  model = make_model(problem, ta.load_encoder(str(hf_source), adapters), labels,
-                     pooling="mean")
+  model = find_problem(problem).make_model(
+      ta.load_encoder(str(hf_source), adapters), labels, pooling="mean")
   rng = np.random.default_rng(3)
   for variable in model.trainable_variables:
     variable.assign_add(rng.normal(0, 0.2, variable.shape))

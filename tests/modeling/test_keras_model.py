@@ -12,10 +12,9 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
-from tf_adapters.modeling.config import PROBLEM_TYPES
 from tf_adapters.modeling.fit_checks import warn_of_schedule
 from tf_adapters.modeling.layers import Dropout
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import PROBLEMS, find_problem
 
 LABELS = ("O", "B", "I")
 SGD = tf_keras.optimizers.SGD
@@ -53,7 +52,7 @@ def labels_of(problem, x):
 
 
 def made(problem, encoder, **options):
-  model = make_model(problem, encoder, LABELS, "mean", dropout=0.0)
+  model = find_problem(problem).make_model(encoder, LABELS, "mean", dropout=0.0)
   model.compile(SGD(0.0), run_eagerly=True, **options)
   return model
 
@@ -79,7 +78,7 @@ def losses_of(problem, model, x, y):
   return (logits[:, 0] - y) ** 2
 
 
-@pytest.mark.parametrize("problem", PROBLEM_TYPES)
+@pytest.mark.parametrize("problem", PROBLEMS)
 def test_without_a_loss_a_model_has_its_own_and_rows_have_weights(
     problem, encoder, x):
   y = labels_of(problem, x)
@@ -134,7 +133,7 @@ def test_classes_have_weights(problem, as_dataset, encoder, x):
 
 
 def test_weights_of_classes_change_a_step_that_is_traced_already(encoder, x):
-  model = make_model("tagging", encoder, LABELS, dropout=0.0)
+  model = find_problem("tagging").make_model(encoder, LABELS, dropout=0.0)
   model.compile(SGD(0.0))
   y = labels_of("tagging", x)
   first = model.train_on_batch(x, y)
@@ -251,7 +250,7 @@ LOSSES = tf_keras.losses
     ("regression", LOSSES.SparseCategoricalCrossentropy(from_logits=True)),
 ])
 def test_refuses_losses_that_cannot_be_right(problem, loss, encoder):
-  model = make_model(problem, encoder, LABELS)
+  model = find_problem(problem).make_model(encoder, LABELS)
   with pytest.raises(ta.InputError, match="loss=model.loss_function") as error:
     model.compile("sgd", loss)
   assert "\n" not in str(error.value)
@@ -270,14 +269,15 @@ def own_loss(y_true, y_pred):
     ("regression", "mae"), ("regression", LOSSES.Huber()),
 ])
 def test_takes_losses_that_are_right(problem, loss, encoder, x):
-  model = make_model(problem, encoder, LABELS, dropout=0.0)
+  model = find_problem(problem).make_model(encoder, LABELS, dropout=0.0)
   model.compile(SGD(0.0), loss, run_eagerly=True)
   assert np.isfinite(model.evaluate(x, labels_of(problem, x), verbose=0))
 
 
 def test_one_hot_labels_have_a_loss_of_their_own(encoder, x):
   y = np.eye(3)[labels_of("classification", x)]
-  model = make_model("classification", encoder, LABELS, dropout=0.0)
+  model = find_problem("classification").make_model(
+      encoder, LABELS, dropout=0.0)
   model.compile(SGD(0.0), LOSSES.CategoricalCrossentropy(
       from_logits=True), metrics=["accuracy"], run_eagerly=True)
   loss, accuracy = model.evaluate(x, y, verbose=0)
@@ -291,7 +291,8 @@ def test_one_hot_labels_have_a_loss_of_their_own(encoder, x):
 
 def test_a_schedule_that_is_over_is_said(encoder, x):
   y = labels_of("classification", x)
-  model = make_model("classification", encoder, LABELS, dropout=0.0)
+  model = find_problem("classification").make_model(
+      encoder, LABELS, dropout=0.0)
   model.compile(ta.create_optimizer(1e-3, num_train_steps=4), run_eagerly=True)
   with warnings.catch_warnings():
     warnings.simplefilter("error", UserWarning)
@@ -326,7 +327,7 @@ def test_a_fit_that_trains_nothing_is_said(encoder, x):
 
 def test_an_optimizer_that_starts_anew_decays_what_it_did(
     one_layer_source, x):
-  model = make_model("classification", ta.load_encoder(
+  model = find_problem("classification").make_model(ta.load_encoder(
       str(one_layer_source), ta.AdapterConfig(size=4)), LABELS)
   head = model.head.named_variables()
   optimizer = tf_keras.optimizers.AdamW(0.0, weight_decay=0.5)
@@ -348,7 +349,7 @@ def test_an_optimizer_that_starts_anew_decays_what_it_did(
     tf_keras.callbacks.ReduceLROnPlateau("loss")])
 def test_callbacks_of_the_rate_need_a_rate(callback, encoder, x):
   y = labels_of("classification", x)
-  model = make_model("classification", encoder, LABELS)
+  model = find_problem("classification").make_model(encoder, LABELS)
   model.compile(ta.create_optimizer(1e-3, 9), run_eagerly=True)
   with pytest.raises(ta.InputError, match="schedule.*AdamW"):
     model.fit(x, y, callbacks=[callback])
@@ -361,7 +362,7 @@ def test_callbacks_of_the_rate_need_a_rate(callback, encoder, x):
 def test_objects_of_keras_3_are_named(encoder, x):
   y = labels_of("classification", x)
   keras = tf.keras
-  model = make_model("classification", encoder, LABELS)
+  model = find_problem("classification").make_model(encoder, LABELS)
   for options in ({"optimizer": keras.optimizers.Adam()},
                   {"loss": keras.losses.SparseCategoricalCrossentropy()},
                   {"loss": [keras.losses.CategoricalCrossentropy()]},

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import find_problem
 
 LABELS = ("O", "B", "I")
 TEXTS = ["the film is good", "bad", "he said so"]
@@ -31,7 +31,7 @@ def models(encoder):
   """A compiled model of each type of problem that is asked for."""
 
   def make(problem):
-    model = make_model(problem, encoder, LABELS)
+    model = find_problem(problem).make_model(encoder, LABELS)
     model.compile(run_eagerly=True)
     return model
 

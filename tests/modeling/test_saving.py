@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import find_problem
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROBLEMS = {"classification": "ab", "multi_label": "abc", "regression": "",
@@ -47,7 +47,7 @@ def make(source, kind, dtype="float32", tuning="adapters"):
       model = tf_keras.Model(inputs, tf_keras.layers.Dense(
           2, dtype="float32")(encoder(inputs)["pooled_output"]))
     else:
-      model = make_model(kind, encoder, list(PROBLEMS[kind]))
+      model = find_problem(kind).make_model(encoder, list(PROBLEMS[kind]))
   rng = np.random.default_rng(0)
   for variable in model.trainable_variables:
     variable.assign_add(rng.normal(0, 0.2, variable.shape))

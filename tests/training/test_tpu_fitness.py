@@ -11,8 +11,7 @@ import tensorflow as tf
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.loading import load_task
-from tf_adapters.modeling.config import PROBLEM_TYPES
-from tf_adapters.modeling.models import make_model
+from tf_adapters.problems import PROBLEMS, find_problem
 from tf_adapters.training import distribution
 from tf_adapters.training.optimization import create_optimizer
 from tf_adapters.training.run import run
@@ -68,7 +67,7 @@ def assert_fit_for_tpus(step, *args):
 
 
 @pytest.mark.parametrize("problem_type, dtype, tuning", [
-    *((problem_type, "float32", "adapters") for problem_type in PROBLEM_TYPES),
+    *((problem_type, "float32", "adapters") for problem_type in PROBLEMS),
     ("classification", "bfloat16", "adapters"),
     ("classification", "mixed_bfloat16", "full"),
 ])
@@ -76,7 +75,7 @@ def test_steps(strategy, one_layer_source, batch, problem_type, dtype, tuning):
   with strategy.scope():
     encoder = ta.load_encoder(
         str(one_layer_source), ta.AdapterConfig(size=8), dtype=dtype)
-    model = make_model(problem_type, encoder, LABELS)
+    model = find_problem(problem_type).make_model(encoder, LABELS)
     model.tune(tuning)
     model.compile(
         create_optimizer(1e-2, 10), model.loss_function,

@@ -37,7 +37,8 @@ from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.encoders.bert import BertConfig
-from tf_adapters.modeling.models import TaskModel, make_model
+from tf_adapters.modeling.models import TaskModel
+from tf_adapters.problems import find_problem
 
 CARD_NAME = "README.md"
 
@@ -199,8 +200,8 @@ def load_adapter(path: str | os.PathLike[str],
   encoder = pretrained.build(info.adapter_config, dtype)
   check_fits(path, info, encoder)
   encoder.tune(info.tuning)
-  model = make_model(
-      info.problem_type, encoder, info.labels, info.pooling, info.dropout)
+  model = find_problem(info.problem_type).make_model(
+      encoder, info.labels, info.pooling, info.dropout)
   model.task = info.description
   variables = model.named_variables()
   for name in tensors:

@@ -17,20 +17,16 @@ from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
 from tf_adapters.modeling.config import (
-    PER_TOKEN,
     PER_TOKEN_POOLING,
     POOLINGS,
-    PROBLEM_TYPES,
     JsonConfig,
     is_flat,
 )
 from tf_adapters.modeling.encoders.bert import BertConfig
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
-from tf_adapters.modeling.task_description import (
-    TaskDescription,
-    takes_pairs,
-)
+from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.problems import find_problem
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "adapter_config.json"
@@ -48,7 +44,7 @@ class AdapterInfo(JsonConfig):
   Attributes:
     format_version: of the file.
     task: name of the task.
-    problem_type: one of `modeling.config.PROBLEM_TYPES`.
+    problem_type: one of `problems.PROBLEMS`.
     labels: label names, in the order of the head's outputs.
     pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
     adapter: the adapters' configuration, or None.
@@ -86,8 +82,7 @@ class AdapterInfo(JsonConfig):
   changed_base: tuple[str, ...] = ()
 
   def __post_init__(self):
-    if self.problem_type not in PROBLEM_TYPES:
-      raise InputError(f"unknown problem_type {self.problem_type!r}")
+    problem = find_problem(self.problem_type)
     for name, kind in (
         ("task", str), ("labels", list | tuple), ("tuning", str),
         ("pooling", str), ("dropout", float | int),
@@ -100,8 +95,7 @@ class AdapterInfo(JsonConfig):
       if name not in self.encoder:
         raise InputError(f"encoder has no {name}")
     for name, fine in (
-        ("labels", bool(self.description.labels) == (
-            self.problem_type not in ("regression", "span"))),
+        ("labels", bool(self.description.labels) == problem.has_labels),
         ("dropout", 0 <= self.dropout < 1),
         ("changed_base", all(isinstance(name, str)
                              for name in self.changed_base)),
@@ -114,8 +108,7 @@ class AdapterInfo(JsonConfig):
          and is_flat(self.encoder["architecture"]))):
       if not fine:
         raise InputError(f"{name} is {getattr(self, name)!r}")
-    poolings = ((PER_TOKEN_POOLING,) if self.problem_type in PER_TOKEN
-                else POOLINGS)
+    poolings = (PER_TOKEN_POOLING,) if problem.per_token else POOLINGS
     if self.pooling not in poolings:
       raise InputError(f"pooling must be one of {', '.join(poolings)}, not "
                        f"{self.pooling!r}")
@@ -145,8 +138,8 @@ class AdapterInfo(JsonConfig):
 
   @property
   def takes_pairs(self) -> bool | None:
-    """As `task_description.takes_pairs`."""
-    return takes_pairs(self.problem_type, self.pairs)
+    """As `Problem.takes_pairs`."""
+    return find_problem(self.problem_type).takes_pairs(self.pairs)
 
 
 def library_versions() -> dict[str, str]:

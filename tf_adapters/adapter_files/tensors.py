@@ -20,6 +20,7 @@ from tf_adapters.modeling.adapter import (
 )
 from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.tuning import Tuning, kind_of
+from tf_adapters.problems import find_problem
 
 WEIGHTS_NAME = "adapter.safetensors"
 
@@ -116,7 +117,7 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     for place in adapters.positions:
       shapes |= with_prefix(adapter_name(layer, place),
                             adapter_shapes(adapters, bert.hidden_size))
-  outputs = 2 if info.problem_type == "span" else len(info.labels) or 1
+  outputs = find_problem(info.problem_type).num_outputs(info.labels)
   return shapes | {"head/kernel": (bert.hidden_size, outputs),
                    "head/bias": (outputs,)}
 

@@ -110,7 +110,7 @@ class Task:
 
   Attributes:
     name: as `load_task` knows it.
-    problem_type: one of `modeling.config.PROBLEM_TYPES`.
+    problem_type: one of `problems.PROBLEMS`.
     labels: label names; their places are the numbers in the data. Empty for
       regression and spans.
     metrics: names of `training.metrics`; the first one selects the best epoch.
@@ -179,16 +179,16 @@ class Task:
       >>> model.fit(task.train_dataset(text),
       ...           class_weight=task.class_weight("balanced"))
     """
-    class_weight.check_problem(self.problem_type)
+    class_weight.check_labels(self.labels, self.problem_type)
     if isinstance(weights, Mapping):
       numbers = class_weight.by_number(weights, self.labels)
     else:
       class_weight.check_name(weights)
       labels = self.split("train").labels
-      if self.problem_type == "tagging":
-        labels = np.concatenate([np.asarray(tags) for tags in labels])
+      if not isinstance(labels, np.ndarray):  # of words, by sentence
+        labels = np.concatenate(labels)
       numbers = class_weight.balanced(
-          labels, len(self.labels), self.problem_type == "multi_label")
+          labels, len(self.labels), multi_label=labels.ndim == 2)
     return dict(zip(self.labels, numbers))
 
   def train_dataset(self, text: "TextProcessor", batch_size: int = 32,

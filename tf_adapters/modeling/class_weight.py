@@ -16,13 +16,17 @@ from tf_adapters.errors import InputError
 BALANCED = "balanced"
 
 
-def check_problem(problem_type: str) -> None:
-  """Refuses types of problems that have no classes.
+def check_labels(labels: Sequence[str], problem_type: str) -> None:
+  """Refuses tasks and models without labels.
+
+  Args:
+    labels: their names.
+    problem_type: for the message.
 
   Raises:
-    InputError: so it is.
+    InputError: there are none.
   """
-  if problem_type in ("span", "regression"):
+  if not labels:
     raise InputError(
         f"class_weight is for labels, and {problem_type} has none: leave it "
         "out (in Keras, sample_weight weighs rows)")

@@ -20,10 +20,6 @@ POOLINGS = ("pooler", "cls", "mean")
 AUTO_POOLING = "auto"  # the one that the encoder was made for
 PER_TOKEN_POOLING = "tokens"
 
-# Types of problem: those of whole texts, and those of tokens.
-PER_TOKEN = ("tagging", "span")
-PROBLEM_TYPES = ("classification", "multi_label", "regression", *PER_TOKEN)
-
 
 def require(condition: bool, message: str) -> None:
   if not condition:

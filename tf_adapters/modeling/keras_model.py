@@ -38,7 +38,7 @@ class KerasModel(tf_keras.Model):
   """A Keras model whose methods know its type of problem.
 
   Attributes:
-    problem_type: one of `config.PROBLEM_TYPES`.
+    problem_type: the name of its type of problem.
     labels: label names; empty where there are none.
     per_token: whether there are outputs for each token and not each text.
   """
@@ -223,7 +223,7 @@ class KerasModel(tf_keras.Model):
     """
     if class_weight is None:
       return None
-    weighting.check_problem(self.problem_type)
+    weighting.check_labels(self.labels, self.problem_type)
     multi_label = self.problem_type == "multi_label"
     if isinstance(class_weight, str):
       weighting.check_name(class_weight)

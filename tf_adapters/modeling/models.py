@@ -50,7 +50,7 @@ class TaskModel(KerasModel):
     InputError: the head wants outputs for each token, and the encoder has none.
 
   Attributes:
-    problem_type: one of `config.PROBLEM_TYPES`.
+    problem_type: the name of its type of problem.
     per_token: whether there are outputs for each token and not each text.
     task: what the model knows of its task, a `TaskDescription`: it is saved
       with the model, by Keras and by `save_adapter`, and read by exports.
@@ -389,30 +389,6 @@ class SpanExtractor(TaskModel):
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
     return SpanLoss()
-
-
-def make_model(problem_type: str, encoder: Encoder,
-               labels: Sequence[str] = (), pooling: str = "auto",
-               dropout: float | None = None) -> TaskModel:
-  """The model for a type of problem.
-
-  Args:
-    problem_type: one of `config.PROBLEM_TYPES`.
-    encoder: from `load_encoder`.
-    labels: label names, for problems that have any.
-    pooling: for problems of whole texts, see `TextClassifier`.
-    dropout: before the head; None for the model's default.
-  """
-  options = {} if dropout is None else {"dropout": dropout}
-  match problem_type:
-    case "regression":
-      return TextRegressor(encoder, pooling, **options)
-    case "tagging":
-      return TokenTagger(encoder, labels, **options)
-    case "span":
-      return SpanExtractor(encoder, **options)
-  return TextClassifier(encoder, labels, pooling,
-                        multi_label=problem_type == "multi_label", **options)
 
 
 def _different(labels: Sequence[str]) -> tuple[str, ...]:

@@ -64,16 +64,6 @@ class TaskDescription(JsonConfig):
     object.__setattr__(self, "labels", tuple(self.labels))
 
 
-def takes_pairs(problem_type: str, pairs: bool | None) -> bool | None:
-  """Whether every text has to be a pair, or none may; None where unknown.
-
-  Args:
-    problem_type: one of `config.PROBLEM_TYPES`.
-    pairs: what the task's description says.
-  """
-  return {"span": True, "tagging": False}.get(problem_type, pairs)
-
-
 def _are_metrics(values: Any) -> bool:
   return isinstance(values, Mapping) and all(
       isinstance(value, float | int) and not abs(value) > 1e300

@@ -31,8 +31,8 @@ from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import new_folder, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
-from tf_adapters.modeling.task_description import takes_pairs
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.problems import find_problem
 
 _WARM_UP_SIZES = (1, 8)
 
@@ -46,7 +46,7 @@ class ServedTask:
 
   Attributes:
     name: what callers call it.
-    problem_type: one of `modeling.config.PROBLEM_TYPES`, but not "span".
+    problem_type: one of `problems.PROBLEMS`, but not of windows.
     labels: their names; none for regression.
     max_length: longest sequence, in wordpieces.
     pairs: whether it is on pairs of texts; None for either, where an empty
@@ -100,7 +100,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     raise InputError("a model on whole texts cannot be served, as its module "
                      "is a SavedModel already")
   if pairs is None:
-    pairs = takes_pairs(model.problem_type, model.task.pairs)
+    pairs = find_problem(model.problem_type).takes_pairs(model.task.pairs)
   task = ServedTask(
       "", model.problem_type, model.labels, text.max_length, pairs)
   what = "tokens" if model.per_token else "texts"

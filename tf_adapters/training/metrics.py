@@ -106,7 +106,7 @@ def with_best_metric(task: Task, name: str) -> Task:
 
   Args:
     task: the task.
-    name: one of `BEST_METRICS` of its type of problem.
+    name: one of the `best_metrics` of its type of problem.
 
   Raises:
     InputError: the task has no such metric.

@@ -39,11 +39,12 @@ from tf_adapters.files.writing import (
     write_file,
     writing,
 )
-from tf_adapters.modeling.models import Encoder, TaskModel, make_model
+from tf_adapters.modeling.models import Encoder, TaskModel
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.text import TextProcessor, WholeTexts
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.problems import find_problem
 from tf_adapters.training import (
     distribution,
     doubts,
@@ -310,8 +311,8 @@ class _Run:
         config.tune_embedding or None)
     encoder = self._load_encoder(
         task.split("train").pairs, _dtype(config, tuning))
-    model = make_model(
-        task.problem_type, encoder, task.labels, config.pooling)
+    model = find_problem(task.problem_type).make_model(
+        encoder, task.labels, config.pooling)
     if config.tune_pooler is not None:  # nothing to a pooling without one
       check_all_read(
           dataclasses.replace(config, pooling=model.head.pooling))

@@ -21,9 +21,10 @@ from tf_adapters.data.encodings import check_encoding
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.files.writing import check_output_dir
-from tf_adapters.modeling.config import AUTO_POOLING, PER_TOKEN
+from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.tuning import Tuning
+from tf_adapters.problems import find_problem
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
@@ -43,6 +44,17 @@ from tf_adapters.training.training_config import check_best_metric
 _ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
                   for field in dataclasses.fields(AdapterConfig)}
 
+
+def _is_per_token(config: RunConfig) -> bool:
+  problem = config.known_problem
+  return problem is not None and find_problem(problem).per_token
+
+
+def _has_no_labels(config: RunConfig) -> bool:
+  problem = config.known_problem
+  return problem is not None and not find_problem(problem).has_labels
+
+
 # Flags, the one that they depend on, and whether nobody reads them then.
 _UNREAD = (
     (("tpu",), "distribution_strategy",
@@ -60,7 +72,7 @@ _UNREAD = (
     (("text_embedding", "tune_embedding", "hidden_layers", "hidden_units",
       "hidden_dropout"), "tuning", lambda run: not run.without_bert),
     (("pooling", "tune_pooler"), "task_name",
-     lambda run: run.known_problem in ("tagging", "span")),
+     _is_per_token),
     (("tune_pooler",), "pooling",
      lambda run: run.pooling not in (AUTO_POOLING, "pooler")),
     (("text_column", "label_column"), "task_name",
@@ -68,14 +80,15 @@ _UNREAD = (
     (("text_pair_column", "problem_type", "label_separator"), "task_name",
      lambda run: run.task_name != "tsv"),
     (("label_separator",), "problem_type",
-     lambda run: run.problem_type != "multi_label"),
+     lambda run: not find_problem(run.problem_type).separator),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
     (("encoding",), "task_name",
      lambda run: run.task_name in (*text_classification.TASKS, "demo")),
     (("class_weight",), "task_name",
-     lambda run: run.known_problem in ("span", "regression")),
+     _has_no_labels),
     (("class_weight",), "problem_type",
-     lambda run: getattr(run, "problem_type", None) == "regression"),
+     lambda run: run.known_problem == getattr(run, "problem_type", None)
+     and _has_no_labels(run)),
     (("early_stopping_epochs", "best_metric"), "eval_each_epoch",
      lambda run: not run.eval_each_epoch),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
@@ -170,7 +183,7 @@ def check(config: RunConfig) -> None:
 
 
 def _check_without_bert(config: RunConfig) -> None:
-  if config.known_problem in PER_TOKEN:
+  if _is_per_token(config):
     raise InputError(
         f"tuning={config.tuning} has one vector for each text: it is for "
         f"classification and regression, not for task {config.task_name}, of "

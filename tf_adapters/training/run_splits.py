@@ -2,6 +2,7 @@
 
 from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.errors import InputError
+from tf_adapters.problems import find_problem
 
 
 def labelled_splits(task: Task) -> list[str]:
@@ -27,8 +28,7 @@ def test_splits(task: Task) -> dict[str, Examples]:
   Raises:
     InputError: there is none, or one is empty.
   """
-  # SQuAD's test split is not public: what is predicted is the other one.
-  wanted = "validation" if task.problem_type == "span" else "test"
+  wanted = find_problem(task.problem_type).predicted_split
   splits = {name: split for name, split in task.splits.items()
             if name.startswith(wanted)}
   for name in splits or [wanted]:

@@ -25,6 +25,7 @@ from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.problems import find_problem
 from tf_adapters.progress import progress_bar
 from tf_adapters.training import defaults, distribution, doubts, prefix_cache
 from tf_adapters.training.epoch_lines import EpochLines
@@ -193,7 +194,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
           config.learning_rate, total_steps, config.warmup_proportion,
           config.weight_decay),
       loss=model.loss_function,
-      metrics=["accuracy"] if model.problem_type == "classification" else None,
+      metrics=list(find_problem(model.problem_type).keras_metrics),
       jit_compile=config.jit_compile,
       steps_per_execution=config.steps_per_execution)
   # Metrics are of all workers already: Keras would add them up.

@@ -3,18 +3,7 @@
 import dataclasses
 
 from tf_adapters.errors import InputError
-
-# Type of problem -> metrics that can select its best epoch; those of entities
-# where tags are of entities, "f1" of a classifier where it has two labels.
-BEST_METRICS = {
-    "classification": ("accuracy", "macro_f1", "micro_f1", "f1",
-                       "matthews_correlation"),
-    "multi_label": ("micro_f1", "macro_f1", "accuracy"),
-    "regression": ("spearman", "pearson"),
-    "tagging": ("entity_f1", "entity_precision", "entity_recall",
-                "token_accuracy", "macro_f1"),
-    "span": ("f1", "exact_match"),
-}
+from tf_adapters.problems import find_problem
 
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
@@ -82,7 +71,7 @@ def check_best_metric(name: str, problem_type: str) -> None:
   Raises:
     InputError: so it is.
   """
-  names = BEST_METRICS[problem_type]
+  names = find_problem(problem_type).best_metrics
   if name not in names:
     raise InputError(f"best_metric={name} is not for {problem_type}, which has "
                      f"{', '.join(names)}")
