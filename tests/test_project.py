@@ -1,11 +1,13 @@
 """What the project's own files say of it has to be true."""
 
 import ast
+import importlib
 import pathlib
 import re
 import subprocess
 
 import pytest
+from absl import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ["run_glue.py", *(
@@ -101,12 +103,12 @@ def test_readme_and_ci_run_the_same_tests():
 
 def test_readme_names_every_tool_flag_and_task():
   readme = (ROOT / "README.md").read_text()
-  names = []
-  for tool in (ROOT / "tf_adapters" / "tools").glob("*.py"):
-    names += re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', tool.read_text())
-    if not tool.name.startswith("_"):
-      assert f"tf-adapters {tool.stem}" in readme
-  assert len(names) > 30
+  names = set()
+  for tool in (ROOT / "tf_adapters" / "tools").glob("[!_]*.py"):
+    assert f"tf-adapters {tool.stem}" in readme
+    names |= {flag.name for flag in flags.FLAGS.get_key_flags_for_module(
+        importlib.import_module(f"tf_adapters.tools.{tool.stem}"))}
+  assert len(names) > 90
   missing = [name for name in names if f"--{name}" not in readme]
   assert not missing
   for path in (ROOT / "flags").rglob("*.flags"):

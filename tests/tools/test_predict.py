@@ -101,7 +101,7 @@ def test_mistakes_are_one_line(arguments, capfd, more, message):
 def test_mistakes_are_found_before_the_encoder_is_loaded(
     arguments, capfd, monkeypatch, more, message):
   monkeypatch.setattr(predict, "predict_file", pytest.fail)
-  monkeypatch.setattr(predict._bank_flags, "load_bank", pytest.fail)
+  monkeypatch.setattr(predict._flags, "load_bank", pytest.fail)
   assert call(predict, *arguments, *more) == 1
   assert message in capfd.readouterr().err
 

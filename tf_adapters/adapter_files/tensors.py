@@ -18,14 +18,12 @@ from tf_adapters.modeling.adapter import (
     adapter_name,
     adapter_shapes,
 )
+from tf_adapters.modeling.config import MOST_LAYERS
 from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.tuning import Tuning, kind_of
 from tf_adapters.problems import find_problem
 
 WEIGHTS_NAME = "adapter.safetensors"
-
-# Names are made for each of them; BERTs have up to 24.
-_MOST_LAYERS = 1000
 
 
 class FileTensors(Mapping[str, np.ndarray]):
@@ -98,9 +96,9 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
       be tuned so.
   """
   bert, adapters = info.bert_config, info.adapter_config
-  if bert.num_hidden_layers > _MOST_LAYERS:
+  if bert.num_hidden_layers > MOST_LAYERS:
     raise InputError(f"its encoder has {bert.num_hidden_layers} layers, "
-                     f"expected at most {_MOST_LAYERS}")
+                     f"expected at most {MOST_LAYERS}")
   tuning = Tuning.parse(info.tuning)
   tuning.check(bert, adapters)
   shapes = {

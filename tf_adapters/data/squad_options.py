@@ -5,8 +5,7 @@ Apart from `squad`, since command lines are checked without TensorFlow.
 
 import dataclasses
 
-from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import JsonConfig
+from tf_adapters.modeling.config import JsonConfig, check_options, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +25,20 @@ class SquadOptions(JsonConfig):
     InputError: a value is of no use.
   """
 
-  version_2: bool = False
-  doc_stride: int = 128
-  max_query_length: int = 64
-  n_best_size: int = 20
-  max_answer_length: int = 30
-  null_score_diff_threshold: float = 0.0
+  version_2: bool = option(
+      False, "Questions may have no answer (SQuAD v2.0).")
+  doc_stride: int = option(
+      128, "Wordpieces from one window of a long context to the next.",
+      least=1)
+  max_query_length: int = option(
+      64, "Longest question in wordpieces; longer ones are cut.", least=1)
+  n_best_size: int = option(
+      20, "Candidates for an answer that are kept and written.", least=1)
+  max_answer_length: int = option(
+      30, "Longest answer in wordpieces.", least=1)
+  null_score_diff_threshold: float = option(
+      0.0, "SQuAD v2.0: how much better than the best answer no answer has to "
+      "score.")
 
   def __post_init__(self):
-    for name, value in self.to_dict().items():
-      if name == "version_2":
-        fine, wanted = type(value) is bool, "true or false"
-      elif name == "null_score_diff_threshold":
-        fine, wanted = type(value) in (int, float), "a number"
-      else:
-        fine, wanted = type(value) is int and value > 0, "a positive integer"
-      if not fine:
-        raise InputError(f"{name} must be {wanted}, not {value!r:.20}")
+    check_options(self)

@@ -1,13 +1,17 @@
-"""The configurations a model is made of: BERT's, the adapters', and others.
+"""What configurations are made of: options with bounds and help, and JSON.
 
-Frozen dataclasses that validate themselves and turn into JSON and back.
-Nothing here knows TensorFlow, files or flags.
+They are frozen dataclasses that validate themselves and turn into JSON and
+back. Nothing here knows TensorFlow, files or flags.
 """
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Mapping
-from typing import Any, Self
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 from tf_adapters.errors import InputError, printable
 
@@ -20,6 +24,9 @@ POOLINGS = ("pooler", "cls", "mean")
 AUTO_POOLING = "auto"  # the one that the encoder was made for
 PER_TOKEN_POOLING = "tokens"
 
+# Of an encoder: adapter files have names for each. BERTs have up to 24.
+MOST_LAYERS = 1000
+
 
 def require(condition: bool, message: str) -> None:
   if not condition:
@@ -28,6 +35,167 @@ def require(condition: bool, message: str) -> None:
 
 def is_number(value: Any) -> bool:
   return type(value) in (int, float)
+
+
+def option(default: Any, help: str, *, least: float | None = None,
+           most: float | None = None, below: float | None = None,
+           choices: tuple[str, ...] = (),
+           check: Callable[[Any], object] | None = None,
+           parse: Callable[[str], Any] | None = None) -> Any:
+  """A field of a configuration with its help text and its bounds.
+
+  The field's type is bool, int, float or str, a tuple of one of them, or None
+  beside it. `check_options` holds values to it; command lines make a flag of
+  it.
+
+  Args:
+    default: of the field.
+    help: what it is, for a command line.
+    least, most, below: bounds of a number, or of each number of a tuple;
+      `below` itself is out of bounds.
+    choices: the texts that it may be, or some of which a tuple has.
+    check: raises InputError for a value that it cannot be.
+    parse: reads the value from a text in another way than its type does.
+
+  Example:
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config:
+    ...   size: int = option(64, "Width of the bottleneck.", least=1)
+    ...   def __post_init__(self):
+    ...     check_options(self)
+  """
+  return dataclasses.field(default=default, metadata={
+      "help": help, "least": least, "most": most, "below": below,
+      "choices": choices, "check": check, "parse": parse})
+
+
+def option_of(config: type, name: str) -> Any:
+  """A field with the default, the bounds and the help of another's."""
+  field = config.__dataclass_fields__[name]
+  return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+  """What a field of a configuration takes: see `option`.
+
+  Attributes:
+    kind: the type of the value, or of each part of a tuple.
+    many: whether the value is a tuple.
+    optional: whether it may be None.
+  """
+
+  name: str
+  default: Any
+  kind: type
+  many: bool
+  optional: bool
+  help: str
+  least: float | None
+  most: float | None
+  below: float | None
+  choices: tuple[str, ...]
+  check: Callable[[Any], object] | None
+  parse: Callable[[str], Any] | None
+
+  @property
+  def expected(self) -> str:
+    """What a value has to be, to follow "must be" or "expected"."""
+    if self.kind is bool:
+      return "true or false"
+    if self.kind is str:
+      one_of = "some of" if self.many else "one of"
+      return f"{one_of} {', '.join(self.choices)}" if self.choices else "text"
+    high = self.most if self.below is None else self.below
+    if self.many:
+      return f"numbers from {self.least} to {high}, with commas between them"
+    noun = "integer" if self.kind is int else "number"
+    if self.least is not None and high is not None:
+      return (f"{'an' if self.kind is int else 'a'} {noun} in the range "
+              f"[{self.least}, {high}{']' if self.below is None else ')'}")
+    if self.least is None:
+      return f"a {noun}"
+    return f"a {'positive' if self.least else 'non-negative'} {noun}"
+
+  def takes(self, value: Any) -> bool:
+    """Whether a value is of the type and within the bounds."""
+    if value is None:
+      return self.optional
+    if not self.many:
+      return self._takes(value)
+    return (isinstance(value, list | tuple) and len(value) > 0
+            and all(map(self._takes, value)))
+
+  def _takes(self, value: Any) -> bool:
+    if self.kind is str:
+      return isinstance(value, str) and (
+          not self.choices or value in self.choices)
+    if self.kind is not float:
+      if type(value) is not self.kind:
+        return False
+    elif not (is_number(value) and math.isfinite(value)):
+      return False
+    return ((self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below))
+
+
+@functools.cache
+def options(config: type) -> Mapping[str, Option]:
+  """The fields of a configuration that are made by `option`, by name."""
+  found = {}
+  for field in dataclasses.fields(config):
+    if "help" in field.metadata:
+      parts = (typing.get_args(field.type)
+               if isinstance(field.type, types.UnionType) else (field.type,))
+      kind, = set(parts) - {type(None)}
+      many = typing.get_origin(kind) is tuple
+      found[field.name] = Option(
+          field.name, field.default,
+          typing.get_args(kind)[0] if many else kind, many,
+          type(None) in parts, **field.metadata)
+  return found
+
+
+def check_options(config: Any, prefix: str = "") -> None:
+  """Holds the values of a configuration to their types and bounds.
+
+  Args:
+    config: the configuration. A default is not looked at: it may stand for
+      what has to be given.
+    prefix: what to write in front of a field's name.
+
+  Raises:
+    InputError: a value is of another type, or out of bounds.
+  """
+  for one in options(type(config)).values():
+    value = getattr(config, one.name)
+    if value != one.default or type(value) is not type(one.default):
+      require(one.takes(value),
+              f"{prefix}{one.name} must be {one.expected}, not {value!r:.50}")
+      if one.check is not None and value is not None:
+        one.check(value)
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+  """Reads layer numbers.
+
+  Raises:
+    InputError: they are none.
+
+  Example:
+    >>> parse_layers("0,5,8-11")
+    (0, 5, 8, 9, 10, 11)
+  """
+  layers: set[int] = set()
+  for part in text.split(","):
+    first, dash, last = part.partition("-")
+    last = last if dash else first
+    require(first.isdecimal() and last.isdecimal()
+            and int(first) <= int(last) < MOST_LAYERS,
+            f"{text!r} is no list of layers such as 6-11 or 0,5")
+    layers.update(range(int(first), int(last) + 1))
+  return tuple(sorted(layers))
 
 
 class JsonConfig:
@@ -64,6 +232,43 @@ class JsonConfig:
       raise InputError(
           f"{cls.__name__}: no {', '.join(missing)}" if missing else
           f"{cls.__name__}: a value has the wrong type") from None
+
+
+class Preset(NamedTuple):
+  """A configuration by name.
+
+  Attributes:
+    help: what it is, for a command line.
+    values: field -> value, where it is not the default.
+  """
+
+  help: str
+  values: Mapping[str, Any]
+
+
+class MethodConfig(JsonConfig):
+  """The configuration of a method: all of its fields are options.
+
+  Attributes:
+    PRESETS: by name; the first one has the defaults.
+  """
+
+  PRESETS: ClassVar[Mapping[str, Preset]]
+
+  @classmethod
+  def preset(cls, name: str, **changes: Any) -> Self:
+    """A configuration by name, with changes.
+
+    Raises:
+      InputError: there is no such preset, or a value is out of range.
+
+    Example:
+      >>> AdapterConfig.preset("pfeiffer", size=16).positions
+      ('output',)
+    """
+    require(name in cls.PRESETS,
+            f"preset must be one of {', '.join(cls.PRESETS)}, not {name!r:.50}")
+    return cls(**{**cls.PRESETS[name].values, **changes})
 
 
 def is_flat(values: Mapping[str, Any]) -> bool:

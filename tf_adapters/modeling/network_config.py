@@ -4,8 +4,8 @@ import dataclasses
 
 from tf_adapters.modeling.config import (
     JsonConfig,
-    is_number,
-    require,
+    check_options,
+    option,
 )
 
 
@@ -25,16 +25,14 @@ class NetworkConfig(JsonConfig):
     InputError: a value is out of range.
   """
 
-  hidden_layers: int = 1
-  hidden_units: int = 128
-  hidden_dropout: float = 0.1
+  hidden_layers: int = option(
+      1, "--tuning=no_bert: dense layers between embedding and head.",
+      least=0, most=100)
+  hidden_units: int = option(
+      128, "--tuning=no_bert: width of these layers.", least=1, most=1 << 16)
+  hidden_dropout: float = option(
+      0.1, "--tuning=no_bert: dropout rate between these layers and in front "
+      "of the head.", least=0, below=1)
 
   def __post_init__(self):
-    for name, least, most in (("hidden_layers", 0, 100),
-                              ("hidden_units", 1, 1 << 16)):
-      value = getattr(self, name)
-      require(type(value) is int and least <= value <= most,
-              f"{name} must be an integer from {least} to {most}, "
-              f"not {value!r:.20}")
-    require(is_number(self.hidden_dropout) and 0 <= self.hidden_dropout < 1,
-            f"hidden_dropout must be in [0, 1), not {self.hidden_dropout!r}")
+    check_options(self)

@@ -17,28 +17,24 @@ The adapter file says how texts are cut and pooled, and which encoder it is on
 unless --encoder does.
 """
 
-import dataclasses
 import math
 import sys
 
 from absl import flags
 
 from tf_adapters.experiments.analysis_checks import PRUNINGS, check_analysis
-from tf_adapters.tools import (
-    _adapter_flag,
-    _command,
-    _encoder_flags,
-    _evaluation_flags,
-    _output_dir_flag,
-    _task_flags,
-)
-from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.modeling.config import options
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import GlueRunConfig, RunConfig
 
-flags.adopt_module_key_flags(_adapter_flag)
-flags.adopt_module_key_flags(_task_flags)
-flags.adopt_module_key_flags(_encoder_flags)
-flags.adopt_module_key_flags(_evaluation_flags)
-flags.adopt_module_key_flags(_output_dir_flag)
+# Of the run that an evaluation is.
+_OPTIONS = (
+    *(options(GlueRunConfig).keys() - options(RunConfig).keys()),
+    *_flags.ENCODER, "eval_batch_size", "mixed_precision", "on_bad_row",
+    "encoding", "output_dir")
+
+_flags.use("adapter")
+_flags.define(GlueRunConfig, *_OPTIONS)
 flags.DEFINE_float(
     "max_loss", 0.01,
     "How much less the task's first metric may be on the validation split for "
@@ -57,13 +53,9 @@ flags.DEFINE_enum(
 def _analyse() -> None:
   _command.require("adapter", "task_name", "output_dir")
   values = flags.FLAGS
-  keys = {flag.name: flag.value for flag in values.get_key_flags_for_module(
-      sys.modules[__name__])}
   config = GlueRunConfig(
       load_adapter=values.adapter, do_eval=True,
-      **{field.name: keys[field.name]
-         for field in dataclasses.fields(GlueRunConfig)
-         if field.name in keys})
+      **{name: values[name].value for name in _OPTIONS})
   check_analysis(config, values.save_pruned, values.pruning)
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.experiments.analysis import analyse

@@ -12,10 +12,11 @@ import sys
 from absl import flags
 
 from tf_adapters.files.writing import check_vacant
-from tf_adapters.tools import _command, _encoder_flags, _output_flag
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
 
-flags.adopt_module_key_flags(_encoder_flags)
-flags.adopt_module_key_flags(_output_flag)
+_flags.define(RunConfig, *_flags.ENCODER)
+_flags.use("output")
 flags.DEFINE_integer(
     "preprocess_seq_length", 128,
     "Length of the sequences that the preprocessing makes.", lower_bound=5)
@@ -25,7 +26,7 @@ def _convert() -> None:
   _command.require("encoder", "output")
   values = flags.FLAGS
   check_vacant(values.output)
-  _encoder_flags.check()
+  _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.checkpoints.hub_export import export_hub
   from tf_adapters.checkpoints.loading import load_encoder

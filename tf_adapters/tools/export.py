@@ -16,15 +16,11 @@ import sys
 from absl import flags
 
 from tf_adapters.errors import InputError
-from tf_adapters.tools import (
-    _bank_flags,
-    _command,
-    _encoder_flags,
-    _output_flag,
-)
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
 
-flags.adopt_module_key_flags(_bank_flags)
-flags.adopt_module_key_flags(_output_flag)
+_flags.define(RunConfig, *_flags.ENCODER)
+_flags.use("adapters", "output")
 flags.DEFINE_string(
     "default_task", None,
     "Task of texts whose task is unknown; without it they are an error.")
@@ -36,7 +32,7 @@ flags.DEFINE_bool(
 def _export() -> None:
   _command.require("adapters", "output")
   values = flags.FLAGS
-  adapters = _bank_flags.adapters()
+  adapters = _flags.adapters()
   to_litert = values.output.endswith(".tflite")
   if to_litert and len(adapters) > 1:
     raise InputError(
@@ -47,8 +43,8 @@ def _export() -> None:
   is_bank = not to_litert and (len(adapters) > 1 or name is not None)
   if values.default_task is not None and not is_bank:
     raise InputError("--default_task: there is one task only")
-  tasks = list(_bank_flags.infos())
-  _encoder_flags.check()
+  tasks = list(_flags.infos())
+  _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files import adapter_file
   from tf_adapters.serving import litert, saved_model
@@ -60,7 +56,7 @@ def _export() -> None:
     else:
       written = saved_model.export_model(model, values.output)
   else:
-    bank = _bank_flags.load_bank()
+    bank = _flags.load_bank()
     written = bank.export(values.output, values.default_task)
   _command.print_table({"tasks": ", ".join(tasks), "written": str(written)})
 

@@ -12,12 +12,11 @@ import sys
 
 from absl import flags
 
-from tf_adapters.tools import _command, _run_flags, _task_flags
+from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_checks import check_start
 from tf_adapters.training.run_config import GlueRunConfig
 
-flags.adopt_module_key_flags(_task_flags)
-flags.adopt_module_key_flags(_run_flags)
+_flags.define(GlueRunConfig)
 
 
 def config_from_flags(
@@ -28,7 +27,7 @@ def config_from_flags(
     InputError: task_name or output_dir is not given.
   """
   _command.require("task_name", "output_dir", values=values)
-  return GlueRunConfig(**_run_flags.values_of(GlueRunConfig, values))
+  return _flags.read(GlueRunConfig, values)
 
 
 def _run() -> None:

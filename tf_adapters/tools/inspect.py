@@ -13,13 +13,14 @@ from absl import flags
 
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.errors import InputError
-from tf_adapters.tools import _adapter_flag, _command, _encoder_flags
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
 
 if TYPE_CHECKING:
   from tf_adapters.adapter_files.merging import AdapterComparison
 
-flags.adopt_module_key_flags(_encoder_flags)
-flags.adopt_module_key_flags(_adapter_flag)
+_flags.define(RunConfig, *_flags.ENCODER)
+_flags.use("adapter")
 flags.DEFINE_string(
     "compare_with", None,
     "Another adapter file: how does it differ from --adapter?")
@@ -34,7 +35,7 @@ def _inspect() -> None:
   for path in (values.adapter, values.compare_with):
     if path is not None:
       read_info(path)
-  _encoder_flags.check()
+  _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.card import describe_adapter
   from tf_adapters.adapter_files.merging import compare_adapters

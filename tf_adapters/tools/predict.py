@@ -26,16 +26,13 @@ from tf_adapters.serving.batch_prediction import (
     check,
     predict_file,
 )
-from tf_adapters.tools import (
-    _bank_flags,
-    _column_flags,
-    _command,
-    _encoder_flags,
-    _output_flag,
-    _reading_flags,
-)
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import GlueRunConfig
 
-flags.adopt_module_key_flags(_bank_flags)
+_flags.define(
+    GlueRunConfig, *_flags.ENCODER, "text_column", "text_pair_column",
+    "on_bad_row", "encoding")
+_flags.use("adapters", "output")
 flags.DEFINE_string(
     "input", None,
     "File of the texts, one a row, with the ending .tsv, .csv, .jsonl, .json "
@@ -44,13 +41,10 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "format", None, FORMATS,
     "The input's format, for standard input and files of other endings.")
-flags.adopt_module_key_flags(_column_flags)
 flags.DEFINE_string(
     "task_column", None,
     "Name of the column that says which task a row is for. A single adapter "
     "needs none.")
-flags.adopt_module_key_flags(_output_flag)
-flags.adopt_module_key_flags(_reading_flags)
 flags.DEFINE_integer(
     "predict_batch_size", PredictionConfig.predict_batch_size,
     "Texts per forward pass.", lower_bound=1)
@@ -61,9 +55,9 @@ def _predict() -> None:
   config = PredictionConfig(**{
       field.name: flags.FLAGS[field.name].value
       for field in dataclasses.fields(PredictionConfig)})
-  check(config, _bank_flags.infos())  # a bank takes its time
-  _encoder_flags.check()
-  predict_file(_bank_flags.load_bank(), config)
+  check(config, _flags.infos())  # a bank takes its time
+  _flags.check_encoder()
+  predict_file(_flags.load_bank(), config)
 
 
 def main() -> None:

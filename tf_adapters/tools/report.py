@@ -20,14 +20,15 @@ from absl import flags
 from tf_adapters.errors import InputError, say
 from tf_adapters.experiments.sweep_folder import find_sweep
 from tf_adapters.files.writing import check_output_dir
-from tf_adapters.tools import _command, _output_dir_flag
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
 
 flags.DEFINE_list(
     "sweep_dir", None, "Folders of sweeps: output_dir of tf-adapters sweep.")
 flags.register_validator(
     "sweep_dir", lambda folders: folders is None or (folders and all(folders)),
     "must name folders")
-flags.adopt_module_key_flags(_output_dir_flag)
+_flags.define(RunConfig, "output_dir")
 
 
 def _report() -> None:

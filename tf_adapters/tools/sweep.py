@@ -39,11 +39,12 @@ from tf_adapters.files.writing import check_output_dir
 from tf_adapters.tools import (
     _command,
     _flag_reader,
-    _output_dir_flag,
+    _flags,
     glue,
     squad,
 )
 from tf_adapters.training.run_checks import check_inputs
+from tf_adapters.training.run_config import RunConfig, flag_text
 
 _RUNS = {"glue": glue, "squad": squad}
 
@@ -91,7 +92,7 @@ flags.DEFINE_bool(
     "keep_adapters", False,
     "Keep the adapter file of every trial, not only of selected settings. "
     "With --methods they are kept.")
-flags.adopt_module_key_flags(_output_dir_flag)
+_flags.define(RunConfig, "output_dir")
 
 
 def _sweep() -> None:
@@ -160,14 +161,8 @@ def _given() -> dict[str, str]:
   """Flags of runs that stand on the command line, as text."""
   names = {flag.name for tool in _RUNS.values()
            for flag in flags.FLAGS.get_key_flags_for_module(tool)}
-  return {name: _text(flags.FLAGS[name].value) for name in sorted(names)
+  return {name: flag_text(flags.FLAGS[name].value) for name in sorted(names)
           if flags.FLAGS[name].present and name != "output_dir"}
-
-
-def _text(value: object) -> str:
-  if isinstance(value, list):
-    return ",".join(value)
-  return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def main() -> None:

@@ -5,31 +5,82 @@ be is in `run_checks`, what a run does in `run`.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
+from tf_adapters.checkpoints.sources import ALIASES
+from tf_adapters.data.bad_rows import ON_BAD_ROW
+from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
-from tf_adapters.data.loading import load_task
+from tf_adapters.data.loading import TASK_NAMES, load_task
+from tf_adapters.data.own_files import METRICS
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
 from tf_adapters.files.reading import check_is_file
-from tf_adapters.modeling.config import AUTO_POOLING
+from tf_adapters.modeling.config import (
+    AUTO_POOLING,
+    POOLINGS,
+    MethodConfig,
+    option,
+    option_of,
+    options,
+)
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.network_config import NetworkConfig
-from tf_adapters.modeling.tuning import NO_BERT, Tuning
-from tf_adapters.training.training_config import TrainingConfig
+from tf_adapters.modeling.tuning import NO_BERT, TUNINGS, Tuning
+from tf_adapters.training.training_config import STRATEGIES, TrainingConfig
 
 DEFAULT_ENCODER = "bert_base_uncased"
 
 
+def flag_text(value: object) -> str:
+  """A flag's value as it stands on a command line."""
+  match value:
+    case bool():
+      return str(value).lower()
+    case tuple():
+      return ",".join(map(str, value))
+  return str(value)
+
+
+# What a method's flags are called -> its configuration.
+_METHODS: dict[str, type[MethodConfig]] = {"adapter": AdapterConfig}
+
+
+def _method_fields(method: str, config: type[MethodConfig]
+                   ) -> Iterator[tuple[str, Any, dataclasses.Field]]:
+  """Fields of a run for a method's configuration, named by the method.
+
+  `adapter_size` is `AdapterConfig.size`, or None for what the preset has.
+  """
+  default, *_ = config.PRESETS
+  presets = "; ".join(
+      f"{name}, {preset.help}" for name, preset in config.PRESETS.items())
+  yield f"{method}_preset", str, option(
+      default, f"What the other {method} flags are where they are not given: "
+      f"{presets}.", choices=tuple(config.PRESETS))
+  for name in options(config):
+    field = config.__dataclass_fields__[name]
+    text = field.metadata["help"]
+    if field.default is not None:
+      text += f" ({default}: {flag_text(field.default)})"
+    yield f"{method}_{field.name}", field.type | None, dataclasses.field(
+        default=None, metadata={**field.metadata, "help": text})
+
+
+_MethodOptions = dataclasses.make_dataclass("_MethodOptions", [
+    field for method, config in _METHODS.items()
+    for field in _method_fields(method, config)], frozen=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class RunConfig(TrainingConfig):
+class RunConfig(TrainingConfig, _MethodOptions):
   """One run; the names are the flags'. See `tf-adapters glue --help`.
 
-  What is None of the adapters is the preset's. `encoder` and `max_seq_length`
-  are None for the saved adapter's, or for the defaults below where there is
-  none.
+  What is None of a method's options is its preset's. `encoder` and
+  `max_seq_length` are None for the saved adapter's, or for the defaults below
+  where there is none.
 
   Attributes:
     task_name: what the task is called.
@@ -40,43 +91,87 @@ class RunConfig(TrainingConfig):
 
   default_max_seq_length: ClassVar[int] = 128
 
-  output_dir: str = ""
-  do_train: bool = False
-  do_eval: bool = False
-  do_predict: bool = False
-  encoder: str | None = None
-  vocab_file: str | None = None
-  do_lower_case: bool | None = None
-  pooling: str = AUTO_POOLING
-  tuning: str = "adapters"
-  tune_layer_norms: bool | None = None
-  tune_pooler: bool | None = None
-  adapter_preset: str = "houlsby"
-  adapter_size: int | None = None
-  adapter_activation: str | None = None
-  adapter_init_scale: float | None = None
-  adapter_dropout: float | None = None
-  adapter_layers: tuple[int, ...] | None = None
-  adapter_positions: tuple[str, ...] | None = None
-  adapter_parallel: bool | None = None
-  adapter_depth: int | None = None
-  adapter_layer_norm: bool | None = None
-  text_embedding: str | None = None
-  tune_embedding: bool = False
-  hidden_layers: int = NetworkConfig.hidden_layers
-  hidden_units: int = NetworkConfig.hidden_units
-  hidden_dropout: float = NetworkConfig.hidden_dropout
-  load_adapter: str | None = None
-  save_adapter: bool = True
-  max_seq_length: int | None = None
-  max_train_examples: int | None = None
-  on_bad_row: str = "error"
-  encoding: str = "utf-8"
-  distribution_strategy: str = "off"
-  tpu: str | None = None
-  num_replicas: int | None = None
-  mixed_precision: str = "off"
-  keep_checkpoints: bool = True
+  output_dir: str = option(
+      "", "Folder of what is written; of a run: results.json, adapter/, "
+      "predictions/, checkpoints/, tensorboard/. The same command resumes a "
+      "run or a sweep that was stopped.")
+  do_train: bool = option(False, "Train.")
+  do_eval: bool = option(
+      False, "Evaluate on every labelled validation and test split.")
+  do_predict: bool = option(
+      False, "Write predictions for the test split, for GLUE tasks as the GLUE "
+      "server takes them.")
+  encoder: str | None = option(
+      None, f"The pretrained BERT: an alias ({', '.join(ALIASES[:4])}, "
+      "small_bert_L-2_H-128, ...), a TF Hub or Kaggle Models URL or handle, or "
+      "the folder or file of a Hub SavedModel, a TF1 Hub module, a TF1 or "
+      "Model Garden checkpoint, or a Hugging Face BERT.")
+  vocab_file: str | None = option(
+      None, "A vocab.txt to use instead of the encoder's own.")
+  do_lower_case: bool | None = option(
+      None, "Whether text is lower-cased. Default: what the encoder says.")
+  pooling: str = option(
+      AUTO_POOLING, "What the head sees: BERT's pooler on the first token, the "
+      "first token's output, or the mean of all tokens' outputs. auto is what "
+      "the encoder was made for: mean or cls for a sentence encoder, mean "
+      "where the pooler was never trained, else pooler; tf-adapters inspect "
+      "says which.", choices=(AUTO_POOLING, *POOLINGS))
+  tuning: str = option(
+      "adapters", f"What trains, beside the head: {', '.join(TUNINGS)}. The "
+      "last is the paper's baseline: a network on embedded texts, for "
+      "classification and regression.", check=Tuning.parse)
+  tune_layer_norms: bool | None = option(
+      None, "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
+  tune_pooler: bool | None = option(
+      None, "Train, or freeze, BERT's pooler. Default: as --tuning does.")
+  text_embedding: str | None = option(
+      None, "--tuning=no_bert: a TF Hub module that makes vectors of texts: a "
+      "URL, a handle such as google/nnlm-en-dim128/2, or a SavedModel's "
+      "folder. It is a program that is run. (the mean of the --encoder's word "
+      "embeddings)")
+  tune_embedding: bool = option(
+      False, "--tuning=no_bert: train the embedding, too.")
+  hidden_layers: int = option_of(NetworkConfig, "hidden_layers")
+  hidden_units: int = option_of(NetworkConfig, "hidden_units")
+  hidden_dropout: float = option_of(NetworkConfig, "hidden_dropout")
+  load_adapter: str | None = option(
+      None, "Adapter file to evaluate or predict with; without it "
+      "output_dir/adapter.")
+  save_adapter: bool = option(
+      True, "Save the tuned weights in output_dir/adapter after training.")
+  max_seq_length: int | None = option(
+      None, "Longest input in wordpieces; longer texts are cut. Default: the "
+      "saved adapter's, else 128 (384 for SQuAD).", least=5, most=512)
+  max_train_examples: int | None = option(
+      None, "Train on this many examples, drawn by the seed; all without it.",
+      least=1)
+  on_bad_row: str = option(
+      "error", "What to do at a row of the data that cannot be used (another "
+      "number of columns, an unknown label, no UTF-8, ...): stop and name it, "
+      "or leave such rows out and say how many they were, and why. In a GLUE "
+      "test file it is an error in any case: the server wants a prediction of "
+      "each row.", choices=ON_BAD_ROW)
+  encoding: str = option(
+      UTF_8, "What the data's files are in: utf-8, windows-1252, latin-1, "
+      "gb18030, utf-16 or any other encoding that Python knows. The files of "
+      "the paper's 17 tasks are read as they were published.")
+  distribution_strategy: str = option(
+      "off", "The tf.distribute strategy to run under: one_device; mirrored, a "
+      "replica on each GPU; multi_worker_mirrored, on several machines that "
+      "TF_CONFIG names; tpu. Batches have the same size over all replicas "
+      "under each.", choices=STRATEGIES)
+  tpu: str | None = option(
+      None, "Name or address of the TPU, or local, for "
+      "--distribution_strategy=tpu.")
+  num_replicas: int | None = option(
+      None, "Replicas that share the CPU, to try "
+      "--distribution_strategy=mirrored out on a machine without GPUs.",
+      least=1, most=64)
+  mixed_precision: str = option(
+      "off", "Compute in bfloat16; variables, layer norms and logits stay "
+      "float32.", choices=("off", "bfloat16"))
+  keep_checkpoints: bool = option(
+      True, "Keep output_dir/checkpoints after a finished run.")
 
   @property
   def compiled(self) -> bool:
@@ -99,8 +194,8 @@ class RunConfig(TrainingConfig):
     """
     if Tuning.parse(self.tuning).method != "adapters":
       return None
-    given = {field.name: getattr(self, f"adapter_{field.name}")
-             for field in dataclasses.fields(AdapterConfig)}
+    given = {name: getattr(self, f"adapter_{name}")
+             for name in options(AdapterConfig)}
     return AdapterConfig.preset(self.adapter_preset, **{
         name: value for name, value in given.items() if value is not None})
 
@@ -145,14 +240,36 @@ class RunConfig(TrainingConfig):
 class GlueRunConfig(RunConfig):
   """A run on one of `data.loading.TASK_NAMES`."""
 
-  task_name: str = ""
-  data_dir: str | None = None
-  holdout: float = 0.0
-  text_column: str = "text"
-  text_pair_column: str | None = None
-  label_column: str = "label"
-  label_separator: str = ","
-  problem_type: str = "classification"
+  task_name: str = option(
+      "", "The task: a GLUE task; one of the paper's 17 others; demo, the "
+      "sentiment of tweets from a package; tsv, your own .tsv or .csv files; "
+      "or tagging, your own CoNLL files.", choices=TASK_NAMES)
+  data_dir: str | None = option(
+      None, "Folder of the task's files: the classic TSV files of a GLUE task, "
+      "or the folder that holds all tasks' folders. Without it GLUE tasks are "
+      "downloaded with tensorflow_datasets.")
+  holdout: float = option(
+      0.0, "Part of the training rows that is the validation split, the same "
+      "ones for every seed; what has been that is a test split then. For data "
+      "of one file only, and for choosing between runs where test labels are "
+      "hidden, as GLUE's are. 0 for none.", least=0, most=0.9)
+  text_column: str = option(
+      "text", "Name of the texts' column. Task tagging: number of the words' "
+      "column, from 1; without it the first one, or the second where the first "
+      "one counts the words.")
+  text_pair_column: str | None = option(
+      None, "Name of the column of each pair's second text.")
+  label_column: str = option(
+      "label", "Task tsv: name of the labels' column; with "
+      "--problem_type=multi_label the names of several, of 0 and 1, one for "
+      "each label. Task tagging: number of the tags' column, from 1; without "
+      "it the last one.")
+  label_separator: str = option(
+      ",", "Task tsv, multi_label: what stands between the labels of a cell "
+      "that is no list, such as ['a', 'b'].")
+  problem_type: str = option(
+      "classification", "Task tsv: one label for each text, any number of "
+      "labels, or numbers.", choices=tuple(METRICS))
 
   @property
   def known_problem(self) -> str | None:
@@ -176,15 +293,18 @@ class SquadRunConfig(RunConfig):
 
   default_max_seq_length: ClassVar[int] = 384
 
-  train_file: str | None = None
-  predict_file: str | None = None
-  version_2_with_negative: bool = False
-  doc_stride: int = SquadOptions.doc_stride
-  max_query_length: int = SquadOptions.max_query_length
-  n_best_size: int = SquadOptions.n_best_size
-  max_answer_length: int = SquadOptions.max_answer_length
-  null_score_diff_threshold: float = (
-      SquadOptions.null_score_diff_threshold)
+  train_file: str | None = option(
+      None, "JSON file of the questions to train on.")
+  predict_file: str | None = option(
+      None, "JSON file of the questions to answer and, where it has answers, "
+      "to evaluate on.")
+  version_2_with_negative: bool = option_of(SquadOptions, "version_2")
+  doc_stride: int = option_of(SquadOptions, "doc_stride")
+  max_query_length: int = option_of(SquadOptions, "max_query_length")
+  n_best_size: int = option_of(SquadOptions, "n_best_size")
+  max_answer_length: int = option_of(SquadOptions, "max_answer_length")
+  null_score_diff_threshold: float = option_of(
+      SquadOptions, "null_score_diff_threshold")
 
   @property
   def task_name(self) -> str:
@@ -209,13 +329,3 @@ class SquadRunConfig(RunConfig):
             self.max_query_length, self.n_best_size, self.max_answer_length,
             self.null_score_diff_threshold), self.on_bad_row,
         self.encoding)
-
-
-def flag_text(value: object) -> str:
-  """A flag's value as it stands on a command line."""
-  match value:
-    case bool():
-      return str(value).lower()
-    case tuple():
-      return ",".join(map(str, value))
-  return str(value)

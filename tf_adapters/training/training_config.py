@@ -1,63 +1,86 @@
 """How to train: a configuration that is known without TensorFlow."""
 
 import dataclasses
+import itertools
 
 from tf_adapters.errors import InputError
-from tf_adapters.problems import find_problem
+from tf_adapters.modeling import class_weight
+from tf_adapters.modeling.config import check_options, option
+from tf_adapters.problems import PROBLEMS, find_problem
 
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-  """How to train; the names are the flags'.
+  """How to train; the names are the flags', and what they are is their help.
 
-  Attributes:
-    learning_rate: the highest one; None for what suits the tuning and the
-      encoder: see `defaults`.
-    num_train_epochs: passes over the training split; None for as many as suit
-      its size.
-    warmup_proportion: part of the steps during which the rate rises.
-    weight_decay: decoupled decay of kernels.
-    train_batch_size, eval_batch_size: rows per batch, over all replicas.
-    seed: of the order of the examples.
-    jit_compile: whether steps are compiled with XLA.
-    steps_per_execution: steps between two looks of the host at a training: at
-      the loss, a signal, the progress bar, or whether to write a checkpoint.
-    batch_widths: that batches are padded to; None for many, or few where each
-      of them costs a compilation.
-    eval_each_epoch: whether to evaluate after each epoch and keep the best;
-      without it the last one is kept.
-    best_metric: the metric of which the best epoch has most; None for the
-      task's first one.
-    class_weight: what labels weigh in the loss: "balanced", or label:weight,
-      several with commas between; None: all the same.
-    early_stopping_epochs: the training ends when so many epochs after the best
-      one were no better; None: after all epochs.
-    save_checkpoints_steps: steps between checkpoints to resume from; one is
-      written after each epoch anyway.
-    prefix_cache: whether what the lowest layers make of each row is computed
-      once, without dropout, where they are frozen: see `prefix_cache`.
-    prefix_cache_dir: where files of it are kept for other runs.
+  Raises:
+    InputError: a value is out of range.
   """
 
-  learning_rate: float | None = None
-  num_train_epochs: int | None = None
-  warmup_proportion: float = 0.1
-  weight_decay: float = 0.01
-  train_batch_size: int = 32
-  eval_batch_size: int = 64
-  seed: int = 0
-  jit_compile: bool = False
-  steps_per_execution: int = 1
-  batch_widths: tuple[int, ...] | None = None
-  eval_each_epoch: bool = True
-  best_metric: str | None = None
-  class_weight: str | None = None
-  early_stopping_epochs: int | None = None
-  save_checkpoints_steps: int = 1000
-  prefix_cache: bool = False
-  prefix_cache_dir: str | None = None
+  learning_rate: float | None = option(
+      None, "Highest learning rate of AdamW. (by --tuning and the encoder's "
+      "width: of adapters 3e-4 on BERT-base and larger, 1e-3 on smaller ones; "
+      "of full 3e-5 and 1e-4)", least=1e-12, most=1e3)
+  num_train_epochs: int | None = option(
+      None, "Passes over the training data; the best one by validation is "
+      "kept. (3, or as many as make 300 steps, up to 50)", least=1,
+      most=1_000_000)
+  warmup_proportion: float = option(
+      0.1, "Part of the steps during which the learning rate rises.", least=0,
+      most=1)
+  weight_decay: float = option(
+      0.01, "Decoupled weight decay of the kernels.", least=0, most=1e3)
+  train_batch_size: int = option(
+      32, "Examples per training step, over all replicas.", least=1,
+      most=1_000_000)
+  eval_batch_size: int = option(
+      64, "Examples per evaluation step, over all replicas.", least=1,
+      most=1_000_000)
+  seed: int = option(
+      0, "Of initial weights, dropout and the order of the examples.",
+      least=0, most=2**31 - 1)
+  jit_compile: bool = option(False, "Compile the steps with XLA.")
+  steps_per_execution: int = option(
+      1, "Steps between two looks at a training: at the loss, Ctrl-C, the "
+      "progress bar, and whether to write a checkpoint. TPUs want many.",
+      least=1, most=1_000_000)
+  batch_widths: tuple[int, ...] | None = option(
+      None, "Wordpieces that batches are padded to, and max_seq_length. (8, "
+      "16, ..., 64, 80, ...; with --jit_compile 32, 64, 128, ...)", least=1,
+      most=512)
+  eval_each_epoch: bool = option(
+      True, "Evaluate after each epoch and keep the best; without it the last "
+      "one is kept.")
+  best_metric: str | None = option(
+      None, "The validation metric that selects the best epoch. (the task's "
+      "first one)",
+      choices=tuple(dict.fromkeys(itertools.chain.from_iterable(
+          problem.best_metrics for problem in PROBLEMS.values()))))
+  class_weight: str | None = option(
+      None, "What labels weigh in the loss: balanced, the rarer the more, or "
+      "such as spam:5,ham:1, where others weigh 1. (all the same)",
+      check=class_weight.parse)
+  early_stopping_epochs: int | None = option(
+      None, "End the training when so many epochs after the best one by "
+      "validation were no better. (never)", least=1)
+  save_checkpoints_steps: int = option(
+      1000, "Steps between checkpoints to resume from; one is written after "
+      "each epoch anyway.", least=1)
+  prefix_cache: bool = option(
+      False, "Compute the lowest layers once for each row, not once an epoch, "
+      "where nothing trains in them (--adapter_layers of upper layers, "
+      "--tuning=top_layers:K or head). They have no dropout then, so results "
+      "differ a little from those without the flag.")
+  prefix_cache_dir: str | None = option(
+      None, "Folder where their outputs are kept for later runs on the same "
+      "data and encoder, those of a sweep for instance. Default: up to 1 GiB "
+      "a split in memory, more in a file in --output_dir that ends with the "
+      "run.")
+
+  def __post_init__(self):
+    check_options(self)
 
   @property
   def compiled(self) -> bool:

@@ -1,14 +1,16 @@
 """Bottleneck adapters (Houlsby et al. 2019, section 2.1)."""
 
 import dataclasses
-from typing import Any, Self
+from typing import ClassVar
 
-from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
-    JsonConfig,
-    is_number,
-    require,
+    MOST_LAYERS,
+    MethodConfig,
+    Preset,
+    check_options,
+    option,
+    parse_layers,
 )
 
 # The sub-layers of a Transformer layer: attention and feed-forward.
@@ -16,7 +18,7 @@ POSITIONS = ("attention", "output")
 
 
 @dataclasses.dataclass(frozen=True)
-class AdapterConfig(JsonConfig):
+class AdapterConfig(MethodConfig):
   """The bottleneck adapters of one task (Houlsby et al. 2019, section 2.1).
 
   The defaults are those of google-research/adapter-bert; the other choices of
@@ -38,6 +40,16 @@ class AdapterConfig(JsonConfig):
       each further one: m^2 + m.
     layer_norm: whether an adapter normalises its input; 2 d parameters more.
 
+  | preset | what it is |
+  |---|---|
+  | houlsby | the paper's, as google-research/adapter-bert has it |
+  | pfeiffer | after the feed-forward only (Pfeiffer et al. 2021) |
+  | parallel | beside both sub-layers (Houlsby et al., section 3.6) |
+  | adapterhub_houlsby | AdapterHub's of that name; layer norms frozen there |
+
+  The sizes of pfeiffer and adapterhub_houlsby are AdapterHub's for a hidden
+  size of 768, a sixteenth; so are their activations and initial scales.
+
   Raises:
     InputError: a value is out of range.
 
@@ -46,43 +58,42 @@ class AdapterConfig(JsonConfig):
     [10, 11]
   """
 
-  size: int = 64
-  activation: str = "gelu_tanh"
-  init_scale: float = 1e-3
-  dropout: float = 0.0
-  layers: tuple[int, ...] | None = None
-  positions: tuple[str, ...] = POSITIONS
-  parallel: bool = False
-  depth: int = 1
-  layer_norm: bool = False
+  PRESETS: ClassVar[dict[str, Preset]] = {
+      "houlsby": Preset("the paper's", {}),
+      "pfeiffer": Preset("after the feed-forward only", {
+          "positions": ("output",), "size": 48, "activation": "relu",
+          "init_scale": 0.02}),
+      "parallel": Preset("beside the sub-layers", {"parallel": True}),
+      "adapterhub_houlsby": Preset("AdapterHub's", {
+          "size": 48, "activation": "swish", "init_scale": 0.02}),
+  }
+
+  size: int = option(
+      64, "Width of the adapters' bottleneck.", least=1, most=1 << 16)
+  activation: str = option(
+      "gelu_tanh", "Non-linearity of the adapters; gelu is the exact one, "
+      "gelu_tanh BERT's approximation.", choices=ACTIVATIONS)
+  init_scale: float = option(
+      1e-3, "Standard deviation of the adapters' initial kernels.", least=0,
+      most=1)
+  dropout: float = option(
+      0.0, "Dropout rate inside the adapters.", least=0, below=1)
+  layers: tuple[int, ...] | None = option(
+      None, "Layers that get adapters, counted from 0, such as 6-11 or "
+      "0,5,8-11; the layer norms below the lowest of them stay frozen. (all)",
+      least=0, most=MOST_LAYERS - 1, parse=parse_layers)
+  positions: tuple[str, ...] = option(
+      POSITIONS, "After which sub-layers adapters stand; output is the "
+      "feed-forward's.", choices=POSITIONS)
+  parallel: bool = option(
+      False, "Put adapters beside the sub-layers instead of after them.")
+  depth: int = option(1, "Layers inside the bottleneck.", least=1, most=100)
+  layer_norm: bool = option(False, "Normalise what adapters see.")
 
   def __post_init__(self):
-    for name, largest in (("size", 1 << 16), ("depth", 100)):
-      value = getattr(self, name)
-      require(type(value) is int and 0 < value <= largest,
-              f"adapter {name} must be a positive integer up to {largest}, "
-              f"not {value!r:.20}")
-    require(self.activation in ACTIVATIONS,
-            f"adapter activation must be one of {', '.join(ACTIVATIONS)}, "
-            f"not {self.activation!r}")
-    require(is_number(self.init_scale) and 0 <= self.init_scale <= 1,
-            f"adapter init_scale must be in [0, 1], not {self.init_scale!r}")
-    require(is_number(self.dropout) and 0 <= self.dropout < 1,
-            f"adapter dropout must be in [0, 1), not {self.dropout!r}")
-    for name in ("parallel", "layer_norm"):
-      value = getattr(self, name)
-      require(type(value) is bool,
-              f"adapter {name} must be true or false, not {value!r}")
+    check_options(self, "adapter ")
     if self.layers is not None:
-      require(isinstance(self.layers, list | tuple) and len(self.layers) > 0
-              and all(isinstance(i, int) and i >= 0 for i in self.layers),
-              f"adapter layers must be layer numbers, not {self.layers!r}")
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-    require(isinstance(self.positions, list | tuple)
-            and len(self.positions) > 0 and set(self.positions) <= set(
-                POSITIONS),
-            f"adapter positions must be some of {', '.join(POSITIONS)}, not "
-            f"{self.positions!r}")
     object.__setattr__(self, "positions", tuple(
         position for position in POSITIONS if position in self.positions))
 
@@ -90,40 +101,3 @@ class AdapterConfig(JsonConfig):
   def first_layer(self) -> int:
     """Number of the lowest layer with adapters."""
     return self.layers[0] if self.layers else 0
-
-  @classmethod
-  def preset(cls, name: str, **changes: Any) -> Self:
-    """A configuration by name, with changes.
-
-    | name | what it is |
-    |---|---|
-    | houlsby | the paper's, as google-research/adapter-bert has it |
-    | pfeiffer | after the feed-forward only (Pfeiffer et al. 2021) |
-    | parallel | beside both sub-layers (Houlsby et al., section 3.6) |
-    | adapterhub_houlsby | AdapterHub's of that name; layer norms frozen there |
-
-    The sizes of pfeiffer and adapterhub_houlsby are AdapterHub's for a hidden
-    size of 768, a sixteenth; so are their activations and initial scales.
-
-    Raises:
-      InputError: there is no such preset, or a value is out of range.
-
-    Example:
-      >>> AdapterConfig.preset("pfeiffer", size=16).positions
-      ('output',)
-    """
-    if name not in _PRESETS:
-      raise InputError(
-          f"adapter preset must be one of {', '.join(PRESETS)}, not {name!r}")
-    return cls(**{**_PRESETS[name], **changes})
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "houlsby": {},
-    "pfeiffer": {"positions": ("output",), "size": 48, "activation": "relu",
-                 "init_scale": 0.02},
-    "parallel": {"parallel": True},
-    "adapterhub_houlsby": {
-        "size": 48, "activation": "swish", "init_scale": 0.02},
-}
-PRESETS = tuple(_PRESETS)

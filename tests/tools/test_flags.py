@@ -1,0 +1,72 @@
+"""Flags are the options of configurations."""
+
+import dataclasses
+import math
+
+import pytest
+from absl import flags
+
+from tests.tools.calling import call
+from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import options
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.network_config import NetworkConfig
+from tf_adapters.tools import glue, squad
+from tf_adapters.training.run_config import (
+    GlueRunConfig,
+    RunConfig,
+    SquadRunConfig,
+)
+
+
+@pytest.mark.parametrize("tool, config", [
+    (glue, GlueRunConfig), (squad, SquadRunConfig)])
+def test_every_field_of_a_run_is_a_flag(tool, config):
+  found = {flag.name: flag
+           for flag in flags.FLAGS.get_key_flags_for_module(tool)}
+  assert found.keys() == {field.name for field in dataclasses.fields(config)}
+  for option in options(config).values():
+    flag = found[option.name]
+    assert flag.default == (None if option.default == "" else option.default)
+    assert option.help in flag.help
+
+
+@pytest.mark.parametrize("config, name", [
+    (AdapterConfig, "adapter_{}"), (NetworkConfig, "{}"), (SquadOptions, "{}")])
+def test_options_of_a_model_have_the_same_bounds_in_a_run(config, name):
+  for option in options(config).values():
+    flag = name.format(option.name)
+    if option.name == "version_2":
+      flag = "version_2_with_negative"
+    of_run = options(SquadRunConfig)[flag]
+    assert option.help in of_run.help
+    assert dataclasses.replace(
+        of_run, name=option.name, help=option.help, default=option.default,
+        optional=option.optional) == option
+
+
+@pytest.mark.parametrize("values", [
+    {"learning_rate": math.nan}, {"tuning": "all"}, {"class_weight": "spam"},
+    {"adapter_size": 0}, {"pooling": "max"}, {"seed": -1},
+    {"batch_widths": (0,)}])
+def test_a_run_refuses_what_its_flags_refuse(values):
+  name, = values
+  with pytest.raises(InputError, match=name):
+    RunConfig(**values)
+
+
+@pytest.mark.parametrize("argument, message", [
+    ("--adapter_positions=middle", "expected some of attention, output"),
+    ("--adapter_dropout=1", "expected a number in the range [0, 1)"),
+    ("--adapter_init_scale=nan", "expected a number in the range [0, 1]"),
+    ("--adapter_activation=silu", "expected one of gelu, gelu_tanh"),
+    ("--adapter_layers=0-99999", "no list of layers such as 6-11"),
+    ("--adapter_parallel=maybe", "expected true or false"),
+])
+def test_a_value_out_of_bounds_is_one_line(argument, message, capsys):
+  assert call(glue, argument) == 2
+  error = capsys.readouterr().err
+  assert error.startswith(f"error: flag {argument}: ")
+  assert message in error
+  assert error.count("\n") == 1

@@ -1,0 +1,169 @@
+"""Flags that are made of configurations, and those that several tools have."""
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from absl import flags
+
+from tf_adapters.adapter_files.info import (
+    AdapterInfo,
+    find_encoder_source,
+    read_info,
+)
+from tf_adapters.checkpoints.sources import locate
+from tf_adapters.files.reading import check_is_file
+from tf_adapters.modeling.config import Option, options
+from tf_adapters.tools import _command
+
+if TYPE_CHECKING:
+  from tf_adapters.serving.bank import AdapterBank
+
+# Of `RunConfig`, for `define`.
+ENCODER = ("encoder", "vocab_file", "do_lower_case")
+
+_Config = TypeVar("_Config")
+
+# --help shows a flag where `define` or `use` was called, not here.
+flags.disclaim_key_flags()
+
+flags.DEFINE_string("adapter", None, "Folder of an adapter file.")
+flags.DEFINE_string("output", None, "What to write; see above.")
+flags.DEFINE_list(
+    "adapters", None,
+    "Adapter files, with commas between them; NAME=PATH gives a task another "
+    "name than the file does. What exists as a path is one.")
+flags.register_validator(
+    "adapters", lambda paths: paths is None or (paths and all(paths)),
+    "must name adapter files")
+
+
+class _Parser(flags.ArgumentParser):
+  """Reads an option from text, and holds it to its bounds."""
+
+  def __init__(self, option: Option):
+    super().__init__()
+    self._option = option
+    self._convert = {int: flags.IntegerParser().convert,
+                     float: flags.FloatParser().convert, str: str}[option.kind]
+    if option.kind is not str or option.choices:
+      self.syntactic_help = option.expected
+
+  def parse(self, argument: Any) -> Any:
+    value = argument
+    if isinstance(argument, str):
+      value = self._read(argument)
+    if not self._option.takes(value):
+      raise ValueError(f"expected {self._option.expected}")
+    if self._option.check is not None:
+      self._option.check(value)
+    return value
+
+  def _read(self, text: str) -> Any:
+    if self._option.parse is not None:
+      return self._option.parse(text)
+    parts = text.split(",") if self._option.many else [text]
+    try:
+      values = tuple(map(self._convert, parts))
+    except ValueError:
+      raise ValueError(f"expected {self._option.expected}") from None
+    return values if self._option.many else values[0]
+
+  def flag_type(self) -> str:
+    return self._option.kind.__name__
+
+
+def define(config: type, *names: str) -> None:
+  """Gives the calling tool flags of a configuration's options.
+
+  A text whose default is empty has to be given: its flag has no default.
+
+  Args:
+    config: the configuration, whose fields are made by `option`.
+    names: of the options; all of them where none is named.
+  """
+  for option in options(config).values():
+    if names and option.name not in names:
+      continue
+    if option.name not in flags.FLAGS:
+      _define(option)
+    flags.declare_key_flag(option.name)
+
+
+def _define(option: Option) -> None:
+  default = None if option.default == "" else option.default
+  if option.kind is bool:
+    flags.DEFINE_bool(option.name, default, option.help)
+  elif option.choices and not option.many:
+    flags.DEFINE_enum(option.name, default, option.choices, option.help)
+  else:
+    flags.DEFINE(_Parser(option), option.name, default, option.help)
+
+
+def use(*names: str) -> None:
+  """Gives the calling tool flags of this module."""
+  for name in names:
+    flags.declare_key_flag(name)
+
+
+def read(config: type[_Config], values: flags.FlagValues = flags.FLAGS
+         ) -> _Config:
+  """The configuration that the flags of its options describe.
+
+  Raises:
+    InputError: they contradict each other.
+  """
+  return config(**{name: values[name].value for name in options(config)})
+
+
+def check_encoder() -> None:
+  """Refuses an encoder or a vocabulary that is not there; reads neither.
+
+  Raises:
+    InputError: there is none of that name.
+  """
+  if flags.FLAGS.encoder is not None:
+    locate(flags.FLAGS.encoder)
+  if flags.FLAGS.vocab_file is not None:
+    check_is_file(flags.FLAGS.vocab_file)
+
+
+def adapters() -> list[tuple[str | None, str]]:
+  """(name or None, path) of each adapter file.
+
+  Raises:
+    InputError: --adapters was not given.
+  """
+  _command.require("adapters")
+  pairs = []
+  for text in flags.FLAGS.adapters:
+    name, equals, path = text.partition("=")
+    named = equals and not os.path.exists(text)
+    pairs.append((name, path) if named else (None, text))
+  return pairs
+
+
+def infos() -> dict[str, AdapterInfo]:
+  """What the adapter files say of each task.
+
+  Raises:
+    InputError: one is none.
+  """
+  found = [(name, read_info(path)) for name, path in adapters()]
+  return {name or info.task: info for name, info in found}
+
+
+def load_bank() -> "AdapterBank":
+  """The bank that the flags describe; without --encoder the first adapter's.
+
+  Raises:
+    InputError: as for `AdapterBank`.
+  """
+  from tf_adapters.serving.bank import AdapterBank
+  values = flags.FLAGS
+  named = adapters()
+  first = named[0][1]
+  encoder = values.encoder or find_encoder_source(first, read_info(first))
+  bank = AdapterBank(encoder, vocab_file=values.vocab_file,
+                     lower_case=values.do_lower_case)
+  bank.extend(named)
+  return bank
