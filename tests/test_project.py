@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from absl import flags
 
+import tf_adapters as ta
+
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ["run_glue.py", *(
     str(path.relative_to(ROOT))
@@ -36,10 +38,64 @@ LAYERS = {
 }
 
 
-def test_build_depends_on_targets_that_exist():
-  text = (ROOT / "BUILD").read_text()
-  targets = set(re.findall(r'name = "([\w-]+)"', text))
-  assert set(re.findall(r'":([\w-]+)"', text)) <= targets
+def build_targets():
+  """BUILD's Python targets: name -> (files, dependencies)."""
+  targets = {}
+
+  def rule(name, srcs, deps=(), **_):
+    assert name not in targets
+    targets[name] = set(srcs), {dep.removeprefix(":") for dep in deps}
+
+  def glob(include, exclude=()):
+    found, left_out = (
+        {str(path.relative_to(ROOT)) for pattern in patterns
+         for path in ROOT.glob(pattern) if path.is_file()}
+        for patterns in (include, exclude))
+    return sorted(found - left_out)
+
+  # Starlark is Python, as far as BUILD goes.
+  exec((ROOT / "BUILD").read_text(), dict(
+      dict.fromkeys(("py_library", "py_binary", "py_test"), rule), glob=glob,
+      package=lambda **_: None, licenses=lambda _: None,
+      filegroup=lambda **_: None))
+  return targets
+
+
+def file_of(module):
+  """The project's file of a module; None for others' modules."""
+  path = module.replace(".", "/")
+  for file in (f"{path}.py", f"{path}/__init__.py", f"benchmarks/{path}.py"):
+    if (ROOT / file).exists():
+      return file
+  return None
+
+
+def imports(path, inside=True):
+  """Modules that a file imports: inside functions too, or only at once."""
+  tree = ast.parse((ROOT / path).read_text())
+  for node in ast.walk(tree) if inside else tree.body:
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      for alias in node.names:
+        name = f"{node.module}.{alias.name}"
+        yield name if file_of(name) else node.module
+
+
+def test_build_has_every_file_and_the_dependencies_that_it_imports():
+  targets = build_targets()
+  owners = {file: name for name, (files, _) in targets.items()
+            for file in files} | {"tests/run_tests.py": "testing"}
+  assert set(SOURCES) <= set(owners)
+  for name, (files, dependencies) in targets.items():
+    modules = {module for file in files for module in imports(file)}
+    if name == "tf_adapters":  # which imports by name
+      modules |= {f"tf_adapters.{module}" for module in ta._MODULES.values()}
+    expected = {owners[file_of(module)] for module in modules
+                if file_of(module)} - {name}
+    if name.endswith("_tests"):
+      expected.add("testing")  # conftest.py, which pytest finds
+    assert dependencies == expected, name
 
 
 @pytest.mark.parametrize("path", [
@@ -47,33 +103,12 @@ def test_build_depends_on_targets_that_exist():
     and path not in ("tf_adapters/__init__.py", "tf_adapters/__main__.py")])
 def test_imports_only_go_down(path):
   part = path.split("/")[1].removesuffix(".py")
-  for node in ast.walk(ast.parse((ROOT / path).read_text())):
-    modules = []
-    if isinstance(node, ast.ImportFrom):
-      modules = [f"{node.module}.{alias.name}" for alias in node.names]
-    elif isinstance(node, ast.Import):
-      modules = [alias.name for alias in node.names]
-    for module in modules:
-      if module.startswith("tf_adapters."):
-        imported = module.split(".")[1]
-        assert imported == part or imported in LAYERS[part], module
-      if module.startswith("absl"):
-        assert part == "tools", module
-
-
-def imported(module):
-  """Modules that a module of the package imports when it is imported."""
-  path = ROOT / f"{module.replace('.', '/')}.py"
-  if not path.exists():
-    path = ROOT / module.replace(".", "/") / "__init__.py"
-  for node in ast.parse(path.read_text()).body:
-    if isinstance(node, ast.Import):
-      yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-      for alias in node.names:
-        name = f"{node.module}.{alias.name}".replace(".", "/")
-        whole = (ROOT / f"{name}.py").exists() or (ROOT / name).is_dir()
-        yield name.replace("/", ".") if whole else node.module
+  for module in imports(path):
+    if module.startswith("tf_adapters."):
+      imported = module.split(".")[1]
+      assert imported == part or imported in LAYERS[part], module
+    if module.startswith("absl"):
+      assert part == "tools", module
 
 
 def test_command_lines_are_checked_without_tensorflow():
@@ -89,7 +124,8 @@ def test_command_lines_are_checked_without_tensorflow():
         "scipy", "sklearn", "ray"), way
     if module.startswith("tf_adapters") and module not in seen:
       seen.add(module)
-      left += [(*way, module, other) for other in imported(module)]
+      left += [(*way, module, other)
+               for other in imports(file_of(module), inside=False)]
   assert len(seen) > 50
 
 

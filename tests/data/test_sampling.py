@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
-from tests.data.test_glue import write_task
+from tests.glue_files import write_task
 from tf_adapters.data.sampling import hold_out, sample
 from tf_adapters.data.tagging import TaggedSplit
 from tf_adapters.data.tasks import Split, Submission, Task

@@ -1,26 +1,12 @@
 """Writers that find no room: the reason stands whole, and nothing is left."""
 
-import contextlib
-import resource
-
 import pytest
 import tensorflow as tf
 
 import tf_adapters as ta
+from tests.full_disks import largest_file
 from tf_adapters.checkpoints import hub_export
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
-
-
-@contextlib.contextmanager
-def largest_file(size):
-  """No file can become larger; Python does not hear SIGXFSZ."""
-  before = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
 
 NODE = ("{{function_node __wrapped__SaveV2_dtypes_3_device_/job:localhost/"
         "replica:0/task:0/device:CPU:0}} ")

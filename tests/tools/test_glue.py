@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from tests.data.test_glue import write_task
+from tests.glue_files import write_task
 from tests.tools import calling
 from tf_adapters.tools import glue as tool, squad
 from tf_adapters.training.run_checks import check_all_read

@@ -1,13 +1,13 @@
 """TensorFlow's own lines are kept from users, and no others."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.test_project import ROOT
 from tf_adapters.tools._notices import is_notice
 
 
@@ -63,6 +63,8 @@ os.write(2, b"{_NOTICE}\\nwhat is wr")
 print("said by Python", file=sys.stderr)
 os.write(2, b"ong\\nlast words")
 """
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(script, **environment):

@@ -12,10 +12,10 @@ import sys
 import pytest
 from absl import flags
 
-from tests.data.test_glue import write_task
-from tests.test_project import ROOT
+from tests.glue_files import write_task
 from tf_adapters.tools._flag_mistakes import SYNONYMS, meant
 
+ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = sorted(path.stem for path in (ROOT / "tf_adapters/tools").glob("*.py")
                if not path.stem.startswith("_"))
 

@@ -26,7 +26,7 @@ from tests.conftest import (
     write_hugging_face,
     write_sentiment,
 )
-from tests.files.test_full_disks import largest_file
+from tests.full_disks import largest_file
 from tf_adapters.files.writing import (
     locked,
     replaced_file,

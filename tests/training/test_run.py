@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.conftest import write_sentiment
-from tests.data.test_glue import write_task
+from tests.glue_files import write_task
 from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer

@@ -9,7 +9,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.conftest import write_sentiment
-from tests.data.test_glue import write_task
+from tests.glue_files import write_task
 from tf_adapters.data import squad
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.sampling import hold_out
