@@ -86,7 +86,7 @@ def test_build_has_every_file_and_the_dependencies_that_it_imports():
   targets = build_targets()
   owners = {file: name for name, (files, _) in targets.items()
             for file in files} | {"tests/run_tests.py": "testing"}
-  assert set(SOURCES) <= set(owners)
+  assert set(SOURCES) <= set(owners), "in no target of BUILD"
   for name, (files, dependencies) in targets.items():
     modules = {module for file in files for module in imports(file)}
     if name == "tf_adapters":  # which imports by name
@@ -95,7 +95,8 @@ def test_build_has_every_file_and_the_dependencies_that_it_imports():
                 if file_of(module)} - {name}
     if name.endswith("_tests"):
       expected.add("testing")  # conftest.py, which pytest finds
-    assert dependencies == expected, name
+    assert dependencies == expected, (
+        f"BUILD: {name} has to depend on {sorted(expected)}")
 
 
 @pytest.mark.parametrize("path", [
