@@ -31,10 +31,9 @@ def write(folder: str, values: dict[str, int]) -> int:
   import safetensors.numpy
   import tensorflow as tf
 
-  from tf_adapters.checkpoints import names
   from tf_adapters.checkpoints.hub_export import export_hub
   from tf_adapters.checkpoints.loading import load_encoder
-  from tf_adapters.modeling.encoders.bert import BertConfig
+  from tf_adapters.modeling.encoders.bert import BERT, BertConfig
 
   folder = pathlib.Path(folder)
   config = BertConfig(**values)
@@ -42,8 +41,8 @@ def write(folder: str, values: dict[str, int]) -> int:
   # All formats' readers know the canonical names, too.
   tensors = {
       f"bert/{name}": 0.02 * rng.standard_normal(
-          names.as_matrix(name, shape), np.float32)
-      for name, shape in names.shapes(config).items()}
+          BERT.as_matrix(name, shape), np.float32)
+      for name, shape in BERT.shapes(config).items()}
   tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
   tokens += [f"word{i}" for i in range(config.vocab_size - len(tokens))]
   for name, config_name in (("tf1", "bert_config.json"),

@@ -258,6 +258,8 @@ def architecture(path, **changes):
     (lambda p: {"encoder": architecture(p, hidden_size=1 << 30)},
      "shape|sizes"),
     (lambda p: {"encoder": architecture(p, hidden_size=-1)}, "hidden_size"),
+    (lambda p: {"encoder": architecture(p, family="xlnet")},
+     "encoder family .xlnet. is not known: expected one of bert"),
     (lambda p: {"versions": {"a": {"b": 1}}}, "versions is"),
     (lambda p: {"weights_sha256": None}, "weights_sha256 is None"),
     (lambda p: {"dropout": float("nan")}, "dropout is"),

@@ -6,10 +6,11 @@ from hypothesis import given, strategies as st
 from tests import conftest
 from tests.checkpoints import writers
 from tests.reference import hugging_face_tensors
-from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints import names, sources
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.bert import BERT, BertConfig
+from tf_adapters.modeling.encoders.table import ENCODERS
 
 CONFIG = BertConfig(
     vocab_size=11, hidden_size=8, num_hidden_layers=12, num_attention_heads=2,
@@ -122,4 +123,31 @@ def test_what_is_no_bert_is_refused_by_name(change, message):
     ("transformer/layer_0/intermediate/kernel", (8, 12)),
 ])
 def test_kernels_as_matrices(name, matrix):
-  assert names.as_matrix(name, SHAPES[name]) == matrix
+  assert BERT.as_matrix(name, SHAPES[name]) == matrix
+
+
+class _Roberta(type(BERT)):
+  """A BERT of another name."""
+
+  name = "roberta"
+  title = "RoBERTa"
+  marks = re.compile("roberta")
+
+
+def test_a_family_that_is_offered_goes_before_the_ban_on_it(monkeypatch):
+  theirs = [f"roberta.{name}" for name in SHAPES]
+  roberta = _Roberta()
+  monkeypatch.setitem(ENCODERS, "roberta", roberta)
+  found = names.find_encoder(theirs)
+  assert found.family is roberta
+  assert found.names == dict(zip(SHAPES, theirs))
+  # Names that do not say it are a BERT's, unless the files say more.
+  assert names.find_encoder(SHAPES).family is BERT
+  assert names.find_encoder(SHAPES, roberta).family is roberta
+  with pytest.raises(InputError, match="holds RoBERTa, which is no BERT: rob"):
+    names.find_encoder(theirs, BERT)
+  with pytest.raises(InputError, match="holds ALBERT, which is no BERT or RoB"):
+    names.find_encoder(["albert.x"])
+  assert sources.locate("https://example.org/roberta.tar.gz").endswith("gz")
+  with pytest.raises(InputError, match="electra is no BERT or RoBERTa"):
+    sources.locate("https://example.org/electra.tar.gz")

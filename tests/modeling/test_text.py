@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,7 +8,9 @@ from official.nlp.data import classifier_data_lib
 
 import tf_adapters as ta
 from tests.conftest import TOKENS
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +111,32 @@ def test_rows_of_several_tasks_are_packed_as_each_alone(vocabulary, rows):
       expected = alone.pack([one], [two] if kind == "pair" else None)
     assert word_ids[row].numpy().tolist() == expected[0].to_list()[0]
     assert type_ids[row].numpy().tolist() == expected[1].to_list()[0]
+
+
+def test_other_families_have_other_special_tokens():
+  """As RoBERTa's: two tokens between the texts, and no segments."""
+  special = SpecialTokens("<s>", "</s>", ("</s>", "</s>"), "<pad>", "<unk>",
+                          "<mask>", segments=False)
+  tokens = ("<s>", "<pad>", "</s>", "<unk>", "a", "b", "c", "d")
+  vocabulary = Vocabulary(tokens, lower_case=True, special=special)
+  assert Vocabulary.from_dict(json.loads(json.dumps(
+      vocabulary.to_dict()))) == vocabulary
+  assert vocabulary.fingerprint()["start"] == "<s>"
+  text = TextProcessor(vocabulary, max_length=8)
+  inputs = text(["a x", "a"], ["b c", "a b c d"])
+  assert inputs["input_word_ids"].numpy().tolist() == [
+      [0, 4, 3, 2, 2, 5, 6, 2], [0, 4, 2, 2, 4, 5, 6, 2]]
+  assert not inputs["input_type_ids"].numpy().any()
+  # Rows of a batch that are no pairs have nothing of one.
+  ids, types = text.pack(["a", "b"], ["", "c"], tf.constant([False, True]))
+  assert ids.to_list() == [[0, 4, 2], [0, 5, 2, 2, 6, 2]]
+  assert types.to_list() == [[0] * 3, [0] * 6]
+  assert text.is_cut(["a x", "a b"], ["b c", "b c d"]).numpy().tolist() == [
+      False, True]
+  ids, types, begins = text.join(np.array([4]), np.array([5, 6]))
+  assert ids.tolist() == [0, 4, 2, 2, 5, 6, 2]
+  assert begins == 4 and not types.any()
+  with pytest.raises(InputError, match="at least 6"):
+    TextProcessor(vocabulary, max_length=5)
+  with pytest.raises(InputError, match="lacks </s>"):
+    Vocabulary(("<s>", "<pad>", "<unk>"), True, special=special)

@@ -36,7 +36,8 @@ from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.problems import find_problem
 
@@ -111,7 +112,7 @@ def save_adapter(
       metrics=description.metrics,
       encoder={"source": encoder.origin.source,
                "fingerprint": encoder.origin.fingerprint,
-               "architecture": encoder.config.to_dict()},
+               "architecture": config_to_dict(encoder.config)},
       tokenizer=vocabulary.fingerprint() if vocabulary else {},
       weights_sha256=description.weights_sha256,
       versions=library_versions(),
@@ -225,7 +226,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
         f"{str(info.encoder.get('fingerprint'))[:12]}, not "
         f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
   _check_architecture(path, info, encoder.config, origin.source)
-  positions = encoder.config.max_position_embeddings
+  positions = encoder.config.longest_text
   if (info.max_length or 0) > positions:
     raise InputError(
         f"{path}: max_length {info.max_length}: the encoder has positions for "
@@ -239,8 +240,9 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
 
 
 def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
-                        config: BertConfig, source: str) -> None:
-  if info.bert_config.sizes() != config.sizes():
+                        config: EncoderConfig, source: str) -> None:
+  theirs = info.bert_config
+  if (theirs.family, theirs.sizes()) != (config.family, config.sizes()):
     raise InputError(
         f"{path}: was made for other encoder weights: "
         f"{info.encoder['source']}, of other sizes than {source}")

@@ -22,7 +22,8 @@ from tf_adapters.modeling.config import (
     JsonConfig,
     is_flat,
 )
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import config_from_dict
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.tuning import Tuning
@@ -51,8 +52,9 @@ class AdapterInfo(JsonConfig):
     tuning: what was trained.
     max_length: longest sequence in training, in wordpieces, where known.
     metrics: split -> metric -> value.
-    encoder: "source", "fingerprint" and "architecture" of the base.
-    tokenizer: "lower_case" and "vocab_sha256"; empty without a vocabulary.
+    encoder: "source", "fingerprint" and "architecture" of the base, which says
+      its "family" unless that is "bert".
+    tokenizer: the vocabulary's `fingerprint`; empty without a vocabulary.
     weights_sha256: of the file of tensors.
     versions: of the libraries that wrote it.
     pairs: whether the task is on pairs of texts; None where unknown.
@@ -125,9 +127,9 @@ class AdapterInfo(JsonConfig):
         self.adapter)
 
   @property
-  def bert_config(self) -> BertConfig:
+  def bert_config(self) -> EncoderConfig:
     """The architecture of the base."""
-    return BertConfig.from_dict(self.encoder["architecture"])
+    return config_from_dict(self.encoder["architecture"])
 
   @property
   def description(self) -> TaskDescription:

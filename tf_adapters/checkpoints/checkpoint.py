@@ -16,8 +16,10 @@ import tensorflow as tf
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.vocabulary import check_vocabulary
 from tf_adapters.errors import InputError, printable
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.vocabulary import Vocabulary
+
+_POOLER_BIAS = "pooler_transform/bias"
 
 
 class TensorFiles(Protocol):
@@ -41,20 +43,17 @@ class TensorFiles(Protocol):
     """
 
 
-def find_encoder(files: TensorFiles) -> names.Found:
-  """Finds a BERT among the arrays of files; errors name the files.
-
-  Raises:
-    InputError: see `names.find_encoder`.
-  """
+def find_encoder(files: TensorFiles,
+                 family: EncoderFamily | None = None) -> names.Found:
+  """`names.find_encoder` among the arrays of files; errors name the files."""
   try:
-    return names.find_encoder(files.shapes)
+    return names.find_encoder(files.shapes, family)
   except InputError as error:
     raise InputError(f"{files.path}: {error}") from None
 
 
 class Checkpoint:
-  """Pretrained BERT weights, complete and of the right shapes.
+  """Pretrained weights, complete and of the right shapes.
 
   Arrays are read when they are asked for, one at a time, so that they never
   have to be in memory together.
@@ -66,8 +65,8 @@ class Checkpoint:
     found: which of them are the encoder's.
     config: the architecture.
     vocabulary: the vocabulary, where the format has one beside the weights.
-    identity_pooler: whether the pooler, which the format may leave out, is the
-      identity.
+    may_lack_pooler: whether the format may leave the pooler out, which is the
+      identity then, so that the pooled output is tanh of the first token's.
     sentence_pooling: how texts are pooled, where the files are those of a
       sentence encoder.
 
@@ -77,9 +76,9 @@ class Checkpoint:
   """
 
   def __init__(self, kind: str, path: pathlib.Path, files: TensorFiles,
-               found: names.Found, config: BertConfig,
+               found: names.Found, config: EncoderConfig,
                vocabulary: Vocabulary | None,
-               identity_pooler: bool = False,
+               may_lack_pooler: bool = False,
                sentence_pooling: str | None = None):
     self.kind = kind
     self.path = path
@@ -89,12 +88,19 @@ class Checkpoint:
     self.sentence_pooling = sentence_pooling
     self._files = files
     self._names = found.names
-    self._identity_pooler = identity_pooler
     if config.num_hidden_layers > found.num_layers:
       raise InputError(  # before names are made for layers without end
           f"{files.path}: no tensor for transformer/layer_{found.num_layers}/, "
           f"of {config.num_hidden_layers} layers")
-    self._shapes = names.shapes(config)
+    self._shapes = found.family.shapes(config)
+    self._as_matrix = found.family.as_matrix
+    self._identity_pooler = (
+        may_lack_pooler and any(map(_is_pooler, self._shapes))
+        and not any(map(_is_pooler, self._names)))
+    if self._identity_pooler:
+      logging.warning(
+          "%s: has no pooler: the pooled output is tanh of the first token's; "
+          "pooling=auto takes the mean of all tokens' instead", path)
     for name, shape in self._shapes.items():
       self._check_shape(name, shape)
     for name, theirs in found.names.items():
@@ -104,7 +110,7 @@ class Checkpoint:
             f"{config.num_hidden_layers} layers")
     if found.unexpected:
       logging.warning(
-          "%s: left out what no BERT has: %s", files.path,
+          "%s: left out what no %s has: %s", files.path, found.family.title,
           printable(", ".join(found.unexpected[:5]))
           + (", ..." if len(found.unexpected) > 5 else ""))
     if vocabulary is not None:
@@ -117,7 +123,7 @@ class Checkpoint:
       raise InputError(f"{self._files.path}: no tensor for {name}")
     theirs = self._names[name]
     stored = tuple(self._files.shapes[theirs])
-    matrix = names.as_matrix(name, shape)
+    matrix = self._as_matrix(name, shape)
     expected = [shape, matrix]
     if self._files.transposed:
       expected = [matrix[::-1] if name.endswith("/kernel") else matrix]
@@ -127,7 +133,7 @@ class Checkpoint:
           f"{list(expected[0])}")
 
   def _is_filled_in(self, name: str) -> bool:
-    return self._identity_pooler and name.startswith("pooler_transform/")
+    return self._identity_pooler and _is_pooler(name)
 
   def tensor(self, name: str) -> np.ndarray:
     """The tensor of a canonical name: float32, in its canonical shape.
@@ -168,9 +174,9 @@ class Checkpoint:
     Raises:
       InputError: the biases cannot be read.
     """
-    if self._identity_pooler:
+    if self._identity_pooler or _POOLER_BIAS not in self._shapes:
       return "none"
-    biases = self.tensor("pooler_transform/bias")
+    biases = self.tensor(_POOLER_BIAS)
     return "trained" if biases.any() else "never trained"
 
   @property
@@ -190,6 +196,10 @@ class Checkpoint:
     return sum(int(np.prod(shape)) for shape in self._shapes.values())
 
 
+def _is_pooler(name: str) -> bool:
+  return name.startswith("pooler_transform/")
+
+
 class Fingerprint:
   """sha256 over an encoder's pretrained tensors and its architecture.
 
@@ -197,9 +207,8 @@ class Fingerprint:
   never have to be in memory together.
   """
 
-  def __init__(self, config: BertConfig):
-    self._hash = hashlib.sha256(
-        f"{config.hidden_act} {config.layer_norm_eps!r}".encode())
+  def __init__(self, config: EncoderConfig):
+    self._hash = hashlib.sha256(config.function().encode())
 
   def add(self, name: str, array: np.ndarray) -> None:
     """Adds a float32 tensor."""

@@ -6,20 +6,19 @@ checkpoint, and what they do not tell of the architecture from the graph's text.
 
 import pathlib
 
-from tf_adapters.checkpoints.bert_config import (
-    GOOGLE_ACTIVATIONS,
-    read_bert_config,
-)
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
+from tf_adapters.checkpoints.encoder_config import (
+    CONFIG_NAMES,
+    GOOGLE_ACTIVATIONS,
+    infer_config,
+    read_encoder_config,
+)
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
-from tf_adapters.checkpoints.tensorflow_checkpoint import (
-    CONFIG_NAMES,
-    infer_config,
-)
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -34,25 +33,29 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   """
   graph = SavedModelGraph(folder)
   bundle = TensorBundle(folder / "variables" / "variables", folder)
-  found = find_encoder(bundle)
-  if graph.normalises_first():
-    raise InputError(
-        f"{folder}: its layer norms come before the sub-layers, BERT's after")
   if (folder / CONFIG_NAMES[0]).exists():
-    config = read_bert_config(folder / CONFIG_NAMES[0], GOOGLE_ACTIVATIONS)
+    config = read_encoder_config(
+        folder / CONFIG_NAMES[0], GOOGLE_ACTIVATIONS)
+    found = find_encoder(bundle, family_of(config))
   else:
+    found = find_encoder(bundle)
     config = infer_config(
-        folder, bundle, found,
+        bundle, found,
         hidden_act=graph.hidden_act(), layer_norm_eps=graph.layer_norm_eps(),
         num_attention_heads=graph.num_attention_heads)
+  if graph.normalises_first():
+    raise InputError(
+        f"{folder}: its layer norms come before the sub-layers, "
+        f"{found.family.title}'s after")
   return Checkpoint(
       "TF2 Hub SavedModel" if bundle.object_based else "TF1 Hub module",
       folder, bundle, found, config,
-      _read_vocabulary(folder, graph, bundle))
+      _read_vocabulary(folder, graph, bundle, found.family.special_tokens))
 
 
-def _read_vocabulary(folder: pathlib.Path, graph: SavedModelGraph,
-                     bundle: TensorBundle) -> Vocabulary | None:
+def _read_vocabulary(
+    folder: pathlib.Path, graph: SavedModelGraph, bundle: TensorBundle,
+    special: SpecialTokens) -> Vocabulary | None:
   files = sorted((folder / "assets").glob("*.txt"))
   if not files:
     return None
@@ -68,4 +71,4 @@ def _read_vocabulary(folder: pathlib.Path, graph: SavedModelGraph,
   else:
     lower_case = graph.constant_output("tokenization_info", "do_lower_case")
   return read_vocabulary(
-      files[0], None if lower_case is None else bool(lower_case))
+      files[0], None if lower_case is None else bool(lower_case), special)

@@ -1,23 +1,23 @@
-"""Reads a Hugging Face BERT folder: config.json, safetensors, a vocabulary.
+"""Reads a Hugging Face folder: config.json, safetensors, a vocabulary.
 
 Safetensors hold arrays and nothing else; pickled weights are never opened.
 """
 
-import logging
 import pathlib
 
 import numpy as np
 
-from tf_adapters.checkpoints.bert_config import (
-    HUGGING_FACE_ACTIVATIONS,
-    read_bert_config,
-)
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
+from tf_adapters.checkpoints.encoder_config import (
+    HUGGING_FACE_ACTIVATIONS,
+    read_encoder_config,
+)
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.encoders.table import family_of
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -29,24 +29,19 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   """Opens a folder as `transformers`' `BertModel.save_pretrained` writes it.
 
   The weights may be in several files with an index, of 16 or 32 bits, with or
-  without the prefix "bert.", and without a pooler; a missing pooler becomes the
-  identity, so that the pooled output is tanh of the first token's.
+  without a prefix such as "bert.", and without a pooler.
 
   Raises:
-    InputError: a file is missing or damaged, or holds no BERT.
+    InputError: a file is missing or damaged, or holds no such encoder.
   """
-  config = read_bert_config(folder / "config.json", HUGGING_FACE_ACTIVATIONS)
+  config = read_encoder_config(
+      folder / "config.json", HUGGING_FACE_ACTIVATIONS)
   files = _Safetensors(folder)
-  found = find_encoder(files)
-  pooler = any(name.startswith("pooler_transform/") for name in found.names)
-  if not pooler:
-    logging.warning(
-        "%s: has no pooler: the pooled output is tanh of the first token's; "
-        "pooling=auto takes the mean of all tokens' instead", folder)
+  found = find_encoder(files, family_of(config))
   return Checkpoint(
       "Hugging Face folder", folder, files, found, config,
-      read_tokenizer(folder), identity_pooler=not pooler,
-      sentence_pooling=read_sentence_pooling(folder))
+      read_tokenizer(folder, found.family.special_tokens),
+      may_lack_pooler=True, sentence_pooling=read_sentence_pooling(folder))
 
 
 class _Safetensors:

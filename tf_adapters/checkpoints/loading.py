@@ -15,7 +15,8 @@ from tf_adapters.checkpoints.vocabulary import (
 from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.vocabulary import Vocabulary
@@ -76,7 +77,7 @@ class PretrainedEncoder:
   vocabulary: Vocabulary | None
 
   @property
-  def config(self) -> BertConfig:
+  def config(self) -> EncoderConfig:
     """The architecture."""
     return self.checkpoint.config
 
@@ -87,7 +88,7 @@ class PretrainedEncoder:
     Raises:
       InputError: a tensor cannot be read, or an adapter layer does not exist.
     """
-    encoder = BertEncoder(
+    encoder = family_of(self.config).encoder_class()(
         self.config, TaskLayers(self.config, adapters, dtype=dtype),
         self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
@@ -123,15 +124,7 @@ def describe_encoder(source: str | os.PathLike[str],
       "encoder": encoder.source,
       "format": checkpoint.kind,
       "path": str(checkpoint.path),
-      "architecture": ", ".join([
-          f"{config.num_hidden_layers} layers",
-          f"hidden size {config.hidden_size}",
-          f"{config.num_attention_heads} heads",
-          f"intermediate size {config.intermediate_size}"]),
-      "activation": config.hidden_act,
-      "layer norm epsilon": str(config.layer_norm_eps),
-      "longest text": f"{config.max_position_embeddings} wordpieces",
-      "segments": str(config.type_vocab_size),
+      **config.description(),
       "parameters": f"{checkpoint.num_parameters:,}",
   }
   if checkpoint.sentence_pooling is not None:
@@ -175,7 +168,8 @@ def open_encoder(source: str | os.PathLike[str],
   vocabulary = checkpoint.vocabulary
   if vocab_file is not None:
     path = pathlib.Path(vocab_file)
-    vocabulary = read_vocabulary(path, lower_case)
+    vocabulary = read_vocabulary(
+        path, lower_case, family_of(checkpoint.config).special_tokens)
     check_vocabulary(path, vocabulary, checkpoint.config)
   elif vocabulary is not None and lower_case is not None:
     vocabulary = dataclasses.replace(vocabulary, lower_case=lower_case)

@@ -1,60 +1,20 @@
-"""The one table of variable names: ours, and what every other format says.
+"""Finds an encoder among the variable names of a file, whatever its format.
 
-Canonical names are those of TF Hub's BERT v3/v4 SavedModels. Only names and
-shapes live here; reading files is the readers' business.
+What its family calls its layers is the family's business, how files are read
+the readers'.
 """
 
 import collections
 import dataclasses
-import math
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.bert import BERT
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.encoders.table import ENCODERS, family_of
 
-# Canonical place -> what else it is called: in the TF1 release, whose names
-# Hugging Face keeps (with dots), and in TF Hub's v1 and v2 SavedModels. A
-# prefix such as bert/ or bert_model/ is not part of a place; {i} stands for the
-# number of a Transformer layer.
-_PLACES = {
-    "word_embeddings": ("embeddings/word_embeddings",),
-    "position_embedding": (
-        "embeddings/position_embeddings",
-        "embedding_postprocessor/position_embeddings"),
-    "type_embeddings": (
-        "embeddings/token_type_embeddings",
-        "embedding_postprocessor/type_embeddings"),
-    "embeddings/layer_norm": (
-        "embeddings/LayerNorm",
-        "embedding_postprocessor/layer_norm"),
-    "transformer/layer_{i}/self_attention/query": (
-        "encoder/layer_{i}/attention/self/query",
-        "encoder/layer_{i}/self_attention/query"),
-    "transformer/layer_{i}/self_attention/key": (
-        "encoder/layer_{i}/attention/self/key",
-        "encoder/layer_{i}/self_attention/key"),
-    "transformer/layer_{i}/self_attention/value": (
-        "encoder/layer_{i}/attention/self/value",
-        "encoder/layer_{i}/self_attention/value"),
-    "transformer/layer_{i}/self_attention/attention_output": (
-        "encoder/layer_{i}/attention/output/dense",
-        "encoder/layer_{i}/self_attention_output",
-        "transformer/layer_{i}/self_attention_output"),
-    "transformer/layer_{i}/self_attention_layer_norm": (
-        "encoder/layer_{i}/attention/output/LayerNorm",
-        "encoder/layer_{i}/self_attention_layer_norm"),
-    "transformer/layer_{i}/intermediate": (
-        "encoder/layer_{i}/intermediate/dense",
-        "encoder/layer_{i}/intermediate"),
-    "transformer/layer_{i}/output": (
-        "encoder/layer_{i}/output/dense",
-        "encoder/layer_{i}/output"),
-    "transformer/layer_{i}/output_layer_norm": (
-        "encoder/layer_{i}/output/LayerNorm",
-        "encoder/layer_{i}/output_layer_norm"),
-    "pooler_transform": ("pooler/dense",),
-}
 # Canonical leaf -> what else it is called; "" for none at all.
 _TABLE = {"embeddings": ("", "weight")}
 _DENSE = {"kernel": ("weight",), "bias": ()}
@@ -73,9 +33,9 @@ _BESIDE = re.compile(
     r"|global_step|save_counter|iteration|learning_rate|optimizer|Variable"
     r"|do_lower_case|beta_[12]|decay|\w+_power)(/|$)")
 
-# Other architectures, told by the names of their variables. They are no BERTs,
-# although some share its sub-layers.
-_OTHER_FAMILIES = {
+# Families that are not offered, told by the names of their variables: some
+# share sub-layers with those that are.
+OTHER_FAMILIES = {
     "ALBERT": re.compile(
         r"albert|/inner_group_|transformer/self_attention/|albert_layer"),
     "ELECTRA": re.compile(r"electra|discriminator_predictions"),
@@ -91,60 +51,15 @@ _OTHER_FAMILIES = {
 _LAYER = re.compile(r"\blayer_(\d{1,4})/")
 
 
-def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-  """{canonical name: shape} of everything that a BERT checkpoint holds."""
-  hidden = config.hidden_size
-  heads = config.num_attention_heads
-  size = hidden // heads
-  wide = config.intermediate_size
-  result = {
-      "word_embeddings/embeddings": (config.vocab_size, hidden),
-      "position_embedding/embeddings":
-          (config.max_position_embeddings, hidden),
-      "type_embeddings/embeddings": (config.type_vocab_size, hidden),
-      "embeddings/layer_norm/gamma": (hidden,),
-      "embeddings/layer_norm/beta": (hidden,),
-  }
-  for layer in range(config.num_hidden_layers):
-    prefix = f"transformer/layer_{layer}"
-    attention = f"{prefix}/self_attention"
-    for part in ("query", "key", "value"):
-      result[f"{attention}/{part}/kernel"] = (hidden, heads, size)
-      result[f"{attention}/{part}/bias"] = (heads, size)
-    result.update({
-        f"{attention}/attention_output/kernel": (heads, size, hidden),
-        f"{attention}/attention_output/bias": (hidden,),
-        f"{prefix}/self_attention_layer_norm/gamma": (hidden,),
-        f"{prefix}/self_attention_layer_norm/beta": (hidden,),
-        f"{prefix}/intermediate/kernel": (hidden, wide),
-        f"{prefix}/intermediate/bias": (wide,),
-        f"{prefix}/output/kernel": (wide, hidden),
-        f"{prefix}/output/bias": (hidden,),
-        f"{prefix}/output_layer_norm/gamma": (hidden,),
-        f"{prefix}/output_layer_norm/beta": (hidden,),
-    })
-  result["pooler_transform/kernel"] = (hidden, hidden)
-  result["pooler_transform/bias"] = (hidden,)
-  return result
+def shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+  """{canonical name: shape} of everything that a checkpoint holds."""
+  return family_of(config).shapes(config)
 
 
-def as_matrix(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-  """The shape of a variable in formats that know no attention heads.
-
-  Args:
-    name: canonical.
-    shape: its canonical shape.
-
-  Returns:
-    (inputs, outputs) of a kernel, (outputs,) of a bias; others as they are.
-  """
-  if "/self_attention/" not in name:
-    return shape
-  if name.endswith("attention_output/kernel"):
-    return shape[0] * shape[1], shape[2]
-  if name.endswith("/kernel"):
-    return shape[0], shape[1] * shape[2]
-  return (math.prod(shape),)
+def not_offered() -> dict[str, re.Pattern[str]]:
+  """Those of `OTHER_FAMILIES` that have no row in `ENCODERS`."""
+  return {name: pattern for name, pattern in OTHER_FAMILIES.items()
+          if name.lower() not in ENCODERS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +67,13 @@ class Found:
   """An encoder's variables among the names of a file.
 
   Attributes:
+    family: the encoder's.
     names: canonical name -> the file's name.
     beside: what the file holds besides: heads, optimizers, counters.
     unexpected: the part of `beside` that no known format puts there.
   """
 
+  family: EncoderFamily
   names: dict[str, str]
   beside: tuple[str, ...]
   unexpected: tuple[str, ...]
@@ -168,28 +85,29 @@ class Found:
                 if (match := _LAYER.search(name))})
 
 
-def find_encoder(names: Iterable[str]) -> Found:
-  """Finds a BERT among the variable names of a file, whatever its format.
+def find_encoder(names: Iterable[str],
+                 family: EncoderFamily | None = None) -> Found:
+  """Finds an encoder among the variable names of a file, whatever its format.
 
   Prefixes ("bert/", "module/bert/", "bert_encoder_v2/"), separators, ":0" and
   the "_1" that TensorFlow appends to a repeated name do not matter.
 
   Args:
     names: of all variables in the file.
+    family: the encoder's, where the files say it; None for what the names tell:
+      a BERT where they are no other family's.
 
   Raises:
-    InputError: there is no BERT, more than one, another architecture, or one
-      with variables that no BERT has.
+    InputError: there is no encoder, more than one, one of another family, or
+      one with variables that its family has not.
   """
   names = list(names)
   plain = {name: _plain(name) for name in names}
-  for family, pattern in _OTHER_FAMILIES.items():
-    for name in names:
-      if pattern.search(plain[name]):
-        raise InputError(f"it holds {family}, which is no BERT: {name}")
+  family = _family(plain, family)
+  canonical_names = _canonical_names(family)
   matches: dict[str, dict[str, str]] = collections.defaultdict(dict)
   for name in names:
-    if match := _match(plain[name]):
+    if match := _match(plain[name], canonical_names):
       canonical, prefix = match
       if prefix in matches[canonical]:
         raise InputError(
@@ -198,7 +116,8 @@ def find_encoder(names: Iterable[str]) -> Found:
       matches[canonical][prefix] = name
   encoders = matches.get("word_embeddings/embeddings", {})
   if not encoders:
-    raise InputError("not a BERT: there are no word embeddings in it")
+    raise InputError(
+        f"not a {family.title}: there are no word embeddings in it")
   if len(encoders) > 1:
     raise InputError(
         f"it holds {len(encoders)} encoders: {', '.join(encoders.values())}")
@@ -210,7 +129,7 @@ def find_encoder(names: Iterable[str]) -> Found:
   beside = [name for name in names if name not in taken]
   unexpected = []
   for name in beside:
-    if _is_known_beside(plain[name]):
+    if _is_known_beside(plain[name], canonical_names):
       continue
     if prefix:
       inside = plain[name].startswith(prefix)
@@ -218,16 +137,43 @@ def find_encoder(names: Iterable[str]) -> Found:
       inside = _BEGINNINGS.match(plain[name])
       unexpected.append(name)
     if inside:
-      raise InputError(f"no BERT has a tensor {name}")
-  return Found(found, tuple(beside), tuple(unexpected))
+      raise InputError(f"no {family.title} has a tensor {name}")
+  return Found(family, found, tuple(beside), tuple(unexpected))
 
 
-def _is_known_beside(plain: str) -> bool:
+def _family(plain: Mapping[str, str],
+            family: EncoderFamily | None) -> EncoderFamily:
+  """The family of a file's names: the one that is expected, or any.
+
+  Args:
+    plain: name -> its plain spelling.
+    family: the one that is expected.
+
+  Raises:
+    InputError: the names are another family's.
+  """
+  marks = {other: other.marks for other in ENCODERS.values() if other.marks}
+  for other, pattern in marks.items():
+    for name in plain:
+      if pattern.search(plain[name]):
+        if family not in (None, other):
+          raise InputError(
+              f"it holds {other.title}, which is no {family.title}: {name}")
+        return other
+  titles = " or ".join(other.title for other in ENCODERS.values())
+  for title, pattern in not_offered().items():
+    for name in plain:
+      if pattern.search(plain[name]):
+        raise InputError(f"it holds {title}, which is no {titles}: {name}")
+  return family or BERT
+
+
+def _is_known_beside(plain: str, canonical_names: Mapping[str, str]) -> bool:
   """Whether a name is of a head, a counter, a constant or an optimizer."""
   # An optimizer's slot, or a moving average, is called after its variable.
   variable, _, _ = plain.rpartition("/")
   return bool(_CONSTANTS.search(plain) or _BESIDE.match(plain)
-              or _match(variable))
+              or _match(variable, canonical_names))
 
 
 def _plain(name: str) -> str:
@@ -238,10 +184,11 @@ def _plain(name: str) -> str:
   return re.sub(r"_\d+$", "", name.removesuffix(":0"))
 
 
-def _spellings() -> dict[str, str]:
+@functools.cache
+def _canonical_names(family: EncoderFamily) -> dict[str, str]:
   """Every known name (with {i}) -> the canonical one (with {i})."""
   result = {}
-  for place, others in _PLACES.items():
+  for place, others in family.places.items():
     leaves = _DENSE
     if place.endswith("layer_norm"):
       leaves = _LAYER_NORM
@@ -254,15 +201,14 @@ def _spellings() -> dict[str, str]:
   return result
 
 
-_CANONICAL = _spellings()
-
-
-def _match(plain: str) -> tuple[str, str] | None:
-  """(canonical name, prefix) of a name, or None for what is no BERT's."""
+def _match(plain: str,
+           canonical_names: Mapping[str, str]) -> tuple[str, str] | None:
+  """(canonical name, prefix) of a name, or None for one that is none of them.
+  """
   layer = _LAYER.search(plain)
   parts = _LAYER.sub("layer_{i}/", plain, count=1).split("/")
   for start in range(len(parts)):
-    canonical = _CANONICAL.get("/".join(parts[start:]))
+    canonical = canonical_names.get("/".join(parts[start:]))
     if canonical is not None:
       number = layer[1] if layer else ""
       prefix = "/".join([*parts[:start], ""])

@@ -12,7 +12,9 @@ import re
 import urllib.parse
 
 from tf_adapters.checkpoints import fetching
+from tf_adapters.checkpoints.names import not_offered
 from tf_adapters.errors import InputError, similar
+from tf_adapters.modeling.encoders.table import ENCODERS
 
 _HUB = "https://tfhub.dev/tensorflow/"
 _SMALL_SIZES = {128: 2, 256: 4, 512: 8, 768: 12}  # hidden size -> heads
@@ -43,10 +45,6 @@ _MINILM = "minilm_l6"
 ALIASES = (_MINILM, *HUB_ALIASES)
 
 _URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
-# Refused before anything is fetched.
-_OTHER_FAMILIES = re.compile(
-    r"(?<![a-z])(albert|electra|distilbert|deberta|roberta|mobilebert)(?![a-z])",
-    re.IGNORECASE)
 _HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
 _HUGGING_FACE = re.compile(r"[\w.-]+/[\w.-]+")
@@ -88,8 +86,8 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
     return _url(f"https://tfhub.dev/{source}")
   name = source.rpartition("/")[2]
   near = similar(name, ALIASES, cutoff=0.8)
-  if other := _OTHER_FAMILIES.search(name):
-    hint = f"{other[0]} is no BERT"
+  if other := _other_family(name):
+    hint = other
   elif near:
     hint = f"did you mean {near}?"
   elif _HUGGING_FACE.fullmatch(source):
@@ -130,11 +128,19 @@ def is_elsewhere(source: str) -> bool:
 
 
 def _url(url: str) -> str:
-  """A URL that may lead to a BERT."""
-  other = _OTHER_FAMILIES.search(url)
-  if other:
-    raise InputError(f"{url}: {other[0]} is no BERT")
+  """A URL that may lead to an encoder; others are refused before a fetch."""
+  if other := _other_family(url):
+    raise InputError(f"{url}: {other}")
   return url
+
+
+def _other_family(name: str) -> str | None:
+  """Why what is called so cannot be read; None where its family is offered."""
+  found = re.search(
+      rf"(?<![a-z])({'|'.join(filter(str.isalpha, not_offered()))})(?![a-z])",
+      name, re.IGNORECASE)
+  titles = " or ".join(family.title for family in ENCODERS.values())
+  return f"{found[0]} is no {titles}" if found else None
 
 
 def _minilm_folder() -> pathlib.Path:

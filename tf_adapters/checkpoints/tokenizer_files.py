@@ -13,17 +13,20 @@ from typing import Any
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import MOST_BYTES, read_json
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
-# These are never looked for in texts, as in google-research/bert.
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 # Behind the vocabulary; tables of embeddings have fewer free rows.
 _MOST_FREE_ROWS = 10_000
 
 
-def read_tokenizer(folder: pathlib.Path) -> Vocabulary | None:
+def read_tokenizer(folder: pathlib.Path,
+                   special: SpecialTokens = Vocabulary.special,
+                   ) -> Vocabulary | None:
   """The vocabulary of a Hugging Face folder, with added tokens and settings.
+
+  Args:
+    folder: the folder.
+    special: the special tokens of the encoder's family.
 
   Returns:
     None where there is no vocabulary.
@@ -36,18 +39,18 @@ def read_tokenizer(folder: pathlib.Path) -> Vocabulary | None:
                "special_tokens_map.json"):
     path = folder / name
     files[name] = read_json(path, MOST_BYTES) if path.exists() else {}
-  settings = _settings(folder, files)
+  settings = _settings(folder, files, special)
   lower_case = settings.pop("lower_case")
   if settings["strip_accents"] is None:
     del settings["strip_accents"]  # as it goes with the casing
   path = folder / "vocab.txt"
   if path.exists():
-    vocabulary = read_vocabulary(path, lower_case)
+    vocabulary = read_vocabulary(path, lower_case, special)
     _check_the_same(folder, vocabulary, files["tokenizer.json"])
   elif files["tokenizer.json"]:
     path = folder / "tokenizer.json"
     vocabulary = make_vocabulary(
-        path, _tokens(path, files["tokenizer.json"]), lower_case)
+        path, _tokens(path, files["tokenizer.json"]), lower_case, special)
   else:
     return None
   try:
@@ -57,8 +60,8 @@ def read_tokenizer(folder: pathlib.Path) -> Vocabulary | None:
     raise InputError(f"{folder}: {error}") from None
 
 
-def _settings(folder: pathlib.Path,
-              files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
+              special: SpecialTokens) -> dict[str, Any]:
   """"lower_case" and others of a `Vocabulary`; says what is not followed."""
   config, tokenizer = files["tokenizer_config.json"], files["tokenizer.json"]
   normalizer, others = _normalizer(tokenizer.get("normalizer"))
@@ -89,16 +92,23 @@ def _settings(folder: pathlib.Path,
       ("normalizer", ", ".join(others) or None, ()),
       ("continuing_subword_prefix", model.get("continuing_subword_prefix"),
        ("##",)),
-      ("unk_token", model.get("unk_token"), ("[UNK]",)),
+      ("unk_token", model.get("unk_token"), (special.unknown,)),
       ("pre_tokenizer", _type(tokenizer.get("pre_tokenizer")), (
           "BertPreTokenizer",)),
-      *((role, _content(files[name].get(role)), (special,))
+      *((role, _content(files[name].get(role)), (token,))
         for name in ("tokenizer_config.json", "special_tokens_map.json")
-        for role, special in zip(_ROLES, _SPECIAL))):
+        for role, token in _roles(special).items())):
     if value is not None and value not in expected:
       logging.warning("%s: the tokenizer is not BERT's: %s=%s is not followed",
                       folder, key, value)
   return values
+
+
+def _roles(special: SpecialTokens) -> dict[str, str]:
+  """What the files call the special tokens -> these."""
+  return {"pad_token": special.padding, "unk_token": special.unknown,
+          "cls_token": special.start, "sep_token": special.end,
+          "mask_token": special.mask}
 
 
 def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
@@ -169,11 +179,12 @@ def _with_added(folder: pathlib.Path, vocabulary: Vocabulary,
                 files: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
   """The vocabulary with the tokens that files beside it add to it."""
   tokens = list(vocabulary.tokens)
+  special = _roles(vocabulary.special).values()
   added: dict[str, int] = {}
   for name, token, number in _added(files):
     path = folder / name
     content = _content(token)
-    if content in _SPECIAL:
+    if content in special:  # never looked for, as in google-research/bert
       continue
     if not isinstance(content, str) or not content:
       raise InputError(f"{path}: {token!r:.50} is no added token")

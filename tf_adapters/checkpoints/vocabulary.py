@@ -7,13 +7,14 @@ import pathlib
 
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_file
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.normalization import normalize
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 
 def read_vocabulary(
-    path: pathlib.Path, lower_case: bool | None) -> Vocabulary:
+    path: pathlib.Path, lower_case: bool | None,
+    special: SpecialTokens = Vocabulary.special) -> Vocabulary:
   """Reads a vocab.txt as google-research/bert does: one wordpiece a line.
 
   White space around it does not belong to it, and empty lines count.
@@ -22,6 +23,7 @@ def read_vocabulary(
     path: the file.
     lower_case: whether text is lower-cased; None to tell from the wordpieces,
       and whether it keeps its accents then.
+    special: the special tokens of the encoder's family.
 
   Raises:
     InputError: the file is no text, or special tokens are missing.
@@ -36,19 +38,21 @@ def read_vocabulary(
   tokens = [line.strip() for line in lines]
   while tokens and not tokens[-1]:  # which have no embeddings
     tokens.pop()
-  return make_vocabulary(path, tuple(tokens), lower_case)
+  return make_vocabulary(path, tuple(tokens), lower_case, special)
 
 
 def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
-                    lower_case: bool | None) -> Vocabulary:
+                    lower_case: bool | None,
+                    special: SpecialTokens) -> Vocabulary:
   """A vocabulary of tokens from a file; errors name the file."""
   try:
     if lower_case is not None or _is_reached(tokens, strip_accents=True):
-      return Vocabulary(tokens, lower_case is not False)
+      return Vocabulary(tokens, lower_case is not False, special=special)
     # Texts that were lower-cased, in letters that keep their marks.
     if _is_reached(tokens, strip_accents=False):
-      return Vocabulary(tokens, lower_case=True, strip_accents=False)
-    return Vocabulary(tokens, lower_case=False)
+      return Vocabulary(tokens, lower_case=True, strip_accents=False,
+                        special=special)
+    return Vocabulary(tokens, lower_case=False, special=special)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
 
@@ -69,7 +73,7 @@ def _is_reached(tokens: tuple[str, ...], strip_accents: bool) -> bool:
 
 
 def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
-                     config: BertConfig) -> None:
+                     config: EncoderConfig) -> None:
   """Sees to it that a vocabulary and an embedding table are of one size.
 
   Raises:

@@ -107,13 +107,18 @@ class SquadSplit:
 
   def check(self, text: TextProcessor) -> None:
     """Raises InputError where a window leaves no room for the context."""
-    room = text.max_length - self.options.max_query_length - 3
+    room = self._room(text, self.options.max_query_length)
     if self.options.doc_stride > room:
       raise InputError(
           f"max_seq_length {text.max_length} leaves {max(room, 0)} wordpieces "
           "to a context beside questions of "
           f"{self.options.max_query_length}: fewer than doc_stride "
           f"{self.options.doc_stride}")
+
+  def _room(self, text: TextProcessor, query_length: int) -> int:
+    """Wordpieces that a window has for the context."""
+    return (text.max_length - query_length
+            - text.vocabulary.special.of_a_pair)
 
   def encode(self, text: TextProcessor) -> "EncodedWindows":
     """Tokenises and cuts into windows; see `EncodedWindows`.
@@ -133,14 +138,14 @@ class SquadSplit:
       query = query[:self.options.max_query_length]
       context = contexts[question.context]
       span = context.span(question) if self.labels is not None else None
-      room = text.max_length - len(query) - 3
+      room = self._room(text, len(query))
       start, first_window = 0, len(labels)
       while True:
         pieces = context.ids[start:start + room]
-        window = Window(number, start, len(pieces), len(query) + 2)
-        rows.append(np.concatenate([
-            [text.cls_id], query, [text.sep_id], pieces, [text.sep_id]]))
-        types.append(np.repeat([0, 1], [len(query) + 2, len(pieces) + 1]))
+        word_ids, type_ids, offset = text.join(query, pieces)
+        window = Window(number, start, len(pieces), offset)
+        rows.append(word_ids)
+        types.append(type_ids)
         labels.append(window.label(span))
         windows.append(window)
         if start + room >= len(context.ids):

@@ -7,19 +7,27 @@ model and inside a SavedModel. Where texts come from is not known here.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
 import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
 from tf_adapters.modeling.serialization import PACKAGE
-from tf_adapters.modeling.vocabulary import SHORTEST_LENGTH, Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 
-class _TextLayer(tf_keras.layers.Layer):
-  """A layer that is called with one or two columns of texts."""
+class TextLayer(tf_keras.layers.Layer):
+  """A layer that is called with one or two columns of texts.
+
+  Attributes:
+    has_wordpieces: whether it makes wordpieces of texts, and not texts alone.
+    max_length: longest row, in what it makes of texts.
+  """
+
+  has_wordpieces: bool
+  max_length: int
 
   def __call__(self, first: Texts, second: Texts | None = None,
                length: int | None = None) -> dict[str, tf.Tensor]:
@@ -41,22 +49,20 @@ class _TextLayer(tf_keras.layers.Layer):
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class TextProcessor(_TextLayer):
-  """Turns strings, or pairs of strings, into a BERT's inputs.
+class TextProcessor(TextLayer):
+  """Turns strings, or pairs of strings, into an encoder's inputs.
 
-  `[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`; of a pair that is too
-  long the longer text loses its last wordpieces first, as in
-  google-research/bert run_classifier.py. Wordpieces are those of its
-  tokenization.py: see docs/text.md.
+  With the special tokens of the encoder's family, such as `[CLS] first [SEP]`
+  or `[CLS] first [SEP] second [SEP]`. Of a pair that is too long the longer
+  text loses its last wordpieces first, as in google-research/bert
+  run_classifier.py. Wordpieces are those of its tokenization.py: see
+  docs/text.md.
 
   A Keras layer, so that a model of your own can begin with strings.
 
   Args:
     vocabulary: the checkpoint's.
     max_length: longest sequence, in wordpieces with the special tokens.
-
-  Attributes:
-    cls_id, sep_id: of [CLS] and [SEP].
 
   Call arguments:
     first: strings [batch]: a list, an array, a pandas Series, a tensor.
@@ -81,21 +87,24 @@ class TextProcessor(_TextLayer):
     >>> model = tf_keras.Model(inputs, tf_keras.layers.Dense(2)(outputs))
   """
 
+  has_wordpieces = True
+
   def __init__(self, vocabulary: Vocabulary | Mapping[str, Any],
                max_length: int = 128, **kwargs: Any):
     super().__init__(**kwargs)
     if isinstance(vocabulary, Mapping):
       vocabulary = Vocabulary.from_dict(vocabulary)
-    if max_length < SHORTEST_LENGTH:
+    special = vocabulary.special
+    shortest = special.of_a_pair + 2  # with a wordpiece of each text
+    if max_length < shortest:
       raise InputError(
           f"max_length {max_length} leaves no room for text: at least "
-          f"{SHORTEST_LENGTH}")
+          f"{shortest}")
     self.vocabulary = vocabulary
     self.max_length = max_length
-    self.cls_id = vocabulary.id_of("[CLS]")
-    self.sep_id = vocabulary.id_of("[SEP]")
-    self._pad = vocabulary.id_of("[PAD]")
-    self._unk = vocabulary.id_of("[UNK]")
+    self._start, self._end, self._pad, self._unk = map(vocabulary.id_of, (
+        special.start, special.end, special.padding, special.unknown))
+    self._between = list(map(vocabulary.id_of, special.between))
     self._tokenizer = WordpieceTokenizer(vocabulary)
 
   def tokenize(self, texts: Texts,
@@ -140,22 +149,19 @@ class TextProcessor(_TextLayer):
     Raises:
       InputError: not columns of texts, or not of the same length.
     """
-    budget = self._budget(max_length) - 2  # [CLS] and the first [SEP]
+    budget = self._budget(max_length)
     limit = tf.reduce_max(budget)
     first, second = _columns(first, second)
     first = self.tokenize(first, limit)
     if second is None:
-      return self._combine([_keep(first, budget)])
+      return self._combine(_keep(first, budget))
     if is_pair is None:
-      second = self.tokenize(second, limit)
-      return self._combine(_shrink_longest(first, second, budget - 1))
-    second = self.tokenize(tf.where(is_pair, second, ""), limit)
-    pair = tf.cast(is_pair, tf.int64)
-    word_ids, type_ids = self._combine(
-        _shrink_longest(first, second, budget - pair))
-    # Without the [SEP] of a second text that is none.
-    lengths = word_ids.row_lengths() - (1 - pair)
-    return _keep(word_ids, lengths), _keep(type_ids, lengths)
+      is_pair = tf.fill(tf.shape(second), True)
+    else:
+      second = tf.where(is_pair, second, "")
+    second = self.tokenize(second, limit)
+    budget -= len(self._between) * tf.cast(is_pair, tf.int64)
+    return self._combine(*_shrink_longest(first, second, budget), is_pair)
 
   def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
     """Whether texts are longer than `max_length`, so that `pack` cuts them.
@@ -175,16 +181,60 @@ class TextProcessor(_TextLayer):
                if column is not None]
     lengths = [self.tokenize(column, self.max_length).row_lengths()
                for column in columns]
-    return sum(lengths) + 1 + len(columns) > self.max_length
+    special = 2 if second is None else self.vocabulary.special.of_a_pair
+    return sum(lengths) + special > self.max_length
 
   def _budget(self, max_length: int | tf.Tensor | None) -> tf.Tensor:
+    """Wordpieces that a text can have between the first and last token."""
     if max_length is None:
       max_length = self.max_length
-    return tf.cast(max_length, tf.int64)
+    return tf.cast(max_length, tf.int64) - 2
 
-  def _combine(self, segments: list[tf.RaggedTensor],
+  def _combine(self, first: tf.RaggedTensor,
+               second: tf.RaggedTensor | None = None,
+               is_pair: tf.Tensor | None = None,
                ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    return tf_text.combine_segments(segments, self.cls_id, self.sep_id)
+    """Word ids and type ids of wordpieces, with special tokens.
+
+    Args:
+      first, second: wordpiece ids, ragged [batch, (wordpieces)].
+      is_pair: bool [batch], which rows have a second text.
+    """
+    rows = first.nrows()
+    end = self._repeated([self._end], rows)
+    first = tf.concat([self._repeated([self._start], rows), first], axis=1)
+    if second is None:
+      word_ids = tf.concat([first, end], axis=1)
+      return word_ids, tf.zeros_like(word_ids)
+    between = _keep(self._repeated(self._between, rows),
+                    len(self._between) * tf.cast(is_pair, tf.int64))
+    first = tf.concat([first, between], axis=1)
+    second = tf.concat([second, end], axis=1)
+    segment = tf.cast(is_pair, tf.int32) * self.vocabulary.special.segments
+    return tf.concat([first, second], axis=1), tf.concat([
+        tf.zeros_like(first),
+        second.with_values(tf.gather(segment, second.value_rowids()))], axis=1)
+
+  def _repeated(self, ids: list[int], rows: tf.Tensor) -> tf.RaggedTensor:
+    return tf.RaggedTensor.from_uniform_row_length(
+        tf.tile(tf.constant(ids, tf.int32), [rows]), len(ids), nrows=rows)
+
+  def join(self, first: np.ndarray,
+           second: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """A pair of texts that are wordpieces already, as `pack`, of any length.
+
+    Args:
+      first, second: wordpiece ids, [wordpieces].
+
+    Returns:
+      Word ids and type ids, [wordpieces], and where the second text begins.
+    """
+    word_ids = np.concatenate(
+        [[self._start], first, self._between, second, [self._end]])
+    begins = 1 + len(first) + len(self._between)
+    type_ids = np.zeros_like(word_ids)
+    type_ids[begins:] = self.vocabulary.special.segments
+    return word_ids, type_ids, begins
 
   def pack_words(self, words: tf.RaggedTensor,
                  max_length: int | tf.Tensor | None = None,
@@ -201,12 +251,11 @@ class TextProcessor(_TextLayer):
       Word ids and type ids, as `pack` has them, and where each word begins:
       int32 ragged [batch, (words)], -1 for words that were cut off.
     """
-    budget = tf.broadcast_to(
-        self._budget(max_length) - 2, [words.nrows()])
+    budget = tf.broadcast_to(self._budget(max_length), [words.nrows()])
     # Each word has a wordpiece at least: those that follow are cut off.
     kept = _keep(words, budget)
-    pieces = self.tokenize(kept.flat_values, tf.reduce_max(self._budget(
-        max_length)))
+    pieces = self.tokenize(
+        kept.flat_values, tf.reduce_max(self._budget(max_length)))
     unknown = tf.fill([tf.shape(kept.flat_values)[0], 1], self._unk)
     pieces = tf.concat([pieces, tf.ragged.boolean_mask(
         unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
@@ -219,8 +268,8 @@ class TextProcessor(_TextLayer):
     starts = tf.concat([
         kept.with_values(tf.cast(starts, tf.int32)),
         _repeated(-1, words.row_lengths() - kept.row_lengths())], axis=1)
-    word_ids, type_ids = self._combine([_keep(
-        kept.with_flat_values(pieces).merge_dims(1, 2), budget)])
+    word_ids, type_ids = self._combine(_keep(
+        kept.with_flat_values(pieces).merge_dims(1, 2), budget))
     return word_ids, type_ids, starts
 
   def pack_rows(self, first: Texts, second: Texts, is_pair: tf.Tensor,
@@ -271,7 +320,7 @@ class TextProcessor(_TextLayer):
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class WholeTexts(_TextLayer):
+class WholeTexts(TextLayer):
   """Hands strings on as they are, to an embedding that reads whole texts.
 
   It takes the place of a `TextProcessor`, with texts for wordpieces: a row is
@@ -295,6 +344,8 @@ class WholeTexts(_TextLayer):
     >>> WholeTexts(pairs=True)(["Good."], ["Bad."])["input_texts"].shape
     TensorShape([1, 2])
   """
+
+  has_wordpieces = False
 
   def __init__(self, pairs: bool = False, lower_case: bool = False,
                **kwargs: Any):

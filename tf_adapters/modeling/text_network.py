@@ -1,8 +1,8 @@
 """A network on embedded texts: what the paper compares BERT with (section 3.3).
 
-`TextNetwork` takes the place of a `BertEncoder` in the models of whole texts.
-Its embedding gives a vector to each word of a text, or to the text itself;
-where they come from is not known here.
+`TextNetwork` takes the place of a pretrained encoder in the models of whole
+texts. Its embedding gives a vector to each word of a text, or to the text
+itself; where they come from is not known here.
 """
 
 import itertools
@@ -21,12 +21,11 @@ from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.serialization import (
     PACKAGE,
     WeightsLayer,
-    freeze,
-    frozen_names,
     layer_config,
     layer_from,
 )
-from tf_adapters.modeling.text import TextProcessor, WholeTexts
+from tf_adapters.modeling.text import TextLayer, TextProcessor, WholeTexts
+from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import NO_BERT, Tuning, kind_of
 from tf_adapters.modeling.vocabulary import Vocabulary
 
@@ -47,7 +46,7 @@ class WordEmbedding(WeightsLayer):
 
   Returns:
     Vectors [batch, length, size], and [batch, length] 1.0 where they are of
-    words, 0.0 where they are of padding, [CLS] and [SEP].
+    words, 0.0 where they are of padding and special tokens.
   """
 
   can_train = True
@@ -64,8 +63,11 @@ class WordEmbedding(WeightsLayer):
     self.rows = rows
     self.size = size
     self.origin = origin
-    self._special = [vocabulary.id_of(token)
-                     for token in ("[CLS]", "[SEP]")]
+    special = vocabulary.special
+    self._special = [
+        vocabulary.id_of(token)
+        for token in dict.fromkeys([special.start, special.end,
+                                    *special.between])]
     self.build()
 
   def build(self, input_shape=None):
@@ -176,13 +178,12 @@ class TextEmbedding(tf_keras.layers.Layer):
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class TextNetwork(tf_keras.layers.Layer):
+class TextNetwork(TextEncoder):
   """Texts as the means of their words' vectors, and dense layers above them.
 
-  A deep averaging network (Iyyer et al. 2015), with the methods of a
-  `BertEncoder` that the models of whole texts ask for. A pair with the vectors
-  u and v is [u, v, |u - v|, u * v] (Mou et al. 2016, Conneau et al. 2017, for
-  sentences that are encoded one by one). A text without words is zeros.
+  A deep averaging network (Iyyer et al. 2015). A pair with the vectors u and v
+  is [u, v, |u - v|, u * v] (Mou et al. 2016, Conneau et al. 2017, for sentences
+  that are encoded one by one). A text without words is zeros.
 
   Args:
     embedding: from `load_word_embedding` or `load_text_embedding`.
@@ -206,8 +207,9 @@ class TextNetwork(tf_keras.layers.Layer):
     TensorShape([1, 2])
   """
 
-  adapters = None
+  family = ""
   per_token = False
+  parts = ("embedding",)
   pooling = "pooler"  # its one vector for each text
 
   def __init__(self, embedding: WordEmbedding | TextEmbedding,
@@ -245,11 +247,6 @@ class TextNetwork(tf_keras.layers.Layer):
     """Where the embedding came from."""
     return self.embedding.origin
 
-  @property
-  def tuning(self) -> str:
-    """What trains, by name."""
-    return str(self._tuning)
-
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
     """Chooses what trains: "no_bert", or "no_bert+embedding", at any time.
@@ -269,14 +266,10 @@ class TextNetwork(tf_keras.layers.Layer):
     # A module that is called does by this what it does in a training of it.
     self.embedding.trainable = bool(parsed.embedding)
 
-  def text_processor(
-      self, max_length: int | None = None) -> TextProcessor | WholeTexts:
-    """What turns strings into the inputs.
+  def trains(self, name: str) -> bool:
+    return bool(self._tuning.embedding) or kind_of(name) != "embeddings"
 
-    Args:
-      max_length: longest text that is looked at, in wordpieces with [CLS] and
-        [SEP]; None for 128. Of whole texts nothing is cut.
-    """
+  def text_processor(self, max_length: int | None = None) -> TextLayer:
     return self.embedding.text_processor(max_length, self.pairs)
 
   def build(self, input_shape=None):
@@ -288,14 +281,9 @@ class TextNetwork(tf_keras.layers.Layer):
     self.built = True
 
   def check_inputs(self, inputs: Any) -> None:
-    """Refuses what is not what `call` takes; see `BertEncoder.check_inputs`."""
     wanted = self.embedding.wanted_inputs()
     check_inputs(inputs, wanted | (
         {"input_type_ids": None} if self.pairs else {}))
-
-  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
-    self.check_inputs(inputs)
-    return super().__call__(inputs, *args, **kwargs)
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, tf.Tensor]:
@@ -319,45 +307,15 @@ class TextNetwork(tf_keras.layers.Layer):
     return {"pooled_output": hidden, "default": hidden}
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything."""
     variables = self.embedding.named_variables()
     for number, layer in enumerate(self.hidden_layers):
       variables |= with_prefix(
           f"network/layer_{number}", layer.named_variables())
     return variables
 
-  def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains now: as a `BertEncoder`'s."""
-    trainable = {id(variable) for variable in super().trainable_weights}
-    return {name: variable for name, variable in self.named_variables().items()
-            if id(variable) in trainable
-            and (self._tuning.embedding or kind_of(name) != "embeddings")}
-
-  @property
-  def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values())
-
-  @property
-  def non_trainable_weights(self) -> list[tf.Variable]:
-    tuned = {id(variable) for variable in self.trainable_weights}
-    return [variable for variable in self.named_variables().values()
-            if id(variable) not in tuned]
-
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "config": self.config.to_dict(),
-            "pairs": self.pairs, "tuning": self.tuning,
-            "frozen": frozen_names(self),
+    return {**super().get_config(), "pairs": self.pairs,
             "embedding": layer_config(self.embedding)}
-
-  @classmethod
-  def from_config(cls, config: dict[str, Any]) -> "TextNetwork":
-    config = dict(config)
-    if isinstance(config["embedding"], Mapping):
-      config["embedding"] = layer_from(config["embedding"])
-    frozen = config.pop("frozen", ())  # version 0.1 did not write it
-    network = cls(**config)
-    freeze(network, frozen)
-    return network
 
 
 def _mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,8 @@
-"""What a checkpoint says of text: its wordpieces, and its casing."""
+"""What a checkpoint says of text: its wordpieces, casing and special tokens."""
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.modeling.config import JsonConfig, require
@@ -13,6 +14,48 @@ _LONGEST_TOKEN_BYTES = 256
 
 # [CLS] first [SEP] second [SEP], with a wordpiece of each text.
 SHORTEST_LENGTH = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecialTokens(JsonConfig):
+  """The special tokens of an encoder family, and where they stand.
+
+  A text is `start text end`, a pair `start first *between second end`. The
+  defaults are BERT's.
+
+  Attributes:
+    start, end: of every sequence. Heads look at the first.
+    between: what stands between the two texts of a pair.
+    padding: what fills a sequence up.
+    unknown: what stands for a word that has no wordpieces.
+    mask: of pretraining; no text that is read becomes it.
+    segments: whether what follows `between` has type id 1, and not 0.
+
+  Example:
+    >>> SpecialTokens("<s>", "</s>", ("</s>", "</s>"), "<pad>", "<unk>",
+    ...               "<mask>", segments=False).of_a_pair
+    4
+  """
+
+  start: str = "[CLS]"
+  end: str = "[SEP]"
+  between: tuple[str, ...] = ("[SEP]",)
+  padding: str = "[PAD]"
+  unknown: str = "[UNK]"
+  mask: str = "[MASK]"
+  segments: bool = True
+
+  def __post_init__(self):
+    object.__setattr__(self, "between", tuple(self.between))
+
+  @property
+  def of_a_pair(self) -> int:
+    """How many stand around the two texts of a pair."""
+    return 2 + len(self.between)
+
+  def needed(self) -> set[str]:
+    """Those that a vocabulary has to have."""
+    return {self.padding, self.unknown, self.start, self.end, *self.between}
 
 
 def _check_token(token: Any, place: int) -> None:
@@ -42,6 +85,7 @@ class Vocabulary(JsonConfig):
     tokenize_chinese_chars: whether every CJK ideograph is a word.
     added: those of the tokens that are looked for in the text as it stands, not
       among the wordpieces of its words.
+    special: the special tokens, and where they stand.
   """
 
   tokens: tuple[str, ...] = dataclasses.field(repr=False)
@@ -49,8 +93,12 @@ class Vocabulary(JsonConfig):
   strip_accents: bool | None = None
   tokenize_chinese_chars: bool = True
   added: tuple[str, ...] = ()
+  special: SpecialTokens = SpecialTokens()
 
   def __post_init__(self):
+    if isinstance(self.special, Mapping):
+      object.__setattr__(
+          self, "special", SpecialTokens.from_dict(self.special))
     for name in ("tokens", "added"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     for name in ("lower_case", "tokenize_chinese_chars"):
@@ -62,12 +110,15 @@ class Vocabulary(JsonConfig):
             f"{self.strip_accents!r:.50}")
     for place, token in enumerate(self.tokens):
       _check_token(token, place)
-    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(self.tokens)
+    missing = self.special.needed() - set(self.tokens)
     require(not missing,
             f"the vocabulary lacks {', '.join(sorted(missing))}")
     strange = set(self.added) - set(self.tokens) | {""} & set(self.added)
     require(not strange, "the vocabulary lacks the added tokens "
             f"{', '.join(sorted(map(repr, strange)))}")
+
+  def to_dict(self) -> dict[str, Any]:
+    return {**super().to_dict(), "special": self.special.to_dict()}
 
   @property
   def strips_accents(self) -> bool:
@@ -104,10 +155,14 @@ class Vocabulary(JsonConfig):
 
     JSON values: "lower_case", "vocab_sha256", and what departs from BERT.
     """
-    values = self.to_dict()
-    departs = {
-        field.name: values[field.name] for field in dataclasses.fields(self)
-        if field.default is not dataclasses.MISSING
-        and getattr(self, field.name) != field.default}
     return {"lower_case": self.lower_case, "vocab_sha256": self.sha256(),
-            **departs}
+            **_departs(self), **_departs(self.special)}
+
+
+def _departs(config: JsonConfig) -> dict[str, Any]:
+  """Fields that have another value than their default, as JSON values."""
+  values = config.to_dict()
+  return {field.name: values[field.name] for field in dataclasses.fields(config)
+          if field.default is not dataclasses.MISSING
+          and not isinstance(field.default, JsonConfig)
+          and getattr(config, field.name) != field.default}

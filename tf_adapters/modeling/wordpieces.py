@@ -57,7 +57,7 @@ class WordpieceTokenizer:
     if not vocabulary.tokenize_chinese_chars:
       tokens = [alias(token) for token in tokens]
     self._lower_case = vocabulary.lower_case
-    self._unk = vocabulary.id_of("[UNK]")
+    self._unk = vocabulary.id_of(vocabulary.special.unknown)
     self._normalizer = tf_text.FastBertNormalizer(
         model_buffer=tf.constant(normalizer_model(
             vocabulary.lower_case, vocabulary.strips_accents,
@@ -65,7 +65,7 @@ class WordpieceTokenizer:
     try:
       self._tokenizer = tf_text.FastWordpieceTokenizer(
           tokens, max_bytes_per_word=_BYTES_PER_CHARACTER * LONGEST_WORD,
-          token_out_type=tf.int32)
+          unknown_token=vocabulary.special.unknown, token_out_type=tf.int32)
     except RuntimeError as error:
       raise InputError(
           "the vocabulary has no wordpieces that a text could have: "

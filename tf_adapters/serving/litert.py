@@ -9,7 +9,6 @@ from tf_adapters.errors import InputError
 from tf_adapters.files.writing import write_file, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
-from tf_adapters.modeling.text import TextProcessor
 
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],
@@ -48,7 +47,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
     raise InputError(f"{path.parent}: no such folder")
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
-  if not isinstance(text, TextProcessor):
+  if not text.has_wordpieces:
     raise InputError("a model on whole texts cannot become a LiteRT file")
   max_length = text.max_length
   names = ("input_word_ids", "input_mask", "input_type_ids")

@@ -96,7 +96,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
   """
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
-  if not isinstance(text, TextProcessor):
+  if not text.has_wordpieces:
     raise InputError("a model on whole texts cannot be served, as its module "
                      "is a SavedModel already")
   if pairs is None:

@@ -41,7 +41,7 @@ from tf_adapters.files.writing import (
 )
 from tf_adapters.modeling.models import Encoder, TaskModel
 from tf_adapters.modeling.task_description import TaskDescription
-from tf_adapters.modeling.text import TextProcessor, WholeTexts
+from tf_adapters.modeling.text import TextLayer
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
@@ -161,9 +161,9 @@ def load_trained(config: RunConfig, task: Task, source: str,
   return model
 
 
-def _max_length(text: TextProcessor | WholeTexts) -> int | None:
+def _max_length(text: TextLayer) -> int | None:
   """The longest sequence in wordpieces; of whole texts nothing is cut."""
-  return text.max_length if isinstance(text, TextProcessor) else None
+  return text.max_length if text.has_wordpieces else None
 
 
 def _dtype(config: RunConfig, tuning: Tuning) -> str:
@@ -335,7 +335,7 @@ class _Run:
     return TextNetwork(embedding, network, pairs, dtype=dtype)
 
   def _describe(
-      self, task: Task, model: TaskModel, text: TextProcessor) -> None:
+      self, task: Task, model: TaskModel, text: TextLayer) -> None:
     summary = model.summary_of_tuning()
     network = self._config.network()
     data = self._results.get("data", {})
@@ -370,7 +370,7 @@ class _Run:
         "warnings": self._results.get("warnings", []),
     })
 
-  def _train(self, model: TaskModel, task: Task, text: TextProcessor) -> None:
+  def _train(self, model: TaskModel, task: Task, text: TextLayer) -> None:
     progress = trainer.train(
         model, task, text, self._config, self._output_dir, self._say_cut)
     config = trainer.settled(self._config, model, progress.rows)
@@ -399,7 +399,7 @@ class _Run:
         train=progress.train_seconds, evaluate=progress.evaluate_seconds)
 
   def _evaluate(self, model: TaskModel, task: Task,
-                text: TextProcessor) -> None:
+                text: TextLayer) -> None:
     started = time.perf_counter()
     # The best epoch's validation is already known from the training.
     for name in labelled_splits(task):
@@ -416,7 +416,7 @@ class _Run:
     self._add_to_evaluation(started)
 
   def _predict(self, model: TaskModel, task: Task,
-               text: TextProcessor) -> None:
+               text: TextLayer) -> None:
     started = time.perf_counter()
     files = {}
     for name in test_splits(task):
@@ -433,7 +433,7 @@ class _Run:
         write_file(folder / name, content)
 
   def _outputs(self, model: TaskModel, task: Task, name: str,
-               text: TextProcessor) -> tuple[Encoded, Sequence[np.ndarray]]:
+               text: TextLayer) -> tuple[Encoded, Sequence[np.ndarray]]:
     """What the finished model makes of a split, computed once."""
     if name not in self._predicted:
       encoded = task.split(name).encode(text)

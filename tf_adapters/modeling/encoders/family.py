@@ -1,0 +1,162 @@
+"""What an encoder family is: what the rest of the package asks of one.
+
+To add a family, write a module beside `bert` that has
+
+1. a configuration, a frozen dataclass that is an `EncoderConfig`;
+2. an `EncoderFamily` with its names and shapes, and what sources call them;
+3. in a second module, since these two must not import TensorFlow, the layers:
+   a subclass of `modeling.encoder.Encoder`;
+
+and give it a row in `ENCODERS`. tests/modeling/test_made_up_encoder.py has a
+whole one in less than 100 lines.
+
+Canonical names are those of TF Hub's BERT SavedModels as far as a family has
+the same parts. Tunings, methods and readers go by this much of them:
+
+| name | what it is |
+|---|---|
+| word_embeddings/embeddings | the table whose rows are the vocabulary's ids |
+| transformer/layer_{i}/... | all that is in layer i, counted from 0 |
+| .../...layer_norm/gamma, .../...layer_norm/beta | a layer norm |
+| pooler_transform/kernel, /bias | the pooler; a family need not have one |
+| others | the embeddings' |
+"""
+
+import abc
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import JsonConfig
+from tf_adapters.modeling.vocabulary import SpecialTokens
+
+if TYPE_CHECKING:
+  from tf_adapters.modeling.encoder import BertEncoder
+
+
+class EncoderConfig(JsonConfig):
+  """The architecture of an encoder: a frozen dataclass with these fields.
+
+  Attributes:
+    family: its name in `ENCODERS`; of the class, and no field.
+    vocab_size: rows of the table of word embeddings.
+    hidden_size: width of the outputs.
+    num_hidden_layers: how many Transformer layers there are.
+    layer_norm_eps: of every layer norm.
+    hidden_dropout_prob: the dropout rate of hidden states.
+  """
+
+  family: ClassVar[str]
+
+  vocab_size: int
+  hidden_size: int
+  num_hidden_layers: int
+  layer_norm_eps: float
+  hidden_dropout_prob: float
+
+  @property
+  def longest_text(self) -> int:
+    """How many tokens a text can have, special ones included."""
+    raise NotImplementedError
+
+  def sizes(self) -> tuple[int, ...]:
+    """All that the shapes of its variables depend on."""
+    raise NotImplementedError
+
+  def function(self) -> str:
+    """What the variables do not tell of its outputs: part of fingerprints."""
+    raise NotImplementedError
+
+  def description(self) -> dict[str, str]:
+    """What there is to say of it, for people: label -> text."""
+    raise NotImplementedError
+
+
+class EncoderFamily(abc.ABC):
+  """What the package knows of a family of encoders, in one object.
+
+  Attributes:
+    name: of the family in `ENCODERS`, in adapter files, and as "model_type" in
+      a config.json.
+    title: for messages, such as "BERT".
+    config: the class of its configurations.
+    marks: finds a variable's name, with slashes, that no other family has; None
+      where its names tell nothing, so that only "model_type" does.
+    places: canonical place -> what else it is called. A place is a layer's
+      name; {i} stands for the number of a Transformer layer. Of the other names
+      slashes stand for dots, and prefixes such as "bert/" are no part. The
+      variables of a place are gamma and beta of a "layer_norm", embeddings of
+      an "embedding" or "embeddings", else kernel and bias; what these are
+      called elsewhere is the same for all families.
+    special_tokens: which special tokens there are, and where they stand.
+  """
+
+  name: str
+  title: str
+  config: type[EncoderConfig]
+  marks: re.Pattern[str] | None = None
+  places: Mapping[str, tuple[str, ...]]
+  special_tokens = SpecialTokens()
+
+  @abc.abstractmethod
+  def shapes(self, config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+    """{canonical name: shape} of everything that a checkpoint holds."""
+
+  def as_matrix(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a variable in formats that know no attention heads.
+
+    Args:
+      name: canonical.
+      shape: its canonical shape.
+
+    Returns:
+      (inputs, outputs) of a kernel, (outputs,) of a bias; others as they are.
+    """
+    if "/self_attention/" not in name:
+      return shape
+    if name.endswith("attention_output/kernel"):
+      return shape[0] * shape[1], shape[2]
+    if name.endswith("/kernel"):
+      return shape[0], shape[1] * shape[2]
+    return (math.prod(shape),)
+
+  @abc.abstractmethod
+  def read_config(self, values: Mapping[str, Any],
+                  activations: Mapping[str | None, str]) -> EncoderConfig:
+    """The architecture that a checkpoint's JSON file says.
+
+    Args:
+      values: of its bert_config.json or config.json.
+      activations: what the source calls an activation -> one of
+        `config.ACTIVATIONS`.
+
+    Raises:
+      InputError: a value is out of range, or what it says is not offered.
+    """
+
+  def config_of_shapes(
+      self, shape: Callable[..., tuple[int, ...]], num_layers: int,
+      num_attention_heads: Callable[[], int] | None, hidden_act: str,
+      layer_norm_eps: float) -> EncoderConfig:
+    """The architecture that variables tell, where no JSON file does.
+
+    Args:
+      shape: the shape in the file of a canonical name: `shape(name)` of two
+        dimensions, `shape(name, ranks)` of as many as one of `ranks` says.
+      num_layers: how many Transformer layers there are.
+      num_attention_heads: tells it where kernels are matrices, which do not;
+        None where nothing does.
+      hidden_act, layer_norm_eps: what no shape tells.
+
+    Raises:
+      InputError: a tensor is missing or of an unusual shape, or they do not
+        tell all.
+    """
+    raise InputError("the tensors do not tell the architecture: expected "
+                     "bert_config.json or config.json beside them")
+
+  @abc.abstractmethod
+  def encoder_class(self) -> type["BertEncoder"]:
+    """The encoder, whose module needs TensorFlow: import it in here."""

@@ -1,0 +1,151 @@
+"""What makes vectors of texts: what a model of a task stands on.
+
+Heads, models and training know nothing else of a pretrained encoder, or of the
+network that takes its place.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.modeling.config import JsonConfig
+from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.serialization import (
+    freeze,
+    frozen_names,
+    layer_from,
+)
+from tf_adapters.modeling.text import TextLayer
+
+
+class TextEncoder(tf_keras.layers.Layer):
+  """A layer that makes vectors of texts; part of it trains, by a tuning.
+
+  Call arguments:
+    inputs: what `text_processor` makes of strings.
+
+  Returns:
+    A dict: "pooled_output" and its alias "default" [batch, hidden_size]; with
+    `per_token` "sequence_output" [batch, length, hidden_size], too.
+
+  Attributes:
+    family: the name of its `EncoderFamily`; "" of what no tasks can share, so
+      that there are no adapter files of it.
+    per_token: whether there are outputs for each token.
+    parts: names in its configuration of layers that it is made of.
+    config: its configuration.
+    hidden_size: width of the outputs.
+    hidden_dropout_prob: the dropout rate of hidden states, and of what a head
+      gets.
+    pooling: how texts are to be pooled, which heads do unless they are told
+      otherwise: see `heads.Head`.
+    origin: where the pretrained weights came from, None of random ones.
+    adapters: the configuration of the adapters, None without any.
+  """
+
+  family: ClassVar[str]
+  per_token: ClassVar[bool]
+  parts: ClassVar[tuple[str, ...]]
+
+  config: JsonConfig
+  hidden_size: int
+  hidden_dropout_prob: float
+  pooling: str
+  origin: Origin | None
+  adapters = None
+
+  @property
+  def tuning(self) -> str:
+    """What trains, by name."""
+    return str(self._tuning)
+
+  def tune(self, tuning: str, layer_norms: bool | None = None,
+           pooler: bool | None = None) -> None:
+    """Chooses what trains, at any time: see `tuning.Tuning`.
+
+    In a functional model of your own, compile again after a `fit`, as for
+    every change of `trainable` in Keras.
+
+    Args:
+      tuning: its name.
+      layer_norms, pooler: True to train them, False to freeze them, whatever
+        the tuning does with them.
+
+    Raises:
+      InputError: unknown, or impossible with this encoder.
+    """
+    raise NotImplementedError
+
+  def trains(self, name: str) -> bool:
+    """Whether the tuning trains the variable of a canonical name."""
+    raise NotImplementedError
+
+  def text_processor(self, max_length: int | None = None) -> TextLayer:
+    """What turns strings into the inputs.
+
+    Args:
+      max_length: longest text that is looked at, in wordpieces with special
+        tokens; None for 128, or as many as there can be.
+
+    Raises:
+      InputError: there is no vocabulary, or there are no positions for texts of
+        that length.
+    """
+    raise NotImplementedError
+
+  def check_inputs(self, inputs: Any) -> None:
+    """Refuses what is not what `call` takes.
+
+    Args:
+      inputs: arrays, tensors or element specs of tf.data by name.
+
+    Raises:
+      InputError: an input is missing, or has another type, shape or range.
+    """
+    raise NotImplementedError
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of everything."""
+    raise NotImplementedError
+
+  def tuned_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what trains now.
+
+    What the tuning says and no layer's `trainable` forbids, its own included.
+    """
+    trainable = {id(variable) for variable in super().trainable_weights}
+    return {name: variable for name, variable in self.named_variables().items()
+            if id(variable) in trainable and self.trains(name)}
+
+  # Keras asks for these at every use, so the tuning is never out of date.
+
+  @property
+  def trainable_weights(self) -> list[tf.Variable]:
+    return list(self.tuned_variables().values())
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    tuned = {id(variable) for variable in self.trainable_weights}
+    return [variable for variable in self.named_variables().values()
+            if id(variable) not in tuned]
+
+  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
+    self.check_inputs(inputs)
+    return super().__call__(inputs, *args, **kwargs)
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "config": self.config.to_dict(),
+            "tuning": self.tuning, "frozen": frozen_names(self)}
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> Self:
+    config = dict(config)
+    for part in cls.parts:
+      if isinstance(config[part], Mapping):
+        config[part] = layer_from(config[part])
+    frozen = config.pop("frozen", ())  # version 0.1 did not write it
+    encoder = cls(**config)
+    freeze(encoder, frozen)
+    return encoder
