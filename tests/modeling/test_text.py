@@ -8,7 +8,6 @@ from official.nlp.data import classifier_data_lib
 
 import tf_adapters as ta
 from tests.conftest import TOKENS
-from tf_adapters.errors import InputError
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
@@ -136,7 +135,7 @@ def test_other_families_have_other_special_tokens():
   ids, types, begins = text.join(np.array([4]), np.array([5, 6]))
   assert ids.tolist() == [0, 4, 2, 2, 5, 6, 2]
   assert begins == 4 and not types.any()
-  with pytest.raises(InputError, match="at least 6"):
+  with pytest.raises(ta.InputError, match="at least 6"):
     TextProcessor(vocabulary, max_length=5)
-  with pytest.raises(InputError, match="lacks </s>"):
+  with pytest.raises(ta.InputError, match="lacks </s>"):
     Vocabulary(("<s>", "<pad>", "<unk>"), True, special=special)
