@@ -370,18 +370,18 @@ methods:
     tune_embedding: [true, false]
     hidden_layers: [0, 5]
     hidden_dropout: {uniform: [0, 0.5]}
-  words: {tuning: no_bert, hidden_units: [64, 128]}
+  words: {text_network: true, hidden_units: [64, 128]}
   adapters: {tuning: adapters}
 """))
   configs = {trial.name: trial.config for trial in trials}
   assert len(configs) == 6 + 2 + 1
   for config in configs.values():
     # What is said of all trials concerns those that it can.
-    assert config.pooling == ("auto" if config.without_bert else "mean")
+    assert config.pooling == ("auto" if config.text_network else "mean")
     assert (config.encoder is None) == (config.text_embedding is not None)
   assert {config.tune_embedding for config in configs.values()} == {True, False}
   with pytest.raises(InputError, match="methods.a, task rte: hidden_layers=2 "
-                     "has no effect with tuning=full"):
+                     "has no effect with text_network=False"):
     trials_of(write("tasks: [rte]\nseeds: [0]\nmethods:\n"
                     "  a: {tuning: full, hidden_layers: 2}\n"))
 

@@ -11,7 +11,7 @@ from tests.conftest import write_sentiment
 from tests.text_modules import write_text_module, write_tf1_text_module
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import check
+from tf_adapters.training.run_checks import check, check_same_run
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 
 
@@ -20,7 +20,7 @@ def module_config(hf_source, tmp_path_factory):
   return GlueRunConfig(
       task_name="tsv", encoder=str(hf_source), output_dir="",
       data_dir=str(write_sentiment(tmp_path_factory.mktemp("data"))),
-      do_train=True, do_eval=True, tuning="no_bert", hidden_layers=1,
+      do_train=True, do_eval=True, text_network=True, hidden_layers=1,
       hidden_units=16, train_batch_size=8, num_train_epochs=2,
       learning_rate=0.02)
 
@@ -132,19 +132,20 @@ def test_modules_of_tf1_are_frozen(config, tmp_path):
 
 @pytest.mark.parametrize("changes, message", [
     (dict(do_train=False), "leaves no adapter file to go on with: give do_tra"),
-    (dict(pooling="mean"), "pooling=mean has no effect with tuning=no_bert"),
-    (dict(prefix_cache=True), "prefix_cache=True has no effect with tuning=no"),
-    (dict(save_adapter=False), "save_adapter=False has no effect with tuning="),
-    (dict(tune_pooler=True), "tune_pooler=True has no effect with tuning=no_b"),
+    (dict(pooling="mean"), "pooling=mean has no effect with text_network=True"),
+    (dict(prefix_cache=True), "prefix_cache=True has no effect with text_netw"),
+    (dict(save_adapter=False), "save_adapter=False has no effect with text_"),
+    (dict(tune_pooler=True), "tune_pooler=True has no effect with text_netwo"),
     (dict(text_embedding="x"), "encoder=.* has no effect with text_embedding="),
     (dict(text_embedding="x", encoder=None, jit_compile=True),
      "jit_compile=True has no effect with text_embedding=x"),
     (dict(text_embedding="x", encoder=None, tpu="local",
           distribution_strategy="tpu"), "reads strings, which no TPU can"),
     (dict(task_name="tagging"), "for task tagging, of type tagging"),
-    (dict(tuning="full"), "hidden_units=16 has no effect with tuning=full"),
-    (dict(tuning="head", hidden_units=128, tune_embedding=True),
-     "tune_embedding=True has no effect with tuning=head"),
+    (dict(tuning="full"), "tuning=full has no effect with text_network=True"),
+    (dict(text_network=False), "hidden_units=16 has no effect with text_netw"),
+    (dict(text_network=False, hidden_units=128, tune_embedding=True),
+     "tune_embedding=True has no effect with text_network=False"),
 ])
 def test_what_has_no_effect_or_no_sense_is_refused(config, changes, message):
   with pytest.raises(ta.InputError, match=message):
@@ -153,4 +154,16 @@ def test_what_has_no_effect_or_no_sense_is_refused(config, changes, message):
 
 def test_spans_are_refused():
   with pytest.raises(ta.InputError, match="not for task squad, of type span"):
-    check(SquadRunConfig(tuning="no_bert", do_train=True, output_dir="x"))
+    check(SquadRunConfig(text_network=True, do_train=True, output_dir="x"))
+
+
+def test_the_older_spelling_is_the_same_run(tmp_path):
+  old, new = (GlueRunConfig(
+      task_name="demo", output_dir=str(tmp_path), do_train=True, **values)
+      for values in ({"tuning": "no_bert+embedding"},
+                     {"text_network": True, "tune_embedding": True}))
+  assert old == new and old.network() is not None
+  lines = [line.replace("--tuning=adapters", "--tuning=no_bert")
+           for line in new.flag_lines() if "text_network" not in line]
+  (tmp_path / "flags.flags").write_text("\n".join(lines))
+  check_same_run(new, tmp_path)

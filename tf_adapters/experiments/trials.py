@@ -145,7 +145,8 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
     check(config)
     unread = sorted(set(unread_adapter_flags(config)) & setting.keys())
     if unread:
-      raise InputError(f"{unread[0]} has no effect with tuning={config.tuning}")
+      raise InputError(
+          f"{unread[0]} has no effect with tuning={config.what_trains}")
   except InputError as error:
     raise InputError(
         f"{spec.source}: methods.{method}, task {task}: {error}") from None

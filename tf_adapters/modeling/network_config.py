@@ -26,12 +26,12 @@ class NetworkConfig(JsonConfig):
   """
 
   hidden_layers: int = option(
-      1, "--tuning=no_bert: dense layers between embedding and head.",
+      1, "--text_network: dense layers between embedding and head.",
       least=0, most=100)
   hidden_units: int = option(
-      128, "--tuning=no_bert: width of these layers.", least=1, most=1 << 16)
+      128, "--text_network: width of these layers.", least=1, most=1 << 16)
   hidden_dropout: float = option(
-      0.1, "--tuning=no_bert: dropout rate between these layers and in front "
+      0.1, "--text_network: dropout rate between these layers and in front "
       "of the head.", least=0, below=1)
 
   def __post_init__(self):

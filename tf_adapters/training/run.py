@@ -234,7 +234,7 @@ class _Run:
       say(f"pooling=pooler: {model.encoder.origin.source} was made for "
           f"pooling={made_for}, which is taken without the flag")
     if unread := unread_adapter_flags(config):
-      say(f"tuning={config.tuning} has no adapters: without effect are "
+      say(f"tuning={config.what_trains} has no adapters: without effect are "
           f"{', '.join(unread)}")
     if weights:
       say("class weights: " + listed(
@@ -244,7 +244,7 @@ class _Run:
       self._train(model, task, text)
     if "evaluate" in todo:
       self._evaluate(model, task, text)
-    if "train" in todo and config.save_adapter and not config.without_bert:
+    if "train" in todo and config.save_adapter and not config.text_network:
       adapter = self._output_dir / "adapter"
       distribution.on_chief(
           self._strategy, lambda: adapter_file.save_adapter(
@@ -306,9 +306,7 @@ class _Run:
     config = self._config
     if info is not None:
       return load_trained(config, task, source, info)
-    tuning = Tuning.parse(
-        config.tuning, config.tune_layer_norms, config.tune_pooler,
-        config.tune_embedding or None)
+    tuning = config.what_trains
     encoder = self._load_encoder(
         task.split("train").pairs, _dtype(config, tuning))
     model = find_problem(task.problem_type).make_model(

@@ -23,7 +23,6 @@ from tf_adapters.files.reading import check_is_file
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
-from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (
@@ -67,10 +66,10 @@ _UNREAD = (
       "batch_widths"), "text_embedding",
      lambda run: run.text_embedding is not None),
     (("pooling", "tune_layer_norms", "tune_pooler", "prefix_cache",
-      "prefix_cache_dir", "load_adapter", "save_adapter"), "tuning",
-     lambda run: run.without_bert),
+      "prefix_cache_dir", "load_adapter", "save_adapter", "tuning"),
+     "text_network", lambda run: run.text_network),
     (("text_embedding", "tune_embedding", "hidden_layers", "hidden_units",
-      "hidden_dropout"), "tuning", lambda run: not run.without_bert),
+      "hidden_dropout"), "text_network", lambda run: not run.text_network),
     (("pooling", "tune_pooler"), "task_name",
      _is_per_token),
     (("tune_pooler",), "pooling",
@@ -178,20 +177,19 @@ def check(config: RunConfig) -> None:
         f"num_replicas={config.num_replicas}: give a multiple of it")
   if config.known_problem and config.best_metric:
     check_best_metric(config.best_metric, config.known_problem)
-  if config.without_bert:
-    _check_without_bert(config)
+  if config.text_network:
+    _check_text_network(config)
 
 
-def _check_without_bert(config: RunConfig) -> None:
+def _check_text_network(config: RunConfig) -> None:
   if _is_per_token(config):
     raise InputError(
-        f"tuning={config.tuning} has one vector for each text: it is for "
-        f"classification and regression, not for task {config.task_name}, of "
+        "text_network has one vector for each text: it is for classification "
+        f"and regression, not for task {config.task_name}, of "
         f"type {config.known_problem}")
   if not config.do_train:
     raise InputError(
-        f"tuning={config.tuning} leaves no adapter file to go on with: give "
-        "do_train, too")
+        "text_network leaves no adapter file to go on with: give do_train, too")
   if config.text_embedding and config.distribution_strategy == "tpu":
     raise InputError("text_embedding reads strings, which no TPU can: leave "
                      "distribution_strategy=tpu out")
@@ -323,8 +321,7 @@ def check_flags(config: RunConfig, source: str,
       raise InputError(
           f"{source}: was made with {name}={theirs}, not {ours}: leave {flag} "
           "out")
-  tuning = str(Tuning.parse(
-      config.tuning, config.tune_layer_norms, config.tune_pooler))
+  tuning = str(config.what_trains)
   if tuning not in (RunConfig.tuning, info.tuning):
     raise InputError(
         f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
@@ -396,7 +393,7 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
     todo.append("evaluate")
   if config.do_predict and (todo or not (output_dir / "predictions").is_dir()):
     todo.append("predict")
-  if todo and config.without_bert and "train" not in todo:
+  if todo and config.text_network and "train" not in todo:
     # No file holds the model: it comes from checkpoints, or is trained again.
     todo = ["train", *["evaluate"] * bool(results.get("evaluated")), *todo]
   return todo

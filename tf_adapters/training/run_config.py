@@ -117,20 +117,22 @@ class RunConfig(TrainingConfig, _MethodOptions):
       "where the pooler was never trained, else pooler; tf-adapters inspect "
       "says which.", choices=(AUTO_POOLING, *POOLINGS))
   tuning: str = option(
-      "adapters", f"What trains, beside the head: {', '.join(TUNINGS)}. The "
-      "last is the paper's baseline: a network on embedded texts, for "
-      "classification and regression.", check=Tuning.parse)
+      "adapters", "What trains, beside the head: "
+      f"{', '.join(TUNINGS)}.", check=Tuning.parse)
   tune_layer_norms: bool | None = option(
       None, "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
   tune_pooler: bool | None = option(
       None, "Train, or freeze, BERT's pooler. Default: as --tuning does.")
+  text_network: bool = option(
+      False, "Train a network on embedded texts in the encoder's place: the "
+      "paper's baseline without BERT, for classification and regression.")
   text_embedding: str | None = option(
-      None, "--tuning=no_bert: a TF Hub module that makes vectors of texts: a "
+      None, "--text_network: a TF Hub module that makes vectors of texts: a "
       "URL, a handle such as google/nnlm-en-dim128/2, or a SavedModel's "
       "folder. It is a program that is run. (the mean of the --encoder's word "
       "embeddings)")
   tune_embedding: bool = option(
-      False, "--tuning=no_bert: train the embedding, too.")
+      False, "--text_network: train the embedding, too.")
   hidden_layers: int = option_of(NetworkConfig, "hidden_layers")
   hidden_units: int = option_of(NetworkConfig, "hidden_units")
   hidden_dropout: float = option_of(NetworkConfig, "hidden_dropout")
@@ -173,6 +175,16 @@ class RunConfig(TrainingConfig, _MethodOptions):
   keep_checkpoints: bool = option(
       True, "Keep output_dir/checkpoints after a finished run.")
 
+  def __post_init__(self):
+    super().__post_init__()
+    # What --text_network was called by version 0.1.
+    if self.tuning in (NO_BERT, f"{NO_BERT}+embedding"):
+      for name, value in (
+          ("text_network", True), ("tuning", type(self).tuning),
+          ("tune_embedding",
+           self.tune_embedding or self.tuning.endswith("+embedding"))):
+        object.__setattr__(self, name, value)
+
   @property
   def compiled(self) -> bool:
     return self.jit_compile or self.distribution_strategy == "tpu"
@@ -192,7 +204,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     Raises:
       InputError: a value is out of range.
     """
-    if Tuning.parse(self.tuning).method != "adapters":
+    if self.what_trains.method != "adapters":
       return None
     given = {name: getattr(self, f"adapter_{name}")
              for name in options(AdapterConfig)}
@@ -200,18 +212,20 @@ class RunConfig(TrainingConfig, _MethodOptions):
         name: value for name, value in given.items() if value is not None})
 
   @property
-  def without_bert(self) -> bool:
-    """Whether the model is a `TextNetwork`, of which there is no adapter file.
-    """
-    return Tuning.parse(self.tuning).method == NO_BERT
+  def what_trains(self) -> Tuning:
+    """What trains, by all the flags that say it."""
+    if self.text_network:
+      return Tuning.parse(NO_BERT, embedding=self.tune_embedding or None)
+    return Tuning.parse(
+        self.tuning, self.tune_layer_norms, self.tune_pooler)
 
   def network(self) -> NetworkConfig | None:
-    """The configuration of the network that takes BERT's place, or None.
+    """The configuration of a `TextNetwork`, or None where there is none.
 
     Raises:
       InputError: a value is out of range.
     """
-    if not self.without_bert:
+    if not self.text_network:
       return None
     return NetworkConfig(
         self.hidden_layers, self.hidden_units, self.hidden_dropout)

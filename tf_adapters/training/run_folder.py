@@ -69,9 +69,12 @@ def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
   if not path.exists():
     return None
   try:
-    return flag_values(read_file(path).decode().splitlines())
+    flags = flag_values(read_file(path).decode().splitlines())
   except UnicodeDecodeError as error:
     raise InputError(f"{path}: cannot be read: {error}") from None
+  if flags.get("tuning") == "no_bert":  # so version 0.1 called it
+    flags |= {"text_network": "true", "tuning": "adapters"}
+  return flags
 
 
 def flag_values(lines: Iterable[str]) -> dict[str, str]:
