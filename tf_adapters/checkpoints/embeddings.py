@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -39,8 +40,9 @@ def load_word_embedding(source: str | os.PathLike[str],
   table = pretrained.checkpoint.tensor(_TABLE)
   fingerprint = Fingerprint(pretrained.config)
   fingerprint.add(_TABLE, table)
+  size, width = table.shape
   embedding = WordEmbedding(
-      pretrained.vocabulary, *table.shape,
+      pretrained.vocabulary, size, width,
       Origin(pretrained.source, fingerprint.hexdigest()), dtype="float32")
   embedding.table.assign(table)
   return embedding
@@ -82,7 +84,7 @@ def load_text_embedding(source: str | os.PathLike[str],
           RuntimeError, tf.errors.OpError) as error:
     raise InputError(f"{path}: no text embedding: it cannot be called with "
                      f"texts: {first_line(error)[:200]}") from None
-  shape = getattr(vectors, "shape", None)
+  shape: Any = getattr(vectors, "shape", None)
   if not (tf.is_tensor(vectors) and vectors.dtype.is_floating
           and shape.rank == 2 and shape[0] == 2 and shape[1]):
     raise InputError(f"{path}: no text embedding: of two texts it makes "
@@ -98,7 +100,7 @@ def _keras_layer(path: pathlib.Path) -> tf_keras.layers.Layer:
   return hub.KerasLayer(str(path), name="module")
 
 
-def _call(module: tf_keras.layers.Layer, texts: tf.Tensor) -> object:
+def _call(module: tf_keras.layers.Layer, texts: tf.Tensor) -> Any:
   """What a module makes of texts, in the scope of any strategy."""
   strategy = tf.distribute.get_strategy()
   # Not by `module()`, whose errors are Keras' own with the reason behind.

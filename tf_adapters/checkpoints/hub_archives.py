@@ -9,7 +9,7 @@ import gzip
 import pathlib
 import tarfile
 import zlib
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 # What is unpacked: a BERT-large has 1.3 GB, three times that with its
 # optimizer.
@@ -48,7 +48,8 @@ def unpack(archive: Stream, folder: pathlib.Path) -> None:
   """
   packed = _Packed(archive)
   try:
-    with gzip.GzipFile(fileobj=packed) as content:
+    # Of a file only what they have is asked for.
+    with gzip.GzipFile(fileobj=cast(BinaryIO, packed)) as content:
       _unpack(_Unpacked(content, packed), folder)
   except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
     raise ValueError(f"no archive (.tar.gz), or a damaged one: {error}"
@@ -56,7 +57,7 @@ def unpack(archive: Stream, folder: pathlib.Path) -> None:
 
 
 def _unpack(content: "_Unpacked", folder: pathlib.Path) -> None:
-  with tarfile.open(fileobj=content, mode="r:") as members:
+  with tarfile.open(fileobj=cast(BinaryIO, content), mode="r:") as members:
     for member in members:
       path = pathlib.PurePosixPath(member.name)
       if path.is_absolute() or ".." in path.parts:

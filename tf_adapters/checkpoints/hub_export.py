@@ -6,6 +6,7 @@ a task's file is the place for them.
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 import tensorflow as tf
 from official.nlp.tools import export_tfhub_lib
@@ -62,8 +63,9 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     raise InputError(
         f"activation {encoder.config.hidden_act} could not be told from a "
         "SavedModel again")
-  encoder.text_processor(seq_length)  # it has a vocabulary, and positions
-  _check_vocabulary(encoder.vocabulary)
+  # It has a vocabulary, and positions.
+  vocabulary = encoder.text_processor(seq_length).vocabulary
+  _check_vocabulary(vocabulary)
   check_name(path)
   try:
     # Where links lead to, so that none is replaced by a folder.
@@ -74,7 +76,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: cannot be written: {error}") from None
   with writing_by_tensorflow(path):
-    _write(encoder, path, beside, seq_length)
+    _write(encoder, vocabulary, path, beside, seq_length)
   return path, beside
 
 
@@ -91,9 +93,8 @@ def _check_vocabulary(vocabulary: Vocabulary) -> None:
           "export_model writes a model from strings that can")
 
 
-def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
-           seq_length: int) -> None:
-  vocabulary = encoder.vocabulary
+def _write(encoder: BertEncoder, vocabulary: Vocabulary, path: pathlib.Path,
+           beside: pathlib.Path, seq_length: int) -> None:
   with replaced_folder(path) as folder, replaced_folder(beside) as other:
     assets = folder / "assets"
     assets.mkdir()
@@ -101,7 +102,7 @@ def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
     vocab_file.write_text(
         "".join(f"{token}\n" for token in vocabulary.wordpieces()),
         encoding="utf-8")
-    _save_encoder(encoder, folder, vocab_file)
+    _save_encoder(encoder, folder, vocab_file, vocabulary.lower_case)
     export_tfhub_lib.export_preprocessing(
         str(other), vocab_file=str(vocab_file),
         do_lower_case=vocabulary.lower_case, tokenize_with_offsets=False,
@@ -109,7 +110,7 @@ def _write(encoder: BertEncoder, path: pathlib.Path, beside: pathlib.Path,
 
 
 def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
-                  vocab_file: pathlib.Path) -> None:
+                  vocab_file: pathlib.Path, lower_case: bool) -> None:
   # A root object of variables and functions alone: Keras' own way of saving
   # would add the layers, which a reader without this package cannot use.
   root = tf.train.Checkpoint()
@@ -120,10 +121,11 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
                   if isinstance(layer, Dropout)]
   root.vocab_file = tf.saved_model.Asset(str(vocab_file))
   root.do_lower_case = tf.Variable(
-      encoder.vocabulary.lower_case, trainable=False, name="do_lower_case")
+      lower_case, trainable=False, name="do_lower_case")
 
   @tf.function(autograph=False)
-  def call(inputs, training=False):
+  def call(inputs: Mapping[str, tf.Tensor],
+           training: bool = False) -> dict[str, tf.Tensor]:
     return encoder(inputs, training=training)
 
   spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
@@ -131,7 +133,7 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
   root.__call__ = call
 
   @tf.function(autograph=False, input_signature=[spec])
-  def serve(inputs):
+  def serve(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     outputs = encoder(inputs, training=False)
     return {name: outputs[name]
             for name in ("default", "pooled_output", "sequence_output")}

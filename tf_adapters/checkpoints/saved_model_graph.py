@@ -9,6 +9,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from google.protobuf import message
@@ -25,7 +26,7 @@ _MOST_BYTES = 1 << 26
 # The factor that no other function has than the tanh approximation of gelu.
 _GELU_FACTOR = 0.044715
 # Activation -> operations, or a constant, that tell it from the others.
-ACTIVATION_MARKS = {
+ACTIVATION_MARKS: dict[str, set[str | float]] = {
     "gelu": {"Erf", "Erfc"}, "gelu_tanh": {_GELU_FACTOR}, "relu": {"Relu"},
     "swish": {"Sigmoid"},
 }
@@ -115,7 +116,7 @@ class SavedModelGraph:
       InputError: there is no telling, or there are several.
     """
     nodes = list(itertools.chain(*self._graphs))
-    marks = {node.op for node in nodes}
+    marks: set[str | float] = {node.op for node in nodes}
     if any(isinstance(node.value, float)
            and abs(node.value - _GELU_FACTOR) < 1e-7 for node in nodes):
       marks.add(_GELU_FACTOR)
@@ -159,7 +160,7 @@ class SavedModelGraph:
              and node.shape[1] > 0}
     return self._only(found, "number of attention heads")
 
-  def _only(self, found: set, what: str):
+  def _only(self, found: set[Any], what: str) -> Any:
     if len(found) != 1:
       raise InputError(
           f"{self.path}: the {what} cannot be told from its operations: "
@@ -178,7 +179,7 @@ class SavedModelGraph:
   def constant_output(self, signature: str, output: str) -> bool | float | None:
     """The value of a signature's output that is a constant, or None."""
     by_name = {node.name: node for node in self._graphs[0]}
-    node = by_name.get(self._outputs.get((signature, output)))
+    node = by_name.get(self._outputs.get((signature, output), ""))
     for _ in range(_LONGEST_CHAIN):
       if node is None or node.op != "Identity" or not node.inputs:
         break

@@ -37,7 +37,7 @@ def read_sentence_pooling(folder: pathlib.Path) -> str | None:
       # One flag for each way, or newer the name of one.
       ways = {name.removeprefix("pooling_mode_") for name, value in
               config.items() if name.startswith("pooling_mode_") and value}
-      ways = ways or {config.get("pooling_mode")}
+      ways = ways or {str(config.get("pooling_mode"))}
       return "cls" if ways in ({"cls_token"}, {"cls"}) else "mean"
     if settings or any((place / name).is_file() for name in _OTHERS):
       return "mean"

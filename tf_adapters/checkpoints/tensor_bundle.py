@@ -6,6 +6,7 @@ of them make a BERT is not known here.
 """
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,7 @@ class TensorBundle:
       self.object_based = _OBJECT_GRAPH in self._entries
       keys = self._keys_of_variables() if self.object_based else {
           name: name for name in self._entries}
-      self.shapes = {
+      self.shapes: dict[str, tuple[int, ...]] = {
           name: tuple(dim.size for dim in self._entries[key].shape.dim)
           for name, key in keys.items()}
     except InputError:
@@ -80,7 +81,7 @@ class TensorBundle:
   def _keys_of_variables(self) -> dict[str, str]:
     graph = trackable_object_graph_pb2.TrackableObjectGraph
     node = graph.TrackableObject
-    keys = {}
+    keys: dict[str, str] = {}
     # Not parsed as a whole: see `wire_format`.
     for content in WireFormat().values(
         self._get(_OBJECT_GRAPH), graph.DESCRIPTOR, "nodes.attributes"):
@@ -96,7 +97,7 @@ class TensorBundle:
   def read(self, name: str) -> np.ndarray:
     return self.read_key(self._keys[name])
 
-  def read_key(self, key: str) -> np.ndarray | None:
+  def read_key(self, key: str) -> Any:
     """The tensor under a checkpoint's own key, or None."""
     if key not in self._entries:
       return None
@@ -108,7 +109,8 @@ class TensorBundle:
       raise InputError(
           f"{self.path}: {key} cannot be read: {first_line(error)}") from None
 
-  def _get(self, key: str) -> np.ndarray | bytes:
+  def _get(self, key: str) -> Any:
+    """An array; of a string its bytes."""
     # Strings take many times their bytes in the file. The object graph is one.
     entry = self._entries[key]
     if entry.dtype == types_pb2.DT_STRING and (

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -71,7 +72,7 @@ class TensorFile:
       return tensors.get_tensor(name)
 
   @contextlib.contextmanager
-  def _opened(self) -> Iterator[safetensors.safe_open]:
+  def _opened(self) -> Iterator[Any]:
     self._unchanged.check()
     with safetensors.safe_open(self.path, "numpy") as tensors:
       self._unchanged.check()

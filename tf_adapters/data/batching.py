@@ -138,9 +138,9 @@ def encode(text: TextProcessor, first: Sequence[str],
   word_ids, type_ids = (tf.concat(parts, axis=0) for parts in zip(*packed))
   # What was cut has all the wordpieces that it may have.
   full = np.flatnonzero(word_ids.row_lengths() == text.max_length)
-  cut = sum(int(tf.math.count_nonzero(text.is_cut(
+  cut = sum([int(tf.math.count_nonzero(text.is_cut(
       *([column[row] for row in rows] for column in columns))))
-            for rows in chunks(full, _TOKENIZE_AT_ONCE))
+             for rows in chunks(full, _TOKENIZE_AT_ONCE)])
   return Encoded(text, word_ids, type_ids,
                  None if labels is None else tf.convert_to_tensor(labels),
                  cut=cut)
@@ -165,7 +165,7 @@ def width_for(length: int, max_length: int) -> int:
               if width >= length)
 
 
-def chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def chunks(values: Sequence[Any] | np.ndarray, size: int) -> Iterator[Any]:
   """Stretches of at most `size` values."""
   for start in range(0, len(values), size):
     yield values[start:start + size]
@@ -198,7 +198,7 @@ def training_batches(
   lengths = encoded.lengths
   rows = min(batch_size, len(encoded))
 
-  def batch_rows(epoch):
+  def batch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(
         _shuffled_by_length(lengths, rows, count, tf.stack([seed, epoch])))
 

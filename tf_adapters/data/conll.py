@@ -11,7 +11,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tf_adapters.data.bad_rows import NO_LABEL, NUL, OTHER_COLUMNS, BadRows
 from tf_adapters.data.encodings import (
@@ -161,9 +161,10 @@ def _languages(sentences: Sequence[Sentence]) -> list[str]:
   """What stands in front of all words with a colon; [] where it does not."""
   words = list(itertools.chain.from_iterable(
       sentence.words for sentence in sentences))
-  matches = list(itertools.takewhile(bool, map(_LANGUAGE.match, words)))
-  return sorted({match[1] for match in matches}) if (
-      len(matches) == len(words) >= _MANY) else []
+  languages = [match[1] for match in itertools.takewhile(
+      bool, map(_LANGUAGE.match, words)) if match]
+  return sorted(set(languages)) if (
+      len(languages) == len(words) >= _MANY) else []
 
 
 def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
@@ -216,7 +217,7 @@ def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
 
 
 def _fault(row: _Row, cells: Sequence[str], layout: _Layout,
-           encoding: str) -> tuple[int | str, ...] | None:
+           encoding: str) -> tuple[Any, ...] | None:
   """What `BadRows.refuse` is told of a word's line, or None."""
   if "\0" in row.text:
     return row.line, NUL, "has a NUL byte in it"
@@ -243,13 +244,14 @@ def _layout(path: pathlib.Path, blocks: Sequence[Sequence[_Row]],
   Raises:
     InputError: it cannot be told, or there is no such column.
   """
-  plain = [[row for row in block if not row.text.startswith("#")]
-           for block in blocks]
+  plain: Sequence[Sequence[_Row]] = [
+      [row for row in block if not row.text.startswith("#")]
+      for block in blocks]
   if not any(plain):
     plain = blocks
   widths = collections.Counter(
       max(row.width, 2) for row in itertools.chain(*plain))
-  width = max(widths, key=widths.get, default=2)
+  width = max(widths, key=widths.__getitem__, default=2)
   rows = [[row for row in block if row.width == width] for block in plain]
   rows = list(filter(None, rows))
   for name, place in (("text_column", word), ("label_column", tag)):

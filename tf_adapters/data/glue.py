@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import pathlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,8 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
       row.
   """
   glue = TASKS[name]
-  notes, files = [], {}
+  notes: list[str] = []
+  files: dict[str, list[pathlib.Path]] = {}
   if data_dir is None:
     origin = f"tensorflow_datasets glue/{name}"
     splits, files = _read_tfds(name, glue)
@@ -236,7 +238,8 @@ def _read_tfds(name: str, glue: GlueTask) -> tuple[
               for key in parts[0]}
     order = np.argsort(values["idx"], kind="stable")  # tfds shuffles rows
 
-    def texts(name, values=values, order=order):
+    def texts(name: str, values: Mapping[str, np.ndarray] = values,
+              order: np.ndarray = order) -> list[str]:
       return [text.decode() for text in values[name][order]]
 
     labels = None

@@ -111,9 +111,9 @@ def indicators(table: Table,
   """
   sets = {}
   for row, cells in enumerate(zip(*map(table.column, columns))):
-    values = [_INDICATORS.get(cell.strip().lower()) for cell in cells]
-    if None in values:
-      place = values.index(None)
+    values = [_INDICATORS.get(cell.strip().lower(), -1.0) for cell in cells]
+    if -1.0 in values:
+      place = values.index(-1.0)
       table.refuse(row, _NO_INDICATOR, f"{cells[place]!r:.80} in column "
                    f"{columns[place]!r} is neither 0 nor 1")
     else:

@@ -1,6 +1,6 @@
 """The user's own task: .tsv or .csv files with a header."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
@@ -34,7 +34,7 @@ _TEXT_FLAGS = "text_column or text_pair_column"
 # What a text is that pandas has made of a missing one.
 _MISSING = {"nan", "NaN", "None", "null", "NULL", "<NA>"}
 # What is counted of texts that are kept.
-_ODD_TEXTS = {
+_ODD_TEXTS: dict[str, Callable[[str], bool]] = {
     "texts that are words for a missing one, such as 'nan'":
         _MISSING.__contains__,
     "texts in quotes, with quotes doubled in them, which only a file that is "
@@ -121,7 +121,7 @@ def load(data_dir: str, text_column: str = "text",
   numbers = {name: number for number, name in enumerate(labels or ())}
 
   def targets(table: Table) -> dict[int, Any]:
-    if len(label_columns) > 1:
+    if labels and len(label_columns) > 1:
       return indicators(table, labels)
     match problem_type:
       case "regression":

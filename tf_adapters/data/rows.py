@@ -84,9 +84,9 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
   """
   texts = decoded(name, lines, encoding)
   if format == "jsonl":
-    first = next(texts, "")
-    _check_json_lines(name, first)
-    return _json_rows(itertools.chain([first], texts), columns, bad_rows,
+    line = next(texts, "")
+    _check_json_lines(name, line)
+    return _json_rows(itertools.chain([line], texts), columns, bad_rows,
                       encoding)
   numbered, _ = separated_rows(name, format, texts, columns)
   first = next(numbered, None)

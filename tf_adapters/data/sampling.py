@@ -57,10 +57,10 @@ def hold_out(task: Task, proportion: float) -> Task:
   note = (f"holdout: {count:,} of {len(train):,} training rows are the "
           "validation split")
   if not given:
-    others = {name: split for name, split in task.splits.items()
-              if name != "train"}
+    kept = {name: split for name, split in task.splits.items()
+            if name != "train"}
     return dataclasses.replace(
-        task, splits=splits | others, notes=(*task.notes, note),
+        task, splits=splits | kept, notes=(*task.notes, note),
         files={**task.files, "validation": files["train"]})
   splits |= {name.replace("validation", "test"): split
              for name, split in task.splits.items()

@@ -12,7 +12,8 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class SquadSplit:
   def labels(self) -> Sequence[Question] | None:
     return self.questions if self.answered else None
 
-  def take(self, rows: Sequence[int]) -> "SquadSplit":
+  def take(self, rows: Sequence[int] | np.ndarray) -> "SquadSplit":
     """The questions of these numbers, in this order."""
     return dataclasses.replace(
         self, questions=[self.questions[row] for row in rows])
@@ -132,7 +133,8 @@ class SquadSplit:
         text, [self.contexts[number] for number in used])))
     queries = _in_chunks(
         text.tokenize, [question.text for question in self.questions])
-    rows, types, labels, windows = [], [], [], []
+    rows, types, windows = [], [], []
+    labels: list[tuple[int, int]] = []
     cut = 0
     for number, (question, query) in enumerate(zip(self.questions, queries)):
       query = query[:self.options.max_query_length]
@@ -361,7 +363,7 @@ def _part(path: pathlib.Path, values: Any, key: str, where: str) -> list[Any]:
     raise InputError(f"{path}: {where} {error}") from None
 
 
-def _field(values: Any, key: str, kind: type) -> Any:
+def _field(values: Any, key: str, kind: type | UnionType) -> Any:
   if not isinstance(values, dict) or not isinstance(values.get(key), kind):
     raise _WrongTypeError(f"has no {key!r} of the right type")
   value = values[key]
@@ -438,7 +440,8 @@ def _kept_before(context: str) -> np.ndarray:
   return np.maximum.accumulate(np.where([True, *kept], numbers, 0))
 
 
-def _in_chunks(function, texts: Sequence[str], size: int = 1024) -> list:
+def _in_chunks(function: Callable[[Sequence[str]], tf.Tensor],
+               texts: Sequence[str], size: int = 1024) -> list[Any]:
   """A function's results for many texts, row by row as numpy values."""
   result = []
   for part in batching.chunks(texts, size):
@@ -450,7 +453,7 @@ def _in_chunks(function, texts: Sequence[str], size: int = 1024) -> list:
   return result
 
 
-def _rows(output: tf.Tensor | tf.RaggedTensor) -> list:
+def _rows(output: tf.Tensor | tf.RaggedTensor) -> list[Any]:
   if not isinstance(output, tf.RaggedTensor):
     return list(output.numpy())
   values = output.values.numpy()

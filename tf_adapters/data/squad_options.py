@@ -40,5 +40,5 @@ class SquadOptions(JsonConfig):
       0.0, "SQuAD v2.0: how much better than the best answer no answer has to "
       "score.")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_options(self)

@@ -32,7 +32,7 @@ class Column:
   short, would take several times the file's size.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._content = bytearray()
     self._sizes = array.array("I")
 
@@ -364,7 +364,7 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
   unread = 0
   lines, numbers = array.array("Q"), array.array("Q")
   for number, (line, cells) in enumerate(numbered):
-    fault = cells_fault(cells, width)
+    fault: tuple[str, ...] | None = cells_fault(cells, width)
     try:
       contents = [cell.encode() for cell in cells]
     except UnicodeEncodeError:

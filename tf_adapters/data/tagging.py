@@ -58,7 +58,7 @@ class TaggedSplit:
   def labels(self) -> Sequence[np.ndarray] | None:
     return self.tags
 
-  def take(self, rows: Sequence[int]) -> "TaggedSplit":
+  def take(self, rows: Sequence[int] | np.ndarray) -> "TaggedSplit":
     """The sentences of these numbers, in this order."""
     return TaggedSplit(
         [self.words[row] for row in rows],

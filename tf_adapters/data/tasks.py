@@ -31,13 +31,18 @@ class Examples(Protocol):
     pairs: whether examples are pairs of texts.
   """
 
-  labels: Any
-  ids: Sequence[str]
-  pairs: bool
+  @property
+  def labels(self) -> Any: ...
+
+  @property
+  def ids(self) -> Sequence[str]: ...
+
+  @property
+  def pairs(self) -> bool: ...
 
   def __len__(self) -> int: ...
 
-  def take(self, rows: Sequence[int]) -> "Examples":
+  def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
     """The examples of these numbers, in this order."""
 
   def check(self, text: "TextProcessor") -> None:
@@ -71,10 +76,10 @@ class Split:
   def pairs(self) -> bool:
     return self.second is not None
 
-  def take(self, rows: Sequence[int]) -> "Split":
+  def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
     """The rows of these numbers, in this order."""
 
-    def pick(values):
+    def pick(values: Sequence[str]) -> list[str]:
       return [values[row] for row in rows]
 
     return Split(
@@ -141,7 +146,7 @@ class Task:
   files: Mapping[str, Sequence[pathlib.Path]] = dataclasses.field(
       default_factory=dict)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
 
   def split(self, name: str) -> Examples:
@@ -266,7 +271,7 @@ def table_split(first: Sequence[str], second: Sequence[str] | None,
     labels = labels.astype(
         np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32)
 
-  def pick(values):
+  def pick(values: Sequence[str]) -> list[str]:
     return [values[row] for row in rows]
 
   return Split(

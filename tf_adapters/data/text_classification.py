@@ -153,7 +153,7 @@ def load(name: str, data_dir: str | None,
     file = next(file for file in task.files if file.name == path.name)
     table = _read(path, file, bad_rows)
     texts, labels = _texts(table, file), _labels(table, file, task)
-    places = table.lines
+    places = list(map(str, table.lines))
   rows = []
   for row, (text, label, place) in enumerate(zip(texts, labels, places)):
     if text.strip() and label and label.casefold() not in task.dropped:

@@ -43,7 +43,7 @@ def check_name(name: str) -> None:
                      "weights by label")
 
 
-def by_number(weights: Mapping[str | int, float],
+def by_number(weights: Mapping[str, float] | Mapping[int, float],
               labels: Sequence[str]) -> tuple[float, ...]:
   """Weights in the order of the labels; 1 where none is given.
 
