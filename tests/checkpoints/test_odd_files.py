@@ -15,7 +15,7 @@ from tests import conftest
 from tests.checkpoints import writers
 from tests.checkpoints.test_damage import copy, edit, refuse, tensors
 from tf_adapters.checkpoints.formats import open_checkpoint
-from tf_adapters.checkpoints.hub_export import export_hub
+from tf_adapters.checkpoints.hub_export import export_hub, preprocessing_path
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 
 
@@ -317,10 +317,10 @@ def test_links_are_written_through(one_layer_source, tmp_path, path):
   (tmp_path / "link").symlink_to(tmp_path / "real")
   (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
   encoder = ta.load_encoder(str(one_layer_source))
-  written, beside = export_hub(encoder, tmp_path / path, 16)
+  written = export_hub(encoder, tmp_path / path, 16)
   assert (tmp_path / "link").is_symlink()
   assert (written / "saved_model.pb").exists()
-  assert beside.name == f"{written.name}_preprocess"
+  assert (preprocessing_path(written) / "saved_model.pb").exists()
   assert not [file for file in tmp_path.rglob(".*")]
 
 

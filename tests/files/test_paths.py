@@ -1,5 +1,6 @@
 """Every public function that reads or writes takes a pathlib.Path."""
 
+import inspect
 import json
 import pathlib
 
@@ -19,7 +20,8 @@ def adapter(one_layer_source, vocab_file, tmp_path):
       pathlib.Path(one_layer_source), ta.AdapterConfig(size=4),
       vocab_file=pathlib.Path(vocab_file))
   path = tmp_path / "adapter"
-  ta.save_adapter(ta.TextClassifier(encoder, ["no", "yes"]), path)
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  assert ta.save_adapter(model, str(path)) == path
   return path
 
 
@@ -35,8 +37,26 @@ def test_encoders_and_adapter_files(adapter, one_layer_source, vocab_file,
   bank.add(adapter)
   assert bank.names() == ["mine", "adapter"]
   ta.BatchPredictor(source, [adapter], vocab_file=pathlib.Path(vocab_file))
-  ta.average_adapters([adapter, adapter], tmp_path / "mean")
+  assert ta.average_adapters(
+      [adapter, adapter], str(tmp_path / "mean")) == tmp_path / "mean"
   assert str(ta.compare_adapters(adapter, tmp_path / "mean"))
+
+
+def test_paths_have_one_name_and_type():
+  """Of all public functions, and of the methods of public classes."""
+  functions = [value for name in ta.__all__ for public in [getattr(ta, name)]
+               for value in [public, *vars(public).values()]
+               if inspect.isfunction(value)]
+  assert len(functions) > 50
+  paths = {"path", "paths", "encoder_source", "vocab_file", "data_dir"}
+  found = set()
+  for function in functions:
+    for name, parameter in inspect.signature(function).parameters.items():
+      if name in paths:
+        assert "os.PathLike[str]" in str(parameter.annotation), function
+        found.add(name)
+      assert name not in ("output", "do_lower_case", "folder", "directory")
+  assert found == paths
 
 
 def test_embeddings(one_layer_source, vocab_file, tmp_path):

@@ -48,7 +48,7 @@ def save_adapter(
     model: TaskModel, path: str | os.PathLike[str], task: str | None = None,
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     max_length: int | None = None, pairs: bool | None = None,
-    span: Mapping[str, Any] | None = None) -> None:
+    span: Mapping[str, Any] | None = None) -> pathlib.Path:
   """Saves what belongs to a task: adapters, tuned variables, the head.
 
   And every pretrained weight that is not the encoder's any more, whatever
@@ -65,6 +65,9 @@ def save_adapter(
       see `TaskDescription`; without a name the task is called as the folder.
       Metrics that a loaded model has are left out where its weights have
       changed since.
+
+  Returns:
+    The file's path.
 
   Raises:
     InputError: the model is none of one task, has no BERT, or its weights came
@@ -129,11 +132,11 @@ def save_adapter(
       raise InputError(
           f"{path}: not written: {name} holds numbers that are not finite, and "
           "could not be loaded; train again, at a lower learning rate")
-  write_adapter(path, info, arrays)
+  return write_adapter(path, info, arrays)
 
 
 def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
-                  arrays: Mapping[str, np.ndarray]) -> None:
+                  arrays: Mapping[str, np.ndarray]) -> pathlib.Path:
   """Writes an adapter file, as `save_adapter` says.
 
   Args:
@@ -143,26 +146,30 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
       those weights, and are left out if these are others.
     arrays: canonical name -> array.
 
+  Returns:
+    The path.
+
   Raises:
     InputError: there is something else at `path`.
   """
   check_place(path)
-  path = pathlib.Path(path).resolve()
+  folder = pathlib.Path(path).resolve()
   weights = safetensors.numpy.save(dict(arrays))
   sha256 = hashlib.sha256(weights).hexdigest()
   info = dataclasses.replace(
-      info, task=info.task or path.name,
+      info, task=info.task or folder.name,
       metrics=info.metrics if info.weights_sha256 in ("", sha256) else {},
       weights_sha256=sha256)
   try:
     content = info_json(info)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
-  with writing(path), replaced_folder(path) as folder:
-    write_file(folder / WEIGHTS_NAME, weights)
-    write_file(folder / CONFIG_NAME, content)
-    write_file(folder / CARD_NAME, model_card(
+  with writing(folder), replaced_folder(folder) as new:
+    write_file(new / WEIGHTS_NAME, weights)
+    write_file(new / CONFIG_NAME, content)
+    write_file(new / CARD_NAME, model_card(
         info, {name: array.shape for name, array in arrays.items()}))
+  return pathlib.Path(path)
 
 
 def load_adapter(path: str | os.PathLike[str],

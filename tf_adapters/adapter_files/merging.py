@@ -8,6 +8,7 @@ import dataclasses
 import math
 import numbers
 import os
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,9 +34,9 @@ _OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
 _OF_TRAINING = ("adapter init_scale", "adapter dropout")
 
 
-def average_adapters(paths: Sequence[Path], output: Path,
+def average_adapters(paths: Sequence[Path], path: Path,
                      weights: Sequence[float] | None = None,
-                     task: str = "") -> None:
+                     task: str = "") -> pathlib.Path:
   """Writes the mean of adapter files, such as those of several runs of a task.
 
   It is one model, as fast as each of them (model soups: Wortsman et al., ICML
@@ -45,15 +46,18 @@ def average_adapters(paths: Sequence[Path], output: Path,
 
   Args:
     paths: adapter files of the same configuration, on the same encoder.
-    output: the adapter file to write.
+    path: the adapter file to write.
     weights: a number for each file, in any scale; None for equal ones.
     task: name of the task; without it the files', where they have the same,
       else the folder's.
 
+  Returns:
+    The file's path.
+
   Raises:
     InputError: a file cannot be read; files differ in more than their
       values; the weights are no weights; or there is something else at
-      `output`.
+      `path`.
 
   Example:
     >>> average_adapters(["run0/adapter", "run1/adapter"], "adapters/mrpc",
@@ -62,19 +66,19 @@ def average_adapters(paths: Sequence[Path], output: Path,
   if isinstance(paths, str | os.PathLike):
     raise InputError("expected a list of adapter files, not a single one")
   shares = _shares(len(paths), weights)
-  infos = [read_info(path) for path in paths]
-  for path, info in zip(paths, infos):
-    _refuse_others(paths[0], _of_tensors(infos[0]), path, _of_tensors(info))
+  infos = [read_info(file) for file in paths]
+  for file, info in zip(paths, infos):
+    _refuse_others(paths[0], _of_tensors(infos[0]), file, _of_tensors(info))
   means: dict[str, np.ndarray] | None = None
-  for path, info, share in zip(paths, infos, shares):
-    tensors = read_tensors(path, info)
+  for file, info, share in zip(paths, infos, shares):
+    tensors = read_tensors(file, info)
     if means is None:
       means = {name: np.zeros(array.shape) for name, array in tensors.items()}
-    _refuse_others(paths[0], _shapes(means), path, _shapes(tensors))
+    _refuse_others(paths[0], _shapes(means), file, _shapes(tensors))
     for name, array in tensors.items():
       means[name] += share * array.astype(np.float64)
-  adapter_file.write_adapter(
-      output,
+  return adapter_file.write_adapter(
+      path,
       dataclasses.replace(
           infos[0], task=task or _common([info.task for info in infos]) or "",
           max_length=max(info.max_length or 0 for info in infos) or None,

@@ -18,13 +18,13 @@ from tf_adapters.modeling.text_network import TextEmbedding, WordEmbedding
 _TABLE = "word_embeddings/embeddings"
 
 
-def load_word_embedding(source: str | os.PathLike[str],
+def load_word_embedding(encoder_source: str | os.PathLike[str],
                         vocab_file: str | os.PathLike[str] | None = None,
                         lower_case: bool | None = None) -> WordEmbedding:
   """Reads the word embeddings of a BERT, and nothing else of it.
 
   Args:
-    source, vocab_file, lower_case: as for `load_encoder`.
+    encoder_source, vocab_file, lower_case: as for `load_encoder`.
 
   Raises:
     InputError: as `load_encoder`; or there is no vocabulary.
@@ -32,11 +32,11 @@ def load_word_embedding(source: str | os.PathLike[str],
   Example:
     >>> network = TextNetwork(load_word_embedding("minilm_l6"))
   """
-  pretrained = open_encoder(source, vocab_file, lower_case)
+  pretrained = open_encoder(encoder_source, vocab_file, lower_case)
   if pretrained.vocabulary is None:
     raise InputError(
-        f"{source}: comes without a vocabulary: --vocab_file gives one, "
-        "--do_lower_case its casing (vocab_file, lower_case)")
+        f"{encoder_source}: comes without a vocabulary: --vocab_file gives "
+        "one, --do_lower_case its casing (vocab_file, lower_case)")
   table = pretrained.checkpoint.tensor(_TABLE)
   fingerprint = Fingerprint(pretrained.config)
   fingerprint.add(_TABLE, table)

@@ -16,6 +16,7 @@ from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
+from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.layers import Dropout
 from tf_adapters.modeling.vocabulary import Vocabulary
@@ -27,7 +28,7 @@ _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
-               seq_length: int = 128) -> tuple[pathlib.Path, pathlib.Path]:
+               seq_length: int = DEFAULT_MAX_LENGTH) -> pathlib.Path:
   """Writes two SavedModels that hub.load, hub.KerasLayer and Model Garden use.
 
   The encoder at `path`, called with a dict of int32 [batch, length] as TF Hub's
@@ -42,7 +43,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     seq_length: the preprocessing's length of sequences.
 
   Returns:
-    The two folders.
+    The encoder's folder; `preprocessing_path` has the other one.
 
   Raises:
     InputError: the encoder has adapters, no vocabulary, no positions for
@@ -70,14 +71,19 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   try:
     # Where links lead to, so that none is replaced by a folder.
     path = pathlib.Path(path).expanduser().resolve()
-    beside = (path.parent / f"{path.name}{PREPROCESSING_SUFFIX}").resolve()
+    beside = preprocessing_path(path).resolve()
     for folder in (path, beside):
       check_vacant(folder)
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: cannot be written: {error}") from None
   with writing_by_tensorflow(path):
     _write(encoder, vocabulary, path, beside, seq_length)
-  return path, beside
+  return path
+
+
+def preprocessing_path(path: pathlib.Path) -> pathlib.Path:
+  """The folder beside an encoder's that has its preprocessing."""
+  return path.with_name(f"{path.name}{PREPROCESSING_SUFFIX}")
 
 
 def _check_vocabulary(vocabulary: Vocabulary) -> None:

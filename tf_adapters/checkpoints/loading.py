@@ -22,7 +22,7 @@ from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
-def load_encoder(source: str | os.PathLike[str],
+def load_encoder(encoder_source: str | os.PathLike[str],
                  adapters: AdapterConfig | None = None,
                  vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None,
@@ -33,7 +33,7 @@ def load_encoder(source: str | os.PathLike[str],
   in the checkpoint is run, and this works inside a `strategy.scope()`.
 
   Args:
-    source: an alias ("bert_base_uncased", "minilm_l6", ...: see
+    encoder_source: an alias ("bert_base_uncased", "minilm_l6", ...: see
       `checkpoints.sources.ALIASES`), a TF Hub or Kaggle Models URL or handle,
       or a local folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module,
       a TF1 or Model Garden checkpoint, or a Hugging Face BERT.
@@ -59,7 +59,8 @@ def load_encoder(source: str | os.PathLike[str],
     >>> encoder(encoder.text_processor()(["He said so."]))["pooled_output"]
   """
   check_dtype(dtype)  # before anything is fetched
-  return open_encoder(source, vocab_file, lower_case).build(adapters, dtype)
+  pretrained = open_encoder(encoder_source, vocab_file, lower_case)
+  return pretrained.build(adapters, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,18 +104,18 @@ class PretrainedEncoder:
     return encoder
 
 
-def describe_encoder(source: str | os.PathLike[str],
+def describe_encoder(encoder_source: str | os.PathLike[str],
                      vocab_file: str | os.PathLike[str] | None = None,
                      lower_case: bool | None = None) -> dict[str, str]:
   """What there is to say of an encoder, for people, without building it.
 
   Args:
-    source, vocab_file, lower_case: as for `load_encoder`.
+    encoder_source, vocab_file, lower_case: as for `load_encoder`.
 
   Raises:
     InputError: as `load_encoder`; every tensor is read.
   """
-  encoder = open_encoder(source, vocab_file, lower_case)
+  encoder = open_encoder(encoder_source, vocab_file, lower_case)
   checkpoint, vocabulary = encoder.checkpoint, encoder.vocabulary
   config = encoder.config
   fingerprint = Fingerprint(config)
@@ -152,18 +153,18 @@ def describe_encoder(source: str | os.PathLike[str],
   return rows
 
 
-def open_encoder(source: str | os.PathLike[str],
+def open_encoder(encoder_source: str | os.PathLike[str],
                  vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None) -> PretrainedEncoder:
   """Opens what `load_encoder` would build: the architecture is known then.
 
   Args:
-    source, vocab_file, lower_case: as for `load_encoder`.
+    encoder_source, vocab_file, lower_case: as for `load_encoder`.
 
   Raises:
     InputError: as `load_encoder`.
   """
-  source = os.fspath(source)
+  source = os.fspath(encoder_source)
   checkpoint = open_checkpoint(source)
   vocabulary = checkpoint.vocabulary
   if vocab_file is not None:

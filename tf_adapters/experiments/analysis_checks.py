@@ -44,14 +44,14 @@ def check_analysis(config: RunConfig,
 
 def _read(config: RunConfig) -> AdapterInfo:
   """What the adapter file says; refuses what cannot be analysed."""
-  source = config.load_adapter
-  info = read_info(source)
+  path = config.load_adapter
+  info = read_info(path)
   if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
-    raise InputError(f"{source}: was tuned with {info.tuning}: expected a file "
+    raise InputError(f"{path}: was tuned with {info.tuning}: expected a file "
                      "of adapters")
   if config.known_problem is not None:
-    check_problem(config.known_problem, config.task_name, source, info)
-  check_flags(config, source, info)
+    check_problem(config.known_problem, config.task_name, path, info)
+  check_flags(config, path, info)
   return info
 
 

@@ -5,6 +5,7 @@ The layers are chosen by scores alone; how these are computed is not known here.
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tf_adapters.adapter_files import adapter_file
@@ -113,7 +114,7 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
 
 def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
                 path: str | os.PathLike[str],
-                metrics: Mapping[str, Mapping[str, float]]) -> None:
+                metrics: Mapping[str, Mapping[str, float]]) -> pathlib.Path:
   """Writes an adapter file without the adapters of some layers.
 
   All else is in it that was tuned, the layer norms of these layers too: a model
@@ -126,6 +127,9 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
     path: the adapter file to write.
     metrics: what was measured without these adapters.
 
+  Returns:
+    The file's path.
+
   Raises:
     InputError: there is something else at `path`, or it cannot be written.
   """
@@ -133,7 +137,7 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
       pruned_info(info, removed), metrics=metrics, weights_sha256="",
       versions=library_versions())
   variables = model.named_variables()
-  adapter_file.write_adapter(
+  return adapter_file.write_adapter(
       path, info, {name: variables[name].numpy()
                    for name in expected_shapes(info)})
 

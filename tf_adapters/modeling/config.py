@@ -24,6 +24,8 @@ POOLINGS = ("pooler", "cls", "mean")
 AUTO_POOLING = "auto"  # the one that the encoder was made for
 PER_TOKEN_POOLING = "tokens"
 
+# Of texts in wordpieces, where nothing else is said.
+DEFAULT_MAX_LENGTH = 128
 # Of an encoder: adapter files have names for each. BERTs have up to 24.
 MOST_LAYERS = 1000
 
@@ -205,6 +207,11 @@ class JsonConfig:
     """Returns the fields as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()}
+
+  @classmethod
+  def of(cls, value: Self | Mapping[str, Any] | None) -> Self | None:
+    """A configuration from what a layer's constructor or `get_config` gives."""
+    return cls.from_dict(value) if isinstance(value, Mapping) else value
 
   @classmethod
   def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -13,6 +13,7 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.adapter import TaskLayers
+from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoders.bert import BertConfig
 from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
@@ -33,7 +34,6 @@ from tf_adapters.modeling.vocabulary import Vocabulary
 
 # What a masked position adds to its attention score before the softmax.
 _MASKED = -1e9
-_USUAL_LENGTH = 128
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -92,12 +92,9 @@ class BertEncoder(tf_keras.layers.Layer):
                **kwargs: Any):
     check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
-    if isinstance(config, Mapping):
-      config = BertConfig.from_dict(config)
-    if isinstance(vocabulary, Mapping):
-      vocabulary = Vocabulary.from_dict(vocabulary)
-    if isinstance(origin, Mapping):
-      origin = Origin.from_dict(origin)
+    config = BertConfig.of(config)
+    vocabulary = Vocabulary.of(vocabulary)
+    origin = Origin.of(origin)
     if task_layers is None:
       task_layers = TaskLayers(config, dtype=self.dtype_policy)
     if vocabulary and len(vocabulary.tokens) > config.vocab_size:
@@ -203,7 +200,7 @@ class BertEncoder(tf_keras.layers.Layer):
           "--do_lower_case its casing (load_encoder's vocab_file, lower_case)")
     positions = self.config.max_position_embeddings
     if max_length is None:
-      max_length = min(_USUAL_LENGTH, positions)
+      max_length = min(DEFAULT_MAX_LENGTH, positions)
     if max_length > positions:
       raise InputError(
           f"max_length {max_length}: the encoder has positions for "

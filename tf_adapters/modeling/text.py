@@ -13,6 +13,7 @@ import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
+from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.serialization import PACKAGE
 from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.modeling.wordpieces import WordpieceTokenizer
@@ -90,10 +91,9 @@ class TextProcessor(TextLayer):
   has_wordpieces = True
 
   def __init__(self, vocabulary: Vocabulary | Mapping[str, Any],
-               max_length: int = 128, **kwargs: Any):
+               max_length: int = DEFAULT_MAX_LENGTH, **kwargs: Any):
     super().__init__(**kwargs)
-    if isinstance(vocabulary, Mapping):
-      vocabulary = Vocabulary.from_dict(vocabulary)
+    vocabulary = Vocabulary.of(vocabulary)
     special = vocabulary.special
     shortest = special.of_a_pair + 2  # with a wordpiece of each text
     if max_length < shortest:

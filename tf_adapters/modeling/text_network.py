@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
 from tf_adapters.modeling.model_inputs import check_inputs
@@ -28,8 +29,6 @@ from tf_adapters.modeling.text import TextLayer, TextProcessor, WholeTexts
 from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import NO_BERT, Tuning, kind_of
 from tf_adapters.modeling.vocabulary import Vocabulary
-
-_USUAL_LENGTH = 128
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -55,10 +54,8 @@ class WordEmbedding(WeightsLayer):
                size: int, origin: Origin | Mapping[str, Any] | None = None,
                **kwargs: Any):
     super().__init__(**kwargs)
-    if isinstance(vocabulary, Mapping):
-      vocabulary = Vocabulary.from_dict(vocabulary)
-    if isinstance(origin, Mapping):
-      origin = Origin.from_dict(origin)
+    vocabulary = Vocabulary.of(vocabulary)
+    origin = Origin.of(origin)
     self.vocabulary = vocabulary
     self.rows = rows
     self.size = size
@@ -82,7 +79,7 @@ class WordEmbedding(WeightsLayer):
                      pairs: bool) -> TextProcessor:
     """What turns strings into the inputs."""
     del pairs
-    return TextProcessor(self.vocabulary, max_length or _USUAL_LENGTH)
+    return TextProcessor(self.vocabulary, max_length or DEFAULT_MAX_LENGTH)
 
   def wanted_inputs(self) -> dict[str, int | None]:
     """Names of the inputs, and what numbers in them have to be below."""
@@ -131,8 +128,7 @@ class TextEmbedding(tf_keras.layers.Layer):
                origin: Origin | Mapping[str, Any] | None = None,
                **kwargs: Any):
     super().__init__(**kwargs)
-    if isinstance(origin, Mapping):
-      origin = Origin.from_dict(origin)
+    origin = Origin.of(origin)
     self.module = module
     self.size = size
     self.lower_case = lower_case
@@ -220,8 +216,7 @@ class TextNetwork(TextEncoder):
     if self.variable_dtype == "bfloat16":
       # As for adapters: what trains needs the digits.
       self._set_dtype_policy("mixed_bfloat16")
-    if config is None or isinstance(config, Mapping):
-      config = NetworkConfig.from_dict(config or {})
+    config = NetworkConfig.of(config) or NetworkConfig()
     self.embedding = embedding
     self.config = config
     self.pairs = pairs

@@ -13,7 +13,7 @@ from tf_adapters.modeling.models import TaskModel
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],
                   max_length: int | None = None,
-                  quantize: bool = False) -> None:
+                  quantize: bool = False) -> pathlib.Path:
   """Writes a model as a LiteRT file.
 
   The file's "serving_default" takes "input_word_ids", "input_mask" and
@@ -28,6 +28,9 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
       own, or `text_processor`'s default where that is not known.
     quantize: whether kernels become int8 (dynamic range quantisation): a
       quarter of the size; logits change in their first decimals.
+
+  Returns:
+    The path.
 
   Raises:
     InputError: the path ends otherwise, or is there already; or the encoder
@@ -70,3 +73,4 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   content = converter.convert()
   with writing(path):
     write_file(path, content)
+  return path

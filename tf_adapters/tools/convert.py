@@ -12,13 +12,14 @@ import sys
 from absl import flags
 
 from tf_adapters.files.writing import check_vacant
+from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
 _flags.define(RunConfig, *_flags.ENCODER)
 _flags.use("output")
 flags.DEFINE_integer(
-    "preprocess_seq_length", 128,
+    "preprocess_seq_length", DEFAULT_MAX_LENGTH,
     "Length of the sequences that the preprocessing makes.", lower_bound=5)
 
 
@@ -28,15 +29,18 @@ def _convert() -> None:
   check_vacant(values.output)
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
-  from tf_adapters.checkpoints.hub_export import export_hub
+  from tf_adapters.checkpoints.hub_export import (
+      export_hub,
+      preprocessing_path,
+  )
   from tf_adapters.checkpoints.loading import load_encoder
   encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
                          lower_case=values.do_lower_case)
-  folder, preprocessing = export_hub(
+  folder = export_hub(
       encoder, values.output, values.preprocess_seq_length)
   _command.print_table({
       "encoder": str(folder),
-      "preprocessing": str(preprocessing),
+      "preprocessing": str(preprocessing_path(folder).resolve()),
       "fingerprint": encoder.origin.fingerprint})
 
 

@@ -51,8 +51,8 @@ def _export() -> None:
   if not is_bank:
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:
-      litert.export_litert(model, values.output, quantize=values.quantize)
-      written = values.output
+      written = litert.export_litert(
+          model, values.output, quantize=values.quantize)
     else:
       written = saved_model.export_model(model, values.output)
   else:

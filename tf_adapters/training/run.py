@@ -136,27 +136,27 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   return results
 
 
-def load_trained(config: RunConfig, task: Task, source: str,
+def load_trained(config: RunConfig, task: Task, path: str,
                  info: AdapterInfo) -> TaskModel:
   """The model of an adapter file, to be evaluated on a task.
 
   Args:
     config: says where the encoder is, and how it computes.
     task: the task.
-    source: the adapter file.
+    path: the adapter file.
     info: what it says.
 
   Raises:
     InputError: it is for other tasks, predicts other labels, cannot be read,
       or was made for another encoder.
   """
-  check_problem(task.problem_type, task.name, source, info)
+  check_problem(task.problem_type, task.name, path, info)
   model = adapter_file.load_adapter(
-      source, config.encoder, config.vocab_file,
+      path, config.encoder, config.vocab_file,
       _dtype(config, Tuning.parse(info.tuning)))
   if model.labels != task.labels:
     raise InputError(
-        f"{source}: predicts {listed(model.labels)}, but task {task.name} has "
+        f"{path}: predicts {listed(model.labels)}, but task {task.name} has "
         f"{listed(task.labels)}")
   return model
 
@@ -189,13 +189,13 @@ class _Run:
   def do(self, plan: Plan) -> dict[str, Any]:
     """Loads what is needed, does the steps, writes results.json."""
     config = self._config
-    todo, source, info = plan.todo, plan.source, plan.info
+    todo, path, info = plan.todo, plan.path, plan.info
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
     task = self._load_task(info)
     data = run_data.digests_of(task, config.vocab_file)
     run_data.check_same_data(data, self._output_dir, "train" in todo)
-    model = self._load_model(task, source, info)
+    model = self._load_model(task, path, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
         or config.default_max_seq_length)
@@ -301,11 +301,11 @@ class _Run:
     return task
 
   def _load_model(
-      self, task: Task, source: str | None,
+      self, task: Task, path: str | None,
       info: AdapterInfo | None) -> TaskModel:
     config = self._config
     if info is not None:
-      return load_trained(config, task, source, info)
+      return load_trained(config, task, path, info)
     tuning = config.what_trains
     encoder = self._load_encoder(
         task.split("train").pairs, _dtype(config, tuning))
@@ -319,14 +319,15 @@ class _Run:
 
   def _load_encoder(self, pairs: bool, dtype: str) -> Encoder:
     config = self._config
-    source = config.encoder or DEFAULT_ENCODER
+    encoder_source = config.encoder or DEFAULT_ENCODER
     network = config.network()
     if network is None:
-      return load_encoder(source, config.adapters(), config.vocab_file,
-                          config.do_lower_case, dtype)
+      return load_encoder(
+          encoder_source, config.adapters(), config.vocab_file,
+          config.do_lower_case, dtype)
     if config.text_embedding is None:
       embedding = load_word_embedding(
-          source, config.vocab_file, config.do_lower_case)
+          encoder_source, config.vocab_file, config.do_lower_case)
     else:
       embedding = load_text_embedding(
           config.text_embedding, bool(config.do_lower_case))

@@ -108,7 +108,7 @@ def check_start(config: RunConfig) -> None:
   plan = plan_run(config)
   if plan.todo:
     config.check_data()
-    check_encoder(config, plan.source, plan.info)
+    check_encoder(config, plan.path, plan.info)
 
 
 def check_inputs(configs: Iterable[RunConfig]) -> None:
@@ -125,13 +125,13 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
       check_encoder(config, None, None)
 
 
-def check_encoder(config: RunConfig, source: str | None,
+def check_encoder(config: RunConfig, path: str | None,
                   info: AdapterInfo | None) -> None:
   """Refuses an encoder, or a vocabulary, that is not there; reads neither.
 
   Args:
     config: the run.
-    source, info: the adapter file to load, and what it says; None to train.
+    path, info: the adapter file to load, and what it says; None to train.
 
   Raises:
     InputError: there is none of that name.
@@ -142,7 +142,7 @@ def check_encoder(config: RunConfig, source: str | None,
   encoder = config.encoder
   if encoder is None:
     encoder = (DEFAULT_ENCODER if info is None
-               else find_encoder_source(source, info))
+               else find_encoder_source(path, info))
   locate(encoder)
   if config.vocab_file is not None:
     check_is_file(config.vocab_file)
@@ -291,16 +291,16 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
           f"{new.get(name, 'its default')}: choose another output_dir")
 
 
-def check_problem(problem_type: str, task_name: str, source: str,
+def check_problem(problem_type: str, task_name: str, path: str,
                   info: AdapterInfo) -> None:
   """Refuses an adapter file that is for another kind of task."""
   if info.problem_type != problem_type:
     raise InputError(
-        f"{source}: is for {info.problem_type}, but task {task_name} is "
+        f"{path}: is for {info.problem_type}, but task {task_name} is "
         f"{problem_type}")
 
 
-def check_flags(config: RunConfig, source: str,
+def check_flags(config: RunConfig, path: str,
                 info: AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
   adapters = (config.adapters(), info.adapter_config)
@@ -319,12 +319,12 @@ def check_flags(config: RunConfig, source: str,
       flag = "adapter_preset"
     if flag in given and ours != theirs:
       raise InputError(
-          f"{source}: was made with {name}={theirs}, not {ours}: leave {flag} "
+          f"{path}: was made with {name}={theirs}, not {ours}: leave {flag} "
           "out")
   tuning = str(config.what_trains)
   if tuning not in (RunConfig.tuning, info.tuning):
     raise InputError(
-        f"{source}: was made with tuning={info.tuning}, not {tuning}: leave "
+        f"{path}: was made with tuning={info.tuning}, not {tuning}: leave "
         "the flag out")
 
 
@@ -336,13 +336,13 @@ class Plan:
     config: the run.
     todo: the steps that are asked for and not yet done.
     results: of those that are done.
-    source, info: the adapter file to load, and what it says; None to train.
+    path, info: the adapter file to load, and what it says; None to train.
   """
 
   config: RunConfig
   todo: list[str]
   results: dict[str, Any]
-  source: str | None
+  path: str | None
   info: AdapterInfo | None
 
 
@@ -360,13 +360,13 @@ def plan_run(config: RunConfig) -> Plan:
   check_unchanged(output_dir)
   results = read_results(output_dir)
   todo = _todo(config, output_dir, results)
-  source, info = None, None
+  path, info = None, None
   if "train" not in todo:
-    source = config.load_adapter or str(output_dir / "adapter")
+    path = config.load_adapter or str(output_dir / "adapter")
     # What is finished stays so without its adapter file.
-    if todo or pathlib.Path(source).exists():
-      info = _check_adapter(config, output_dir, results, source)
-  return Plan(config, todo, results, source, info)
+    if todo or pathlib.Path(path).exists():
+      info = _check_adapter(config, output_dir, results, path)
+  return Plan(config, todo, results, path, info)
 
 
 def finished_results(config: RunConfig) -> dict[str, Any] | None:
@@ -401,21 +401,21 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
 
 def _check_adapter(
     config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
-    source: str) -> AdapterInfo:
+    path: str) -> AdapterInfo:
   """What the adapter file to be loaded says; refuses what does not fit it."""
-  if not (config.load_adapter or pathlib.Path(source).exists()):
+  if not (config.load_adapter or pathlib.Path(path).exists()):
     raise InputError(
-        f"{source} does not exist: it was trained with nosave_adapter, or "
+        f"{path} does not exist: it was trained with nosave_adapter, or "
         "removed since"
         if config.do_train else
         "do_eval and do_predict without do_train need load_adapter, or an "
-        f"output_dir with a trained adapter: {source} does not exist")
-  info = read_info(source)
+        f"output_dir with a trained adapter: {path} does not exist")
+  info = read_info(path)
   if config.known_problem is not None:
-    check_problem(config.known_problem, config.task_name, source, info)
-  check_flags(config, source, info)
+    check_problem(config.known_problem, config.task_name, path, info)
+  check_flags(config, path, info)
   if results.get("weights_sha256", info.weights_sha256) != info.weights_sha256:
     raise InputError(
-        f"{source}: is another adapter file than the one that the results in "
+        f"{path}: is another adapter file than the one that the results in "
         f"{output_dir} are of: choose another output_dir")
   return info

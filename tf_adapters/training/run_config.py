@@ -20,6 +20,7 @@ from tf_adapters.data.tasks import Task
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.modeling.config import (
     AUTO_POOLING,
+    DEFAULT_MAX_LENGTH,
     POOLINGS,
     MethodConfig,
     option,
@@ -89,7 +90,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     default_max_seq_length: what a `max_seq_length` of None means.
   """
 
-  default_max_seq_length: ClassVar[int] = 128
+  default_max_seq_length: ClassVar[int] = DEFAULT_MAX_LENGTH
 
   output_dir: str = option(
       "", "Folder of what is written; of a run: results.json, adapter/, "
@@ -143,7 +144,8 @@ class RunConfig(TrainingConfig, _MethodOptions):
       True, "Save the tuned weights in output_dir/adapter after training.")
   max_seq_length: int | None = option(
       None, "Longest input in wordpieces; longer texts are cut. Default: the "
-      "saved adapter's, else 128 (384 for SQuAD).", least=5, most=512)
+      f"saved adapter's, else {DEFAULT_MAX_LENGTH} (384 for SQuAD).", least=5,
+      most=512)
   max_train_examples: int | None = option(
       None, "Train on this many examples, drawn by the seed; all without it.",
       least=1)
