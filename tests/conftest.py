@@ -19,6 +19,34 @@ from tf_adapters.checkpoints import names
 
 DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
+# Files of tests that come before all others. A computation that is broken shows
+# in the first of them, within a minute; then come those that take the longest,
+# for two processes to end at the same time.
+FIRST = (
+    "modeling/test_adapter.py",
+    "modeling/test_encoder.py",
+    "modeling/test_stacked.py",
+    "serving/test_saved_model.py",
+    "training/test_run.py",
+    "training/test_prefix_cache.py",
+    "training/test_replicas.py",
+    "training/test_faults.py",
+    "serving/test_bank.py",
+    "checkpoints/test_odd_files.py",
+    "checkpoints/test_hub_export.py",
+    "training/test_kinds_of_problems.py",
+    "modeling/test_tuning.py",
+    "modeling/test_keras_model.py",
+    "modeling/test_text_layers.py",
+    "experiments/test_sweep.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+  here = pathlib.Path(__file__).parent
+  places = {here / name: place for place, name in enumerate(FIRST)}
+  items.sort(key=lambda item: places.get(item.path, len(FIRST)))
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "film", "is", "good", "bad", "very", "not", "plot", "he",
          "said", "so", "##s", "##ed", "##ing", "un", "##able"]

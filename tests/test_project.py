@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 
 import tf_adapters as ta
+from tests.conftest import FIRST
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ["run_glue.py", *(
@@ -128,6 +129,11 @@ def test_command_lines_are_checked_without_tensorflow():
       left += [(*way, module, other)
                for other in imports(file_of(module), inside=False)]
   assert len(seen) > 50
+
+
+def test_files_of_tests_that_come_first_exist():
+  assert [name for name in FIRST if not (
+      ROOT / "tests" / name).is_file()] == []
 
 
 def test_readme_and_ci_run_the_same_tests():

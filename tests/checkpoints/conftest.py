@@ -6,6 +6,15 @@ import pytest
 
 from tests import conftest
 from tests.checkpoints import writers
+from tf_adapters.checkpoints import hub_export
+
+
+@pytest.fixture
+def no_preprocessing(monkeypatch):
+  """Exports write the encoder alone: what is beside it takes ten seconds."""
+  monkeypatch.setattr(
+      hub_export.export_tfhub_lib, "export_preprocessing",
+      lambda folder, **options: None)
 
 
 @pytest.fixture(scope="session")

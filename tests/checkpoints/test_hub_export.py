@@ -89,7 +89,7 @@ def test_model_gardens_code_takes_it(exported):
 
 
 @pytest.mark.parametrize("name", ["hub_v1", "tf1_hub", "tf1"])
-def test_other_sources_come_back(sources, tmp_path, name):
+def test_other_sources_come_back(sources, tmp_path, no_preprocessing, name):
   encoder = ta.load_encoder(str(sources[name]))
   export_hub(encoder, tmp_path / "bert", 16)
   again = ta.load_encoder(str(tmp_path / "bert"))

@@ -47,10 +47,10 @@ def test_the_reason_stands_whole(error, reason):
     pytest.param(lambda model, path: hub_export.export_hub(
         model.encoder, path / "hub", 24), id="Hub"),
 ])
-def test_an_export_without_room(hf_source, tmp_path, export, request):
+def test_an_export_without_room(one_layer_source, tmp_path, export, request):
   to_hub = "Hub" in request.node.name
   encoder = ta.load_encoder(
-      str(hf_source), None if to_hub else ta.AdapterConfig(size=8))
+      str(one_layer_source), None if to_hub else ta.AdapterConfig(size=8))
   model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
   model.max_length = 16
   path = tmp_path / "model"

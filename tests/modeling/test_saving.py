@@ -117,16 +117,20 @@ def test_every_way_problem_dtype_and_tuning(one_layer_source, tmp_path, kind):
   ways = {"functional": ("model.keras", "model", "model.h5")}.get(kind, WAYS)
   dtypes, tunings = ((["float32"], ["no_bert"]) if kind == "network" else
                      (DTYPES, TUNINGS))
-  for number, (dtype, tuning) in enumerate(itertools.product(dtypes, tunings)):
+  for (row, dtype), (column, tuning) in itertools.product(
+      enumerate(dtypes), enumerate(tunings)):
     if not possible(dtype, tuning, ""):
       continue
     model = make(one_layer_source, kind, dtype, tuning)
-    for way in ways:
-      # A SavedModel is traced whole, whatever trains: once for each type.
-      if (way == "model" and tuning not in ("adapters", "no_bert")) or (
+    for place, way in enumerate(ways):
+      # A SavedModel is traced whole, whatever trains: once for each type. Of
+      # the others each is tried with every type and with every tuning.
+      wanted = (tuning == "adapters" if way == "model"
+                else (row + column + place) % 3 == 0)
+      if (kind != "network" and not wanted) or (
           dtype == "bfloat16" and way in ("x.h5", "model.h5")):
         continue
-      save(model, way, tmp_path / f"{number}-{dtype}-{tuning}-{way}")
+      save(model, way, tmp_path / f"{dtype}-{tuning}-{way}")
   in_a_new_process(tmp_path)
 
 

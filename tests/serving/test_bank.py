@@ -20,12 +20,6 @@ from tf_adapters.training.training_config import TrainingConfig
 
 
 @pytest.fixture(scope="module")
-def bank(hf_source, task_files):
-  return ta.AdapterBank(
-      str(hf_source), list(task_files.values()), max_length=20)
-
-
-@pytest.fixture(scope="module")
 def rows():
   """(text, task) of every task, in a random order."""
   rows = [(text, name) for name, task in TASKS.items()
@@ -62,10 +56,15 @@ def logits(task_files, rows):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_every_row_is_as_its_task_alone_has_it(
-    hf_source, task_files, rows, logits, jit_compile):
-  bank = ta.AdapterBank(str(hf_source), task_files, max_length=20,
-                        jit_compile=jit_compile)
-  texts, tasks = zip(*rows)
+    hf_source, task_files, bank, rows, logits, jit_compile):
+  if jit_compile:  # takes its time for every kind of adapter
+    bank = ta.AdapterBank(
+        str(hf_source),
+        {name: task_files[name] for name in ("score", "words", "norms")},
+        max_length=20, jit_compile=True)
+  texts, tasks, logits = zip(*[
+      (*row, outputs) for row, outputs in zip(rows, logits)
+      if row[1] in bank.names()])
   got = bank.predict_proba(texts, tasks, batch_size=16)
   labels = bank.predict(texts, tasks, batch_size=16)
   for task, row, label, outputs in zip(tasks, got, labels, logits):

@@ -58,7 +58,7 @@ class Faults:
   """Lets every few lines of a change's modules raise, in this thread."""
 
   modules = ("bank.py", "bank_state.py", "stacked.py", "stacked_layers.py",
-             "adapter_tensors.py", "tensor_file.py")
+             "tensors.py", "tensor_file.py")
 
   def __init__(self, lines):
     self._left = lines
@@ -159,7 +159,7 @@ def test_a_prediction_goes_on_with_the_tasks_that_it_began_with(
 
 
 @pytest.mark.parametrize("seconds", [
-    3, pytest.param(60, marks=pytest.mark.slow)])
+    3, pytest.param(30, marks=pytest.mark.slow)])
 def test_no_answer_is_wrong_while_tasks_come_and_go(
     one_layer_source, files, truth, tmp_path, seconds):
   names = list(files)

@@ -23,11 +23,6 @@ ROWS = [(task, text, second) for text, second in [
         else ["", second])]
 
 
-@pytest.fixture(scope="module")
-def bank(hf_source, task_files):
-  return ta.AdapterBank(str(hf_source), task_files, max_length=20)
-
-
 @pytest.fixture
 def config(tmp_path):
   """Of `ROWS` in random order, in chunks of 16."""

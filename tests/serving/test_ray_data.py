@@ -25,7 +25,7 @@ def predictor(hf_source, task_files):
       text_pair_column="to", task_column="task", predict_batch_size=16)
 
 
-def test_columns_are_what_the_bank_says(hf_source, task_files, predictor):
+def test_columns_are_what_the_bank_says(predictor):
   order = np.random.default_rng(0).permutation(len(ROWS))
   rows = [ROWS[place] for place in order]
   batch = columns(rows)
@@ -33,7 +33,7 @@ def test_columns_are_what_the_bank_says(hf_source, task_files, predictor):
   assert list(got) == ["task", "review", "to", "prediction", "scores"]
   for name, column in batch.items():
     assert got[name] is column
-  bank = ta.AdapterBank(str(hf_source), task_files)
+  bank = predictor._bank  # another one would be traced anew
   texts = [(text, second) if second or TASKS[task][-1] else text
            for task, text, second in rows]
   tasks = batch["task"]
@@ -56,9 +56,10 @@ def test_columns_are_what_the_bank_says(hf_source, task_files, predictor):
         assert scores == list(proba.values())
 
 
-def test_one_task_needs_no_column(hf_source, task_files):
-  predictor = ta.BatchPredictor(str(hf_source), {"x": task_files["topic"]})
-  bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
+def test_one_task_needs_no_column(one_layer_source, tmp_path):
+  topic = make(one_layer_source, tmp_path / "topic", *TASKS["topic"])
+  predictor = ta.BatchPredictor(str(one_layer_source), {"x": topic})
+  bank = ta.AdapterBank(str(one_layer_source), [topic])
   # Strings of a fixed length, as NumPy makes them.
   got = predictor({"text": np.array(["good", "bad film"])})
   assert got["prediction"].tolist() == bank.predict(
@@ -67,15 +68,16 @@ def test_one_task_needs_no_column(hf_source, task_files):
   assert len(got["prediction"]) == len(got["scores"]) == 0
 
 
-def test_answers_are_pieces_of_their_contexts(hf_source, tmp_path):
-  path = make(hf_source, tmp_path / "squad", A(size=8), "span", "", "mean",
-              "adapters", 20, True, span={
+def test_answers_are_pieces_of_their_contexts(one_layer_source, tmp_path):
+  path = make(one_layer_source, tmp_path / "squad", A(size=8), "span", "",
+              "mean", "adapters", 20, True, span={
                   "max_query_length": 5, "doc_stride": 6})
   pairs = [("is the plot bad", "he said the film is good. " * 4), ("", "good")]
-  got = ta.BatchPredictor(str(hf_source), [path], "question", "context")({
+  got = ta.BatchPredictor(
+      str(one_layer_source), [path], "question", "context")({
       name: np.array(column, object) for name, column in zip(
           ("question", "context"), zip(*pairs))})
-  bank = ta.AdapterBank(str(hf_source), [path])
+  bank = ta.AdapterBank(str(one_layer_source), [path])
   assert got["prediction"].tolist() == bank.predict(pairs, "squad")
   assert got["scores"].tolist() == [
       list(answers.values()) for answers in bank.predict_proba(pairs, "squad")]

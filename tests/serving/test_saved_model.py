@@ -14,6 +14,7 @@ from tests.adapters import PAIRS, TASKS, TEXTS, make
 from tests.tools.calling import call
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.data.cells import NUMBER_DIGITS, write_list, write_number
+from tf_adapters.serving import litert, saved_model
 from tf_adapters.tools import export
 
 # Reads a SavedModel and rows of (text, pair, task) as hexadecimal digits.
@@ -51,18 +52,65 @@ def as_label(prediction):
 
 
 @pytest.fixture(scope="module")
-def bank(hf_source, task_files):
-  return ta.AdapterBank(str(hf_source), task_files, max_length=20)
-
-
-@pytest.fixture(scope="module")
 def exported(bank, tmp_path_factory):
   return bank.export(tmp_path_factory.mktemp("serving") / "bank")
 
 
 @pytest.fixture(scope="module")
-def serving(exported):
-  return tf.saved_model.load(str(exported)).signatures["serving_default"]
+def served(exported):
+  return tf.saved_model.load(str(exported)).signatures
+
+
+@pytest.fixture(scope="module")
+def serving(served):
+  return served["serving_default"]
+
+
+def one_layer_task(source, folder, name, adapters=None):
+  """The adapter file of a task of `TASKS` on an encoder of one layer."""
+  return make(source, folder / name, adapters or ta.AdapterConfig(size=8),
+              *TASKS[name][1:])
+
+
+SMALL = ("topic", "words", "tags", "score")
+
+
+@pytest.fixture(scope="module")
+def small_files(one_layer_source, tmp_path_factory):
+  """Tasks on one layer, and the same that compute what is not finite."""
+  folder = tmp_path_factory.mktemp("small")
+  files = {}
+  for name in SMALL:
+    files[name] = one_layer_task(one_layer_source, folder, name)
+    model = ta.load_adapter(files[name])
+    model.head.linear.kernel.assign(
+        tf.where(model.head.linear.kernel > 0, 3e38, -3e38))
+    if name == "score":  # the sum of one output can be finite by chance
+      gamma = model.named_variables()[
+          "transformer/layer_0/output_layer_norm/gamma"]
+      gamma.assign(tf.fill(gamma.shape, 3e38))
+    files[f"odd_{name}"] = folder / f"odd_{name}"
+    ta.save_adapter(model, files[f"odd_{name}"], max_length=16)
+  return files
+
+
+@pytest.fixture(scope="module")
+def small_bank(one_layer_source, small_files):
+  return ta.AdapterBank(str(one_layer_source), small_files, max_length=20)
+
+
+@pytest.fixture(scope="module")
+def small_folder(small_bank, tmp_path_factory):
+  """A SavedModel of them as version 1, with a default task."""
+  folder = tmp_path_factory.mktemp("small_bank")
+  small_bank.export(folder, default_task="topic")
+  return folder
+
+
+@pytest.fixture(scope="module")
+def small_served(small_folder):
+  model = tf.saved_model.load(str(small_folder / "1"))
+  return model.signatures
 
 
 def test_a_process_without_the_package_gets_the_banks_labels(bank, exported):
@@ -98,28 +146,29 @@ def test_a_process_without_the_package_gets_the_banks_labels(bank, exported):
 
 
 def test_a_new_task_changes_no_bit_of_the_others(
-    hf_source, task_files, tmp_path):
-  names = ["topic", "words", "norms"]
+    one_layer_source, small_files, small_folder, small_served, tmp_path):
+  new = {"same": one_layer_task(one_layer_source, tmp_path, "same"),
+         "norms": make(one_layer_source, tmp_path / "norms", *TASKS["norms"]),
+         "wide": one_layer_task(
+             one_layer_source, tmp_path, "head", ta.AdapterConfig(size=48))}
   bank = ta.AdapterBank(
-      str(hf_source), [task_files[name] for name in names])
-  before = tf.saved_model.load(str(bank.export(tmp_path)))
-  for name in ("tags", "after", "same"):
-    bank.add(task_files[name])
-  after = tf.saved_model.load(str(bank.export(tmp_path)))
-  rows = [(text, name) for name in names for text in TEXTS]
+      str(one_layer_source), {**small_files, **new}, max_length=20)
+  after = tf.saved_model.load(str(bank.export(small_folder)))
+  rows = [(text, name) for name in SMALL for text in TEXTS]
   inputs = {"text": tf.constant([utf8(text) for text, _ in rows]),
             "task": tf.constant([name for _, name in rows])}
-  old = before.signatures["single_texts"](**inputs)
+  old = small_served["single_texts"](**inputs)
   new = after.signatures["single_texts"](**inputs)
   width = old["scores"].shape[1]
+  assert new["scores"].shape[1] > width
   np.testing.assert_array_equal(old["label"], new["label"])
   np.testing.assert_array_equal(old["scores"], new["scores"][:, :width])
   # Both versions lie side by side, as TensorFlow Serving wants them.
-  assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+  assert sorted(path.name for path in small_folder.iterdir()) == ["1", "2"]
 
 
 def test_unknown_tasks_fail_or_fall_to_a_default(
-    hf_source, task_files, serving, tmp_path):
+    serving, small_bank, small_served, tmp_path):
   inputs = {"text": tf.constant(["good"]), "text_pair": tf.constant([""])}
   with pytest.raises(tf.errors.InvalidArgumentError,
                      match=r"unknown task.*\[nothing\].*topic"):
@@ -128,37 +177,25 @@ def test_unknown_tasks_fail_or_fall_to_a_default(
                      match=r"single texts was given a pair.*\[good\]"):
     serving(text=inputs["text"], text_pair=tf.constant(["bad"]),
             task=tf.constant(["topic"]))
-  bank = ta.AdapterBank(str(hf_source), [task_files["topic"],
-                                         task_files["norms"]])
   with pytest.raises(ta.InputError, match="default task 'same' is not one of"):
-    bank.export(tmp_path / "x", default_task="same")
-  path = bank.export(tmp_path / "y", default_task="norms")
-  model = tf.saved_model.load(str(path)).signatures["serving_default"]
+    small_bank.export(tmp_path / "x", default_task="same")
+  model = small_served["serving_default"]
   np.testing.assert_array_equal(
       model(**inputs, task=tf.constant(["nothing"]))["scores"],
-      model(**inputs, task=tf.constant(["norms"]))["scores"])
+      model(**inputs, task=tf.constant(["topic"]))["scores"])
 
 
 def strings(*values):
   return tf.constant(values, tf.string, [len(values)])
 
 
-def test_a_batch_without_rows_has_outputs_without_rows(
-    exported, task_files, tmp_path):
+def test_a_batch_without_rows_has_outputs_without_rows(served):
   single = {"text": strings(), "task": strings()}
   pairs = {**single, "text_pair": strings()}
-  bank = tf.saved_model.load(str(exported)).signatures
-  for outputs in (bank["single_texts"](**single),
-                  bank["serving_default"](**pairs)):
+  for outputs in (served["single_texts"](**single),
+                  served["serving_default"](**pairs)):
     assert {name: tuple(values.shape) for name, values in outputs.items()} == {
         "label": (0,), "scores": (0, 11), "label_names": (0, 11)}
-  del single["task"], pairs["task"]
-  for name in ("tags", "words"):
-    path = ta.export_model(ta.load_adapter(task_files[name]), tmp_path / name)
-    signatures = tf.saved_model.load(str(path)).signatures
-    for outputs in (signatures["single_texts"](**single),
-                    signatures["serving_default"](**pairs)):
-      assert {len(values) for values in outputs.values()} == {0}
 
 
 def test_inputs_of_other_shapes_are_errors(serving):
@@ -181,40 +218,27 @@ def test_inputs_of_other_shapes_are_errors(serving):
       serving(**{**good, name: values})
 
 
-@pytest.mark.parametrize("name", ["topic", "words", *(
-    pytest.param(name, marks=pytest.mark.slow) for name in ("tags", "score"))])
+@pytest.mark.parametrize("name", SMALL)
 def test_numbers_that_are_not_finite_are_errors(
-    one_layer_source, tmp_path, name):
-  good = make(
-      one_layer_source, tmp_path / "good", ta.AdapterConfig(size=8),
-      *TASKS[name][1:])
-  model = ta.load_adapter(good)
-  model.head.linear.kernel.assign(
-      tf.where(model.head.linear.kernel > 0, 3e38, -3e38))
-  if name == "score":  # the sum of one output can be finite by chance
-    gamma = model.named_variables()[
-        "transformer/layer_0/output_layer_norm/gamma"]
-    gamma.assign(tf.fill(gamma.shape, 3e38))
-  ta.save_adapter(model, tmp_path / "odd", max_length=16)
-  bank = ta.AdapterBank(
-      str(one_layer_source), {"good": good, "odd": tmp_path / "odd"})
-  texts = ["good", "bad"]
-  served = tf.saved_model.load(str(bank.export(tmp_path / "served")))
-  served = served.signatures["single_texts"]
+    small_bank, small_served, name):
+  texts, odd = ["good", "bad"], f"odd_{name}"
+  single_texts = small_served["single_texts"]
   with pytest.raises(tf.errors.InvalidArgumentError,
-                     match=r"not finite from a text.*\[odd\]"):
-    served(text=strings(*texts), task=strings("good", "odd"))
-  labels = served(text=strings(*texts), task=strings("good"))["label"].numpy()
+                     match=rf"not finite from a text.*\[{odd}\]"):
+    single_texts(text=strings(*texts), task=strings(name, odd))
+  labels = single_texts(
+      text=strings(*texts), task=strings(name))["label"].numpy()
   labels = [label.decode() for label in labels]
-  predicted = bank.predict(texts, "good")
+  predicted = small_bank.predict(texts, name)
   if name == "score":  # computed by another graph, so rounded otherwise
     np.testing.assert_allclose(
         np.float32(labels), np.float32(predicted), atol=1e-5)
   else:
     assert labels == [as_label(label) for label in predicted]
-  for predict in (bank.predict, bank.predict_proba, bank.predict_both):
-    with pytest.raises(ta.InputError, match="text 1: task odd computes"):
-      predict(texts, ["good", "odd"])
+  for predict in (small_bank.predict, small_bank.predict_proba,
+                  small_bank.predict_both):
+    with pytest.raises(ta.InputError, match=f"text 1: task {odd} computes"):
+      predict(texts, [name, odd])
 
 
 def test_numbers_are_written_as_in_python():
@@ -245,26 +269,28 @@ def test_warm_up_requests_are_what_the_model_takes(exported, serving):
   assert sizes == [1, 8]
 
 
-@pytest.mark.parametrize("name", ["topic", "same", "score", "tags", "words"])
-def test_models_of_one_task_need_no_task(bank, task_files, tmp_path, name):
-  info = read_info(task_files[name])
-  path = ta.export_model(ta.load_adapter(task_files[name]), tmp_path / "7",
+@pytest.mark.parametrize("name", ["words", *(
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("topic", "score", "tags"))])
+def test_models_of_one_task_need_no_task(
+    small_bank, small_files, tmp_path, name):
+  info = read_info(small_files[name])
+  path = ta.export_model(ta.load_adapter(small_files[name]), tmp_path / "7",
                          info.max_length, info.pairs)
   assert path == tmp_path / "7"
   signatures = tf.saved_model.load(str(path)).signatures
-  texts = PAIRS if info.pairs else TEXTS
-  if info.pairs:
-    first, second = (tf.constant(column) for column in zip(*texts))
-    outputs = signatures["serving_default"](text=first, text_pair=second)
-  else:
-    outputs = signatures["single_texts"](
-        text=tf.constant([utf8(text) for text in texts]))
+  outputs = signatures["single_texts"](
+      text=tf.constant([utf8(text) for text in TEXTS]))
   for label, expected in zip(outputs["label"].numpy(),
-                             bank.predict(texts, name)):
+                             small_bank.predict(TEXTS, name)):
     if name == "score":
       assert float(label) == pytest.approx(expected, abs=1e-5)
     else:
       assert label.decode() == as_label(expected)
+  for empty in (
+      signatures["single_texts"](text=strings()),
+      signatures["serving_default"](text=strings(), text_pair=strings())):
+    assert {len(values) for values in empty.values()} == {0}
 
 
 def test_what_can_not_be_exported_is_refused(
@@ -305,24 +331,34 @@ def test_a_version_that_appears_meanwhile_is_left_alone(
   assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
 
 
-def test_models_know_the_texts_of_their_adapter_file(task_files, tmp_path):
-  model = ta.load_adapter(task_files["same"])
+def test_models_know_the_texts_of_their_adapter_file(
+    one_layer_source, tmp_path):
+  model = ta.load_adapter(one_layer_task(one_layer_source, tmp_path, "same"))
   assert (model.task.max_length, model.task.pairs) == (24, True)
   signatures = tf.saved_model.load(
-      str(ta.export_model(model, tmp_path))).signatures
+      str(ta.export_model(model, tmp_path / "served"))).signatures
   text = model.encoder.text_processor(24)
   scores = signatures["single_texts"](
       text=tf.constant(["very " * 40]))["scores"]
   np.testing.assert_allclose(
       scores, tf.nn.softmax(model(text(["very " * 40], [""]))), atol=1e-5)
+  first, second = zip(*PAIRS)
+  expected = model(text(list(first), list(second))).numpy()
+  outputs = signatures["serving_default"](
+      text=strings(*first), text_pair=strings(*second))
+  assert [label.decode() for label in outputs["label"].numpy()] == [
+      model.labels[best] for best in expected.argmax(-1)]
+  for empty in (
+      signatures["single_texts"](text=strings()),
+      signatures["serving_default"](text=strings(), text_pair=strings())):
+    assert {len(values) for values in empty.values()} == {0}
 
 
 @pytest.mark.parametrize("quantize,tolerance", [(False, 1e-5), (True, 0.1)])
 @pytest.mark.parametrize("name", ["topic", "words"])
 def test_litert_gives_the_models_logits(
-    one_layer_source, tmp_path, name, quantize, tolerance):
-  model = ta.load_adapter(
-      make(one_layer_source, tmp_path / name, *TASKS[name]))
+    small_files, tmp_path, name, quantize, tolerance):
+  model = ta.load_adapter(small_files[name])
   path = tmp_path / "model.tflite"
   ta.export_litert(model, path, 16, quantize)
   runner = tf.lite.Interpreter(str(path)).get_signature_runner()
@@ -341,25 +377,52 @@ def test_litert_gives_the_models_logits(
     ta.export_litert(model, tmp_path / "model.bin", 16)
 
 
-def test_the_command_line_exports(one_layer_source, tmp_path, capfd):
+def test_the_command_line_exports(small_files, tmp_path, capfd):
   output = tmp_path / "bank"
-  topic = make(one_layer_source, tmp_path / "topic", *TASKS["topic"])
-  both = f"--adapters={topic},twin={topic}"
-  assert call(export, both, f"--output={output}") == 0
+  both = f"--adapters={small_files['topic']},twin={small_files['topic']}"
+  assert call(export, both, f"--output={output}", "--default_task=twin") == 0
   assert str(output / "1") in capfd.readouterr().out
   model = tf.saved_model.load(str(output / "1")).signatures["single_texts"]
-  labels = model(text=tf.constant(["good"] * 2),
-                 task=tf.constant(["topic", "twin"]))["label"].numpy()
-  assert labels[0] == labels[1]
-  named = f"--adapters=mine={topic}"
-  assert call(export, named, f"--output={tmp_path / 'named'}") == 0
-  model = tf.saved_model.load(
-      str(tmp_path / "named" / "1")).signatures["single_texts"]
-  assert model(text=tf.constant(["good"]), task=tf.constant(["mine"]))[
-      "label"].numpy()[0] == labels[0]
-  assert call(export, f"--adapters={topic}", f"--encoder={one_layer_source}",
-              f"--output={tmp_path / 'x.tflite'}", "--quantize") == 0
-  assert (tmp_path / "x.tflite").stat().st_size > 1000
+  first, second, other = model(
+      text=strings("good", "good", "good"),
+      task=strings("topic", "twin", "nothing"))["scores"].numpy()
+  np.testing.assert_array_equal(first, second)
+  np.testing.assert_array_equal(other, second)
+
+
+def test_a_name_makes_one_task_a_bank(
+    one_layer_source, small_files, tmp_path, monkeypatch):
+  """By what the command line has written: how that is, others show."""
+  written = []
+
+  def note(module, name):
+
+    def write(what, *arguments, **named):
+      written.append((name, what, *arguments, named))
+      return tmp_path / "x"
+
+    monkeypatch.setattr(module, name, write)
+
+  note(ta.AdapterBank, "export")
+  note(saved_model, "export_model")
+  note(litert, "export_litert")
+  topic, output = small_files["topic"], str(tmp_path / "x")
+  for adapters, *others in (
+      [f"mine={topic}"], [topic], [topic, "--quantize"]):
+    suffix = ".tflite" if others else ""
+    assert call(export, f"--adapters={adapters}", *others,
+                f"--encoder={one_layer_source}",
+                f"--output={output}{suffix}") == 0
+  (_, bank, *bank_arguments), (_, one, *one_arguments), (
+      _, small, *small_arguments) = written
+  assert [name for name, *_ in written] == [
+      "export", "export_model", "export_litert"]
+  assert bank.names() == ["mine"]
+  assert bank_arguments == [output, None, {}]
+  for model in (one, small):
+    assert model.labels == ("a", "b", "c")
+  assert one_arguments == [output, {}]
+  assert small_arguments == [f"{output}.tflite", {"quantize": True}]
 
 
 @pytest.mark.parametrize("arguments,message", [

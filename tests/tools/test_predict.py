@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import tf_adapters as ta
+from tests.adapters import TASKS, make
 from tests.tools.calling import call
 from tf_adapters import AdapterBank
 from tf_adapters.tools import predict
@@ -17,19 +18,27 @@ ROOT = pathlib.Path(__file__).parents[2]
 TEXTS = ["good", "not bad", "the film " * 30]
 
 
+@pytest.fixture(scope="module")
+def files(one_layer_source, tmp_path_factory):
+  """Adapter files of two tasks, one on pairs."""
+  folder = tmp_path_factory.mktemp("files")
+  return {name: make(one_layer_source, folder / name, *TASKS[name])
+          for name in ("topic", "same")}
+
+
 @pytest.fixture
-def arguments(task_files, tmp_path):
+def arguments(files, tmp_path):
   (tmp_path / "in.tsv").write_text("\n".join(["review", *TEXTS, ""]))
-  return [f"--adapters={task_files['topic']}", f"--input={tmp_path / 'in.tsv'}",
+  return [f"--adapters={files['topic']}", f"--input={tmp_path / 'in.tsv'}",
           "--text_column=review", f"--output={tmp_path / 'out.jsonl'}"]
 
 
 def test_writes_what_the_bank_predicts(
-    hf_source, task_files, arguments, tmp_path, capfd):
-  assert call(predict, *arguments, f"--encoder={hf_source}") == 0
+    one_layer_source, files, arguments, tmp_path, capfd):
+  assert call(predict, *arguments, f"--encoder={one_layer_source}") == 0
   found = [json.loads(line) for line in (
       tmp_path / "out.jsonl").read_text().splitlines()]
-  bank = ta.AdapterBank(str(hf_source), [task_files["topic"]])
+  bank = ta.AdapterBank(str(one_layer_source), [files["topic"]])
   assert [record["prediction"] for record in found] == bank.predict(
       TEXTS, "topic")
   out, err = capfd.readouterr()
@@ -40,9 +49,9 @@ def test_writes_what_the_bank_predicts(
       capfd.readouterr().err)
 
 
-def test_from_standard_input_to_standard_output(task_files, arguments):
+def test_from_standard_input_to_standard_output(files, arguments):
   adapters = ",".join(
-      [f"mine={task_files['topic']}", str(task_files["same"])])
+      [f"mine={files['topic']}", str(files["same"])])
   lines = ['{"task": "mine", "text": "good"}', '{"task": "mine"',
            '{"task": "same", "text": "good", "to": "bad"}']
   done = subprocess.run(

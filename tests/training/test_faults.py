@@ -133,20 +133,31 @@ def garble(path):
   path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name, damage", [
+@pytest.mark.parametrize("name, damage, to_the_end", [
     ("ckpt-5.data-00000-of-00001", lambda path: path.write_bytes(
-        path.read_bytes()[:-1000])),
-    ("ckpt-5.data-00000-of-00001", garble),
-    ("ckpt-5.data-00000-of-00001", pathlib.Path.unlink),
-    ("ckpt-5.index", garble),
-    ("ckpt-5.index", lambda path: path.write_bytes(b"")),
-    ("checkpoint", lambda path: path.write_bytes(b"\xff{")),
-    ("checkpoint", pathlib.Path.unlink),
+        path.read_bytes()[:-1000]), False),
+    ("ckpt-5.data-00000-of-00001", garble, True),
+    ("ckpt-5.data-00000-of-00001", pathlib.Path.unlink, False),
+    ("ckpt-5.index", garble, False),
+    ("ckpt-5.index", lambda path: path.write_bytes(b""), False),
+    ("checkpoint", lambda path: path.write_bytes(b"\xff{"), False),
+    ("checkpoint", pathlib.Path.unlink, True),
 ])
 def test_damaged_checkpoints_cost_a_few_steps(
-    stopped, whole, name, damage, capsys):
+    stopped, whole, name, damage, to_the_end, monkeypatch, capsys):
   damage(pathlib.Path(stopped.output_dir, "checkpoints", name))
-  assert_goes_on_to(whole, stopped)
+  if to_the_end:
+    assert_goes_on_to(whole, stopped)
+  else:
+
+    def end(self, batch, logs=None):
+      assert self._progress.steps == (5 if name == "checkpoint" else 4)
+      raise EOFError
+
+    monkeypatch.setattr(
+        trainer._Bookkeeping, "on_train_batch_begin", end, raising=False)
+    with pytest.raises(EOFError):
+      run(stopped)
   output, errors = capsys.readouterr()
   if name == "checkpoint":
     assert "Resuming after step 5" in output
