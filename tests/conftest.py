@@ -1,6 +1,8 @@
 """Tiny real checkpoints, written once per session."""
 
+import fcntl
 import json
+import os
 import pathlib
 import string
 
@@ -57,6 +59,29 @@ TINY = dict(
     vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=3,
     num_attention_heads=4, intermediate_size=48, max_position_embeddings=40,
     type_vocab_size=2, hidden_act="gelu")
+
+
+def once(tmp_path_factory, name, make):
+  """What is written once for all processes of a session, to be read alone.
+
+  Args:
+    tmp_path_factory: pytest's.
+    name: of it.
+    make: writes into a folder; returns what JSON can hold.
+
+  Returns:
+    What `make` returned, in this process or in another.
+  """
+  folder = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  done = folder / f"{name}.json"
+  with open(folder / f"{name}.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not done.exists():
+      (folder / name).mkdir()
+      done.write_text(json.dumps(make(folder / name)))
+  return json.loads(done.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -120,9 +145,10 @@ def export_hub(folder, bert_config, vocab_file, weights, with_mlm=False):
 @pytest.fixture(scope="session")
 def hub_source(tmp_path_factory, vocab_file, bert_weights):
   """A tiny Hub v4 SavedModel: (folder, its weights by canonical name)."""
-  folder = tmp_path_factory.mktemp("hub") / "bert"
-  return folder, export_hub(
-      folder, TINY, vocab_file, bert_weights, with_mlm=True)
+  folder, written = once(tmp_path_factory, "hub", lambda folder: [
+      str(folder / "bert"), list(export_hub(
+          folder / "bert", TINY, vocab_file, bert_weights, with_mlm=True))])
+  return pathlib.Path(folder), {name: bert_weights[name] for name in written}
 
 
 def write_hugging_face(folder, config, weights, vocab_file):
@@ -161,9 +187,10 @@ def lowest(weights, num_layers):
 @pytest.fixture(scope="session")
 def task_files(hf_source, tmp_path_factory):
   """Adapter files of tasks of every kind by name: `tests.adapters.TASKS`."""
-  folder = tmp_path_factory.mktemp("adapters")
-  return {name: make(hf_source, folder / name, *task, seed=seed)
-          for seed, (name, task) in enumerate(TASKS.items())}
+  files = once(tmp_path_factory, "adapters", lambda folder: {
+      name: str(make(hf_source, folder / name, *task, seed=seed))
+      for seed, (name, task) in enumerate(TASKS.items())})
+  return {name: pathlib.Path(path) for name, path in files.items()}
 
 
 @pytest.fixture
@@ -184,6 +211,14 @@ def batch(encoder):
   text = encoder.text_processor(32)
   return text(["the film is good", "bad", "he said so, very!", ""],
               ["", "not so", "un good", "?"])
+
+
+@pytest.fixture
+def eagerly():
+  """Without graphs: tracing one takes longer than a few steps without."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

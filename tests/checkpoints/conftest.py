@@ -1,6 +1,7 @@
 """The same tiny weights in every format, each written once per session."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -20,7 +21,13 @@ def no_preprocessing(monkeypatch):
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory, hub_source, vocab_file):
   """{what: folder or file}; all are of one fingerprint."""
-  folder = tmp_path_factory.mktemp("sources")
+  paths = conftest.once(tmp_path_factory, "sources", lambda folder: {
+      name: str(path)
+      for name, path in write_sources(folder, hub_source, vocab_file).items()})
+  return {name: pathlib.Path(path) for name, path in paths.items()}
+
+
+def write_sources(folder, hub_source, vocab_file):
   hub, tensors = hub_source
   config = conftest.TINY
   tf1 = writers.write_tf1_checkpoint(

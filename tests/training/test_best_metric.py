@@ -38,6 +38,7 @@ def config(one_layer_source, tickets):
       best_metric="macro_f1")
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_has_both_and_keeps_to_them(config, capsys):
   results = run(config)
   assert "class weights: bad 4, good 0.4, plot 4" in capsys.readouterr().out

@@ -69,6 +69,7 @@ def test_asha_wants_to_know_the_epochs():
   assert not Asha().stops(trials[0])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_says_and_keeps_what_it_took(
     one_layer_source, sentiment_dir, tmp_path, capsys):
   config = GlueRunConfig(

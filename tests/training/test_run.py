@@ -128,7 +128,8 @@ def test_same_seed_same_numbers(config, whole):
   assert_same(tensors(config), tensors(whole))
 
 
-@pytest.mark.parametrize("stop_after, save_steps", [(4, 2), (6, 100), (11, 3)])
+@pytest.mark.parametrize("stop_after, save_steps", [
+    (4, 2), (6, 100), pytest.param(11, 3, marks=pytest.mark.slow)])
 def test_a_stopped_run_ends_with_the_same_numbers(
     config, whole, monkeypatch, stop_after, save_steps):
   expected = results_of(whole)
@@ -240,6 +241,7 @@ def test_evaluates_a_saved_adapter_alone(config, trained, tmp_path):
   assert again["metrics"] == trained["metrics"]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_evaluates_an_adapter_from_a_notebook(config, tmp_path):
   model = ta.TextClassifier(
       ta.load_encoder(config.encoder, ta.AdapterConfig(size=4)),
@@ -278,6 +280,7 @@ def test_flags_that_contradict_the_adapter_are_refused(config, tmp_path):
           load_adapter=str(tmp_path / "run" / "adapter"), **{name: value}))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_presets_may_be_repeated_but_not_changed(config, tmp_path):
   run(dataclasses.replace(
       config, adapter_preset="pfeiffer", adapter_size=None,
@@ -304,6 +307,7 @@ def test_presets_may_be_repeated_but_not_changed(config, tmp_path):
     run(dataclasses.replace(alone, **own, adapter_size=16))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_adapter_flags_contradict_a_file_without_adapters(config, tmp_path):
   run(dataclasses.replace(
       config, tuning="bias", adapter_size=None, num_train_epochs=1))
@@ -341,6 +345,7 @@ def test_predicting_later_changes_no_other_result(config, trained):
   assert later == trained
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_other_data_is_not_resumed_on(
     config, sentiment_dir, tmp_path, monkeypatch):
   config = dataclasses.replace(config, data_dir=str(sentiment_dir))
@@ -383,12 +388,15 @@ def test_empty_splits_are_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_checkpoints_can_go(config, tmp_path):
-  run(dataclasses.replace(config, keep_checkpoints=False, do_eval=False))
+  run(dataclasses.replace(config, keep_checkpoints=False, do_eval=False,
+                          num_train_epochs=1))
   assert not (tmp_path / "run" / "checkpoints").exists()
   assert (tmp_path / "run" / "adapter").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name, file, predictions", [
     ("mrpc", "MRPC.tsv", {"0", "1"}),
     ("rte", "RTE.tsv", {"entailment", "not_entailment"}),
@@ -400,7 +408,8 @@ def test_predictions_are_as_the_glue_server_takes_them(
   write_task(tmp_path, name)
   results = run(dataclasses.replace(
       config, task_name=name, data_dir=str(tmp_path), do_predict=True,
-      num_train_epochs=1, train_batch_size=2))
+      num_train_epochs=1, train_batch_size=2, tuning="head",
+      adapter_size=None))
   assert "validation" in results["metrics"]
   lines = (tmp_path / "run" / "predictions" / file).read_text().splitlines()
   assert lines[0] == "index\tprediction"
@@ -412,17 +421,20 @@ def test_predictions_are_as_the_glue_server_takes_them(
     assert {row[1] for row in rows} <= predictions
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_mnli_is_validated_and_predicted_twice(config, tmp_path):
   write_task(tmp_path, "mnli")
   results = run(dataclasses.replace(
       config, task_name="mnli", data_dir=str(tmp_path), do_predict=True,
-      num_train_epochs=1, train_batch_size=2))
+      num_train_epochs=1, train_batch_size=2, tuning="head",
+      adapter_size=None))
   assert set(results["metrics"]) == {"validation", "validation_mismatched"}
   assert {p.name for p in (tmp_path / "run" / "predictions").iterdir()} == {
       "MNLI-m.tsv", "MNLI-mm.tsv"}
 
 
-@pytest.mark.parametrize("tuning", ["adapters", "top_layers:1"])
+@pytest.mark.parametrize("tuning", [
+    "adapters", pytest.param("top_layers:1", marks=pytest.mark.slow)])
 def test_bfloat16_and_xla_run(config, tuning):
   results = run(dataclasses.replace(
       config, mixed_precision="bfloat16", jit_compile=True, tuning=tuning,

@@ -18,6 +18,8 @@ from tf_adapters.training.run_checks import finished_results
 from tf_adapters.training.run_config import GlueRunConfig
 from tf_adapters.training.run_data import digests_of
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(scope="module")
 def trained(one_layer_source, tmp_path_factory):
