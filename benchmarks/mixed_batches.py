@@ -53,7 +53,8 @@ def examples_per_second(adapter: str) -> dict[str, object]:
   for tasks in TASKS:
     stacked = StackedModel(ta.load_encoder(common.ENCODER), "mean")
     weights = stacked.no_tasks().with_tasks([TaskArrays.of(
-        AdapterConfig(size=common.ADAPTER_SIZE), "mean", arrays)] * tasks)
+        stacked.encoder.config, AdapterConfig(size=common.ADAPTER_SIZE), "mean",
+        arrays)] * tasks)
     banks[tasks] = functools.partial(
         TracedModel(stacked, weights.keys), weights)
 

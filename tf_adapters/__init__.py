@@ -7,7 +7,7 @@ from typing import Any
 # Public name -> its module. Each is imported when it is first asked for, so
 # that a command line can say how TensorFlow starts before it does.
 _MODULES = {
-    "Adapter": "modeling.adapter",
+    "Adapter": "modeling.task_layers",
     "AdapterBank": "serving.bank",
     "AdapterConfig": "modeling.methods.bottleneck",
     "BatchPredictor": "serving.ray_data",
@@ -16,7 +16,7 @@ _MODULES = {
     "InputError": "errors",
     "NetworkConfig": "modeling.network_config",
     "SpanExtractor": "modeling.models",
-    "TaskLayers": "modeling.adapter",
+    "TaskLayers": "modeling.task_layers",
     "TextClassifier": "modeling.models",
     "TextNetwork": "modeling.text_network",
     "TextProcessor": "modeling.text",

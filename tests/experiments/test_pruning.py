@@ -19,7 +19,8 @@ from tf_adapters.experiments.pruning import (
     save_pruned,
     shared_layers,
 )
-from tf_adapters.modeling.tuning import depth_of, is_adapter, is_layer_norm
+from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.tuning import depth_of, is_layer_norm
 
 A = ta.AdapterConfig
 METRICS = {"validation": {"accuracy": 0.75}}
@@ -109,7 +110,7 @@ def test_a_pruned_file_is_the_model_without_these_adapters(
   assert adapter_parameters(model, removed) == sum(
       variable.shape.num_elements()
       for name, variable in loaded.named_variables().items()
-      if is_adapter(name))
+      if method_of(name))
   assert shared_layers(model, removed) == lowest_of_its_own(loaded)
 
 
@@ -135,7 +136,7 @@ def test_a_pruned_file_has_all_else_that_was_tuned(task_files, tuning):
     full = dataclasses.replace(info, adapter=A(layers=layers).to_dict())
     pruned = pruned_info(full, frozenset(removed))
     before, after = expected_shapes(full), expected_shapes(pruned)
-    left_out = {name for name in before if is_adapter(name)
+    left_out = {name for name in before if method_of(name)
                 and depth_of(name, 3) in removed}
     assert left_out
     assert before.keys() - after.keys() == left_out

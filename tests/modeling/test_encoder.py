@@ -179,7 +179,7 @@ def test_comes_back_from_its_config(encoder):
   encoder.tune("layer_norm")
   again = ta.BertEncoder.from_config(encoder.get_config())
   assert again.config == encoder.config
-  assert again.adapters == encoder.adapters
+  assert again.method == encoder.method
   assert again.vocabulary == encoder.vocabulary
   assert again.origin == encoder.origin
   assert again.tuning == "layer_norm"

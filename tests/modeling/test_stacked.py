@@ -6,21 +6,23 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
-from tf_adapters.modeling.adapter import adapter_shapes
+from tf_adapters.modeling.methods.bottleneck import padded_size
+from tf_adapters.modeling.methods.method import SUBLAYER, Place
 from tf_adapters.modeling.stacked import (
     StackedTasks,
     TaskArrays,
-    adapter_kind,
-    padded_size,
 )
-from tf_adapters.modeling.stacked_layers import StackedAdapter, batch_rows
+from tf_adapters.modeling.stacked_layers import StackedTaskLayers, batch_rows
 
 HIDDEN = 12
+BERT = ta.BertConfig(
+    vocab_size=9, hidden_size=HIDDEN, num_hidden_layers=1,
+    num_attention_heads=2, intermediate_size=16)
 PLACE = "transformer/layer_0/output_adapter"
 NORM = "embeddings/layer_norm"
 
 CONFIGS = st.builds(
-    ta.AdapterConfig, size=st.integers(1, 20),
+    ta.AdapterConfig, size=st.integers(1, 20), positions=st.just(("output",)),
     activation=st.sampled_from(["gelu", "relu", "linear"]),
     init_scale=st.just(0.5), parallel=st.booleans(),
     depth=st.integers(1, 3), layer_norm=st.booleans())
@@ -39,7 +41,7 @@ def head(value, labels=2):
   if value % 2:
     arrays |= {f"{NORM}/gamma": np.full([HIDDEN], value),
                f"{NORM}/beta": np.full([HIDDEN], value)}
-  return TaskArrays.of(None, "mean", arrays)
+  return TaskArrays.of(BERT, None, "mean", arrays)
 
 
 @pytest.mark.parametrize("config", [
@@ -48,7 +50,7 @@ def head(value, labels=2):
 def test_shapes_are_those_of_the_variables(config):
   adapter = ta.Adapter(config, HIDDEN)
   adapter.build()
-  assert adapter_shapes(config, HIDDEN) == {
+  assert config.shapes(HIDDEN, HIDDEN) == {
       name: tuple(variable.shape)
       for name, variable in adapter.named_variables().items()}
 
@@ -75,12 +77,15 @@ def test_every_row_gets_its_own_adapter(configs, seed):
         variable.assign(rng.normal(0, 0.5, variable.shape))
       arrays |= {f"{PLACE}/{name}": variable.numpy()
                  for name, variable in adapter.named_variables().items()}
-    tasks = tasks.with_tasks([TaskArrays.of(config, "mean", arrays)])
+    tasks = tasks.with_tasks([TaskArrays.of(
+        BERT, config, "mean", arrays)])
   index = rng.integers(0, len(configs) + 1, 7)
   hidden, skip = (tf.constant(rng.normal(0, 1, [7, 5, HIDDEN]), tf.float32)
                   for _ in range(2))
   rows = batch_rows(tasks.keys, tasks.tensors, tf.constant(index, tf.int32))
-  output = StackedAdapter(rows.get(PLACE, ()), "float32")(hidden, skip)
+  hook = StackedTaskLayers(rows, BERT.layer_norm_eps, "float32").hook(
+      Place(0, SUBLAYER, "output"))
+  output = hook(hidden, skip) if hook else hidden
   for row, task in enumerate(index):
     adapter = adapters[task - 1] if task else None
     expected = hidden[row:row + 1]
@@ -92,12 +97,12 @@ def test_every_row_gets_its_own_adapter(configs, seed):
 def test_kinds_are_told_apart_by_what_they_compute_alone():
   same = [ta.AdapterConfig(size=40), ta.AdapterConfig(
       size=48, layers=(1,), positions=("output",), dropout=0.1, init_scale=0.1)]
-  assert adapter_kind(same[0]) == adapter_kind(same[1])
+  assert same[0].kind() == same[1].kind()
   others = [ta.AdapterConfig(size=40, **change) for change in (
       {}, {"depth": 2}, {"parallel": True}, {"layer_norm": True},
       {"activation": "relu"})]
   for one, two in itertools.combinations(others, 2):
-    assert adapter_kind(one) != adapter_kind(two)
+    assert one.kind() != two.kind()
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,15 +123,16 @@ def test_stacks_hold_what_was_added_and_not_removed(steps):
     for tensor, array in zip(before[0].tensors, before[1]):
       np.testing.assert_array_equal(tensor, array)
   assert tasks.num_tasks == len(expected)
-  rows = batch_rows(tasks.keys, tasks.tensors, tf.range(len(expected) + 1))
-  (norm,) = rows[NORM]
+  stacks = batch_rows(tasks.keys, tasks.tensors, tf.range(len(expected) + 1))
+  (norm,) = (rows for rows in stacks if rows.key.name == NORM)
+  heads = [rows for rows in stacks if rows.key.name == "head"]
   np.testing.assert_allclose(norm["gamma"][:, 0], [-1, *(
       value if value % 2 else -1 for value in expected)])
-  heads = sum((stack["bias"][:, 0].numpy() for stack in rows.get("head", ())),
-              np.zeros([len(expected) + 1]))
-  np.testing.assert_allclose(heads, [0, *expected])
+  biases = sum((rows["bias"][:, 0].numpy() for rows in heads),
+               np.zeros([len(expected) + 1]))
+  np.testing.assert_allclose(biases, [0, *expected])
   # Nothing is kept of tasks that are gone.
-  assert {stack.kind for stack in rows.get("head", ())} == {
+  assert {rows.key.kind for rows in heads} == {
       ("mean", 24 if value % 3 else 8) for value in expected}
   assert tasks.tensors[1].shape[0] == 1 + sum(
       value % 2 for value in expected)

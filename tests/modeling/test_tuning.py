@@ -9,7 +9,7 @@ import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.checkpoints import names
-from tf_adapters.modeling.adapter import TaskLayers
+from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.tuning import Tuning, is_layer_norm
 
 
@@ -407,7 +407,8 @@ def test_task_layers_are_all_that_a_task_owns(encoder):
      ("transformer/layer_1/self_attention/", "transformer/layer_1/inter",
       "transformer/layer_1/output/")),
     (lambda model: [model.encoder.task_layers.layer_norm(0, "output"),
-                    model.encoder.task_layers.adapter(2, "output").up],
+                    model.encoder.task_layers.inserted[
+                        "transformer/layer_2/output_adapter"].parts["up"]],
      ("transformer/layer_0/output_layer_norm",
       "transformer/layer_2/output_adapter/up")),
     (lambda model: [model.encoder.task_layers], None),

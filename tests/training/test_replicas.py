@@ -27,7 +27,7 @@ from tests.conftest import (
     write_sentiment,
 )
 from tf_adapters.data.batching import Encoded, training_batches
-from tf_adapters.modeling.adapter import TaskLayers
+from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.prefix_cache import add_prefix_output

@@ -109,7 +109,7 @@ def save_adapter(
       labels=description.labels,
       pooling=model.head.pooling,
       dropout=model.head.dropout.rate,
-      adapter=encoder.adapters and encoder.adapters.to_dict(),
+      adapter=encoder.method and encoder.method.to_dict(),
       tuning=encoder.tuning,
       max_length=description.max_length,
       metrics=description.metrics,
@@ -205,7 +205,7 @@ def load_adapter(path: str | os.PathLike[str],
   # Before anything is built of the sizes that the file tells.
   _check_architecture(path, info, pretrained.config, pretrained.source)
   tensors = FileTensors(path, info)
-  encoder = pretrained.build(info.adapter_config, dtype)
+  encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
   encoder.tune(info.tuning)
   model = find_problem(info.problem_type).make_model(

@@ -24,7 +24,8 @@ from tf_adapters.modeling.config import (
 )
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_from_dict
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
@@ -48,7 +49,7 @@ class AdapterInfo(JsonConfig):
     problem_type: one of `problems.PROBLEMS`.
     labels: label names, in the order of the head's outputs.
     pooling, dropout: of the head; the pooling of tokens' heads is "tokens".
-    adapter: the adapters' configuration, or None.
+    adapter: the method's configuration, or None.
     tuning: what was trained.
     max_length: longest sequence in training, in wordpieces, where known.
     metrics: split -> metric -> value.
@@ -118,13 +119,12 @@ class AdapterInfo(JsonConfig):
     for name in ("labels", "changed_base"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     # Both raise what is wrong with them.
-    _ = self.adapter_config, self.bert_config
+    _ = self.method, self.bert_config
 
   @property
-  def adapter_config(self) -> AdapterConfig | None:
-    """The adapters' configuration, or None."""
-    return None if self.adapter is None else AdapterConfig.from_dict(
-        self.adapter)
+  def method(self) -> Method | None:
+    """The method's configuration, or None."""
+    return None if self.adapter is None else method_from_dict(self.adapter)
 
   @property
   def bert_config(self) -> EncoderConfig:

@@ -13,11 +13,6 @@ from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import (
-    adapted_layers,
-    adapter_name,
-    adapter_shapes,
-)
 from tf_adapters.modeling.config import MOST_LAYERS
 from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.tuning import Tuning, kind_of
@@ -95,15 +90,15 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     InputError: adapters are in layers that its encoder has not, or it cannot
       be tuned so.
   """
-  bert, adapters = info.bert_config, info.adapter_config
+  bert, method = info.bert_config, info.method
   if bert.num_hidden_layers > MOST_LAYERS:
     raise InputError(f"its encoder has {bert.num_hidden_layers} layers, "
                      f"expected at most {MOST_LAYERS}")
   tuning = Tuning.parse(info.tuning)
-  tuning.check(bert, adapters)
+  tuning.check(bert, method)
   shapes = {
       name: shape for name, shape in names.shapes(bert).items()
-      if tuning.trains(name, bert.num_hidden_layers, adapters)
+      if tuning.trains(name, bert.num_hidden_layers, method)
       # A pooler that the head does not look at is not trained.
       and (kind_of(name) != "pooler" or info.pooling == "pooler")}
   base = names.shapes(bert)
@@ -111,10 +106,9 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     if name not in base:
       raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
     shapes[name] = base[name]
-  for layer in adapted_layers(adapters, bert.num_hidden_layers):
-    for place in adapters.positions:
-      shapes |= with_prefix(adapter_name(layer, place),
-                            adapter_shapes(adapters, bert.hidden_size))
+  for place in method.places(bert.num_hidden_layers) if method else ():
+    shapes |= with_prefix(method.place_name(place),
+                          method.shapes(*bert.widths_at(place)))
   outputs = find_problem(info.problem_type).num_outputs(info.labels)
   return shapes | {"head/kernel": (bert.hidden_size, outputs),
                    "head/bias": (outputs,)}

@@ -54,7 +54,7 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
     >>> hub.KerasLayer("hub/biobert", trainable=True)
   """
-  if encoder.adapters is not None:
+  if encoder.method is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
   if encoder.variable_dtype != "float32":
     raise InputError(

@@ -12,18 +12,18 @@ from tf_adapters.checkpoints.vocabulary import (
     check_vocabulary,
     read_vocabulary,
 )
-from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.origin import Origin, digest
+from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 def load_encoder(encoder_source: str | os.PathLike[str],
-                 adapters: AdapterConfig | None = None,
+                 adapters: Method | None = None,
                  vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None,
                  dtype: str | None = None) -> BertEncoder:
@@ -37,7 +37,8 @@ def load_encoder(encoder_source: str | os.PathLike[str],
       `checkpoints.sources.ALIASES`), a TF Hub or Kaggle Models URL or handle,
       or a local folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module,
       a TF1 or Model Garden checkpoint, or a Hugging Face BERT.
-    adapters: configuration of the adapters, or None for a plain BERT.
+    adapters: configuration of the adapters, or of another method; None for a
+      plain BERT.
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
     dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
@@ -82,7 +83,7 @@ class PretrainedEncoder:
     """The architecture."""
     return self.checkpoint.config
 
-  def build(self, adapters: AdapterConfig | None = None,
+  def build(self, adapters: Method | None = None,
             dtype: str | None = None) -> BertEncoder:
     """Builds the encoder, as `load_encoder` does.
 

@@ -24,7 +24,6 @@ from tf_adapters.experiments.pictures import metric_label, pdf, png
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
-from tf_adapters.modeling.adapter import adapted_layers
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.training.run import load_trained
 from tf_adapters.training.run_config import RunConfig
@@ -250,7 +249,7 @@ def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
              scores: AblationScores, max_loss: float) -> Analysis:
   metric = task.metrics[0]
   num_layers = model.encoder.config.num_hidden_layers
-  layers = adapted_layers(info.adapter_config, num_layers)
+  layers = info.method.entered_layers(num_layers)
   started = time.perf_counter()
   spans = {
       (layers[first], layers[last]): frozenset(layers[first:last + 1])

@@ -12,9 +12,9 @@ from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import AdapterInfo, library_versions
 from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.modeling.ablation import LayerSet
-from tf_adapters.modeling.adapter import adapted_layers
+from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.models import TaskModel
-from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
+from tf_adapters.modeling.tuning import Tuning, depth_of
 
 # Sets of layers without adapters -> the score of each.
 Score = Callable[[Iterable[LayerSet]], Mapping[LayerSet, float]]
@@ -85,7 +85,7 @@ def shared_layers(model: TaskModel, removed: LayerSet) -> int:
   num_layers = model.encoder.config.num_hidden_layers
   others = {name for name in (*model.encoder.tuned_variables(),
                               *model.encoder.changed_variables())
-            if not is_adapter(name)}
+            if not method_of(name)}
   return min((depth_of(name, num_layers)
               for name in others | _adapters(model, removed).keys()),
              default=num_layers)
@@ -98,8 +98,8 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
     info: what it says with all of them.
     removed: the layers.
   """
-  adapters, tuning = info.adapter_config, Tuning.parse(info.tuning)
-  before = adapted_layers(adapters, info.bert_config.num_hidden_layers)
+  method, tuning = info.method, Tuning.parse(info.tuning)
+  before = method.entered_layers(info.bert_config.num_hidden_layers)
   layers = tuple(layer for layer in before if layer not in removed)
   # The tuning of adapters that begin higher up would leave layer norms out.
   if tuning.layer_norms is None and layers[:1] != before[:1]:
@@ -109,7 +109,7 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
         dataclasses.replace(tuning, method="head")))
   return dataclasses.replace(
       info, tuning=str(tuning),
-      adapter=dataclasses.replace(adapters, layers=layers).to_dict())
+      adapter=dataclasses.replace(method, layers=layers).to_dict())
 
 
 def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
@@ -147,4 +147,4 @@ def _adapters(model: TaskModel, removed: LayerSet) -> dict[str, object]:
   num_layers = model.encoder.config.num_hidden_layers
   return {name: variable
           for name, variable in model.encoder.named_variables().items()
-          if is_adapter(name) and depth_of(name, num_layers) not in removed}
+          if method_of(name) and depth_of(name, num_layers) not in removed}

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from tf_adapters.modeling.adapter import WithoutAdapters
 from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_layers import WithoutMethod
 
 LayerSet = frozenset[int]
 
@@ -84,7 +84,7 @@ class AdapterAblation:
              mask: tf.Tensor) -> tf.Tensor:
     hidden, = self._model.encoder.run_layers(
         [layer], hidden, {"input_mask": mask}, training=False,
-        task_layers=None if adapters else WithoutAdapters(
+        task_layers=None if adapters else WithoutMethod(
             self._model.encoder.task_layers))
     return hidden
 

@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, Self
 
 from tf_adapters.errors import InputError, printable
 
@@ -239,43 +239,6 @@ class JsonConfig:
       raise InputError(
           f"{cls.__name__}: no {', '.join(missing)}" if missing else
           f"{cls.__name__}: a value has the wrong type") from None
-
-
-class Preset(NamedTuple):
-  """A configuration by name.
-
-  Attributes:
-    help: what it is, for a command line.
-    values: field -> value, where it is not the default.
-  """
-
-  help: str
-  values: Mapping[str, Any]
-
-
-class MethodConfig(JsonConfig):
-  """The configuration of a method: all of its fields are options.
-
-  Attributes:
-    PRESETS: by name; the first one has the defaults.
-  """
-
-  PRESETS: ClassVar[Mapping[str, Preset]]
-
-  @classmethod
-  def preset(cls, name: str, **changes: Any) -> Self:
-    """A configuration by name, with changes.
-
-    Raises:
-      InputError: there is no such preset, or a value is out of range.
-
-    Example:
-      >>> AdapterConfig.preset("pfeiffer", size=16).positions
-      ('output',)
-    """
-    require(name in cls.PRESETS,
-            f"preset must be one of {', '.join(cls.PRESETS)}, not {name!r:.50}")
-    return cls(**{**cls.PRESETS[name].values, **changes})
 
 
 def is_flat(values: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """The BERT encoder: the frozen base, and the one place where tasks enter it.
 
-Adapters and layer norms come from a `TaskLayers` object handed to the encoder;
-the layers of the base are those of `transformer`, and the pooler.
+What a task owns comes from a `TaskLayers` object handed to the encoder; the
+layers of the base are those of `transformer`, and the pooler.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
@@ -12,12 +12,13 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.serialization import (
@@ -27,32 +28,30 @@ from tf_adapters.modeling.serialization import (
     layer_config,
     layer_from,
 )
+from tf_adapters.modeling.task_layers import TaskHooks, TaskLayers
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.transformer import Embeddings, TransformerLayer
-from tf_adapters.modeling.tuning import Tuning, depth_of, is_adapter
+from tf_adapters.modeling.tuning import Tuning, depth_of
 from tf_adapters.modeling.vocabulary import Vocabulary
-
-# What a masked position adds to its attention score before the softmax.
-_MASKED = -1e9
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class BertEncoder(tf_keras.layers.Layer):
-  """A BERT whose adapters and layer norms belong to a task.
+  """A BERT whose layer norms, and what a method adds, belong to a task.
 
   A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
   exist from the start; `load_encoder` makes one with pretrained weights.
 
   With dtype "mixed_bfloat16" it computes in bfloat16. With "bfloat16" the
   pretrained weights are held in it too, in half the memory, and cannot train;
-  what a task owns stays float32: adapters, layer norms, the head.
+  what a task owns stays float32: a method's layers, layer norms, the head.
 
   Args:
     config: the architecture.
-    task_layers: adapters and layer norms; None for a plain BERT.
+    task_layers: what a task owns; None for a plain BERT.
     vocabulary: what the checkpoint says of text, for `text_processor`.
     origin: where the pretrained weights came from, for adapter files.
-    tuning: what trains, see `tune`; adapters where there are any, else full,
+    tuning: what trains, see `tune`; the method's where there is one, else full,
       or the head alone where the weights are bfloat16.
     pooling: how the pretrained weights want texts to be pooled, which heads do
       unless they are told otherwise: see `heads.Head`.
@@ -117,7 +116,7 @@ class BertEncoder(tf_keras.layers.Layer):
     self.build()
     if tuning is None:
       tuning = "full" if self.variable_dtype == "float32" else "head"
-      if self.adapters:
+      if self.method:
         tuning = "adapters"
     self.tune(tuning)
 
@@ -132,9 +131,9 @@ class BertEncoder(tf_keras.layers.Layer):
     return self.config.hidden_dropout_prob
 
   @property
-  def adapters(self) -> AdapterConfig | None:
-    """Configuration of the adapters, or None."""
-    return self.task_layers.config
+  def method(self) -> Method | None:
+    """Configuration of the method, or None."""
+    return self.task_layers.method
 
   @property
   def tuning(self) -> str:
@@ -157,7 +156,7 @@ class BertEncoder(tf_keras.layers.Layer):
       InputError: unknown, or impossible with this encoder.
     """
     tuning = Tuning.parse(tuning, layer_norms, pooler)
-    tuning.check(self.config, self.adapters)
+    tuning.check(self.config, self.method)
     if self.variable_dtype != "float32" and tuning.trains_base():
       raise InputError(
           f"tuning '{tuning}' trains pretrained weights, which are held in "
@@ -169,8 +168,8 @@ class BertEncoder(tf_keras.layers.Layer):
   def frozen_prefix(self) -> int:
     """How many of the lowest layers are the base's alone, embeddings included.
 
-    Nothing in them trains and no adapter is there, so that their output for an
-    input is always the same: 0 to `num_hidden_layers`.
+    Nothing in them trains and no method enters them, so that their output for
+    an input is always the same: 0 to `num_hidden_layers`.
 
     Example:
       >>> encoder = load_encoder("bert_base_uncased")
@@ -181,7 +180,7 @@ class BertEncoder(tf_keras.layers.Layer):
     layers = self.config.num_hidden_layers
     tuned = self.tuned_variables()
     return min((depth_of(name, layers) for name in self.named_variables()
-                if name in tuned or is_adapter(name)), default=layers)
+                if name in tuned or method_of(name)), default=layers)
 
   def text_processor(self, max_length: int | None = None) -> TextProcessor:
     """What turns strings into this encoder's inputs.
@@ -274,7 +273,7 @@ class BertEncoder(tf_keras.layers.Layer):
 
   def embed(self, inputs: Mapping[str, tf.Tensor],
             training: bool | None = None,
-            task_layers: TaskLayers | None = None) -> tf.Tensor:
+            task_layers: TaskHooks | None = None) -> tf.Tensor:
     """What the first layer sees, [batch, length, hidden_size].
 
     Args:
@@ -288,7 +287,7 @@ class BertEncoder(tf_keras.layers.Layer):
 
   def run_layers(self, numbers: Iterable[int], hidden: tf.Tensor,
                  inputs: Mapping[str, tf.Tensor], training: bool | None = None,
-                 task_layers: TaskLayers | None = None) -> list[tf.Tensor]:
+                 task_layers: TaskHooks | None = None) -> list[tf.Tensor]:
     """The outputs of layers, each of which sees the one before.
 
     Args:
@@ -296,19 +295,18 @@ class BertEncoder(tf_keras.layers.Layer):
       hidden: what the first of them sees, [batch, length, hidden_size].
       inputs: as for `call`; "input_mask" is looked at.
       training: as for `call`.
-      task_layers: adapters and layer norms to take the place of the encoder's
-        own, with the methods of `TaskLayers`.
+      task_layers: what a task owns, to take the place of the encoder's own.
 
     Example:
       >>> hidden = encoder.embed(inputs)
       >>> *_, hidden = encoder.run_layers(
       ...     range(6), hidden, inputs,
-      ...     task_layers=WithoutAdapters(encoder.task_layers))
+      ...     task_layers=WithoutMethod(encoder.task_layers))
       >>> *_, hidden = encoder.run_layers(range(6, 12), hidden, inputs)
       >>> encoder.close(hidden)["pooled_output"]
     """
     padding = 1.0 - tf.cast(inputs["input_mask"], tf.float32)
-    attention_bias = (padding * _MASKED)[:, tf.newaxis, tf.newaxis, :]
+    attention_bias = (padding * MASKED)[:, tf.newaxis, tf.newaxis, :]
     outputs = []
     for number in numbers:
       hidden = self.transformer_layers[number](
@@ -324,11 +322,9 @@ class BertEncoder(tf_keras.layers.Layer):
             "default": pooled}
 
   def base_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what a checkpoint holds: no adapters."""
-    variables = self.embeddings.named_variables()
-    for name, value in self.task_layers.named_variables().items():
-      if not is_adapter(name):
-        variables[name] = value
+    """{canonical name: variable} of what a checkpoint holds."""
+    variables = {**self.embeddings.named_variables(),
+                 **self.task_layers.base_variables()}
     for number, layer in enumerate(self.transformer_layers):
       variables.update(with_prefix(
           f"transformer/layer_{number}", layer.named_variables()))
@@ -337,7 +333,7 @@ class BertEncoder(tf_keras.layers.Layer):
     return variables
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything, adapters included."""
+    """{canonical name: variable} of everything, a method's included."""
     return {**self.base_variables(), **self.task_layers.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
@@ -350,7 +346,7 @@ class BertEncoder(tf_keras.layers.Layer):
     return {name: variable
             for name, variable in self.named_variables().items()
             if id(variable) in trainable
-            and self._tuning.trains(name, layers, self.adapters)}
+            and self._tuning.trains(name, layers, self.method)}
 
   def changed_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of pretrained weights that are not as loaded.

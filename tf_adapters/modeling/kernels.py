@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+# What a masked position adds to its attention score before the softmax.
+MASKED = -1e9
+
 _PORTABLE = contextvars.ContextVar("portable", default=False)
 
 

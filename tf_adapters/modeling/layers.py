@@ -29,6 +29,7 @@ class Projection(WeightsLayer):
     input_dims, output_dims: as the kernel is stored.
     stddev: of the initial kernel.
     activation: of the outputs, one of `config.ACTIVATIONS`.
+    use_bias: whether there is a bias.
 
   Call arguments:
     inputs: [..., prod(input_dims)].
@@ -39,20 +40,22 @@ class Projection(WeightsLayer):
 
   def __init__(self, input_dims: tuple[int, ...], output_dims: tuple[int, ...],
                stddev: float = 0.02, activation: str = "linear",
-               **kwargs: Any):
+               use_bias: bool = True, **kwargs: Any):
     super().__init__(**kwargs)
     self.input_dims = tuple(input_dims)
     self.output_dims = tuple(output_dims)
     self.stddev = stddev
     self.activation = activation
+    self.use_bias = use_bias
 
   def build(self, input_shape=None):
     self.kernel = self.add_weight(
         name="kernel", shape=self.input_dims + self.output_dims,
         initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
         if self.stddev else "zeros")
-    self.bias = self.add_weight(
-        name="bias", shape=self.output_dims, initializer="zeros")
+    if self.use_bias:
+      self.bias = self.add_weight(
+          name="bias", shape=self.output_dims, initializer="zeros")
     self.built = True
 
   def matrix(self) -> tf.Tensor:
@@ -64,24 +67,32 @@ class Projection(WeightsLayer):
 
   def call(self, inputs: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
-    return project(inputs, self.matrix(), tf.reshape(self.bias, [-1]),
-                   self.activation, training)
+    return self.project(inputs, self.activation, training)
+
+  def project(self, inputs: tf.Tensor, activation: str = "linear",
+              training: bool | None = None) -> tf.Tensor:
+    """As a call, with another activation than the layer's."""
+    bias = tf.reshape(self.bias, [-1]) if self.use_bias else None
+    return project(inputs, self.matrix(), bias, activation, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    return {"kernel": self.kernel, "bias": self.bias}
+    return {"kernel": self.kernel,
+            **({"bias": self.bias} if self.use_bias else {})}
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "input_dims": self.input_dims,
             "output_dims": self.output_dims, "stddev": self.stddev,
-            "activation": self.activation}
+            "activation": self.activation, "use_bias": self.use_bias}
 
 
-def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor,
+def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,
             activation: str = "linear",
             training: bool | None = None) -> tf.Tensor:
   """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
   rows = tf.reshape(inputs, [-1, matrix.shape[0]])
-  outputs = tf.nn.bias_add(tf.matmul(rows, matrix), bias)
+  outputs = tf.matmul(rows, matrix)
+  if bias is not None:
+    outputs = tf.nn.bias_add(outputs, bias)
   # Before the reshape: so TensorFlow joins it to the product.
   if activation != "linear":
     outputs = kernels.activation_function(activation, bool(training))(outputs)

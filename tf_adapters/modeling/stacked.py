@@ -1,4 +1,4 @@
-"""What many tasks own, stacked: arrays of adapters, layer norms and heads.
+"""What many tasks own, stacked: arrays of methods, layer norms and heads.
 
 Arrays of the same names and shapes lie in one table, a row for each task that
 has them. A set of tables never changes: another one is made beside it, so that
@@ -10,13 +10,15 @@ and their files, that of the bank.
 import collections
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tf_adapters.modeling.adapter import adapter_shapes
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
-from tf_adapters.modeling.tuning import is_adapter
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.methods.bottleneck import padded_size
+from tf_adapters.modeling.methods.method import Array, Method, Place
+from tf_adapters.modeling.tuning import is_layer_norm
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -24,21 +26,39 @@ Shapes = Mapping[str, tuple[int, ...]]
 HEAD = "head"  # the place of the heads
 
 
+class Table(NamedTuple):
+  """A table of a stack.
+
+  Attributes:
+    name: of the arrays, below the stack's place.
+    shape: of each of them, padded.
+    neutral: what they are filled with for tasks that have none.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  neutral: float = 0.0
+
+
 @dataclasses.dataclass(frozen=True)
 class StackKey:
   """What a stack's arrays are.
 
   Attributes:
-    place: canonical name of an adapter or a layer norm, or `HEAD`.
+    name: how their canonical names begin.
     kind: what arrays at one place have to have in common to be computed as one
-      product: see `adapter_kind`; pooling and padded number of labels of
-      heads; None for layer norms.
-    shapes: ((name below the place, shape), ...) of a task's arrays, padded.
+      product: see `Method.kind`; pooling and padded number of labels of heads;
+      None for layer norms.
+    tables: of the stack.
+    place: where the method enters, if they are a method's.
+    widths: of what goes in and out there.
   """
 
-  place: str
+  name: str
   kind: Hashable
-  shapes: tuple[tuple[str, tuple[int, ...]], ...]
+  tables: tuple[Table, ...]
+  place: Place | None = None
+  widths: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,80 +66,57 @@ class TaskArrays:
   """All that a task owns.
 
   Attributes:
-    adapters: configuration of its adapters, or None.
+    bert: architecture of the encoder.
+    method: configuration of its method, or None.
     pooling: of its head; "tokens" for outputs for each token.
-    shapes: {canonical name: shape}: adapters, layer norms where they are the
-      task's own, "head/kernel" and "head/bias".
+    shapes: {canonical name: shape}: the method's, layer norms where they are
+      the task's own, "head/kernel" and "head/bias".
     read: returns the arrays of these names. Asked once, and one task after
       the other, so that no more than one task's file has to be in memory.
   """
 
-  adapters: AdapterConfig | None
+  bert: BertConfig
+  method: Method | None
   pooling: str
   shapes: Shapes
   read: Callable[[], Arrays]
 
   @classmethod
-  def of(cls, adapters: AdapterConfig | None, pooling: str,
+  def of(cls, bert: BertConfig, method: Method | None, pooling: str,
          arrays: Arrays) -> "TaskArrays":
     """From arrays that are in memory."""
-    return cls(adapters, pooling, {
+    return cls(bert, method, pooling, {
         name: array.shape for name, array in arrays.items()}, lambda: arrays)
 
   def stack_keys(self) -> list[StackKey]:
     """The stacks that the task has a row in."""
-    below: dict[str, dict[str, tuple[int, ...]]] = collections.defaultdict(dict)
-    for name, shape in self.shapes.items():
-      place, part = _split(name)
-      below[place][part] = shape
-    hidden_size, labels = below[HEAD]["kernel"]
+    hidden_size, labels = self.shapes[f"{HEAD}/kernel"]
     padded = padded_size(labels)
     keys = [StackKey(HEAD, (self.pooling, padded), (
-        ("kernel", (hidden_size, padded)), ("bias", (padded,))))]
-    for place, shapes in below.items():
-      if is_adapter(f"{place}/"):
-        kind = adapter_kind(self.adapters)
-        keys.append(StackKey(
-            place, kind, tuple(adapter_shapes(kind, hidden_size).items())))
-      elif place != HEAD:
-        keys.append(layer_norm_key(place, shapes))
-    return keys
+        Table("kernel", (hidden_size, padded)), Table("bias", (padded,))))]
+    if self.method is not None:
+      kind = self.method.kind()
+      for place in self.method.places(self.bert.num_hidden_layers):
+        widths = self.bert.widths_at(place)
+        keys.append(StackKey(self.method.place_name(place), kind,
+                             _tables(kind, widths), place, widths))
+    return keys + [
+        layer_norm_key(name.removesuffix("/gamma"), shape)
+        for name, shape in self.shapes.items()
+        if is_layer_norm(name) and name.endswith("/gamma")]
 
 
-def layer_norm_key(place: str, shapes: Shapes) -> StackKey:
-  """Of the stack of the layer norms at a place of the encoder."""
-  return StackKey(place, None, tuple(sorted(shapes.items())))
+def layer_norm_key(name: str, shape: tuple[int, ...]) -> StackKey:
+  """Of the stack of the layer norms of a canonical name."""
+  return StackKey(name, None, (Table("beta", shape), Table("gamma", shape)))
 
 
-def _split(name: str) -> tuple[str, str]:
-  """A canonical name as place and rest, which may hold slashes."""
-  if is_adapter(name):
-    place, _, part = name.partition("_adapter/")
-    return f"{place}_adapter", part
-  place, _, part = name.rpartition("/")
-  return place, part
-
-
-def adapter_kind(config: AdapterConfig) -> AdapterConfig:
-  """What adapters have to have in common to be computed as one product.
-
-  The size is the next one that is a power of two, or one and a half of one;
-  what matters in training only, or says where adapters are, is left out.
-  """
-  return AdapterConfig(
-      size=padded_size(config.size), activation=config.activation,
-      parallel=config.parallel, depth=config.depth,
-      layer_norm=config.layer_norm)
-
-
-def padded_size(size: int) -> int:
-  """The smallest of 8, 12, 16, 24, 32, 48, ... that is not below `size`."""
-  padded = 8
-  while padded < size:
-    if padded * 3 // 2 >= size:
-      return padded * 3 // 2
-    padded *= 2
-  return padded
+def _tables(method: Method, widths: tuple[int, int]) -> tuple[Table, ...]:
+  return tuple(
+      Table(f"{name}/{leaf}", shape,
+            part.neutral if isinstance(part, Array) else 0.0)
+      for name, part in method.parts(*widths).items()
+      for leaf, shape in part.shapes().items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +125,9 @@ class Stack:
 
   Attributes:
     tables: {name: float32 [rows, ...]}. Row 0 belongs to all tasks without
-      arrays of their own: the encoder's layer norms, zeros elsewhere. Arrays
-      that are smaller than a row have zeros at their ends.
+      arrays of their own: the encoder's layer norms, neutral numbers elsewhere,
+      which are zeros mostly. Arrays that are smaller than a row have zeros at
+      their ends.
     rows: int32 [1 + tasks], the row of each task; task 0 is the encoder alone.
   """
 
@@ -137,10 +135,10 @@ class Stack:
   rows: np.ndarray
 
   @classmethod
-  def of_zeros(cls, key: StackKey, num_tasks: int) -> "Stack":
+  def neutral(cls, key: StackKey, num_tasks: int) -> "Stack":
     """Of tasks none of which has arrays of its own."""
-    return cls({name: tf.zeros([1, *shape]) for name, shape in key.shapes},
-               np.zeros([1 + num_tasks], np.int32))
+    return cls({table.name: tf.fill([1, *table.shape], table.neutral)
+                for table in key.tables}, np.zeros([1 + num_tasks], np.int32))
 
   def extend(self, own: Sequence[bool],
              new: dict[str, np.ndarray]) -> "Stack":
@@ -195,15 +193,14 @@ class StackedTasks:
     rows = np.stack([stack.rows for stack in stacks.values()])
     self.num_tasks = rows.shape[1] - 1
     self.tensors = [tf.constant(rows), *(
-        stack.tables[name] for key, stack in stacks.items()
-        for name, _ in key.shapes)]
+        stack.tables[table.name] for key, stack in stacks.items()
+        for table in key.tables)]
 
   @classmethod
   def of_encoder(cls, layer_norms: Mapping[str, Arrays]) -> "StackedTasks":
     """Of no tasks, from the encoder's layer norms by canonical name."""
     return cls({
-        layer_norm_key(place, {name: array.shape
-                               for name, array in arrays.items()}):
+        layer_norm_key(place, arrays["gamma"].shape):
         Stack({name: tf.constant(array[np.newaxis])
                for name, array in arrays.items()}, np.zeros([1], np.int32))
         for place, arrays in layer_norms.items()})
@@ -218,18 +215,18 @@ class StackedTasks:
     keys = dict.fromkeys(
         [*self.keys, *(key for task in tasks for key in task.stack_keys())])
     own = {key: [key in task_keys for task_keys in of_tasks] for key in keys}
-    new = {key: {name: np.zeros([sum(own[key]), *shape], np.float32)
-                 for name, shape in key.shapes} for key in keys}
+    new = {key: {table.name: np.zeros([sum(own[key]), *table.shape], np.float32)
+                 for table in key.tables} for key in keys}
     filled: dict[StackKey, int] = collections.Counter()
     for task, task_keys in zip(tasks, of_tasks):
       arrays = task.read()
       for key in task_keys:
         for name, table in new[key].items():
-          array = arrays[f"{key.place}/{name}"]
+          array = arrays[f"{key.name}/{name}"]
           table[(filled[key], *map(slice, array.shape))] = array
         filled[key] += 1
     return StackedTasks({
-        key: (self._stacks.get(key) or Stack.of_zeros(key, self.num_tasks))
+        key: (self._stacks.get(key) or Stack.neutral(key, self.num_tasks))
         .extend(own[key], new[key]) for key in keys})
 
   def without_task(self, task: int) -> "StackedTasks":
@@ -245,5 +242,5 @@ class StackedTasks:
 def specs(keys: Sequence[StackKey]) -> list[tf.TensorSpec]:
   """Of `StackedTasks.tensors`, for any number of tasks."""
   return [tf.TensorSpec([len(keys), None], tf.int32), *(
-      tf.TensorSpec([None, *shape], tf.float32)
-      for key in keys for _, shape in key.shapes)]
+      tf.TensorSpec([None, *table.shape], tf.float32)
+      for key in keys for table in key.tables)]

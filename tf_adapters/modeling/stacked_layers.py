@@ -5,39 +5,53 @@ one pass of the encoder serves all tasks. Where they come from is the business
 of `modeling.stacked`.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from tf_adapters.modeling.adapter import adapter_name, layer_norm_name
+from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import PER_TOKEN_POOLING
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.heads import pool
-from tf_adapters.modeling.kernels import activation_function, layer_norm
-from tf_adapters.modeling.layers import EPSILON
-from tf_adapters.modeling.methods.bottleneck import POSITIONS, AdapterConfig
+from tf_adapters.modeling.kernels import MASKED
+from tf_adapters.modeling.methods.method import (
+    ATTENTION,
+    PROJECTION,
+    SUBLAYERS,
+    Array,
+    Dense,
+    Norm,
+    Part,
+    Place,
+)
 from tf_adapters.modeling.stacked import (
     HEAD,
     StackedTasks,
     StackKey,
     specs,
 )
-
-_EMBEDDING_NORM = "embeddings/layer_norm"
+from tf_adapters.modeling.task_layers import (
+    EMBEDDING_NORM,
+    Hook,
+    compute,
+    layer_norm_name,
+)
 
 
 class BatchRows:
   """One stack, for a batch: the arrays of each row's task.
 
   Args:
-    kind: of the stack.
+    key: of the stack.
     tables: its tables.
     rows: int32 [batch], the row of the tables for each row of the batch.
   """
 
-  def __init__(self, kind: AdapterConfig | tuple[str, int] | None,
-               tables: Mapping[str, tf.Tensor], rows: tf.Tensor):
-    self.kind = kind
+  def __init__(self, key: StackKey, tables: Mapping[str, tf.Tensor],
+               rows: tf.Tensor):
+    self.key = key
     self._tables = tables
     self._rows = rows
 
@@ -45,10 +59,14 @@ class BatchRows:
     """Float32 [batch, ...]."""
     return tf.gather(self._tables[name], self._rows)
 
+  def only(self, bias: tf.Tensor) -> tf.Tensor:
+    """A bias of attention [batch, more]: masked where a task has no arrays."""
+    return tf.where((self._rows > 0)[:, tf.newaxis], bias, MASKED)
+
 
 def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
-               task_index: tf.Tensor) -> dict[str, list[BatchRows]]:
-  """{place: its stacks} for a batch.
+               task_index: tf.Tensor) -> list[BatchRows]:
+  """All stacks, for a batch.
 
   Args:
     keys, tensors: as those of `StackedTasks`.
@@ -56,102 +74,144 @@ def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
   """
   all_rows, *tables = tensors
   left = iter(tables)
-  stacks: dict[str, list[BatchRows]] = {}
-  for key, rows in zip(keys, tf.unstack(
-      tf.gather(all_rows, task_index, axis=1), num=len(keys))):
-    stacks.setdefault(key.place, []).append(BatchRows(
-        key.kind, {name: next(left) for name, _ in key.shapes}, rows))
-  return stacks
+  return [BatchRows(key, {table.name: next(left) for table in key.tables}, rows)
+          for key, rows in zip(keys, tf.unstack(
+              tf.gather(all_rows, task_index, axis=1), num=len(keys)))]
 
 
 class StackedLayerNorm:
-  """The layer norms of a batch's rows at one place of the encoder.
+  """The layer norms of a batch's rows, called as `LayerNorm` is.
 
-  Called as `modeling.adapter.LayerNorm` is.
+  Args:
+    rows: of their stack.
+    epsilon: added to variances.
+    name: how their names in it begin.
   """
 
-  def __init__(self, rows: BatchRows, epsilon: float):
+  def __init__(self, rows: BatchRows, epsilon: float, name: str = ""):
     self._rows = rows
     self._epsilon = epsilon
+    self._name = name
 
-  def __call__(self, hidden: tf.Tensor) -> tf.Tensor:
-    return layer_norm(hidden, self._rows["gamma"][:, tf.newaxis],
-                      self._rows["beta"][:, tf.newaxis], self._epsilon)
+  def __call__(self, hidden: tf.Tensor,
+               training: bool | None = None) -> tf.Tensor:
+    del training
+    gamma, beta = (self._rows[f"{self._name}{leaf}"][:, tf.newaxis]
+                   for leaf in ("gamma", "beta"))
+    return kernels.layer_norm(hidden, gamma, beta, self._epsilon)
 
 
-class StackedAdapter:
-  """The adapters of a batch's rows at one place of the encoder.
+class StackedDense:
+  """A dense layer of a batch's rows, called as `Projection` is.
 
-  Called as `modeling.adapter.Adapter` is. Adapters of one kind
-  (`stacked.adapter_kind`) share a stack, and so a product. Each kind is
-  computed for all rows; where a row's task is of another kind the weights are
-  zeros, and what is added is zero exactly. So what a task gets does not depend
-  on which others there are, not in the last bit.
+  Args:
+    part: what it is.
+    name: how its names in the stack begin.
+    rows: of the stack.
+    dtype: that it computes in.
+  """
+
+  def __init__(self, part: Dense, name: str, rows: BatchRows, dtype: str):
+    self._part = part
+    self._name = name
+    self._rows = rows
+    self._dtype = dtype
+
+  def _cast(self, leaf: str) -> tf.Tensor:
+    return tf.cast(self._rows[f"{self._name}/{leaf}"], self._dtype)
+
+  def __call__(self, inputs: tf.Tensor,
+               training: bool | None = None) -> tf.Tensor:
+    del training
+    outputs = tf.matmul(tf.cast(inputs, self._dtype), self._cast("kernel"))
+    if self._part.use_bias:
+      outputs += self._cast("bias")[:, tf.newaxis]
+    return kernels.activation_function(self._part.activation)(outputs)
+
+
+def _stacked(name: str, part: Part, rows: BatchRows, dtype: str) -> Hook:
+  """A part of a method, for a batch's rows."""
+  match part:
+    case Dense():
+      return StackedDense(part, name, rows, dtype)
+    case Norm():
+      return StackedLayerNorm(rows, part.epsilon, f"{name}/")
+    case Array():
+      return lambda: tf.cast(rows[f"{name}/value"], dtype)
+  return lambda inputs, training=None: inputs  # dropout
+
+
+class StackedMethods:
+  """What methods have at one place for a batch's rows: see `TaskHooks.hook`.
+
+  Tasks of one kind (`Method.kind`) share a stack, and so a product. Each kind
+  is computed for all rows; where a row's task is of another kind the arrays are
+  neutral, and nothing is changed. So what a task gets does not depend on which
+  others there are, not in the last bit.
+
+  Args:
+    kinds: the stacks of the place.
+    dtype: that is computed in.
   """
 
   def __init__(self, kinds: Sequence[BatchRows], dtype: str):
+    self._hooks = [
+        functools.partial(compute, rows.key.kind, {
+            name: _stacked(name, part, rows, dtype) for name, part
+            in rows.key.kind.parts(*rows.key.widths).items()})
+        for rows in kinds]
     self._kinds = kinds
-    self._dtype = dtype
+    self._hook = kinds[0].key.place.hook
 
-  def __call__(self, hidden: tf.Tensor, sublayer_input: tf.Tensor,
-               training: bool | None = None) -> tf.Tensor:
-    del training
-    output = hidden
-    for rows in self._kinds:
-      output += self._added(
-          rows, sublayer_input if rows.kind.parallel else hidden)
-    return output
-
-  def _added(self, rows: BatchRows, inputs: tf.Tensor) -> tf.Tensor:
-    """What the adapters of one kind add to `hidden`."""
-    kind = rows.kind
-    activation = activation_function(kind.activation)
-    if kind.layer_norm:
-      inputs = layer_norm(inputs, rows["layer_norm/gamma"][:, tf.newaxis],
-                          rows["layer_norm/beta"][:, tf.newaxis], EPSILON)
-
-    def project(name, hidden):
-      kernel = tf.cast(rows[f"{name}/kernel"], self._dtype)
-      bias = tf.cast(rows[f"{name}/bias"], self._dtype)
-      return tf.matmul(hidden, kernel) + bias[:, tf.newaxis]
-
-    bottleneck = activation(project("down", tf.cast(inputs, self._dtype)))
-    for number in range(kind.depth - 1):
-      bottleneck = activation(project(f"hidden_{number}", bottleneck))
-    return project("up", bottleneck)
+  def __call__(self, inputs: tf.Tensor, beside: Any = None,
+               layer_norm: Hook | None = None,
+               training: bool | None = None) -> Any:
+    if self._hook == ATTENTION:
+      more = [hook(inputs, training=training) for hook in self._hooks]
+      keys, values, biases = (tf.concat(one, axis=1) for one in zip(*(
+          (keys, values, rows.only(bias))
+          for rows, (keys, values, bias) in zip(self._kinds, more))))
+      return keys, values, biases
+    if self._hook == PROJECTION:
+      for hook in self._hooks:
+        beside = functools.partial(hook, beside=beside, training=training)
+      return beside(inputs)
+    for hook in self._hooks:
+      inputs = hook(inputs, beside, layer_norm, training=training)
+    return inputs
 
 
 class StackedTaskLayers:
-  """Adapters and layer norms of a batch's rows: takes `TaskLayers`' place.
+  """What the tasks of a batch's rows own: `TaskHooks`.
 
   Args:
     stacks: from `batch_rows`.
     epsilon: of the encoder's layer norms.
-    dtype: that adapters compute in.
+    dtype: that methods compute in.
   """
 
-  def __init__(self, stacks: Mapping[str, Sequence[BatchRows]],
-               epsilon: float, dtype: str):
-    self._stacks = stacks
-    self._epsilon = epsilon
+  def __init__(self, stacks: Iterable[BatchRows], epsilon: float, dtype: str):
+    self._norms = {}
+    self._kinds: dict[Place, list[BatchRows]] = {}
+    for rows in stacks:
+      if rows.key.place is not None:
+        self._kinds.setdefault(rows.key.place, []).append(rows)
+      elif rows.key.kind is None:
+        self._norms[rows.key.name] = StackedLayerNorm(rows, epsilon)
     self._dtype = dtype
 
-  def _norm(self, place: str) -> StackedLayerNorm:
-    (rows,) = self._stacks[place]
-    return StackedLayerNorm(rows, self._epsilon)
-
   def embedding_norm(self) -> StackedLayerNorm:
-    """As the method of `TaskLayers`."""
-    return self._norm(_EMBEDDING_NORM)
+    """As the method of `TaskHooks`."""
+    return self._norms[EMBEDDING_NORM]
 
-  def layer_norm(self, layer: int, place: str) -> StackedLayerNorm:
-    """As the method of `TaskLayers`."""
-    return self._norm(layer_norm_name(layer, place))
+  def layer_norm(self, layer: int, sublayer: str) -> StackedLayerNorm:
+    """As the method of `TaskHooks`."""
+    return self._norms[layer_norm_name(layer, sublayer)]
 
-  def adapter(self, layer: int, place: str) -> StackedAdapter | None:
-    """As the method of `TaskLayers`."""
-    kinds = self._stacks.get(adapter_name(layer, place))
-    return StackedAdapter(kinds, self._dtype) if kinds else None
+  def hook(self, place: Place) -> StackedMethods | None:
+    """As the method of `TaskHooks`."""
+    kinds = self._kinds.get(place)
+    return StackedMethods(kinds, self._dtype) if kinds else None
 
 
 def stacked_heads(
@@ -170,9 +230,9 @@ def stacked_heads(
   result = {}
   for what in ("texts", "tokens"):
     kinds = [rows for rows in heads
-             if (rows.kind[0] == PER_TOKEN_POOLING) == (what == "tokens")]
+             if (rows.key.kind[0] == PER_TOKEN_POOLING) == (what == "tokens")]
     if kinds:
-      widest = max(rows.kind[1] for rows in kinds)
+      widest = max(rows.key.kind[1] for rows in kinds)
       result[what] = tf.add_n([
           _widened(_logits(rows, outputs, input_mask), widest)
           for rows in kinds])
@@ -182,7 +242,7 @@ def stacked_heads(
 def _logits(rows: BatchRows, outputs: Mapping[str, tf.Tensor],
             input_mask: tf.Tensor) -> tf.Tensor:
   """Of the heads of one pooling and one padded number of labels."""
-  pooling, _ = rows.kind
+  pooling, _ = rows.key.kind
   if pooling == PER_TOKEN_POOLING:
     hidden = tf.cast(outputs["sequence_output"], tf.float32)
     return tf.matmul(hidden, rows["kernel"]) + rows["bias"][:, tf.newaxis]
@@ -221,10 +281,11 @@ class StackedModel:
   def no_tasks(self) -> StackedTasks:
     """The weights of the encoder alone, to which tasks can be added."""
     layers = self.encoder.task_layers
-    norms = {_EMBEDDING_NORM: layers.embedding_norm()}
+    norms = {EMBEDDING_NORM: layers.embedding_norm()}
     for layer in range(self.encoder.config.num_hidden_layers):
-      for place in POSITIONS:
-        norms[layer_norm_name(layer, place)] = layers.layer_norm(layer, place)
+      for sublayer in SUBLAYERS:
+        norms[layer_norm_name(layer, sublayer)] = layers.layer_norm(
+            layer, sublayer)
     return StackedTasks.of_encoder({
         name: {key: variable.numpy()
                for key, variable in norm.named_variables().items()}
@@ -246,7 +307,8 @@ class StackedModel:
     mask = inputs["input_mask"]
     return {
         "embedding": tf.cast(pool(self._pooling, outputs, mask), tf.float32),
-        **stacked_heads(stacks.get(HEAD, ()), outputs, mask)}
+        **stacked_heads([rows for rows in stacks if rows.key.name == HEAD],
+                        outputs, mask)}
 
 
 class TracedModel:

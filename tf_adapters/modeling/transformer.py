@@ -6,7 +6,6 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.encoders.bert import BertConfig
 from tf_adapters.modeling.layers import (
     Dropout,
@@ -14,7 +13,14 @@ from tf_adapters.modeling.layers import (
     project,
     with_prefix,
 )
+from tf_adapters.modeling.methods.method import (
+    ATTENTION,
+    PROJECTION,
+    SUBLAYER,
+    Place,
+)
 from tf_adapters.modeling.serialization import WeightsLayer
+from tf_adapters.modeling.task_layers import Hook, TaskHooks
 
 
 class Embeddings(WeightsLayer):
@@ -62,14 +68,16 @@ class SelfAttention(tf_keras.layers.Layer):
   Call arguments:
     hidden: [batch, length, hidden_size].
     attention_bias: [batch, 1, 1, length], added to the attention scores.
+    task: the `TaskHooks` of the encoder.
 
   Returns:
     [batch, length, hidden_size].
   """
 
-  def __init__(self, config: BertConfig, **kwargs: Any):
+  def __init__(self, config: BertConfig, number: int, **kwargs: Any):
     super().__init__(**kwargs)
     self.config = config
+    self.number = number
     heads = config.num_attention_heads
     dims = (heads, config.hidden_size // heads)
     self.query, self.key, self.value = (
@@ -92,28 +100,67 @@ class SelfAttention(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           training: bool | None = None) -> tf.Tensor:
-    parts = (self.query, self.key, self.value)
+           task: TaskHooks, training: bool | None = None) -> tf.Tensor:
     heads, size = self.query.output_dims
-    joint = project(
-        hidden, tf.concat([part.matrix() for part in parts], axis=1),
-        tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
     batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
+    joint = self._query_key_value(hidden, task, training)
     joint = tf.reshape(joint, [batch, length, 3, heads, size])
     query, key, value = tf.unstack(
         tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
+    hook = task.hook(Place(self.number, ATTENTION, "attention"))
+    if hook is not None:
+      *more, bias = hook(hidden, training=training)
+      key, value = (
+          tf.concat([tf.transpose(tf.reshape(
+              one, [batch, -1, heads, size]), [0, 2, 1, 3]), other], axis=2)
+          for one, other in zip(more, (key, value)))
+      attention_bias = tf.concat(
+          [bias[:, tf.newaxis, tf.newaxis], attention_bias], axis=-1)
     context = kernels.attention(
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
     context = tf.transpose(context, [0, 2, 1, 3])
-    return self.attention_output(
-        tf.reshape(context, [batch, length, heads * size]))
+    return project_by(
+        self.attention_output,
+        task.hook(Place(self.number, PROJECTION, "attention_output")),
+        tf.reshape(context, [batch, length, heads * size]), training)
+
+  def _query_key_value(self, hidden: tf.Tensor, task: TaskHooks,
+                       training: bool | None) -> tf.Tensor:
+    """[batch, length, 3 * hidden_size]."""
+    parts = (self.query, self.key, self.value)
+    joint = project(
+        hidden, tf.concat([part.matrix() for part in parts], axis=1),
+        tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
+    hooks = [task.hook(Place(self.number, PROJECTION, part.name))
+             for part in parts]
+    if not any(hooks):
+      return joint
+    changed = []
+    for part, hook, outputs in zip(parts, hooks, tf.split(joint, 3, axis=-1)):
+      if hook is not None:
+        # Who asks for the projection of what it was given gets what is there.
+        outputs = hook(
+            hidden, lambda x, part=part, outputs=outputs:
+            outputs if x is hidden else part.project(x), training=training)
+      changed.append(outputs)
+    return tf.concat(changed, axis=-1)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     variables = {}
     for layer in self._projections():
       variables.update(with_prefix(layer.name, layer.named_variables()))
     return variables
+
+
+def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
+               training: bool | None) -> tf.Tensor:
+  """A projection's outputs, with what a task puts in its place."""
+  if hook is None:
+    return projection(inputs, training=training)
+  outputs = hook(inputs, projection.project, training=training)
+  return kernels.activation_function(
+      projection.activation, bool(training))(outputs)
 
 
 class TransformerLayer(tf_keras.layers.Layer):
@@ -125,13 +172,14 @@ class TransformerLayer(tf_keras.layers.Layer):
   Call arguments:
     hidden: [batch, length, hidden_size].
     attention_bias: [batch, 1, 1, length].
-    task_layers: the `TaskLayers` to take adapters and layer norms from.
+    task: the `TaskHooks` to take layer norms and a method's layers from.
   """
 
   def __init__(self, config: BertConfig, number: int, **kwargs: Any):
     super().__init__(**kwargs)
     self.number = number
-    self.self_attention = SelfAttention(config, dtype=self.dtype_policy)
+    self.self_attention = SelfAttention(
+        config, number, dtype=self.dtype_policy)
     self.intermediate = Projection(
         (config.hidden_size,), (config.intermediate_size,),
         activation=config.hidden_act, dtype=self.dtype_policy)
@@ -153,21 +201,27 @@ class TransformerLayer(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task_layers: TaskLayers,
-           training: bool | None = None) -> tf.Tensor:
+           task: TaskHooks, training: bool | None = None) -> tf.Tensor:
 
-    def close(place, projection, skip):
-      projection = self.dropout(projection, training=training)
-      adapter = task_layers.adapter(self.number, place)
-      if adapter is not None:
-        projection = adapter(projection, skip, training=training)
-      layer_norm = task_layers.layer_norm(self.number, place)
-      return layer_norm(skip + projection)
+    def close(sublayer, outputs, skip):
+      outputs = self.dropout(outputs, training=training)
+      layer_norm = task.layer_norm(self.number, sublayer)
+      hook = task.hook(Place(self.number, SUBLAYER, sublayer))
+      if hook is not None:
+        outputs = hook(outputs, skip, layer_norm, training=training)
+      return layer_norm(skip + outputs)
 
-    attended = self.self_attention(hidden, attention_bias, training=training)
+    def projected(projection, name, inputs):
+      return project_by(
+          projection, task.hook(Place(self.number, PROJECTION, name)), inputs,
+          training)
+
+    attended = self.self_attention(
+        hidden, attention_bias, task, training=training)
     hidden = close("attention", attended, hidden)
-    expanded = self.intermediate(hidden, training=training)
-    return close("output", self.output_projection(expanded), hidden)
+    expanded = projected(self.intermediate, "intermediate", hidden)
+    return close(
+        "output", projected(self.output_projection, "output", expanded), hidden)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     variables = {}

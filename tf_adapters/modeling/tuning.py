@@ -10,7 +10,8 @@ import re
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.bert import BertConfig
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import method_of
 
 NO_BERT = "no_bert"
 TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head",
@@ -20,21 +21,17 @@ _LAYER = re.compile(r"transformer/layer_(\d+)/")
 _SWITCH = re.compile(r"([+-])(layer_norms|pooler|embedding)")
 
 
-def is_adapter(name: str) -> bool:
-  """Whether a canonical name is an adapter's."""
-  return "_adapter/" in name
-
-
 def is_layer_norm(name: str) -> bool:
   """Whether a canonical name is a gain or bias of one of BERT's layer norms."""
   return (name.endswith(("layer_norm/gamma", "layer_norm/beta"))
-          and not is_adapter(name))
+          and method_of(name) is None)
 
 
 def kind_of(name: str) -> str:
   """The row of a tuning table that a canonical variable name counts in."""
-  if is_adapter(name):
-    return "adapters"
+  method = method_of(name)
+  if method is not None:
+    return method.row
   if is_layer_norm(name):
     return "layer norms"
   if name.startswith("transformer/"):
@@ -69,7 +66,7 @@ class Tuning:
 
   | name | trains in the encoder | source |
   |---|---|---|
-  | adapters | adapters, layer norms | Houlsby et al., section 2.1 |
+  | adapters | what a method adds, with adapters layer norms | section 2.1 |
   | full | everything | BERT |
   | top_layers:K | the last K Transformer layers, the pooler | section 3.2 |
   | layer_norm | every layer norm | section 3.4 |
@@ -149,12 +146,12 @@ class Tuning:
         text += f"{'+' if getattr(self, name) else '-'}{name}"
     return text
 
-  def check(self, bert: BertConfig, adapters: AdapterConfig | None) -> None:
+  def check(self, bert: BertConfig, method: Method | None) -> None:
     """Raises InputError where a BERT cannot be tuned like this."""
     if self.method == NO_BERT:
       raise InputError(f"tuning '{self}' is that of a TextNetwork, not of a "
                        "BERT encoder")
-    if self.method == "adapters" and adapters is None:
+    if self.method == "adapters" and method is None:
       raise InputError(
           "tuning 'adapters' needs an encoder with adapters: load it with "
           "adapters=AdapterConfig(...)")
@@ -164,13 +161,13 @@ class Tuning:
           "only")
 
   def trains(self, name: str, num_layers: int,
-             adapters: AdapterConfig | None = None) -> bool:
+             inserted: Method | None = None) -> bool:
     """Whether the encoder variable of a canonical name trains.
 
     Args:
       name: of the variable.
       num_layers: of the encoder.
-      adapters: of the encoder.
+      inserted: the method that the encoder has.
     """
     if self.layer_norms is not None and is_layer_norm(name):
       return self.layer_norms
@@ -180,9 +177,11 @@ class Tuning:
       case "full":
         return True
       case "adapters":
-        first = adapters.first_layer if adapters else 0
-        return is_adapter(name) or (
-            is_layer_norm(name) and depth_of(name, num_layers) >= first)
+        if method_of(name):
+          return True
+        return (inserted is not None and inserted.trains_layer_norms
+                and is_layer_norm(name)
+                and depth_of(name, num_layers) >= inserted.first_layer)
       case "layer_norm":
         return is_layer_norm(name)
       case "bias":

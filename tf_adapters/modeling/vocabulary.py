@@ -63,7 +63,7 @@ def _check_token(token: Any, place: int) -> None:
   what = f"token {place}, counted from 0,"
   require(isinstance(token, str) and not set("\0\r\n") & set(token)
           and not any("\ud800" <= character <= "\udfff"
-                      for character in token),
+                for character in token),
           f"{what} cannot be a wordpiece: {token!r:.50}")
   size = len(token.encode())
   require(size <= _LONGEST_TOKEN_BYTES or len(token) > LONGEST_WORD,

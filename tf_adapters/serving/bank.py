@@ -22,7 +22,8 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling import stacked
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
-from tf_adapters.modeling.tuning import is_adapter, is_layer_norm, kind_of
+from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.tuning import is_layer_norm, kind_of
 from tf_adapters.serving import saved_model
 from tf_adapters.serving.bank_state import (
     BankEncoder,
@@ -43,7 +44,7 @@ class AdapterBank:
 
   Adapters may differ in size, layers, position, activation and everything else
   that an `AdapterConfig` says, in pooling, labels and type of problem. Those of
-  another kind (`modeling.stacked.adapter_kind`) cost a product more for every
+  another kind (`Method.kind`) cost a product more for every
   batch; others cost nothing.
 
   Threads may predict, export, add and remove at the same time. A call sees the
@@ -289,7 +290,7 @@ def _extended(
       raise InputError(f"{path}: {error}") from None
     infos[name] = info
     arrays.append(stacked.TaskArrays(
-        info.adapter_config, info.pooling, shapes,
+        state.shared.encoder.config, info.method, info.pooling, shapes,
         lambda path=path, info=info: FileTensors(path, info)))
   return state.with_tasks(infos, arrays)
 
@@ -298,7 +299,7 @@ def _check_stacks(info: AdapterInfo, names: Iterable[str],
                   shared: BankEncoder) -> None:
   """Raises InputError for a task that cannot be one of many."""
   for name in names:
-    if not (is_adapter(name) or is_layer_norm(name)
+    if not (method_of(name) or is_layer_norm(name)
             or kind_of(name) == "head"):
       reason = f"was tuned with {info.tuning}, which changes the encoder itself"
       if name in info.changed_base:

@@ -357,8 +357,8 @@ class _Run:
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": model.encoder.origin.source,
             "pooling": model.head.pooling,
-            "adapter": (model.encoder.adapters
-                        and model.encoder.adapters.to_dict()),
+            "adapter": (model.encoder.method
+                        and model.encoder.method.to_dict()),
             "network": network and network.to_dict(),
             "max_seq_length": _max_length(text),
         }),

@@ -303,7 +303,7 @@ def check_problem(problem_type: str, task_name: str, path: str,
 def check_flags(config: RunConfig, path: str,
                 info: AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  adapters = (config.adapters(), info.adapter_config)
+  adapters = (config.adapters(), info.method)
   values = {
       "pooling": (config.pooling, info.pooling),
       "do_lower_case": (

@@ -22,12 +22,13 @@ from tf_adapters.modeling.config import (
     AUTO_POOLING,
     DEFAULT_MAX_LENGTH,
     POOLINGS,
-    MethodConfig,
     option,
     option_of,
     options,
 )
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.modeling.tuning import NO_BERT, TUNINGS, Tuning
 from tf_adapters.training.training_config import STRATEGIES, TrainingConfig
@@ -45,11 +46,7 @@ def flag_text(value: object) -> str:
   return str(value)
 
 
-# What a method's flags are called -> its configuration.
-_METHODS: dict[str, type[MethodConfig]] = {"adapter": AdapterConfig}
-
-
-def _method_fields(method: str, config: type[MethodConfig]
+def _method_fields(method: str, config: type[Method]
                    ) -> Iterator[tuple[str, Any, dataclasses.Field]]:
   """Fields of a run for a method's configuration, named by the method.
 
@@ -71,8 +68,8 @@ def _method_fields(method: str, config: type[MethodConfig]
 
 
 _MethodOptions = dataclasses.make_dataclass("_MethodOptions", [
-    field for method, config in _METHODS.items()
-    for field in _method_fields(method, config)], frozen=True)
+    field for config in METHODS.values()
+    for field in _method_fields(config.suffix, config)], frozen=True)
 
 
 @dataclasses.dataclass(frozen=True)

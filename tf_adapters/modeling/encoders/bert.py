@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS, is_number, require
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.methods.method import PROJECTION, Place
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoder import BertEncoder
@@ -72,6 +73,12 @@ class BertConfig(EncoderConfig):
 
   def sizes(self) -> tuple[int, ...]:
     return tuple(getattr(self, name) for name in _SIZES)
+
+  def widths_at(self, place: Place) -> tuple[int, int]:
+    hidden, wide = self.hidden_size, self.intermediate_size
+    widths = {"intermediate": (hidden, wide), "output": (wide, hidden)}
+    return (widths.get(place.name, (hidden, hidden))
+            if place.hook == PROJECTION else (hidden, hidden))
 
   def function(self) -> str:
     return f"{self.hidden_act} {self.layer_norm_eps!r}"

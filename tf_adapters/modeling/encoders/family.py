@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig
+from tf_adapters.modeling.methods.method import Place
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class EncoderConfig(JsonConfig):
 
   def sizes(self) -> tuple[int, ...]:
     """All that the shapes of its variables depend on."""
+    raise NotImplementedError
+
+  def widths_at(self, place: Place) -> tuple[int, int]:
+    """Widths of what goes in and out at a place where methods can enter."""
     raise NotImplementedError
 
   def function(self) -> str:

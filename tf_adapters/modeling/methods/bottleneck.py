@@ -1,24 +1,37 @@
-"""Bottleneck adapters (Houlsby et al. 2019, section 2.1)."""
+"""Bottleneck adapters (Houlsby et al. 2019): `h + up(f(down(h)))`, figure 2.
+
+Near-identity at initialisation: all kernels are drawn from a Gaussian of
+standard deviation `init_scale`, truncated at two of them, and all biases are
+zero. Parameters at each place: 2 m d + d + m.
+"""
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
     MOST_LAYERS,
-    MethodConfig,
-    Preset,
     check_options,
     option,
     parse_layers,
 )
+from tf_adapters.modeling.methods.method import (
+    SUBLAYERS,
+    Dense,
+    Drop,
+    Layers,
+    Method,
+    Norm,
+    Part,
+    Preset,
+)
 
-# The sub-layers of a Transformer layer: attention and feed-forward.
-POSITIONS = ("attention", "output")
+EPSILON = 1e-12  # of the layer norms inside adapters
 
 
 @dataclasses.dataclass(frozen=True)
-class AdapterConfig(MethodConfig):
+class AdapterConfig(Method):
   """The bottleneck adapters of one task (Houlsby et al. 2019, section 2.1).
 
   The defaults are those of google-research/adapter-bert; the other choices of
@@ -33,7 +46,7 @@ class AdapterConfig(MethodConfig):
     dropout: dropout rate inside the bottleneck.
     layers: numbers of the Transformer layers (from 0) that get adapters, or
       None for all of them.
-    positions: after which sub-layers of a layer: some of `POSITIONS`.
+    positions: after which sub-layers of a layer: some of `method.SUBLAYERS`.
     parallel: whether an adapter sees what its sub-layer sees, and its output
       is added to the sub-layer's, instead of following it.
     depth: layers inside the bottleneck, each with the activation; parameters of
@@ -58,6 +71,10 @@ class AdapterConfig(MethodConfig):
     [10, 11]
   """
 
+  name: ClassVar[str] = "bottleneck"
+  suffix: ClassVar[str] = "adapter"
+  row: ClassVar[str] = "adapters"
+  trains_layer_norms: ClassVar[bool] = True  # as in the paper
   PRESETS: ClassVar[dict[str, Preset]] = {
       "houlsby": Preset("the paper's", {}),
       "pfeiffer": Preset("after the feed-forward only", {
@@ -83,8 +100,8 @@ class AdapterConfig(MethodConfig):
       "0,5,8-11; the layer norms below the lowest of them stay frozen. (all)",
       least=0, most=MOST_LAYERS - 1, parse=parse_layers)
   positions: tuple[str, ...] = option(
-      POSITIONS, "After which sub-layers adapters stand; output is the "
-      "feed-forward's.", choices=POSITIONS)
+      SUBLAYERS, "After which sub-layers adapters stand; output is the "
+      "feed-forward's.", choices=SUBLAYERS)
   parallel: bool = option(
       False, "Put adapters beside the sub-layers instead of after them.")
   depth: int = option(1, "Layers inside the bottleneck.", least=1, most=100)
@@ -95,9 +112,56 @@ class AdapterConfig(MethodConfig):
     if self.layers is not None:
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
     object.__setattr__(self, "positions", tuple(
-        position for position in POSITIONS if position in self.positions))
+        position for position in SUBLAYERS if position in self.positions))
 
   @property
-  def first_layer(self) -> int:
-    """Number of the lowest layer with adapters."""
-    return self.layers[0] if self.layers else 0
+  def names(self) -> tuple[str, ...]:
+    return self.positions
+
+  def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    if self.layer_norm:
+      parts["layer_norm"] = Norm(inputs, EPSILON)
+    sizes = [inputs, *[self.size] * self.depth]
+    for name, wide, narrow in zip(self._inner, sizes, sizes[1:]):
+      parts[name] = Dense(wide, narrow, self.activation, self.init_scale)
+    return {**parts, "up": Dense(self.size, outputs, stddev=self.init_scale),
+            "dropout": Drop(self.dropout)}
+
+  @property
+  def _inner(self) -> list[str]:
+    """Names of the dense layers in front of the last one."""
+    return ["down", *(f"hidden_{i}" for i in range(self.depth - 1))]
+
+  def kind(self) -> "AdapterConfig":
+    # What matters in training only, or says where adapters are, is left out.
+    return AdapterConfig(
+        size=padded_size(self.size), activation=self.activation,
+        parallel=self.parallel, depth=self.depth, layer_norm=self.layer_norm)
+
+  def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
+                     layer_norm: Callable[[Any], Any],
+                     training: bool | None) -> Any:
+    bottleneck = sublayer_input if self.parallel else hidden
+    if self.layer_norm:
+      bottleneck = layers["layer_norm"](bottleneck, training=training)
+    for name in self._inner:
+      bottleneck = layers[name](bottleneck, training=training)
+    bottleneck = layers["dropout"](bottleneck, training=training)
+    return hidden + layers["up"](bottleneck, training=training)
+
+  def to_dict(self) -> dict[str, Any]:
+    # Files of version 0.1 name no method, and are files of bottlenecks.
+    values = super().to_dict()
+    del values["method"]
+    return values
+
+
+def padded_size(size: int) -> int:
+  """The smallest of 8, 12, 16, 24, 32, 48, ... that is not below `size`."""
+  padded = 8
+  while padded < size:
+    if padded * 3 // 2 >= size:
+      return padded * 3 // 2
+    padded *= 2
+  return padded

@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from tests.reference import gelu_tanh, layer_norm
 from tf_adapters import Adapter, AdapterConfig, BertConfig, InputError
-from tf_adapters.modeling.adapter import TaskLayers
 from tf_adapters.modeling.layers import LayerNorm
+from tf_adapters.modeling.methods.method import SUBLAYER, Place
+from tf_adapters.modeling.task_layers import TaskLayers
 
 BERT = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=3,
                   num_attention_heads=2, intermediate_size=16)
@@ -17,7 +18,7 @@ def random_hidden(size=32):
 
 
 def test_is_the_papers_function():
-  adapter = Adapter(AdapterConfig(size=6, init_scale=0.5), hidden_size=32)
+  adapter = Adapter(AdapterConfig(size=6, init_scale=0.5), 32)
   hidden = random_hidden()
   outputs = adapter(hidden)
   rng = np.random.default_rng(1)
@@ -39,7 +40,7 @@ def test_is_the_papers_function():
                   activation="relu"),
 ])
 def test_variants_are_what_they_say(config):
-  adapter = Adapter(config, hidden_size=32)
+  adapter = Adapter(config, 32)
   adapter.build()
   rng = np.random.default_rng(1)
   for variable in adapter.named_variables().values():
@@ -63,15 +64,15 @@ def test_variants_are_what_they_say(config):
 
 def test_starts_near_the_identity():
   hidden = random_hidden()
-  near = Adapter(AdapterConfig(init_scale=1e-3), hidden_size=32)(hidden)
+  near = Adapter(AdapterConfig(init_scale=1e-3), 32)(hidden)
   np.testing.assert_allclose(near, hidden, atol=1e-3)
   assert np.any(near.numpy() != hidden)
-  exact = Adapter(AdapterConfig(init_scale=0.0), hidden_size=32)(hidden)
+  exact = Adapter(AdapterConfig(init_scale=0.0), 32)(hidden)
   np.testing.assert_array_equal(exact, hidden)
 
 
 def test_initial_kernels_are_truncated_at_two_standard_deviations():
-  adapter = Adapter(AdapterConfig(size=64, init_scale=1e-2), hidden_size=384)
+  adapter = Adapter(AdapterConfig(size=64, init_scale=1e-2), 384)
   adapter.build()
   for name in ("down/kernel", "up/kernel"):
     kernel = adapter.named_variables()[name].numpy()
@@ -95,7 +96,7 @@ def test_comes_back_from_its_config():
   assert again.name == "mine"
   layers = TaskLayers(BERT, AdapterConfig(size=4, layers=(1,)))
   again = TaskLayers.from_config(layers.get_config())
-  assert (again.bert, again.config) == (layers.bert, layers.config)
+  assert (again.bert, again.method) == (layers.bert, layers.method)
 
 
 def test_dropout_acts_in_training_only():
@@ -123,8 +124,8 @@ def test_layer_norm_is_kerass():
 
 def test_adapters_sit_in_the_chosen_layers_only():
   layers = TaskLayers(BERT, AdapterConfig(size=2, layers=(0, 2)))
-  assert layers.adapter(1, "attention") is None
-  assert layers.adapter(2, "output") is not None
+  assert layers.hook(Place(1, SUBLAYER, "attention")) is None
+  assert layers.hook(Place(2, SUBLAYER, "output")) is not None
   layers.build()
   assert {n.split("/")[1] for n in layers.named_variables()
           if "_adapter/" in n} == {"layer_0", "layer_2"}
@@ -134,8 +135,8 @@ def test_adapters_sit_in_the_chosen_layers_only():
 
 def test_adapters_sit_in_the_chosen_positions_only():
   layers = TaskLayers(BERT, AdapterConfig(size=2, positions=("output",)))
-  assert layers.adapter(1, "attention") is None
-  assert layers.adapter(1, "output") is not None
+  assert layers.hook(Place(1, SUBLAYER, "attention")) is None
+  assert layers.hook(Place(1, SUBLAYER, "output")) is not None
   layers = TaskLayers(BERT, AdapterConfig(
       size=2, positions=("attention",), layers=(1,)))
   layers.build()

@@ -1,0 +1,270 @@
+"""What a method is: what a task puts into a frozen encoder, and where.
+
+A method is one file with one class, a configuration that knows where it enters
+an encoder, which arrays it has there, and what is computed with them. That is
+said once: the same lines compute for a model of one task and for the rows of
+many tasks in a bank. `modeling.methods.table` lists the methods.
+
+Nothing here imports TensorFlow: command lines check configurations before it is
+there. What computes imports it inside the function.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.config import JsonConfig, require
+
+# The hooks of an encoder, and the places in a Transformer layer that have them.
+SUBLAYER = "sublayer"  # after a sub-layer, before its layer norm
+PROJECTION = "projection"  # in the place of a dense layer
+ATTENTION = "attention"  # further keys and values
+
+SUBLAYERS = ("attention", "output")
+PROJECTIONS = ("query", "key", "value", "attention_output", "intermediate",
+               "output")
+
+
+class Place(NamedTuple):
+  """Where a method enters.
+
+  Attributes:
+    layer: number of the Transformer layer, from 0.
+    hook: one of `SUBLAYER`, `PROJECTION` and `ATTENTION`.
+    name: one of `SUBLAYERS`, or of `PROJECTIONS`; "attention" for `ATTENTION`.
+  """
+
+  layer: int
+  hook: str
+  name: str
+
+  @property
+  def sublayer(self) -> str:
+    """The sub-layer that it belongs to, one of `SUBLAYERS`."""
+    return "output" if self.name in ("intermediate", "output") else "attention"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+  """A dense layer: [..., inputs] -> [..., outputs]."""
+
+  inputs: int
+  outputs: int
+  activation: str = "linear"
+  stddev: float = 0.02  # of the initial kernel; 0 for zeros
+  use_bias: bool = True
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of its variables."""
+    return {"kernel": (self.inputs, self.outputs),
+            **({"bias": (self.outputs,)} if self.use_bias else {})}
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+  """A layer norm over the last axis."""
+
+  size: int
+  epsilon: float
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of its variables."""
+    return {"gamma": (self.size,), "beta": (self.size,)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """Numbers. Called without arguments: [1 or batch, *shape].
+
+  Attributes:
+    shape: of the numbers.
+    initial: their first value, to which a Gaussian of `stddev` is added.
+    neutral: what they are in a batch for rows of tasks that have none: with it
+      the method has to give what it was given, to the last bit.
+  """
+
+  shape: tuple[int, ...]
+  initial: float = 0.0
+  stddev: float = 0.0
+  neutral: float = 0.0
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of its variable."""
+    return {"value": self.shape}
+
+
+@dataclasses.dataclass(frozen=True)
+class Drop:
+  """Dropout, in training alone."""
+
+  rate: float
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """It has no variables."""
+    return {}
+
+
+Part = Dense | Norm | Array | Drop
+# What a method computes with: {name: a layer}, each called with a tensor, or
+# without one where the part is an `Array`.
+Layers = Mapping[str, Callable[..., Any]]
+
+
+class Preset(NamedTuple):
+  """A configuration by name.
+
+  Attributes:
+    help: what it is, for a command line.
+    values: field -> value, where it is not the default.
+  """
+
+  help: str
+  values: Mapping[str, Any]
+
+
+class Method(JsonConfig):
+  """The configuration of a method: base class of frozen dataclasses.
+
+  A method says its `name`, its `suffix`, `parts`, and `names` of the places
+  where it enters; and it computes by the one of `after_sublayer`,
+  `at_projection` and `keys_and_values` that belongs to its `hook`. Where all
+  arrays are neutral, zeros mostly, these have to return what they were given:
+  so a task in a bank cannot change another one.
+
+  Attributes:
+    name: what adapter files and --method call it.
+    suffix: variables are called `transformer/layer_0/{place}_{suffix}/...`.
+    hook: where it enters: `SUBLAYER`, `PROJECTION` or `ATTENTION`.
+    row: what it is called in summaries of what trains.
+    trains_layer_norms: whether the encoder's layer norms train with it, unless
+      the tuning says so.
+    PRESETS: by name; the first one has the defaults.
+    layers: numbers of the Transformer layers that it enters, from 0, or None
+      for all of them.
+  """
+
+  name: ClassVar[str]
+  suffix: ClassVar[str]
+  hook: ClassVar[str] = SUBLAYER
+  row: ClassVar[str]
+  trains_layer_norms: ClassVar[bool] = False
+  PRESETS: ClassVar[Mapping[str, Preset]] = {}
+  layers: tuple[int, ...] | None
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Names of its places in a Transformer layer, those of its hook."""
+    raise NotImplementedError
+
+  def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
+    """{name: part} of what it has at a place.
+
+    Args:
+      inputs, outputs: widths there: of a projection, else the hidden size.
+    """
+    raise NotImplementedError
+
+  def kind(self) -> "Method":
+    """What tasks have to have in common to be computed as one product.
+
+    A configuration: parts of it are at least as large as those of this one, and
+    compute the same where the rest is zeros.
+    """
+    return self
+
+  def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
+                     layer_norm: Callable[[Any], Any],
+                     training: bool | None) -> Any:
+    """The output of a sub-layer, [batch, length, hidden_size], changed.
+
+    Args:
+      layers: its parts.
+      hidden: the output.
+      sublayer_input: what the sub-layer saw.
+      layer_norm: what will close the sub-layer.
+      training: as in Keras.
+    """
+    raise NotImplementedError
+
+  def at_projection(self, layers: Layers, projection: Callable[[Any], Any],
+                    inputs: Any, training: bool | None) -> Any:
+    """The output of a dense layer, before its activation, changed.
+
+    Args:
+      layers: its parts.
+      projection: the dense layer, [..., inputs] -> [..., outputs].
+      inputs: what it is to see.
+      training: as in Keras.
+    """
+    raise NotImplementedError
+
+  def keys_and_values(self, layers: Layers, hidden: Any,
+                      training: bool | None) -> tuple[Any, Any]:
+    """Further keys and values of attention, in front of those of the tokens.
+
+    Args:
+      layers: its parts.
+      hidden: what attention sees, [batch, length, hidden_size].
+      training: as in Keras.
+
+    Returns:
+      Keys and values, [batch, more, hidden_size].
+    """
+    raise NotImplementedError
+
+  def entered_layers(self, num_layers: int) -> tuple[int, ...]:
+    """Numbers of the layers that it enters.
+
+    Raises:
+      InputError: `layers` names a layer that the encoder has not.
+    """
+    if self.layers is None:
+      return tuple(range(num_layers))
+    if self.layers[-1] >= num_layers:
+      raise InputError(
+          f"adapter layer {self.layers[-1]} does not exist: the encoder has "
+          f"layers 0 to {num_layers - 1}")
+    return self.layers
+
+  @property
+  def first_layer(self) -> int:
+    """Number of the lowest layer that it enters."""
+    return self.layers[0] if self.layers else 0
+
+  def places(self, num_layers: int) -> list[Place]:
+    """Where it enters an encoder, from the lowest layer to the highest.
+
+    Raises:
+      InputError: `layers` names a layer that the encoder has not.
+    """
+    return [Place(layer, self.hook, name)
+            for layer in self.entered_layers(num_layers) for name in self.names]
+
+  def place_name(self, place: Place) -> str:
+    """How the canonical names of its variables at a place begin."""
+    return f"transformer/layer_{place.layer}/{place.name}_{self.suffix}"
+
+  def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """{name below `place_name`: shape} of its variables at a place."""
+    return {f"{name}/{leaf}": shape
+            for name, part in self.parts(inputs, outputs).items()
+            for leaf, shape in part.shapes().items()}
+
+  def to_dict(self) -> dict[str, Any]:
+    return {"method": self.name, **super().to_dict()}
+
+  @classmethod
+  def preset(cls, name: str, **changes: Any) -> Self:
+    """A configuration by name, with changes.
+
+    Raises:
+      InputError: there is no such preset, or a value is out of range.
+
+    Example:
+      >>> AdapterConfig.preset("pfeiffer", size=16).positions
+      ('output',)
+    """
+    require(name in cls.PRESETS,
+            f"preset must be one of {', '.join(cls.PRESETS)}, not {name!r:.50}")
+    return cls(**{**cls.PRESETS[name].values, **changes})

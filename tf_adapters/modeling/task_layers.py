@@ -1,0 +1,305 @@
+"""What one task owns inside an encoder: a method's layers, and layer norms.
+
+The encoder asks an object of `TaskHooks` what to compute at each of its places,
+and knows no method by name. The frozen base is not here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import tensorflow as tf
+import tf_keras
+
+from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.layers import (
+    Dropout,
+    LayerNorm,
+    Projection,
+    with_prefix,
+)
+from tf_adapters.modeling.methods.method import (
+    ATTENTION,
+    PROJECTION,
+    SUBLAYERS,
+    Array,
+    Dense,
+    Method,
+    Norm,
+    Part,
+    Place,
+)
+from tf_adapters.modeling.methods.table import method_from_dict
+from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
+
+# What the layer norm that closes a sub-layer is called in the variable names of
+# TF Hub's BERT SavedModels.
+_LAYER_NORM_OF = {
+    "attention": "self_attention_layer_norm",
+    "output": "output_layer_norm",
+}
+EMBEDDING_NORM = "embeddings/layer_norm"
+
+# What is computed at a place: see the methods of `Method`.
+Hook = Callable[..., Any]
+
+
+def layer_norm_name(layer: int, sublayer: str) -> str:
+  """Canonical name of the layer norm that closes a sub-layer."""
+  return f"transformer/layer_{layer}/{_LAYER_NORM_OF[sublayer]}"
+
+
+class TaskHooks(Protocol):
+  """What an encoder asks for, place by place.
+
+  A hook is called as `hook(inputs, beside, layer_norm, training=training)`:
+
+  | hook | inputs | beside | layer_norm |
+  |---|---|---|---|
+  | `SUBLAYER` | the sub-layer's output | its input | what will close it |
+  | `PROJECTION` | what the projection is to see | the projection | |
+  | `ATTENTION` | what attention sees | | |
+
+  It returns what takes the place of the outputs; for `ATTENTION` further keys
+  and values [batch, more, hidden_size], and a bias of their scores [batch,
+  more].
+  """
+
+  def embedding_norm(self) -> Hook:
+    """The layer norm that closes the embeddings."""
+
+  def layer_norm(self, layer: int, sublayer: str) -> Hook:
+    """The layer norm that closes a sub-layer, one of `SUBLAYERS`."""
+
+  def hook(self, place: Place) -> Hook | None:
+    """What is to be computed at a place; None where nothing is."""
+
+
+class ArrayLayer(WeightsLayer):
+  """The numbers of an `Array`."""
+
+  def __init__(self, array: Array, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.array = array
+
+  def build(self, input_shape=None):
+    array = self.array
+    self.value = self.add_weight(
+        name="value", shape=array.shape,
+        initializer=tf_keras.initializers.RandomNormal(
+            array.initial, array.stddev) if array.stddev else
+        tf_keras.initializers.Constant(array.initial))
+    self.built = True
+
+  def __call__(self) -> tf.Tensor:
+    return tf.cast(self.value, self.compute_dtype)[tf.newaxis]
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return {"value": self.value}
+
+
+def _layer_of(part: Part, dtype: Any) -> tf_keras.layers.Layer:
+  match part:
+    case Dense():
+      return Projection((part.inputs,), (part.outputs,), part.stddev,
+                        part.activation, part.use_bias, dtype=dtype)
+    case Norm():
+      return LayerNorm(part.size, part.epsilon, dtype=dtype)
+    case Array():
+      return ArrayLayer(part, dtype=dtype)
+  return Dropout(part.rate, dtype=dtype)
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class Adapter(tf_keras.layers.Layer):
+  """What a method puts at one place of an encoder: its parts, as layers.
+
+  Args:
+    config: of the method: an `AdapterConfig`, for instance.
+    inputs: width of what it sees: the hidden size, or a projection's.
+    outputs: width of what it gives; None for that of the inputs.
+
+  Call arguments:
+    inputs: [batch, length, inputs]: of bottlenecks the sub-layer's output.
+    beside, layer_norm: as `TaskHooks` says. Of bottlenecks `beside` is what
+      the sub-layer saw; only parallel adapters look at it.
+
+  Returns:
+    What the method gives: of bottlenecks, a tensor of hidden's shape.
+
+  Example:
+    >>> adapter = Adapter(AdapterConfig(size=8), 32)
+    >>> adapter(tf.zeros([2, 5, 32])).shape
+    TensorShape([2, 5, 32])
+  """
+
+  def __init__(self, config: Method | Mapping[str, Any], inputs: int,
+               outputs: int | None = None, **kwargs: Any):
+    super().__init__(**kwargs)
+    if isinstance(config, Mapping):
+      config = method_from_dict(config)
+    self.config = config
+    self.inputs = inputs
+    self.outputs = inputs if outputs is None else outputs
+    self.parts = {name: _layer_of(part, self.dtype_policy) for name, part
+                  in config.parts(self.inputs, self.outputs).items()}
+
+  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    return {name: layer for name, layer in self.parts.items()
+            if not isinstance(layer, Dropout)}
+
+  def build(self, input_shape=None):
+    for name, layer in self._named_layers().items():
+      with tf.name_scope(name):
+        layer.build()
+    self.built = True
+
+  def call(self, inputs: tf.Tensor, beside: Any = None,
+           layer_norm: Hook | None = None,
+           training: bool | None = None) -> Any:
+    return compute(
+        self.config, self.parts, inputs, beside, layer_norm, training)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    variables = {}
+    for name, layer in self._named_layers().items():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "config": self.config.to_dict(),
+            "inputs": self.inputs, "outputs": self.outputs}
+
+
+def compute(method: Method, layers: Mapping[str, Callable[..., Any]],
+            inputs: tf.Tensor, beside: Any = None,
+            layer_norm: Hook | None = None,
+            training: bool | None = None) -> Any:
+  """What a method computes with its layers, as a hook: see `TaskHooks`."""
+  if method.hook == PROJECTION:
+    return method.at_projection(layers, beside, inputs, training)
+  if method.hook == ATTENTION:
+    keys, values = method.keys_and_values(layers, inputs, training)
+    return keys, values, tf.zeros_like(keys[..., 0], tf.float32)
+  return method.after_sublayer(layers, inputs, beside, layer_norm, training)
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class TaskLayers(tf_keras.layers.Layer):
+  """All that one task owns inside an encoder: a method's layers, layer norms.
+
+  A task is one object that can be saved, swapped, or replaced by another one of
+  `TaskHooks`, such as one that holds many tasks.
+
+  Args:
+    bert: architecture of the encoder.
+    method: configuration of the method, or None for a plain BERT.
+
+  Raises:
+    InputError: `method.layers` names a layer that the encoder has not.
+  """
+
+  def __init__(self, bert: BertConfig | Mapping[str, Any],
+               method: Method | Mapping[str, Any] | None = None,
+               **kwargs: Any):
+    super().__init__(**kwargs)
+    if self.variable_dtype == "bfloat16":
+      # The encoder's weights may be held so; what trains needs the digits.
+      self._set_dtype_policy("mixed_bfloat16")
+    if isinstance(bert, Mapping):
+      bert = BertConfig.from_dict(bert)
+    if isinstance(method, Mapping):
+      method = method_from_dict(method)
+    self.bert = bert
+    self.method = method
+    self.layer_norms = {EMBEDDING_NORM: self._new_layer_norm()}
+    self.inserted = {}
+    for layer in range(bert.num_hidden_layers):
+      for sublayer in SUBLAYERS:
+        self.layer_norms[
+            layer_norm_name(layer, sublayer)] = self._new_layer_norm()
+    self.places = method.places(bert.num_hidden_layers) if method else []
+    for place in self.places:
+      self.inserted[method.place_name(place)] = Adapter(
+          method, *bert.widths_at(place), dtype=self.dtype_policy)
+
+  def _new_layer_norm(self) -> LayerNorm:
+    return LayerNorm(self.bert.hidden_size, self.bert.layer_norm_eps,
+                     dtype=self.dtype_policy)
+
+  def embedding_norm(self) -> LayerNorm:
+    """The layer norm that closes the embeddings."""
+    return self.layer_norms[EMBEDDING_NORM]
+
+  def layer_norm(self, layer: int, sublayer: str) -> LayerNorm:
+    """The layer norm that closes a sub-layer, one of `SUBLAYERS`."""
+    return self.layer_norms[layer_norm_name(layer, sublayer)]
+
+  def hook(self, place: Place) -> Adapter | None:
+    """What the method has at a place, or None."""
+    if self.method is None or place.hook != self.method.hook:
+      return None
+    return self.inserted.get(self.method.place_name(place))
+
+  def build(self, input_shape=None):
+    for name, layer in self._named_layers().items():
+      with tf.name_scope(name):
+        layer.build()
+    self.built = True
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable}, in the order of the forward pass."""
+    variables = {}
+    for name, layer in self._named_layers().items():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
+
+  def base_variables(self) -> dict[str, tf.Variable]:
+    """{canonical name: variable} of what checkpoints hold: the layer norms."""
+    variables = {}
+    for name, layer in self.layer_norms.items():
+      variables.update(with_prefix(name, layer.named_variables()))
+    return variables
+
+  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    layers = {EMBEDDING_NORM: self.embedding_norm()}
+    for layer in range(self.bert.num_hidden_layers):
+      for sublayer in SUBLAYERS:
+        for place in self.places:
+          if (place.layer, place.sublayer) == (layer, sublayer):
+            name = self.method.place_name(place)
+            layers[name] = self.inserted[name]
+        layers[layer_norm_name(layer, sublayer)] = self.layer_norm(
+            layer, sublayer)
+    return layers
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "bert": self.bert.to_dict(),
+            "adapters": self.method and self.method.to_dict()}
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> "TaskLayers":
+    config = dict(config)
+    return cls(method=config.pop("adapters"), **config)
+
+
+class WithoutMethod:
+  """The layer norms of `TaskHooks`, in the encoder's eyes alone.
+
+  Args:
+    task_layers: whose hooks are left out.
+  """
+
+  def __init__(self, task_layers: TaskHooks):
+    self._task_layers = task_layers
+
+  def embedding_norm(self) -> Hook:
+    """As the method of `TaskHooks`."""
+    return self._task_layers.embedding_norm()
+
+  def layer_norm(self, layer: int, sublayer: str) -> Hook:
+    """As the method of `TaskHooks`."""
+    return self._task_layers.layer_norm(layer, sublayer)
+
+  def hook(self, place: Place) -> None:
+    """None, as where there is nothing."""
+    return None  # AutoGraph wants a body
