@@ -13,7 +13,6 @@ import tf_keras
 import tf_adapters as ta
 from tests.reference import hugging_face_tensors
 from tf_adapters.checkpoints import names
-from tf_adapters.modeling.models import make_model
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "film", "is", "good",
           "bad", "very", "not", "he", "said", "so", "un", "##able", "##s", "a",
@@ -86,6 +85,8 @@ def write_adapter(number, name):
   problem, labels, adapters, tuning, pooling, max_length, pairs = TASKS[name]
   encoder = ta.load_encoder("encoder", adapters)
   encoder.tune(tuning)
+  # As version 0.1 had it: this part runs with that version alone.
+  from tf_adapters.modeling.models import make_model
   model = make_model(problem, encoder, list(labels), pooling)
   rng = np.random.default_rng(number)
   for variable in model.trainable_variables:
