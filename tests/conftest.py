@@ -25,7 +25,7 @@ DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 # in the first of them, within a minute; then come those that take the longest,
 # for two processes to end at the same time.
 FIRST = (
-    "modeling/test_adapter.py",
+    "modeling/test_task_layers.py",
     "modeling/test_encoder.py",
     "modeling/test_stacked.py",
     "serving/test_saved_model.py",
