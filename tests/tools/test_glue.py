@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 from tests.glue_files import write_task
 from tests.tools import calling
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.tools import glue as tool, squad
 from tf_adapters.training.run_checks import check_all_read
 
@@ -182,7 +183,7 @@ def test_labels_unknown_to_the_adapter_are_named(
     ids=lambda path: path.stem)
 def test_flag_files_are_whole_runs(path):
   before = []
-  if path.stem == "tpu":  # for any task
+  if path.stem in ("tpu", "variants"):  # for any task
     before = [f"--flagfile={ROOT}/flags/glue/mrpc.flags"]
   with flagsaver.flagsaver():
     flags.FLAGS.unparse_flags()
@@ -193,6 +194,10 @@ def test_flag_files_are_whole_runs(path):
     else:
       config = tool.config_from_flags()
   check_all_read(config)
+  if path.stem == "variants":
+    assert config.adapters() == AdapterConfig(
+        init_scale=1e-2, positions=("attention",), parallel=True, depth=2,
+        layer_norm=True)
   assert config.task_name
   assert config.do_train and config.do_eval
   if path.parent.name in ("glue", "text_classification"):

@@ -66,6 +66,8 @@ def folder(tmp_path):
   """Data, a file that is none, and a run that was made with other flags."""
   write_task(tmp_path, "rte")
   (tmp_path / "file").write_text("")
+  (tmp_path / "own").mkdir()
+  (tmp_path / "own" / "train.csv").write_text("review,stars\ngood,5\n")
   (tmp_path / "run").mkdir()
   (tmp_path / "run" / "flags.flags").write_text("--learning_rate=0.001\n")
   return tmp_path
@@ -177,6 +179,7 @@ def test_closed_streams_are_nobody_elses(tmp_path):
 def test_mistakes_are_told_at_once(folder: pathlib.Path):
   run = ["glue", "--task_name=rte", f"--data_dir={folder}", "--do_train",
          "--encoder=minilm_l6", f"--output_dir={folder / 'new'}"]
+  own = [*run, "--task_name=tsv", f"--data_dir={folder / 'own'}"]
   squad = ["squad", "--do_train", f"--output_dir={folder / 'new'}"]
   mistakes = {
       (*run, "--tuning=all"): "tuning must be one of",
@@ -187,6 +190,14 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--task_name=tsv", "--encoding=utf99"):
           "encoding must be the name of one",
       (*run, "--data_dir=nowhere"): "nowhere: no such folder",
+      (*run, "--task_name=tsv"): "no files: expected train, validation or test",
+      (*own, "--label_column=stars"): "train.csv: no column 'text'; its "
+          "columns are review, stars; text_column or text_pair_column says",
+      (*own, "--text_column=Review"): "no column 'label'; its columns are",
+      (*own, "--text_column=review", "--problem_type=multi_label",
+       "--label_column=stars,stripes"): "no column 'stripes'; its columns are",
+      (*own, "--text_column=stars", "--label_column=stars"):
+          "text_column, text_pair_column and label_column must differ",
       (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
       (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",

@@ -229,7 +229,8 @@ def test_questions_without_answers_choose_no_epoch(
       run(dataclasses.replace(again, **changes))
   with pytest.raises(ta.InputError, match="nothing to evaluate"):
     run(dataclasses.replace(again, do_eval=True))
-  with pytest.raises(ta.InputError, match="fewer than doc_stride 20"):
+  with pytest.raises(ta.InputError, match=(
+      "fewer than doc_stride 20: give doc_stride=10 or less, or a larger ma")):
     run(dataclasses.replace(
         config, doc_stride=20, output_dir=str(tmp_path / "other")))
   assert not (tmp_path / "other").exists()

@@ -1,5 +1,6 @@
 """The user's own task: .tsv or .csv files with a header."""
 
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,13 @@ from tf_adapters.data.labels import (
     scores,
     split_labels,
 )
-from tf_adapters.data.tables import Table, find_column, read_table
+from tf_adapters.data.tables import (
+    Table,
+    find_column,
+    read_header,
+    read_table,
+    table_rows,
+)
 from tf_adapters.data.tasks import Task, table_split
 from tf_adapters.errors import InputError, listed
 
@@ -84,10 +91,7 @@ def load(data_dir: str, text_column: str = "text",
     raise InputError("label_separator must not be blank")
   _check_columns_differ(text_column, text_pair_column, label_column)
   folder = data_folder(data_dir)
-  files, unread = find_splits(
-      folder, _SPLITS, (".tsv", ".csv"),
-      "train, validation or test, ending in .tsv or .csv (valid, val, dev and "
-      "devel are validation, too)")
+  files, unread = _find_files(folder)
   text_columns = [column for column in (text_column, text_pair_column)
                   if column is not None]
   tables = {split: read_table(
@@ -150,6 +154,49 @@ def load(data_dir: str, text_column: str = "text",
       str(folder), notes=(*notes, unread),
       label_separator=label_separator,
       files={split: [table.path] for split, table in tables.items()})
+
+
+def _find_files(
+    folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], str]:
+  """As `find_splits`."""
+  return find_splits(
+      folder, _SPLITS, (".tsv", ".csv"),
+      "train, validation or test, ending in .tsv or .csv (valid, val, dev and "
+      "devel are validation, too)")
+
+
+def check_columns(data_dir: str, text_column: str,
+                  text_pair_column: str | None, label_column: str,
+                  problem_type: str, encoding: str) -> None:
+  """Refuses columns that the first file lacks; reads its header alone.
+
+  Args:
+    data_dir, text_column, text_pair_column, label_column, problem_type,
+    encoding: as for `load`.
+
+  Raises:
+    InputError: there is no such column, or no file; or a column is said to be
+      two things.
+  """
+  _check_columns_differ(text_column, text_pair_column, label_column)
+  split, path = next(iter(_find_files(data_folder(data_dir))[0].items()))
+  text_columns = [column for column in (text_column, text_pair_column)
+                  if column is not None]
+  rows, _ = table_rows(path, text_columns, encoding)
+  first = next(rows, None)
+  if first is None:  # which `load` says more of
+    return
+  header = read_header(path, *first, encoding)
+  for column in text_columns:
+    find_column(path, header, column, _TEXT_FLAGS)
+  if split == "test":
+    return
+  label_columns = [label_column]
+  if (problem_type == "multi_label"
+      and label_column.lower() not in map(str.lower, header)):
+    label_columns = [name.strip() for name in label_column.split(",")]
+  for column in label_columns:
+    find_column(path, header, column, "label_column")
 
 
 def _check_columns_differ(*columns: str | None) -> None:

@@ -110,11 +110,14 @@ class SquadSplit:
     """Raises InputError where a window leaves no room for the context."""
     room = self._room(text, self.options.max_query_length)
     if self.options.doc_stride > room:
+      smaller = (f"doc_stride={room} or less" if room > 0
+                 else "a smaller max_query_length")
       raise InputError(
           f"max_seq_length {text.max_length} leaves {max(room, 0)} wordpieces "
           "to a context beside questions of "
           f"{self.options.max_query_length}: fewer than doc_stride "
-          f"{self.options.doc_stride}")
+          f"{self.options.doc_stride}: give {smaller}, or a larger "
+          "max_seq_length")
 
   def _room(self, text: TextProcessor, query_length: int) -> int:
     """Wordpieces that a window has for the context."""

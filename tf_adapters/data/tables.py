@@ -247,13 +247,20 @@ def read_table(path: pathlib.Path, bad_rows: BadRows, wanted: Sequence[str],
   Raises:
     InputError: as for `read_tsv` and `read_csv`.
   """
-  rows, note = separated_rows(
-      path, "csv" if path.suffix.lower() == ".csv" else "tsv",
-      read_lines(path, encoding), wanted)
+  rows, note = table_rows(path, wanted, encoding)
   table = _table(path, rows, bad_rows, encoding)
   notes = "; ".join(filter(None, [note, table.note]))
   return dataclasses.replace(
       table, note=f"{path.name}: {notes}" if notes else "")
+
+
+def table_rows(
+    path: pathlib.Path, wanted: Sequence[str], encoding: str = UTF_8,
+) -> tuple[Iterator[tuple[int, list[str]]], str]:
+  """As `separated_rows`, of a .tsv or .csv file."""
+  return separated_rows(
+      path, "csv" if path.suffix.lower() == ".csv" else "tsv",
+      read_lines(path, encoding), wanted)
 
 
 def csv_rows(path: pathlib.Path | str, lines: Iterable[str],

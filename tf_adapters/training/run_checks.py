@@ -229,7 +229,8 @@ def unread_adapter_flags(config: RunConfig) -> list[str]:
 
 # Flags of what a training reads.
 _INPUTS = ("task_name", "data_dir", "train_file", "predict_file", "encoder",
-           "vocab_file", "text_embedding")
+           "vocab_file", "text_embedding", "text_column", "text_pair_column",
+           "label_column", "problem_type", "encoding")
 # Flags that need not be repeated where there is no training.
 _FILES = {"data_dir", "train_file", "predict_file"}
 # Flags that are compared with the adapter file itself where it is loaded.

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from tf_adapters.checkpoints.sources import ALIASES
+from tf_adapters.data import own_files
 from tf_adapters.data.bad_rows import ON_BAD_ROW
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.loading import TASK_NAMES, load_task
-from tf_adapters.data.own_files import METRICS
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tasks import Task
@@ -234,7 +234,11 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return None
 
   def check_data(self) -> None:
-    """Raises InputError where the data is not there; does not read it."""
+    """Refuses data that is not there; reads names of columns at most.
+
+    Raises:
+      InputError: so it is.
+    """
     raise NotImplementedError
 
   def load_task(self, labels: Sequence[str] | None = None) -> Task:
@@ -282,7 +286,7 @@ class GlueRunConfig(RunConfig):
       "that is no list, such as ['a', 'b'].")
   problem_type: str = option(
       "classification", "Task tsv: one label for each text, any number of "
-      "labels, or numbers.", choices=tuple(METRICS))
+      "labels, or numbers.", choices=tuple(own_files.METRICS))
 
   @property
   def known_problem(self) -> str | None:
@@ -291,6 +295,10 @@ class GlueRunConfig(RunConfig):
   def check_data(self) -> None:
     if self.data_dir is not None:
       data_folder(self.data_dir)
+      if self.task_name == "tsv":
+        own_files.check_columns(
+            self.data_dir, self.text_column, self.text_pair_column,
+            self.label_column, self.problem_type, self.encoding)
 
   def load_task(self, labels: Sequence[str] | None = None) -> Task:
     task = load_task(
