@@ -554,7 +554,11 @@ def put(value, *keys):
     ("results.json", put({"test": {}}, "metrics"),
      "damaged: metrics are not numbers by split"),
     ("results.json", put({}, "hyperparameters", "adapter"),
-     "damaged: hyperparameters.adapter has no size"),
+     "damaged: hyperparameters.adapter is empty"),
+    ("results.json", put({"size": "8"}, "hyperparameters", "adapter"),
+     "damaged: hyperparameters.adapter: adapter size must be"),
+    ("results.json", put({"method": "x"}, "hyperparameters", "adapter"),
+     "damaged: hyperparameters.adapter: unknown method 'x'"),
 ])
 def test_damage_is_one_line(tmp_path, capsys, name, change, message):
   trials = [MadeUp("rte", "adapters", seed, {"adapter_size": "8"},

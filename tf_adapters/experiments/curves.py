@@ -12,6 +12,7 @@ import numpy as np
 
 from tf_adapters.experiments.records import Record, write_csv
 from tf_adapters.experiments.selection import Selected, Statistics, select
+from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.tuning import Tuning
 
 ADAPTERS, TOP_LAYERS = "adapters", "top layers"
@@ -85,7 +86,7 @@ def parameters(record: Record) -> Place | None:
   if curve is None:
     return None
   if curve == ADAPTERS:
-    name = str(record.results["hyperparameters"]["adapter"]["size"])
+    name = method_from_dict(record.results["hyperparameters"]["adapter"]).point
   elif curve == TOP_LAYERS:
     name = str(Tuning.parse(record.results["tuning"]).top_layers)
   return curve, name, record.results["parameters"]["trained"]
@@ -104,7 +105,7 @@ def init_scale(record: Record) -> Place | None:
   """Adapters against the standard deviation of their initial weights."""
   if _curve(record) != ADAPTERS:
     return None
-  scale = record.results["hyperparameters"]["adapter"]["init_scale"]
+  scale = record.results["hyperparameters"]["adapter"].get("init_scale")
   if not scale:
     return None  # no place on a logarithmic axis
   return ADAPTERS, f"{scale:g}", scale

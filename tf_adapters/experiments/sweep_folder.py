@@ -15,6 +15,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.experiments.stopped import read_stopped
 from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.tuning import NO_BERT, Tuning
 from tf_adapters.training.run_folder import (
     ACTIONS,
@@ -312,11 +313,16 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
     raise InputError(f"{path}: damaged: metrics are not numbers by split")
   adapter = results["hyperparameters"].get("adapter")
   wanted = tuning.method == "adapters" or adapter is not None
-  if wanted and not (isinstance(adapter, dict) and all(
-      isinstance(adapter.get(key), (int, float))
-      for key in ("size", "init_scale"))):
-    raise InputError(
-        f"{path}: damaged: hyperparameters.adapter has no size and init_scale")
+  if wanted:
+    values = _part(path, results["hyperparameters"], "adapter", dict,
+                   "hyperparameters")
+    if not values:
+      raise InputError(f"{path}: damaged: hyperparameters.adapter is empty")
+    try:
+      method_from_dict(values)
+    except InputError as error:
+      raise InputError(
+          f"{path}: damaged: hyperparameters.adapter: {error}") from None
 
 
 def _part(path: pathlib.Path, values: Mapping[str, Any], key: str,

@@ -118,6 +118,10 @@ class AdapterConfig(Method):
   def names(self) -> tuple[str, ...]:
     return self.positions
 
+  @property
+  def point(self) -> str:
+    return str(self.size)
+
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     if self.layer_norm:

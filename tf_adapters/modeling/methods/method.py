@@ -157,6 +157,11 @@ class Method(JsonConfig):
     """Names of its places in a Transformer layer, those of its hook."""
     raise NotImplementedError
 
+  @property
+  def point(self) -> str:
+    """What stands beside its point in a figure of sizes."""
+    return ""
+
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
     """{name: part} of what it has at a place.
 
