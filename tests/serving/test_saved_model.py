@@ -377,29 +377,16 @@ def test_litert_gives_the_models_logits(
     ta.export_litert(model, tmp_path / "model.bin", 16)
 
 
-def test_the_command_line_exports(small_files, tmp_path, capfd):
-  output = tmp_path / "bank"
-  both = f"--adapters={small_files['topic']},twin={small_files['topic']}"
-  assert call(export, both, f"--output={output}", "--default_task=twin") == 0
-  assert str(output / "1") in capfd.readouterr().out
-  model = tf.saved_model.load(str(output / "1")).signatures["single_texts"]
-  first, second, other = model(
-      text=strings("good", "good", "good"),
-      task=strings("topic", "twin", "nothing"))["scores"].numpy()
-  np.testing.assert_array_equal(first, second)
-  np.testing.assert_array_equal(other, second)
-
-
-def test_a_name_makes_one_task_a_bank(
-    one_layer_source, small_files, tmp_path, monkeypatch):
-  """By what the command line has written: how that is, others show."""
+def test_the_command_line_exports(
+    one_layer_source, small_files, tmp_path, monkeypatch, capfd):
+  """What it has written: how that is, the tests above show."""
   written = []
 
   def note(module, name):
 
     def write(what, *arguments, **named):
       written.append((name, what, *arguments, named))
-      return tmp_path / "x"
+      return tmp_path / "written"
 
     monkeypatch.setattr(module, name, write)
 
@@ -408,17 +395,22 @@ def test_a_name_makes_one_task_a_bank(
   note(litert, "export_litert")
   topic, output = small_files["topic"], str(tmp_path / "x")
   for adapters, *others in (
-      [f"mine={topic}"], [topic], [topic, "--quantize"]):
-    suffix = ".tflite" if others else ""
+      [f"{topic},twin={topic}", "--default_task=twin"],
+      [f"mine={topic}"],  # a name makes one task a bank
+      [topic], [topic, "--quantize"]):
+    suffix = ".tflite" if others == ["--quantize"] else ""
     assert call(export, f"--adapters={adapters}", *others,
                 f"--encoder={one_layer_source}",
                 f"--output={output}{suffix}") == 0
-  (_, bank, *bank_arguments), (_, one, *one_arguments), (
-      _, small, *small_arguments) = written
+    assert str(tmp_path / "written") in capfd.readouterr().out
+  (_, both, *both_arguments), (_, mine, *mine_arguments), (
+      _, one, *one_arguments), (_, small, *small_arguments) = written
   assert [name for name, *_ in written] == [
-      "export", "export_model", "export_litert"]
-  assert bank.names() == ["mine"]
-  assert bank_arguments == [output, None, {}]
+      "export", "export", "export_model", "export_litert"]
+  assert both.names() == ["topic", "twin"]
+  assert both_arguments == [output, "twin", {}]
+  assert mine.names() == ["mine"]
+  assert mine_arguments == [output, None, {}]
   for model in (one, small):
     assert model.labels == ("a", "b", "c")
   assert one_arguments == [output, {}]
