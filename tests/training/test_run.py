@@ -454,7 +454,7 @@ def test_widths_of_batches_are_few_where_each_is_compiled(config):
 
 def test_padding_changes_no_metric(config, trained, tmp_path):
   padded = run(dataclasses.replace(
-      config, do_train=False, batch_widths=(),
+      config, do_train=False, batch_widths=(24,),
       load_adapter=str(tmp_path / "run" / "adapter"),
       output_dir=str(tmp_path / "padded")))["metrics"]
   for split, metrics in padded.items():
