@@ -5,6 +5,7 @@ import seqeval.metrics
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.tag_schemes import entity_tags
+from tf_adapters.problems import PROBLEMS
 from tf_adapters.training.metrics import evaluate_task
 
 TRAIN = """-DOCSTART- -X- O O
@@ -63,7 +64,7 @@ def test_words_that_are_cut_off_are_outside(tmp_path, plain_encoder):
   with pytest.warns(UserWarning, match="tagging, train: 6 of 10 words stand"):
     long.train_dataset(short)
   outputs = [np.eye(2)[[1] * 5], np.eye(2)[[1] * 3]]
-  assert encoded.tags(outputs, long.labels) == [
+  assert PROBLEMS["tagging"].tags(encoded, outputs, long.labels) == [
       ["B-work"] * 3 + ["O"] * 6, ["B-work"]]
 
 
@@ -85,7 +86,8 @@ def test_metrics_are_seqevals(tmp_path, plain_encoder):
   outputs[0][2, 1] = outputs[0][3, 0] = outputs[1][1, 1] = 1.0
   true = [["O", "B-work", "I-work"], ["O", "O"]]
   predicted = [["O", "B-work", "O"], ["B-work", "O"]]
-  assert encoded.tags(outputs, task.labels) == predicted
+  assert PROBLEMS["tagging"].tags(
+      encoded, outputs, task.labels) == predicted
   values = evaluate_task(task, split, encoded, outputs)
   assert values["entity_f1"] == seqeval.metrics.f1_score(true, predicted) == 0
   assert values["token_accuracy"] == pytest.approx(3 / 5)

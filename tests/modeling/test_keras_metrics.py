@@ -7,7 +7,7 @@ import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.modeling import keras_metrics
-from tf_adapters.training.metrics import METRICS
+from tf_adapters.problems.metrics import METRICS
 
 
 def updated(metric, labels, logits, weights=None):
@@ -46,10 +46,9 @@ def test_scores_equal_scikit_learn_on_random_predictions(
   if problem == "tagging":
     here = labels >= 0
     true, predicted = labels[here], logits.argmax(-1)[here]
-    outputs = logits[here]
     each = np.repeat(weights[:, np.newaxis], 5, axis=1)[here]
   else:
-    true, outputs, each = labels, logits, weights
+    true, each = labels, weights
     predicted = logits > 0 if multi_label else logits.argmax(-1)
   for name in keras_metrics.SCORES:
     if (name == "f1" and num_labels != 2) or (
@@ -57,7 +56,7 @@ def test_scores_equal_scikit_learn_on_random_predictions(
       continue
     score = keras_metrics.LabelScore(name, num_labels, multi_label)
     assert updated(score, labels, logits) == pytest.approx(
-        METRICS[name](true, outputs), abs=1e-5), name
+        METRICS[name](true, predicted), abs=1e-5), name
     score.reset_state()
     weighted = updated(score, labels, logits, weights)
     if name == "matthews_correlation":

@@ -95,13 +95,13 @@ def test_every_row_is_as_its_task_alone_has_it(
 def test_one_pass_gives_labels_and_probabilities(bank, rows):
   texts, tasks = zip(*rows)
   for task, both, label, scores in zip(
-      tasks, bank.predict_both(texts, tasks), bank.predict(texts, tasks),
+      tasks, bank.predictions(texts, tasks), bank.predict(texts, tasks),
       bank.predict_proba(texts, tasks)):
-    if TASKS[task][1] == "tagging":
-      assert both == [(word, (tag, tags)) for (word, tag), (_, tags)
-                      in zip(label, scores)]
-    else:
-      assert both == (label, scores)
+    problem = TASKS[task][1]
+    assert (both.task, both.value, both.span) == (task, label, None)
+    assert both.probabilities == (None if problem == "regression" else scores)
+    assert both.probability == (
+        scores[label] if problem == "classification" else None)
 
 
 def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
@@ -142,6 +142,10 @@ def test_answers_are_those_of_the_task_alone(
       answer.text: answer.probability for answer in expected["0"].best},
       abs=1e-5)
   assert got[4] in "abc"
+  for prediction, ((_, context), _) in zip(
+      bank.predictions(texts, tasks)[:4], rows[:0:-1]):
+    place = prediction.span
+    assert prediction.value == (context[slice(*place)] if place else "")
 
 
 def test_other_tasks_change_no_bit(hf_source, task_files, rows):

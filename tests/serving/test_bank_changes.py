@@ -147,14 +147,15 @@ def test_files_that_vanish_or_change_midway_change_nothing(
 def test_a_prediction_goes_on_with_the_tasks_that_it_began_with(
     one_layer_source, files, truth, tmp_path):
   bank = ta.AdapterBank(str(one_layer_source), files)
-  results = bank.stream_both(TEXTS * 3, "t5")
+  results = bank.stream_predictions(TEXTS * 3, "t5")
   first = [next(results)]
   for name in ("t0", "t5"):
     bank.remove(name)
   bank.add(files["t1"], "t5")
-  for number, (_, row) in enumerate([*first, *results]):
+  for number, row in enumerate([*first, *results]):
     np.testing.assert_allclose(
-        list(row.values()), truth["t5"][number % len(TEXTS)], atol=1e-5)
+        list(row.probabilities.values()), truth["t5"][number % len(TEXTS)],
+        atol=1e-5)
   assert_right(bank, truth, {"t5": "t1"})
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import TASKS, make
+from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.batch_prediction import PredictionConfig, predict_file
 
 # (task, text, second text) of every task; pairs is None for some.
@@ -195,7 +196,7 @@ def predicted(bank, config):
 
 def stopped(monkeypatch, bank, config, chunks):
   """Stops a run behind some chunks: the partial output and what is beside."""
-  predict, calls = bank.stream_both, []
+  predict, calls = bank.stream_predictions, []
 
   def interrupted(*arguments):
     calls.append(arguments)
@@ -204,7 +205,7 @@ def stopped(monkeypatch, bank, config, chunks):
     return predict(*arguments)
 
   with monkeypatch.context() as patched:
-    patched.setattr(bank, "stream_both", interrupted)
+    patched.setattr(bank, "stream_predictions", interrupted)
     with pytest.raises(KeyboardInterrupt):
       predict_file(bank, config)
   return (pathlib.Path(f"{config.output}.partial"),
@@ -354,7 +355,7 @@ def test_each_file_is_blamed_for_its_own(bank, config, monkeypatch, tmp_path):
     raise OSError(5, "of neither")
 
   with monkeypatch.context() as patched:
-    patched.setattr(bank, "stream_both", fail)
+    patched.setattr(bank, "stream_predictions", fail)
     with pytest.raises(OSError, match="of neither"):
       predict_file(bank, config)
   with monkeypatch.context() as patched:
@@ -474,8 +475,8 @@ class ManyRows:
   def info(self, name):
     return self._info
 
-  def stream_both(self, texts, tasks, batch_size):
-    return iter([("a", {"a": 1.0})] * len(texts))
+  def stream_predictions(self, texts, tasks, batch_size):
+    return iter([Prediction("topic", "a", {"a": 1.0})] * len(texts))
 
 
 def test_memory_does_not_grow_with_the_file(bank, tmp_path):

@@ -236,7 +236,7 @@ def test_numbers_that_are_not_finite_are_errors(
   else:
     assert labels == [as_label(label) for label in predicted]
   for predict in (small_bank.predict, small_bank.predict_proba,
-                  small_bank.predict_both):
+                  small_bank.predictions):
     with pytest.raises(ta.InputError, match=f"text 1: task {odd} computes"):
       predict(texts, [name, odd])
 

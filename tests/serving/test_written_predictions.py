@@ -109,7 +109,7 @@ def test_records_over_several_lines_are_taken_up_again(
   whole = output.read_bytes()
   assert whole.count(b"\n") > 81
   output.unlink()
-  calls, stream = [], odd_bank.stream_both
+  calls, stream = [], odd_bank.stream_predictions
 
   def stopped(*arguments):
     calls.append(arguments)
@@ -118,7 +118,7 @@ def test_records_over_several_lines_are_taken_up_again(
     return stream(*arguments)
 
   with monkeypatch.context() as patched:
-    patched.setattr(odd_bank, "stream_both", stopped)
+    patched.setattr(odd_bank, "stream_predictions", stopped)
     with pytest.raises(KeyboardInterrupt):
       predict_file(odd_bank, config)
   partial = output.with_name(f"{output.name}.partial")

@@ -75,7 +75,7 @@ def test_ctrl_c_says_how_to_go_on(
   def interrupted(*arguments):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(AdapterBank, "stream_both", interrupted)
+  monkeypatch.setattr(AdapterBank, "stream_predictions", interrupted)
   assert call(predict, *arguments) == 130
   assert "the same command goes on" in capfd.readouterr().err
   monkeypatch.undo()

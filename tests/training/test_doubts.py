@@ -92,8 +92,8 @@ def test_nothing_is_said_of_good_splits():
 
 
 class Words:
-  def tags(self, outputs, labels):
-    return [[labels[np.argmax(word)] for word in row] for row in outputs]
+  def at_words(self, outputs, labels):
+    return outputs
 
 
 @pytest.mark.parametrize("problem, labels, outputs, what", [

@@ -11,7 +11,8 @@ from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 import tf_adapters as ta
 from tf_adapters.data import squad
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.training.metrics import evaluate
+from tf_adapters.problems import PROBLEMS
+from tf_adapters.problems.metrics import evaluate
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 
@@ -123,7 +124,8 @@ def test_models_survive_keras_and_adapter_files(
 def test_metrics_of_label_sets():
   labels = np.array([[1, 0, 1], [0, 1, 0]], np.float32)
   outputs = np.array([[2.0, -1.0, -3.0], [-1.0, 1.0, 4.0]])
-  values = evaluate(["micro_f1", "macro_f1", "accuracy"], labels, outputs)
+  predicted, _ = PROBLEMS["multi_label"].decided(outputs)
+  values = evaluate(["micro_f1", "macro_f1", "accuracy"], labels, predicted)
   assert values["micro_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
   assert values["macro_f1"] == pytest.approx(2 / 3)
   assert values["accuracy"] == 0.0

@@ -33,11 +33,14 @@ class Answer:
   Attributes:
     text: a piece of the context.
     score: sum of the logits of its first and last wordpiece.
+    start, end: where it begins and ends in the context, in characters.
     probability: softmax over the candidates' scores.
   """
 
   text: str
   score: float
+  start: int = 0
+  end: int = 0
   probability: float = 0.0
 
 
@@ -94,8 +97,9 @@ def _choose_one(context: Context, windows: Sequence[Window],
   spans.sort(key=lambda span: -span[0])
   candidates: dict[str, Answer] = {}
   for score, first, last in spans:
-    text = context.answer(first, last)
-    candidates.setdefault(text, Answer(text, score))
+    start, end = context.place(first, last)
+    text = context.text[start:end]
+    candidates.setdefault(text, Answer(text, score, start, end))
     if len(candidates) == options.n_best_size:
       break
   best = list(candidates.values())

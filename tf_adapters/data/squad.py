@@ -190,9 +190,9 @@ class Context:
     last = int(np.searchsorted(self.begins, end, side="left")) - 1
     return (first, last) if first <= last else None
 
-  def answer(self, first: int, last: int) -> str:
-    """The text of wordpieces `first` to `last`."""
-    return self.text[self.begins[first]:self.ends[last]]
+  def place(self, first: int, last: int) -> tuple[int, int]:
+    """Where wordpieces `first` to `last` begin and end, in characters."""
+    return int(self.begins[first]), int(self.ends[last])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,20 +107,15 @@ class EncodedWords(batching.Encoded):
             f"{self.text.max_length} wordpieces, and are not seen"
             if self.cut else "")
 
-  def tags(self, outputs: Sequence[np.ndarray],
-           labels: Sequence[str]) -> list[list[str]]:
-    """The predicted tag of each word.
+  def at_words(self, outputs: Sequence[np.ndarray],
+               labels: Sequence[str]) -> list[np.ndarray]:
+    """As the function `at_words`, of each sentence.
 
     Args:
       outputs: logits [length, labels] of each sentence.
       labels: the tags' names.
-
-    Returns:
-      Names, as many as words: words that were cut off are outside, or of the
-      first label where there is no outside.
     """
-    return [[labels[number] for number in at_words(
-        logits, np.array(starts, np.int64), labels).argmax(axis=-1)]
+    return [at_words(logits, np.array(starts, np.int64), labels)
             for logits, starts in zip(outputs, self.starts.to_list())]
 
 
@@ -138,10 +133,15 @@ def at_words(logits: np.ndarray, starts: np.ndarray,
     [words, labels]; a word that was cut off is certainly outside, or has the
     first label where there is no outside.
   """
-  outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
-  cut_off = np.full(len(labels), -np.inf, logits.dtype)
-  cut_off[outside] = 0.0
-  return np.where((starts < 0)[:, np.newaxis], cut_off, logits[starts])
+  return np.where((starts < 0)[:, np.newaxis],
+                  of_cut_off(labels).astype(logits.dtype), logits[starts])
+
+
+def of_cut_off(labels: Sequence[str]) -> np.ndarray:
+  """What stands for a model's outputs for a word that was cut off, [labels]."""
+  logits = np.full(len(labels), -np.inf, np.float32)
+  logits[labels.index(OUTSIDE) if OUTSIDE in labels else 0] = 0.0
+  return logits
 
 
 def load(data_dir: str | None, labels: Sequence[str] | None = None,

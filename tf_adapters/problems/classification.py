@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tf_adapters.problems.problem import Problem
+from tf_adapters.problems.text_problem import TextProblem
 
 if TYPE_CHECKING:
+  import tensorflow as tf
+
   from tf_adapters.modeling.models import Encoder, TaskModel
 
 
-class Classification(Problem):
-  """One label of several for each text or pair of texts."""
+class Classification(TextProblem):
+  """One label of several for each text or pair of texts: the likeliest."""
 
   best_metrics = ("accuracy", "macro_f1", "micro_f1", "f1",
                   "matthews_correlation")
@@ -21,3 +23,23 @@ class Classification(Problem):
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import TextClassifier
     return TextClassifier(encoder, labels, pooling, dropout)
+
+  def decide(self, logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+    return likeliest(logits)
+
+
+def likeliest(logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+  """The number of the largest logit, and the softmax of all.
+
+  Args:
+    logits: [rows, labels].
+
+  Returns:
+    Int64 [rows] and [rows, labels].
+  """
+  import tensorflow as tf
+
+  # Not tf.nn.softmax, which makes 0.9999999 of a label that is certain.
+  odds = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
+  return (tf.argmax(logits, axis=-1),
+          odds / tf.reduce_sum(odds, axis=-1, keepdims=True))

@@ -7,15 +7,28 @@ Keras class cannot be defined without importing TensorFlow.
 """
 
 import abc
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_adapters.errors import InputError
+from tf_adapters.problems.prediction import Prediction, Value
 
 if TYPE_CHECKING:
+  import tensorflow as tf
+
+  from tf_adapters.data.batching import Encoded
+  from tf_adapters.data.tasks import Examples, Task
   from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.text import TextProcessor
 
 
 class Problem(abc.ABC):
-  """A type of problem; one object of each subclass is in `PROBLEMS`.
+  """A type of problem; an object of each subclass is in `PROBLEMS`.
+
+  Most are about whole texts: `TextProblem` has what these share, and
+  `classification` is a short one to begin from.
 
   Attributes:
     outputs: what the model has outputs for: "texts", "words" (each word has
@@ -26,7 +39,7 @@ class Problem(abc.ABC):
     separator: what stands between labels where a text can have several.
     best_metrics: the metrics that can select the best epoch.
     keras_metrics: what is shown while a run trains, for `compile`.
-    predicted_split: the name of the splits that a run predicts begins so.
+    predicted_split: a run predicts the splits whose names begin so.
   """
 
   outputs = "texts"
@@ -66,3 +79,190 @@ class Problem(abc.ABC):
       pooling: see `modeling.models.TextClassifier`; not for outputs per token.
       dropout: before the head; None for the model's default.
     """
+
+  def decide(self, logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+    """What is predicted, as TensorFlow operations; not for windows.
+
+    The one place that says so: for Python, SavedModels, files and runs.
+
+    Args:
+      logits: [rows, outputs], of texts or of words. In a graph of many tasks
+        there can be more outputs than the task has: these are -inf.
+
+    Returns:
+      What is predicted, in the form of a split's labels: label numbers [rows],
+      zeros and ones [rows, labels], or numbers [rows]. And the scores [rows,
+      labels], which are probabilities; or the numbers, [rows, 1].
+    """
+    raise NotImplementedError
+
+  def decided(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `decide`, from and to arrays."""
+    import tensorflow as tf
+    predicted, scores = self.decide(tf.constant(logits))
+    return predicted.numpy(), scores.numpy()
+
+  def check_windows(self, text: "TextProcessor",
+                    options: Mapping[str, Any] | None) -> None:
+    """Refuses what `windows` cannot do.
+
+    Args:
+      text, options: as for `windows`.
+
+    Raises:
+      InputError: sequences are too short, or the options wrong.
+    """
+    raise NotImplementedError
+
+  def windows(self, pairs: Sequence[tuple[str, str]], text: "TextProcessor",
+              options: Mapping[str, Any] | None) -> "Encoded":
+    """What a model reads of pairs of texts, where it reads windows.
+
+    Args:
+      pairs: the texts.
+      text: of the task's longest sequences.
+      options: what the task's description says of spans.
+    """
+    raise NotImplementedError
+
+  def decide_windows(self, task: str, encoded: "Encoded",
+                     outputs: Sequence[np.ndarray]) -> list[Prediction | None]:
+    """What is predicted for each pair of texts, where windows are read.
+
+    Args:
+      task: the task's name.
+      encoded: from `windows`.
+      outputs: logits [length, outputs] of each window.
+
+    Returns:
+      A prediction for each pair; None where logits are not finite.
+    """
+    raise NotImplementedError
+
+  def value(self, predicted: Any, labels: Sequence[str]) -> Value:
+    """The way back from a row of a split's labels to names.
+
+    Args:
+      predicted: of one text or word: a label number, zeros and ones, a number.
+      labels: label names.
+    """
+    return labels[int(predicted)]
+
+  def prediction(self, task: str, labels: Sequence[str], predicted: Any,
+                 scores: np.ndarray, words: Sequence[str]) -> Prediction:
+    """What is predicted of one text.
+
+    Args:
+      task: the task's name.
+      labels: label names.
+      predicted, scores: of the text, from `decided`; or of each of its words.
+      words: the text's, where there are outputs for words.
+    """
+    del words
+    return Prediction(
+        task, self.value(predicted, labels),
+        dict(zip(labels, scores.tolist())) if labels else None)
+
+  def write(self, value: Value, separator: str | None = None) -> str:
+    """A prediction's value as one text, for tables, SavedModels and Ray.
+
+    Args:
+      value: of a `Prediction`.
+      separator: what to put between several labels; None for the problem's.
+    """
+    del separator
+    return value
+
+  def write_tensor(self, predicted: "tf.Tensor",
+                   items: "tf.Tensor") -> "tf.Tensor":
+    """As `write`, as TensorFlow operations.
+
+    Args:
+      predicted: of each row, from `decide`.
+      items: string [rows, labels], each label as `item` has it.
+
+    Returns:
+      String [rows]; of words, each word's.
+    """
+    import tensorflow as tf
+    return tf.gather(items, predicted, batch_dims=1)
+
+  def item(self, label: str) -> str:
+    """A label as `write` has it."""
+    return label
+
+  def json_cells(self, prediction: Prediction) -> dict[str, Any]:
+    """A prediction's "prediction" and "scores" in a file of JSON lines."""
+    return {"prediction": self.write(prediction.value),
+            "scores": rounded(prediction.probabilities)}
+
+  def table_cells(self, prediction: Prediction) -> dict[str, Any]:
+    """A prediction's "prediction" and "score" in a table."""
+    score = prediction.probability
+    return {"prediction": self.write(prediction.value),
+            "score": None if score is None else round(score, 6)}
+
+  def score_list(self, prediction: Prediction) -> list[float]:
+    """A prediction's scores in a column of lists."""
+    return list(prediction.probabilities.values())
+
+  @abc.abstractmethod
+  def evaluate(self, task: "Task", split: "Examples", encoded: "Encoded",
+               outputs: Sequence[np.ndarray]) -> dict[str, float]:
+    """The metrics of a split.
+
+    Args:
+      task: says which metrics.
+      split: the examples, with labels.
+      encoded: what the model saw of them.
+      outputs: the model's, one for each row of `encoded`; finite.
+
+    Returns:
+      {name: value} for the task's metrics.
+    """
+
+  @abc.abstractmethod
+  def files(self, task: "Task", name: str, encoded: "Encoded",
+            outputs: Sequence[np.ndarray]) -> dict[str, str]:
+    """The files of a split's predictions, {name: content}.
+
+    Args:
+      task: the task.
+      name: of the split.
+      encoded, outputs: as for `evaluate`.
+
+    Raises:
+      InputError: a label cannot be written as a benchmark wants it.
+    """
+
+  def same_labels(self, labels: Any, names: Sequence[str]) -> str:
+    """What all rows of a split have, in words; "" where they differ.
+
+    Args:
+      labels: of the split.
+      names: of the labels.
+    """
+    return ""
+
+  def same_predictions(self, encoded: "Encoded", outputs: Sequence[np.ndarray],
+                       names: Sequence[str]) -> str:
+    """As `same_labels`, of what a model predicts."""
+    return ""
+
+
+def check_finite(task: "Task", outputs: Sequence[np.ndarray]) -> None:
+  """Refuses outputs that are not finite: any of them would count as label 0.
+
+  Raises:
+    InputError: one is not; its row is told.
+  """
+  for row, output in enumerate(outputs):
+    if not np.isfinite(output).all():
+      raise InputError(
+          f"task {task.name}: the model computes numbers that are not finite "
+          f"from row {row}: its weights are too large; train with a lower "
+          "learning_rate")
+
+
+def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+  return {label: round(score, 6) for label, score in probabilities.items()}

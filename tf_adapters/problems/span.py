@@ -1,16 +1,29 @@
 """A piece of a context that answers a question, or no answer."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.errors import InputError
+from tf_adapters.problems.prediction import Prediction
 from tf_adapters.problems.problem import Problem
 
 if TYPE_CHECKING:
+  from tf_adapters.data.span_answers import Answers
+  from tf_adapters.data.squad import EncodedWindows, SquadSplit
+  from tf_adapters.data.tasks import Task
   from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.text import TextProcessor
 
 
 class Span(Problem):
-  """A piece of the second text that answers the first, a question."""
+  """A piece of the second text that answers the first, a question.
+
+  How answers are chosen is `data.span_answers`' business.
+  """
 
   outputs = "windows"
   has_labels = False
@@ -26,3 +39,71 @@ class Span(Problem):
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import SpanExtractor
     return SpanExtractor(encoder, dropout or 0.0)
+
+  def check_windows(self, text: "TextProcessor",
+                    options: Mapping[str, Any] | None) -> None:
+    from tf_adapters.data import squad
+    try:
+      squad.SquadSplit([], [], SquadOptions.from_dict(options or {})).check(
+          text)
+    except InputError as error:
+      raise InputError(f"span: {error}") from None
+
+  def windows(self, pairs: Sequence[tuple[str, str]], text: "TextProcessor",
+              options: Mapping[str, Any] | None) -> "EncodedWindows":
+    from tf_adapters.data import squad
+    return squad.SquadSplit(
+        [context for _, context in pairs],
+        [squad.Question(str(number), question, number, (), None)
+         for number, (question, _) in enumerate(pairs)],
+        SquadOptions.from_dict(options or {}), answered=False).encode(text)
+
+  def decide_windows(self, task: str, encoded: "EncodedWindows",
+                     outputs: Sequence[np.ndarray]) -> list[Prediction | None]:
+    odd = {window.question for window, output in zip(encoded.windows, outputs)
+           if not np.isfinite(output).all()}
+    return [None if number in odd else _prediction(task, answers)
+            for number, answers in enumerate(
+                _choose(encoded, outputs).values())]
+
+  def evaluate(self, task: "Task", split: "SquadSplit",
+               encoded: "EncodedWindows",
+               outputs: Sequence[np.ndarray]) -> dict[str, float]:
+    from tf_adapters.data import span_answers
+    values = span_answers.evaluate(
+        split.questions, {name: answers.text for name, answers in _choose(
+            encoded, outputs).items()}, split.options.version_2)
+    return {name: values[name] for name in task.metrics}
+
+  def files(self, task: "Task", name: str, encoded: "EncodedWindows",
+            outputs: Sequence[np.ndarray]) -> dict[str, str]:
+    """As SQuAD's official scripts take them, and the candidates."""
+    chosen = _choose(encoded, outputs)
+    files = {
+        "predictions.json": {
+            name: answers.text for name, answers in chosen.items()},
+        "nbest_predictions.json": {
+            name: [{"text": answer.text, "score": answer.score,
+                    "probability": answer.probability}
+                   for answer in answers.best]
+            for name, answers in chosen.items()}}
+    if task.splits[name].options.version_2:
+      files["null_odds.json"] = {
+          name: answers.null_odds for name, answers in chosen.items()}
+    return {name: json.dumps(values, indent=2, ensure_ascii=False,
+                             allow_nan=False) + "\n"
+            for name, values in files.items()}
+
+
+def _choose(encoded: "EncodedWindows",
+            outputs: Sequence[np.ndarray]) -> dict[str, "Answers"]:
+  from tf_adapters.data import span_answers
+  return span_answers.choose(encoded, outputs)
+
+
+def _prediction(task: str, answers: "Answers") -> Prediction:
+  place = next(((answer.start, answer.end) for answer in answers.best
+                if answer.text == answers.text != ""), None)
+  return Prediction(
+      task, answers.text,
+      {answer.text: answer.probability for answer in answers.best}, place)

@@ -8,7 +8,6 @@ of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -16,21 +15,19 @@ from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data import span_answers, squad
-from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import stacked
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import is_layer_norm, kind_of
+from tf_adapters.problems import find_problem
+from tf_adapters.problems.prediction import Prediction, Probabilities, Value
 from tf_adapters.serving import saved_model
 from tf_adapters.serving.bank_state import (
     BankEncoder,
     BankState,
     Published,
-    decision,
-    probabilities,
 )
 from tf_adapters.serving.bank_texts import BASE, Tasks, Texts
 
@@ -153,8 +150,8 @@ class AdapterBank:
     return self._published.state().info(name)
 
   def predict(self, texts: Texts, tasks: Tasks,
-              batch_size: int = 64) -> list[Any]:
-    """Predictions for texts of any of the tasks.
+              batch_size: int = 64) -> list[Value]:
+    """What is predicted for texts of any of the tasks, and nothing more.
 
     Args:
       texts: strings, or pairs of strings for tasks on pairs: question and
@@ -165,54 +162,52 @@ class AdapterBank:
       batch_size: texts per forward pass.
 
     Returns:
-      For each text: a label; a tuple of labels (multi-label); a number
-      (regression); a list of words and their tags (tagging); an answer, a
-      piece of the context or "" for none (span); an embedding, float32
-      [hidden_size], for the encoder alone.
+      For each text the value of its `Prediction`: a label; a tuple of labels
+      (multi-label); a number (regression); a list of words and their tags
+      (tagging); an answer, a piece of the context or "" for none (span); an
+      embedding, float32 [hidden_size], for the encoder alone.
 
     Raises:
       InputError: an unknown task, a text where it wants a pair or the other
         way round, or a task whose weights are so large that what it computes
         from a text is not finite.
     """
-    return list(self._now().predict(
-        texts, tasks, batch_size, decision, _answer))
+    return [prediction.value for prediction in self.stream_predictions(
+        texts, tasks, batch_size)]
 
   def predict_proba(self, texts: Texts, tasks: Tasks,
-                    batch_size: int = 64) -> list[Any]:
+                    batch_size: int = 64) -> list[Probabilities | Value]:
     """As `predict`, with the probability of every label.
 
     Returns:
-      For each text {label: probability}, for spans the best answers; for
-      tagging a list of words and {label: probability}; numbers and embeddings
-      are as `predict`'s.
+      For each text the probabilities of its `Prediction`: {label: probability},
+      for spans the best answers; for tagging a list of words and {label:
+      probability}. Numbers and embeddings are as `predict`'s.
     """
-    return list(self._now().predict(
-        texts, tasks, batch_size, probabilities, _answer_probabilities))
+    return [prediction.value if prediction.probabilities is None
+            else prediction.probabilities
+            for prediction in self.stream_predictions(
+                texts, tasks, batch_size)]
 
-  def predict_both(self, texts: Texts, tasks: Tasks,
-                   batch_size: int = 64) -> list[Any]:
-    """What `predict` and `predict_proba` return, in one pass.
+  def predictions(self, texts: Texts, tasks: Tasks,
+                  batch_size: int = 64) -> list[Prediction]:
+    """As `predict`, with all that is known of each prediction.
 
-    Returns:
-      For each text (prediction, {label: probability}); for tagging a list of
-      words and such; (number, number) for regression; an embedding for the
-      encoder alone.
+    Example:
+      >>> bank.predictions(["a moving film"], "sst2")
+      [Prediction(task='sst2', value='positive', probabilities={'negative':
+      0.02, 'positive': 0.98}, span=None)]
     """
-    return list(self.stream_both(texts, tasks, batch_size))
+    return list(self.stream_predictions(texts, tasks, batch_size))
 
-  def stream_both(self, texts: Texts, tasks: Tasks,
-                  batch_size: int = 64) -> Iterator[Any]:
-    """As `predict_both`, one by one: for tasks of very many labels.
+  def stream_predictions(self, texts: Texts, tasks: Tasks,
+                         batch_size: int = 64) -> Iterator[Prediction]:
+    """As `predictions`, one by one: for tasks of very many labels.
 
     All texts are computed at once, and what is wrong with one of them is raised
     then; numbers that are not finite when their text's turn comes.
     """
-    return self._now().predict(
-        texts, tasks, batch_size,
-        lambda info, logits: (decision(info, logits),
-                              probabilities(info, logits)),
-        lambda answers: (_answer(answers), _answer_probabilities(answers)))
+    return self._now().predict(texts, tasks, batch_size)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:
@@ -307,18 +302,7 @@ def _check_stacks(info: AdapterInfo, names: Iterable[str],
                   "the encoder changed beside the tuning)")
       raise InputError(
           f"{reason}: a bank holds adapters, layer norms and heads")
-  if info.problem_type == "span":
-    try:
-      squad.SquadSplit([], [], SquadOptions.from_dict(
-          info.span or {})).check(shared.encoder.text_processor(
-              info.max_length or shared.max_length))
-    except InputError as error:
-      raise InputError(f"span: {error}") from None
-
-
-def _answer(answers: span_answers.Answers) -> str:
-  return answers.text
-
-
-def _answer_probabilities(answers: span_answers.Answers) -> dict[str, float]:
-  return {answer.text: answer.probability for answer in answers.best}
+  problem = find_problem(info.problem_type)
+  if problem.outputs == "windows":
+    problem.check_windows(shared.encoder.text_processor(
+        info.max_length or shared.max_length), info.span)

@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.special
 import tensorflow as tf
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.data import batching, span_answers, squad, tagging
-from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data import batching, tagging
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.stacked import StackedTasks, TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
+from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.bank_texts import (
     Row,
     RowError,
@@ -167,10 +166,8 @@ class BankState:
           f"{', '.join(self.infos) or 'none at all'}")
     return 1 + list(self.infos).index(name), self.infos[name]
 
-  def predict(self, texts: Texts, tasks: Tasks, batch_size: int,
-              of_labels: Callable[[AdapterInfo, np.ndarray], Any],
-              of_answers: Callable[[span_answers.Answers], Any],
-              ) -> Iterator[Any]:
+  def predict(self, texts: Texts, tasks: Tasks,
+              batch_size: int) -> Iterator[Prediction]:
     """Predictions for texts of any of the tasks, in their order.
 
     All of them are computed at once; what is made of them, which may take much
@@ -178,9 +175,6 @@ class BankState:
 
     Args:
       texts, tasks, batch_size: as for `AdapterBank.predict`.
-      of_labels: makes a prediction from a task and its logits for a text or a
-        word.
-      of_answers: makes it from the answers to a question.
 
     Raises:
       InputError: as for `AdapterBank.predict`; RowError where a text is meant.
@@ -189,23 +183,21 @@ class BankState:
       raise InputError(f"batch_size must be positive, not {batch_size}")
     rows = make_rows(texts, tasks, self.find, self.shared.max_length)
     outputs: list[Any] = [None] * len(rows)
-    spans = collections.defaultdict(list)
+    windows = collections.defaultdict(list)
     others = []
     for number, row in enumerate(rows):
-      is_span = row.info is not None and row.info.problem_type == "span"
-      (spans[row.task] if is_span else others).append(number)
-    for numbers, compute in ((others, self._logits), *(
-        (numbers, self._answers) for numbers in spans.values())):
+      in_windows = row.problem is not None and row.problem.outputs == "windows"
+      (windows[row.task] if in_windows else others).append(number)
+    for numbers, compute in ((others, self._of_rows), *(
+        (numbers, self._of_windows) for numbers in windows.values())):
       for chunk in batching.chunks(numbers, _PACKED_AT_ONCE):
         for place, output in compute(
             [rows[number] for number in chunk], batch_size):
           outputs[chunk[place]] = output
-    return self._predictions(rows, outputs, of_labels, of_answers)
+    return self._predictions(rows, outputs)
 
-  def _predictions(self, rows: Sequence[Row], outputs: list[Any],
-                   of_labels: Callable[[AdapterInfo, np.ndarray], Any],
-                   of_answers: Callable[[span_answers.Answers], Any],
-                   ) -> Iterator[Any]:
+  def _predictions(self, rows: Sequence[Row],
+                   outputs: list[Any]) -> Iterator[Prediction]:
     for number, row in enumerate(rows):
       output, outputs[number] = outputs[number], None
       if output is None:
@@ -214,23 +206,21 @@ class BankState:
             "from it: its weights are too large; train it again, at a lower "
             "learning rate")
       if row.info is None:
+        yield Prediction(row.name, output)
+      elif isinstance(output, Prediction):
         yield output
-      elif isinstance(output, span_answers.Answers):
-        yield of_answers(output)
-      elif isinstance(output, tuple):
-        yield [(word.decode(errors="replace"), of_labels(row.info, logits))
-               for word, logits in zip(*output)]
       else:
-        yield of_labels(row.info, output)
+        yield row.problem.prediction(row.name, row.info.labels, *output)
 
-  def _logits(self, rows: Sequence[Row],
-              batch_size: int) -> Iterator[tuple[int, Any]]:
+  def _of_rows(self, rows: Sequence[Row],
+               batch_size: int) -> Iterator[tuple[int, Any]]:
     """Yields (row, what the model makes of it): shortest rows first.
 
-    That is logits [labels], for tagging words and their logits [words, labels],
-    an embedding without a task; None for what is not finite.
+    That is what is decided, the scores and the words, see
+    `Problem.prediction`; an embedding without a task; None for what is not
+    finite.
     """
-    is_words = [row.info is not None and row.info.problem_type == "tagging"
+    is_words = [row.problem is not None and row.problem.outputs == "words"
                 for row in rows]
     texts = tf.constant([row.first for row in rows], tf.string)
     word_ids, type_ids, starts = self.shared.pack(
@@ -241,48 +231,63 @@ class BankState:
         tf.constant([row.max_length for row in rows], tf.int32))
     words = self.shared.text.split_words(texts).to_list() if any(
         is_words) else None
-    for number, outputs in self._computed(
+    for batch in self._computed(
         word_ids, type_ids, [row.task for row in rows], batch_size):
-      info = rows[number].info
-      if info is None:
-        output = outputs["embedding"]
-      else:
+      # Rows that are decided together: of one type, with as many outputs.
+      alike = collections.defaultdict(list)
+      for number, outputs in batch:
+        row = rows[number]
+        if row.info is None:
+          output = outputs["embedding"]
+          yield number, output.copy() if np.isfinite(output).all() else None
+          continue
         output = outputs["tokens" if is_words[number] else "texts"]
-        output = output[..., :len(info.labels) or 1]
-      if not np.isfinite(output).all():
-        yield number, None
-      elif is_words[number]:
-        yield number, (words[number], tagging.at_words(
-            output, starts[number].numpy(), info.labels))
-      else:
-        yield number, output.copy()  # not all of its batch
+        output = output[..., :row.problem.num_outputs(row.info.labels)]
+        if not np.isfinite(output).all():
+          yield number, None
+          continue
+        logits = (tagging.at_words(
+            output, starts[number].numpy(), row.info.labels)
+                  if is_words[number] else output[np.newaxis])
+        alike[row.info.problem_type, logits.shape[1]].append((number, logits))
+      for members in alike.values():
+        predicted, scores = rows[members[0][0]].problem.decided(
+            np.concatenate([logits for _, logits in members]))
+        end = 0
+        for number, logits in members:
+          start, end = end, end + len(logits)
+          # Copies, since others are of all rows together.
+          if is_words[number]:
+            yield number, (predicted[start:end].copy(),
+                           scores[start:end].copy(),
+                           [word.decode(errors="replace")
+                            for word in words[number]])
+          else:
+            yield number, (predicted[start].copy(), scores[start].copy(), ())
 
-  def _answers(self, rows: Sequence[Row], batch_size: int,
-               ) -> Iterator[tuple[int, span_answers.Answers | None]]:
-    """Yields (row, answers to its question) of one task, in their order."""
-    windows = squad.SquadSplit(
-        [row.second.decode(errors="replace") for row in rows],
-        [squad.Question(str(number), row.first.decode(errors="replace"),
-                        number, (), None) for number, row in enumerate(rows)],
-        SquadOptions.from_dict(rows[0].info.span or {}), answered=False,
-    ).encode(self.shared.encoder.text_processor(rows[0].max_length))
+  def _of_windows(self, rows: Sequence[Row], batch_size: int,
+                  ) -> Iterator[tuple[int, Prediction | None]]:
+    """Yields (row, prediction) of one task that reads windows, in order."""
+    row = rows[0]
+    windows = row.problem.windows(
+        [(row.first.decode(errors="replace"),
+          row.second.decode(errors="replace")) for row in rows],
+        self.shared.encoder.text_processor(row.max_length), row.info.span)
+    width = row.problem.num_outputs(row.info.labels)
     outputs: list[Any] = [None] * len(windows)
-    for number, output in self._computed(
-        windows.word_ids, windows.type_ids, [rows[0].task] * len(windows),
+    for batch in self._computed(
+        windows.word_ids, windows.type_ids, [row.task] * len(windows),
         batch_size):
-      outputs[number] = output["tokens"][:, :2]
-    odd = {windows.windows[number].question
-           for number, output in enumerate(outputs)
-           if not np.isfinite(output).all()}
-    for number, answers in enumerate(
-        span_answers.choose(windows, outputs).values()):
-      yield number, None if number in odd else answers
+      for number, output in batch:
+        outputs[number] = output["tokens"][:, :width]
+    yield from enumerate(
+        row.problem.decide_windows(row.name, windows, outputs))
 
   def _computed(
       self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
       tasks: Sequence[int], batch_size: int,
-  ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yields (row, the model's outputs for it): shortest rows first.
+  ) -> Iterator[list[tuple[int, dict[str, np.ndarray]]]]:
+    """Yields batches of (row, the model's outputs for it): shortest first.
 
     Those for tokens are without padding.
     """
@@ -299,26 +304,6 @@ class BankState:
                    width),
           tf.constant(tasks[filled]))
       outputs = {name: output.numpy() for name, output in outputs.items()}
-      for place, row in enumerate(batch):
-        yield row, {
-            name: output[place, :lengths[row]] if name == "tokens"
-            else output[place] for name, output in outputs.items()}
-
-
-def decision(info: AdapterInfo, logits: np.ndarray) -> Any:
-  """What a task predicts from its logits [labels]."""
-  if not info.labels:
-    return float(logits[0])
-  if info.problem_type == "multi_label":
-    return tuple(label for label, logit in zip(info.labels, logits)
-                 if logit > 0)
-  return info.labels[logits.argmax()]
-
-
-def probabilities(info: AdapterInfo, logits: np.ndarray) -> Any:
-  """{label: probability} from a task's logits, where it has labels."""
-  if not info.labels:
-    return float(logits[0])
-  function = (scipy.special.expit if info.problem_type == "multi_label"
-              else scipy.special.softmax)
-  return dict(zip(info.labels, function(logits).tolist()))
+      yield [(row, {name: output[place, :lengths[row]] if name == "tokens"
+                    else output[place] for name, output in outputs.items()})
+             for place, row in enumerate(batch)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
+from tf_adapters.problems import Problem, find_problem
 
 BASE = "base"  # the name of the encoder without a task
 
@@ -56,6 +57,11 @@ class Row:
   name: str
   info: AdapterInfo | None
   max_length: int
+
+  @property
+  def problem(self) -> Problem | None:
+    """The task's type of problem; None for the encoder alone."""
+    return self.info and find_problem(self.info.problem_type)
 
 
 def make_rows(texts: Texts, tasks: Tasks,

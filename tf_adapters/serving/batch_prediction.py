@@ -20,15 +20,11 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
-from tf_adapters.data.cells import (
-    LABEL_SEPARATOR,
-    TAG_SEPARATOR,
-    write_list,
-    write_number,
-)
 from tf_adapters.data.encodings import UTF_8, check_encoding
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
+from tf_adapters.problems import find_problem
+from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.bank_texts import RowError, Text
 from tf_adapters.serving.prediction_input import STANDARD, PredictionInput
 from tf_adapters.serving.prediction_output import prediction_output
@@ -182,7 +178,8 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
       if chunk[-1][0] <= output.last:
         continue
       numbers, names, texts = zip(*chunk)
-      results = bank.stream_both(texts, names, config.predict_batch_size)
+      results = bank.stream_predictions(
+          texts, names, config.predict_batch_size)
       records, size = [], 0
       for line, task in zip(numbers, names):
         record = _record(
@@ -199,7 +196,7 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
         file=sys.stderr)
 
 
-def _next(results: Iterator[Any], name: str, line: int) -> Any:
+def _next(results: Iterator[Prediction], name: str, line: int) -> Prediction:
   """The next result; what is wrong with its row names its line."""
   try:
     return next(results)
@@ -240,7 +237,8 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
     takes_pairs = tasks[task].takes_pairs
     # A context may be empty: it has no answers.
     empty = second is None or (
-        not second.strip() and tasks[task].problem_type != "span")
+        not second.strip()
+        and find_problem(tasks[task].problem_type).outputs != "windows")
     if not (first or "").strip():
       bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
     elif takes_pairs and empty:
@@ -274,33 +272,11 @@ def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
     yield chunk
 
 
-def _record(line: int, task: str, info: AdapterInfo, result: Any,
+def _record(line: int, task: str, info: AdapterInfo, prediction: Prediction,
             format: str) -> dict[str, Any]:
-  score = scores = None
-  words = {}
-  if info.problem_type == "tagging":
-    words = {"words": [word for word, _ in result]}
-    prediction = write_list((tag for _, (tag, _) in result), TAG_SEPARATOR)
-    scores = [_rounded(tags) for _, (_, tags) in result]
-  else:
-    prediction, scores = result
-    if info.problem_type == "regression":
-      number = write_number(prediction)
-      # In tables the text itself: str() would write some numbers otherwise.
-      prediction, scores = float(number) if format == "jsonl" else number, None
-    elif info.problem_type == "multi_label":
-      prediction, scores = (
-          write_list(prediction, LABEL_SEPARATOR), _rounded(scores))
-    else:
-      scores = _rounded(scores)
-      score = scores.get(prediction)
-  record = {"line": line, "task": task, "prediction": prediction}
-  return record | (
-      {"scores": scores, **words} if format == "jsonl" else {"score": score})
-
-
-def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
-  return {label: round(score, 6) for label, score in scores.items()}
+  problem = find_problem(info.problem_type)
+  cells = (problem.json_cells if format == "jsonl" else problem.table_cells)
+  return {"line": line, "task": task, **cells(prediction)}
 
 
 def _description(config: PredictionConfig,

@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.data.cells import (
-    LABEL_SEPARATOR,
-    TAG_SEPARATOR,
-    write_list,
-    write_number,
-)
 from tf_adapters.errors import InputError
+from tf_adapters.problems import find_problem
 from tf_adapters.serving.bank import AdapterBank
 from tf_adapters.serving.bank_texts import Text
 
@@ -101,14 +96,16 @@ class BatchPredictor:
     infos = {task: self._bank.info(task) for task in dict.fromkeys(tasks)}
     seconds = ([None] * len(texts) if self._text_pair_column is None
                else self._column(batch, self._text_pair_column))
-    results = self._bank.predict_both(
+    results = self._bank.predictions(
         [_text(row, infos[task], first, second) for row, (
             task, first, second) in enumerate(zip(tasks, texts, seconds))],
         tasks, self._predict_batch_size)
     # Lists of the same length would become a matrix.
     predictions, scores = (np.empty(len(texts), object) for _ in _ADDED)
     for row, (task, result) in enumerate(zip(tasks, results)):
-      predictions[row], scores[row] = _cells(infos[task], result)
+      problem = find_problem(infos[task].problem_type)
+      predictions[row] = problem.write(result.value)
+      scores[row] = problem.score_list(result)
     return {**batch, **dict(zip(_ADDED, (predictions, scores)))}
 
   def _column(self, batch: Mapping[str, np.ndarray], name: str) -> list[Any]:
@@ -126,16 +123,3 @@ def _text(row: int, info: AdapterInfo, first: Any, second: Any) -> Text:
                      + ("" if second is None else f" and {second!r:.40}"))
   is_pair = second is not None if info.takes_pairs else bool(second)
   return (first, second) if is_pair else first
-
-
-def _cells(info: AdapterInfo, result: Any) -> tuple[str, list[float]]:
-  """A row's prediction and scores from what the bank says of it."""
-  if info.problem_type == "tagging":
-    return (write_list((tag for _, (tag, _) in result), TAG_SEPARATOR),
-            [scores[tag] for _, (tag, scores) in result])
-  prediction, scores = result
-  if info.problem_type == "regression":
-    return write_number(prediction), [scores]
-  if info.problem_type == "multi_label":
-    prediction = write_list(prediction, LABEL_SEPARATOR)
-  return prediction, list(scores.values())

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,20 +20,14 @@ from tensorflow_serving.apis import (
 )
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.data.cells import (
-    LABEL_SEPARATOR,
-    NUMBER_DIGITS,
-    TAG_SEPARATOR,
-    list_item,
-)
-from tf_adapters.data.tag_schemes import OUTSIDE
+from tf_adapters.data.tagging import of_cut_off
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import new_folder, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.models import TaskModel
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.problems import find_problem
+from tf_adapters.problems import Problem, find_problem
 
 _WARM_UP_SIZES = (1, 8)
 
@@ -58,6 +53,16 @@ class ServedTask:
   labels: tuple[str, ...]
   max_length: int
   pairs: bool | None
+
+  @property
+  def problem(self) -> Problem:
+    """The type of problem."""
+    return find_problem(self.problem_type)
+
+  @property
+  def num_outputs(self) -> int:
+    """Outputs of its head, for each text or token."""
+    return self.problem.num_outputs(self.labels)
 
   @classmethod
   def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
@@ -140,10 +145,11 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
   if not tasks:
     raise InputError("nothing to export: there is no task")
   for task in tasks:
-    if task.problem_type == "span":
+    if task.problem.outputs == "windows":
       raise InputError(
-          f"task {task.name or 'span'}: answers are found in windows of a "
-          "context, which a SavedModel cannot do: predict them in Python")
+          f"task {task.name or task.problem_type}: answers are found in "
+          "windows of a context, which a SavedModel cannot do: predict them in "
+          "Python")
   names = [task.name for task in tasks]
   if default_task is not None and default_task not in names:
     raise InputError(f"default task {default_task!r} is not one of "
@@ -182,26 +188,33 @@ class _Server(tf.Module):
             tf.range(1, len(tasks), dtype=tf.int32)),
         default_value=0 if default_task is None
         else 1 + self._names.index(default_task))
-    self._problems = {
-        problem: tf.constant([task.problem_type == problem for task in tasks])
-        for problem in ("classification", "multi_label", "regression",
-                        "tagging")}
+    # Each type of problem, and which tasks are of it.
+    self._problems = [
+        (find_problem(name), tf.constant(
+            [task.problem_type == name for task in tasks]))
+        for name in dict.fromkeys(task.problem_type for task in tasks)]
+    self._has_words = tf.constant(
+        [task.problem.outputs == "words" for task in tasks])
     self._max_length = tf.constant([task.max_length for task in tasks])
     self._wants_pair = tf.constant([task.pairs is True for task in tasks])
     self._wants_single = tf.constant([task.pairs is False for task in tasks])
-    widest = max(1, *(len(task.labels) for task in tasks))
-    self._labels = tf.constant([
-        [*task.labels, *[""] * (widest - len(task.labels))] for task in tasks])
-    # As they are written among others.
-    self._items = tf.constant([
-        [*(list_item(label, TAG_SEPARATOR if task.problem_type == "tagging"
-                     else LABEL_SEPARATOR) for label in task.labels),
-         *[""] * (widest - len(task.labels))] for task in tasks])
+    # Of labels and of outputs, so that one can be the number of the other.
+    self._widest = max(1, *(
+        max(len(task.labels), task.num_outputs) for task in tasks))
+
+    def padded(values: Sequence[Any], filler: Any) -> list[Any]:
+      return [*values, *[filler] * (self._widest - len(values))]
+
+    self._labels = tf.constant([padded(task.labels, "") for task in tasks])
+    # As they are written, among others for instance.
+    self._items = tf.constant([padded(
+        [task.problem.item(label) for label in task.labels], "")
+                               for task in tasks])
     self._task_names = tf.constant([task.name for task in tasks])
-    self._num_labels = tf.constant([len(task.labels) or 1 for task in tasks])
-    self._outside = tf.constant([
-        task.labels.index(OUTSIDE) if OUTSIDE in task.labels else 0
-        for task in tasks])
+    self._num_outputs = tf.constant([task.num_outputs for task in tasks])
+    self._of_cut_off = tf.constant([
+        padded(of_cut_off(task.labels) if task.problem.outputs == "words"
+               else (), -np.inf) for task in tasks], tf.float32)
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """{name: function} of what callers can call."""
@@ -259,9 +272,9 @@ class _Server(tf.Module):
         ["a task on single texts was given a pair; its first text:", unwanted])
     with tf.control_dependencies([fine]):
       is_pair = there | tf.gather(self._wants_pair, task)
-    is_words = tf.gather(self._problems["tagging"], task)
+    has_words = tf.gather(self._has_words, task)
     word_ids, type_ids, starts = self._pack(
-        first, second, is_pair, is_words, tf.gather(self._max_length, task))
+        first, second, is_pair, has_words, tf.gather(self._max_length, task))
     # A batch without rows, too, needs a [CLS] to look at.
     length = tf.maximum(tf.reduce_max(word_ids.row_lengths()), 2)
     outputs = self._forward(self._pad(word_ids, type_ids, length), task)
@@ -269,57 +282,58 @@ class _Server(tf.Module):
     result = {"label": tf.zeros_like(first),
               "scores": tf.zeros(tf.shape(names)), "label_names": names}
     if "texts" in outputs:
-      result |= self._of_texts(outputs["texts"], names, task)
+      self._add_texts(result, outputs["texts"], has_words, task)
     if "tokens" in outputs:
-      tags = self._tags(outputs["tokens"], starts, task)
-      result["label"] = tf.where(is_words, tags, result["label"])
+      self._add_words(result, outputs["tokens"], starts, task)
     return result
 
-  def _of_texts(self, logits: tf.Tensor, names: tf.Tensor,
-                task: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The chosen label of each text, and the scores of all."""
-    logits = _with_width(logits, names.shape[1])
-    is_label = tf.sequence_mask(
-        tf.gather(self._num_labels, task), names.shape[1])
-    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
-    with tf.control_dependencies([self._all_finite(
-        fine | tf.gather(self._problems["tagging"], task), task)]):
-      logits = tf.where(is_label, logits, -np.inf)
-    logits.set_shape([None, names.shape[1]])
-    scores = tf.nn.softmax(logits)
-    labels = tf.gather(names, tf.argmax(logits, axis=-1), batch_dims=1)
-    for problem, problem_scores, problem_labels in (
-        ("multi_label", tf.sigmoid(logits), _joined(
-            tf.ragged.boolean_mask(tf.gather(self._items, task), logits > 0),
-            LABEL_SEPARATOR)),
-        # As `data.cells.write_number`.
-        ("regression", logits, tf.strings.as_string(
-            logits[:, 0], precision=NUMBER_DIGITS, shortest=True)),
-        ("tagging", tf.zeros_like(logits), tf.zeros_like(labels))):
-      here = tf.gather(self._problems[problem], task)
-      scores = tf.where(here[:, tf.newaxis], problem_scores, scores)
-      labels = tf.where(here, problem_labels, labels)
-    return {"label": labels, "scores": tf.where(is_label, scores, 0.0)}
+  def _add_texts(self, result: dict[str, tf.Tensor], logits: tf.Tensor,
+                 has_words: tf.Tensor, task: tf.Tensor) -> None:
+    """Adds what is decided of each text, and the scores of all labels."""
+    logits, is_finite = self._of_own_outputs(logits, task)
+    with tf.control_dependencies([
+        self._all_finite(is_finite | has_words, task)]):
+      items = tf.gather(self._items, task)
+    for problem, is_of_it in self._problems:
+      if problem.outputs == "texts":
+        here = tf.gather(is_of_it, task)
+        predicted, scores = problem.decide(logits)
+        result["label"] = tf.where(
+            here, problem.write_tensor(predicted, items), result["label"])
+        result["scores"] = tf.where(
+            here[:, tf.newaxis], _with_width(scores, self._widest),
+            result["scores"])
 
-  def _tags(self, logits: tf.Tensor, starts: tf.RaggedTensor,
-            task: tf.Tensor) -> tf.Tensor:
-    """The tags of each text's words, with blanks between them."""
-    logits = _with_width(logits, self._items.shape[1])
+  def _add_words(self, result: dict[str, tf.Tensor], logits: tf.Tensor,
+                 starts: tf.RaggedTensor, task: tf.Tensor) -> None:
+    """Adds what is decided of each text's words."""
     rows = tf.cast(starts.value_rowids(), tf.int32)
-    logits = tf.gather_nd(
-        logits, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1))
     tasks = tf.gather(task, rows)
-    is_label = tf.sequence_mask(
-        tf.gather(self._num_labels, tasks), self._items.shape[1])
-    fine = tf.reduce_all(tf.math.is_finite(logits) | ~is_label, axis=1)
+    logits, is_finite = self._of_own_outputs(tf.gather_nd(
+        logits, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1)), tasks)
     with tf.control_dependencies([self._all_finite(
-        fine | ~tf.gather(self._problems["tagging"], tasks), tasks)]):
-      tags = tf.argmax(tf.where(is_label, logits, -np.inf), axis=-1,
-                       output_type=tf.int32)
-    # A word that was cut off is outside.
-    tags = tf.where(starts.values < 0, tf.gather(self._outside, tasks), tags)
-    return _joined(starts.with_values(tf.gather_nd(
-        self._items, tf.stack([tasks, tags], axis=1))), TAG_SEPARATOR)
+        is_finite | ~tf.gather(self._has_words, tasks), tasks)]):
+      logits = tf.where((starts.values < 0)[:, tf.newaxis],
+                        tf.gather(self._of_cut_off, tasks), logits)
+    items = tf.gather(self._items, tasks)
+    for problem, is_of_it in self._problems:
+      if problem.outputs == "words":
+        predicted, _ = problem.decide(logits)
+        result["label"] = tf.where(
+            tf.gather(is_of_it, task), tf.strings.reduce_join(
+                starts.with_values(problem.write_tensor(predicted, items)),
+                axis=-1, separator=problem.separator), result["label"])
+
+  def _of_own_outputs(self, logits: tf.Tensor, task: tf.Tensor,
+                      ) -> tuple[tf.Tensor, tf.Tensor]:
+    """-inf behind each row's own outputs; and whether these are finite."""
+    is_own = tf.sequence_mask(
+        tf.gather(self._num_outputs, task), self._widest)
+    logits = _with_width(logits, self._widest)
+    is_finite = tf.reduce_all(tf.math.is_finite(logits) | ~is_own, axis=1)
+    logits = tf.where(is_own, logits, -np.inf)
+    logits.set_shape([None, self._widest])
+    return logits, is_finite
 
   def _all_finite(self, fine: tf.Tensor, task: tf.Tensor) -> tf.Operation:
     """Fails where a task's numbers are not all `fine`."""
@@ -344,10 +358,6 @@ def _filled(name: str, values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
       [f"{name} has another length than text:", *sizes])
   with tf.control_dependencies([fine]):
     return tf.broadcast_to(values, tf.shape(text))
-
-
-def _joined(strings: tf.RaggedTensor, separator: str) -> tf.Tensor:
-  return tf.strings.reduce_join(strings, axis=-1, separator=separator)
 
 
 def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:

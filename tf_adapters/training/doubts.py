@@ -4,7 +4,7 @@ None of it is an error: a run with such data can be what its user wants.
 """
 
 import collections
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tf_adapters.data.batching import Encoded
 from tf_adapters.data.squad import SquadSplit
 from tf_adapters.data.tagging import TaggedSplit
 from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.problems import find_problem
 
 _NAMED = 5  # labels
 
@@ -63,54 +64,25 @@ def of_predictions(task: Task, name: str, encoded: Encoded,
   """
   if _constant(task, task.splits[name]):
     return None  # as it should
-  match task.problem_type:
-    case "classification":
-      predicted = {task.labels[int(np.argmax(row))] for row in outputs}
-      what = "{!r}"
-    case "multi_label":
-      predicted = {_names(task, row > 0) for row in outputs}
-      what = "{}"
-    case "regression":
-      predicted = {f"{float(row[0]):.4g}" for row in outputs}
-      what = "{}"
-    case "tagging":
-      predicted = {tag for tags in encoded.tags(outputs, task.labels)
-                   for tag in tags}
-      what = "{!r}"
-    case _:  # answers of many contexts are never the same text
-      return None
-  if len(predicted) != 1:
+  same = find_problem(task.problem_type).same_predictions(
+      encoded, outputs, task.labels)
+  if not same:
     return None
-  return (f"{name}: every prediction is {what.format(predicted.pop())}: "
-          "another learning_rate, more num_train_epochs or another pooling may "
-          "help")
+  return (f"{name}: every prediction is {same}: another learning_rate, more "
+          "num_train_epochs or another pooling may help")
 
 
 def _constant(task: Task, split: Examples) -> str:
   """What all rows of a split have, in words; "" where they differ."""
   if split.labels is None or not len(split):
     return ""
-  match task.problem_type:
-    case "classification" | "regression":
-      values = set(np.asarray(split.labels).tolist())
-      value = next(iter(values))
-      what = (f"the target {value:.6g}" if task.problem_type == "regression"
-              else f"the label {task.labels[value]!r}")
-    case "multi_label":
-      values = set(map(tuple, np.asarray(split.labels).tolist()))
-      what = _names(task, next(iter(values)))
-      what = what if what == "no label" else f"the labels {what}"
-    case "tagging":
-      values = {int(tag) for tags in split.labels for tag in tags}
-      what = f"the tag {task.labels[next(iter(values))]!r} alone"
-    case _:
-      return ""
-  return what if len(values) == 1 else ""
+  return find_problem(task.problem_type).same_labels(split.labels, task.labels)
 
 
 def _missing(task: Task, train: Examples, validation: Examples) -> list[str]:
   """Says which labels are learnt and not validated."""
-  if task.problem_type != "classification" or validation.labels is None:
+  if validation.labels is None or not task.labels or np.ndim(
+      train.labels[0]):  # no single one for each row
     return []
   counts = collections.Counter(np.asarray(train.labels).tolist())
   gone = [task.labels[label] for label in sorted(
@@ -121,11 +93,6 @@ def _missing(task: Task, train: Examples, validation: Examples) -> list[str]:
       ", ..." if len(gone) > _NAMED else "")
   return [f"the validation split has no row of {len(gone)} of "
           f"{len(counts)} labels: {names}"]
-
-
-def _names(task: Task, row: Iterable[float]) -> str:
-  return ", ".join(repr(label) for label, one in zip(task.labels, row)
-                   if one) or "no label"
 
 
 def _texts(split: Examples) -> list[Hashable]:

@@ -7,11 +7,18 @@ from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 from tf_adapters.data import span_answers
 from tf_adapters.data.squad import Question
 from tf_adapters.data.tasks import Task
-from tf_adapters.training.metrics import evaluate, evaluate_task
+from tf_adapters.problems import PROBLEMS
+from tf_adapters.problems.metrics import evaluate
+from tf_adapters.training.metrics import evaluate_task
 
 LABELS = np.array([1, 1, 1, 0, 0, 1])
 LOGITS = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [0, 1]], float)
 # true positives 3, false negatives 1, false positives 1, true negatives 1
+
+
+def decided(logits, problem="classification"):
+  """What is predicted."""
+  return PROBLEMS[problem].decided(logits)[0]
 
 
 @pytest.mark.parametrize("name, value", [
@@ -21,13 +28,14 @@ LOGITS = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [0, 1]], float)
     ("matthews_correlation", (3 * 1 - 1 * 1) / np.sqrt(4 * 4 * 2 * 2)),
 ])
 def test_classification(name, value):
-  assert evaluate([name], LABELS, LOGITS)[name] == pytest.approx(value)
+  assert evaluate([name], LABELS, decided(LOGITS))[name] == pytest.approx(value)
 
 
 def test_regression():
   labels = np.array([1.0, 2.0, 3.0, 4.0])
   outputs = np.array([[1.0], [4.0], [9.0], [16.0]])
-  values = evaluate(["pearson", "spearman"], labels, outputs)
+  values = evaluate(
+      ["pearson", "spearman"], labels, decided(outputs, "regression"))
   assert values["spearman"] == pytest.approx(1.0)
   assert values["pearson"] == pytest.approx(
       np.corrcoef(labels, outputs[:, 0])[0, 1])
@@ -35,10 +43,12 @@ def test_regression():
 
 def test_constants_are_defined():
   same = np.ones((4, 1))
-  assert evaluate(["pearson", "spearman"], np.arange(4.0), same) == {
+  assert evaluate(["pearson", "spearman"], np.arange(4.0),
+                  decided(same, "regression")) == {
       "pearson": 0.0, "spearman": 0.0}
   one_class = np.tile([1.0, 0.0], (6, 1))
-  assert evaluate(["f1", "matthews_correlation"], LABELS, one_class) == {
+  assert evaluate(["f1", "matthews_correlation"], LABELS,
+                  decided(one_class)) == {
       "f1": 0.0, "matthews_correlation": 0.0}
 
 
@@ -62,13 +72,14 @@ def test_glue_s_metrics_are_their_formulas(seed):
   tp, fp, fn, tn = (np.sum((labels == a) & (said == b))
                     for a, b in ((1, 1), (0, 1), (1, 0), (0, 0)))
   assert evaluate(["accuracy", "f1", "matthews_correlation"], labels,
-                  logits) == pytest.approx({
+                  decided(logits)) == pytest.approx({
       "accuracy": (tp + tn) / 40, "f1": 2 * tp / (2 * tp + fp + fn),
       "matthews_correlation": (tp * tn - fp * fn) / np.sqrt(
           float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))})
   scores = rng.integers(0, 6, 40).astype(float)  # with ties
   outputs = scores[:, np.newaxis] + rng.normal(size=[40, 1])
-  assert evaluate(["pearson", "spearman"], scores, outputs) == pytest.approx({
+  assert evaluate(["pearson", "spearman"], scores, decided(
+      outputs, "regression")) == pytest.approx({
       "pearson": moments(scores, outputs[:, 0]),
       "spearman": moments(ranks(scores), ranks(outputs[:, 0]))})
 
@@ -104,7 +115,8 @@ def test_entities_are_those_of_conlleval(seed):
       "macro_f1"), {}, "here")
   values = evaluate_task(
       task, types.SimpleNamespace(labels=true),
-      types.SimpleNamespace(tags=lambda outputs, labels: named[1]), [])
+      types.SimpleNamespace(at_words=lambda outputs, labels: [
+          np.eye(5)[tags] for tags in guesses]), [])
   right, found, there = (
       sum(len(part) for part in parts) for parts in zip(*(
           (a & b, b, a) for a, b in zip(*(

@@ -1,0 +1,49 @@
+"""What a task predicts of a text, with all that is known of it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+# A label, labels, a number, words with tags, an answer; or an embedding.
+Value = str | tuple[str, ...] | float | list[tuple[str, str]] | np.ndarray
+Probabilities = Mapping[str, float] | Sequence[tuple[str, Mapping[str, float]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What a task predicts of a text.
+
+  | type of problem | value | probabilities |
+  |---|---|---|
+  | classification | the label | {label: probability} |
+  | multi_label | the labels, a tuple | {label: probability} |
+  | regression | the number | None |
+  | tagging | [(word, tag), ...] | [(word, {tag: probability}), ...] |
+  | span | the answer, or "" for none | {answer: probability}, best first |
+  | none, the encoder alone | the embedding, float32 [hidden_size] | None |
+
+  Attributes:
+    task: the task's name; "base" for the encoder alone.
+    value: what is predicted; `AdapterBank.predict` returns nothing else.
+    probabilities: of all that could have been predicted.
+    span: of an answer, where in the context it begins and ends, in characters;
+      None without an answer and for other types of problem.
+
+  Example:
+    >>> (prediction,) = bank.predictions(["a moving film"], "sst2")
+    >>> prediction.value, prediction.probability
+    ('positive', 0.98)
+  """
+
+  task: str
+  value: Value
+  probabilities: Probabilities | None = None
+  span: tuple[int, int] | None = None
+
+  @property
+  def probability(self) -> float | None:
+    """Of the label or the answer; None where there is no single one."""
+    if isinstance(self.value, str) and isinstance(self.probabilities, Mapping):
+      return self.probabilities.get(self.value)
+    return None

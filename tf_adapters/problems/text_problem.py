@@ -1,0 +1,83 @@
+"""What types of problem on whole texts share: metrics, files, doubts."""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_adapters.data.rows import write_cells
+from tf_adapters.errors import InputError
+from tf_adapters.problems.prediction import Value
+from tf_adapters.problems.problem import Problem
+
+if TYPE_CHECKING:
+  from tf_adapters.data.batching import Encoded
+  from tf_adapters.data.tasks import Examples, Task
+
+
+class TextProblem(Problem):
+  """One prediction for each text or pair of texts."""
+
+  def evaluate(self, task: "Task", split: "Examples", encoded: "Encoded",
+               outputs: Sequence[np.ndarray]) -> dict[str, float]:
+    from tf_adapters.problems.metrics import evaluate
+    predicted, _ = self.decided(np.stack(outputs))
+    return evaluate(task.metrics, encoded.labels.numpy(), predicted)
+
+  def files(self, task: "Task", name: str, encoded: "Encoded",
+            outputs: Sequence[np.ndarray]) -> dict[str, str]:
+    predicted, scores = self.decided(np.stack(outputs))
+    split = task.splits[name]
+    if name in task.submissions:
+      submission = task.submissions[name]
+      file_name, write, labels = submission.file_name, _plain, ()
+      rows = [[self.submitted(one, submission.labels)] for one in predicted]
+    else:
+      file_name, labels = f"{name}.tsv", task.labels
+      write = functools.partial(write_cells, "tsv")
+      rows = [[self.write(self.value(one, labels), task.label_separator),
+               *(f"{score:.6f}" for score in row[:len(labels)])]
+              for one, row in zip(predicted, scores)]
+    return {file_name: b"".join([
+        write(["index", "prediction", *labels]),
+        *(write([row, *cells]) for row, cells in zip(split.ids, rows)),
+    ]).decode()}
+
+  def submitted(self, predicted: Any, labels: Sequence[str]) -> str:
+    """A prediction as a benchmark's server takes it.
+
+    Args:
+      predicted: of a text, from `decided`.
+      labels: what the server calls them.
+    """
+    return labels[int(predicted)]
+
+  def named(self, value: Value) -> str:
+    """A prediction's value in a sentence."""
+    return repr(value)
+
+  def same_labels(self, labels: Any, names: Sequence[str]) -> str:
+    different = np.unique(labels, axis=0)
+    if len(different) > 1:
+      return ""
+    return f"the label {self.named(self.value(different[0], names))}"
+
+  def same_predictions(self, encoded: "Encoded", outputs: Sequence[np.ndarray],
+                       names: Sequence[str]) -> str:
+    predicted, _ = self.decided(np.stack(outputs))
+    different = {self.named(self.value(one, names)) for one in predicted}
+    return different.pop() if len(different) == 1 else ""
+
+
+def _plain(cells: Sequence[str]) -> bytes:
+  """A row of TSV as the GLUE server takes it, which knows no quotation marks.
+
+  Raises:
+    InputError: a cell cannot be written so.
+  """
+  line = write_cells("tsv", cells)
+  if line != ("\t".join(cells) + "\n").encode():
+    raise InputError(f"{cells!r:.200}: cannot be written for GLUE's server: a "
+                     "cell holds a tab, a line end or a quotation mark")
+  return line
