@@ -15,6 +15,7 @@ _MODULES = {
     "BertEncoder": "modeling.encoder",
     "InputError": "errors",
     "NetworkConfig": "modeling.network_config",
+    "Prediction": "problems.prediction",
     "SpanExtractor": "modeling.models",
     "TaskLayers": "modeling.task_layers",
     "TextClassifier": "modeling.models",

@@ -6,7 +6,7 @@ import sklearn.metrics
 import tf_keras
 
 import tf_adapters as ta
-from tf_adapters.modeling import keras_metrics
+from tf_adapters.modeling import keras_metrics, keras_rules
 from tf_adapters.problems.metrics import METRICS
 
 
@@ -95,6 +95,10 @@ def test_a_score_of_nothing_is_zero():
 
 
 METRICS_OF_KERAS = tf_keras.metrics
+RULES = {
+    "classification": keras_rules.CLASSES,
+    "multi_label": keras_rules.LABEL_SETS, "span": keras_rules.SPANS,
+    "regression": keras_rules.NUMBERS, "tagging": keras_rules.TAGS}
 
 
 @pytest.mark.parametrize("problem, labels, metric", [
@@ -125,7 +129,7 @@ METRICS_OF_KERAS = tf_keras.metrics
 ])
 def test_refuses_metrics_that_cannot_be_right(problem, labels, metric):
   with pytest.raises(ta.InputError, match="there are .*of your own") as error:
-    keras_metrics.resolve(problem, 3, labels, metric)
+    keras_metrics.resolve(RULES[problem], problem, 3, labels, metric)
   assert "\n" not in str(error.value)
 
 
@@ -152,5 +156,6 @@ def own(y_true, y_pred):
     ("tagging", "numbers", METRICS_OF_KERAS.MeanMetricWrapper(own)),
 ])
 def test_takes_metrics_that_are_right(problem, labels, metric):
-  resolved = keras_metrics.resolve(problem, 3, labels, metric)
+  resolved = keras_metrics.resolve(
+      RULES[problem], problem, 3, labels, metric)
   assert resolved is metric or isinstance(metric, str)

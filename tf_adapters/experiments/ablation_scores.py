@@ -13,7 +13,7 @@ import numpy as np
 from tf_adapters.data import batching
 from tf_adapters.data.tasks import Task
 from tf_adapters.modeling.ablation import AdapterAblation, LayerSet
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.progress import progress_bar
 from tf_adapters.training.metrics import evaluate_task

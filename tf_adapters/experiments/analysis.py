@@ -24,7 +24,7 @@ from tf_adapters.experiments.pictures import metric_label, pdf, png
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.training.run import load_trained
 from tf_adapters.training.run_config import RunConfig
 

@@ -13,7 +13,7 @@ from tf_adapters.adapter_files.info import AdapterInfo, library_versions
 from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.modeling.ablation import LayerSet
 from tf_adapters.modeling.methods.table import method_of
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.tuning import Tuning, depth_of
 
 # Sets of layers without adapters -> the score of each.

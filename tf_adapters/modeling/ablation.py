@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.task_layers import WithoutMethod
 
 LayerSet = frozenset[int]

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.keras_rules import KerasRules
 from tf_adapters.modeling.losses import argument, of_keras
 from tf_adapters.modeling.serialization import PACKAGE
 
@@ -138,62 +139,13 @@ class LabelScore(tf_keras.metrics.Metric):
             "num_labels": self.num_labels, "multi_label": self.multi_label}
 
 
-# Type of problem -> scores by name, and Keras' own metrics that are right, with
-# what they have to be made with.
-_NAMES = {
-    "classification": ("accuracy", *SCORES),
-    "multi_label": ("accuracy", "micro_f1", "macro_f1"),
-    "tagging": ("accuracy", "macro_f1", "micro_f1"),
-    "span": ("accuracy",),
-    "regression": (),
-}
-# Why most of Keras' metrics are wrong for it.
-_WHY = {
-    "classification": "the model gives logits, and labels are numbers",
-    "multi_label": "the model gives logits of each label",
-    "tagging": "tokens without a label have -1",
-    "span": "labels are positions of tokens",
-    "regression": "there are no labels",
-}
-_LOGITS = {"from_logits": True}
-_NUMBERS = {
-    "SparseCategoricalAccuracy": {}, "SparseTopKCategoricalAccuracy": {},
-    "SparseCategoricalCrossentropy": _LOGITS}
-_ONE_HOT = {
-    "CategoricalAccuracy": {}, "TopKCategoricalAccuracy": {},
-    "CategoricalCrossentropy": _LOGITS, "OneHotIoU": {}, "OneHotMeanIoU": {},
-    "F1Score": {"threshold": None}, "FBetaScore": {"threshold": None}}
-_OF_KERAS = {
-    "classification": _NUMBERS | _ONE_HOT,
-    "multi_label": {
-        "AUC": _LOGITS, "BinaryCrossentropy": _LOGITS,
-        "BinaryAccuracy": {"threshold": 0.0}},
-    "tagging": {"SparseCategoricalCrossentropy": _LOGITS | {
-        "ignore_class": -1}},
-    "span": {},
-    "regression": {name: {} for name in (
-        "MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError",
-        "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError",
-        "LogCoshError", "R2Score")},
-}
-# Keras' functions that are right as they are.
-_FUNCTIONS = {
-    "classification": {
-        "numbers": ("sparse_categorical_accuracy",
-                    "sparse_top_k_categorical_accuracy"),
-        "one-hot": ("categorical_accuracy", "top_k_categorical_accuracy")},
-    "regression": {"scores": (
-        "mean_squared_error", "mean_absolute_error", "log_cosh",
-        "mean_absolute_percentage_error", "mean_squared_logarithmic_error")},
-}
-
-
-def resolve(problem_type: str, num_labels: int, labels: str | None,
-            metric: Any) -> Any:
+def resolve(rules: KerasRules | None, problem_type: str, num_labels: int,
+            labels: str | None, metric: Any) -> Any:
   """The metric that is meant.
 
   Args:
-    problem_type: of the model.
+    rules: of the model; None: nothing is known.
+    problem_type: the model's.
     num_labels: how many labels it has.
     labels: what labels the loss wants, from `losses.check_loss`.
     metric: what `compile` was given: a name, a function or an object.
@@ -204,78 +156,80 @@ def resolve(problem_type: str, num_labels: int, labels: str | None,
   Raises:
     InputError: it cannot be right for the model.
   """
+  if rules is None:
+    return metric
   given = metric if isinstance(metric, str) else getattr(
       metric, "__name__", type(metric).__name__)
+
+  def refusal(why: str) -> InputError:
+    names = [f"'{name}'" for name in rules.scores]
+    names += [_call(name, options) for name, options in rules.metrics.items()]
+    return InputError(
+        f"metric {given}: is not for this {problem_type}: {why}; there are "
+        f"{', '.join(names)}, and metrics of your own")
+
   if isinstance(metric, str):
     name = "accuracy" if metric.lower() in ("acc", "accuracy") else metric
-    if name in _NAMES[problem_type]:
-      return _by_name(problem_type, num_labels, labels, name, given)
+    if name == "accuracy" and name in rules.scores:
+      return _accuracy(problem_type, labels, given)
+    if name in rules.scores:
+      if name == "f1" and num_labels != 2:
+        raise refusal(f"is for two labels, not {num_labels}: macro_f1 and "
+                      "micro_f1 are for more")
+      if labels == "one-hot":
+        raise refusal("takes labels as numbers, not one-hot")
+      return LabelScore(name, num_labels, "zeros and ones" in rules.losses)
     metric = tf_keras.metrics.get(metric)
   if isinstance(metric, str):
-    raise _refusal(problem_type, given, "there is none of that name")
+    raise refusal("there is none of that name")
   if not of_keras(metric):
     return metric
   if not isinstance(metric, tf_keras.metrics.Metric):
-    names = _FUNCTIONS.get(problem_type, {})
+    names = rules.metric_functions
     if metric.__name__ in (names.get(labels, ()) if labels else [
         name for group in names.values() for name in group]):
       return metric
-    raise _refusal(problem_type, given, _WHY[problem_type])
+    raise refusal(rules.why_not)
   if given in ("Mean", "Sum", "MeanTensor", "Metric"):
     return metric
-  wanted = _OF_KERAS[problem_type].get(given)
-  if (wanted is None or (labels == "numbers" and given in _ONE_HOT)
-      or (labels == "one-hot" and given in _NUMBERS)):
-    raise _refusal(problem_type, given, _WHY[problem_type])
+  wanted = {
+      "numbers": rules.metrics, "one-hot": rules.one_hot_metrics,
+  }.get(labels, {**rules.metrics, **rules.one_hot_metrics}).get(given)
+  if wanted is None:
+    raise refusal(rules.why_not)
   for name, value in wanted.items():
     has = argument(metric, name)
     if has is None:
       has = getattr(metric, f"_{name}", getattr(metric, name, None))
     if has != value:
-      raise _refusal(
-          problem_type, given, "the model gives logits: "
-          f"{_call(given, wanted)} goes by them")
+      raise refusal(
+          f"the model gives logits: {_call(given, wanted)} goes by them")
   return metric
 
 
-def is_score(metric: Any) -> bool:
+def is_score(rules: KerasRules | None, metric: Any) -> bool:
   """Whether more of a metric is better, which Keras guesses from its name.
 
   Args:
+    rules: of the model; None: nothing is known.
     metric: from `resolve`; of the caller's own nothing is known.
   """
   kind = type(metric).__name__
   return isinstance(metric, (Accuracy, LabelScore)) or (
-      of_keras(metric) and not kind.endswith(("Error", "Crossentropy"))
-      and any(kind in names for names in _OF_KERAS.values()))
+      rules is not None and of_keras(metric)
+      and not kind.endswith(("Error", "Crossentropy"))
+      and (kind in rules.metrics or kind in rules.one_hot_metrics))
 
 
-def _by_name(problem_type: str, num_labels: int, labels: str | None,
-             name: str, given: str) -> tf_keras.metrics.Metric | str:
-  if name == "accuracy":
-    if problem_type != "classification":
-      return Accuracy(problem_type, given)
-    if labels is None:
-      return given  # Keras looks at the labels
-    kind = (tf_keras.metrics.CategoricalAccuracy if labels == "one-hot"
-            else tf_keras.metrics.SparseCategoricalAccuracy)
-    return kind(given)
-  if name == "f1" and num_labels != 2:
-    raise _refusal(problem_type, given, f"is for two labels, not "
-                   f"{num_labels}: macro_f1 and micro_f1 are for more")
-  if labels == "one-hot":
-    raise _refusal(problem_type, given, "takes labels as numbers, not one-hot")
-  return LabelScore(name, num_labels, problem_type == "multi_label")
-
-
-def _refusal(problem_type: str, given: str, why: str) -> InputError:
-  names = [f"'{name}'" for name in _NAMES[problem_type]]
-  names += [_call(name, options)
-            for name, options in _OF_KERAS[problem_type].items()
-            if name not in _ONE_HOT]
-  return InputError(
-      f"metric {given}: is not for this {problem_type}: {why}; there are "
-      f"{', '.join(names)}, and metrics of your own")
+def _accuracy(problem_type: str, labels: str | None,
+              name: str) -> tf_keras.metrics.Metric | str:
+  if problem_type != "classification":
+    return Accuracy(problem_type, name)
+  if labels is None:
+    return name  # Keras looks at the labels
+  kind = (tf_keras.metrics.CategoricalAccuracy if labels == "one-hot"
+          else tf_keras.metrics.SparseCategoricalAccuracy)
+  return kind(name)
 
 
 def _call(name: str, options: Mapping[str, Any]) -> str:

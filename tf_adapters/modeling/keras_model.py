@@ -19,6 +19,7 @@ from tf_adapters.modeling.fit_checks import (
     steps_to_come,
     warn_of_schedule,
 )
+from tf_adapters.modeling.keras_rules import KerasRules
 from tf_adapters.modeling.losses import (
     MultiLabelLoss,
     check_loss,
@@ -41,11 +42,16 @@ class KerasModel(tf_keras.Model):
     problem_type: the name of its type of problem.
     labels: label names; empty where there are none.
     per_token: whether there are outputs for each token and not each text.
+    multi_label: whether a text can have any number of the labels.
+    keras_rules: which losses and metrics of Keras are right; None: nothing is
+      known.
   """
 
   problem_type: str
   labels: tuple[str, ...] = ()
   per_token = False
+  multi_label = False
+  keras_rules: KerasRules | None = None
   # What labels the loss of `compile` wants; None: not known.
   _wanted_labels: str | None = None
   # Metrics of which more is better, which Keras cannot tell from their names.
@@ -90,19 +96,20 @@ class KerasModel(tf_keras.Model):
     check_not_keras_3("metric", *tf.nest.flatten(given))
     if loss is None:
       loss = self.loss_function
-    kinds = [check_loss(self.problem_type, part)
+    kinds = [check_loss(self.keras_rules, self.problem_type, part)
              for part in tf.nest.flatten(loss)]
     wanted = kinds[0] if len(kinds) == 1 else None
     with self.distribute_strategy.scope():  # where metrics make variables
       metrics, weighted_metrics = tf.nest.map_structure(
           lambda metric: metric and keras_metrics.resolve(
-              self.problem_type, len(self.labels), wanted, metric), given)
+              self.keras_rules, self.problem_type, len(self.labels), wanted,
+              metric), given)
     super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics,
                     **kwargs)
     self._wanted_labels = wanted
     self._scores = [
         metric.name for metric in tf.nest.flatten([metrics, weighted_metrics])
-        if keras_metrics.is_score(metric)]
+        if keras_metrics.is_score(self.keras_rules, metric)]
 
   def compile_from_config(self, config: dict[str, Any]) -> None:
     """Compiles a model that was saved, as Keras asks where it is loaded."""
@@ -211,7 +218,8 @@ class KerasModel(tf_keras.Model):
     if self._class_weight is not None:
       x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
       data = x, y, weights_of_elements(
-          self._class_weight, self.problem_type, y, sample_weight)
+          self._class_weight, y, sample_weight, self.multi_label,
+          self.per_token)
     return super().train_step(data)
 
   def _weights_of_labels(self, class_weight: Any,
@@ -224,7 +232,6 @@ class KerasModel(tf_keras.Model):
     if class_weight is None:
       return None
     weighting.check_labels(self.labels, self.problem_type)
-    multi_label = self.problem_type == "multi_label"
     if isinstance(class_weight, str):
       weighting.check_name(class_weight)
       labels = None if y is None else values_of(y)
@@ -234,13 +241,14 @@ class KerasModel(tf_keras.Model):
             "dataset give weights by label, such as task.class_weight() has")
       if self._wanted_labels == "one-hot":
         labels = labels.argmax(axis=-1)
-      weights = weighting.balanced(labels, len(self.labels), multi_label)
+      weights = weighting.balanced(
+          labels, len(self.labels), self.multi_label)
     elif isinstance(class_weight, Mapping):
       weights = weighting.by_number(class_weight, self.labels)
     else:
       raise InputError(f"class_weight is a {type(class_weight).__name__}: a "
                        "dict {label: weight} or 'balanced' is wanted")
-    if multi_label and not isinstance(self.loss, MultiLabelLoss):
+    if self.multi_label and not isinstance(self.loss, MultiLabelLoss):
       raise InputError(
           "class_weight, for multi_label: the loss has one value for all "
           "labels of a text: compile with loss=model.loss_function")
@@ -272,7 +280,7 @@ class KerasModel(tf_keras.Model):
       if self._wanted_labels is not None:
         check_sample_weight(
             sample_weight, y,
-            bool(self.labels) and self.problem_type != "classification"
+            bool(self.labels)
             and (self.per_token or isinstance(self.loss, MultiLabelLoss)))
     return given
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.keras_rules import KerasRules
 from tf_adapters.modeling.serialization import PACKAGE
 
 
@@ -67,27 +68,27 @@ class SpanLoss(tf_keras.losses.Loss):
         tf.cast(y_true, tf.int32), tf.transpose(y_pred, [0, 2, 1]))
 
 
-def weights_of_elements(weights: Sequence[float], problem_type: str,
-                labels: tf.Tensor,
-                sample_weight: tf.Tensor | None) -> tf.Tensor:
+def weights_of_elements(weights: Sequence[float], labels: tf.Tensor,
+                        sample_weight: tf.Tensor | None, multi_label: bool,
+                        per_token: bool) -> tf.Tensor:
   """The weight of each text, token or label of a text in a loss.
 
   Args:
     weights: of the labels, in order.
-    problem_type: says what the labels are.
     labels: of a batch: numbers [batch] or [batch, 1], or one-hot [batch,
       labels]; of a tagger numbers [batch, length], negative where there is
       none; of several labels a text zeros and ones [batch, labels].
     sample_weight: [batch], or as the result, to multiply with; or None.
+    multi_label, per_token: of the model.
 
   Returns:
     float32 [batch], or as the labels where each of them has a loss.
   """
   table = tf.constant(weights, tf.float32)
-  if problem_type == "classification" and labels.shape.rank == 2:
+  if not (multi_label or per_token) and labels.shape.rank == 2:
     labels = (labels[:, 0] if labels.shape[1] == 1
               else tf.argmax(labels, axis=-1))
-  if problem_type == "multi_label":
+  if multi_label:
     result = 1.0 + (table - 1.0) * tf.cast(labels, tf.float32)
   else:
     result = tf.gather(table, tf.maximum(tf.cast(labels, tf.int32), 0))
@@ -99,28 +100,6 @@ def weights_of_elements(weights: Sequence[float], problem_type: str,
   if sample_weight.shape.rank == 1:
     sample_weight = sample_weight[:, tf.newaxis]
   return result * sample_weight
-
-
-# Type of problem -> what its labels look like -> losses for them, by class.
-_LOSSES = {
-    "classification": {
-        "numbers": ("SparseCategoricalCrossentropy",),
-        "one-hot": ("CategoricalCrossentropy", "CategoricalFocalCrossentropy"),
-    },
-    "multi_label": {
-        "zeros and ones": ("MultiLabelLoss", "BinaryCrossentropy",
-                           "BinaryFocalCrossentropy")},
-    "tagging": {"numbers": ("TokenLoss", "SparseCategoricalCrossentropy")},
-    "span": {"numbers": ("SpanLoss",)},
-    "regression": {
-        "scores": ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh",
-                   "MeanAbsolutePercentageError",
-                   "MeanSquaredLogarithmicError")},
-}
-# Keras' functions that go with these; the others take probabilities.
-_FUNCTIONS = {
-    "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",
-    "mean_absolute_percentage_error", "mean_squared_logarithmic_error"}
 
 
 def of_keras(value: Any) -> bool:
@@ -137,16 +116,18 @@ def argument(value: Any, name: str) -> Any:
   return getattr(value, "_fn_kwargs", {}).get(name)
 
 
-def check_loss(problem_type: str, loss: Any) -> str | None:
+def check_loss(rules: KerasRules | None, problem_type: str,
+               loss: Any) -> str | None:
   """What labels a loss wants; refuses what cannot be right.
 
   Args:
-    problem_type: of the model that is compiled with it.
+    rules: of the model that is compiled with it; None: nothing is known.
+    problem_type: the model's, for messages.
     loss: what `compile` was given: a name, a function or an object.
 
   Returns:
-    "numbers", "one-hot", "zeros and ones" or "scores"; None where the loss is
-    the caller's own, of which nothing is known.
+    "numbers", "one-hot", "zeros and ones" or "scores"; None where
+    nothing is known of the loss: it is the caller's own, or there are no rules.
 
   Raises:
     InputError: it is for another type of problem, or takes probabilities while
@@ -162,16 +143,17 @@ def check_loss(problem_type: str, loss: Any) -> str | None:
       raise InputError(f"loss {given!r}: Keras has none of that name: {remedy}"
                        ) from None
   ours = isinstance(loss, (MultiLabelLoss, TokenLoss, SpanLoss))
-  if not ours and not of_keras(loss):
+  if rules is None or not (ours or of_keras(loss)):
     return None
   if not isinstance(loss, tf_keras.losses.Loss):  # one of Keras' functions
-    if problem_type == "regression" and loss.__name__ in _FUNCTIONS:
-      return "scores"
+    if loss.__name__ in rules.loss_functions:
+      (labels,) = rules.losses
+      return labels
     raise InputError(
-        f"loss {given!r}: is not for regression: {remedy}"
-        if problem_type == "regression" else
+        f"loss {given!r}: is not for {problem_type}: {remedy}"
+        if rules.loss_functions else
         f"loss {given!r}: is not for the logits that the model gives: {remedy}")
-  labels = next((labels for labels, names in _LOSSES[problem_type].items()
+  labels = next((labels for labels, names in rules.losses.items()
                  if type(loss).__name__ in names), None)
   if labels is None:
     raise InputError(f"loss {given}: is not for {problem_type}: {remedy}")
@@ -179,8 +161,7 @@ def check_loss(problem_type: str, loss: Any) -> str | None:
     raise InputError(
         f"loss {given}: takes probabilities, and the model gives logits: "
         f"{remedy}, or {given}(from_logits=True)")
-  if problem_type == "tagging" and not ours and argument(
-      loss, "ignore_class") is None:
+  if rules.has_gaps and not ours and argument(loss, "ignore_class") is None:
     raise InputError(
         f"loss {given}: takes the -1 of tokens without a label for a label: "
         f"{remedy}")

@@ -10,7 +10,8 @@ from tf_adapters.problems.text_problem import TextProblem
 if TYPE_CHECKING:
   import tensorflow as tf
 
-  from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
+  from tf_adapters.modeling.text_encoder import TextEncoder
 
 
 class MultiLabel(TextProblem):
@@ -19,7 +20,7 @@ class MultiLabel(TextProblem):
   separator = LABEL_SEPARATOR
   best_metrics = ("micro_f1", "macro_f1", "accuracy")
 
-  def make_model(self, encoder: "Encoder", labels: Sequence[str] = (),
+  def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import TextClassifier

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
   from tf_adapters.data.batching import Encoded
   from tf_adapters.data.tasks import Examples, Task
-  from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
+  from tf_adapters.modeling.text_encoder import TextEncoder
 
 
 class Problem(abc.ABC):
@@ -68,7 +69,7 @@ class Problem(abc.ABC):
     return len(labels)
 
   @abc.abstractmethod
-  def make_model(self, encoder: "Encoder", labels: Sequence[str] = (),
+  def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
     """The Keras model, with its loss.

@@ -12,7 +12,8 @@ from tf_adapters.problems.text_problem import TextProblem
 if TYPE_CHECKING:
   import tensorflow as tf
 
-  from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
+  from tf_adapters.modeling.text_encoder import TextEncoder
 
 
 class Regression(TextProblem):
@@ -24,7 +25,7 @@ class Regression(TextProblem):
   def num_outputs(self, labels: Sequence[str]) -> int:
     return 1
 
-  def make_model(self, encoder: "Encoder", labels: Sequence[str] = (),
+  def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import TextRegressor

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
   from tf_adapters.data.span_answers import Answers
   from tf_adapters.data.squad import EncodedWindows, SquadSplit
   from tf_adapters.data.tasks import Task
-  from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
+  from tf_adapters.modeling.text_encoder import TextEncoder
 
 
 class Span(Problem):
@@ -34,7 +35,7 @@ class Span(Problem):
   def num_outputs(self, labels: Sequence[str]) -> int:
     return 2
 
-  def make_model(self, encoder: "Encoder", labels: Sequence[str] = (),
+  def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import SpanExtractor

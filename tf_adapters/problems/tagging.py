@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
   from tf_adapters.data.tagging import EncodedWords, TaggedSplit
   from tf_adapters.data.tasks import Task
-  from tf_adapters.modeling.models import Encoder, TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
+  from tf_adapters.modeling.text_encoder import TextEncoder
 
 
 class Tagging(Problem):
@@ -27,7 +28,7 @@ class Tagging(Problem):
   best_metrics = ("entity_f1", "entity_precision", "entity_recall",
                   "token_accuracy", "macro_f1")
 
-  def make_model(self, encoder: "Encoder", labels: Sequence[str] = (),
+  def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
     from tf_adapters.modeling.models import TokenTagger

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import write_file, writing
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tf_adapters.modeling.tuning import Tuning
 
 if TYPE_CHECKING:
-  from tf_adapters.modeling.models import TaskModel
+  from tf_adapters.modeling.task_model import TaskModel
 
 # Method -> of encoders as wide as BERT-base, and of smaller ones.
 _LEARNING_RATES = {

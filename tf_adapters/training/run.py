@@ -20,13 +20,13 @@ import tf_keras
 
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import (
-    AdapterInfo,
-    library_versions,
-    read_info,
+  AdapterInfo,
+  library_versions,
+  read_info,
 )
 from tf_adapters.checkpoints.embeddings import (
-    load_text_embedding,
-    load_word_embedding,
+  load_text_embedding,
+  load_word_embedding,
 )
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
@@ -34,40 +34,41 @@ from tf_adapters.data.sampling import sample
 from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files.writing import (
-    output_dir_of,
-    replaced_folder,
-    write_file,
-    writing,
+  output_dir_of,
+  replaced_folder,
+  write_file,
+  writing,
 )
-from tf_adapters.modeling.models import Encoder, TaskModel
 from tf_adapters.modeling.task_description import TaskDescription
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextLayer
+from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
 from tf_adapters.training import (
-    distribution,
-    doubts,
-    prefix_cache,
-    run_data,
-    trainer,
+  distribution,
+  doubts,
+  prefix_cache,
+  run_data,
+  trainer,
 )
 from tf_adapters.training.interruption import signals_act
 from tf_adapters.training.metrics import evaluate_task, with_best_metric
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_checks import (
-    Plan,
-    check_all_read,
-    check_problem,
-    check_start,
-    plan_run,
-    unread_adapter_flags,
+  Plan,
+  check_all_read,
+  check_problem,
+  check_start,
+  plan_run,
+  unread_adapter_flags,
 )
 from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
 from tf_adapters.training.run_folder import (
-    CHECKPOINTS_NAME,
-    FLAGS_NAME,
-    RESULTS_NAME,
+  CHECKPOINTS_NAME,
+  FLAGS_NAME,
+  RESULTS_NAME,
 )
 from tf_adapters.training.run_splits import labelled_splits, test_splits
 from tf_adapters.training.run_summary import summary_of
@@ -317,7 +318,7 @@ class _Run:
     model.tune(str(tuning))
     return model
 
-  def _load_encoder(self, pairs: bool, dtype: str) -> Encoder:
+  def _load_encoder(self, pairs: bool, dtype: str) -> TextEncoder:
     config = self._config
     encoder_source = config.encoder or DEFAULT_ENCODER
     network = config.network()

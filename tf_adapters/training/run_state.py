@@ -18,7 +18,7 @@ from tf_adapters.errors import InputError, first_line, say
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import locked, replaced_file, write_file, writing
 from tf_adapters.modeling.layers import Dropout
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.training.distribution import is_chief, on_chief
 from tf_adapters.training.run_folder import EPOCHS_NAME
 

@@ -23,7 +23,7 @@ from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
-from tf_adapters.modeling.models import TaskModel
+from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
 from tf_adapters.progress import progress_bar
