@@ -67,7 +67,7 @@ def test_graphs_write_what_python_writes(name):
     ("multi_label", Prediction("t", ("a", "b, c"), {"a": 1 / 3}),
      {"prediction": 'a,"b, c"', "scores": {"a": 0.333333}},
      {"prediction": 'a,"b, c"', "score": None}, [1 / 3]),
-    ("regression", Prediction("t", 1 / 3),
+    ("regression", Prediction("t", 1 / 3, None),
      {"prediction": 0.333333, "scores": None},
      {"prediction": "0.333333", "score": None}, [1 / 3]),
     ("tagging", Prediction("t", [("he", "O")], [("he", {"O": 0.5, "B": 0.5})]),

@@ -39,7 +39,6 @@ from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.problems import find_problem
 
 CARD_NAME = "README.md"
 
@@ -208,7 +207,7 @@ def load_adapter(path: str | os.PathLike[str],
   encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
   encoder.tune(info.tuning)
-  model = find_problem(info.problem_type).make_model(
+  model = info.problem.make_model(
       encoder, info.labels, info.pooling, info.dropout)
   model.task = info.description
   variables = model.named_variables()

@@ -29,6 +29,7 @@ from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
+from tf_adapters.problems.problem import Problem
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "adapter_config.json"
@@ -85,7 +86,7 @@ class AdapterInfo(JsonConfig):
   changed_base: tuple[str, ...] = ()
 
   def __post_init__(self):
-    problem = find_problem(self.problem_type)
+    problem = self.problem
     for name, kind in (
         ("task", str), ("labels", list | tuple), ("tuning", str),
         ("pooling", str), ("dropout", float | int),
@@ -139,9 +140,19 @@ class AdapterInfo(JsonConfig):
         self.metrics, self.weights_sha256)
 
   @property
+  def problem(self) -> Problem:
+    """The type of problem."""
+    return find_problem(self.problem_type)
+
+  @property
   def takes_pairs(self) -> bool | None:
     """As `Problem.takes_pairs`."""
-    return find_problem(self.problem_type).takes_pairs(self.pairs)
+    return self.problem.takes_pairs(self.pairs)
+
+  @property
+  def num_outputs(self) -> int:
+    """Outputs of the head, for each text or token."""
+    return self.problem.num_outputs(self.labels)
 
 
 def library_versions() -> dict[str, str]:

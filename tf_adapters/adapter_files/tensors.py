@@ -16,7 +16,6 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import MOST_LAYERS
 from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.tuning import Tuning, kind_of
-from tf_adapters.problems import find_problem
 
 WEIGHTS_NAME = "adapter.safetensors"
 
@@ -109,7 +108,7 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
   for place in method.places(bert.num_hidden_layers) if method else ():
     shapes |= with_prefix(method.place_name(place),
                           method.shapes(*bert.widths_at(place)))
-  outputs = find_problem(info.problem_type).num_outputs(info.labels)
+  outputs = info.num_outputs
   return shapes | {"head/kernel": (bert.hidden_size, outputs),
                    "head/bias": (outputs,)}
 

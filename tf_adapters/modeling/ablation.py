@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.task_layers import WithoutMethod
+from tf_adapters.modeling.task_model import TaskModel
 
 LayerSet = frozenset[int]
 

@@ -5,6 +5,7 @@ none is computed batch by batch. What is predicted is the problems' business.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -16,7 +17,7 @@ from tf_adapters.data.tag_schemes import entity_tags
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _of_labels(function: Callable[..., float], **arguments) -> Metric:
+def _of_labels(function: Callable[..., float], **arguments: Any) -> Metric:
   """A metric of true and predicted labels, with arguments."""
 
   def metric(labels: np.ndarray, predicted: np.ndarray) -> float:

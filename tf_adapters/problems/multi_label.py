@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.data.cells import LABEL_SEPARATOR, list_item, write_list
-from tf_adapters.problems.prediction import Value
 from tf_adapters.problems.text_problem import TextProblem
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class MultiLabel(TextProblem):
   def value(self, predicted: Any, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label for label, is_one in zip(labels, predicted) if is_one)
 
-  def write(self, value: Value, separator: str | None = None) -> str:
+  def write(self, value: Sequence[str], separator: str | None = None) -> str:
     return write_list(value, separator or self.separator)
 
   def write_tensor(self, predicted: "tf.Tensor",
@@ -46,7 +45,7 @@ class MultiLabel(TextProblem):
   def item(self, label: str) -> str:
     return list_item(label, self.separator)
 
-  def named(self, value: Value) -> str:
+  def named(self, value: Sequence[str]) -> str:
     return ", ".join(map(repr, value)) or "no label"
 
   def same_labels(self, labels: Any, names: Sequence[str]) -> str:

@@ -1,17 +1,24 @@
 """What a task predicts of a text, with all that is known of it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 
-# A label, labels, a number, words with tags, an answer; or an embedding.
-Value = str | tuple[str, ...] | float | list[tuple[str, str]] | np.ndarray
-Probabilities = Mapping[str, float] | Sequence[tuple[str, Mapping[str, float]]]
+OfLabels = Mapping[str, float]
+Tags = list[tuple[str, str]]
+OfTags = list[tuple[str, OfLabels]]
+# What `AdapterBank` returns of tasks of any type, and of the encoder alone.
+Value = str | tuple[str, ...] | float | Tags | np.ndarray
+Probabilities = OfLabels | OfTags | None
+
+V = TypeVar("V")
+P = TypeVar("P")
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
+class Prediction(Generic[V, P]):
   """What a task predicts of a text.
 
   | type of problem | value | probabilities |
@@ -37,13 +44,14 @@ class Prediction:
   """
 
   task: str
-  value: Value
-  probabilities: Probabilities | None = None
+  value: V
+  probabilities: P
   span: tuple[int, int] | None = None
 
   @property
   def probability(self) -> float | None:
     """Of the label or the answer; None where there is no single one."""
-    if isinstance(self.value, str) and isinstance(self.probabilities, Mapping):
-      return self.probabilities.get(self.value)
+    value, probabilities = self.value, self.probabilities
+    if isinstance(value, str) and isinstance(probabilities, Mapping):
+      return probabilities.get(value)
     return None

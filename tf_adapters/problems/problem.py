@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_adapters.errors import InputError
-from tf_adapters.problems.prediction import Prediction, Value
+from tf_adapters.problems.prediction import OfLabels, Prediction
 
 if TYPE_CHECKING:
   import tensorflow as tf
 
-  from tf_adapters.data.batching import Encoded
-  from tf_adapters.data.tasks import Examples, Task
+  from tf_adapters.data.tasks import Task
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
   from tf_adapters.modeling.text_encoder import TextEncoder
@@ -116,18 +115,22 @@ class Problem(abc.ABC):
     raise NotImplementedError
 
   def windows(self, pairs: Sequence[tuple[str, str]], text: "TextProcessor",
-              options: Mapping[str, Any] | None) -> "Encoded":
+              options: Mapping[str, Any] | None) -> Any:
     """What a model reads of pairs of texts, where it reads windows.
 
     Args:
       pairs: the texts.
       text: of the task's longest sequences.
       options: what the task's description says of spans.
+
+    Returns:
+      An `Encoded`, whose rows are the windows.
     """
     raise NotImplementedError
 
-  def decide_windows(self, task: str, encoded: "Encoded",
-                     outputs: Sequence[np.ndarray]) -> list[Prediction | None]:
+  def decide_windows(
+      self, task: str, encoded: Any, outputs: Sequence[np.ndarray],
+  ) -> list[Prediction[Any, Any] | None]:
     """What is predicted for each pair of texts, where windows are read.
 
     Args:
@@ -140,17 +143,21 @@ class Problem(abc.ABC):
     """
     raise NotImplementedError
 
-  def value(self, predicted: Any, labels: Sequence[str]) -> Value:
+  def value(self, predicted: Any, labels: Sequence[str]) -> Any:
     """The way back from a row of a split's labels to names.
 
     Args:
       predicted: of one text or word: a label number, zeros and ones, a number.
       labels: label names.
+
+    Returns:
+      The value of a `Prediction`; of a word, its label.
     """
     return labels[int(predicted)]
 
   def prediction(self, task: str, labels: Sequence[str], predicted: Any,
-                 scores: np.ndarray, words: Sequence[str]) -> Prediction:
+                 scores: np.ndarray,
+                 words: Sequence[str]) -> Prediction[Any, Any]:
     """What is predicted of one text.
 
     Args:
@@ -164,15 +171,14 @@ class Problem(abc.ABC):
         task, self.value(predicted, labels),
         dict(zip(labels, scores.tolist())) if labels else None)
 
-  def write(self, value: Value, separator: str | None = None) -> str:
+  @abc.abstractmethod
+  def write(self, value: Any, separator: str | None = None) -> str:
     """A prediction's value as one text, for tables, SavedModels and Ray.
 
     Args:
       value: of a `Prediction`.
       separator: what to put between several labels; None for the problem's.
     """
-    del separator
-    return value
 
   def write_tensor(self, predicted: "tf.Tensor",
                    items: "tf.Tensor") -> "tf.Tensor":
@@ -192,30 +198,30 @@ class Problem(abc.ABC):
     """A label as `write` has it."""
     return label
 
-  def json_cells(self, prediction: Prediction) -> dict[str, Any]:
+  def json_cells(self, prediction: Prediction[Any, Any]) -> dict[str, Any]:
     """A prediction's "prediction" and "scores" in a file of JSON lines."""
     return {"prediction": self.write(prediction.value),
             "scores": rounded(prediction.probabilities)}
 
-  def table_cells(self, prediction: Prediction) -> dict[str, Any]:
+  def table_cells(self, prediction: Prediction[Any, Any]) -> dict[str, Any]:
     """A prediction's "prediction" and "score" in a table."""
     score = prediction.probability
     return {"prediction": self.write(prediction.value),
             "score": None if score is None else round(score, 6)}
 
-  def score_list(self, prediction: Prediction) -> list[float]:
+  def score_list(self, prediction: Prediction[Any, Any]) -> list[float]:
     """A prediction's scores in a column of lists."""
     return list(prediction.probabilities.values())
 
   @abc.abstractmethod
-  def evaluate(self, task: "Task", split: "Examples", encoded: "Encoded",
+  def evaluate(self, task: "Task", split: Any, encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     """The metrics of a split.
 
     Args:
       task: says which metrics.
       split: the examples, with labels.
-      encoded: what the model saw of them.
+      encoded: what the split's `encode` made of them.
       outputs: the model's, one for each row of `encoded`; finite.
 
     Returns:
@@ -223,7 +229,7 @@ class Problem(abc.ABC):
     """
 
   @abc.abstractmethod
-  def files(self, task: "Task", name: str, encoded: "Encoded",
+  def files(self, task: "Task", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """The files of a split's predictions, {name: content}.
 
@@ -245,7 +251,7 @@ class Problem(abc.ABC):
     """
     return ""
 
-  def same_predictions(self, encoded: "Encoded", outputs: Sequence[np.ndarray],
+  def same_predictions(self, encoded: Any, outputs: Sequence[np.ndarray],
                        names: Sequence[str]) -> str:
     """As `same_labels`, of what a model predicts."""
     return ""
@@ -265,5 +271,5 @@ def check_finite(task: "Task", outputs: Sequence[np.ndarray]) -> None:
           "learning_rate")
 
 
-def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+def rounded(probabilities: OfLabels) -> dict[str, float]:
   return {label: round(score, 6) for label, score in probabilities.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_adapters.data.cells import NUMBER_DIGITS, write_number
-from tf_adapters.problems.prediction import Prediction, Value
+from tf_adapters.problems.prediction import Prediction
 from tf_adapters.problems.text_problem import TextProblem
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Regression(TextProblem):
   def value(self, predicted: Any, labels: Sequence[str]) -> float:
     return float(predicted)
 
-  def write(self, value: Value, separator: str | None = None) -> str:
+  def write(self, value: float, separator: str | None = None) -> str:
     return write_number(value)
 
   def write_tensor(self, predicted: "tf.Tensor",
@@ -46,16 +46,16 @@ class Regression(TextProblem):
     return tf.strings.as_string(  # as `write_number`
         predicted, precision=NUMBER_DIGITS, shortest=True)
 
-  def json_cells(self, prediction: Prediction) -> dict[str, Any]:
+  def json_cells(self, prediction: Prediction[float, None]) -> dict[str, Any]:
     return {"prediction": float(self.write(prediction.value)), "scores": None}
 
-  def score_list(self, prediction: Prediction) -> list[float]:
+  def score_list(self, prediction: Prediction[float, None]) -> list[float]:
     return [prediction.value]
 
   def submitted(self, predicted: Any, labels: Sequence[str]) -> str:
     return f"{np.clip(predicted, 0.0, 5.0):.3f}"  # STS-B: similarity to 5
 
-  def named(self, value: Value) -> str:
+  def named(self, value: float) -> str:
     return f"{value:.4g}"  # what hardly differs is the same
 
   def same_labels(self, labels: Any, names: Sequence[str]) -> str:

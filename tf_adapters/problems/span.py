@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
-from tf_adapters.problems.prediction import Prediction
+from tf_adapters.problems.prediction import OfLabels, Prediction
 from tf_adapters.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -59,13 +59,18 @@ class Span(Problem):
          for number, (question, _) in enumerate(pairs)],
         SquadOptions.from_dict(options or {}), answered=False).encode(text)
 
-  def decide_windows(self, task: str, encoded: "EncodedWindows",
-                     outputs: Sequence[np.ndarray]) -> list[Prediction | None]:
+  def decide_windows(
+      self, task: str, encoded: "EncodedWindows",
+      outputs: Sequence[np.ndarray],
+  ) -> list[Prediction[str, OfLabels] | None]:
     odd = {window.question for window, output in zip(encoded.windows, outputs)
            if not np.isfinite(output).all()}
     return [None if number in odd else _prediction(task, answers)
             for number, answers in enumerate(
                 _choose(encoded, outputs).values())]
+
+  def write(self, value: str, separator: str | None = None) -> str:
+    return value
 
   def evaluate(self, task: "Task", split: "SquadSplit",
                encoded: "EncodedWindows",
@@ -80,7 +85,7 @@ class Span(Problem):
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """As SQuAD's official scripts take them, and the candidates."""
     chosen = _choose(encoded, outputs)
-    files = {
+    files: dict[str, Any] = {
         "predictions.json": {
             name: answers.text for name, answers in chosen.items()},
         "nbest_predictions.json": {
@@ -88,7 +93,7 @@ class Span(Problem):
                     "probability": answer.probability}
                    for answer in answers.best]
             for name, answers in chosen.items()}}
-    if task.splits[name].options.version_2:
+    if encoded.split.options.version_2:
       files["null_odds.json"] = {
           name: answers.null_odds for name, answers in chosen.items()}
     return {name: json.dumps(values, indent=2, ensure_ascii=False,
@@ -102,7 +107,7 @@ def _choose(encoded: "EncodedWindows",
   return span_answers.choose(encoded, outputs)
 
 
-def _prediction(task: str, answers: "Answers") -> Prediction:
+def _prediction(task: str, answers: "Answers") -> Prediction[str, OfLabels]:
   place = next(((answer.start, answer.end) for answer in answers.best
                 if answer.text == answers.text != ""), None)
   return Prediction(

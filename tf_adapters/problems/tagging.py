@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_adapters.data.cells import TAG_SEPARATOR, list_item, write_list
 from tf_adapters.problems.classification import likeliest
-from tf_adapters.problems.prediction import Prediction, Value
+from tf_adapters.problems.prediction import OfTags, Prediction, Tags
 from tf_adapters.problems.problem import Problem, rounded
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Tagging(Problem):
     return likeliest(logits)
 
   def prediction(self, task: str, labels: Sequence[str], predicted: Any,
-                 scores: np.ndarray, words: Sequence[str]) -> Prediction:
+                 scores: np.ndarray,
+                 words: Sequence[str]) -> Prediction[Tags, OfTags]:
     return Prediction(
         task,
         [(word, self.value(one, labels))
@@ -46,18 +47,19 @@ class Tagging(Problem):
         [(word, dict(zip(labels, row)))
          for word, row in zip(words, scores.tolist())])
 
-  def write(self, value: Value, separator: str | None = None) -> str:
+  def write(self, value: Tags, separator: str | None = None) -> str:
     return write_list((tag for _, tag in value), separator or self.separator)
 
   def item(self, label: str) -> str:
     return list_item(label, self.separator)
 
-  def json_cells(self, prediction: Prediction) -> dict[str, Any]:
+  def json_cells(self,
+                 prediction: Prediction[Tags, OfTags]) -> dict[str, Any]:
     return {"prediction": self.write(prediction.value),
             "scores": [rounded(tags) for _, tags in prediction.probabilities],
             "words": [word for word, _ in prediction.value]}
 
-  def score_list(self, prediction: Prediction) -> list[float]:
+  def score_list(self, prediction: Prediction[Tags, OfTags]) -> list[float]:
     return [tags[tag] for (_, tag), (_, tags) in zip(
         prediction.value, prediction.probabilities)]
 
@@ -83,7 +85,7 @@ class Tagging(Problem):
                encoded: "EncodedWords",
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import entity_metrics, token_metrics
-    true = [[task.labels[tag] for tag in tags] for tags in split.labels]
+    true = [[task.labels[tag] for tag in tags] for tags in split.labels or ()]
     predicted = self.tags(encoded, outputs, task.labels)
     values = token_metrics(true, predicted)
     if "entity_f1" in task.metrics:
@@ -93,9 +95,10 @@ class Tagging(Problem):
   def files(self, task: "Task", name: str, encoded: "EncodedWords",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     tags = self.tags(encoded, outputs, task.labels)
+    split: Any = task.splits[name]
     return {f"{name}.conll": "\n\n".join(
         "\n".join(f"{word}\t{tag}" for word, tag in zip(*sentence))
-        for sentence in zip(task.splits[name].words, tags)) + "\n"}
+        for sentence in zip(split.words, tags)) + "\n"}
 
   def same_labels(self, labels: Sequence[np.ndarray],
                   names: Sequence[str]) -> str:

@@ -8,30 +8,29 @@ import numpy as np
 
 from tf_adapters.data.rows import write_cells
 from tf_adapters.errors import InputError
-from tf_adapters.problems.prediction import Value
 from tf_adapters.problems.problem import Problem
 
 if TYPE_CHECKING:
-  from tf_adapters.data.batching import Encoded
   from tf_adapters.data.tasks import Examples, Task
 
 
 class TextProblem(Problem):
   """One prediction for each text or pair of texts."""
 
-  def evaluate(self, task: "Task", split: "Examples", encoded: "Encoded",
+  def evaluate(self, task: "Task", split: "Examples", encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import evaluate
     predicted, _ = self.decided(np.stack(outputs))
     return evaluate(task.metrics, encoded.labels.numpy(), predicted)
 
-  def files(self, task: "Task", name: str, encoded: "Encoded",
+  def files(self, task: "Task", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     predicted, scores = self.decided(np.stack(outputs))
     split = task.splits[name]
     if name in task.submissions:
       submission = task.submissions[name]
-      file_name, write, labels = submission.file_name, _plain, ()
+      file_name, write = submission.file_name, _plain
+      labels: Sequence[str] = ()
       rows = [[self.submitted(one, submission.labels)] for one in predicted]
     else:
       file_name, labels = f"{name}.tsv", task.labels
@@ -44,6 +43,9 @@ class TextProblem(Problem):
         *(write([row, *cells]) for row, cells in zip(split.ids, rows)),
     ]).decode()}
 
+  def write(self, value: Any, separator: str | None = None) -> str:
+    return str(value)
+
   def submitted(self, predicted: Any, labels: Sequence[str]) -> str:
     """A prediction as a benchmark's server takes it.
 
@@ -53,7 +55,7 @@ class TextProblem(Problem):
     """
     return labels[int(predicted)]
 
-  def named(self, value: Value) -> str:
+  def named(self, value: Any) -> str:
     """A prediction's value in a sentence."""
     return repr(value)
 
@@ -63,7 +65,7 @@ class TextProblem(Problem):
       return ""
     return f"the label {self.named(self.value(different[0], names))}"
 
-  def same_predictions(self, encoded: "Encoded", outputs: Sequence[np.ndarray],
+  def same_predictions(self, encoded: Any, outputs: Sequence[np.ndarray],
                        names: Sequence[str]) -> str:
     predicted, _ = self.decided(np.stack(outputs))
     different = {self.named(self.value(one, names)) for one in predicted}

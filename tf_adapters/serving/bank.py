@@ -21,7 +21,6 @@ from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import is_layer_norm, kind_of
-from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction, Probabilities, Value
 from tf_adapters.serving import saved_model
 from tf_adapters.serving.bank_state import (
@@ -189,8 +188,9 @@ class AdapterBank:
             for prediction in self.stream_predictions(
                 texts, tasks, batch_size)]
 
-  def predictions(self, texts: Texts, tasks: Tasks,
-                  batch_size: int = 64) -> list[Prediction]:
+  def predictions(
+      self, texts: Texts, tasks: Tasks, batch_size: int = 64,
+  ) -> list[Prediction[Value, Probabilities]]:
     """As `predict`, with all that is known of each prediction.
 
     Example:
@@ -200,8 +200,9 @@ class AdapterBank:
     """
     return list(self.stream_predictions(texts, tasks, batch_size))
 
-  def stream_predictions(self, texts: Texts, tasks: Tasks,
-                         batch_size: int = 64) -> Iterator[Prediction]:
+  def stream_predictions(
+      self, texts: Texts, tasks: Tasks, batch_size: int = 64,
+  ) -> Iterator[Prediction[Value, Probabilities]]:
     """As `predictions`, one by one: for tasks of very many labels.
 
     All texts are computed at once, and what is wrong with one of them is raised
@@ -302,7 +303,6 @@ def _check_stacks(info: AdapterInfo, names: Iterable[str],
                   "the encoder changed beside the tuning)")
       raise InputError(
           f"{reason}: a bank holds adapters, layer norms and heads")
-  problem = find_problem(info.problem_type)
-  if problem.outputs == "windows":
-    problem.check_windows(shared.encoder.text_processor(
+  if info.problem.outputs == "windows":
+    info.problem.check_windows(shared.encoder.text_processor(
         info.max_length or shared.max_length), info.span)

@@ -18,6 +18,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.stacked import StackedTasks, TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
+from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.bank_texts import (
     Row,
@@ -167,7 +168,7 @@ class BankState:
     return 1 + list(self.infos).index(name), self.infos[name]
 
   def predict(self, texts: Texts, tasks: Tasks,
-              batch_size: int) -> Iterator[Prediction]:
+              batch_size: int) -> Iterator[Prediction[Any, Any]]:
     """Predictions for texts of any of the tasks, in their order.
 
     All of them are computed at once; what is made of them, which may take much
@@ -183,11 +184,10 @@ class BankState:
       raise InputError(f"batch_size must be positive, not {batch_size}")
     rows = make_rows(texts, tasks, self.find, self.shared.max_length)
     outputs: list[Any] = [None] * len(rows)
-    windows = collections.defaultdict(list)
-    others = []
+    windows: dict[int, list[int]] = collections.defaultdict(list)
+    others: list[int] = []
     for number, row in enumerate(rows):
-      in_windows = row.problem is not None and row.problem.outputs == "windows"
-      (windows[row.task] if in_windows else others).append(number)
+      (windows[row.task] if row.outputs == "windows" else others).append(number)
     for numbers, compute in ((others, self._of_rows), *(
         (numbers, self._of_windows) for numbers in windows.values())):
       for chunk in batching.chunks(numbers, _PACKED_AT_ONCE):
@@ -197,7 +197,7 @@ class BankState:
     return self._predictions(rows, outputs)
 
   def _predictions(self, rows: Sequence[Row],
-                   outputs: list[Any]) -> Iterator[Prediction]:
+                   outputs: list[Any]) -> Iterator[Prediction[Any, Any]]:
     for number, row in enumerate(rows):
       output, outputs[number] = outputs[number], None
       if output is None:
@@ -206,11 +206,11 @@ class BankState:
             "from it: its weights are too large; train it again, at a lower "
             "learning rate")
       if row.info is None:
-        yield Prediction(row.name, output)
+        yield Prediction(row.name, output, None)
       elif isinstance(output, Prediction):
         yield output
       else:
-        yield row.problem.prediction(row.name, row.info.labels, *output)
+        yield row.info.problem.prediction(row.name, row.info.labels, *output)
 
   def _of_rows(self, rows: Sequence[Row],
                batch_size: int) -> Iterator[tuple[int, Any]]:
@@ -220,8 +220,7 @@ class BankState:
     `Problem.prediction`; an embedding without a task; None for what is not
     finite.
     """
-    is_words = [row.problem is not None and row.problem.outputs == "words"
-                for row in rows]
+    is_words = [row.outputs == "words" for row in rows]
     texts = tf.constant([row.first for row in rows], tf.string)
     word_ids, type_ids, starts = self.shared.pack(
         texts,
@@ -230,28 +229,28 @@ class BankState:
         tf.constant(is_words, tf.bool),
         tf.constant([row.max_length for row in rows], tf.int32))
     words = self.shared.text.split_words(texts).to_list() if any(
-        is_words) else None
+        is_words) else []
     for batch in self._computed(
         word_ids, type_ids, [row.task for row in rows], batch_size):
       # Rows that are decided together: of one type, with as many outputs.
-      alike = collections.defaultdict(list)
+      alike: dict[tuple[str, int], list[tuple[int, np.ndarray]]] = (
+          collections.defaultdict(list))
       for number, outputs in batch:
-        row = rows[number]
-        if row.info is None:
+        info = rows[number].info
+        if info is None:
           output = outputs["embedding"]
           yield number, output.copy() if np.isfinite(output).all() else None
           continue
         output = outputs["tokens" if is_words[number] else "texts"]
-        output = output[..., :row.problem.num_outputs(row.info.labels)]
+        output = output[..., :info.num_outputs]
         if not np.isfinite(output).all():
           yield number, None
           continue
-        logits = (tagging.at_words(
-            output, starts[number].numpy(), row.info.labels)
+        logits = (tagging.at_words(output, starts[number].numpy(), info.labels)
                   if is_words[number] else output[np.newaxis])
-        alike[row.info.problem_type, logits.shape[1]].append((number, logits))
-      for members in alike.values():
-        predicted, scores = rows[members[0][0]].problem.decided(
+        alike[info.problem_type, info.num_outputs].append((number, logits))
+      for (problem_type, _), members in alike.items():
+        predicted, scores = find_problem(problem_type).decided(
             np.concatenate([logits for _, logits in members]))
         end = 0
         for number, logits in members:
@@ -266,22 +265,20 @@ class BankState:
             yield number, (predicted[start].copy(), scores[start].copy(), ())
 
   def _of_windows(self, rows: Sequence[Row], batch_size: int,
-                  ) -> Iterator[tuple[int, Prediction | None]]:
+                  ) -> Iterator[tuple[int, Prediction[Any, Any] | None]]:
     """Yields (row, prediction) of one task that reads windows, in order."""
-    row = rows[0]
-    windows = row.problem.windows(
+    name, info = rows[0].name, self.infos[rows[0].name]
+    windows = info.problem.windows(
         [(row.first.decode(errors="replace"),
           row.second.decode(errors="replace")) for row in rows],
-        self.shared.encoder.text_processor(row.max_length), row.info.span)
-    width = row.problem.num_outputs(row.info.labels)
+        self.shared.encoder.text_processor(rows[0].max_length), info.span)
     outputs: list[Any] = [None] * len(windows)
     for batch in self._computed(
-        windows.word_ids, windows.type_ids, [row.task] * len(windows),
+        windows.word_ids, windows.type_ids, [rows[0].task] * len(windows),
         batch_size):
       for number, output in batch:
-        outputs[number] = output["tokens"][:, :width]
-    yield from enumerate(
-        row.problem.decide_windows(row.name, windows, outputs))
+        outputs[number] = output["tokens"][:, :info.num_outputs]
+    yield from enumerate(info.problem.decide_windows(name, windows, outputs))
 
   def _computed(
       self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,

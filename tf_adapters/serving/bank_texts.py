@@ -14,7 +14,6 @@ import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
-from tf_adapters.problems import Problem, find_problem
 
 BASE = "base"  # the name of the encoder without a task
 
@@ -59,9 +58,9 @@ class Row:
   max_length: int
 
   @property
-  def problem(self) -> Problem | None:
-    """The task's type of problem; None for the encoder alone."""
-    return self.info and find_problem(self.info.problem_type)
+  def outputs(self) -> str:
+    """What its task has outputs for; "" for the encoder alone."""
+    return self.info.problem.outputs if self.info else ""
 
 
 def make_rows(texts: Texts, tasks: Tasks,

@@ -23,7 +23,6 @@ from tf_adapters.data.bad_rows import NO_TEXT, BadRows
 from tf_adapters.data.encodings import UTF_8, check_encoding
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
-from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.bank_texts import RowError, Text
 from tf_adapters.serving.prediction_input import STANDARD, PredictionInput
@@ -196,7 +195,8 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
         file=sys.stderr)
 
 
-def _next(results: Iterator[Prediction], name: str, line: int) -> Prediction:
+def _next(results: Iterator[Prediction[Any, Any]], name: str,
+          line: int) -> Prediction[Any, Any]:
   """The next result; what is wrong with its row names its line."""
   try:
     return next(results)
@@ -238,7 +238,7 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
     # A context may be empty: it has no answers.
     empty = second is None or (
         not second.strip()
-        and find_problem(tasks[task].problem_type).outputs != "windows")
+        and tasks[task].problem.outputs != "windows")
     if not (first or "").strip():
       bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
     elif takes_pairs and empty:
@@ -272,10 +272,10 @@ def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
     yield chunk
 
 
-def _record(line: int, task: str, info: AdapterInfo, prediction: Prediction,
-            format: str) -> dict[str, Any]:
-  problem = find_problem(info.problem_type)
-  cells = (problem.json_cells if format == "jsonl" else problem.table_cells)
+def _record(line: int, task: str, info: AdapterInfo,
+            prediction: Prediction[Any, Any], format: str) -> dict[str, Any]:
+  problem = info.problem
+  cells = problem.json_cells if format == "jsonl" else problem.table_cells
   return {"line": line, "task": task, **cells(prediction)}
 
 

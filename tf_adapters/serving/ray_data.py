@@ -12,7 +12,6 @@ import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
-from tf_adapters.problems import find_problem
 from tf_adapters.serving.bank import AdapterBank
 from tf_adapters.serving.bank_texts import Text
 
@@ -103,7 +102,7 @@ class BatchPredictor:
     # Lists of the same length would become a matrix.
     predictions, scores = (np.empty(len(texts), object) for _ in _ADDED)
     for row, (task, result) in enumerate(zip(tasks, results)):
-      problem = find_problem(infos[task].problem_type)
+      problem = infos[task].problem
       predictions[row] = problem.write(result.value)
       scores[row] = problem.score_list(result)
     return {**batch, **dict(zip(_ADDED, (predictions, scores)))}

@@ -27,7 +27,8 @@ from tf_adapters.files.writing import new_folder, writing
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.problems import Problem, find_problem
+from tf_adapters.problems import find_problem
+from tf_adapters.problems.problem import Problem
 
 _WARM_UP_SIZES = (1, 8)
 
