@@ -95,8 +95,9 @@ def save_adapter(
   if not model.is_trained:
     warn(f"{path}: the model was never trained: its head is as it was made")
   vocabulary = encoder.vocabulary
-  given = {"name": task, "metrics": metrics, "max_length": max_length,
-           "pairs": pairs, "span": span}
+  given: dict[str, Any] = {
+      "name": task, "metrics": metrics, "max_length": max_length,
+      "pairs": pairs, "span": span}
   if metrics is not None:
     given["weights_sha256"] = ""  # they are of what is saved now
   description = dataclasses.replace(model.task, **{
@@ -108,7 +109,7 @@ def save_adapter(
       labels=description.labels,
       pooling=model.head.pooling,
       dropout=model.head.dropout.rate,
-      adapter=encoder.method and encoder.method.to_dict(),
+      adapter=encoder.method.to_dict() if encoder.method else None,
       tuning=encoder.tuning,
       max_length=description.max_length,
       metrics=description.metrics,

@@ -85,7 +85,7 @@ class AdapterInfo(JsonConfig):
   span: Mapping[str, Any] | None = None
   changed_base: tuple[str, ...] = ()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     problem = self.problem
     for name, kind in (
         ("task", str), ("labels", list | tuple), ("tuning", str),

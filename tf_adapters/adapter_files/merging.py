@@ -69,10 +69,10 @@ def average_adapters(paths: Sequence[Path], path: Path,
   infos = [read_info(file) for file in paths]
   for file, info in zip(paths, infos):
     _refuse_others(paths[0], _of_tensors(infos[0]), file, _of_tensors(info))
-  means: dict[str, np.ndarray] | None = None
+  means: dict[str, np.ndarray] = {}
   for file, info, share in zip(paths, infos, shares):
     tensors = read_tensors(file, info)
-    if means is None:
+    if not means:
       means = {name: np.zeros(array.shape) for name, array in tensors.items()}
     _refuse_others(paths[0], _shapes(means), file, _shapes(tensors))
     for name, array in tensors.items():
@@ -137,18 +137,17 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     0.982
   """
   infos = [read_info(path) for path in (a, b)]
-  tensors = [read_tensors(path, info)
-             for path, info in zip((a, b), infos)]
-  shapes = _different(*map(_shapes, tensors))
-  names = sorted({**tensors[0], **tensors[1]}, key=_in_order)
+  both = read_tensors(a, infos[0]), read_tensors(b, infos[1])
+  shapes = _different(*map(_shapes, both))
+  names = sorted({**both[0], **both[1]}, key=_in_order)
   parts: dict[str, list[str]] = {}
   for name in names:
     parts.setdefault(_part(name), []).append(name)
   alike = [part for part in parts if not shapes.keys() & parts[part]]
   return AdapterComparison(
       _different(*map(_settings, infos)),
-      {part: _compare(*tensors, parts[part], part in alike) for part in parts},
-      _compare(*tensors, [name for part in alike for name in parts[part]],
+      {part: _compare(*both, parts[part], part in alike) for part in parts},
+      _compare(*both, [name for part in alike for name in parts[part]],
                bool(alike)),
       list(dict.fromkeys(
           (re.sub(r"/layer_\d+/", "/layer_*/", name), *shapes[name])
@@ -228,12 +227,12 @@ def _in_order(name: str) -> list[str | int]:
 def _compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray],
              names: Sequence[str], alike: bool) -> PartComparison:
   """Compares the tensors of some names, which may be `alike` in shape."""
-  parameters = tuple(sum(tensors[name].size for name in names
-                         if name in tensors) for tensors in (a, b))
+  parameters = (sum(a[name].size for name in names if name in a),
+                sum(b[name].size for name in names if name in b))
   if not alike:
     return PartComparison(parameters, None, None)
   a_squared, b_squared, product, distance_squared = sum(
-      _products(a[name], b[name]) for name in names)
+      (_products(a[name], b[name]) for name in names), np.zeros(4))
   with np.errstate(divide="ignore", invalid="ignore"):
     return PartComparison(
         parameters, float(product / np.sqrt(a_squared) / np.sqrt(b_squared)),

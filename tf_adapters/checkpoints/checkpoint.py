@@ -32,8 +32,10 @@ class TensorFiles(Protocol):
   """
 
   path: pathlib.Path
-  shapes: Mapping[str, tuple[int, ...]]
   transposed: bool
+
+  @property
+  def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
   def read(self, name: str) -> np.ndarray:
     """Reads one array.

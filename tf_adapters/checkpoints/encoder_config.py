@@ -16,11 +16,11 @@ from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import ENCODERS
 
 # Name of an activation there -> ours. Google's gelu is the tanh approximation.
-GOOGLE_ACTIVATIONS = {
+GOOGLE_ACTIVATIONS: dict[str | None, str] = {
     "gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "swish": "swish",
     "linear": "linear", "": "linear", None: "linear",
 }
-HUGGING_FACE_ACTIVATIONS = {
+HUGGING_FACE_ACTIVATIONS: dict[str | None, str] = {
     "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu", "silu": "swish", "swish": "swish", "tanh": "tanh",

@@ -57,8 +57,8 @@ class _Safetensors:
       self.path = folder / INDEX_NAME
       index = self._read_index()
       files = sorted(set(index.values()))
-    self.shapes = {}
-    self._files = {}
+    self.shapes: dict[str, tuple[int, ...]] = {}
+    self._files: dict[str, TensorFile] = {}
     for name in files:
       file = TensorFile(folder / name)
       self.shapes |= file.shapes

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -90,8 +91,9 @@ class PretrainedEncoder:
     Raises:
       InputError: a tensor cannot be read, or an adapter layer does not exist.
     """
+    config: Any = self.config  # of the family's own type
     encoder = family_of(self.config).encoder_class()(
-        self.config, TaskLayers(self.config, adapters, dtype=dtype),
+        config, TaskLayers(config, adapters, dtype=dtype),
         self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
     fingerprint = Fingerprint(self.config)
@@ -140,12 +142,12 @@ def describe_encoder(encoder_source: str | os.PathLike[str],
   else:
     rows["tokenizer"] = ", ".join(filter(None, [
         f"{len(vocabulary.tokens) - len(vocabulary.added):,} wordpieces",
-        vocabulary.added and f"{len(vocabulary.added):,} added tokens",
+        f"{len(vocabulary.added):,} added tokens" if vocabulary.added else "",
         "lower-cased" if vocabulary.lower_case else "cased",
-        (vocabulary.strips_accents != vocabulary.lower_case)
-        and f"strip_accents={vocabulary.strips_accents}",
-        not vocabulary.tokenize_chinese_chars
-        and "tokenize_chinese_chars=False"]))
+        f"strip_accents={vocabulary.strips_accents}"
+        if vocabulary.strips_accents != vocabulary.lower_case else "",
+        "" if vocabulary.tokenize_chinese_chars
+        else "tokenize_chinese_chars=False"]))
     rows["vocabulary sha256"] = vocabulary.sha256()
   rows["fingerprint"] = fingerprint.hexdigest()
   if checkpoint.beside:

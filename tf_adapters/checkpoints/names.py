@@ -134,7 +134,7 @@ def find_encoder(names: Iterable[str],
     if prefix:
       inside = plain[name].startswith(prefix)
     else:
-      inside = _BEGINNINGS.match(plain[name])
+      inside = _BEGINNINGS.match(plain[name]) is not None
       unexpected.append(name)
     if inside:
       raise InputError(f"no {family.title} has a tensor {name}")
@@ -189,7 +189,7 @@ def _canonical_names(family: EncoderFamily) -> dict[str, str]:
   """Every known name (with {i}) -> the canonical one (with {i})."""
   result = {}
   for place, others in family.places.items():
-    leaves = _DENSE
+    leaves: Mapping[str, tuple[str, ...]] = _DENSE
     if place.endswith("layer_norm"):
       leaves = _LAYER_NORM
     elif place.endswith(("embeddings", "embedding")):

@@ -149,7 +149,7 @@ class Analysis:
   def remarks(self) -> list[str]:
     """What there is to say beside the table, a line each."""
     single = {layer: self.change((layer, layer)) for layer in self.layers}
-    worst = min(single, key=single.get)
+    worst = min(single, key=single.__getitem__)
     span = (self.layers[0], self.layers[-1])
     lines = [
         f"without the adapters of one layer {self.metric} changes by "
@@ -219,7 +219,8 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
   if task.split(SPLIT).labels is None:
     raise InputError(f"task {task.name}: the {SPLIT} split in {task.origin} "
                      "has no labels")
-  model = load_trained(config, task, config.load_adapter, info)
+  adapter = str(config.load_adapter)
+  model = load_trained(config, task, adapter, info)
   text = model.encoder.text_processor(
       info.max_length or config.default_max_seq_length)
   for split in task.splits.values():
@@ -230,8 +231,7 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
     for note in task.notes:
       say(f"data: {note}")
     scores = AblationScores(model, task, text, config.eval_batch_size)
-    analysis = _analyse(config.load_adapter, model, info, task, scores,
-                        max_loss)
+    analysis = _analyse(adapter, model, info, task, scores, max_loss)
     _write(analysis, output_dir)
   if save_pruned is not None:
     pruned = analysis.prunings[pruned_by]

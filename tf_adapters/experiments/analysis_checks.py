@@ -44,7 +44,7 @@ def check_analysis(config: RunConfig,
 
 def _read(config: RunConfig) -> AdapterInfo:
   """What the adapter file says; refuses what cannot be analysed."""
-  path = config.load_adapter
+  path = str(config.load_adapter)
   info = read_info(path)
   if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
     raise InputError(f"{path}: was tuned with {info.tuning}: expected a file "
@@ -65,6 +65,7 @@ def _check_output(config: RunConfig,
                        "save_pruned: leave it out")
     return
   check_place(save_pruned)
-  if os.path.realpath(save_pruned) == os.path.realpath(config.load_adapter):
+  if os.path.realpath(save_pruned) == os.path.realpath(
+      str(config.load_adapter)):
     raise InputError(
         f"save_pruned={save_pruned}: is the adapter file to be analysed")

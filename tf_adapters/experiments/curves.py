@@ -86,10 +86,10 @@ def parameters(record: Record) -> Place | None:
   if curve is None:
     return None
   if curve == ADAPTERS:
-    name = method_from_dict(record.results["hyperparameters"]["adapter"]).point
+    name = method_from_dict(record.finished["hyperparameters"]["adapter"]).point
   elif curve == TOP_LAYERS:
-    name = str(Tuning.parse(record.results["tuning"]).top_layers)
-  return curve, name, record.results["parameters"]["trained"]
+    name = str(Tuning.parse(record.finished["tuning"]).top_layers)
+  return curve, name, record.finished["parameters"]["trained"]
 
 
 def learning_rate(record: Record) -> Place | None:
@@ -97,7 +97,7 @@ def learning_rate(record: Record) -> Place | None:
   curve = _curve(record)
   if curve not in (ADAPTERS, FULL):
     return None
-  rate = record.results["hyperparameters"]["learning_rate"]
+  rate = record.finished["hyperparameters"]["learning_rate"]
   return curve, f"{rate:g}", rate
 
 
@@ -105,7 +105,7 @@ def init_scale(record: Record) -> Place | None:
   """Adapters against the standard deviation of their initial weights."""
   if _curve(record) != ADAPTERS:
     return None
-  scale = record.results["hyperparameters"]["adapter"].get("init_scale")
+  scale = record.finished["hyperparameters"]["adapter"].get("init_scale")
   if not scale:
     return None  # no place on a logarithmic axis
   return ADAPTERS, f"{scale:g}", scale
@@ -122,22 +122,19 @@ def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
   records = list(records)
   finished = {(record.trial.task, record.trial.setting): record
               for record in records if record.results is not None}
-  places: dict[str, tuple[str, str]] = {}
   competing = []
   for record in records:
     like = finished.get((record.trial.task, record.trial.setting))
     place = like and placing(like)
     if place:
-      key = f"{place[0]} {place[1]}"
-      places[key] = place[:2]
-      competing.append(dataclasses.replace(
-          record, trial=dataclasses.replace(record.trial, methods=(key,))))
+      competing.append(dataclasses.replace(record, trial=dataclasses.replace(
+          record.trial, methods=(f"{place[0]} {place[1]}",))))
   found: dict[str, dict[str, list[Point]]] = {}
   for chosen in select(competing):
-    if chosen.settings is None:
+    place = placing(chosen.records[0]) if chosen.records else None
+    if place is None:
       continue
-    curve, name = places[chosen.method]
-    x = placing(chosen.records[0])[2]
+    curve, name, x = place
     found.setdefault(chosen.task, {}).setdefault(curve, []).append(
         Point(name, x, chosen))
   return [
@@ -219,7 +216,7 @@ def differences_csv(
 
 
 def _curve(record: Record) -> str | None:
-  return _CURVES.get(Tuning.parse(record.results["tuning"]).method)
+  return _CURVES.get(Tuning.parse(record.finished["tuning"]).method)
 
 
 def _difference(name: str, points: Sequence[Point],

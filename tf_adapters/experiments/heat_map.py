@@ -35,7 +35,7 @@ def draw_heat_map(layers: Sequence[int],
                       vmax=max(np.nanmax(values), 0))
     _write_values(ax, image, values, width)
     for axis, what in ((ax.xaxis, "last"), (ax.yaxis, "first")):
-      axis.set_ticks(range(len(layers)), layers)
+      axis.set_ticks(range(len(layers)), list(map(str, layers)))
       axis.set_ticks(np.arange(1, len(layers)) - 0.5, minor=True)
       axis.set_label_text(f"{what} layer without adapters")
     ax.tick_params(which="both", length=0)
@@ -72,7 +72,7 @@ def _text(value: float) -> str:
 
 
 def _add_scale(ax: Axes, image: AxesImage) -> None:
-  scale = ax.inset_axes([0.03, 0.1, 0.36, 0.035])
+  scale = ax.inset_axes((0.03, 0.1, 0.36, 0.035))
   bar = ax.figure.colorbar(image, cax=scale, orientation="horizontal")
   bar.outline.set_visible(False)
   bar.locator = MaxNLocator(3)

@@ -6,6 +6,7 @@ never among them: `measured` says whose they are.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ TABLE_1 = PaperTable(
                   71.8, 85.3, 84.6, 91.4, 68.8, mean=79.6)))
 
 # Column, no-BERT baseline, full fine-tuning, top n layers, adapters.
-_TEXTS = (
+_TEXTS: tuple[tuple[Any, ...], ...] = (
     (Column("20 newsgroups", "newsgroups"), 91.1, 92.8, 92.8, 91.7),
     (Column("airline", "airline"), 84.5, 83.6, 84.0, 84.5),
     (Column("corporate messaging", "corporate_messaging"),

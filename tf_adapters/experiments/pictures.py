@@ -6,6 +6,7 @@ same numbers are the same bytes, in PNG and in PDF.
 
 import contextlib
 import io
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches, of a paper
 
 _COLORS = 256  # of a PNG: a third of the bytes, and nothing that is seen
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.titlesize": 7.5,
@@ -78,7 +79,7 @@ def pdf(figure: Figure) -> bytes:
   return _bytes(figure, "pdf", metadata={"CreationDate": None})
 
 
-def _bytes(figure: Figure, kind: str, **options) -> bytes:
+def _bytes(figure: Figure, kind: str, **options: Any) -> bytes:
   content = io.BytesIO()
   with styled():
     figure.savefig(content, format=kind, **options)

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import AdapterInfo, library_versions
@@ -57,7 +58,7 @@ def _lowest(layers: Sequence[int], max_loss: float, score: Score) -> LayerSet:
 
 
 def _greedy(layers: Sequence[int], max_loss: float, score: Score) -> LayerSet:
-  removed = frozenset()
+  removed: LayerSet = frozenset()
   full = score([removed])[removed]
   while len(removed) < len(layers):
     scores = score([removed | {layer} for layer in layers
@@ -104,7 +105,7 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
   # The tuning of adapters that begin higher up would leave layer norms out.
   if tuning.layer_norms is None and layers[:1] != before[:1]:
     tuning = dataclasses.replace(tuning, layer_norms=True)
-  if not layers:
+  if adapters is None or not layers:
     return dataclasses.replace(info, adapter=None, tuning=str(
         dataclasses.replace(tuning, method="head")))
   return dataclasses.replace(
@@ -142,7 +143,7 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
                    for name in expected_shapes(info)})
 
 
-def _adapters(model: TaskModel, removed: LayerSet) -> dict[str, object]:
+def _adapters(model: TaskModel, removed: LayerSet) -> dict[str, Any]:
   """{canonical name: variable} of the adapters of the other layers."""
   num_layers = model.encoder.config.num_hidden_layers
   return {name: variable

@@ -82,7 +82,7 @@ class RayRunner:
     if self._address and self._address != "auto":
       _check_address(self._address)
     os.environ.update(_QUIET)
-    options = {"address": self._address}
+    options: dict[str, Any] = {"address": self._address}
     if not self._address:
       options = {
           "address": "local", "num_cpus": len(os.sched_getaffinity(0)),

@@ -23,13 +23,26 @@ _LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
 class Trial(Protocol):
   """What is known of a trial wherever it is: see `trials.Trial`."""
 
-  name: str
-  task: str
-  methods: tuple[str, ...]
-  settings: Mapping[str, str]
-  seed: int
-  setting: str
-  selects: bool
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def task(self) -> str: ...
+
+  @property
+  def methods(self) -> tuple[str, ...]: ...
+
+  @property
+  def settings(self) -> Mapping[str, str]: ...
+
+  @property
+  def seed(self) -> int: ...
+
+  @property
+  def setting(self) -> str: ...
+
+  @property
+  def selects(self) -> bool: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +50,13 @@ class Record:
   """A trial and what became of it.
 
   Attributes:
-    trial: the trial.
+    trial: the trial: a `Trial`, and whatever else its maker knows of it.
     results: its results.json where it is finished, else None.
     error: why it failed, in one line; None where it did not.
     stopped: where it was stopped early; None where it was not, or has finished.
   """
 
-  trial: Trial
+  trial: Any
   results: Mapping[str, Any] | None = None
   error: str | None = None
   stopped: Stopped | None = None
@@ -55,6 +68,12 @@ class Record:
     if self.stopped is not None:
       return STOPPED
     return UNFINISHED if self.error is None else FAILED
+
+  @property
+  def finished(self) -> Mapping[str, Any]:
+    """The results of a trial that has finished."""
+    assert self.results is not None
+    return self.results
 
   @property
   def metrics(self) -> Mapping[str, Mapping[str, float]]:
@@ -73,7 +92,10 @@ def results_csv(
     records: of the trials.
     origin: columns that say where a record is from, the same for all.
   """
-  rows, origins, settings, metrics = [], {}, set(), set()
+  rows: list[Mapping[str, Any]] = []
+  origins: Mapping[str, str] = {}
+  settings: set[str] = set()
+  metrics: set[str] = set()
   for record in records:
     trial, results = record.trial, record.results or {}
     parameters = results.get("parameters", {})

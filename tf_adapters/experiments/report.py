@@ -162,7 +162,7 @@ def _summary(sweeps: Sequence[Sweep], records: Sequence[Record]) -> str:
   stopped, failed = (sum(record.status == status for record in records)
                      for status in (STOPPED, FAILED))
   missing = len(records) - len(finished) - stopped
-  seconds = sum(record.results["seconds"]["total"] for record in finished)
+  seconds = sum(record.finished["seconds"]["total"] for record in finished)
   text = (f"{len(finished)} of {len(records)} trials are finished, which took "
           f"{datetime.timedelta(seconds=round(seconds))} in all.")
   if stopped:

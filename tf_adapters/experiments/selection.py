@@ -9,10 +9,11 @@ import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tf_adapters.experiments.records import Record, Trial, write_csv
 
+T = TypeVar("T", bound=Trial)
 _SELECTS = "validation"
 
 
@@ -51,7 +52,8 @@ class Selected:
 
   Attributes:
     task, method: of the sweep.
-    metric: the one that decides, the task's first.
+    metric: the one that decides, the task's first; "" where no setting is
+      complete yet.
     settings: flag -> text; None where no setting is complete yet.
     records: of the setting's seeds that have a score.
     scores: split -> metric -> statistics.
@@ -62,7 +64,7 @@ class Selected:
 
   task: str
   method: str
-  metric: str | None = None
+  metric: str = ""
   settings: Mapping[str, str] | None = None
   records: tuple[Record, ...] = ()
   scores: Mapping[str, Mapping[str, Statistics]] = dataclasses.field(
@@ -71,12 +73,12 @@ class Selected:
   incomplete: int = 0
 
   @property
-  def reported(self) -> str | None:
+  def reported(self) -> str:
     """The split whose scores are the method's: the test split, or, where its
-    labels are hidden, the one that was chosen by.
+    labels are hidden, the one that was chosen by; "" without scores.
     """
     return next((split for split in ("test", _SELECTS) if split in self.scores),
-                None)
+                "")
 
   @property
   def score(self) -> Statistics:
@@ -85,14 +87,14 @@ class Selected:
 
   def to_dict(self) -> dict[str, Any]:
     """As selected.json has it."""
-    one = self.records[0].results["parameters"] if self.records else {}
+    one = self.records[0].finished["parameters"] if self.records else {}
     return {
         "task": self.task,
         "method": self.method,
-        "metric": self.metric,
+        "metric": self.metric or None,
         "settings": self.settings,
         "selected_by": _SELECTS,
-        "reported": self.reported,
+        "reported": self.reported or None,
         "scores": {split: {name: dataclasses.asdict(value)
                            for name, value in values.items()}
                    for split, values in self.scores.items()},
@@ -128,8 +130,7 @@ def select(records: Iterable[Record]) -> list[Selected]:
   return [_select(*names, groups[names]) for names in sorted(groups)]
 
 
-def repetitions(trials: Iterable[Trial],
-                records: Iterable[Record]) -> list[Trial]:
+def repetitions(trials: Iterable[T], records: Iterable[Record]) -> list[T]:
   """The trials that repeat selected settings with the seeds that do not select.
 
   Args:
@@ -179,8 +180,9 @@ def selected_csv(selected: Iterable[Selected]) -> str:
 
 def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
   """Rows of cells for the eye, the header first."""
-  rows = [("task", "method", "setting", "metric", "validation", "reported",
-           "seeds")]
+  rows: list[tuple[str, ...]] = [
+      ("task", "method", "setting", "metric", "validation", "reported",
+       "seeds")]
   for choice in selected:
     if choice.settings is None:
       rows.append((choice.task, choice.method, "none is complete", "", "", "",
@@ -200,8 +202,8 @@ def _select(task: str, method: str,
   wanted = _seeds(itertools.chain(*settings.values()))
   complete = [records for records in settings.values()
               if _is_complete(records) and _seeds(records) == wanted]
-  counts = dict(compared=len(complete),
-                incomplete=len(settings) - len(complete))
+  counts: dict[str, Any] = dict(
+      compared=len(complete), incomplete=len(settings) - len(complete))
   if not complete:
     return Selected(task, method, **counts)
   best = [record for record in min(complete, key=_rank) if _has_score(record)]
@@ -250,5 +252,5 @@ def _rank(seeds: Sequence[Record]) -> tuple[Any, ...]:
   seeds = _selecting(seeds)
   first = seeds[0]
   return (-statistics.fmean(map(_score, seeds)),
-          first.results["parameters"]["trained"], first.results["steps"],
+          first.finished["parameters"]["trained"], first.finished["steps"],
           first.trial.name)

@@ -6,13 +6,19 @@ import itertools
 import math
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
+from tf_adapters.training.run_config import (
+    GlueRunConfig,
+    RunConfig,
+    SquadRunConfig,
+)
 
 PRESETS = pathlib.Path(__file__).with_name("presets")
-TOOLS = {"glue": GlueRunConfig, "squad": SquadRunConfig}
+TOOLS: dict[str, type[RunConfig]] = {
+    "glue": GlueRunConfig, "squad": SquadRunConfig}
 MOST_TRIALS = 100_000
 
 
@@ -40,7 +46,7 @@ class Method:
     draw_seed: of the draws.
   """
 
-  values: Mapping[str, tuple[str, ...] | Range]
+  values: Mapping[str, Any]  # tuple[str, ...] | Range
   draws: int | None = None
   draw_seed: int = 0
 

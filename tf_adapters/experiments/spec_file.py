@@ -10,7 +10,7 @@ import pathlib
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -25,6 +25,7 @@ from tf_adapters.experiments.spec import (
 from tf_adapters.files.reading import check_text, read_file
 from tf_adapters.training.run_folder import ACTIONS
 
+V = TypeVar("V")
 _PARTS = ("tool", "flags", "tasks", "seeds", "selection_seeds", "methods")
 # Flag -> where a sweep takes it from.
 _NOT_HERE = {
@@ -101,7 +102,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
         raise reader.error(
             f"methods.{method}.{name}", f"is set by tasks.{task}, too")
 
-  def kept(values):
+  def kept(values: Mapping[str, V]) -> dict[str, V]:
     return {name: value for name, value in values.items()
             if name not in overrides}
 
@@ -213,7 +214,7 @@ class _Reader:
       raise self.error(key, "a name may have letters, digits, _, +, - and .")
     return name
 
-  def flag(self, name: str, key: str) -> dataclasses.Field:
+  def flag(self, name: str, key: str) -> dataclasses.Field[Any]:
     fields = {field.name: field for field in dataclasses.fields(
         TOOLS[self.tool])}
     if name not in fields:
@@ -312,7 +313,7 @@ class _Reader:
                     f"{key}.draw_seed"))
 
   def _range(self, value: dict[str, Any], key: str,
-             field: dataclasses.Field) -> Range:
+             field: dataclasses.Field[Any]) -> Range:
     kinds = set(_kinds(field.type))
     if not kinds & {int, float}:
       raise self.error(key, "is no number: expected a list to draw from")

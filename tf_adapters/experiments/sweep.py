@@ -217,12 +217,12 @@ class _Progress:
     records = self._sweep.records
     ended = sum(record.status != UNFINISHED for record in records)
     what = f"failed: {record.error}"
-    if record.status == STOPPED:
+    if record.stopped is not None and record.status == STOPPED:
       what = (f"stopped after epoch {record.stopped.epoch}: validation "
               f"{record.stopped.score:.4f}")
     elif record.status == FINISHED:
       scores = next(iter(record.metrics.items()), None)
-      what = f"{_clock(record.results['seconds']['total'])}"
+      what = f"{_clock(record.finished['seconds']['total'])}"
       if scores:
         split, values = scores
         name, value = next(iter(values.items()))

@@ -169,14 +169,14 @@ def join(sweeps: Iterable[Sweep]) -> list[Record]:
       _check_same_flags(
           other, trial, _DATA_FLAGS
           - (other.settings.keys() | trial.settings.keys()))
-    other = joined.get(trial.name)
-    if other is not None:
-      methods = tuple(dict.fromkeys([*other.trial.methods, *trial.methods]))
-      if other.results is not None or record.results is None:
-        record = other
+    same = joined.get(trial.name)
+    if same is not None:
+      methods = tuple(dict.fromkeys([*same.trial.methods, *trial.methods]))
+      if same.results is not None or record.results is None:
+        record = same
       record = dataclasses.replace(record, trial=dataclasses.replace(
           record.trial, methods=methods,
-          selects=trial.selects or other.trial.selects))
+          selects=trial.selects or same.trial.selects))
     joined[trial.name] = record
   _check_same_metrics(joined.values())
   return [joined[name] for name in sorted(joined)]
@@ -244,11 +244,11 @@ def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
     return Record(trial, None, error and str(error), read_stopped(folder))
   _check_results(folder / RESULTS_NAME, results)
   flags = read_flags(folder)
-  for name in _NUMBER_FLAGS & (flags or {}).keys():
-    if not re.fullmatch(r"\d+(\.\d+)?", flags[name], re.ASCII):
-      raise InputError(f"{folder / FLAGS_NAME}: damaged: {name} is no number")
   if flags is None:
     return Record(trial, results)
+  for name in _NUMBER_FLAGS & flags.keys():
+    if not re.fullmatch(r"\d+(\.\d+)?", flags[name], re.ASCII):
+      raise InputError(f"{folder / FLAGS_NAME}: damaged: {name} is no number")
   if "text_embedding" in flags and "encoder" in trial.flags:
     # The run has none, but stands beside others with the sweep's encoder.
     flags["encoder"] = trial.flags["encoder"]
@@ -289,16 +289,18 @@ def _check_same_metrics(records: Iterable[Record]) -> None:
 
 def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
   """Refuses results that lack what everybody reads."""
-  for keys, types in (*((keys, (int, float)) for keys in _NUMBERS),
-                      *((keys, str) for keys in _TEXTS)):
+  for keys in (*_NUMBERS, *_TEXTS):
     value: Any = results
     for key in keys:
       value = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(value, types) or isinstance(value, bool) or (
-        types is not str and not 0 <= value < _NO_SUCH_NUMBER):
-      raise InputError(
-          f"{path}: damaged: {'.'.join(keys)} is no "
-          f"{'text' if types is str else 'number'}")
+    if keys in _TEXTS:
+      fine, what = isinstance(value, str), "text"
+    else:
+      fine, what = (isinstance(value, int | float)
+                    and not isinstance(value, bool)
+                    and 0 <= value < _NO_SUCH_NUMBER), "number"
+    if not fine:
+      raise InputError(f"{path}: damaged: {'.'.join(keys)} is no {what}")
   try:
     tuning = Tuning.parse(results["tuning"])
   except InputError as error:

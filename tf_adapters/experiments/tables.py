@@ -195,8 +195,9 @@ def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
   """
   choices = list(choices)
   if choices and all(map(_without_bert, choices)):
-    names = {short_name(choice.records[0].results["hyperparameters"]["encoder"])
-             for choice in choices}
+    names = {
+        short_name(choice.records[0].finished["hyperparameters"]["encoder"])
+        for choice in choices}
     encoder = f"no BERT, embedding {', '.join(sorted(names))}"
   splits: dict[str, dict[str, None]] = {}
   for choice in choices:
@@ -277,11 +278,11 @@ class _Row:
 
   def numbers(self, columns: Iterable[paper_figures.Column],
               common: Sequence[str]) -> dict[str, Any]:
-    row = {"row": self.method, "measured_on": self.measured,
-           "seeds": max((score.n for score in self.scores.values()),
-                        default=None),
-           "total_parameters": self.total, "trained_percent": self.trained,
-           "mean": self._mean(common)}
+    row: dict[str, Any] = {
+        "row": self.method, "measured_on": self.measured,
+        "seeds": max((score.n for score in self.scores.values()), default=None),
+        "total_parameters": self.total, "trained_percent": self.trained,
+        "mean": self._mean(common)}
     for column in columns:
       score = self.scores.get(column.label)
       row |= _numbers({column.label: score})
@@ -350,11 +351,11 @@ def _split(choice: Selected) -> str:
 
 def _without_bert(choice: Selected) -> bool:
   """Whether it is the paper's baseline, whose parameters are no encoder's."""
-  return Tuning.parse(choice.records[0].results["tuning"]).method == NO_BERT
+  return Tuning.parse(choice.records[0].finished["tuning"]).method == NO_BERT
 
 
 def _parameters(choice: Selected) -> Mapping[str, int]:
-  return choice.records[0].results["parameters"]
+  return choice.records[0].finished["parameters"]
 
 
 def _numbers(scores: Mapping[str, Statistics | None]) -> dict[str, Any]:

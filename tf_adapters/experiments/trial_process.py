@@ -58,7 +58,7 @@ class TrialProcess:
 
   def __init__(self, command: TrialCommand):
     self._command = command
-    self._process = None
+    self._process: subprocess.Popen[bytes] | None = None
     folder = command.output_dir
     self._log = folder.with_name(f"{folder.name}.log")
     self._log_start = 0

@@ -9,7 +9,7 @@ import hashlib
 import pathlib
 import urllib.parse
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
@@ -107,7 +107,7 @@ def expand(spec: Spec, flags: RunFlags,
 
 def _check_values(spec: Spec, flags: RunFlags) -> None:
   """Refuses single values, by the key where they stand."""
-  groups = [("flags", spec.flags)]
+  groups: list[tuple[str, Mapping[str, Any]]] = [("flags", spec.flags)]
   groups += [(f"tasks.{name}", values) for name, values in spec.tasks.items()]
   groups += [(f"methods.{name}", method.values)
              for name, method in spec.methods.items()]
@@ -115,7 +115,7 @@ def _check_values(spec: Spec, flags: RunFlags) -> None:
     for name, value in values.items():
       match value:
         case str():
-          texts = (value,)
+          texts: tuple[str, ...] = (value,)
         case Range():
           texts = (str(value.low), str(value.high))
         case _:

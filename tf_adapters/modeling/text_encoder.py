@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.modeling.config import JsonConfig
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.serialization import (
     freeze,
@@ -49,7 +48,7 @@ class TextEncoder(tf_keras.layers.Layer):
   per_token: ClassVar[bool]
   parts: ClassVar[tuple[str, ...]]
 
-  config: JsonConfig
+  config: Any  # the configuration of the kind of encoder
   hidden_size: int
   hidden_dropout_prob: float
   pooling: str

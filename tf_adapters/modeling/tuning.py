@@ -9,7 +9,7 @@ import dataclasses
 import re
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 
@@ -146,7 +146,7 @@ class Tuning:
         text += f"{'+' if getattr(self, name) else '-'}{name}"
     return text
 
-  def check(self, bert: BertConfig, method: Method | None) -> None:
+  def check(self, bert: EncoderConfig, method: Method | None) -> None:
     """Raises InputError where a BERT cannot be tuned like this."""
     if self.method == NO_BERT:
       raise InputError(f"tuning '{self}' is that of a TextNetwork, not of a "
