@@ -105,9 +105,10 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     if name not in base:
       raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
     shapes[name] = base[name]
-  for place in method.places(bert.num_hidden_layers) if method else ():
-    shapes |= with_prefix(method.place_name(place),
-                          method.shapes(*bert.widths_at(place)))
+  if method is not None:
+    for place in method.places(bert.num_hidden_layers):
+      shapes |= with_prefix(method.place_name(place),
+                            method.shapes(*bert.widths_at(place)))
   outputs = info.num_outputs
   return shapes | {"head/kernel": (bert.hidden_size, outputs),
                    "head/bias": (outputs,)}

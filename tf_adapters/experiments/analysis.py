@@ -249,6 +249,7 @@ def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
              scores: AblationScores, max_loss: float) -> Analysis:
   metric = task.metrics[0]
   num_layers = model.encoder.config.num_hidden_layers
+  assert info.method is not None  # checked before
   layers = info.method.entered_layers(num_layers)
   started = time.perf_counter()
   spans = {

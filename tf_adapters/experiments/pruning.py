@@ -99,13 +99,14 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
     info: what it says with all of them.
     removed: the layers.
   """
-  method, tuning = info.method, Tuning.parse(info.tuning)
+  tuning = Tuning.parse(info.tuning)
+  method: Any = info.method  # it has one
   before = method.entered_layers(info.bert_config.num_hidden_layers)
   layers = tuple(layer for layer in before if layer not in removed)
   # The tuning of adapters that begin higher up would leave layer norms out.
   if tuning.layer_norms is None and layers[:1] != before[:1]:
     tuning = dataclasses.replace(tuning, layer_norms=True)
-  if adapters is None or not layers:
+  if not layers:
     return dataclasses.replace(info, adapter=None, tuning=str(
         dataclasses.replace(tuning, method="head")))
   return dataclasses.replace(
