@@ -159,7 +159,7 @@ def test_readme_names_every_tool_flag_and_task():
 
 
 def test_links_in_the_documents_lead_somewhere():
-  for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+  for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
     for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
       if "://" not in target:
         assert (document.parent / target).exists(), (document, target)

@@ -100,7 +100,7 @@ class TextProcessor(TextLayer):
       raise InputError(
           f"max_length {max_length} leaves no room for text: at least "
           f"{shortest}")
-    self.vocabulary = vocabulary
+    self.vocabulary: Vocabulary = vocabulary
     self.max_length = max_length
     self._start, self._end, self._pad, self._unk = map(vocabulary.id_of, (
         special.start, special.end, special.padding, special.unknown))
