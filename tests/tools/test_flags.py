@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import pathlib
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -18,6 +21,8 @@ from tf_adapters.training.run_config import (
     RunConfig,
     SquadRunConfig,
 )
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("tool, config", [
@@ -70,3 +75,56 @@ def test_a_value_out_of_bounds_is_one_line(argument, message, capsys):
   assert error.startswith(f"error: flag {argument}: ")
   assert message in error
   assert error.count("\n") == 1
+
+
+# A method that is put into the table before the tools are imported.
+_MADE_UP = """
+import dataclasses, sys
+from typing import ClassVar
+from tf_adapters.modeling.config import check_options, option
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import METHODS
+
+@dataclasses.dataclass(frozen=True)
+class Gate(Method):
+  name: ClassVar[str] = "made_up"
+  suffix: ClassVar[str] = "gate"
+  scale: float = option(0.5, "Scale of the gates.", least=0, most=1)
+  layers: tuple[int, ...] | None = None
+
+  def __post_init__(self):
+    check_options(self, "gate ")
+
+METHODS["made_up"] = Gate
+from tf_adapters.errors import InputError
+from tf_adapters.tools import _flag_reader, glue
+from tf_adapters.training.run_checks import unread_method_flags
+
+flags = _flag_reader.FlagReader(glue)
+common = {"task_name": "rte", "output_dir": "x", "method": "made_up"}
+given = flags.config({**common, "gate_scale": "1", "adapter_size": "8"})
+assert given.method_config() == Gate(scale=1), given
+assert "--gate_scale=1.0" in given.flag_lines()
+assert unread_method_flags(given) == ["adapter_size"]
+assert flags.config(common).method_config() == Gate()
+assert unread_method_flags(flags.config({
+    **common, "method": "bottleneck", "gate_scale": "1"})) == ["gate_scale"]
+assert unread_method_flags(flags.config({
+    **common, "tuning": "full"})) == ["method"]
+try:
+  flags.check("gate_scale", "2")
+except InputError as error:
+  print(error)
+sys.argv = ["tf-adapters", "--help"]
+glue.main()
+"""
+
+
+def test_a_new_method_s_options_are_flags():
+  done = subprocess.run([sys.executable, "-c", _MADE_UP], capture_output=True,
+                        text=True, cwd=ROOT)
+  assert done.returncode == 0, done.stderr
+  assert ("flag --gate_scale=2: expected a number in the range [0, 1]"
+          in done.stdout)
+  assert "--gate_scale: Scale of the gates. (default: 0.5)" in done.stdout
+  assert "--method: <bottleneck|made_up>" in done.stdout

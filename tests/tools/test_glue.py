@@ -195,7 +195,7 @@ def test_flag_files_are_whole_runs(path):
       config = tool.config_from_flags()
   check_all_read(config)
   if path.stem == "variants":
-    assert config.adapters() == AdapterConfig(
+    assert config.method_config() == AdapterConfig(
         init_scale=1e-2, positions=("attention",), parallel=True, depth=2,
         layer_norm=True)
   assert config.task_name

@@ -17,7 +17,7 @@ from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import check_all_read, unread_adapter_flags
+from tf_adapters.training.run_checks import check_all_read, unread_method_flags
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 from tf_adapters.training.run_folder import read_epochs
 
@@ -508,5 +508,5 @@ def test_adapter_flags_of_a_flag_file_are_no_mistake_without_adapters():
   given = {"adapter_size": 8, "adapter_init_scale": 0.01}
   config = GlueRunConfig(tuning="full", **given)
   check_all_read(config)
-  assert sorted(unread_adapter_flags(config)) == sorted(given)
-  assert not unread_adapter_flags(GlueRunConfig(**given))
+  assert sorted(unread_method_flags(config)) == sorted(given)
+  assert not unread_method_flags(GlueRunConfig(**given))

@@ -15,8 +15,8 @@ from tf_adapters.errors import InputError
 from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
 from tf_adapters.training.run_checks import (
     check,
-    unread_adapter_flags,
     unread_flags,
+    unread_method_flags,
 )
 from tf_adapters.training.run_config import RunConfig, flag_text
 from tf_adapters.training.run_folder import ACTIONS
@@ -143,7 +143,7 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
         name: getattr(type(config), name) for name in unread_flags(config)
         if name in spec.flags and name not in setting})
     check(config)
-    unread = sorted(set(unread_adapter_flags(config)) & setting.keys())
+    unread = sorted(set(unread_method_flags(config)) & setting.keys())
     if unread:
       raise InputError(
           f"{unread[0]} has no effect with tuning={config.what_trains}")

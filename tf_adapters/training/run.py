@@ -62,7 +62,7 @@ from tf_adapters.training.run_checks import (
   check_problem,
   check_start,
   plan_run,
-  unread_adapter_flags,
+  unread_method_flags,
 )
 from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
 from tf_adapters.training.run_folder import (
@@ -234,9 +234,10 @@ class _Run:
     if config.pooling == "pooler" and made_for != "pooler":
       say(f"pooling=pooler: {model.encoder.origin.source} was made for "
           f"pooling={made_for}, which is taken without the flag")
-    if unread := unread_adapter_flags(config):
-      say(f"tuning={config.what_trains} has no adapters: without effect are "
-          f"{', '.join(unread)}")
+    if unread := unread_method_flags(config):
+      why = (f"tuning={config.what_trains} has no adapters"
+             if config.method_config() is None else f"method={config.method}")
+      say(f"{why}: without effect are {', '.join(unread)}")
     if weights:
       say("class weights: " + listed(
           [f"{label} {weight:.4g}" for label, weight in weights.items()]))
@@ -324,7 +325,7 @@ class _Run:
     network = config.network()
     if network is None:
       return load_encoder(
-          encoder_source, config.adapters(), config.vocab_file,
+          encoder_source, config.method_config(), config.vocab_file,
           config.do_lower_case, dtype)
     if config.text_embedding is None:
       embedding = load_word_embedding(

@@ -22,13 +22,14 @@ from tf_adapters.errors import InputError
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.config import AUTO_POOLING
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.problems import find_problem
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
     RunConfig,
     flag_text,
+    method_flags,
 )
 from tf_adapters.training.run_data import check_unchanged
 from tf_adapters.training.run_folder import (
@@ -39,9 +40,11 @@ from tf_adapters.training.run_folder import (
 )
 from tf_adapters.training.training_config import check_best_metric
 
-# Flag -> the field of AdapterConfig that it is.
-_ADAPTER_FLAGS = {f"adapter_{field.name}": field.name
-                  for field in dataclasses.fields(AdapterConfig)}
+# Flag -> the option of a method's configuration that it is, and the preset's
+# flag, which speaks for all of them.
+_METHOD_FLAGS = {flag: (name, f"{method.suffix}_preset")
+                 for method in METHODS.values()
+                 for flag, name in method_flags(method).items()}
 
 
 def _is_per_token(config: RunConfig) -> bool:
@@ -216,15 +219,18 @@ def unread_flags(config: RunConfig) -> dict[str, str]:
       and unread(config)}
 
 
-def unread_adapter_flags(config: RunConfig) -> list[str]:
-  """Names of adapter flags without effect, since there are no adapters.
+def unread_method_flags(config: RunConfig) -> list[str]:
+  """Flags of methods that have no effect, since another or none is trained.
 
   No mistake: `--flagfile=flags/glue/rte.flags --tuning=full` has such.
   """
-  if config.adapters() is not None:
-    return []
-  return [name for name in ("adapter_preset", *_ADAPTER_FLAGS)
-          if getattr(config, name) != getattr(RunConfig, name)]
+  used = config.method_config()
+  names = ["method"] if used is None else []
+  for method in METHODS.values():
+    if not isinstance(used, method):
+      names += [f"{method.suffix}_preset", *method_flags(method)]
+  return [name for name in names if getattr(config, name, None) != getattr(
+      RunConfig, name, None)]
 
 
 # Flags of what a training reads.
@@ -236,7 +242,7 @@ _FILES = {"data_dir", "train_file", "predict_file"}
 # Flags that are compared with the adapter file itself where it is loaded.
 _MODEL = {
     "pooling", "do_lower_case", "tuning", "tune_layer_norms", "tune_pooler",
-    "adapter_preset", *_ADAPTER_FLAGS,
+    "method", *_METHOD_FLAGS, *(preset for _, preset in _METHOD_FLAGS.values()),
 }
 
 
@@ -304,20 +310,20 @@ def check_problem(problem_type: str, task_name: str, path: str,
 def check_flags(config: RunConfig, path: str,
                 info: AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  adapters = (config.adapters(), info.method)
+  methods = (config.method_config(), info.method)
   values = {
       "pooling": (config.pooling, info.pooling),
       "do_lower_case": (
           config.do_lower_case, info.tokenizer.get("lower_case")),
-      **{flag: tuple(getattr(one, field, None) for one in adapters)
-         for flag, field in _ADAPTER_FLAGS.items()}}
+      "method": (config.method, info.method and info.method.name),
+      **{flag: tuple(getattr(one, name, None) for one in methods)
+         for flag, (name, _) in _METHOD_FLAGS.items()}}
   given = {field.name for field in dataclasses.fields(RunConfig)
            if getattr(config, field.name) != field.default}
   for name, (ours, theirs) in values.items():
-    # A preset speaks for all flags of the adapters.
     flag = name
-    if name in _ADAPTER_FLAGS and name not in given:
-      flag = "adapter_preset"
+    if name in _METHOD_FLAGS and name not in given:
+      flag = _METHOD_FLAGS[name][1]
     if flag in given and ours != theirs:
       raise InputError(
           f"{path}: was made with {name}={theirs}, not {ours}: leave {flag} "

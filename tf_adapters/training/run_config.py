@@ -26,7 +26,6 @@ from tf_adapters.modeling.config import (
     option_of,
     options,
 )
-from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
@@ -46,30 +45,42 @@ def flag_text(value: object) -> str:
   return str(value)
 
 
-def _method_fields(method: str, config: type[Method]
-                   ) -> Iterator[tuple[str, Any, dataclasses.Field]]:
-  """Fields of a run for a method's configuration, named by the method.
+def method_flags(method: type[Method]) -> dict[str, str]:
+  """Flag -> the option of a method's configuration that it is.
 
-  `adapter_size` is `AdapterConfig.size`, or None for what the preset has.
+  Example:
+    >>> method_flags(AdapterConfig)["adapter_size"]
+    'size'
   """
-  default, *_ = config.PRESETS
-  presets = "; ".join(
-      f"{name}, {preset.help}" for name, preset in config.PRESETS.items())
-  yield f"{method}_preset", str, option(
-      default, f"What the other {method} flags are where they are not given: "
-      f"{presets}.", choices=tuple(config.PRESETS))
-  for name in options(config):
-    field = config.__dataclass_fields__[name]
+  return {f"{method.suffix}_{name}": name for name in options(method)}
+
+
+def _method_fields(
+    method: type[Method]) -> Iterator[tuple[str, Any, dataclasses.Field]]:
+  """Fields of a run for a method's configuration: a preset, and its options.
+
+  They are None for what the preset, or else the configuration, has:
+  `adapter_size` is `AdapterConfig.size` where it is given.
+  """
+  default = next(iter(method.PRESETS), "default")
+  if method.PRESETS:
+    presets = "; ".join(
+        f"{name}, {preset.help}" for name, preset in method.PRESETS.items())
+    yield f"{method.suffix}_preset", str, option(
+        default, f"What the other {method.suffix} flags are where they are not "
+        f"given: {presets}.", choices=tuple(method.PRESETS))
+  for flag, name in method_flags(method).items():
+    field = method.__dataclass_fields__[name]
     text = field.metadata["help"]
     if field.default is not None:
       text += f" ({default}: {flag_text(field.default)})"
-    yield f"{method}_{field.name}", field.type | None, dataclasses.field(
+    yield flag, field.type | None, dataclasses.field(
         default=None, metadata={**field.metadata, "help": text})
 
 
 _MethodOptions = dataclasses.make_dataclass("_MethodOptions", [
-    field for config in METHODS.values()
-    for field in _method_fields(config.suffix, config)], frozen=True)
+    field for method in METHODS.values() for field in _method_fields(method)],
+    frozen=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +128,9 @@ class RunConfig(TrainingConfig, _MethodOptions):
   tuning: str = option(
       "adapters", "What trains, beside the head: "
       f"{', '.join(TUNINGS)}.", check=Tuning.parse)
+  method: str = option(
+      "bottleneck", "What --tuning=adapters puts into the encoder.",
+      choices=tuple(METHODS))
   tune_layer_norms: bool | None = option(
       None, "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
   tune_pooler: bool | None = option(
@@ -197,18 +211,21 @@ class RunConfig(TrainingConfig, _MethodOptions):
         lines.append(f"--{field.name}={flag_text(value)}")
     return lines
 
-  def adapters(self) -> AdapterConfig | None:
-    """The adapters' configuration, or None where none are trained.
+  def method_config(self) -> Method | None:
+    """The configuration of the method, or None where none is trained.
 
     Raises:
       InputError: a value is out of range.
     """
     if self.what_trains.method != "adapters":
       return None
-    given = {name: getattr(self, f"adapter_{name}")
-             for name in options(AdapterConfig)}
-    return AdapterConfig.preset(self.adapter_preset, **{
-        name: value for name, value in given.items() if value is not None})
+    method = METHODS[self.method]
+    given = {name: getattr(self, flag)
+             for flag, name in method_flags(method).items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not method.PRESETS:
+      return method(**given)
+    return method.preset(getattr(self, f"{method.suffix}_preset"), **given)
 
   @property
   def what_trains(self) -> Tuning:
