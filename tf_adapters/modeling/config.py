@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from tf_adapters.errors import InputError, printable
 
@@ -207,6 +207,14 @@ class JsonConfig:
     """Returns the fields as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()}
+
+  @overload
+  @classmethod
+  def of(cls, value: Self | Mapping[str, Any]) -> Self: ...
+
+  @overload
+  @classmethod
+  def of(cls, value: None) -> None: ...
 
   @classmethod
   def of(cls, value: Self | Mapping[str, Any] | None) -> Self | None:
