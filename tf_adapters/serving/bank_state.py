@@ -92,10 +92,12 @@ class BankEncoder:
     self.max_length = encoder.text_processor(max_length).max_length
     self.model = StackedModel(encoder, pooling)
     self.jit_compile = jit_compile
-    self.pack = tf.function(self.text.pack_rows, input_signature=[
-        tf.TensorSpec([None], dtype) for dtype in (
-            tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
-                            ).get_concrete_function()
+    # Without AutoGraph, which would take seconds to find nothing to convert.
+    self.pack = tf.function(
+        self.text.pack_rows, autograph=False, input_signature=[
+            tf.TensorSpec([None], dtype) for dtype in (
+                tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
+    ).get_concrete_function()
 
   def traced(self, tasks: StackedTasks,
              before: TracedModel | None = None) -> TracedModel:
