@@ -338,7 +338,7 @@ class TracedModel:
           "input_type_ids": type_ids}, task_index)
 
     self._graph = tf.function(
-        call, jit_compile=jit_compile, input_signature=[
+        call, autograph=False, jit_compile=jit_compile, input_signature=[
             tokens, tokens, tokens, tf.TensorSpec([None], tf.int32),
             *specs(keys)]).get_concrete_function()
 

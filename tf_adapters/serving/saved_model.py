@@ -226,16 +226,17 @@ class _Server(tf.Module):
       both = tf.function(
           lambda text, task, text_pair=none: self._serve_named(
               text, text_pair, task),
-          input_signature=[text, task, text_pair])
+          autograph=False, input_signature=[text, task, text_pair])
       single = tf.function(
           lambda text, task: self._serve_named(text, none, task),
-          input_signature=[text, task])
+          autograph=False, input_signature=[text, task])
     else:
       both = tf.function(
           lambda text, text_pair=none: self._serve_first(text, text_pair),
-          input_signature=[text, text_pair])
+          autograph=False, input_signature=[text, text_pair])
       single = tf.function(
-          lambda text: self._serve_first(text, none), input_signature=[text])
+          lambda text: self._serve_first(text, none), autograph=False,
+          input_signature=[text])
     return {"serving_default": both, "single_texts": single}
 
   def _serve_named(self, text: tf.Tensor, text_pair: tf.Tensor,
@@ -260,7 +261,7 @@ class _Server(tf.Module):
     with tf.control_dependencies([known]):
       return tf.identity(numbers)
 
-  @tf.function(input_signature=[
+  @tf.function(autograph=False, input_signature=[
       tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string),
       tf.TensorSpec([None], tf.int32)])
   def _serve(self, first: tf.Tensor, second: tf.Tensor,
