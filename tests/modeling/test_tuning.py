@@ -285,7 +285,7 @@ def trained(config, tuning):
   tuning = Tuning.parse(tuning)
   return sum(
       int(np.prod(shape)) for name, shape in names.shapes(config).items()
-      if tuning.trains(name, config.num_hidden_layers))
+      if tuning.trains(name, config.num_hidden_layers, ta.AdapterConfig()))
 
 
 @pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
@@ -440,8 +440,9 @@ def test_what_keras_freezes_does_not_train(encoder, batch, freeze, frozen):
 
 def test_frozen_layers_below_are_a_frozen_prefix(plain_encoder):
   for layer in (plain_encoder.embeddings, plain_encoder.transformer_layers[0],
-                *(plain_encoder.task_layers.layer_norms[place] for place in (
-                    "embeddings", "0/attention", "0/output"))):
+                plain_encoder.task_layers.embedding_norm(),
+                *(plain_encoder.task_layers.layer_norm(0, sublayer)
+                  for sublayer in ("attention", "output"))):
     assert plain_encoder.frozen_prefix == 0
     layer.trainable = False
   assert plain_encoder.frozen_prefix == 1
