@@ -57,5 +57,6 @@ def __dir__() -> list[str]:
 if "tensorflow" in sys.modules:
   # Keras' SavedModels and .h5 files name classes without their modules: it
   # finds those that are there. A command line imports TensorFlow later.
-  for _module in ("modeling.models", "training.optimization"):
+  for _module in ("modeling.encoder", "modeling.models",
+                  "modeling.text_network", "training.optimization"):
     importlib.import_module(f"{__name__}.{_module}")
