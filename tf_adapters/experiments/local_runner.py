@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from tf_adapters.errors import InputError
+from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.records import Record
 from tf_adapters.experiments.runner import (
     Ended,
@@ -29,7 +30,7 @@ class LocalRunner:
       them.
   """
 
-  asha = None
+  asha: Asha | None = None
 
   def __init__(self, tool: str, max_parallel_trials: int = 1):
     self._tool = tool

@@ -5,6 +5,7 @@ needs is the business of `bank_state`; how the tasks' weights are stacked, that
 of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -287,7 +288,7 @@ def _extended(
     infos[name] = info
     arrays.append(stacked.TaskArrays(
         state.shared.encoder.config, info.method, info.pooling, shapes,
-        lambda path=path, info=info: FileTensors(path, info)))
+        functools.partial(FileTensors, path, info)))
   return state.with_tasks(infos, arrays)
 
 

@@ -57,7 +57,7 @@ class Published:
     """
     while True:
       old, after = self._find()
-      new = make(old), {}
+      new: tuple[BankState, dict[str, Any]] = make(old), {}
       # The step: a single call, in which nothing can come.
       if after.setdefault("next", new) is new:
         self._newest = new  # the old one can go
@@ -291,7 +291,8 @@ class BankState:
     Those for tokens are without padding.
     """
     text, jit_compile = self.shared.text, self.shared.jit_compile
-    tasks = np.array(tasks, np.int32)
+    assert self.forward is not None  # it is of a bank
+    numbers = np.array(tasks, np.int32)
     lengths = word_ids.row_lengths().numpy()
     for batch in batching.chunks(
         np.argsort(lengths, kind="stable"), batch_size):
@@ -301,7 +302,7 @@ class BankState:
           self.tasks,
           text.pad(tf.gather(word_ids, filled), tf.gather(type_ids, filled),
                    width),
-          tf.constant(tasks[filled]))
+          tf.constant(numbers[filled]))
       outputs = {name: output.numpy() for name, output in outputs.items()}
       yield [(row, {name: output[place, :lengths[row]] if name == "tokens"
                     else output[place] for name, output in outputs.items()})

@@ -90,7 +90,7 @@ def make_rows(texts: Texts, tasks: Tasks,
   for row, (text, name) in enumerate(zip(texts, tasks)):
     if not isinstance(name, str | None):
       raise RowError(row, f"expected the name of a task, not {name!r:.40}")
-    if name not in found:
+    if name is not None and name not in found:
       number, info = find(name)
       found[name] = number, name, info
     rows.append(_row(row, text, *found[name], max_length))

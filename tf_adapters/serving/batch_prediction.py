@@ -75,7 +75,7 @@ class PredictionConfig:
   predict_batch_size: int = 64
   encoding: str = UTF_8
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.input == STANDARD and self.format is None:
       raise InputError("format must be given for standard input")
     if self.format not in (None, *rows.FORMATS):
@@ -226,20 +226,20 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
     if config.task_column is None:
       (task,) = tasks
     else:
-      task = cells.get(config.task_column)
+      task = cells.get(config.task_column) or ""
     if task not in tasks:
       bad_rows.refuse(line, _UNKNOWN_TASK, (
           f"no task {task!r}; there is {', '.join(tasks)}" if task
           else f"no task in {config.task_column!r}"))
       continue
-    first = cells.get(config.text_column)
-    second = cells.get(config.text_pair_column)
+    first = cells.get(config.text_column) or ""
+    second = cells.get(config.text_pair_column or "")
     takes_pairs = tasks[task].takes_pairs
     # A context may be empty: it has no answers.
     empty = second is None or (
         not second.strip()
         and tasks[task].problem.outputs != "windows")
-    if not (first or "").strip():
+    if not first.strip():
       bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
     elif takes_pairs and empty:
       bad_rows.refuse(line, _NO_SECOND_TEXT,
@@ -255,7 +255,7 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
           line, _NO_SECOND_TEXT, f"no {config.text_pair_column!r}: a row that "
           "is no pair has null there")
     elif second or takes_pairs:
-      yield line, task, (_utf8(first), _utf8(second))
+      yield line, task, (_utf8(first), _utf8(second or ""))
     else:
       yield line, task, _utf8(first)
 

@@ -57,7 +57,8 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
 
   @tf.function(input_signature=[
       tf.TensorSpec([1, max_length], tf.int32, name) for name in names])
-  def call(input_word_ids, input_mask, input_type_ids):
+  def call(input_word_ids: tf.Tensor, input_mask: tf.Tensor,
+           input_type_ids: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"logits": model(dict(zip(
         names, (input_word_ids, input_mask, input_type_ids))))}
 

@@ -153,7 +153,7 @@ def _last_record(
       for record, whole in _records(file, is_table=bool(header)):
         number = re.match(rb'(?:\{"line": )?(\d+)', record)
         fine = fine and (number is not None or not whole)
-        if not fine or not whole or int(number[1]) > most:
+        if number is None or not whole or int(number[1]) > most:
           break
         last, end = int(number[1]), end + len(record)
   if not fine:

@@ -120,5 +120,6 @@ def _text(row: int, info: AdapterInfo, first: Any, second: Any) -> Text:
       second, str | bytes | None):
     raise InputError(f"text {row}: expected strings, not {first!r:.40}"
                      + ("" if second is None else f" and {second!r:.40}"))
-  is_pair = second is not None if info.takes_pairs else bool(second)
-  return (first, second) if is_pair else first
+  if second is None or not (second or info.takes_pairs):
+    return first
+  return first, second

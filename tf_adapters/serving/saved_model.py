@@ -111,7 +111,8 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
       "", model.problem_type, model.labels, text.max_length, pairs)
   what = "tokens" if model.per_token else "texts"
 
-  def forward(inputs, task_index):
+  def forward(inputs: Mapping[str, tf.Tensor],
+              task_index: tf.Tensor) -> dict[str, tf.Tensor]:
     del task_index
     return {what: model(inputs)}
 
@@ -176,7 +177,7 @@ class _Server(tf.Module):
     super().__init__()
     # As functions and variables: the layers themselves would be traced and
     # written one by one.
-    self._forward = lambda *inputs: forward(*inputs)
+    self._forward: Forward = lambda *inputs: forward(*inputs)
     self._variables = variables
     self._pack, self._pad = text.pack_rows, text.pad
     self._named = [task.name for task in tasks] != [""]
@@ -203,7 +204,7 @@ class _Server(tf.Module):
     self._widest = max(1, *(
         max(len(task.labels), task.num_outputs) for task in tasks))
 
-    def padded(values: Sequence[Any], filler: Any) -> list[Any]:
+    def padded(values: Sequence[Any] | np.ndarray, filler: Any) -> list[Any]:
       return [*values, *[filler] * (self._widest - len(values))]
 
     self._labels = tf.constant([padded(task.labels, "") for task in tasks])

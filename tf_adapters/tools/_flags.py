@@ -12,7 +12,7 @@ from tf_adapters.adapter_files.info import (
 )
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.files.reading import check_is_file
-from tf_adapters.modeling.config import Option, options
+from tf_adapters.modeling.config import JsonConfig, Option, options
 from tf_adapters.tools import _command
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Of `RunConfig`, for `define`.
 ENCODER = ("encoder", "vocab_file", "do_lower_case")
 
-_Config = TypeVar("_Config")
+_Config = TypeVar("_Config", bound=JsonConfig)
 
 # --help shows a flag where `define` or `use` was called, not here.
 flags.disclaim_key_flags()

@@ -36,6 +36,7 @@ def _convert() -> None:
   from tf_adapters.checkpoints.loading import load_encoder
   encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
                          lower_case=values.do_lower_case)
+  assert encoder.origin is not None  # it was loaded
   folder = export_hub(
       encoder, values.output, values.preprocess_seq_length)
   _command.print_table({

@@ -127,10 +127,10 @@ def _sweep() -> None:
 def _check_runner_flags() -> None:
   """Raises InputError for flags without effect."""
   values = flags.FLAGS
-  unread = {
+  names = {
       "processes": ["ray_address", "cpus_per_trial", "gpus_per_trial", "asha"],
       "ray": ["max_parallel_trials"]}[values.runner]
-  unread = {name: f"with --runner={values.runner}" for name in unread}
+  unread = {name: f"with --runner={values.runner}" for name in names}
   if not values.asha:
     unread |= dict.fromkeys(
         ["asha_grace_epochs", "asha_reduction_factor"], "without --asha")
