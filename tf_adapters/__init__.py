@@ -12,7 +12,7 @@ _MODULES = {
     "AdapterConfig": "modeling.methods.bottleneck",
     "BatchPredictor": "serving.ray_data",
     "BertConfig": "modeling.encoders.bert",
-    "BertEncoder": "modeling.encoder",
+    "BertEncoder": "modeling.encoders.bert_layers",
     "InputError": "errors",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",

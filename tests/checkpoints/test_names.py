@@ -8,8 +8,8 @@ from tests.checkpoints import writers
 from tests.reference import hugging_face_tensors
 from tf_adapters.checkpoints import names, sources
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoder import BertEncoder
 from tf_adapters.modeling.encoders.bert import BERT, BertConfig
+from tf_adapters.modeling.encoders.bert_layers import BertEncoder
 from tf_adapters.modeling.encoders.table import ENCODERS
 
 CONFIG = BertConfig(

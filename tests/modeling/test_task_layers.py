@@ -96,7 +96,7 @@ def test_comes_back_from_its_config():
   assert again.name == "mine"
   layers = TaskLayers(BERT, AdapterConfig(size=4, layers=(1,)))
   again = TaskLayers.from_config(layers.get_config())
-  assert (again.bert, again.method) == (layers.bert, layers.method)
+  assert (again.config, again.method) == (layers.config, layers.method)
 
 
 def test_dropout_acts_in_training_only():

@@ -81,12 +81,12 @@ def test_dense_layers_are_relus(embeddings):
 
 @pytest.mark.parametrize("kind", ["words", "texts"])
 @pytest.mark.parametrize("tuning, moves", [
-    ("no_bert", False), ("no_bert+embedding", True)])
+    ("network", False), ("network+embedding", True)])
 def test_the_embedding_stays_bit_for_bit_unless_it_is_tuned(
     embeddings, kind, tuning, moves):
   network = ta.TextNetwork(embeddings[kind][0]())
   model = ta.TextClassifier(network, ["good", "bad"])
-  model.tune("no_bert+embedding")
+  model.tune("network+embedding")
   model.tune(tuning)
   assert network.tuning == model.summary_of_tuning().tuning == tuning
   before = [value.numpy() for value in network.embedding.weights]
@@ -110,20 +110,20 @@ def test_parameters_count_the_embedding_once(embeddings):
   summary = model.summary_of_tuning()
   assert dict(summary.rows) == {
       "embeddings": (0, table), "network": (layers, 0), "head": (6, 0)}
-  model.tune("no_bert+embedding")
+  model.tune("network+embedding")
   assert model.summary_of_tuning().trained == table + layers + 6
 
 
 def test_a_model_is_saved_and_loaded(embeddings, tmp_path):
   network = ta.TextNetwork(embeddings["words"][0](), pairs=True,
-                           tuning="no_bert+embedding")
+                           tuning="network+embedding")
   model = ta.TextClassifier(network, ["good", "bad"])
   inputs = network.text_processor()(TEXTS, OTHERS)
   expected = model(inputs)
   model.save(tmp_path / "model.keras")
   loaded = tf_keras.models.load_model(tmp_path / "model.keras")
   np.testing.assert_array_equal(loaded(inputs), expected)
-  assert loaded.encoder.tuning == "no_bert+embedding"
+  assert loaded.encoder.tuning == "network+embedding"
   assert loaded.encoder.origin == network.origin
 
 
@@ -144,8 +144,8 @@ def test_what_needs_a_bert_is_refused(embeddings, encoder, tmp_path):
   model = ta.TextClassifier(texts, ["good", "bad"])
   for call, message in (
       (lambda: words.tune("full"), "'full' needs a BERT"),
-      (lambda: words.tune("no_bert", pooler=True), "has no pooler"),
-      (lambda: encoder.tune("no_bert"), "not of a BERT encoder"),
+      (lambda: words.tune("network", pooler=True), "has no pooler"),
+      (lambda: encoder.tune("network"), "not of a pretrained"),
       (lambda: encoder.tune("full+embedding"), "has no embedding"),
       (lambda: ta.TokenTagger(words, ["O", "B"]), "one vector for each text"),
       (lambda: ta.TextRegressor(words, pooling="mean"), "nothing for 'mean'"),

@@ -406,7 +406,8 @@ def test_task_layers_are_all_that_a_task_owns(encoder):
     (lambda model: [model.encoder.transformer_layers[1]],
      ("transformer/layer_1/self_attention/", "transformer/layer_1/inter",
       "transformer/layer_1/output/")),
-    (lambda model: [model.encoder.task_layers.layer_norm(0, "output"),
+    (lambda model: [model.encoder.task_layers.layer_norm(
+        "transformer/layer_0/output_layer_norm"),
                     model.encoder.task_layers.inserted[
                         "transformer/layer_2/output_adapter"].parts["up"]],
      ("transformer/layer_0/output_layer_norm",

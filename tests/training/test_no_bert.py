@@ -39,7 +39,7 @@ def test_a_run_leaves_all_but_an_adapter_file(config, tmp_path):
   assert {path.name for path in (tmp_path / "run").iterdir()} == {
       "results.json", "checkpoints", "tensorboard", "flags.flags",
       "data.json"}
-  assert first["tuning"] == "no_bert"
+  assert first["tuning"] == "network"
   assert first["metrics"]["validation"]["accuracy"] > 0.7
   layers = (32 + 1) * 16 + (16 + 1) * 2
   table = first["parameters"]["base"]
@@ -68,7 +68,7 @@ def test_a_stopped_run_ends_with_the_same_predictions(
       config, tune_embedding=True, do_predict=True, save_checkpoints_steps=2)
   whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
   expected = run(whole)
-  assert expected["tuning"] == "no_bert+embedding"
+  assert expected["tuning"] == "network+embedding"
   assert expected["parameters"]["percent"] == 100
   end = trainer._Bookkeeping.on_train_batch_end
 

@@ -35,7 +35,7 @@ from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling.dtypes import check_dtype
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.task_model import TaskModel
@@ -84,9 +84,10 @@ def save_adapter(
         f"TextClassifier, not of a {type(model).__name__}: a Keras model on "
         "an encoder is saved with its own save method")
   encoder = model.encoder
-  if not isinstance(encoder, BertEncoder):
-    raise InputError("adapter files are for models on a BERT: a model on a "
-                     "TextNetwork is saved with its own save method")
+  if not encoder.family:
+    raise InputError(
+        "adapter files are for models on an encoder that tasks share: a model "
+        f"on a {type(encoder).__name__} is saved with its own save method")
   if encoder.origin is None:
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
@@ -218,7 +219,7 @@ def load_adapter(path: str | os.PathLike[str],
 
 
 def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
-               encoder: BertEncoder) -> None:
+               encoder: TransformerEncoder) -> None:
   """Refuses an adapter file that was made for another encoder.
 
   Raises:
@@ -248,7 +249,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
 
 def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
                         config: EncoderConfig, source: str) -> None:
-  theirs = info.bert_config
+  theirs = info.encoder_config
   if (theirs.family, theirs.sizes()) != (config.family, config.sizes()):
     raise InputError(
         f"{path}: was made for other encoder weights: "

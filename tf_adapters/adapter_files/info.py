@@ -120,7 +120,7 @@ class AdapterInfo(JsonConfig):
     for name in ("labels", "changed_base"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     # Both raise what is wrong with them.
-    _ = self.method, self.bert_config
+    _ = self.method, self.encoder_config
 
   @property
   def method(self) -> Method | None:
@@ -128,7 +128,7 @@ class AdapterInfo(JsonConfig):
     return None if self.adapter is None else method_from_dict(self.adapter)
 
   @property
-  def bert_config(self) -> EncoderConfig:
+  def encoder_config(self) -> EncoderConfig:
     """The architecture of the base."""
     return config_from_dict(self.encoder["architecture"])
 

@@ -89,28 +89,28 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
     InputError: adapters are in layers that its encoder has not, or it cannot
       be tuned so.
   """
-  bert, method = info.bert_config, info.method
-  if bert.num_hidden_layers > MOST_LAYERS:
-    raise InputError(f"its encoder has {bert.num_hidden_layers} layers, "
+  config, method = info.encoder_config, info.method
+  if config.num_hidden_layers > MOST_LAYERS:
+    raise InputError(f"its encoder has {config.num_hidden_layers} layers, "
                      f"expected at most {MOST_LAYERS}")
   tuning = Tuning.parse(info.tuning)
-  tuning.check(bert, method)
+  tuning.check(config, method)
   shapes = {
-      name: shape for name, shape in names.shapes(bert).items()
-      if tuning.trains(name, bert.num_hidden_layers, method)
+      name: shape for name, shape in names.shapes(config).items()
+      if tuning.trains(name, config.num_hidden_layers, method)
       # A pooler that the head does not look at is not trained.
       and (kind_of(name) != "pooler" or info.pooling == "pooler")}
-  base = names.shapes(bert)
+  base = names.shapes(config)
   for name in info.changed_base:
     if name not in base:
       raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
     shapes[name] = base[name]
   if method is not None:
-    for place in method.places(bert.num_hidden_layers):
+    for place in method.places(config.num_hidden_layers):
       shapes |= with_prefix(method.place_name(place),
-                            method.shapes(*bert.widths_at(place)))
+                            method.shapes(*config.widths_at(place)))
   outputs = info.num_outputs
-  return shapes | {"head/kernel": (bert.hidden_size, outputs),
+  return shapes | {"head/kernel": (config.hidden_size, outputs),
                    "head/bias": (outputs,)}
 
 

@@ -17,17 +17,17 @@ from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import check_vacant, replaced_folder
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
+from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.layers import Dropout
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 PREPROCESSING_SUFFIX = "_preprocess"
 VOCAB_NAME = "vocab.txt"
 
-_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
-def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
+def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
                seq_length: int = DEFAULT_MAX_LENGTH) -> pathlib.Path:
   """Writes two SavedModels that hub.load, hub.KerasLayer and Model Garden use.
 
@@ -56,6 +56,10 @@ def export_hub(encoder: BertEncoder, path: str | os.PathLike[str],
   """
   if encoder.method is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
+  family = family_of(encoder.config)
+  if not family.has_hub_api:
+    raise InputError(
+        f"a TF Hub SavedModel is of a BERT, not of a {family.title}")
   if encoder.variable_dtype != "float32":
     raise InputError(
         f"the encoder's weights are held in {encoder.variable_dtype}: load it "
@@ -99,8 +103,8 @@ def _check_vocabulary(vocabulary: Vocabulary) -> None:
           "export_model writes a model from strings that can")
 
 
-def _write(encoder: BertEncoder, vocabulary: Vocabulary, path: pathlib.Path,
-           beside: pathlib.Path, seq_length: int) -> None:
+def _write(encoder: TransformerEncoder, vocabulary: Vocabulary,
+           path: pathlib.Path, beside: pathlib.Path, seq_length: int) -> None:
   with replaced_folder(path) as folder, replaced_folder(beside) as other:
     assets = folder / "assets"
     assets.mkdir()
@@ -115,7 +119,7 @@ def _write(encoder: BertEncoder, vocabulary: Vocabulary, path: pathlib.Path,
         default_seq_length=seq_length)
 
 
-def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
+def _save_encoder(encoder: TransformerEncoder, folder: pathlib.Path,
                   vocab_file: pathlib.Path, lower_case: bool) -> None:
   # A root object of variables and functions alone: Keras' own way of saving
   # would add the layers, which a reader without this package cannot use.
@@ -135,7 +139,7 @@ def _save_encoder(encoder: BertEncoder, folder: pathlib.Path,
     return encoder(inputs, training=training)
 
   spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
-          for name in _INPUTS}
+          for name in encoder.wanted_inputs()}
   root.__call__ = call
 
   @tf.function(autograph=False, input_signature=[spec])

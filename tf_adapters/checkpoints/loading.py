@@ -14,7 +14,7 @@ from tf_adapters.checkpoints.vocabulary import (
     read_vocabulary,
 )
 from tf_adapters.modeling.dtypes import check_dtype
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.method import Method
@@ -27,7 +27,7 @@ def load_encoder(encoder_source: str | os.PathLike[str],
                  adapters: Method | None = None,
                  vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None,
-                 dtype: str | None = None) -> BertEncoder:
+                 dtype: str | None = None) -> TransformerEncoder:
   """Builds a BERT encoder with pretrained weights.
 
   Weights are read on the host, tensor by tensor, and assigned by name: nothing
@@ -48,9 +48,9 @@ def load_encoder(encoder_source: str | os.PathLike[str],
       others.
 
   Returns:
-    A `BertEncoder` with its vocabulary, its origin and the pooling that it was
-    made for. Without adapters it is the same function as the source, to 1e-5 in
-    float32.
+    The encoder, a `BertEncoder` for instance, with its vocabulary, its origin
+    and the pooling that it was made for. Without adapters it is the same
+    function as the source, to 1e-5 in float32.
 
   Raises:
     InputError: the source cannot be found or read, a tensor is missing or of
@@ -85,7 +85,7 @@ class PretrainedEncoder:
     return self.checkpoint.config
 
   def build(self, adapters: Method | None = None,
-            dtype: str | None = None) -> BertEncoder:
+            dtype: str | None = None) -> TransformerEncoder:
     """Builds the encoder, as `load_encoder` does.
 
     Raises:

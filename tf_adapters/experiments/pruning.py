@@ -101,7 +101,7 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
   """
   tuning = Tuning.parse(info.tuning)
   method: Any = info.method  # it has one
-  before = method.entered_layers(info.bert_config.num_hidden_layers)
+  before = method.entered_layers(info.encoder_config.num_hidden_layers)
   layers = tuple(layer for layer in before if layer not in removed)
   # The tuning of adapters that begin higher up would leave layer norms out.
   if tuning.layer_norms is None and layers[:1] != before[:1]:

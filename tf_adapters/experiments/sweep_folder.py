@@ -16,7 +16,7 @@ from tf_adapters.experiments.records import FAILED, Record
 from tf_adapters.experiments.stopped import read_stopped
 from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.methods.table import method_from_dict
-from tf_adapters.modeling.tuning import NO_BERT, Tuning
+from tf_adapters.modeling.tuning import NETWORK, Tuning
 from tf_adapters.training.run_folder import (
     ACTIONS,
     FLAGS_NAME,
@@ -305,7 +305,7 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
     tuning = Tuning.parse(results["tuning"])
   except InputError as error:
     raise InputError(f"{path}: damaged: {error}") from None
-  if tuning.method != NO_BERT and not results["parameters"]["base"]:
+  if tuning.method != NETWORK and not results["parameters"]["base"]:
     raise InputError(f"{path}: damaged: parameters.base is 0")
   metrics = results["metrics"]
   if not (isinstance(metrics, dict) and metrics and all(

@@ -16,7 +16,7 @@ from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected, Statistics
 from tf_adapters.experiments.sweep_folder import short_name, task_of
-from tf_adapters.modeling.tuning import NO_BERT, Tuning
+from tf_adapters.modeling.tuning import NETWORK, Tuning
 
 NOTHING = "-"
 
@@ -351,7 +351,7 @@ def _split(choice: Selected) -> str:
 
 def _without_bert(choice: Selected) -> bool:
   """Whether it is the paper's baseline, whose parameters are no encoder's."""
-  return Tuning.parse(choice.records[0].finished["tuning"]).method == NO_BERT
+  return Tuning.parse(choice.records[0].finished["tuning"]).method == NETWORK
 
 
 def _parameters(choice: Selected) -> Mapping[str, int]:

@@ -1,7 +1,7 @@
-"""The BERT encoder: the frozen base, and the one place where tasks enter it.
+"""A pretrained encoder: the frozen base, and where tasks enter it.
 
-What a task owns comes from a `TaskLayers` object handed to the encoder; the
-layers of the base are those of `transformer`, and the pooler.
+What a task owns comes from a `TaskLayers` object handed to the encoder. What
+the layers of the base are is the business of its family, see `encoders`.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
@@ -9,81 +9,41 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.dtypes import check_dtype
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import (
+    config_from_dict,
+    config_to_dict,
+)
 from tf_adapters.modeling.kernels import MASKED
-from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
+from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest
-from tf_adapters.modeling.serialization import (
-    PACKAGE,
-    freeze,
-    frozen_names,
-    layer_config,
-    layer_from,
-)
+from tf_adapters.modeling.serialization import layer_config
 from tf_adapters.modeling.task_layers import TaskHooks, TaskLayers
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.transformer import Embeddings, TransformerLayer
+from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import Tuning, depth_of
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
-@tf_keras.saving.register_keras_serializable(PACKAGE)
-class BertEncoder(tf_keras.layers.Layer):
-  """A BERT whose layer norms, and what a method adds, belong to a task.
+class TransformerEncoder(TextEncoder):
+  """An encoder whose layer norms, and what a method adds, belong to a task.
 
-  A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
-  exist from the start; `load_encoder` makes one with pretrained weights.
-
-  With dtype "mixed_bfloat16" it computes in bfloat16. With "bfloat16" the
-  pretrained weights are held in it too, in half the memory, and cannot train;
-  what a task owns stays float32: a method's layers, layer norms, the head.
-
-  Args:
-    config: the architecture.
-    task_layers: what a task owns; None for a plain BERT.
-    vocabulary: what the checkpoint says of text, for `text_processor`.
-    origin: where the pretrained weights came from, for adapter files.
-    tuning: what trains, see `tune`; the method's where there is one, else full,
-      or the head alone where the weights are bfloat16.
-    pooling: how the pretrained weights want texts to be pooled, which heads do
-      unless they are told otherwise: see `heads.Head`.
-
-  Call arguments:
-    inputs: dict of int32 tensors [batch, length]: "input_word_ids",
-      "input_mask" (1 = text, 0 = padding) and "input_type_ids".
-      "prefix_output" [batch, length, hidden_size], from the method of that
-      name, takes the place of word ids and type ids: only the layers from
-      `frozen_prefix` on are computed.
-
-  Returns:
-    A dict: "sequence_output" [batch, length, hidden_size], "pooled_output" and
-    its alias "default" [batch, hidden_size], and "encoder_outputs", the list of
-    the output of every layer that was computed.
-
-  Raises:
-    InputError: the parts do not fit one another.
-
-  Example:
-    >>> encoder = BertEncoder(BertConfig(
-    ...     vocab_size=99, hidden_size=8, num_hidden_layers=2,
-    ...     num_attention_heads=2, intermediate_size=16))
-    >>> ids = tf.ones([1, 5], tf.int32)
-    >>> encoder({"input_word_ids": ids, "input_mask": ids,
-    ...          "input_type_ids": ids})["pooled_output"].shape
-    TensorShape([1, 8])
+  A family's encoder is a subclass with `make_layers`, and with `wanted_inputs`,
+  `embed` and `close` where they are others. See `BertEncoder` for the
+  arguments and the outputs.
   """
 
-  per_token = True  # there are outputs for each token
+  per_token = True
+  parts = ("task_layers",)
 
-  def __init__(self, config: BertConfig | Mapping[str, Any],
+  def __init__(self, config: EncoderConfig | Mapping[str, Any],
                task_layers: TaskLayers | None = None,
                vocabulary: Vocabulary | Mapping[str, Any] | None = None,
                origin: Origin | Mapping[str, Any] | None = None,
@@ -91,7 +51,8 @@ class BertEncoder(tf_keras.layers.Layer):
                **kwargs: Any):
     check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
-    config = BertConfig.of(config)
+    if isinstance(config, Mapping):
+      config = config_from_dict(config)
     vocabulary = Vocabulary.of(vocabulary)
     origin = Origin.of(origin)
     if task_layers is None:
@@ -105,20 +66,30 @@ class BertEncoder(tf_keras.layers.Layer):
     self.vocabulary = vocabulary
     self.origin = origin
     self.pooling = pooling
-    self.embeddings = Embeddings(config, dtype=self.dtype_policy)
-    self.transformer_layers = [
-        TransformerLayer(config, number, dtype=self.dtype_policy)
-        for number in range(config.num_hidden_layers)]
-    self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
-                             dtype=self.dtype_policy)
-    self.dropout = Dropout(
-        config.hidden_dropout_prob, dtype=self.dtype_policy)
+    self.pooler = None
+    self.make_layers()
     self.build()
     if tuning is None:
       tuning = "full" if self.variable_dtype == "float32" else "head"
       if self.method:
         tuning = "adapters"
     self.tune(tuning)
+
+  def make_layers(self) -> None:
+    """Makes the layers of `config`, with `dtype_policy`.
+
+    `embeddings`, `transformer_layers` and, where there is one, `pooler`. Each
+    has `named_variables`, whose names begin below "transformer/layer_{i}/" and
+    "pooler_transform/"; those of the embeddings are whole. A Transformer layer
+    is called with (hidden, attention_bias, task, training), where the bias
+    [batch, 1, 1, length] is very low at padding, and `task` has the task's
+    layer norms and what its method computes: see `TaskHooks`.
+    """
+    raise NotImplementedError
+
+  def wanted_inputs(self) -> dict[str, int | None]:
+    """Names of the inputs, and what numbers in them have to be below."""
+    return {"input_word_ids": self.config.vocab_size, "input_mask": None}
 
   @property
   def hidden_size(self) -> int:
@@ -135,26 +106,8 @@ class BertEncoder(tf_keras.layers.Layer):
     """Configuration of the method, or None."""
     return self.task_layers.method
 
-  @property
-  def tuning(self) -> str:
-    """What trains, by name."""
-    return str(self._tuning)
-
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
-    """Chooses what trains: one of `tuning.TUNINGS`, at any time.
-
-    In a functional model of your own, compile again after a `fit`, as for
-    every change of `trainable` in Keras.
-
-    Args:
-      tuning: the method.
-      layer_norms, pooler: True to train them, False to freeze them, whatever
-        the method does with them.
-
-    Raises:
-      InputError: unknown, or impossible with this encoder.
-    """
     tuning = Tuning.parse(tuning, layer_norms, pooler)
     tuning.check(self.config, self.method)
     if self.variable_dtype != "float32" and tuning.trains_base():
@@ -183,21 +136,11 @@ class BertEncoder(tf_keras.layers.Layer):
                 if name in tuned or method_of(name)), default=layers)
 
   def text_processor(self, max_length: int | None = None) -> TextProcessor:
-    """What turns strings into this encoder's inputs.
-
-    Args:
-      max_length: longest sequence, in wordpieces with [CLS] and [SEP]; None
-        for 128, or as many as the encoder has positions for.
-
-    Raises:
-      InputError: the encoder came without a vocabulary, or has no positions
-        for sequences of that length.
-    """
     if self.vocabulary is None:
       raise InputError(
           "this encoder came without a vocabulary: --vocab_file gives one, "
           "--do_lower_case its casing (load_encoder's vocab_file, lower_case)")
-    positions = self.config.max_position_embeddings
+    positions = self.config.longest_text
     if max_length is None:
       max_length = min(DEFAULT_MAX_LENGTH, positions)
     if max_length > positions:
@@ -209,34 +152,21 @@ class BertEncoder(tf_keras.layers.Layer):
   def build(self, input_shape=None):
     if self.built:
       return
-    self.embeddings.build()
+    self.embeddings.build(None)
     self.task_layers.build()
     for number, layer in enumerate(self.transformer_layers):
       with tf.name_scope(f"transformer/layer_{number}"):
-        layer.build()
-    with tf.name_scope("pooler_transform"):
-      self.pooler.build()
+        layer.build(None)
+    if self.pooler is not None:
+      with tf.name_scope("pooler_transform"):
+        self.pooler.build(None)
     self.built = True
 
   def check_inputs(self, inputs: Any) -> None:
-    """Refuses what is not what `call` takes.
-
-    Args:
-      inputs: arrays, tensors or element specs of tf.data by name.
-
-    Raises:
-      InputError: an input is missing, or has another type, shape or range.
-    """
-    config = self.config
-    wanted = {"input_word_ids": config.vocab_size, "input_mask": None,
-              "input_type_ids": config.type_vocab_size}
+    wanted = self.wanted_inputs()
     if isinstance(inputs, Mapping) and "prefix_output" in inputs:
       wanted = {"input_mask": None}
-    check_length(check_inputs(inputs, wanted), config.max_position_embeddings)
-
-  def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
-    self.check_inputs(inputs)
-    return super().__call__(inputs, *args, **kwargs)
+    check_length(check_inputs(inputs, wanted), self.config.longest_text)
 
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, Any]:
@@ -280,10 +210,8 @@ class BertEncoder(tf_keras.layers.Layer):
       inputs, training: as for `call`.
       task_layers: as for `run_layers`.
     """
-    hidden = self.embeddings(
-        inputs["input_word_ids"], inputs["input_type_ids"])
-    hidden = (task_layers or self.task_layers).embedding_norm()(hidden)
-    return self.dropout(hidden, training=training)
+    del training, task_layers
+    return self.embeddings(inputs["input_word_ids"])
 
   def run_layers(self, numbers: Iterable[int], hidden: tf.Tensor,
                  inputs: Mapping[str, tf.Tensor], training: bool | None = None,
@@ -317,7 +245,9 @@ class BertEncoder(tf_keras.layers.Layer):
 
   def close(self, hidden: tf.Tensor) -> dict[str, tf.Tensor]:
     """The outputs of `call` from what the last layer says, without the list."""
-    pooled = tf.tanh(self.pooler(hidden[:, 0]))
+    pooled = hidden[:, 0]
+    if self.pooler is not None:
+      pooled = tf.tanh(self.pooler(pooled))
     return {"sequence_output": hidden, "pooled_output": pooled,
             "default": pooled}
 
@@ -328,25 +258,17 @@ class BertEncoder(tf_keras.layers.Layer):
     for number, layer in enumerate(self.transformer_layers):
       variables.update(with_prefix(
           f"transformer/layer_{number}", layer.named_variables()))
-    variables.update(
-        with_prefix("pooler_transform", self.pooler.named_variables()))
+    if self.pooler is not None:
+      variables.update(
+          with_prefix("pooler_transform", self.pooler.named_variables()))
     return variables
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything, a method's included."""
     return {**self.base_variables(), **self.task_layers.named_variables()}
 
-  def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains now.
-
-    What the tuning says and no layer's `trainable` forbids, its own included.
-    """
-    layers = self.config.num_hidden_layers
-    trainable = {id(variable) for variable in super().trainable_weights}
-    return {name: variable
-            for name, variable in self.named_variables().items()
-            if id(variable) in trainable
-            and self._tuning.trains(name, layers, self.method)}
+  def trains(self, name: str) -> bool:
+    return self._tuning.trains(
+        name, self.config.num_hidden_layers, self.method)
 
   def changed_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of pretrained weights that are not as loaded.
@@ -364,17 +286,6 @@ class BertEncoder(tf_keras.layers.Layer):
     return {name: variable for name, variable in self.base_variables().items()
             if digests.get(name) != digest(variable.numpy())}
 
-  # Keras asks for these at every use, so the tuning is never out of date.
-
-  @property
-  def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values())
-
-  @property
-  def non_trainable_weights(self) -> list[tf.Variable]:
-    tuned = {id(variable) for variable in self.trainable_weights}
-    return [variable for variable in self.weights if id(variable) not in tuned]
-
   @property
   def weights(self) -> list[tf.Variable]:
     return list(self.named_variables().values())
@@ -382,21 +293,9 @@ class BertEncoder(tf_keras.layers.Layer):
   def get_config(self) -> dict[str, Any]:
     return {
         **super().get_config(),
-        "config": self.config.to_dict(),
+        "config": config_to_dict(self.config),
         "task_layers": layer_config(self.task_layers),
         "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
         "origin": self.origin and self.origin.to_dict(),
-        "tuning": self.tuning,
         "pooling": self.pooling,
-        "frozen": frozen_names(self),
     }
-
-  @classmethod
-  def from_config(cls, config: dict[str, Any]) -> "BertEncoder":
-    config = dict(config)
-    if isinstance(config["task_layers"], Mapping):
-      config["task_layers"] = layer_from(config["task_layers"])
-    frozen = config.pop("frozen", ())  # version 0.1 did not write it
-    encoder = cls(**config)
-    freeze(encoder, frozen)
-    return encoder

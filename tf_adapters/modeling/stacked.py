@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.bottleneck import padded_size
 from tf_adapters.modeling.methods.method import Array, Method, Place
 from tf_adapters.modeling.tuning import is_layer_norm
@@ -66,7 +66,7 @@ class TaskArrays:
   """All that a task owns.
 
   Attributes:
-    bert: architecture of the encoder.
+    config: architecture of the encoder.
     method: configuration of its method, or None.
     pooling: of its head; "tokens" for outputs for each token.
     shapes: {canonical name: shape}: the method's, layer norms where they are
@@ -75,17 +75,17 @@ class TaskArrays:
       the other, so that no more than one task's file has to be in memory.
   """
 
-  bert: BertConfig
+  config: EncoderConfig
   method: Method | None
   pooling: str
   shapes: Shapes
   read: Callable[[], Arrays]
 
   @classmethod
-  def of(cls, bert: BertConfig, method: Method | None, pooling: str,
+  def of(cls, config: EncoderConfig, method: Method | None, pooling: str,
          arrays: Arrays) -> "TaskArrays":
     """From arrays that are in memory."""
-    return cls(bert, method, pooling, {
+    return cls(config, method, pooling, {
         name: array.shape for name, array in arrays.items()}, lambda: arrays)
 
   def stack_keys(self) -> list[StackKey]:
@@ -96,8 +96,8 @@ class TaskArrays:
         Table("kernel", (hidden_size, padded)), Table("bias", (padded,))))]
     if self.method is not None:
       kind = self.method.kind()
-      for place in self.method.places(self.bert.num_hidden_layers):
-        widths = self.bert.widths_at(place)
+      for place in self.method.places(self.config.num_hidden_layers):
+        widths = self.config.widths_at(place)
         keys.append(StackKey(self.method.place_name(place), kind,
                              _tables(kind, widths), place, widths))
     return keys + [

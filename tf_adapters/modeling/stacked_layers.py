@@ -13,13 +13,12 @@ import tensorflow as tf
 
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import PER_TOKEN_POOLING
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.heads import pool
 from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
     PROJECTION,
-    SUBLAYERS,
     Array,
     Dense,
     Norm,
@@ -33,10 +32,8 @@ from tf_adapters.modeling.stacked import (
     specs,
 )
 from tf_adapters.modeling.task_layers import (
-    EMBEDDING_NORM,
     Hook,
     compute,
-    layer_norm_name,
 )
 
 
@@ -200,13 +197,9 @@ class StackedTaskLayers:
         self._norms[rows.key.name] = StackedLayerNorm(rows, epsilon)
     self._dtype = dtype
 
-  def embedding_norm(self) -> StackedLayerNorm:
+  def layer_norm(self, name: str) -> StackedLayerNorm:
     """As the method of `TaskHooks`."""
-    return self._norms[EMBEDDING_NORM]
-
-  def layer_norm(self, layer: int, sublayer: str) -> StackedLayerNorm:
-    """As the method of `TaskHooks`."""
-    return self._norms[layer_norm_name(layer, sublayer)]
+    return self._norms[name]
 
   def hook(self, place: Place) -> StackedMethods | None:
     """As the method of `TaskHooks`."""
@@ -274,22 +267,16 @@ class StackedModel:
     "embedding" [batch, hidden_size], and what `stacked_heads` returns.
   """
 
-  def __init__(self, encoder: BertEncoder, pooling: str):
+  def __init__(self, encoder: TransformerEncoder, pooling: str):
     self.encoder = encoder
     self._pooling = pooling
 
   def no_tasks(self) -> StackedTasks:
     """The weights of the encoder alone, to which tasks can be added."""
-    layers = self.encoder.task_layers
-    norms = {EMBEDDING_NORM: layers.embedding_norm()}
-    for layer in range(self.encoder.config.num_hidden_layers):
-      for sublayer in SUBLAYERS:
-        norms[layer_norm_name(layer, sublayer)] = layers.layer_norm(
-            layer, sublayer)
     return StackedTasks.of_encoder({
         name: {key: variable.numpy()
                for key, variable in norm.named_variables().items()}
-        for name, norm in norms.items()})
+        for name, norm in self.encoder.task_layers.layer_norms.items()})
 
   def __call__(self, keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
                inputs: Mapping[str, tf.Tensor],

@@ -10,7 +10,12 @@ from typing import Any, Protocol
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import (
+    config_from_dict,
+    config_to_dict,
+    family_of,
+)
 from tf_adapters.modeling.layers import (
     Dropout,
     LayerNorm,
@@ -20,7 +25,6 @@ from tf_adapters.modeling.layers import (
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
     PROJECTION,
-    SUBLAYERS,
     Array,
     Dense,
     Method,
@@ -31,21 +35,8 @@ from tf_adapters.modeling.methods.method import (
 from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 
-# What the layer norm that closes a sub-layer is called in the variable names of
-# TF Hub's BERT SavedModels.
-_LAYER_NORM_OF = {
-    "attention": "self_attention_layer_norm",
-    "output": "output_layer_norm",
-}
-EMBEDDING_NORM = "embeddings/layer_norm"
-
 # What is computed at a place: see the methods of `Method`.
 Hook = Callable[..., Any]
-
-
-def layer_norm_name(layer: int, sublayer: str) -> str:
-  """Canonical name of the layer norm that closes a sub-layer."""
-  return f"transformer/layer_{layer}/{_LAYER_NORM_OF[sublayer]}"
 
 
 class TaskHooks(Protocol):
@@ -64,11 +55,8 @@ class TaskHooks(Protocol):
   more].
   """
 
-  def embedding_norm(self) -> Hook:
-    """The layer norm that closes the embeddings."""
-
-  def layer_norm(self, layer: int, sublayer: str) -> Hook:
-    """The layer norm that closes a sub-layer, one of `SUBLAYERS`."""
+  def layer_norm(self, name: str) -> Hook:
+    """The encoder's layer norm of a canonical name."""
 
   def hook(self, place: Place) -> Hook | None:
     """What is to be computed at a place; None where nothing is."""
@@ -160,10 +148,7 @@ class Adapter(tf_keras.layers.Layer):
         self.config, self.parts, inputs, beside, layer_norm, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    variables = {}
-    for name, layer in self._named_layers().items():
-      variables.update(with_prefix(name, layer.named_variables()))
-    return variables
+    return _variables(self._named_layers())
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),
@@ -191,48 +176,39 @@ class TaskLayers(tf_keras.layers.Layer):
   `TaskHooks`, such as one that holds many tasks.
 
   Args:
-    bert: architecture of the encoder.
-    method: configuration of the method, or None for a plain BERT.
+    config: architecture of the encoder.
+    method: configuration of the method, or None for a plain encoder.
 
   Raises:
-    InputError: `method.layers` names a layer that the encoder has not.
+    InputError: `method.layers` names a layer that the encoder has not, or the
+      method enters where the encoder has no place for it.
   """
 
-  def __init__(self, bert: BertConfig | Mapping[str, Any],
+  def __init__(self, config: EncoderConfig | Mapping[str, Any],
                method: Method | Mapping[str, Any] | None = None,
                **kwargs: Any):
     super().__init__(**kwargs)
     if self.variable_dtype == "bfloat16":
       # The encoder's weights may be held so; what trains needs the digits.
       self._set_dtype_policy("mixed_bfloat16")
-    if isinstance(bert, Mapping):
-      bert = BertConfig.from_dict(bert)
+    if isinstance(config, Mapping):
+      config = config_from_dict(config)
     if isinstance(method, Mapping):
       method = method_from_dict(method)
-    self.bert = bert
+    self.config = config
     self.method = method
-    self.layer_norms = {EMBEDDING_NORM: self._new_layer_norm()}
+    self.layer_norms = {
+        name: LayerNorm(config.hidden_size, config.layer_norm_eps,
+                        dtype=self.dtype_policy)
+        for name in family_of(config).layer_norms(config)}
     self.inserted = {}
-    for layer in range(bert.num_hidden_layers):
-      for sublayer in SUBLAYERS:
-        self.layer_norms[
-            layer_norm_name(layer, sublayer)] = self._new_layer_norm()
-    self.places = method.places(bert.num_hidden_layers) if method else []
-    for place in self.places:
+    for place in method.places(config.num_hidden_layers) if method else ():
       self.inserted[method.place_name(place)] = Adapter(
-          method, *bert.widths_at(place), dtype=self.dtype_policy)
+          method, *config.widths_at(place), dtype=self.dtype_policy)
 
-  def _new_layer_norm(self) -> LayerNorm:
-    return LayerNorm(self.bert.hidden_size, self.bert.layer_norm_eps,
-                     dtype=self.dtype_policy)
-
-  def embedding_norm(self) -> LayerNorm:
-    """The layer norm that closes the embeddings."""
-    return self.layer_norms[EMBEDDING_NORM]
-
-  def layer_norm(self, layer: int, sublayer: str) -> LayerNorm:
-    """The layer norm that closes a sub-layer, one of `SUBLAYERS`."""
-    return self.layer_norms[layer_norm_name(layer, sublayer)]
+  def layer_norm(self, name: str) -> LayerNorm:
+    """As the method of `TaskHooks`."""
+    return self.layer_norms[name]
 
   def hook(self, place: Place) -> Adapter | None:
     """What the method has at a place, or None."""
@@ -241,45 +217,36 @@ class TaskLayers(tf_keras.layers.Layer):
     return self.inserted.get(self.method.place_name(place))
 
   def build(self, input_shape=None):
-    for name, layer in self._named_layers().items():
+    for name, layer in (self.layer_norms | self.inserted).items():
       with tf.name_scope(name):
         layer.build()
     self.built = True
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable}, in the order of the forward pass."""
-    variables = {}
-    for name, layer in self._named_layers().items():
-      variables.update(with_prefix(name, layer.named_variables()))
-    return variables
+    """{canonical name: variable} of everything."""
+    return self.base_variables() | _variables(self.inserted)
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what checkpoints hold: the layer norms."""
-    variables = {}
-    for name, layer in self.layer_norms.items():
-      variables.update(with_prefix(name, layer.named_variables()))
-    return variables
-
-  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    layers = {EMBEDDING_NORM: self.embedding_norm()}
-    for layer in range(self.bert.num_hidden_layers):
-      for sublayer in SUBLAYERS:
-        for place in self.places:
-          if (place.layer, place.sublayer) == (layer, sublayer):
-            name = self.method.place_name(place)
-            layers[name] = self.inserted[name]
-        layers[layer_norm_name(layer, sublayer)] = self.layer_norm(
-            layer, sublayer)
-    return layers
+    return _variables(self.layer_norms)
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "bert": self.bert.to_dict(),
+    return {**super().get_config(), "bert": config_to_dict(self.config),
             "adapters": self.method and self.method.to_dict()}
 
   @classmethod
   def from_config(cls, config: dict[str, Any]) -> "TaskLayers":
     config = dict(config)
-    return cls(method=config.pop("adapters"), **config)
+    return cls(config.pop("bert"), config.pop("adapters"), **config)
+
+
+def _variables(
+    layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, tf.Variable]:
+  """{name: variable} of layers by name."""
+  variables = {}
+  for name, layer in layers.items():
+    variables.update(with_prefix(name, layer.named_variables()))
+  return variables
 
 
 class WithoutMethod:
@@ -292,13 +259,9 @@ class WithoutMethod:
   def __init__(self, task_layers: TaskHooks):
     self._task_layers = task_layers
 
-  def embedding_norm(self) -> Hook:
+  def layer_norm(self, name: str) -> Hook:
     """As the method of `TaskHooks`."""
-    return self._task_layers.embedding_norm()
-
-  def layer_norm(self, layer: int, sublayer: str) -> Hook:
-    """As the method of `TaskHooks`."""
-    return self._task_layers.layer_norm(layer, sublayer)
+    return self._task_layers.layer_norm(name)
 
   def hook(self, place: Place) -> None:
     """None, as where there is nothing."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import saving_checks
+from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.keras_model import KerasModel
 from tf_adapters.modeling.serialization import (
@@ -27,13 +28,17 @@ from tf_adapters.modeling.training_step import TrainingStep
 from tf_adapters.modeling.tuning import kind_of
 from tf_adapters.modeling.tuning_summary import TuningSummary
 
+# Keras' files name classes, and it finds those that have been imported.
+for _family in ENCODERS.values():
+  _family.encoder_class()
+
 
 class TaskModel(KerasModel):
   """What the models of all tasks share; see `models`.
 
   Args:
-    encoder: a `BertEncoder`, or for problems of whole texts a `TextNetwork`; a
-      model tunes its encoder in place.
+    encoder: from `load_encoder`, or for problems of whole texts a
+      `TextNetwork`; a model tunes its encoder in place.
     head: the layer on top of it.
     labels: label names, in the order of the head's outputs, where it has any.
 
@@ -53,8 +58,8 @@ class TaskModel(KerasModel):
     super().__init__(**kwargs)
     if head.pooling != "pooler" and not encoder.per_token:
       raise InputError(
-          "a TextNetwork has one vector for each text, which pooling 'pooler' "
-          f"takes, and nothing for {head.pooling!r}")
+          f"a {type(encoder).__name__} has one vector for each text, which "
+          f"pooling 'pooler' takes, and nothing for {head.pooling!r}")
     self.encoder = encoder
     self.head = head
     self._task = TaskDescription(labels=tuple(labels))
@@ -91,7 +96,7 @@ class TaskModel(KerasModel):
     """What `call` returns, from the encoder's outputs.
 
     Args:
-      outputs: the encoder's; see `BertEncoder.close`, too.
+      outputs: the encoder's; see `TransformerEncoder.close`, too.
       input_mask: int32 [batch, length].
     """
     return self.head(outputs, input_mask, training=training)
@@ -131,7 +136,7 @@ class TaskModel(KerasModel):
 
     Args:
       tuning: "adapters", "full", "top_layers:K", "layer_norm", "bias" or
-        "head"; of a `TextNetwork` "no_bert" or "no_bert+embedding".
+        "head"; of a `TextNetwork` "network" or "network+embedding".
       layer_norms, pooler: True to train them, False to freeze them, whatever
         the method does with them.
 

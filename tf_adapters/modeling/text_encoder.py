@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import tensorflow as tf
 import tf_keras
 
+from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.serialization import (
     freeze,
@@ -41,7 +42,7 @@ class TextEncoder(tf_keras.layers.Layer):
     pooling: how texts are to be pooled, which heads do unless they are told
       otherwise: see `heads.Head`.
     origin: where the pretrained weights came from, None of random ones.
-    adapters: the configuration of the adapters, None without any.
+    method: the configuration of the method, None without any.
   """
 
   family: ClassVar[str]
@@ -53,7 +54,7 @@ class TextEncoder(tf_keras.layers.Layer):
   hidden_dropout_prob: float
   pooling: str
   origin: Origin | None
-  adapters = None
+  method: Method | None = None
 
   @property
   def tuning(self) -> str:

@@ -27,7 +27,7 @@ from tf_adapters.modeling.serialization import (
 )
 from tf_adapters.modeling.text import TextLayer, TextProcessor, WholeTexts
 from tf_adapters.modeling.text_encoder import TextEncoder
-from tf_adapters.modeling.tuning import NO_BERT, Tuning, kind_of
+from tf_adapters.modeling.tuning import NETWORK, Tuning, kind_of
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
@@ -210,7 +210,7 @@ class TextNetwork(TextEncoder):
 
   def __init__(self, embedding: WordEmbedding | TextEmbedding,
                config: NetworkConfig | Mapping[str, Any] | None = None,
-               pairs: bool = False, tuning: str = NO_BERT, **kwargs: Any):
+               pairs: bool = False, tuning: str = NETWORK, **kwargs: Any):
     check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
     if self.variable_dtype == "bfloat16":
@@ -244,16 +244,16 @@ class TextNetwork(TextEncoder):
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
-    """Chooses what trains: "no_bert", or "no_bert+embedding", at any time.
+    """Chooses what trains: "network", or "network+embedding", at any time.
 
     Raises:
       InputError: it is another tuning, which needs a BERT, or the embedding
         cannot be trained.
     """
     parsed = Tuning.parse(tuning, layer_norms, pooler)
-    if parsed.method != NO_BERT:
+    if parsed.method != NETWORK:
       raise InputError(f"tuning '{parsed}' needs a BERT: a TextNetwork takes "
-                       f"{NO_BERT} or {NO_BERT}+embedding")
+                       f"{NETWORK} or {NETWORK}+embedding")
     if parsed.embedding and not self.embedding.can_train:
       raise InputError(f"tuning '{parsed}': {self.origin.source} has no "
                        "variables that can be trained")

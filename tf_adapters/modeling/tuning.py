@@ -13,9 +13,8 @@ from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 
-NO_BERT = "no_bert"
-TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head",
-           NO_BERT)
+TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head")
+NETWORK = "network"  # of a `TextNetwork`, which has no other
 
 _LAYER = re.compile(r"transformer/layer_(\d+)/")
 _SWITCH = re.compile(r"([+-])(layer_norms|pooler|embedding)")
@@ -72,7 +71,6 @@ class Tuning:
   | layer_norm | every layer norm | section 3.4 |
   | bias | every bias, layer norms' included | BitFit, Zaken et al. 2022 |
   | head | nothing | |
-  | no_bert | a network on embedded texts: a `TextNetwork` | section 3.3 |
 
   With adapters in every layer, "adapters" trains every layer norm, that of the
   embeddings too, as in the paper. Where the lower layers have none, their layer
@@ -81,7 +79,8 @@ class Tuning:
 
   Whatever the method, the layer norms and the pooler can be trained or frozen
   explicitly, all of them; a name such as "adapters+pooler-layer_norms" says so.
-  Without BERT there is neither; "no_bert+embedding" trains the embedding too.
+  A `TextNetwork` has neither: it is tuned by "network", or "network+embedding",
+  which trains its embedding too.
 
   Attributes:
     method: the name without a number.
@@ -105,7 +104,7 @@ class Tuning:
   def parse(cls, text: str, layer_norms: bool | None = None,
             pooler: bool | None = None,
             embedding: bool | None = None) -> "Tuning":
-    """Reads a tuning's name: one of `TUNINGS`, with a number for K.
+    """Reads a tuning's name: of `TUNINGS`, with a number for K, or `NETWORK`.
 
     Args:
       text: the name.
@@ -118,7 +117,9 @@ class Tuning:
     """
     name = re.match(r"[^+-]*", text)[0]
     method, colon, number = name.partition(":")
-    known = method in TUNINGS and not colon
+    if method == "no_bert":  # so version 0.1 called it
+      method = NETWORK
+    known = method in (*TUNINGS, NETWORK) and not colon
     if method == "top_layers" and colon:
       known = True
       if not re.fullmatch(r"0*[1-9]\d{0,8}", number, re.ASCII):
@@ -132,7 +133,7 @@ class Tuning:
         ("layer_norms", layer_norms), ("pooler", pooler),
         ("embedding", embedding)) if value is not None}
     for what in told:
-      if (what == "embedding") != (method == NO_BERT):
+      if (what == "embedding") != (method == NETWORK):
         raise InputError(f"tuning {text!r:.50}: has no {what} to train or "
                          "freeze")
     if method == "layer_norm" and told.get("layer_norms") is False:
@@ -146,18 +147,18 @@ class Tuning:
         text += f"{'+' if getattr(self, name) else '-'}{name}"
     return text
 
-  def check(self, bert: EncoderConfig, method: Method | None) -> None:
-    """Raises InputError where a BERT cannot be tuned like this."""
-    if self.method == NO_BERT:
+  def check(self, config: EncoderConfig, method: Method | None) -> None:
+    """Raises InputError where an encoder cannot be tuned like this."""
+    if self.method == NETWORK:
       raise InputError(f"tuning '{self}' is that of a TextNetwork, not of a "
-                       "BERT encoder")
+                       "pretrained encoder")
     if self.method == "adapters" and method is None:
       raise InputError(
           "tuning 'adapters' needs an encoder with adapters: load it with "
           "adapters=AdapterConfig(...)")
-    if self.top_layers > bert.num_hidden_layers:
+    if self.top_layers > config.num_hidden_layers:
       raise InputError(
-          f"tuning '{self}': the encoder has {bert.num_hidden_layers} layers "
+          f"tuning '{self}': the encoder has {config.num_hidden_layers} layers "
           "only")
 
   def trains(self, name: str, num_layers: int,

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import batching, tagging
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.stacked import StackedTasks, TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 from tf_adapters.problems import find_problem
@@ -85,10 +85,10 @@ class BankEncoder:
     model: encoder and heads.
   """
 
-  def __init__(self, encoder: BertEncoder, pooling: str,
+  def __init__(self, encoder: TransformerEncoder, pooling: str,
                max_length: int | None, jit_compile: bool):
     self.encoder = encoder
-    self.text = encoder.text_processor(encoder.config.max_position_embeddings)
+    self.text = encoder.text_processor(encoder.config.longest_text)
     self.max_length = encoder.text_processor(max_length).max_length
     self.model = StackedModel(encoder, pooling)
     self.jit_compile = jit_compile

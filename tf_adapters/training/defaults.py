@@ -22,7 +22,7 @@ _LEARNING_RATES = {
     "layer_norm": (1e-3, 3e-3),
     "bias": (1e-3, 3e-3),
     "head": (1e-3, 3e-3),
-    "no_bert": (3e-3, 3e-3),
+    "network": (3e-3, 3e-3),
 }
 _WIDE = 768
 

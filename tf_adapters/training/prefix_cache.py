@@ -1,7 +1,7 @@
 """The output of an encoder's frozen lowest layers, computed once for each row.
 
 Where nothing trains in the lowest layers and no task owns anything there
-(`BertEncoder.frozen_prefix`), what they make of a text is the same in every
+(`encoder.frozen_prefix`), what they make of a text is the same in every
 epoch, and in every run on the same base. Here it is kept, without padding and
 without dropout, and batches start from it: see `batching.Encoded`.
 """
@@ -22,7 +22,7 @@ import tensorflow as tf
 from tf_adapters.data import batching
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import locked, replaced_file, writing
-from tf_adapters.modeling.encoder import BertEncoder
+from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.tuning import depth_of
 from tf_adapters.progress import progress_bar
 
@@ -33,7 +33,7 @@ MOST_IN_MEMORY = 1 << 30
 _VECTORS = hashlib.sha256().digest_size
 
 
-def check(encoder: BertEncoder,
+def check(encoder: TransformerEncoder,
           cache_dir: str | os.PathLike[str] | None = None) -> None:
   """Raises InputError where `add_prefix_output` would, as far as can be known.
 
@@ -54,7 +54,7 @@ def check(encoder: BertEncoder,
 
 
 def add_prefix_output(
-    encoded: batching.Encoded, encoder: BertEncoder, batch_size: int,
+    encoded: batching.Encoded, encoder: TransformerEncoder, batch_size: int,
     output_dir: str | os.PathLike[str],
     cache_dir: str | os.PathLike[str] | None = None) -> batching.Encoded:
   """Computes what the frozen layers make of each row of a split.
@@ -148,7 +148,7 @@ class _Array:
 
 
 def _compute(rows: batching.PackedRows, encoded: batching.Encoded,
-             encoder: BertEncoder, batch_size: int) -> None:
+             encoder: TransformerEncoder, batch_size: int) -> None:
   """Fills the rows."""
   dataset, order = batching.evaluation_batches(
       dataclasses.replace(encoded, labels=None), batch_size)
@@ -161,7 +161,7 @@ def _compute(rows: batching.PackedRows, encoded: batching.Encoded,
       bar.update(len(numbers))
 
 
-def _key(encoded: batching.Encoded, encoder: BertEncoder) -> str:
+def _key(encoded: batching.Encoded, encoder: TransformerEncoder) -> str:
   """A name for all that the vectors depend on."""
   prefix = encoder.frozen_prefix
   digest = hashlib.sha256(json.dumps(

@@ -29,7 +29,7 @@ from tf_adapters.modeling.config import (
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
-from tf_adapters.modeling.tuning import NO_BERT, TUNINGS, Tuning
+from tf_adapters.modeling.tuning import NETWORK, TUNINGS, Tuning
 from tf_adapters.training.training_config import STRATEGIES, TrainingConfig
 
 DEFAULT_ENCODER = "bert_base_uncased"
@@ -190,12 +190,12 @@ class RunConfig(TrainingConfig, _MethodOptions):
 
   def __post_init__(self):
     super().__post_init__()
-    # What --text_network was called by version 0.1.
-    if self.tuning in (NO_BERT, f"{NO_BERT}+embedding"):
+    # What version 0.1 had instead of --text_network.
+    tuning = Tuning.parse(self.tuning)
+    if tuning.method == NETWORK:
       for name, value in (
           ("text_network", True), ("tuning", type(self).tuning),
-          ("tune_embedding",
-           self.tune_embedding or self.tuning.endswith("+embedding"))):
+          ("tune_embedding", self.tune_embedding or bool(tuning.embedding))):
         object.__setattr__(self, name, value)
 
   @property
@@ -231,7 +231,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
   def what_trains(self) -> Tuning:
     """What trains, by all the flags that say it."""
     if self.text_network:
-      return Tuning.parse(NO_BERT, embedding=self.tune_embedding or None)
+      return Tuning.parse(NETWORK, embedding=self.tune_embedding or None)
     return Tuning.parse(
         self.tuning, self.tune_layer_norms, self.tune_pooler)
 

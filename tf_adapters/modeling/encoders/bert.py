@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS, is_number, require
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
-from tf_adapters.modeling.methods.method import PROJECTION, Place
+from tf_adapters.modeling.methods.method import (
+    ATTENTION,
+    PROJECTION,
+    PROJECTIONS,
+    SUBLAYER,
+    SUBLAYERS,
+    Place,
+)
 
 if TYPE_CHECKING:
-  from tf_adapters.modeling.encoder import BertEncoder
+  from tf_adapters.modeling.encoders.bert_layers import BertEncoder
 
 _LARGEST_SIZE = 1 << 31
 
@@ -36,6 +43,9 @@ class BertConfig(EncoderConfig):
   """
 
   family = "bert"
+  hooks = {*((SUBLAYER, name) for name in SUBLAYERS),
+           *((PROJECTION, name) for name in PROJECTIONS),
+           (ATTENTION, "attention")}
 
   vocab_size: int
   hidden_size: int = 768
@@ -76,9 +86,9 @@ class BertConfig(EncoderConfig):
 
   def widths_at(self, place: Place) -> tuple[int, int]:
     hidden, wide = self.hidden_size, self.intermediate_size
-    widths = {"intermediate": (hidden, wide), "output": (wide, hidden)}
-    return (widths.get(place.name, (hidden, hidden))
-            if place.hook == PROJECTION else (hidden, hidden))
+    return {(PROJECTION, "intermediate"): (hidden, wide),
+            (PROJECTION, "output"): (wide, hidden)}.get(
+                place[1:], super().widths_at(place))
 
   def function(self) -> str:
     return f"{self.hidden_act} {self.layer_norm_eps!r}"
@@ -103,6 +113,7 @@ class Bert(EncoderFamily):
   name = "bert"
   title = "BERT"
   config = BertConfig
+  has_hub_api = True
   # After the canonical name: those in the TF1 release, which Hugging Face keeps
   # (with dots), and in TF Hub's v1 and v2 SavedModels.
   places = {
@@ -187,14 +198,7 @@ class Bert(EncoderFamily):
                        "'absolute'")
     if values.get("is_decoder") or values.get("add_cross_attention"):
       raise InputError("is a decoder; BERT is an encoder")
-    activation = values.get("hidden_act", "gelu")
-    if not isinstance(activation, str | None) or activation not in activations:
-      raise InputError(f"unknown hidden_act {activation!r}")
-    return BertConfig.from_dict({
-        "hidden_act": activations[activation],
-        **{field.name: values[field.name]
-           for field in dataclasses.fields(BertConfig)
-           if field.name in values and field.name != "hidden_act"}})
+    return super().read_config(values, activations)
 
   def config_of_shapes(
       self, shape: Callable[..., tuple[int, ...]], num_layers: int,
@@ -222,7 +226,7 @@ class Bert(EncoderFamily):
         layer_norm_eps=layer_norm_eps)
 
   def encoder_class(self) -> type["BertEncoder"]:
-    from tf_adapters.modeling.encoder import BertEncoder
+    from tf_adapters.modeling.encoders.bert_layers import BertEncoder
     return BertEncoder
 
 

@@ -5,7 +5,7 @@ To add a family, write a module beside `bert` that has
 1. a configuration, a frozen dataclass that is an `EncoderConfig`;
 2. an `EncoderFamily` with its names and shapes, and what sources call them;
 3. in a second module, since these two must not import TensorFlow, the layers:
-   a subclass of `modeling.encoder.Encoder`;
+   a subclass of `encoder.TransformerEncoder`;
 
 and give it a row in `ENCODERS`. tests/modeling/test_made_up_encoder.py has a
 whole one in less than 100 lines.
@@ -23,9 +23,10 @@ the same parts. Tunings, methods and readers go by this much of them:
 """
 
 import abc
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_adapters.errors import InputError
@@ -34,7 +35,7 @@ from tf_adapters.modeling.methods.method import Place
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 if TYPE_CHECKING:
-  from tf_adapters.modeling.encoder import BertEncoder
+  from tf_adapters.modeling.encoder import TransformerEncoder
 
 
 class EncoderConfig(JsonConfig):
@@ -47,9 +48,12 @@ class EncoderConfig(JsonConfig):
     num_hidden_layers: how many Transformer layers there are.
     layer_norm_eps: of every layer norm.
     hidden_dropout_prob: the dropout rate of hidden states.
+    hooks: (hook, name) of the places where methods can enter a layer, see
+      `methods.method.Place`; of the class.
   """
 
   family: ClassVar[str]
+  hooks: ClassVar[Collection[tuple[str, str]]]
 
   vocab_size: int
   hidden_size: int
@@ -64,19 +68,33 @@ class EncoderConfig(JsonConfig):
 
   def sizes(self) -> tuple[int, ...]:
     """All that the shapes of its variables depend on."""
-    raise NotImplementedError
+    return tuple(value for value in dataclasses.astuple(self)
+                 if type(value) is int)
 
   def widths_at(self, place: Place) -> tuple[int, int]:
-    """Widths of what goes in and out at a place where methods can enter."""
-    raise NotImplementedError
+    """Widths of what goes in and out at a place where methods can enter.
+
+    Raises:
+      InputError: the encoder has no such place.
+    """
+    if place[1:] not in self.hooks:
+      raise InputError(f"an encoder of family {self.family} has no place for a "
+                       f"method at {place.hook} {place.name}")
+    return self.hidden_size, self.hidden_size
 
   def function(self) -> str:
-    """What the variables do not tell of its outputs: part of fingerprints."""
-    raise NotImplementedError
+    """What its variables do not tell of its outputs: part of fingerprints."""
+    return " ".join([self.family, *(
+        f"{field.name}={getattr(self, field.name)!r}"
+        for field in dataclasses.fields(self)
+        if not field.name.endswith("dropout_prob"))])
 
   def description(self) -> dict[str, str]:
     """What there is to say of it, for people: label -> text."""
-    raise NotImplementedError
+    return {
+        "architecture": f"{self.num_hidden_layers} layers, hidden size "
+                        f"{self.hidden_size}",
+        "longest text": f"{self.longest_text} wordpieces"}
 
 
 class EncoderFamily(abc.ABC):
@@ -96,6 +114,8 @@ class EncoderFamily(abc.ABC):
       an "embedding" or "embeddings", else kernel and bias; what these are
       called elsewhere is the same for all families.
     special_tokens: which special tokens there are, and where they stand.
+    has_hub_api: whether it fits TF Hub's API of BERTs: its inputs, outputs and
+      special tokens; so that it can be exported with it.
   """
 
   name: str
@@ -104,10 +124,16 @@ class EncoderFamily(abc.ABC):
   marks: re.Pattern[str] | None = None
   places: Mapping[str, tuple[str, ...]]
   special_tokens = SpecialTokens()
+  has_hub_api = False
 
   @abc.abstractmethod
   def shapes(self, config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """{canonical name: shape} of everything that a checkpoint holds."""
+
+  def layer_norms(self, config: EncoderConfig) -> list[str]:
+    """Canonical names of the layer norms, which belong to a task."""
+    return [name.removesuffix("/gamma") for name in self.shapes(config)
+            if name.endswith("layer_norm/gamma")]
 
   def as_matrix(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a variable in formats that know no attention heads.
@@ -127,10 +153,11 @@ class EncoderFamily(abc.ABC):
       return shape[0], shape[1] * shape[2]
     return (math.prod(shape),)
 
-  @abc.abstractmethod
   def read_config(self, values: Mapping[str, Any],
                   activations: Mapping[str | None, str]) -> EncoderConfig:
     """The architecture that a checkpoint's JSON file says.
+
+    Its fields by their names, as BERT's are.
 
     Args:
       values: of its bert_config.json or config.json.
@@ -140,6 +167,15 @@ class EncoderFamily(abc.ABC):
     Raises:
       InputError: a value is out of range, or what it says is not offered.
     """
+    fields = [field.name for field in dataclasses.fields(self.config)]
+    given = {name: values[name] for name in fields if name in values}
+    if "hidden_act" in fields:
+      activation = values.get("hidden_act", "gelu")
+      if not isinstance(activation, str | None) or (
+          activation not in activations):
+        raise InputError(f"unknown hidden_act {activation!r}")
+      given["hidden_act"] = activations[activation]
+    return self.config.from_dict(given)
 
   def config_of_shapes(
       self, shape: Callable[..., tuple[int, ...]], num_layers: int,
@@ -163,5 +199,5 @@ class EncoderFamily(abc.ABC):
                      "bert_config.json or config.json beside them")
 
   @abc.abstractmethod
-  def encoder_class(self) -> type["BertEncoder"]:
+  def encoder_class(self) -> type["TransformerEncoder"]:
     """The encoder, whose module needs TensorFlow: import it in here."""

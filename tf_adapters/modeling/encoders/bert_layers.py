@@ -1,12 +1,14 @@
-"""BERT's own layers: embeddings, and Transformer layers that tasks close."""
+"""BERT as Keras layers: embeddings, Transformer layers, and the encoder."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.encoder import TransformerEncoder
+from tf_adapters.modeling.encoders.bert import BERT, BertConfig
 from tf_adapters.modeling.layers import (
     Dropout,
     Projection,
@@ -19,8 +21,12 @@ from tf_adapters.modeling.methods.method import (
     SUBLAYER,
     Place,
 )
-from tf_adapters.modeling.serialization import WeightsLayer
+from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 from tf_adapters.modeling.task_layers import Hook, TaskHooks
+
+# Sub-layer -> the layer norm that closes it.
+_LAYER_NORMS = {"attention": "self_attention_layer_norm",
+                "output": "output_layer_norm"}
 
 
 class Embeddings(WeightsLayer):
@@ -205,7 +211,8 @@ class TransformerLayer(tf_keras.layers.Layer):
 
     def close(sublayer, outputs, skip):
       outputs = self.dropout(outputs, training=training)
-      layer_norm = task.layer_norm(self.number, sublayer)
+      layer_norm = task.layer_norm(
+          f"transformer/layer_{self.number}/{_LAYER_NORMS[sublayer]}")
       hook = task.hook(Place(self.number, SUBLAYER, sublayer))
       if hook is not None:
         outputs = hook(outputs, skip, layer_norm, training=training)
@@ -228,3 +235,76 @@ class TransformerLayer(tf_keras.layers.Layer):
     for name, layer in self._named_layers().items():
       variables.update(with_prefix(name, layer.named_variables()))
     return variables
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
+class BertEncoder(TransformerEncoder):
+  """A BERT whose layer norms, and what a method adds, belong to a task.
+
+  A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
+  exist from the start; `load_encoder` makes one with pretrained weights.
+
+  With dtype "mixed_bfloat16" it computes in bfloat16. With "bfloat16" the
+  pretrained weights are held in it too, in half the memory, and cannot train;
+  what a task owns stays float32: a method's layers, layer norms, the head.
+
+  Args:
+    config: the architecture.
+    task_layers: what a task owns; None for a plain BERT.
+    vocabulary: what the checkpoint says of text, for `text_processor`.
+    origin: where the pretrained weights came from, for adapter files.
+    tuning: what trains, see `tune`; the method's where there is one, else full,
+      or the head alone where the weights are bfloat16.
+    pooling: how the pretrained weights want texts to be pooled, which heads do
+      unless they are told otherwise: see `heads.Head`.
+
+  Call arguments:
+    inputs: dict of int32 tensors [batch, length]: "input_word_ids",
+      "input_mask" (1 = text, 0 = padding) and "input_type_ids".
+      "prefix_output" [batch, length, hidden_size], from the method of that
+      name, takes the place of word ids and type ids: only the layers from
+      `frozen_prefix` on are computed.
+
+  Returns:
+    A dict: "sequence_output" [batch, length, hidden_size], "pooled_output" and
+    its alias "default" [batch, hidden_size], and "encoder_outputs", the list of
+    the output of every layer that was computed.
+
+  Raises:
+    InputError: the parts do not fit one another.
+
+  Example:
+    >>> encoder = BertEncoder(BertConfig(
+    ...     vocab_size=99, hidden_size=8, num_hidden_layers=2,
+    ...     num_attention_heads=2, intermediate_size=16))
+    >>> ids = tf.ones([1, 5], tf.int32)
+    >>> encoder({"input_word_ids": ids, "input_mask": ids,
+    ...          "input_type_ids": ids})["pooled_output"].shape
+    TensorShape([1, 8])
+  """
+
+  family = BERT.name
+
+  def make_layers(self) -> None:
+    config = self.config
+    self.embeddings = Embeddings(config, dtype=self.dtype_policy)
+    self.transformer_layers = [
+        TransformerLayer(config, number, dtype=self.dtype_policy)
+        for number in range(config.num_hidden_layers)]
+    self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
+                             dtype=self.dtype_policy)
+    self.dropout = Dropout(
+        config.hidden_dropout_prob, dtype=self.dtype_policy)
+
+  def wanted_inputs(self) -> dict[str, int | None]:
+    return {**super().wanted_inputs(),
+            "input_type_ids": self.config.type_vocab_size}
+
+  def embed(self, inputs: Mapping[str, tf.Tensor],
+            training: bool | None = None,
+            task_layers: TaskHooks | None = None) -> tf.Tensor:
+    hidden = self.embeddings(
+        inputs["input_word_ids"], inputs["input_type_ids"])
+    hidden = (task_layers or self.task_layers).layer_norm(
+        "embeddings/layer_norm")(hidden)
+    return self.dropout(hidden, training=training)
