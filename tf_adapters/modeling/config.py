@@ -71,7 +71,7 @@ def option(default: Any, help: str, *, least: float | None = None,
       "choices": choices, "check": check, "parse": parse})
 
 
-def option_of(config: type, name: str) -> Any:
+def option_of(config: Any, name: str) -> Any:
   """A field with the default, the bounds and the help of another's."""
   field = config.__dataclass_fields__[name]
   return dataclasses.field(default=field.default, metadata=field.metadata)
@@ -142,9 +142,13 @@ class Option:
             and (self.below is None or value < self.below))
 
 
-@functools.cache
-def options(config: type) -> Mapping[str, Option]:
+def options(config: Any) -> Mapping[str, Option]:
   """The fields of a configuration that are made by `option`, by name."""
+  return _options(config)
+
+
+@functools.cache
+def _options(config: Any) -> Mapping[str, Option]:
   found = {}
   for field in dataclasses.fields(config):
     if "help" in field.metadata:

@@ -33,10 +33,11 @@ def of_splits(task: Task, chooses: bool) -> list[str]:
   if chooses and validation is None:
     found.append("there is no validation split to choose the best epoch: the "
                  "last one is kept")
-  elif chooses and validation.labels is None:
+  elif validation is not None and chooses and validation.labels is None:
     found.append("the validation split has no labels to choose the best epoch "
                  "by: the last one is kept")
-  elif chooses and (value := _constant(task, validation)):
+  elif validation is not None and chooses and (
+      value := _constant(task, validation)):
     found.append(f"all {len(validation):,} rows of the validation split have "
                  f"{value}: it cannot choose the best epoch")
   elif validation is not None:

@@ -36,11 +36,12 @@ class EpochLines(tf_keras.callbacks.Callback):
     # The end of an epoch has a line of its own, with its metrics.
     if step and time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
       epoch = self._progress.steps // self._steps_per_epoch
-      self._say(epoch, f", step {step:,} of {self._steps_per_epoch:,}", logs)
+      self._say(epoch, f", step {step:,} of {self._steps_per_epoch:,}",
+                logs or {})
 
   def on_epoch_end(
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-    self._say(epoch, "", logs)
+    self._say(epoch, "", logs or {})
 
   def _say(self, epoch: int, where: str, logs: dict[str, Any]) -> None:
     self._said = time.monotonic()

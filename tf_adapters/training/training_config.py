@@ -79,7 +79,7 @@ class TrainingConfig:
       "a split in memory, more in a file in --output_dir that ends with the "
       "run.")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_options(self)
 
   @property
