@@ -49,6 +49,7 @@ def pytest_collection_modifyitems(items):
   places = {here / name: place for place, name in enumerate(FIRST)}
   items.sort(key=lambda item: places.get(item.path, len(FIRST)))
 
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "film", "is", "good", "bad", "very", "not", "plot", "he",
          "said", "so", "##s", "##ed", "##ing", "un", "##able"]
