@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import threading
+import types
 from collections.abc import Iterator
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -28,7 +29,7 @@ class Interruption:
     """
     if self.signal == signal.SIGINT:
       raise KeyboardInterrupt
-    sys.exit(128 + self.signal)
+    sys.exit(128 + (self.signal or 0))
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def interruptions() -> Iterator[Interruption]:
   """
   interruption = Interruption()
 
-  def note(number, frame):
+  def note(number: int, frame: types.FrameType | None) -> None:
     again = interruption.signal is not None
     interruption.signal = number
     if again:

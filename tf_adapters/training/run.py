@@ -419,7 +419,7 @@ class _Run:
   def _predict(self, model: TaskModel, task: Task,
                text: TextLayer) -> None:
     started = time.perf_counter()
-    files = {}
+    files: dict[str, Any] = {}
     for name in test_splits(task):
       encoded, outputs = self._outputs(model, task, name, text)
       files |= prediction_files(task, name, encoded, outputs)

@@ -188,7 +188,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
   keep_checkpoints: bool = option(
       True, "Keep output_dir/checkpoints after a finished run.")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     # What version 0.1 had instead of --text_network.
     tuning = Tuning.parse(self.tuning)

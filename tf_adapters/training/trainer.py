@@ -65,7 +65,7 @@ def predict(
     arrays [length, outputs], where length is at least the row's.
   """
 
-  def inputs_alone(inputs, labels=None):
+  def inputs_alone(inputs: Any, labels: Any = None) -> Any:
     return inputs
 
   replicas = model.distribute_strategy.num_replicas_in_sync
@@ -214,7 +214,7 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   progress.identity = identity
   progress.rows = len(encoded)
 
-  def is_over():
+  def is_over() -> bool:
     return progress.steps >= total_steps or _is_enough(config, progress)
 
   if config.prefix_cache and not is_over():
