@@ -5,6 +5,7 @@ None of it is an error: a run with such data can be what its user wants.
 
 import collections
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -104,4 +105,5 @@ def _texts(split: Examples) -> list[Hashable]:
     case SquadSplit():
       return [(split.contexts[question.context], question.text)
               for question in split.questions]
-  return list(zip(split.first, split.second or split.first))
+  texts: Any = split
+  return list(zip(texts.first, texts.second or texts.first))

@@ -14,7 +14,7 @@ import math
 import os
 import pathlib
 import tempfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -127,7 +127,7 @@ class _Array:
     os.posix_fallocate(file.fileno(), 0, _VECTORS + self.nbytes)
     return np.memmap(file, self.dtype, "r+", _VECTORS, self.shape)
 
-  def seal(self, file: BinaryIO) -> None:
+  def seal(self, file: Any) -> None:
     """Says in the file that the array is whole."""
     file.seek(_VECTORS)
     digest = hashlib.file_digest(file, "sha256").digest()

@@ -137,6 +137,12 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   return results
 
 
+def _source(model: TaskModel) -> str:
+  """Where the model's encoder is from."""
+  assert model.encoder.origin is not None  # it was loaded
+  return model.encoder.origin.source
+
+
 def load_trained(config: RunConfig, task: Task, path: str,
                  info: AdapterInfo) -> TaskModel:
   """The model of an adapter file, to be evaluated on a task.
@@ -232,7 +238,7 @@ class _Run:
       say(note)
     made_for = model.encoder.pooling
     if config.pooling == "pooler" and made_for != "pooler":
-      say(f"pooling=pooler: {model.encoder.origin.source} was made for "
+      say(f"pooling=pooler: {_source(model)} was made for "
           f"pooling={made_for}, which is taken without the flag")
     if unread := unread_method_flags(config):
       why = (f"tuning={config.what_trains} has no adapters"
@@ -306,7 +312,7 @@ class _Run:
       self, task: Task, path: str | None,
       info: AdapterInfo | None) -> TaskModel:
     config = self._config
-    if info is not None:
+    if path is not None and info is not None:
       return load_trained(config, task, path, info)
     tuning = config.what_trains
     encoder = self._load_encoder(
@@ -357,7 +363,7 @@ class _Run:
             "notes": list(dict.fromkeys(
                 [*data.get("notes", ()), *task.notes]))},
         "hyperparameters": self._results.get("hyperparameters", {
-            "encoder": model.encoder.origin.source,
+            "encoder": _source(model),
             "pooling": model.head.pooling,
             "adapter": (model.encoder.method
                         and model.encoder.method.to_dict()),

@@ -145,7 +145,7 @@ def check_encoder(config: RunConfig, path: str | None,
   encoder = config.encoder
   if encoder is None:
     encoder = (DEFAULT_ENCODER if info is None
-               else find_encoder_source(path, info))
+               else find_encoder_source(path or "", info))
   locate(encoder)
   if config.vocab_file is not None:
     check_is_file(config.vocab_file)
@@ -247,8 +247,8 @@ _MODEL = {
 
 
 # Flags whose default depends on the run -> what it was in older versions.
-_OLDER_DEFAULTS = {"pooling": "pooler", "learning_rate": 3e-4,
-                   "num_train_epochs": 3}
+_OLDER_DEFAULTS: dict[str, Any] = {
+    "pooling": "pooler", "learning_rate": 3e-4, "num_train_epochs": 3}
 
 
 def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:

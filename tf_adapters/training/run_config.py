@@ -56,7 +56,7 @@ def method_flags(method: type[Method]) -> dict[str, str]:
 
 
 def _method_fields(
-    method: type[Method]) -> Iterator[tuple[str, Any, dataclasses.Field]]:
+    method: type[Method]) -> Iterator[tuple[str, Any, Any]]:
   """Fields of a run for a method's configuration: a preset, and its options.
 
   They are None for what the preset, or else the configuration, has:
@@ -70,7 +70,7 @@ def _method_fields(
         default, f"What the other {method.suffix} flags are where they are not "
         f"given: {presets}.", choices=tuple(method.PRESETS))
   for flag, name in method_flags(method).items():
-    field = method.__dataclass_fields__[name]
+    field = vars(method)["__dataclass_fields__"][name]
     text = field.metadata["help"]
     if field.default is not None:
       text += f" ({default}: {flag_text(field.default)})"
@@ -78,7 +78,7 @@ def _method_fields(
         default=None, metadata={**field.metadata, "help": text})
 
 
-_MethodOptions = dataclasses.make_dataclass("_MethodOptions", [
+_MethodOptions: Any = dataclasses.make_dataclass("_MethodOptions", [
     field for method in METHODS.values() for field in _method_fields(method)],
     frozen=True)
 

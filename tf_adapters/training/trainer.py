@@ -48,7 +48,7 @@ def widths_of(config: TrainingConfig) -> tuple[int, ...]:
 
 def predict(
     model: TaskModel, encoded: batching.Encoded,
-    config: TrainingConfig) -> np.ndarray | list[np.ndarray]:
+    config: TrainingConfig) -> Any:
   """The model's outputs for every row once, in the rows' order.
 
   Replicas get equal parts of every batch: the last one is filled up, as far as
@@ -78,7 +78,7 @@ def predict(
     count = tf_keras.callbacks.LambdaCallback(
         on_predict_batch_end=lambda batch, logs: bar.update())
     if model.per_token:
-      result = [None] * len(encoded)
+      result: list[Any] = [None] * len(encoded)
       for dataset, rows in batching.batches_by_width(*batches):
         outputs = model.predict(
             dataset.map(inputs_alone), verbose=0, callbacks=[count])
@@ -188,10 +188,12 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
   if asked != config:
     print(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
           f"steps, learning rate {config.learning_rate:g}")
-  total_steps = steps_per_epoch * config.num_train_epochs
+  rate, epochs = config.learning_rate, config.num_train_epochs
+  assert rate is not None and epochs is not None  # they are settled
+  total_steps = steps_per_epoch * epochs
   model.compile(
       optimizer=create_optimizer(
-          config.learning_rate, total_steps, config.warmup_proportion,
+          rate, total_steps, config.warmup_proportion,
           config.weight_decay),
       loss=model.loss_function,
       metrics=list(find_problem(model.problem_type).keras_metrics),
@@ -236,13 +238,13 @@ def train(model: TaskModel, task: Task, text: TextProcessor,
     in_terminal = sys.stdout.isatty()
     if not in_terminal:
       callbacks.append(
-          EpochLines(progress, steps_per_epoch, config.num_train_epochs))
+          EpochLines(progress, steps_per_epoch, epochs))
     try:
       while not is_over():
         # An epoch that was stopped midway is ended in a fit of its own, since
         # Keras counts the same number of steps for every epoch of a fit.
         epoch, done = divmod(progress.steps, steps_per_epoch)
-        last = epoch + 1 if done else config.num_train_epochs
+        last = epoch + 1 if done else epochs
         model.fit(
             batching.training_batches(
                 encoded, config.train_batch_size, config.seed,
@@ -269,7 +271,7 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   digest = hashlib.sha256()
   if model.encoder.origin is not None:
     digest.update(model.encoder.origin.fingerprint.encode())
-  labels = encoded.labels
+  labels: Any = encoded.labels
   if isinstance(labels, tf.RaggedTensor):
     labels = labels.flat_values  # as long as the word ids
   for tensor in (encoded.word_ids.flat_values, encoded.lengths, labels):
@@ -303,7 +305,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._steps_before = self._progress.steps
 
   def on_train_batch_end(
-      self, batch: int, logs: dict[str, Any] | None = None) -> None:
+      self, batch: int, logs: Any = None) -> None:
     progress = self._progress
     last, progress.steps = progress.steps, self._steps_before + batch + 1
     if not math.isfinite(logs["loss"]):
@@ -320,7 +322,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       self._stop_if_asked()
 
   def on_epoch_end(
-      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+      self, epoch: int, logs: Any = None) -> None:
     progress = self._progress
     started = time.perf_counter()
     progress.train_seconds += started - self._since
@@ -346,7 +348,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._save()
     self._ask_workers()
     self._stop_if_asked()
-    if _is_enough(self._config, progress):
+    if progress.best_epoch is not None and _is_enough(self._config, progress):
       print(f"\nno epoch after {progress.best_epoch + 1} was better: the "
             "training ends")
       self.model.stop_training = True
