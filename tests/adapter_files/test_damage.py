@@ -248,7 +248,9 @@ def architecture(path, **changes):
     (lambda p: {"adapter": {}}, "lacks"),
     (lambda p: {"adapter": {"size": 1 << 16, "depth": 100}}, "lacks"),
     (lambda p: {"adapter": {"size": 10**12}}, "adapter size"),
-    (lambda p: {"adapter": {"size": 1, "layers": [10**9]}}, "does not exist"),
+    (lambda p: {"adapter": {"size": 1, "layers": [999]}}, "does not exist"),
+    (lambda p: {"adapter": {"size": 1, "layers": [10**9]}},
+     "adapter layers must be numbers from 0 to 999"),
     (lambda p: {"adapter": {"size": [[[1]]]}}, "adapter is"),
     (lambda p: {"labels": [str(i) for i in range(10**5)]}, "head/bias has shap"
      "e|head/kernel has shape"),
