@@ -318,7 +318,7 @@ def test_links_are_written_through(
     one_layer_source, tmp_path, no_preprocessing, monkeypatch, path):
   monkeypatch.setattr(
       hub_export, "_save_encoder",
-      lambda encoder, folder, _: (folder / "saved_model.pb").touch())
+      lambda encoder, folder, *_: (folder / "saved_model.pb").touch())
   (tmp_path / "real").mkdir()
   (tmp_path / "link").symlink_to(tmp_path / "real")
   (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")

@@ -441,9 +441,10 @@ def test_what_keras_freezes_does_not_train(encoder, batch, freeze, frozen):
 
 def test_frozen_layers_below_are_a_frozen_prefix(plain_encoder):
   for layer in (plain_encoder.embeddings, plain_encoder.transformer_layers[0],
-                plain_encoder.task_layers.embedding_norm(),
-                *(plain_encoder.task_layers.layer_norm(0, sublayer)
-                  for sublayer in ("attention", "output"))):
+                *(plain_encoder.task_layers.layer_norm(name) for name in (
+                    "embeddings/layer_norm",
+                    "transformer/layer_0/self_attention_layer_norm",
+                    "transformer/layer_0/output_layer_norm"))):
     assert plain_encoder.frozen_prefix == 0
     layer.trainable = False
   assert plain_encoder.frozen_prefix == 1
