@@ -90,7 +90,7 @@ def test_damaged_pooling_files_are_named(bert_weights, vocab_file, tmp_path):
 def test_the_same_weights_are_pooled_alike_in_every_format(
     bert_weights, vocab_file, tmp_path, no_preprocessing):
   folder = write(tmp_path / "x", bert_weights, vocab_file, untrained=True)
-  hub, _ = export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)
+  hub = export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)
   assert ta.load_encoder(str(hub)).pooling == "mean"
 
 

@@ -61,7 +61,7 @@ def test_convert_writes_two_saved_models(
     one_layer_source, tmp_path, capfd, monkeypatch):
   """Which the tests of exports look at."""
 
-  def save(encoder, folder, vocab_file):
+  def save(encoder, folder, *_):
     (folder / "encoder").write_text(encoder.origin.fingerprint)
 
   def save_preprocessing(folder, vocab_file, default_seq_length, **_):

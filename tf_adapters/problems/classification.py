@@ -40,7 +40,9 @@ def likeliest(logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
   """
   import tensorflow as tf
 
-  # Not tf.nn.softmax, which makes 0.9999999 of a label that is certain.
-  odds = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
-  return (tf.argmax(logits, axis=-1),
-          odds / tf.reduce_sum(odds, axis=-1, keepdims=True))
+  # In float64: a SavedModel adds up as many odds as its widest task has, in an
+  # order that depends on it. No other task may change a bit of the result.
+  odds = tf.exp(tf.cast(
+      logits - tf.reduce_max(logits, axis=-1, keepdims=True), tf.float64))
+  return (tf.argmax(logits, axis=-1), tf.cast(
+      odds / tf.reduce_sum(odds, axis=-1, keepdims=True), logits.dtype))
