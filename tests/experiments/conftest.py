@@ -14,6 +14,7 @@ def stand_in(tmp_path, monkeypatch):
   """Trials become the stand-in's; returns its folder."""
   folder = tmp_path / "stand_in"
   folder.mkdir()
+  (tmp_path / "train.tsv").write_text("text\tlabel\n")  # which it never reads
   monkeypatch.setattr(
       trial_process.sys, "executable", str(write_stand_in(folder)))
   return folder
