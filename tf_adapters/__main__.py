@@ -123,7 +123,8 @@ def _usage(names: list[str]) -> str:
            "tf-adapters --version", ""]
   for name in names:
     module = importlib.import_module(f"tf_adapters.tools.{name}")
-    lines.append(f"  {name:10}{module.__doc__.splitlines()[0]}")
+    summary, *_ = (module.__doc__ or "").split("\n")
+    lines.append(f"  {name:10}{summary}")
   return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import tf_keras
 
 import tf_adapters as ta
 from tests.text_modules import vectors_of, write_text_module
+from tf_adapters.modeling.text_network import TextEmbedding
 
 TEXTS = ["the film is good", "bad", "", "he said so, very!"]
 OTHERS = ["not so", "", "un good", "?"]
@@ -141,10 +142,13 @@ def test_a_model_on_words_is_served(embeddings, tmp_path):
 def test_what_needs_a_bert_is_refused(embeddings, encoder, tmp_path):
   words, texts = (ta.TextNetwork(embeddings[kind][0]())
                   for kind in ("words", "texts"))
+  fixed = TextEmbedding(tf_keras.layers.Layer(), 4, can_train=False)
   model = ta.TextClassifier(texts, ["good", "bad"])
   for call, message in (
       (lambda: words.tune("full"), "'full' needs a BERT"),
       (lambda: words.tune("network", pooler=True), "has no pooler"),
+      (lambda: ta.TextNetwork(fixed, tuning="network+embedding"),
+       "the embedding has no variables"),
       (lambda: encoder.tune("network"), "not of a pretrained"),
       (lambda: encoder.tune("full+embedding"), "has no embedding"),
       (lambda: ta.TokenTagger(words, ["O", "B"]), "one vector for each text"),

@@ -2,14 +2,14 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from tf_adapters.errors import InputError
 
 # Lists of strings; also numpy arrays, Series and whatever else has rows.
-Texts = Iterable[str | bytes] | tf.Tensor
+Texts: TypeAlias = Iterable[str | bytes] | tf.Tensor
 
 
 def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
@@ -34,10 +34,10 @@ def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
   if isinstance(values, Mapping) or not isinstance(values, Iterable):
     raise InputError(
         f"expected a list of texts, not a {type(values).__name__}")
-  if getattr(values, "ndim", 1) != 1:
+  if (dimensions := getattr(values, "ndim", 1)) != 1:
     columns = getattr(values, "columns", ())
     raise InputError(
-        f"expected one column of texts, not {len(values.shape)} dimensions"
+        f"expected one column of texts, not {dimensions} dimensions"
         + (f": choose one of the columns {', '.join(map(str, columns))}"
            if len(columns) else ""))
   rows = list(values)

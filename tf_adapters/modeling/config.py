@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 from tf_adapters.errors import InputError, printable
 
@@ -206,6 +206,9 @@ def parse_layers(text: str) -> tuple[int, ...]:
 
 class JsonConfig:
   """What configurations share: conversion to JSON values and back."""
+
+  # Subclasses are dataclasses, which have it.
+  __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
   def to_dict(self) -> dict[str, Any]:
     """Returns the fields as JSON values."""

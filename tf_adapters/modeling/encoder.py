@@ -42,6 +42,7 @@ class TransformerEncoder(TextEncoder):
 
   per_token = True
   parts = ("task_layers",)
+  origin: Origin | None = None  # no property: readers set it
 
   def __init__(self, config: EncoderConfig | Mapping[str, Any],
                task_layers: TaskLayers | None = None,
@@ -66,7 +67,7 @@ class TransformerEncoder(TextEncoder):
     self.vocabulary = vocabulary
     self.origin = origin
     self.pooling = pooling
-    self.pooler = None
+    self.pooler: Any = None
     self.make_layers()
     self.build()
     if tuning is None:
@@ -108,14 +109,14 @@ class TransformerEncoder(TextEncoder):
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:
-    tuning = Tuning.parse(tuning, layer_norms, pooler)
-    tuning.check(self.config, self.method)
-    if self.variable_dtype != "float32" and tuning.trains_base():
+    parsed = Tuning.parse(tuning, layer_norms, pooler)
+    parsed.check(self.config, self.method)
+    if self.variable_dtype != "float32" and parsed.trains_base():
       raise InputError(
-          f"tuning '{tuning}' trains pretrained weights, which are held in "
+          f"tuning '{parsed}' trains pretrained weights, which are held in "
           f"{self.variable_dtype}: load the encoder with "
           "dtype='mixed_bfloat16' instead")
-    self._tuning = tuning
+    self._tuning = parsed
 
   @property
   def frozen_prefix(self) -> int:
@@ -149,7 +150,7 @@ class TransformerEncoder(TextEncoder):
           f"{positions} wordpieces only, which is the most to give")
     return TextProcessor(self.vocabulary, max_length)
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     if self.built:
       return
     self.embeddings.build(None)

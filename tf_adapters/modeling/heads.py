@@ -46,6 +46,8 @@ def choose_pooling(pooling: str, encoder_pooling: str) -> str:
 class _LinearHead(tf_keras.layers.Layer):
   """What both heads are: dropout, and a linear layer with float32 outputs."""
 
+  built: bool  # Keras'
+
   def __init__(self, units: int, hidden_size: int, dropout: float,
                **kwargs: Any):
     super().__init__(**kwargs)
@@ -58,7 +60,7 @@ class _LinearHead(tf_keras.layers.Layer):
     self.linear = Projection((hidden_size,), (units,), dtype="float32")
     self.build()
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     if self.built:
       return
     with tf.name_scope("head"):

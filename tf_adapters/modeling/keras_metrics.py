@@ -192,9 +192,10 @@ def resolve(rules: KerasRules | None, problem_type: str, num_labels: int,
     raise refusal(rules.why_not)
   if given in ("Mean", "Sum", "MeanTensor", "Metric"):
     return metric
-  wanted = {
-      "numbers": rules.metrics, "one-hot": rules.one_hot_metrics,
-  }.get(labels, {**rules.metrics, **rules.one_hot_metrics}).get(given)
+  by_labels: dict[str | None, Mapping[str, Mapping[str, Any]]] = {
+      "numbers": rules.metrics, "one-hot": rules.one_hot_metrics}
+  wanted = by_labels.get(
+      labels, {**rules.metrics, **rules.one_hot_metrics}).get(given)
   if wanted is None:
     raise refusal(rules.why_not)
   for name, value in wanted.items():
@@ -234,8 +235,8 @@ def _accuracy(problem_type: str, labels: str | None,
 
 def _call(name: str, options: Mapping[str, Any]) -> str:
   """How a metric is made."""
-  options = ", ".join(f"{key}={value}" for key, value in options.items())
-  return f"{name}({options})"
+  arguments = ", ".join(f"{key}={value}" for key, value in options.items())
+  return f"{name}({arguments})"
 
 
 def _of_labelled(y_true: tf.Tensor,

@@ -47,11 +47,9 @@ class KerasModel(tf_keras.Model):
       known.
   """
 
-  problem_type: str
-  labels: tuple[str, ...] = ()
   per_token = False
   multi_label = False
-  keras_rules: KerasRules | None = None
+  train_function: Any  # Keras'
   # What labels the loss of `compile` wants; None: not known.
   _wanted_labels: str | None = None
   # Metrics of which more is better, which Keras cannot tell from their names.
@@ -59,6 +57,18 @@ class KerasModel(tf_keras.Model):
   # Weights of labels in the training at hand, and in the step that is traced.
   _class_weight: tuple[float, ...] | None = None
   _traced_class_weight: tuple[float, ...] | None = None
+
+  @property
+  def problem_type(self) -> str:
+    raise NotImplementedError
+
+  @property
+  def labels(self) -> tuple[str, ...]:
+    return ()
+
+  @property
+  def keras_rules(self) -> KerasRules | None:
+    return None
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
@@ -288,6 +298,6 @@ class KerasModel(tf_keras.Model):
                        with_labels: bool) -> Iterator[Any]:
     """The batches, each of which `_check_data` has seen."""
     for batch in batches:
-      self._check_data(*tf_keras.utils.unpack_x_y_sample_weight(batch),
-                       with_labels)
+      x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(batch)
+      self._check_data(x, y, sample_weight, with_labels)
       yield batch

@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +44,7 @@ def _plain() -> bool:
       tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   """A function of tensors, compiled into a kernel for each set of shapes."""
   return tf.function(
       function, autograph=False, jit_compile=True, reduce_retracing=True)
@@ -62,7 +63,7 @@ def fused(function: Callable[..., tf.Tensor],
   forward = compiled(function)
 
   @compiled
-  def backward(upstream, *inputs):
+  def backward(upstream: tf.Tensor, *inputs: tf.Tensor) -> Any:
     variables = inputs[:len(inputs) - constants]
     with tf.GradientTape() as tape:
       tape.watch(variables)
@@ -70,14 +71,14 @@ def fused(function: Callable[..., tf.Tensor],
     return tape.gradient(outputs, variables, upstream)
 
   @tf.custom_gradient
-  def with_gradient(*inputs):
+  def with_gradient(*inputs: tf.Tensor) -> Any:
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
       return *backward(upstream, *inputs), *[None] * constants
 
     return forward(*inputs), gradient
 
-  def call(*inputs):
+  def call(*inputs: tf.Tensor) -> tf.Tensor:
     return (function if _plain() else with_gradient)(*inputs)
 
   return call
@@ -115,7 +116,8 @@ def activation_function(
 # Layer norms.
 
 
-def _layer_norm(hidden, gamma, beta, epsilon):
+def _layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
+                epsilon: tf.Tensor) -> tf.Tensor:
   values = tf.cast(hidden, tf.float32)
   centred = values - tf.reduce_mean(values, axis=-1, keepdims=True)
   variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
@@ -178,7 +180,8 @@ def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   return bits >= tf.cast(rate * 2.0 ** 32, tf.uint32)
 
 
-def _dropout(hidden, rate, seed):
+def _dropout(
+    hidden: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   scaled = tf.cast(hidden, tf.float32) / (1.0 - rate)
   return tf.cast(
       tf.where(kept(tf.shape(hidden), rate, seed), scaled, 0.0), hidden.dtype)
@@ -221,7 +224,8 @@ def attention(
   return tf.matmul(weights, value)
 
 
-def _attention_weights(query, key, bias):
+def _attention_weights(
+    query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
   # The scale after the product, and then the bias: so TensorFlow joins them.
   # Its softmax adds in float32.
   scores = tf.matmul(query, key, transpose_b=True)
@@ -229,12 +233,13 @@ def _attention_weights(query, key, bias):
 
 
 @tf.custom_gradient
-def _attention(query, key, value, bias, rate, seed):
+def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
+               bias: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> Any:
   """`attention`, which keeps the weights only as they are before dropout."""
   weights = _attention_weights(query, key, bias)
   context = tf.matmul(_compiled_dropout(weights, rate, seed), value)
 
-  def gradient(upstream):
+  def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
     scores, dropped = _scores_gradient(
         weights, tf.matmul(upstream, value, transpose_b=True), upstream,
         context, rate, seed)
@@ -249,7 +254,10 @@ _compiled_dropout = compiled(_dropout)
 
 
 @compiled
-def _scores_gradient(weights, dropped_gradient, upstream, context, rate, seed):
+def _scores_gradient(
+    weights: tf.Tensor, dropped_gradient: tf.Tensor, upstream: tf.Tensor,
+    context: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The gradient of scores before their scale, and the dropped weights again.
 
   The softmax's gradient needs the mean of its outputs' gradients, weighted by

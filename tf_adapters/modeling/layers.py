@@ -48,7 +48,7 @@ class Projection(WeightsLayer):
     self.activation = activation
     self.use_bias = use_bias
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     self.kernel = self.add_weight(
         name="kernel", shape=self.input_dims + self.output_dims,
         initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
@@ -117,7 +117,7 @@ class LayerNorm(tf_keras.layers.Layer):
     self.size = size
     self.epsilon = epsilon
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     # Autocasting would round these to bfloat16.
     self.gamma = self.add_weight(
         name="gamma", shape=[self.size], initializer="ones",
@@ -147,7 +147,7 @@ class _State(tf.__internal__.tracking.AutoTrackable):
   weight, as it would with a tf.Module's variables.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.seed_and_calls = tf.Variable(
         [random.randrange(2**31), 0], trainable=False, dtype=tf.int64,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)

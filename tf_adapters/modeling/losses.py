@@ -147,8 +147,8 @@ def check_loss(rules: KerasRules | None, problem_type: str,
     return None
   if not isinstance(loss, tf_keras.losses.Loss):  # one of Keras' functions
     if loss.__name__ in rules.loss_functions:
-      (labels,) = rules.losses
-      return labels
+      (only,) = rules.losses
+      return only
     raise InputError(
         f"loss {given!r}: is not for {problem_type}: {remedy}"
         if rules.loss_functions else

@@ -34,5 +34,5 @@ class NetworkConfig(JsonConfig):
       0.1, "--text_network: dropout rate between these layers and in front "
       "of the head.", least=0, below=1)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_options(self)

@@ -9,8 +9,8 @@ and their files, that of the bank.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -55,7 +55,7 @@ class StackKey:
   """
 
   name: str
-  kind: Hashable
+  kind: Any  # hashable
   tables: tuple[Table, ...]
   place: Place | None = None
   widths: tuple[int, ...] = ()
@@ -223,7 +223,9 @@ class StackedTasks:
       for key in task_keys:
         for name, table in new[key].items():
           array = arrays[f"{key.name}/{name}"]
-          table[(filled[key], *map(slice, array.shape))] = array
+          place: tuple[int | slice, ...] = (
+              filled[key], *map(slice, array.shape))
+          table[place] = array
         filled[key] += 1
     return StackedTasks({
         key: (self._stacks.get(key) or Stack.neutral(key, self.num_tasks))

@@ -158,7 +158,7 @@ class StackedMethods:
             in rows.key.kind.parts(*rows.key.widths).items()})
         for rows in kinds]
     self._kinds = kinds
-    self._hook = kinds[0].key.place.hook
+    self._hook = kinds[0].key.kind.hook
 
   def __call__(self, inputs: tf.Tensor, beside: Any = None,
                layer_norm: Hook | None = None,
@@ -319,7 +319,9 @@ class TracedModel:
     self.keys = keys
     tokens = tf.TensorSpec([None, None], tf.int32)
 
-    def call(word_ids, mask, type_ids, task_index, *tensors):
+    def call(word_ids: tf.Tensor, mask: tf.Tensor, type_ids: tf.Tensor,
+             task_index: tf.Tensor,
+             *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
       return model(keys, tensors, {
           "input_word_ids": word_ids, "input_mask": mask,
           "input_type_ids": type_ids}, task_index)

@@ -44,7 +44,7 @@ class TaskDescription(JsonConfig):
       default_factory=dict)
   weights_sha256: str = ""
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name, fits in (
         ("name", isinstance(self.name, str)),
         ("labels", isinstance(self.labels, list | tuple)

@@ -69,7 +69,7 @@ class ArrayLayer(WeightsLayer):
     super().__init__(**kwargs)
     self.array = array
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     array = self.array
     self.value = self.add_weight(
         name="value", shape=array.shape,
@@ -135,7 +135,7 @@ class Adapter(tf_keras.layers.Layer):
     return {name: layer for name, layer in self.parts.items()
             if not isinstance(layer, Dropout)}
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     for name, layer in self._named_layers().items():
       with tf.name_scope(name):
         layer.build()
@@ -156,8 +156,7 @@ class Adapter(tf_keras.layers.Layer):
 
 
 def compute(method: Method, layers: Mapping[str, Callable[..., Any]],
-            inputs: tf.Tensor, beside: Any = None,
-            layer_norm: Hook | None = None,
+            inputs: tf.Tensor, beside: Any = None, layer_norm: Any = None,
             training: bool | None = None) -> Any:
   """What a method computes with its layers, as a hook: see `TaskHooks`."""
   if method.hook == PROJECTION:
@@ -202,9 +201,10 @@ class TaskLayers(tf_keras.layers.Layer):
                         dtype=self.dtype_policy)
         for name in family_of(config).layer_norms(config)}
     self.inserted = {}
-    for place in method.places(config.num_hidden_layers) if method else ():
-      self.inserted[method.place_name(place)] = Adapter(
-          method, *config.widths_at(place), dtype=self.dtype_policy)
+    if method is not None:
+      for place in method.places(config.num_hidden_layers):
+        self.inserted[method.place_name(place)] = Adapter(
+            method, *config.widths_at(place), dtype=self.dtype_policy)
 
   def layer_norm(self, name: str) -> LayerNorm:
     """As the method of `TaskHooks`."""
@@ -216,7 +216,7 @@ class TaskLayers(tf_keras.layers.Layer):
       return None
     return self.inserted.get(self.method.place_name(place))
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     for name, layer in (self.layer_norms | self.inserted).items():
       with tf.name_scope(name):
         layer.build()

@@ -7,7 +7,7 @@ as for any other.
 import collections
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import tensorflow as tf
 
@@ -101,7 +101,7 @@ class TaskModel(KerasModel):
     """
     return self.head(outputs, input_mask, training=training)
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     """Does nothing: every variable exists from the start."""
 
   def save(self, filepath: str | os.PathLike[str], overwrite: bool = True,
@@ -148,7 +148,7 @@ class TaskModel(KerasModel):
     if self.encoder.tuning != before:
       self._training_step.warn_of_tuning()
 
-  def make_train_function(self, force: bool = False):
+  def make_train_function(self, force: bool = False) -> Any:
     """Keras' hook before a training: its steps go by what trains then."""
     if self._training_step.has_changed():
       self._training_step.prepare()
@@ -192,11 +192,12 @@ class TaskModel(KerasModel):
   def summary_of_tuning(self) -> TuningSummary:
     """Counts what trains; prints as a table."""
     tuned = self.tuned_variables()
-    rows = collections.defaultdict(lambda: [0, 0])
+    rows: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     for name, variable in self.named_variables().items():
       rows[kind_of(name)][name not in tuned] += variable.shape.num_elements()
     return TuningSummary(
-        self.encoder.tuning, {kind: tuple(row) for kind, row in rows.items()})
+        self.encoder.tuning,
+        {kind: (trained, frozen) for kind, (trained, frozen) in rows.items()})
 
   def get_config(self) -> dict[str, Any]:
     return {"name": self.name, "dropout": self.head.dropout.rate,
@@ -204,7 +205,8 @@ class TaskModel(KerasModel):
             "frozen": frozen_names(self.head)}
 
   @classmethod
-  def from_config(cls, config, custom_objects=None):
+  def from_config(cls, config: Mapping[str, Any],
+                  custom_objects: Mapping[str, type] | None = None) -> Self:
     config = dict(config)
     if isinstance(config["encoder"], Mapping):
       config["encoder"] = layer_from(config["encoder"], custom_objects)

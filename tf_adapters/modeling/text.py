@@ -161,7 +161,8 @@ class TextProcessor(TextLayer):
       second = tf.where(is_pair, second, "")
     second = self.tokenize(second, limit)
     budget -= len(self._between) * tf.cast(is_pair, tf.int64)
-    return self._combine(*_shrink_longest(first, second, budget), is_pair)
+    first, second = _shrink_longest(first, second, budget)
+    return self._combine(first, second, is_pair)
 
   def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
     """Whether texts are longer than `max_length`, so that `pack` cuts them.

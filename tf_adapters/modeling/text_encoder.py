@@ -48,13 +48,26 @@ class TextEncoder(tf_keras.layers.Layer):
   family: ClassVar[str]
   per_token: ClassVar[bool]
   parts: ClassVar[tuple[str, ...]]
+  built: bool  # Keras'
 
   config: Any  # the configuration of the kind of encoder
-  hidden_size: int
-  hidden_dropout_prob: float
   pooling: str
-  origin: Origin | None
-  method: Method | None = None
+
+  @property
+  def hidden_size(self) -> int:
+    raise NotImplementedError
+
+  @property
+  def hidden_dropout_prob(self) -> float:
+    raise NotImplementedError
+
+  @property
+  def origin(self) -> Origin | None:
+    raise NotImplementedError
+
+  @property
+  def method(self) -> Method | None:
+    return None
 
   @property
   def tuning(self) -> str:

@@ -49,6 +49,7 @@ class WordEmbedding(WeightsLayer):
   """
 
   can_train = True
+  built: bool  # Keras'
 
   def __init__(self, vocabulary: Vocabulary | Mapping[str, Any], rows: int,
                size: int, origin: Origin | Mapping[str, Any] | None = None,
@@ -67,7 +68,7 @@ class WordEmbedding(WeightsLayer):
                                     *special.between])]
     self.build()
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     if self.built:
       return
     self.table = self.add_weight(
@@ -222,7 +223,7 @@ class TextNetwork(TextEncoder):
     self.pairs = pairs
     sizes = [embedding.size * (4 if pairs else 1),
              *[config.hidden_units] * config.hidden_layers]
-    self.hidden_size = sizes[-1]
+    self._hidden_size = sizes[-1]
     # Relus keep the scale of what they get at this one (He et al. 2015).
     self.hidden_layers = [
         Projection((size,), (units,), stddev=(2 / size) ** 0.5,
@@ -231,6 +232,11 @@ class TextNetwork(TextEncoder):
     self.dropout = Dropout(config.hidden_dropout, dtype=self.dtype_policy)
     self.build()
     self.tune(tuning)
+
+  @property
+  def hidden_size(self) -> int:
+    """Width of the outputs."""
+    return self._hidden_size
 
   @property
   def hidden_dropout_prob(self) -> float:
@@ -255,8 +261,9 @@ class TextNetwork(TextEncoder):
       raise InputError(f"tuning '{parsed}' needs a BERT: a TextNetwork takes "
                        f"{NETWORK} or {NETWORK}+embedding")
     if parsed.embedding and not self.embedding.can_train:
-      raise InputError(f"tuning '{parsed}': {self.origin.source} has no "
-                       "variables that can be trained")
+      source = self.origin.source if self.origin else "the embedding"
+      raise InputError(f"tuning '{parsed}': {source} has no variables that can "
+                       "be trained")
     self._tuning = parsed
     # A module that is called does by this what it does in a training of it.
     self.embedding.trainable = bool(parsed.embedding)
@@ -267,7 +274,7 @@ class TextNetwork(TextEncoder):
   def text_processor(self, max_length: int | None = None) -> TextLayer:
     return self.embedding.text_processor(max_length, self.pairs)
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     if self.built:
       return
     for number, layer in enumerate(self.hidden_layers):

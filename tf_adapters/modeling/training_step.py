@@ -14,10 +14,12 @@ import tf_keras
 
 from tf_adapters.errors import warn
 
+# A weakref.ref: the model, None once it is gone.
+_Reference = Callable[[], Any]
+
 # Encoder -> its models, the one that trained last at the end.
 _MODELS: weakref.WeakKeyDictionary[
-    tf_keras.layers.Layer, list[weakref.ref[Any]]] = (
-        weakref.WeakKeyDictionary())
+    tf_keras.layers.Layer, list[_Reference]] = weakref.WeakKeyDictionary()
 
 
 class TrainingStep:
@@ -28,7 +30,7 @@ class TrainingStep:
   """
 
   def __init__(self, model: Any):
-    self._model = weakref.ref(model)  # which owns this
+    self._model: _Reference = weakref.ref(model)  # which owns this
     self._layers: list[tf_keras.layers.Layer] = []
     self._state: Any = None  # of the step as it is
     _MODELS.setdefault(model.encoder, []).insert(0, self._model)
@@ -57,7 +59,7 @@ class TrainingStep:
               ) -> Callable[[Iterator[Any]], Any]:
     """A training function that is made anew where it has to be."""
 
-    def train_function(iterator):
+    def train_function(iterator: Iterator[Any]) -> Any:
       if self.has_changed():
         return self._model().make_train_function()(iterator)
       return function(iterator)

@@ -115,7 +115,7 @@ class Tuning:
       InputError: the name is unknown, K is not positive, or the method has not
         got what is to be trained or frozen.
     """
-    name = re.match(r"[^+-]*", text)[0]
+    name = re.split(r"[+-]", text, maxsplit=1)[0]
     method, colon, number = name.partition(":")
     if method == "no_bert":  # so version 0.1 called it
       method = NETWORK

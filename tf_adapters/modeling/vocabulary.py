@@ -45,7 +45,7 @@ class SpecialTokens(JsonConfig):
   mask: str = "[MASK]"
   segments: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     object.__setattr__(self, "between", tuple(self.between))
 
   @property
@@ -95,7 +95,7 @@ class Vocabulary(JsonConfig):
   added: tuple[str, ...] = ()
   special: SpecialTokens = SpecialTokens()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if isinstance(self.special, Mapping):
       object.__setattr__(
           self, "special", SpecialTokens.from_dict(self.special))

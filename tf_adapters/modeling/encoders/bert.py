@@ -59,7 +59,7 @@ class BertConfig(EncoderConfig):
   hidden_dropout_prob: float = 0.1
   attention_probs_dropout_prob: float = 0.1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in _SIZES:
       value = getattr(self, name)
       require(type(value) is int and 0 < value < _LARGEST_SIZE,
@@ -191,7 +191,7 @@ class Bert(EncoderFamily):
     return result
 
   def read_config(self, values: Mapping[str, Any],
-                  activations: Mapping[str | None, str]) -> BertConfig:
+                  activations: Mapping[str | None, str]) -> EncoderConfig:
     positions = values.get("position_embedding_type", "absolute")
     if positions != "absolute":
       raise InputError(f"position_embedding_type is {positions!r}; BERT's is "

@@ -43,7 +43,7 @@ class Embeddings(WeightsLayer):
     super().__init__(**kwargs)
     self.config = config
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     config = self.config
     self.tables = {}
     for name, rows in (("word_embeddings", config.vocab_size),
@@ -99,7 +99,7 @@ class SelfAttention(tf_keras.layers.Layer):
   def _projections(self) -> tuple[Projection, ...]:
     return self.query, self.key, self.value, self.attention_output
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     for layer in self._projections():
       with tf.name_scope(layer.name):
         layer.build()
@@ -200,7 +200,7 @@ class TransformerLayer(tf_keras.layers.Layer):
             "intermediate": self.intermediate,
             "output": self.output_projection}
 
-  def build(self, input_shape=None):
+  def build(self, input_shape: Any = None) -> None:
     for name, layer in self._named_layers().items():
       with tf.name_scope(name):
         layer.build()
@@ -209,7 +209,7 @@ class TransformerLayer(tf_keras.layers.Layer):
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: TaskHooks, training: bool | None = None) -> tf.Tensor:
 
-    def close(sublayer, outputs, skip):
+    def close(sublayer: str, outputs: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
       outputs = self.dropout(outputs, training=training)
       layer_norm = task.layer_norm(
           f"transformer/layer_{self.number}/{_LAYER_NORMS[sublayer]}")
@@ -218,7 +218,8 @@ class TransformerLayer(tf_keras.layers.Layer):
         outputs = hook(outputs, skip, layer_norm, training=training)
       return layer_norm(skip + outputs)
 
-    def projected(projection, name, inputs):
+    def projected(projection: Projection, name: str,
+                  inputs: tf.Tensor) -> tf.Tensor:
       return project_by(
           projection, task.hook(Place(self.number, PROJECTION, name)), inputs,
           training)

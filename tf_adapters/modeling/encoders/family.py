@@ -127,8 +127,12 @@ class EncoderFamily(abc.ABC):
   has_hub_api = False
 
   @abc.abstractmethod
-  def shapes(self, config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    """{canonical name: shape} of everything that a checkpoint holds."""
+  def shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
+    """{canonical name: shape} of everything that a checkpoint holds.
+
+    Args:
+      config: of the class that the family's are of.
+    """
 
   def layer_norms(self, config: EncoderConfig) -> list[str]:
     """Canonical names of the layer norms, which belong to a task."""

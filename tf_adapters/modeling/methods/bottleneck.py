@@ -107,7 +107,7 @@ class AdapterConfig(Method):
   depth: int = option(1, "Layers inside the bottleneck.", least=1, most=100)
   layer_norm: bool = option(False, "Normalise what adapters see.")
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_options(self, "adapter ")
     if self.layers is not None:
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
