@@ -160,8 +160,13 @@ def test_any_value_by_hand(written, copy, content, key, value):
       assert "\n" not in str(error)
 
 
-def through_everything(hf_source, path, message):
-  bank = ta.AdapterBank(str(hf_source))
+@pytest.fixture(scope="module")
+def empty_bank(hf_source):
+  """A bank that takes none of the files here."""
+  return ta.AdapterBank(str(hf_source))
+
+
+def through_everything(bank, path, message):
   for load in (ta.load_adapter, bank.add, describe_adapter):
     with pytest.raises(ta.InputError, match=message):
       load(path)
@@ -175,14 +180,14 @@ def through_everything(hf_source, path, message):
     (b'"pairs": false', b'"pairs": true'), (b'"task"', b'"tusk"'),
     (b'"lower_case": true', b'"lower_case": false'),
     (b'"config_sha256"', b'"config_sha257"')])
-def test_a_changed_setting_is_noticed(hf_source, copy, before, after):
+def test_a_changed_setting_is_noticed(empty_bank, copy, before, after):
   data = (copy / CONFIG).read_bytes()
   assert before in data
   (copy / CONFIG).write_bytes(data.replace(before, after, 1))
-  through_everything(hf_source, copy, "damaged|no task|must be one of")
+  through_everything(empty_bank, copy, "damaged|no task|must be one of")
 
 
-def test_tensors_under_each_others_names(hf_source, copy):
+def test_tensors_under_each_others_names(empty_bank, copy):
   """Of the same shape: with the old sha256, and with none that would tell."""
   tensors = safetensors.numpy.load_file(copy / WEIGHTS)
   prefix = "transformer/layer_2/{}_adapter/up/kernel"
@@ -191,16 +196,16 @@ def test_tensors_under_each_others_names(hf_source, copy):
   safetensors.numpy.save_file(
       {**tensors, **dict(zip(names, [tensors[name] for name in names[::-1]]))},
       copy / WEIGHTS)
-  through_everything(hf_source, copy, "damaged")
+  through_everything(empty_bank, copy, "damaged")
 
 
-def test_files_of_two_adapters_mixed(hf_source, copy, tmp_path):
+def test_files_of_two_adapters_mixed(empty_bank, hf_source, copy, tmp_path):
   other = make(hf_source, tmp_path / "other",
                ta.AdapterConfig(size=1, layers=(2,)), "classification",
                ["no", "yes", "maybe"], "mean", "adapters-layer_norms", 24,
                False, seed=1)
   shutil.copyfile(other / WEIGHTS, copy / WEIGHTS)
-  through_everything(hf_source, copy, "damaged")
+  through_everything(empty_bank, copy, "damaged")
 
 
 def test_layout_does_not_matter(copy, content):
@@ -267,16 +272,15 @@ def architecture(path, **changes):
     (lambda p: {"dropout": float("nan")}, "dropout is"),
     (lambda p: {"metrics": {"a": {"b": 10**400}}}, "metrics is"),
 ])
-def test_hostile_configurations(hf_source, copy, changes, message):
+def test_hostile_configurations(empty_bank, copy, changes, message):
   edit(copy, **changes(copy))
-  through_everything(hf_source, copy, message)
+  through_everything(empty_bank, copy, message)
 
 
-def test_sizes_of_another_encoder(hf_source, copy, tmp_path):
+def test_sizes_of_another_encoder(empty_bank, copy):
   """The right fingerprint with a wrong architecture: nothing is built."""
   edit(copy, encoder=architecture(copy, vocab_size=7))
-  bank = ta.AdapterBank(str(hf_source))
-  for load in (ta.load_adapter, bank.add):
+  for load in (ta.load_adapter, empty_bank.add):
     with pytest.raises(ta.InputError, match="of other sizes"):
       load(copy)
 

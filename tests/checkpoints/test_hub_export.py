@@ -88,7 +88,9 @@ def test_model_gardens_code_takes_it(exported):
   assert outputs["sequence_output"].shape == [2, 5, 32]
 
 
-@pytest.mark.parametrize("name", ["hub_v1", "tf1_hub", "tf1"])
+@pytest.mark.parametrize("name", [
+    "tf1", *(pytest.param(name, marks=pytest.mark.slow)
+             for name in ("hub_v1", "tf1_hub"))])
 def test_other_sources_come_back(sources, tmp_path, no_preprocessing, name):
   encoder = ta.load_encoder(str(sources[name]))
   export_hub(encoder, tmp_path / "bert", 16)

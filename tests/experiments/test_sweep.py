@@ -326,6 +326,7 @@ def test_one_method_leaves_the_adapters_of_others(stand_in, tmp_path):
   assert adapters(tmp_path) == selected
 
 
+@pytest.mark.slow
 def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):
   command = real_sweep(tmp_path, one_layer_source, sentiment_dir,
                        f"--output_dir={tmp_path / 'sweep'}",

@@ -53,8 +53,9 @@ def test_what_is_listed(encoder, tuning):
 
 
 @pytest.mark.parametrize("tuning, jit_compile", [
-    *((tuning, False) for tuning in TUNINGS), ("adapters", True),
-    ("full", True)])
+    *((tuning, False) for tuning in TUNINGS),
+    pytest.param("adapters", True, marks=pytest.mark.slow),
+    pytest.param("full", True, marks=pytest.mark.slow)])
 def test_one_step_changes_exactly_what_trains(
     hf_source, one_layer_source, batch, tuning, jit_compile):
   # Compiling takes its time for every layer, and is the same for all.

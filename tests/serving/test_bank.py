@@ -54,7 +54,8 @@ def logits(task_files, rows):
           for text, task in rows]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [
+    False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_row_is_as_its_task_alone_has_it(
     hf_source, task_files, bank, rows, logits, jit_compile):
   if jit_compile:  # takes its time for every kind of adapter
@@ -115,7 +116,8 @@ def test_rows_without_a_task_get_the_encoders_embedding(hf_source, bank):
   assert got[1] in "abc"
 
 
-@pytest.mark.parametrize("version_2", [False, True])
+@pytest.mark.parametrize("version_2", [
+    True, pytest.param(False, marks=pytest.mark.slow)])
 def test_answers_are_those_of_the_task_alone(
     hf_source, task_files, tmp_path, version_2):
   options = SquadOptions(

@@ -113,6 +113,7 @@ def small_served(small_folder):
   return model.signatures
 
 
+@pytest.mark.slow
 def test_a_process_without_the_package_gets_the_banks_labels(bank, exported):
   rows = [(text, name) for name, task in TASKS.items()
           for text in (PAIRS if task[-1] else TEXTS)]

@@ -113,7 +113,8 @@ def checkpoints(config):
 
 # Within an epoch, and at the end of one.
 @pytest.mark.parametrize("step, number, end", [
-    (3, signal.SIGTERM, SystemExit), (6, signal.SIGINT, KeyboardInterrupt)])
+    (3, signal.SIGTERM, SystemExit), pytest.param(
+        6, signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.slow)])
 def test_signals_save_the_state(config, whole, step, number, end, capsys):
   with pytest.raises(end) as ended:
     run_until(config, step, number)
@@ -293,6 +294,7 @@ def hidden_in(folder):
           or ".tmp" in path.name]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_nothing_is_half_written(
     config, whole, monkeypatch):
   config = dataclasses.replace(config, do_predict=True)

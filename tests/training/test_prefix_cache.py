@@ -80,7 +80,8 @@ def assert_rows(encoded, encoder):
 
 
 @pytest.mark.parametrize("tuning, layers", [
-    ("adapters", 1), ("head", 2), ("top_layers:1", 1)])
+    ("adapters", 1), pytest.param("head", 2, marks=pytest.mark.slow),
+    pytest.param("top_layers:1", 1, marks=pytest.mark.slow)])
 def test_without_dropout_the_training_is_the_same(
     config, tmp_path, tuning, layers):
   if tuning != "adapters":
@@ -100,7 +101,8 @@ def test_without_dropout_the_training_is_the_same(
         tensors(config)[name], value, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [
+    False, pytest.param(True, marks=pytest.mark.slow)])
 def test_losses_are_the_same_in_every_width(
     without_dropout, tmp_path, jit_compile):
   encoder = ta.load_encoder(

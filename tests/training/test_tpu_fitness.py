@@ -67,7 +67,8 @@ def assert_fit_for_tpus(step, *args):
 
 
 @pytest.mark.parametrize("problem_type, dtype, tuning", [
-    *((problem_type, "float32", "adapters") for problem_type in PROBLEMS),
+    *(pytest.param(problem_type, "float32", "adapters",
+                   marks=pytest.mark.slow) for problem_type in PROBLEMS),
     ("classification", "bfloat16", "adapters"),
     ("classification", "mixed_bfloat16", "full"),
 ])
