@@ -19,7 +19,7 @@ from tf_adapters.modeling.encoders.table import (
     config_to_dict,
 )
 from tf_adapters.modeling.kernels import MASKED
-from tf_adapters.modeling.layers import with_prefix
+from tf_adapters.modeling.layers import variables_of
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
@@ -254,15 +254,12 @@ class TransformerEncoder(TextEncoder):
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what a checkpoint holds."""
-    variables = {**self.embeddings.named_variables(),
-                 **self.task_layers.base_variables()}
-    for number, layer in enumerate(self.transformer_layers):
-      variables.update(with_prefix(
-          f"transformer/layer_{number}", layer.named_variables()))
+    layers = {f"transformer/layer_{number}": layer
+              for number, layer in enumerate(self.transformer_layers)}
     if self.pooler is not None:
-      variables.update(
-          with_prefix("pooler_transform", self.pooler.named_variables()))
-    return variables
+      layers["pooler_transform"] = self.pooler
+    return {**self.embeddings.named_variables(),
+            **self.task_layers.base_variables(), **variables_of(layers)}
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {**self.base_variables(), **self.task_layers.named_variables()}

@@ -18,6 +18,15 @@ def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
   return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
+def variables_of(
+    layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, tf.Variable]:
+  """{name: variable} of layers by name, each with its own below it."""
+  variables: dict[str, tf.Variable] = {}
+  for name, layer in layers.items():
+    variables.update(with_prefix(name, layer.named_variables()))
+  return variables
+
+
 class Projection(WeightsLayer):
   """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
 

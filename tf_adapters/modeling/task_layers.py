@@ -20,7 +20,7 @@ from tf_adapters.modeling.layers import (
     Dropout,
     LayerNorm,
     Projection,
-    with_prefix,
+    variables_of,
 )
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
@@ -148,7 +148,7 @@ class Adapter(tf_keras.layers.Layer):
         self.config, self.parts, inputs, beside, layer_norm, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    return _variables(self._named_layers())
+    return variables_of(self._named_layers())
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),
@@ -224,11 +224,11 @@ class TaskLayers(tf_keras.layers.Layer):
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of everything."""
-    return self.base_variables() | _variables(self.inserted)
+    return self.base_variables() | variables_of(self.inserted)
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what checkpoints hold: the layer norms."""
-    return _variables(self.layer_norms)
+    return variables_of(self.layer_norms)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "bert": config_to_dict(self.config),
@@ -238,15 +238,6 @@ class TaskLayers(tf_keras.layers.Layer):
   def from_config(cls, config: dict[str, Any]) -> "TaskLayers":
     config = dict(config)
     return cls(config.pop("bert"), config.pop("adapters"), **config)
-
-
-def _variables(
-    layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, tf.Variable]:
-  """{name: variable} of layers by name."""
-  variables = {}
-  for name, layer in layers.items():
-    variables.update(with_prefix(name, layer.named_variables()))
-  return variables
 
 
 class WithoutMethod:

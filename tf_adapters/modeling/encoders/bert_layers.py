@@ -13,7 +13,7 @@ from tf_adapters.modeling.layers import (
     Dropout,
     Projection,
     project,
-    with_prefix,
+    variables_of,
 )
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
@@ -153,10 +153,7 @@ class SelfAttention(tf_keras.layers.Layer):
     return tf.concat(changed, axis=-1)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    variables = {}
-    for layer in self._projections():
-      variables.update(with_prefix(layer.name, layer.named_variables()))
-    return variables
+    return variables_of({layer.name: layer for layer in self._projections()})
 
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
@@ -232,10 +229,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         "output", projected(self.output_projection, "output", expanded), hidden)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    variables = {}
-    for name, layer in self._named_layers().items():
-      variables.update(with_prefix(name, layer.named_variables()))
-    return variables
+    return variables_of(self._named_layers())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

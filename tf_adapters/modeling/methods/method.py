@@ -39,11 +39,6 @@ class Place(NamedTuple):
   hook: str
   name: str
 
-  @property
-  def sublayer(self) -> str:
-    """The sub-layer that it belongs to, one of `SUBLAYERS`."""
-    return "output" if self.name in ("intermediate", "output") else "attention"
-
 
 @dataclasses.dataclass(frozen=True)
 class Dense:
