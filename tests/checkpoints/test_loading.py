@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+import tf_keras
 
 import tf_adapters as ta
 from tests import conftest, reference
@@ -262,3 +263,21 @@ def test_loading_takes_little_more_than_the_weights():
   results = json.loads(done.stdout)
   for name in ("tf1", "hugging_face", "hub"):
     assert results[name]["times_the_weights"] < 2.2, name
+
+
+def test_loading_draws_as_building_does(hf_source):
+  source = str(hf_source)
+
+  def adapters(build):
+    tf_keras.utils.set_random_seed(7)
+    return {name: v.numpy() for name, v in build().named_variables().items()
+            if "adapter" in name}
+
+  config = ta.load_encoder(source).config
+  loaded = adapters(lambda: ta.load_encoder(source, ta.AdapterConfig(4)))
+  built = adapters(lambda: ta.BertEncoder(
+      config, ta.TaskLayers(config, ta.AdapterConfig(4))))
+  assert all(array.any() for name, array in loaded.items()
+             if name.endswith("kernel"))
+  for name, array in loaded.items():
+    np.testing.assert_array_equal(array, built[name])

@@ -5,8 +5,6 @@ import os
 import pathlib
 from typing import Any
 
-import tensorflow as tf
-
 from tf_adapters.checkpoints.checkpoint import Checkpoint, Fingerprint
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.vocabulary import (
@@ -17,6 +15,7 @@ from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.layers import values_follow
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.task_layers import TaskLayers
@@ -92,17 +91,20 @@ class PretrainedEncoder:
       InputError: a tensor cannot be read, or an adapter layer does not exist.
     """
     config: Any = self.config  # of the family's own type
-    encoder = family_of(self.config).encoder_class()(
-        config, TaskLayers(config, adapters, dtype=dtype),
-        self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
+    with values_follow():
+      encoder = family_of(self.config).encoder_class()(
+          config, TaskLayers(config, adapters, dtype=dtype),
+          self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
     fingerprint = Fingerprint(self.config)
     digests = {}
     for name, array in self.checkpoint.tensors():
       fingerprint.add(name, array)
-      value = tf.cast(array, variables[name].dtype)
+      # No tensor between the two, which would be one more copy.
+      value = array.astype(
+          variables[name].dtype.as_numpy_dtype, copy=False)
       variables[name].assign(value)
-      digests[name] = digest(value.numpy())
+      digests[name] = digest(value)
     encoder.origin = Origin(self.source, fingerprint.hexdigest(), digests)
     return encoder
 

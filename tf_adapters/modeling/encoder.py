@@ -19,7 +19,7 @@ from tf_adapters.modeling.encoders.table import (
     config_to_dict,
 )
 from tf_adapters.modeling.kernels import MASKED
-from tf_adapters.modeling.layers import variables_of
+from tf_adapters.modeling.layers import values_follow, variables_of
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
@@ -154,7 +154,8 @@ class TransformerEncoder(TextEncoder):
     if self.built:
       return
     self.embeddings.build(None)
-    self.task_layers.build()
+    with values_follow(False):
+      self.task_layers.build()
     for number, layer in enumerate(self.transformer_layers):
       with tf.name_scope(f"transformer/layer_{number}"):
         layer.build(None)

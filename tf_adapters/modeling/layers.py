@@ -1,7 +1,9 @@
 """The layers that everything is made of: Projection, LayerNorm, Dropout."""
 
+import contextlib
+import contextvars
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +13,33 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.serialization import WeightsLayer
 
 EPSILON = 1e-12  # of the layer norms inside adapters
+
+
+_values_follow = contextvars.ContextVar("values_follow", default=False)
+
+
+@contextlib.contextmanager
+def values_follow(follow: bool = True) -> Iterator[None]:
+  """Layers of the base that are built inside begin as zeros: a file has more.
+
+  Random numbers that nobody sees take a third of the time to load an encoder,
+  and half as much memory as it.
+  """
+  token = _values_follow.set(follow)
+  try:
+    yield
+  finally:
+    _values_follow.reset(token)
+
+
+class Normal(tf_keras.initializers.TruncatedNormal):
+  """How BERT's kernels and tables begin, unless their values follow."""
+
+  def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+    if not _values_follow.get():
+      return super().__call__(shape, dtype, **kwargs)
+    super().__call__([1], dtype, **kwargs)  # so what is drawn later is the same
+    return tf.zeros(shape, dtype)
 
 
 def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,8 +89,7 @@ class Projection(WeightsLayer):
   def build(self, input_shape: Any = None) -> None:
     self.kernel = self.add_weight(
         name="kernel", shape=self.input_dims + self.output_dims,
-        initializer=tf_keras.initializers.TruncatedNormal(stddev=self.stddev)
-        if self.stddev else "zeros")
+        initializer=Normal(stddev=self.stddev) if self.stddev else "zeros")
     if self.use_bias:
       self.bias = self.add_weight(
           name="bias", shape=self.output_dims, initializer="zeros")

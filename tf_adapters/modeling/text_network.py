@@ -15,7 +15,7 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.dtypes import check_dtype
-from tf_adapters.modeling.layers import Dropout, Projection, with_prefix
+from tf_adapters.modeling.layers import Dropout, Normal, Projection, with_prefix
 from tf_adapters.modeling.model_inputs import check_inputs
 from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.modeling.origin import Origin
@@ -73,7 +73,7 @@ class WordEmbedding(WeightsLayer):
       return
     self.table = self.add_weight(
         name="embeddings", shape=[self.rows, self.size],
-        initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02))
+        initializer=Normal(stddev=0.02))
     self.built = True
 
   def text_processor(self, max_length: int | None,

@@ -11,6 +11,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert import BERT, BertConfig
 from tf_adapters.modeling.layers import (
     Dropout,
+    Normal,
     Projection,
     project,
     variables_of,
@@ -52,7 +53,7 @@ class Embeddings(WeightsLayer):
       with tf.name_scope(name):
         self.tables[name] = self.add_weight(
             name="embeddings", shape=[rows, config.hidden_size],
-            initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02))
+            initializer=Normal(stddev=0.02))
     self.built = True
 
   def call(self, word_ids: tf.Tensor, type_ids: tf.Tensor) -> tf.Tensor:
