@@ -1,0 +1,88 @@
+"""Rows into splits: each once, each label its share, the same every time."""
+
+import collections
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tf_adapters.data.splitting import split_rows, split_task, strata_of
+from tf_adapters.data.tasks import Split, Task
+from tf_adapters.errors import InputError
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=60, max_size=200),
+       st.integers(0, 9), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
+def test_every_row_is_in_one_split_and_labels_have_their_share(
+    labels, seed, validation, test):
+  fractions = {"validation": validation, "test": test}
+  parts = split_rows(len(labels), fractions, seed, labels)
+  assert sorted(np.concatenate(list(parts.values())).tolist()) == list(
+      range(len(labels)))
+  of = collections.Counter(labels)
+  assert {labels[row] for row in parts["train"]} == set(labels)
+  for name, fraction in fractions.items():
+    assert len(parts[name]) == round(fraction * len(labels))
+    found = collections.Counter(labels[row] for row in parts[name])
+    for label, count in of.items():
+      # One for rounding, and that which stays in the training split.
+      assert abs(found[label] - fraction * count) <= 2
+
+
+def test_the_same_rows_every_time_and_others_by_another_seed():
+  parts = split_rows(10, {"test": 0.2}, strata="aaaaabbbbb")
+  assert parts["test"].tolist() == [2, 7]  # as the docstring has it
+  assert parts["train"].tolist() == [0, 1, 3, 4, 5, 6, 8, 9]
+  seeds = {tuple(split_rows(100, {"test": 0.2}, seed)["test"].tolist())
+           for seed in range(5)}
+  assert len(seeds) == 5
+
+
+@pytest.mark.parametrize("labels, expected", [
+    (np.array([2, 0, 1], np.int32), [2, 0, 1]),
+    # Label 1 is rarer than label 0; the last row has none.
+    (np.array([[1, 0], [1, 1], [1, 0], [0, 0]], np.float32), [1, 0, 1, 2]),
+    (np.array([5.0, 1.0, 3.0, 2.0], np.float32), [7, 0, 5, 2]),
+    (["B-X O"], None),
+])
+def test_strata_are_of_the_labels(labels, expected):
+  assert strata_of(labels) == expected
+
+
+def _task(**rows):
+  return Task("t", "classification", ("a", "b"), ("accuracy",), {
+      name: Split([f"{name}{row}" for row in range(count)], None,
+                  np.arange(count, dtype=np.int32) % 2,
+                  [str(row) for row in range(count)])
+      for name, count in rows.items()}, "rows.csv",
+              files={name: [f"{name}.csv"] for name in rows})
+
+
+def test_a_task_gets_the_splits_that_it_has_not():
+  task = split_task(_task(train=100))
+  assert {name: len(split) for name, split in task.splits.items()} == {
+      "train": 70, "validation": 15, "test": 15}
+  assert task.notes == (
+      "100 rows are split by seed 0: 70 train, 15 validation, 15 test",)
+  assert dict(task.files) == {
+      name: ["train.csv"] for name in ("train", "validation", "test")}
+  assert len({text for split in task.splits.values()
+              for text in split.first}) == 100
+  half = split_task(_task(train=100, test=7), validation_fraction=0.5)
+  assert {name: len(split) for name, split in half.splits.items()} == {
+      "train": 50, "validation": 50, "test": 7}
+  whole = _task(train=9)
+  assert split_task(whole, 0, 0) is whole
+
+
+@pytest.mark.parametrize("rows, validation, test, message", [
+    (dict(train=9, validation=3), 0.1, None, "has a validation split of its "
+     "own: leave the fraction out"),
+    (dict(train=9), 0.6, 0.4, "leave rows to train on"),
+    (dict(train=3), 0.1, 0, "validation_fraction=0.1 of 3 rows are 0"),
+    (dict(train=4), 0.5, 0.4, "give another fraction, or more rows"),
+])
+def test_fractions_that_cannot_be(rows, validation, test, message):
+  with pytest.raises(InputError, match=message):
+    split_task(_task(**rows), validation, test)

@@ -1,0 +1,142 @@
+"""Splits rows by fractions and a seed, each label by its share."""
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_adapters.data.tasks import Task
+from tf_adapters.errors import InputError
+
+# Of the rows, where there is no file and no other fraction is given.
+DEFAULT_FRACTION = 0.15
+
+_BINS = 10  # of scores: each split has low and high ones
+
+
+def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
+               strata: Sequence[Hashable] | None = None,
+               ) -> dict[str, np.ndarray]:
+  """Draws rows for splits; every row is in exactly one of them.
+
+  The same arguments give the same rows, on every machine. Each split gets
+  `round(fraction * rows)` rows, and each stratum its share of them, to one row.
+  A row of each stratum stays in "train", so that nothing is evaluated that was
+  never seen.
+
+  Args:
+    rows: how many there are.
+    fractions: split name -> its part of the rows; what is left is "train".
+    seed: of the drawing.
+    strata: what each row is, its label for instance; None: all are alike.
+
+  Returns:
+    {name: int64 numbers of its rows, in order}, "train" first.
+
+  Raises:
+    InputError: a fraction is out of range or has no rows, or they leave none to
+      train on.
+
+  Example:
+    >>> split_rows(10, {"test": 0.2}, strata="aaaaabbbbb")
+    {'train': array([0, 1, 3, 4, 5, 6, 8, 9]), 'test': array([2, 7])}
+  """
+  if not all(0 <= part < 1 for part in fractions.values()) or sum(
+      fractions.values()) >= 1:
+    raise InputError("fractions of a split must be in the range [0, 1), and "
+                     "leave rows to train on: " + _named(fractions))
+  shuffled = np.random.default_rng(seed).permutation(rows)
+  groups: dict[Hashable, list[int]] = {}
+  for row in shuffled.tolist():
+    groups.setdefault(strata[row] if strata is not None else None,
+                      []).append(row)
+  free = [row for group in groups.values() for row in group[1:]]
+  splits = {}
+  for name, fraction in fractions.items():
+    if not fraction:
+      continue
+    count = round(fraction * rows)
+    if not 0 < count <= len(free):
+      raise InputError(
+          f"{_named({name: fraction})} of {rows:,} rows are {count:,}, and "
+          f"{len(free):,} are there, beside one of each label to train on: "
+          "give another fraction, or more rows")
+    # Every so many of the rows, which lie stratum by stratum.
+    drawn = [free[place * len(free) // count] for place in range(count)]
+    splits[name] = np.sort(drawn)
+    taken = set(drawn)
+    free = [row for row in free if row not in taken]
+  others = set(range(rows)).difference(*(
+      numbers.tolist() for numbers in splits.values()))
+  return {"train": np.array(sorted(others), np.int64), **splits}
+
+
+def strata_of(labels: Any) -> list[int] | None:
+  """The stratum of each row, by its labels.
+
+  Args:
+    labels: of a split: int label numbers [rows]; zeros and ones [rows, labels],
+      where a row is of its rarest label; float scores [rows], in tenths by
+      rank; anything else has no strata.
+  """
+  if not isinstance(labels, np.ndarray):
+    return None
+  if labels.ndim == 2:
+    rare = np.argsort(np.argsort(labels.sum(axis=0), kind="stable"))
+    ranks = np.where(labels > 0, rare, labels.shape[1])
+    return [int(rank) for rank in ranks.min(axis=1, initial=labels.shape[1])]
+  if np.issubdtype(labels.dtype, np.integer):
+    return [int(label) for label in labels]
+  ranks = np.argsort(np.argsort(labels, kind="stable"))
+  return [int(rank) * _BINS // len(labels) for rank in ranks]
+
+
+def split_task(task: Task, validation_fraction: float | None = None,
+               test_fraction: float | None = None, seed: int = 0) -> Task:
+  """Gives a task the splits that it has no files for, from its training rows.
+
+  Args:
+    task: with a "train" split.
+    validation_fraction, test_fraction: part of the training rows that is made
+      that split; 0 for none; None for `DEFAULT_FRACTION` where there is no such
+      split yet.
+    seed: of the drawing. Runs that are compared should have the same one.
+
+  Returns:
+    The task with these splits, and a note on them.
+
+  Raises:
+    InputError: there is such a split already, or as for `split_rows`.
+  """
+  fractions = {}
+  for name, given in (("validation", validation_fraction),
+                      ("test", test_fraction)):
+    if name in task.splits:
+      if given:
+        raise InputError(f"{name}_fraction={given}: {task.origin} has a {name} "
+                         "split of its own: leave the fraction out")
+      continue
+    fraction = DEFAULT_FRACTION if given is None else given
+    if fraction:
+      fractions[name] = fraction
+  if not fractions:
+    return task
+  train = task.split("train")
+  parts = split_rows(len(train), fractions, seed, strata_of(train.labels))
+  splits = {name: train.take(numbers) for name, numbers in parts.items()}
+  source = task.files.get("train", ())
+  sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+  return dataclasses.replace(
+      task, splits={**splits, **{name: split for name, split
+                                 in task.splits.items() if name != "train"}},
+      notes=(*task.notes, f"{len(train):,} rows are split by seed {seed}: "
+             f"{sizes}"),
+      files={**{name: source for name in splits if source}, **{
+          name: paths for name, paths in task.files.items()
+          if name != "train"}})
+
+
+def _named(fractions: Mapping[str, float]) -> str:
+  return ", ".join(f"{name}_fraction={part}"
+                   for name, part in fractions.items())
