@@ -13,6 +13,7 @@ _MODULES = {
     "BatchPredictor": "serving.ray_data",
     "BertConfig": "modeling.encoders.bert",
     "BertEncoder": "modeling.encoders.bert_layers",
+    "Dataset": "data.dataset",
     "InputError": "errors",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",

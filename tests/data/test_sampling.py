@@ -8,9 +8,10 @@ from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
 from tests.glue_files import write_task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.sampling import hold_out, sample
+from tf_adapters.data.splits import Split, Submission
 from tf_adapters.data.tagging import TaggedSplit
-from tf_adapters.data.tasks import Split, Submission, Task
 from tf_adapters.training.run_config import GlueRunConfig
 
 
@@ -21,8 +22,9 @@ def split_of(rows, name="", labelled=True):
 
 
 def task_of(**splits):
-  return Task("t", "classification", ("a", "b"), ("accuracy",), splits, "made",
-              {"test": Submission("T.tsv")})
+  return Dataset(
+      "t", "classification", ("a", "b"), ("accuracy",), splits, "made",
+      {"test": Submission("T.tsv")})
 
 
 @pytest.fixture

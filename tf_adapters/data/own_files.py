@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
 from tf_adapters.data.labels import (
@@ -16,6 +17,7 @@ from tf_adapters.data.labels import (
     scores,
     split_labels,
 )
+from tf_adapters.data.splits import table_split
 from tf_adapters.data.tables import (
     Table,
     find_column,
@@ -23,7 +25,6 @@ from tf_adapters.data.tables import (
     read_table,
     table_rows,
 )
-from tf_adapters.data.tasks import Task, table_split
 from tf_adapters.errors import InputError, listed
 
 # Type of problem -> metrics, the first one selects the best epoch.
@@ -59,7 +60,7 @@ def load(data_dir: str, text_column: str = "text",
          text_pair_column: str | None = None, label_column: str = "label",
          problem_type: str = "classification",
          labels: Sequence[str] | None = None, label_separator: str = ",",
-         on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
+         on_bad_row: str = "error", encoding: str = UTF_8) -> Dataset:
   """Loads the task that is in a folder's files.
 
   The files are train, validation (or valid, val, dev, devel) and test, with
@@ -149,7 +150,7 @@ def load(data_dir: str, text_column: str = "text",
       if count:
         notes.append(f"{table.path.name}: {what}: {count:,}")
   notes += [table.bad_rows.note() for table in tables.values()]
-  return Task(
+  return Dataset(
       "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
       str(folder), notes=(*notes, unread),
       label_separator=label_separator,

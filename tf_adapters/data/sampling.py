@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Examples
 from tf_adapters.errors import InputError
 
 # Not a run's seed: runs that are compared have to hold out the same rows.
@@ -21,7 +22,7 @@ def sample(examples: Examples, count: int, seed: int) -> Examples:
   return examples.take(drawn)
 
 
-def hold_out(task: Task, proportion: float) -> Task:
+def hold_out(task: Dataset, proportion: float) -> Dataset:
   """Lets a part of the training split validate, and what validated test.
 
   For tasks whose test labels are hidden, such as GLUE's: what is chosen by the

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 
 # Of the rows, where there is no file and no other fraction is given.
@@ -92,8 +92,8 @@ def strata_of(labels: Any) -> list[int] | None:
   return [int(rank) * _BINS // len(labels) for rank in ranks]
 
 
-def split_task(task: Task, validation_fraction: float | None = None,
-               test_fraction: float | None = None, seed: int = 0) -> Task:
+def split_task(task: Dataset, validation_fraction: float | None = None,
+               test_fraction: float | None = None, seed: int = 0) -> Dataset:
   """Gives a task the splits that it has no files for, from its training rows.
 
   Args:

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import (
     UTF_8,
     decoded,
@@ -28,7 +29,6 @@ from tf_adapters.data.encodings import (
     not_decoded,
 )
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import parse_json, read_file
 from tf_adapters.modeling.normalization import normalize
@@ -72,7 +72,7 @@ class Question:
   start: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SquadSplit:
   """Questions and their contexts.
 
@@ -90,6 +90,9 @@ class SquadSplit:
 
   def __len__(self) -> int:
     return len(self.questions)
+
+  def __repr__(self) -> str:
+    return f"SquadSplit({len(self):,} questions)"
 
   pairs = True
 
@@ -249,7 +252,7 @@ class EncodedWindows(batching.Encoded):
 def load(train_file: str | os.PathLike[str] | None = None,
          predict_file: str | os.PathLike[str] | None = None,
          options: SquadOptions | None = None,
-         on_bad_row: str = "error", encoding: str = UTF_8) -> Task:
+         on_bad_row: str = "error", encoding: str = UTF_8) -> Dataset:
   """Loads SQuAD, or what has its format.
 
   Args:
@@ -283,7 +286,7 @@ def load(train_file: str | os.PathLike[str] | None = None,
           path, options, name == "train", bad_rows, encoding)
       notes += [f"{name}: {count:,} {what}" for what, count in counts.items()]
       notes.append(bad_rows.note())
-  return Task(
+  return Dataset(
       "squad_v2" if options.version_2 else "squad", "span", (),
       V2_METRICS if options.version_2 else V1_METRICS, splits,
       ", ".join(os.fspath(file) for file in (train_file, predict_file) if file),

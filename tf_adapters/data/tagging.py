@@ -14,11 +14,11 @@ import tensorflow as tf
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows
 from tf_adapters.data.conll import Sentence, read_sentences
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
 from tf_adapters.data.labels import alike, unknown_label
 from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
-from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.text import TextProcessor
 
@@ -35,7 +35,7 @@ _TOKEN_METRICS = ("token_accuracy", "macro_f1")
 _MANY_TAGS = 10
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class TaggedSplit:
   """Sentences of words with tags.
 
@@ -51,6 +51,9 @@ class TaggedSplit:
 
   def __len__(self) -> int:
     return len(self.words)
+
+  def __repr__(self) -> str:
+    return f"TaggedSplit({len(self):,} sentences)"
 
   pairs = False
 
@@ -146,7 +149,7 @@ def of_cut_off(labels: Sequence[str]) -> np.ndarray:
 
 def load(data_dir: str | None, labels: Sequence[str] | None = None,
          on_bad_row: str = "error", text_column: str = "text",
-         label_column: str = "label", encoding: str = UTF_8) -> Task:
+         label_column: str = "label", encoding: str = UTF_8) -> Dataset:
   """Loads the tagging task that is in a folder's files.
 
   See `conll.read_sentences` for the files. Their names contain train, dev (or
@@ -217,7 +220,7 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
   entities = entity_tags(labels).entities
   if not entities:
     notes.append(_no_entities(labels, files[first], lines))
-  return Task(
+  return Dataset(
       "tagging", "tagging", tuple(labels),
       ENTITY_METRICS if entities else _TOKEN_METRICS, splits, str(folder),
       notes=(*notes, unread),

@@ -9,15 +9,12 @@ import dataclasses
 import pathlib
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import EITHER, LATIN_1, MIXED, read_lines
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.labels import alike
+from tf_adapters.data.splits import in_fixed_order, splits_of_rows
 from tf_adapters.data.tables import Table, read_csv, read_tsv
-from tf_adapters.data.tasks import (
-    Task,
-    in_fixed_order,
-    splits_of_rows,
-)
 from tf_adapters.errors import InputError
 
 
@@ -121,7 +118,7 @@ TASKS = {
 
 
 def load(name: str, data_dir: str | None,
-         on_bad_row: str = "error") -> Task:
+         on_bad_row: str = "error") -> Dataset:
   """Loads one of the paper's tasks.
 
   80 % of the rows are the training split, the rest is halved, as in the paper.
@@ -177,7 +174,7 @@ def load(name: str, data_dir: str | None,
            "validation": rows[train:train + validation],
            "test": rows[train + validation:]}
   numbers = {label: number for number, label in enumerate(names)}
-  return Task(
+  return Dataset(
       name, "classification", names, ("accuracy", "macro_f1"),
       splits_of_rows(
           texts, {row: numbers[labels[row]] for row in rows}, parts),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data import batching
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.modeling.ablation import AdapterAblation, LayerSet
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
@@ -42,7 +42,7 @@ class AblationScores:
     >>> scores("validation", [frozenset(), frozenset([0, 1])])
   """
 
-  def __init__(self, model: TaskModel, task: Task, text: TextProcessor,
+  def __init__(self, model: TaskModel, task: Dataset, text: TextProcessor,
                batch_size: int):
     self._task = task
     self._text = text

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tf_adapters.adapter_files.info import AdapterInfo, library_versions
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError, say
 from tf_adapters.experiments import heat_map, pruning
 from tf_adapters.experiments.ablation_scores import AblationScores
@@ -245,7 +245,7 @@ def analyse(config: RunConfig, max_loss: float = 0.01,
   return analysis
 
 
-def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Task,
+def _analyse(adapter: str, model: TaskModel, info: AdapterInfo, task: Dataset,
              scores: AblationScores, max_loss: float) -> Analysis:
   metric = task.metrics[0]
   num_layers = model.encoder.config.num_hidden_layers

@@ -145,7 +145,7 @@ class KerasModel(tf_keras.Model):
       x, y: inputs and labels, or a tf.data.Dataset of both.
       class_weight: label name or number -> weight, 1 where there is none; or
         "balanced". A text or a token weighs what its label weighs; of several
-        labels of a text, each that it has. See `Task.class_weight`, too.
+        labels of a text, each that it has. See `Dataset.class_weight`, too.
       sample_weight: a weight for each row; of several labels and of taggers
         also one for each label.
       batch_size, epochs, verbose, callbacks, validation_split,

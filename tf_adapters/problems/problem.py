@@ -18,7 +18,7 @@ from tf_adapters.problems.prediction import OfLabels, Prediction
 if TYPE_CHECKING:
   import tensorflow as tf
 
-  from tf_adapters.data.tasks import Task
+  from tf_adapters.data.dataset import Dataset
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
   from tf_adapters.modeling.text_encoder import TextEncoder
@@ -214,7 +214,7 @@ class Problem(abc.ABC):
     return list(prediction.probabilities.values())
 
   @abc.abstractmethod
-  def evaluate(self, task: "Task", split: Any, encoded: Any,
+  def evaluate(self, task: "Dataset", split: Any, encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     """The metrics of a split.
 
@@ -229,7 +229,7 @@ class Problem(abc.ABC):
     """
 
   @abc.abstractmethod
-  def files(self, task: "Task", name: str, encoded: Any,
+  def files(self, task: "Dataset", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """The files of a split's predictions, {name: content}.
 
@@ -257,7 +257,7 @@ class Problem(abc.ABC):
     return ""
 
 
-def check_finite(task: "Task", outputs: Sequence[np.ndarray]) -> None:
+def check_finite(task: "Dataset", outputs: Sequence[np.ndarray]) -> None:
   """Refuses outputs that are not finite: any of them would count as label 0.
 
   Raises:

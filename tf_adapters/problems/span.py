@@ -12,9 +12,9 @@ from tf_adapters.problems.prediction import OfLabels, Prediction
 from tf_adapters.problems.problem import Problem
 
 if TYPE_CHECKING:
+  from tf_adapters.data.dataset import Dataset
   from tf_adapters.data.span_answers import Answers
   from tf_adapters.data.squad import EncodedWindows, SquadSplit
-  from tf_adapters.data.tasks import Task
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
   from tf_adapters.modeling.text_encoder import TextEncoder
@@ -72,7 +72,7 @@ class Span(Problem):
   def write(self, value: str, separator: str | None = None) -> str:
     return value
 
-  def evaluate(self, task: "Task", split: "SquadSplit",
+  def evaluate(self, task: "Dataset", split: "SquadSplit",
                encoded: "EncodedWindows",
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.data import span_answers
@@ -81,7 +81,7 @@ class Span(Problem):
             encoded, outputs).items()}, split.options.version_2)
     return {name: values[name] for name in task.metrics}
 
-  def files(self, task: "Task", name: str, encoded: "EncodedWindows",
+  def files(self, task: "Dataset", name: str, encoded: "EncodedWindows",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """As SQuAD's official scripts take them, and the candidates."""
     chosen = _choose(encoded, outputs)

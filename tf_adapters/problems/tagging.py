@@ -13,8 +13,8 @@ from tf_adapters.problems.problem import Problem, rounded
 if TYPE_CHECKING:
   import tensorflow as tf
 
+  from tf_adapters.data.dataset import Dataset
   from tf_adapters.data.tagging import EncodedWords, TaggedSplit
-  from tf_adapters.data.tasks import Task
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text_encoder import TextEncoder
 
@@ -81,7 +81,7 @@ class Tagging(Problem):
     return [[labels[number] for number in numbers]
             for numbers in np.split(predicted, ends[:-1])]
 
-  def evaluate(self, task: "Task", split: "TaggedSplit",
+  def evaluate(self, task: "Dataset", split: "TaggedSplit",
                encoded: "EncodedWords",
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import entity_metrics, token_metrics
@@ -92,7 +92,7 @@ class Tagging(Problem):
       values |= entity_metrics(task.labels, true, predicted)
     return {name: values[name] for name in task.metrics}
 
-  def files(self, task: "Task", name: str, encoded: "EncodedWords",
+  def files(self, task: "Dataset", name: str, encoded: "EncodedWords",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     tags = self.tags(encoded, outputs, task.labels)
     split: Any = task.splits[name]

@@ -11,19 +11,20 @@ from tf_adapters.errors import InputError
 from tf_adapters.problems.problem import Problem
 
 if TYPE_CHECKING:
-  from tf_adapters.data.tasks import Examples, Task
+  from tf_adapters.data.dataset import Dataset
+  from tf_adapters.data.splits import Examples
 
 
 class TextProblem(Problem):
   """One prediction for each text or pair of texts."""
 
-  def evaluate(self, task: "Task", split: "Examples", encoded: Any,
+  def evaluate(self, task: "Dataset", split: "Examples", encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import evaluate
     predicted, _ = self.decided(np.stack(outputs))
     return evaluate(task.metrics, encoded.labels.numpy(), predicted)
 
-  def files(self, task: "Task", name: str, encoded: Any,
+  def files(self, task: "Dataset", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     predicted, scores = self.decided(np.stack(outputs))
     split = task.splits[name]

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data.batching import Encoded
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Examples
 from tf_adapters.data.squad import SquadSplit
 from tf_adapters.data.tagging import TaggedSplit
-from tf_adapters.data.tasks import Examples, Task
 from tf_adapters.problems import find_problem
 
 _NAMED = 5  # labels
 
 
-def of_splits(task: Task, chooses: bool) -> list[str]:
+def of_splits(task: Dataset, chooses: bool) -> list[str]:
   """What is odd about the splits of a task that is to be trained.
 
   Args:
@@ -54,7 +55,7 @@ def of_splits(task: Task, chooses: bool) -> list[str]:
   return found
 
 
-def of_predictions(task: Task, name: str, encoded: Encoded,
+def of_predictions(task: Dataset, name: str, encoded: Encoded,
                    outputs: Sequence[np.ndarray]) -> str | None:
   """Says that a model predicts the same for every row of a split, if it does.
 
@@ -74,14 +75,14 @@ def of_predictions(task: Task, name: str, encoded: Encoded,
           "num_train_epochs or another pooling may help")
 
 
-def _constant(task: Task, split: Examples) -> str:
+def _constant(task: Dataset, split: Examples) -> str:
   """What all rows of a split have, in words; "" where they differ."""
   if split.labels is None or not len(split):
     return ""
   return find_problem(task.problem_type).same_labels(split.labels, task.labels)
 
 
-def _missing(task: Task, train: Examples, validation: Examples) -> list[str]:
+def _missing(task: Dataset, train: Examples, validation: Examples) -> list[str]:
   """Says which labels are learnt and not validated."""
   if validation.labels is None or not task.labels or np.ndim(
       train.labels[0]):  # no single one for each row

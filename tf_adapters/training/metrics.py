@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_adapters.data.batching import Encoded
-from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Examples
 from tf_adapters.errors import InputError
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.problem import check_finite
 from tf_adapters.training.training_config import check_best_metric
 
 
-def with_best_metric(task: Task, name: str) -> Task:
+def with_best_metric(task: Dataset, name: str) -> Dataset:
   """The task with another metric in the first place, which selects epochs.
 
   Args:
@@ -35,7 +36,7 @@ def with_best_metric(task: Task, name: str) -> Task:
   return dataclasses.replace(task, metrics=(name, *others))
 
 
-def evaluate_task(task: Task, split: Examples, encoded: Encoded,
+def evaluate_task(task: Dataset, split: Examples, encoded: Encoded,
                   outputs: Sequence[np.ndarray]) -> dict[str, float]:
   """The metrics of a task, whatever its type of problem.
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_adapters.data.batching import Encoded
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.problem import check_finite
 
 
-def prediction_files(task: Task, name: str, encoded: Encoded,
+def prediction_files(task: Dataset, name: str, encoded: Encoded,
                      outputs: Sequence[np.ndarray]) -> dict[str, str]:
   """The files of a split's predictions: as benchmarks want them, or readable.
 

@@ -30,8 +30,8 @@ from tf_adapters.checkpoints.embeddings import (
 )
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.batching import Encoded
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.sampling import sample
-from tf_adapters.data.tasks import Task
 from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files.writing import (
   output_dir_of,
@@ -143,7 +143,7 @@ def _source(model: TaskModel) -> str:
   return model.encoder.origin.source
 
 
-def load_trained(config: RunConfig, task: Task, path: str,
+def load_trained(config: RunConfig, task: Dataset, path: str,
                  info: AdapterInfo) -> TaskModel:
   """The model of an adapter file, to be evaluated on a task.
 
@@ -293,7 +293,7 @@ class _Run:
       write_file(
           path, json.dumps(self._results, indent=2, allow_nan=False) + "\n")
 
-  def _load_task(self, info: AdapterInfo | None) -> Task:
+  def _load_task(self, info: AdapterInfo | None) -> Dataset:
     config = self._config
     task = config.load_task(info.labels or None if info else None)
     most = config.max_train_examples
@@ -309,7 +309,7 @@ class _Run:
     return task
 
   def _load_model(
-      self, task: Task, path: str | None,
+      self, task: Dataset, path: str | None,
       info: AdapterInfo | None) -> TaskModel:
     config = self._config
     if path is not None and info is not None:
@@ -342,7 +342,7 @@ class _Run:
     return TextNetwork(embedding, network, pairs, dtype=dtype)
 
   def _describe(
-      self, task: Task, model: TaskModel, text: TextLayer) -> None:
+      self, task: Dataset, model: TaskModel, text: TextLayer) -> None:
     summary = model.summary_of_tuning()
     network = self._config.network()
     data = self._results.get("data", {})
@@ -377,7 +377,7 @@ class _Run:
         "warnings": self._results.get("warnings", []),
     })
 
-  def _train(self, model: TaskModel, task: Task, text: TextLayer) -> None:
+  def _train(self, model: TaskModel, task: Dataset, text: TextLayer) -> None:
     progress = trainer.train(
         model, task, text, self._config, self._output_dir, self._say_cut)
     config = trainer.settled(self._config, model, progress.rows)
@@ -405,7 +405,7 @@ class _Run:
     self._seconds.update(
         train=progress.train_seconds, evaluate=progress.evaluate_seconds)
 
-  def _evaluate(self, model: TaskModel, task: Task,
+  def _evaluate(self, model: TaskModel, task: Dataset,
                 text: TextLayer) -> None:
     started = time.perf_counter()
     # The best epoch's validation is already known from the training.
@@ -422,7 +422,7 @@ class _Run:
     self._results["evaluated"] = True
     self._add_to_evaluation(started)
 
-  def _predict(self, model: TaskModel, task: Task,
+  def _predict(self, model: TaskModel, task: Dataset,
                text: TextLayer) -> None:
     started = time.perf_counter()
     files: dict[str, Any] = {}
@@ -439,7 +439,7 @@ class _Run:
       for name, content in files.items():
         write_file(folder / name, content)
 
-  def _outputs(self, model: TaskModel, task: Task, name: str,
+  def _outputs(self, model: TaskModel, task: Dataset, name: str,
                text: TextLayer) -> tuple[Encoded, Sequence[np.ndarray]]:
     """What the finished model makes of a split, computed once."""
     if name not in self._predicted:

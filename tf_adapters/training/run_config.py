@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 from tf_adapters.checkpoints.sources import ALIASES
 from tf_adapters.data import own_files
 from tf_adapters.data.bad_rows import ON_BAD_ROW
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder
 from tf_adapters.data.loading import TASK_NAMES, load_task
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tasks import Task
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.modeling.config import (
-    AUTO_POOLING,
-    DEFAULT_MAX_LENGTH,
-    POOLINGS,
-    option,
-    option_of,
-    options,
+  AUTO_POOLING,
+  DEFAULT_MAX_LENGTH,
+  POOLINGS,
+  option,
+  option_of,
+  options,
 )
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import METHODS
@@ -258,7 +258,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     """
     raise NotImplementedError
 
-  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+  def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     """The task with its data.
 
     Args:
@@ -317,7 +317,7 @@ class GlueRunConfig(RunConfig):
             self.data_dir, self.text_column, self.text_pair_column,
             self.label_column, self.problem_type, self.encoding)
 
-  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+  def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     task = load_task(
         self.task_name, self.data_dir, self.text_column, self.text_pair_column,
         self.label_column, self.problem_type, labels, self.label_separator,
@@ -357,7 +357,7 @@ class SquadRunConfig(RunConfig):
       if path is not None:
         check_is_file(path)
 
-  def load_task(self, labels: Sequence[str] | None = None) -> Task:
+  def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     from tf_adapters.data import squad  # needs TensorFlow
     del labels
     return squad.load(

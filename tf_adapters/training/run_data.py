@@ -11,7 +11,7 @@ import json
 import pathlib
 from collections.abc import Iterable, Mapping
 
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
 from tf_adapters.files.writing import write_file
@@ -22,7 +22,7 @@ DATA_NAME = "data.json"
 Digests = Mapping[str, Mapping[str, str]]
 
 
-def digests_of(task: Task, vocab_file: str | None = None) -> Digests:
+def digests_of(task: Dataset, vocab_file: str | None = None) -> Digests:
   """The files that a task was read from, and the vocabulary of its texts.
 
   Raises:

@@ -1,11 +1,12 @@
 """Which splits of a task a run evaluates, and which ones it predicts."""
 
-from tf_adapters.data.tasks import Examples, Task
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import Examples
 from tf_adapters.errors import InputError
 from tf_adapters.problems import find_problem
 
 
-def labelled_splits(task: Task) -> list[str]:
+def labelled_splits(task: Dataset) -> list[str]:
   """Names of the splits that are evaluated.
 
   Raises:
@@ -22,7 +23,7 @@ def labelled_splits(task: Task) -> list[str]:
   return splits
 
 
-def test_splits(task: Task) -> dict[str, Examples]:
+def test_splits(task: Dataset) -> dict[str, Examples]:
   """The splits that are predicted, by name.
 
   Raises:

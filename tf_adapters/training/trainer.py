@@ -19,7 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.data import batching
-from tf_adapters.data.tasks import Task
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
@@ -112,7 +112,7 @@ def settled(config: TrainingConfig, model: TaskModel,
 
 
 def weights_of_labels(
-    config: TrainingConfig, task: Task) -> dict[str, float] | None:
+    config: TrainingConfig, task: Dataset) -> dict[str, float] | None:
   """What labels weigh in the loss; None where all weigh the same.
 
   Raises:
@@ -123,7 +123,7 @@ def weights_of_labels(
   return task.class_weight(class_weight.parse(config.class_weight))
 
 
-def check_can_choose(config: TrainingConfig, task: Task) -> None:
+def check_can_choose(config: TrainingConfig, task: Dataset) -> None:
   """Refuses flags that have no validation split to go by.
 
   Raises:
@@ -138,7 +138,7 @@ def check_can_choose(config: TrainingConfig, task: Task) -> None:
                        "split to go by")
 
 
-def train(model: TaskModel, task: Task, text: TextProcessor,
+def train(model: TaskModel, task: Dataset, text: TextProcessor,
           config: TrainingConfig, output_dir: pathlib.Path,
           say_cut: Callable[[str, batching.Encoded], None]) -> Progress:
   """Trains a model and leaves it at its best epoch.
@@ -283,7 +283,7 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
 class _Bookkeeping(tf_keras.callbacks.Callback):
   """Validation, the best epoch and checkpoints, while Keras trains."""
 
-  def __init__(self, task: Task, validation: Mapping[str, batching.Encoded],
+  def __init__(self, task: Dataset, validation: Mapping[str, batching.Encoded],
                config: TrainingConfig, state: RunState,
                interruption: Interruption, steps_per_epoch: int):
     super().__init__()

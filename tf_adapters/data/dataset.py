@@ -6,13 +6,14 @@ what is wrong with files is said without it.
 """
 
 import dataclasses
-import hashlib
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_adapters.data import summary
+from tf_adapters.data.splits import Examples, Submission
 from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import class_weight
 
@@ -22,96 +23,10 @@ if TYPE_CHECKING:
   from tf_adapters.data import batching
   from tf_adapters.modeling.text import TextProcessor
 
-class Examples(Protocol):
-  """The examples of one split: what all kinds of tasks have.
 
-  Attributes:
-    labels: in whatever form, or None for a split without any.
-    ids: what each example is called in predictions.
-    pairs: whether examples are pairs of texts.
-  """
-
-  @property
-  def labels(self) -> Any: ...
-
-  @property
-  def ids(self) -> Sequence[str]: ...
-
-  @property
-  def pairs(self) -> bool: ...
-
-  def __len__(self) -> int: ...
-
-  def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
-    """The examples of these numbers, in this order."""
-
-  def check(self, text: "TextProcessor") -> None:
-    """Raises InputError where the split cannot be encoded."""
-
-  def encode(self, text: "TextProcessor") -> "batching.Encoded":
-    """Tokenises the split."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-  """Texts, or pairs of texts, with a label each.
-
-  Attributes:
-    first: the texts.
-    second: the other text of each pair, or None.
-    labels: int32 label numbers or float32 scores [rows], or float32 zeros and
-      ones [rows, labels]; or None.
-    ids: what each row is called in predictions.
-  """
-
-  first: Sequence[str]
-  second: Sequence[str] | None
-  labels: np.ndarray | None
-  ids: Sequence[str]
-
-  def __len__(self) -> int:
-    return len(self.first)
-
-  @property
-  def pairs(self) -> bool:
-    return self.second is not None
-
-  def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
-    """The rows of these numbers, in this order."""
-
-    def pick(values: Sequence[str]) -> list[str]:
-      return [values[row] for row in rows]
-
-    return Split(
-        pick(self.first), self.second and pick(self.second),
-        None if self.labels is None else self.labels[rows], pick(self.ids))
-
-  def check(self, text: "TextProcessor") -> None:
-    """Does nothing: texts of every length are cut."""
-
-  def encode(self, text: "TextProcessor") -> "batching.Encoded":
-    """Tokenises the split."""
-    from tf_adapters.data import batching
-    return batching.encode(text, self.first, self.second, self.labels)
-
-
-@dataclasses.dataclass(frozen=True)
-class Submission:
-  """How a benchmark's server wants the predictions of a split.
-
-  Attributes:
-    file_name: of the file.
-    labels: what each label is called there, in the order of the task's labels;
-      empty for scores.
-  """
-
-  file_name: str
-  labels: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-  """A task with its data; made by `load_task`.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Dataset:
+  """A task with its data; made by `load_task` or from data of one's own.
 
   Attributes:
     name: as `load_task` knows it.
@@ -148,6 +63,27 @@ class Task:
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
+
+  def __repr__(self) -> str:
+    return summary.as_text(self)
+
+  def _repr_html_(self) -> str:
+    return summary.as_html(self)
+
+  @property
+  def train(self) -> Examples:
+    """The training split; raises InputError where there is none."""
+    return self.split("train")
+
+  @property
+  def validation(self) -> Examples:
+    """The validation split; raises InputError where there is none."""
+    return self.split("validation")
+
+  @property
+  def test(self) -> Examples:
+    """The test split; raises InputError where there is none."""
+    return self.split("test")
 
   def split(self, name: str) -> Examples:
     """The split of a name.
@@ -224,55 +160,13 @@ class Task:
         self._encoded(split, text), batch_size)
     return dataset
 
+  def test_dataset(self, text: "TextProcessor",
+                   batch_size: int = 64) -> "tf.data.Dataset":
+    """The test split, as `validation_dataset`; shortest texts first."""
+    return self.validation_dataset(text, batch_size, "test")
+
   def _encoded(self, name: str, text: "TextProcessor") -> "batching.Encoded":
     encoded = self.split(name).encode(text)
     if note := encoded.cut_note():
       warn(f"task {self.name}, {name}: {note}", stacklevel=3)
     return encoded
-
-
-def in_fixed_order(texts: Sequence[str], rows: Iterable[int]) -> list[int]:
-  """Rows by a sha256 of their texts: an order that no version changes."""
-  return sorted(rows, key=lambda row: (
-      hashlib.sha256(texts[row].encode()).digest(), row))
-
-
-def splits_of_rows(
-    texts: Sequence[str], labels: Mapping[int, int] | np.ndarray,
-    parts: Mapping[str, Sequence[int]]) -> dict[str, Split]:
-  """Splits of single texts.
-
-  Args:
-    texts: of all rows.
-    labels: label number of a row.
-    parts: split name -> its rows.
-  """
-  return {name: Split(
-      [texts[row] for row in rows], None,
-      np.array([labels[row] for row in rows], np.int32),
-      [str(row) for row in rows]) for name, rows in parts.items()}
-
-
-def table_split(first: Sequence[str], second: Sequence[str] | None,
-                targets: Mapping[int, Any], ids: Sequence[str],
-                labelled: bool = True) -> Split:
-  """The rows of a table that have a target, as a split.
-
-  Args:
-    first, second: the texts of a table.
-    targets: row -> label number, score or zeros and ones; or anything.
-    ids: what each row of the table is called.
-    labelled: whether the split has labels, the targets.
-  """
-  rows = list(targets)
-  labels = None
-  if labelled:
-    labels = np.array(list(targets.values()))
-    labels = labels.astype(
-        np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32)
-
-  def pick(values: Sequence[str]) -> list[str]:
-    return [values[row] for row in rows]
-
-  return Split(
-      pick(first), None if second is None else pick(second), labels, pick(ids))
