@@ -1,5 +1,6 @@
 """The user's own task: .tsv or .csv files with a header."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -98,19 +99,45 @@ def load(data_dir: str, text_column: str = "text",
   tables = {split: read_table(
       path, BadRows(path, on_bad_row), text_columns, encoding)
             for split, path in files.items()}
+  label_columns = [label_column]
+  first = next(iter(tables.values()))
+  if problem_type == "multi_label" and not first.has(label_column):
+    label_columns = [name.strip() for name in label_column.split(",")]
+  task = of_tables(tables, text_columns, label_columns, problem_type, labels,
+                   label_separator)
+  return dataclasses.replace(
+      task, name="tsv", origin=str(folder), notes=(*task.notes, unread),
+      files={split: [table.path] for split, table in tables.items()})
+
+
+def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
+              label_columns: Sequence[str], problem_type: str,
+              labels: Sequence[str] | None = None, label_separator: str = ",",
+              order: Callable[[str], Any] | None = None) -> Dataset:
+  """The task that is in the tables of its splits.
+
+  Args:
+    tables: split -> its rows; the first one says which labels there are.
+    text_columns: the texts' column, and that of the pairs' other texts.
+    label_columns: the labels' column; with multi_label one, or several of zeros
+      and ones, one for each label.
+    problem_type, labels, label_separator: as for `load`.
+    order: of a label's name, its place among the others; None: as they sort.
+
+  Raises:
+    InputError: as for `load`.
+  """
   first = next(iter(tables.values()))  # that of "train", if there is one
   for column in text_columns:
     find_column(first.path, first.header, column, _TEXT_FLAGS)
   notes = [table.note for table in tables.values()]
-  label_columns = [label_column]
-  if problem_type == "multi_label" and not first.has(label_column):
-    label_columns = [name.strip() for name in label_column.split(",")]
+  label_column = label_columns[0]
   if len(label_columns) > 1:
     labels = labels or _columns_names(first, label_columns)
     if {name.lower() for name in labels} != {
         name.lower() for name in label_columns}:
-      raise InputError(f"label_column={label_column} are other labels than "
-                       f"{listed(labels)}")
+      raise InputError(f"label_column={','.join(label_columns)} are other "
+                       f"labels than {listed(labels)}")
   elif labels is None and problem_type != "regression":
     found = _labels_of(first, label_column, (
         label_separator if problem_type == "multi_label" else None))
@@ -119,7 +146,8 @@ def load(data_dir: str, text_column: str = "text",
     notes.append(_other_separator(
         first, label_separator if problem_type == "multi_label" else None,
         found))
-    labels = _label_names(first, label_column, problem_type, found)
+    labels = sorted(
+        _label_names(first, label_column, problem_type, found), key=order)
     notes.append(_doubts(first, text_columns, label_column, labels, found))
   notes += [f"label {name!r} is a word for a missing one"
             for name in labels or () if name in _MISSING]
@@ -142,7 +170,7 @@ def load(data_dir: str, text_column: str = "text",
     rows = targets(table) if labelled else dict.fromkeys(range(len(table)))
     rows = _with_texts(table, rows, text_columns, texts)
     splits[split] = table_split(
-        texts[0], texts[1] if text_pair_column else None, rows,
+        texts[0], texts[1] if len(texts) > 1 else None, rows,
         list(map(str, table.numbers)), labelled)
     for what, is_such in _ODD_TEXTS.items():
       count = sum(any(is_such(cells[row].strip()) for cells in texts)
@@ -151,10 +179,9 @@ def load(data_dir: str, text_column: str = "text",
         notes.append(f"{table.path.name}: {what}: {count:,}")
   notes += [table.bad_rows.note() for table in tables.values()]
   return Dataset(
-      "tsv", problem_type, tuple(labels or ()), METRICS[problem_type], splits,
-      str(folder), notes=(*notes, unread),
-      label_separator=label_separator,
-      files={split: [table.path] for split, table in tables.items()})
+      ",".join(label_columns), problem_type, tuple(labels or ()),
+      METRICS[problem_type], splits, str(first.path), notes=tuple(notes),
+      label_separator=label_separator)
 
 
 def _find_files(
