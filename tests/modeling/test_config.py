@@ -21,7 +21,9 @@ from tf_adapters.modeling.vocabulary import Vocabulary
     AdapterConfig(size=3, activation="relu", layers=(2, 0)),
     AdapterConfig(),
     AdapterConfig(positions=("output",), parallel=True, depth=2,
-                  layer_norm=True),
+                  layer_norm=True, layer_norm_epsilon=1e-5),
+    AdapterConfig.preset("pfeiffer"),
+    AdapterConfig.preset("scaled_parallel"),
 ])
 def test_survives_json(config):
   values = json.loads(json.dumps(config.to_dict()))
@@ -36,7 +38,11 @@ def test_presets():
   assert AdapterConfig.preset("houlsby") == AdapterConfig()
   pfeiffer = AdapterConfig.preset("pfeiffer", size=7)
   assert (pfeiffer.positions, pfeiffer.size) == (("output",), 7)
-  assert AdapterConfig.preset("parallel").parallel
+  assert pfeiffer.input == "normed"
+  parallel = AdapterConfig.preset("parallel")
+  assert (parallel.parallel, parallel.scaling) == (True, 4.0)
+  assert AdapterConfig.preset("scaled_parallel") == dataclasses.replace(
+      parallel, scaling=1.0, learned_scaling=True)
   assert AdapterConfig.preset("adapterhub_houlsby").activation == "swish"
 
 
@@ -60,6 +66,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
     (lambda: AdapterConfig(positions=()), "positions"),
     (lambda: AdapterConfig(depth=0), "depth"),
     (lambda: AdapterConfig(parallel=1), "parallel"),
+    (lambda: AdapterConfig(parallel=True, input="normed"), "set input"),
+    (lambda: AdapterConfig(scaling=math.inf), "scaling"),
     (lambda: AdapterConfig.preset("compacter"), "one of houlsby, pfeiffer"),
     (lambda: BertConfig.from_dict({"hidden_size": 768}), "vocab_size"),
     (lambda: Vocabulary(("[PAD]", "[UNK]"), True), r"\[CLS\], \[SEP\]"),

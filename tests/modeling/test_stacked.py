@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -24,8 +26,12 @@ NORM = "embeddings/layer_norm"
 CONFIGS = st.builds(
     ta.AdapterConfig, size=st.integers(1, 20), positions=st.just(("output",)),
     activation=st.sampled_from(["gelu", "relu", "linear"]),
-    init_scale=st.just(0.5), parallel=st.booleans(),
-    depth=st.integers(1, 3), layer_norm=st.booleans())
+    init_scale=st.just(0.5), depth=st.integers(1, 3),
+    layer_norm=st.booleans(), learned_scaling=st.booleans(),
+    scaling=st.sampled_from([1.0, 4.0])).flatmap(
+        lambda config: st.sampled_from([
+            config, dataclasses.replace(config, parallel=True),
+            dataclasses.replace(config, input="normed")]))
 
 
 def no_tasks():
@@ -46,7 +52,8 @@ def head(value, labels=2):
 
 @pytest.mark.parametrize("config", [
     ta.AdapterConfig(size=4), ta.AdapterConfig(size=3, depth=3),
-    ta.AdapterConfig(size=5, layer_norm=True, parallel=True)])
+    ta.AdapterConfig(size=5, layer_norm=True, parallel=True),
+    ta.AdapterConfig(size=5, learned_scaling=True)])
 def test_shapes_are_those_of_the_variables(config):
   adapter = ta.Adapter(config, HIDDEN)
   adapter.build()
@@ -86,22 +93,25 @@ def test_every_row_gets_its_own_adapter(configs, seed):
   rows = batch_rows(tasks.keys, tasks.tensors, tf.constant(index, tf.int32))
   hook = StackedTaskLayers(rows, BERT.layer_norm_eps, "float32").hook(
       Place(0, SUBLAYER, "output"))
-  output = hook(hidden, skip) if hook else hidden
+  norm = functools.partial(tf.nn.l2_normalize, axis=-1)
+  output = hook(hidden, skip, norm) if hook else hidden
   for row, task in enumerate(index):
     adapter = adapters[task - 1] if task else None
     expected = hidden[row:row + 1]
     if adapter:
-      expected = adapter(expected, skip[row:row + 1])
+      expected = adapter(expected, skip[row:row + 1], norm)
     np.testing.assert_allclose(output[row], expected[0], atol=1e-5)
 
 
 def test_kinds_are_told_apart_by_what_they_compute_alone():
   same = [ta.AdapterConfig(size=40), ta.AdapterConfig(
-      size=48, layers=(1,), positions=("output",), dropout=0.1, init_scale=0.1)]
+      size=48, layers=(1,), positions=("output",), dropout=0.1, init_scale=0.1,
+      identity_init=True, layer_norm_epsilon=1e-5)]
   assert same[0].kind() == same[1].kind()
   others = [ta.AdapterConfig(size=40, **change) for change in (
       {}, {"depth": 2}, {"parallel": True}, {"layer_norm": True},
-      {"activation": "relu"})]
+      {"layer_norm": True, "layer_norm_epsilon": 1e-5}, {"input": "normed"},
+      {"scaling": 4.0}, {"learned_scaling": True}, {"activation": "relu"})]
   for one, two in itertools.combinations(others, 2):
     assert one.kind() != two.kind()
 

@@ -37,7 +37,10 @@ def test_is_the_papers_function():
     AdapterConfig(size=6, depth=3, activation="tanh"),
     AdapterConfig(size=6, layer_norm=True, activation="linear"),
     AdapterConfig(size=6, parallel=True, depth=2, layer_norm=True,
-                  activation="relu"),
+                  activation="relu", layer_norm_epsilon=0.5),
+    AdapterConfig(size=6, input="normed", scaling=4.0, activation="relu"),
+    AdapterConfig(size=6, input="normed", layer_norm=True, scaling=0.5,
+                  learned_scaling=True),
 ])
 def test_variants_are_what_they_say(config):
   adapter = Adapter(config, 32)
@@ -50,16 +53,23 @@ def test_variants_are_what_they_say(config):
   activation = {"gelu_tanh": gelu_tanh, "tanh": np.tanh,
                 "linear": lambda x: x,
                 "relu": lambda x: np.maximum(x, 0)}[config.activation]
+  gain = np.linspace(-1, 3, 32, dtype=np.float32)
+  scaling = w["scaling/value"] if config.learned_scaling else config.scaling
   x = seen if config.parallel else hidden
+  if config.input == "normed":
+    x = layer_norm(seen + hidden, gain, -gain)
   if config.layer_norm:
-    x = layer_norm(x, w["layer_norm/gamma"], w["layer_norm/beta"])
+    x = layer_norm(x, w["layer_norm/gamma"], w["layer_norm/beta"],
+                   config.layer_norm_epsilon)
   for name in ["down", *(f"hidden_{i}" for i in range(config.depth - 1))]:
     x = activation(x @ w[f"{name}/kernel"] + w[f"{name}/bias"])
   np.testing.assert_allclose(
-      adapter(hidden, seen),
-      hidden + x @ w["up/kernel"] + w["up/bias"], rtol=1e-3, atol=1e-3)
+      adapter(hidden, seen, lambda x: layer_norm(x.numpy(), gain, -gain)),
+      hidden + scaling * (x @ w["up/kernel"] + w["up/bias"]), rtol=1e-3,
+      atol=1e-3)
   size = 2 * 6 * 32 + 32 + 6 + (config.depth - 1) * (6 * 6 + 6)
-  assert adapter.count_params() == size + 2 * 32 * config.layer_norm
+  assert adapter.count_params() == (
+      size + 2 * 32 * config.layer_norm + config.learned_scaling)
 
 
 def test_starts_near_the_identity():
@@ -67,8 +77,11 @@ def test_starts_near_the_identity():
   near = Adapter(AdapterConfig(init_scale=1e-3), 32)(hidden)
   np.testing.assert_allclose(near, hidden, atol=1e-3)
   assert np.any(near.numpy() != hidden)
-  exact = Adapter(AdapterConfig(init_scale=0.0), 32)(hidden)
-  np.testing.assert_array_equal(exact, hidden)
+  for config in (AdapterConfig(init_scale=0.0),
+                 AdapterConfig(identity_init=True)):
+    exact = Adapter(config, 32)
+    np.testing.assert_array_equal(exact(hidden), hidden)
+  assert exact.named_variables()["down/kernel"].numpy().any()
 
 
 def test_initial_kernels_are_truncated_at_two_standard_deviations():

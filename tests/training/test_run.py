@@ -291,7 +291,7 @@ def test_presets_may_be_repeated_but_not_changed(config, tmp_path):
       load_adapter=str(tmp_path / "run" / "adapter"))
   for changes, message in (
       (dict(adapter_preset="parallel"),
-       "adapter_size=48, not 64: leave adapter_preset out"),
+       "adapter_size=48, not 384: leave adapter_preset out"),
       (dict(adapter_preset="adapterhub_houlsby"),
        "adapter_activation=relu, not swish: leave adapter_preset out"),
       (dict(adapter_preset="pfeiffer", adapter_size=16),

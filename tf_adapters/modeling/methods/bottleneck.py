@@ -15,9 +15,11 @@ from tf_adapters.modeling.config import (
     check_options,
     option,
     parse_layers,
+    require,
 )
 from tf_adapters.modeling.methods.method import (
     SUBLAYERS,
+    Array,
     Dense,
     Drop,
     Layers,
@@ -28,6 +30,14 @@ from tf_adapters.modeling.methods.method import (
 )
 
 EPSILON = 1e-12  # of the layer norms inside adapters
+
+# What adapters see: what a sub-layer gives, or what its layer norm makes of it.
+INPUTS = ("sublayer", "normed")
+
+_PARALLEL = {
+    "positions": ("output",), "parallel": True, "size": 384,
+    "activation": "relu", "init_scale": 0.02, "identity_init": True,
+    "scaling": 4.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +62,31 @@ class AdapterConfig(Method):
     depth: layers inside the bottleneck, each with the activation; parameters of
       each further one: m^2 + m.
     layer_norm: whether an adapter normalises its input; 2 d parameters more.
+    input: one of `INPUTS`. With x a sub-layer's input, p its output and LN the
+      layer norm that follows, both give LN(x + p + f(input)), where the input
+      of f is p, or LN(x + p).
+    scaling: factor of what an adapter adds (He et al. 2022, section 4.6).
+    learned_scaling: whether this factor is only where a learned one begins; a
+      parameter more.
+    identity_init: whether the last kernel begins as zeros, and so each adapter
+      as an exact identity that can still learn.
+    layer_norm_epsilon: added to variances where `layer_norm` normalises.
 
   | preset | what it is |
   |---|---|
   | houlsby | the paper's, as google-research/adapter-bert has it |
-  | pfeiffer | after the feed-forward only (Pfeiffer et al. 2021) |
-  | parallel | beside both sub-layers (Houlsby et al., section 3.6) |
-  | adapterhub_houlsby | AdapterHub's of that name; layer norms frozen there |
+  | pfeiffer | AdapterHub's `seq_bn`, Pfeiffer et al. 2021 |
+  | parallel | AdapterHub's `par_bn`, He et al. 2022 |
+  | scaled_parallel | AdapterHub's `scaled_parallel`, which learns the scaling |
+  | adapterhub_houlsby | AdapterHub's `double_seq_bn` |
 
-  The sizes of pfeiffer and adapterhub_houlsby are AdapterHub's for a hidden
-  size of 768, a sixteenth; so are their activations and initial scales.
+  AdapterHub's are the functions of its version 1.3, with its sizes for a hidden
+  size of 768, its activations and its initial scales. It freezes layer norms,
+  as the tuning "adapters-layer_norms" does.
 
   Raises:
-    InputError: a value is out of range.
+    InputError: a value is out of range, or parallel adapters, which see the
+      sub-layer's input, are to see its normed output.
 
   Example:
     >>> AdapterConfig(size=8, layers=(10, 11)).to_dict()["layers"]
@@ -77,10 +99,12 @@ class AdapterConfig(Method):
   trains_layer_norms: ClassVar[bool] = True  # as in the paper
   PRESETS: ClassVar[dict[str, Preset]] = {
       "houlsby": Preset("the paper's", {}),
-      "pfeiffer": Preset("after the feed-forward only", {
-          "positions": ("output",), "size": 48, "activation": "relu",
-          "init_scale": 0.02}),
-      "parallel": Preset("beside the sub-layers", {"parallel": True}),
+      "pfeiffer": Preset("AdapterHub's, after the feed-forward only", {
+          "positions": ("output",), "input": "normed", "size": 48,
+          "activation": "relu", "init_scale": 0.02}),
+      "parallel": Preset("AdapterHub's, beside the feed-forward", _PARALLEL),
+      "scaled_parallel": Preset("the same with a learned scaling", {
+          **_PARALLEL, "scaling": 1.0, "learned_scaling": True}),
       "adapterhub_houlsby": Preset("AdapterHub's", {
           "size": 48, "activation": "swish", "init_scale": 0.02}),
   }
@@ -106,9 +130,23 @@ class AdapterConfig(Method):
       False, "Put adapters beside the sub-layers instead of after them.")
   depth: int = option(1, "Layers inside the bottleneck.", least=1, most=100)
   layer_norm: bool = option(False, "Normalise what adapters see.")
+  input: str = option(
+      "sublayer", "What adapters see: the sub-layer's output, or the same "
+      "behind the residual connection and the layer norm.", choices=INPUTS)
+  scaling: float = option(1.0, "Factor of what adapters add.")
+  learned_scaling: bool = option(
+      False, "Learn the factor, which begins as --adapter_scaling says.")
+  identity_init: bool = option(
+      False, "Let the adapters' last kernels begin as zeros.")
+  layer_norm_epsilon: float = option(
+      EPSILON, "Added to variances by --adapter_layer_norm; AdapterHub has "
+      "1e-5.", least=0, most=1)
 
   def __post_init__(self) -> None:
     check_options(self, "adapter ")
+    require(not (self.parallel and self.input == "normed"),
+            "adapter input 'normed' is what follows a sub-layer, which "
+            "parallel adapters do not see: set input to 'sublayer'")
     if self.layers is not None:
       object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
     object.__setattr__(self, "positions", tuple(
@@ -125,12 +163,15 @@ class AdapterConfig(Method):
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     if self.layer_norm:
-      parts["layer_norm"] = Norm(inputs, EPSILON)
+      parts["layer_norm"] = Norm(inputs, self.layer_norm_epsilon)
     sizes = [inputs, *[self.size] * self.depth]
     for name, wide, narrow in zip(self._inner, sizes, sizes[1:]):
       parts[name] = Dense(wide, narrow, self.activation, self.init_scale)
-    return {**parts, "up": Dense(self.size, outputs, stddev=self.init_scale),
-            "dropout": Drop(self.dropout)}
+    parts["up"] = Dense(self.size, outputs, stddev=(
+        0 if self.identity_init else self.init_scale))
+    if self.learned_scaling:
+      parts["scaling"] = Array((1,), self.scaling)
+    return {**parts, "dropout": Drop(self.dropout)}
 
   @property
   def _inner(self) -> list[str]:
@@ -141,18 +182,32 @@ class AdapterConfig(Method):
     # What matters in training only, or says where adapters are, is left out.
     return AdapterConfig(
         size=padded_size(self.size), activation=self.activation,
-        parallel=self.parallel, depth=self.depth, layer_norm=self.layer_norm)
+        parallel=self.parallel, depth=self.depth, layer_norm=self.layer_norm,
+        input=self.input, learned_scaling=self.learned_scaling,
+        scaling=1.0 if self.learned_scaling else self.scaling,
+        layer_norm_epsilon=(
+            self.layer_norm_epsilon if self.layer_norm else EPSILON))
 
   def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
                      layer_norm: Callable[[Any], Any],
                      training: bool | None) -> Any:
-    bottleneck = sublayer_input if self.parallel else hidden
+    if self.parallel:
+      bottleneck = sublayer_input
+    elif self.input == "normed":
+      bottleneck = layer_norm(sublayer_input + hidden)
+    else:
+      bottleneck = hidden
     if self.layer_norm:
       bottleneck = layers["layer_norm"](bottleneck, training=training)
     for name in self._inner:
       bottleneck = layers[name](bottleneck, training=training)
     bottleneck = layers["dropout"](bottleneck, training=training)
-    return hidden + layers["up"](bottleneck, training=training)
+    added = layers["up"](bottleneck, training=training)
+    if self.learned_scaling:
+      added *= layers["scaling"]()[:, None]
+    elif self.scaling != 1:
+      added *= self.scaling
+    return hidden + added
 
   def to_dict(self) -> dict[str, Any]:
     # Files of version 0.1 name no method, and are files of bottlenecks.
