@@ -24,6 +24,9 @@ TASKS = {
     "norms": (None, "classification", "abcdefghijk", "mean", "layer_norm",
               None, None),
     "head": (None, "classification", "yn", "cls", "head", 32, None),
+    "lora": (ta.LoraConfig(rank=3, alpha=6, layers=(1, 2), targets=(
+        "query", "value", "attention_output", "output")), "classification",
+             "uvw", "mean", "adapters", 32, False),
     "after": (A(size=48, positions=("output",), layers=(1, 2), input="normed",
                 learned_scaling=True),
               "classification", "yn", "mean", "adapters", 32, False),

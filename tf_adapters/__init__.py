@@ -15,6 +15,7 @@ _MODULES = {
     "BertEncoder": "modeling.encoders.bert_layers",
     "Dataset": "data.dataset",
     "InputError": "errors",
+    "LoraConfig": "modeling.methods.lora",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",
     "SpanExtractor": "modeling.models",

@@ -281,3 +281,10 @@ def test_loading_draws_as_building_does(hf_source):
              if name.endswith("kernel"))
   for name, array in loaded.items():
     np.testing.assert_array_equal(array, built[name])
+
+
+def test_the_method_has_an_older_name(one_layer_source):
+  method = ta.AdapterConfig(size=2)
+  assert ta.load_encoder(one_layer_source, adapters=method).method == method
+  with pytest.raises(ta.InputError, match="older name of method"):
+    ta.load_encoder(one_layer_source, method, adapters=method)

@@ -14,6 +14,8 @@ from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import options
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.lora import LoraConfig
+from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.tools import glue, squad
 from tf_adapters.training.run_config import (
@@ -38,7 +40,8 @@ def test_every_field_of_a_run_is_a_flag(tool, config):
 
 
 @pytest.mark.parametrize("config, name", [
-    (AdapterConfig, "adapter_{}"), (NetworkConfig, "{}"), (SquadOptions, "{}")])
+    (AdapterConfig, "adapter_{}"), (LoraConfig, "lora_{}"),
+    (NetworkConfig, "{}"), (SquadOptions, "{}")])
 def test_options_of_a_model_have_the_same_bounds_in_a_run(config, name):
   for option in options(config).values():
     flag = name.format(option.name)
@@ -127,4 +130,4 @@ def test_a_new_method_s_options_are_flags():
   assert ("flag --gate_scale=2: expected a number in the range [0, 1]"
           in done.stdout)
   assert "--gate_scale: Scale of the gates. (default: 0.5)" in done.stdout
-  assert "--method: <bottleneck|made_up>" in done.stdout
+  assert f"--method: <{'|'.join([*METHODS, 'made_up'])}>" in done.stdout

@@ -11,6 +11,7 @@ from tf_adapters.checkpoints.vocabulary import (
     check_vocabulary,
     read_vocabulary,
 )
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
@@ -23,10 +24,11 @@ from tf_adapters.modeling.vocabulary import Vocabulary
 
 
 def load_encoder(encoder_source: str | os.PathLike[str],
-                 adapters: Method | None = None,
+                 method: Method | None = None,
                  vocab_file: str | os.PathLike[str] | None = None,
                  lower_case: bool | None = None,
-                 dtype: str | None = None) -> TransformerEncoder:
+                 dtype: str | None = None,
+                 adapters: Method | None = None) -> TransformerEncoder:
   """Builds a BERT encoder with pretrained weights.
 
   Weights are read on the host, tensor by tensor, and assigned by name: nothing
@@ -37,31 +39,35 @@ def load_encoder(encoder_source: str | os.PathLike[str],
       `checkpoints.sources.ALIASES`), a TF Hub or Kaggle Models URL or handle,
       or a local folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module,
       a TF1 or Model Garden checkpoint, or a Hugging Face BERT.
-    adapters: configuration of the adapters, or of another method; None for a
-      plain BERT.
+    method: configuration of what a task adds: an `AdapterConfig`, a
+      `LoraConfig`, ...; None for a plain BERT.
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
     dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
       hold the weights in it too, which then cannot train (what a task owns
       is float32 all the same); None for Keras' global policy. There are no
       others.
+    adapters: what `method` was called in version 0.1.
 
   Returns:
     The encoder, a `BertEncoder` for instance, with its vocabulary, its origin
-    and the pooling that it was made for. Without adapters it is the same
+    and the pooling that it was made for. Without a method it is the same
     function as the source, to 1e-5 in float32.
 
   Raises:
     InputError: the source cannot be found or read, a tensor is missing or of
-      another shape, or an adapter layer does not exist.
+      another shape, the method enters a layer that does not exist, or both
+      `method` and `adapters` are given.
 
   Example:
     >>> encoder = load_encoder("bert_base_uncased", AdapterConfig(size=64))
     >>> encoder(encoder.text_processor()(["He said so."]))["pooled_output"]
   """
   check_dtype(dtype)  # before anything is fetched
+  if method is not None and adapters is not None:
+    raise InputError("adapters is the older name of method: give one of them")
   pretrained = open_encoder(encoder_source, vocab_file, lower_case)
-  return pretrained.build(adapters, dtype)
+  return pretrained.build(method or adapters, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +89,18 @@ class PretrainedEncoder:
     """The architecture."""
     return self.checkpoint.config
 
-  def build(self, adapters: Method | None = None,
+  def build(self, method: Method | None = None,
             dtype: str | None = None) -> TransformerEncoder:
     """Builds the encoder, as `load_encoder` does.
 
     Raises:
-      InputError: a tensor cannot be read, or an adapter layer does not exist.
+      InputError: a tensor cannot be read, or the method enters a layer that
+        does not exist.
     """
     config: Any = self.config  # of the family's own type
     with values_follow():
       encoder = family_of(self.config).encoder_class()(
-          config, TaskLayers(config, adapters, dtype=dtype),
+          config, TaskLayers(config, method, dtype=dtype),
           self.vocabulary, pooling=self.checkpoint.pooling, dtype=dtype)
     variables = encoder.base_variables()
     fingerprint = Fingerprint(self.config)

@@ -17,7 +17,13 @@ import tensorflow as tf
 
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.bottleneck import padded_size
-from tf_adapters.modeling.methods.method import Array, Method, Place
+from tf_adapters.modeling.methods.method import (
+    Array,
+    Method,
+    Place,
+    Values,
+    Weights,
+)
 from tf_adapters.modeling.tuning import is_layer_norm
 
 Arrays = Mapping[str, np.ndarray]
@@ -73,6 +79,7 @@ class TaskArrays:
       the task's own, "head/kernel" and "head/bias".
     read: returns the arrays of these names. Asked once, and one task after
       the other, so that no more than one task's file has to be in memory.
+    weights: returns those of the encoder's projection at a place, or None.
   """
 
   config: EncoderConfig
@@ -80,6 +87,7 @@ class TaskArrays:
   pooling: str
   shapes: Shapes
   read: Callable[[], Arrays]
+  weights: Callable[[Place], Weights | None] = lambda place: None
 
   @classmethod
   def of(cls, config: EncoderConfig, method: Method | None, pooling: str,
@@ -104,6 +112,22 @@ class TaskArrays:
         layer_norm_key(name.removesuffix("/gamma"), shape)
         for name, shape in self.shapes.items()
         if is_layer_norm(name) and name.endswith("/gamma")]
+
+
+  def values(self, key: StackKey, arrays: Arrays) -> Values:
+    """The task's row of a stack: {name of a table: array}.
+
+    Args:
+      key: of the stack.
+      arrays: what `read` returns.
+    """
+    names = (table.name for table in key.tables)
+    if self.method is None or key.place is None:
+      return {name: arrays[f"{key.name}/{name}"] for name in names}
+    return self.method.as_kind(
+        {name: arrays[f"{key.name}/{name}"]
+         for name in self.method.shapes(*key.widths)},
+        self.weights(key.place))
 
 
 def layer_norm_key(name: str, shape: tuple[int, ...]) -> StackKey:
@@ -221,11 +245,10 @@ class StackedTasks:
     for task, task_keys in zip(tasks, of_tasks):
       arrays = task.read()
       for key in task_keys:
-        for name, table in new[key].items():
-          array = arrays[f"{key.name}/{name}"]
+        for name, array in task.values(key, arrays).items():
           place: tuple[int | slice, ...] = (
               filled[key], *map(slice, array.shape))
-          table[place] = array
+          new[key][name][place] = array
         filled[key] += 1
     return StackedTasks({
         key: (self._stacks.get(key) or Stack.neutral(key, self.num_tasks))

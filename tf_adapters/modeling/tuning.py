@@ -155,7 +155,7 @@ class Tuning:
     if self.method == "adapters" and method is None:
       raise InputError(
           "tuning 'adapters' needs an encoder with adapters: load it with "
-          "adapters=AdapterConfig(...)")
+          "method=AdapterConfig(...)")
     if self.top_layers > config.num_hidden_layers:
       raise InputError(
           f"tuning '{self}': the encoder has {config.num_hidden_layers} layers "

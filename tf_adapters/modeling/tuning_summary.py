@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from tf_adapters.modeling.methods.table import METHODS
+
 
 @dataclasses.dataclass(frozen=True)
 class TuningSummary:
@@ -32,9 +34,9 @@ class TuningSummary:
 
   @property
   def base(self) -> int:
-    """Parameters that are pretrained: without adapters, network and head."""
-    return sum(sum(row) for kind, row in self.rows.items()
-               if kind not in ("adapters", "network", "head"))
+    """Parameters that are pretrained: without a method, network and head."""
+    added = {method.row for method in METHODS.values()} | {"network", "head"}
+    return sum(sum(row) for kind, row in self.rows.items() if kind not in added)
 
   @property
   def percent_of_base(self) -> float:

@@ -14,7 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.config import JsonConfig, require
+from tf_adapters.modeling.config import (
+    JsonConfig,
+    check_options,
+    options,
+    require,
+)
 
 # The hooks of an encoder, and the places in a Transformer layer that have them.
 SUBLAYER = "sublayer"  # after a sub-layer, before its layer norm
@@ -104,6 +109,20 @@ Part = Dense | Norm | Array | Drop
 # What a method computes with: {name: a layer}, each called with a tensor, or
 # without one where the part is an `Array`.
 Layers = Mapping[str, Callable[..., Any]]
+# The values of a method's variables at a place: {name: numpy array}.
+Values = Mapping[str, Any]
+
+
+class Weights(NamedTuple):
+  """Those of a projection of the encoder.
+
+  Attributes:
+    kernel: [inputs, outputs].
+    bias: [outputs].
+  """
+
+  kernel: Any
+  bias: Any
 
 
 class Preset(NamedTuple):
@@ -165,6 +184,21 @@ class Method(JsonConfig):
     """
     raise NotImplementedError
 
+  def __post_init__(self) -> None:
+    """Holds options to their bounds; puts layers and choices into order.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    check_options(self, f"{self.suffix} ")
+    if self.layers is not None:
+      object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
+    for one in options(type(self)).values():
+      chosen = getattr(self, one.name)
+      if one.many and one.choices and chosen is not None:
+        object.__setattr__(self, one.name, tuple(
+            choice for choice in one.choices if choice in chosen))
+
   def kind(self) -> "Method":
     """What tasks have to have in common to be computed as one product.
 
@@ -172,6 +206,19 @@ class Method(JsonConfig):
     compute the same where the rest is zeros.
     """
     return self
+
+  def as_kind(self, values: Values, weights: Weights | None) -> Values:
+    """Its values at a place as those of its `kind`.
+
+    What a task has of its own, such as a scale, is multiplied into arrays here:
+    so tasks that differ in it alone share a product.
+
+    Args:
+      values: as in an adapter file: arrays of `shapes`.
+      weights: of the projection there; None at other hooks.
+    """
+    del weights
+    return values
 
   def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
                      layer_norm: Callable[[Any], Any],
@@ -223,8 +270,8 @@ class Method(JsonConfig):
       return tuple(range(num_layers))
     if self.layers[-1] >= num_layers:
       raise InputError(
-          f"adapter layer {self.layers[-1]} does not exist: the encoder has "
-          f"layers 0 to {num_layers - 1}")
+          f"{self.suffix} layer {self.layers[-1]} does not exist: the encoder "
+          f"has layers 0 to {num_layers - 1}")
     return self.layers
 
   @property

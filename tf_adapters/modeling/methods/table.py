@@ -6,9 +6,11 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
 
-METHODS: dict[str, type[Method]] = {"bottleneck": AdapterConfig}
+METHODS: dict[str, type[Method]] = {
+    "bottleneck": AdapterConfig, "lora": LoraConfig}
 
 _PLACE = re.compile(r"transformer/layer_\d+/(\w+)/")
 
