@@ -86,7 +86,7 @@ def test_every_import_is_a_requirement():
     names = {normal(name) for name in provided_by.get(module, [module])}
     if module == "google":  # a namespace of many
       names = {"protobuf"}
-    extra = "sweep" if module == "ray" else ""
+    extra = {"ray": "sweep", "pyarrow": "parquet"}.get(module, "")
     assert names & asked[extra], (module, names, files)
 
 

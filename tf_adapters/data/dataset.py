@@ -6,8 +6,9 @@ what is wrong with files is said without it.
 """
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,8 @@ class Dataset:
     span: the options of tasks of that type, for their adapter files.
     files: split name -> what it was read from: files, or folders with all that
       is in them.
+    label_type: "str", or "int" or "bool" where the labels were integers or
+      booleans: predictions of a `TextTask` are such, too.
   """
 
   name: str
@@ -60,6 +63,7 @@ class Dataset:
   span: Mapping[str, Any] | None = None
   files: Mapping[str, Sequence[pathlib.Path]] = dataclasses.field(
       default_factory=dict)
+  label_type: str = "str"
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
@@ -69,6 +73,181 @@ class Dataset:
 
   def _repr_html_(self) -> str:
     return summary.as_html(self)
+
+  @classmethod
+  def from_dataframe(
+      cls, df: Any, text: str = "text", text_pair: str | None = None,
+      label: str | Sequence[str] = "label", problem_type: str | None = None,
+      labels: Sequence[str | int | bool] | None = None,
+      label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
+      seed: int = 0, on_bad_row: str = "skip",
+      name: str | None = None) -> "Dataset":
+    """A dataset of the columns of a DataFrame.
+
+    What labels are is what predictions of a `TextTask` are: names, integers or
+    booleans. Where all are whole numbers, as 1.0 and 2.0, they are integers.
+
+    Args:
+      df: a DataFrame of pandas or polars, a dict of columns, a table of
+        pyarrow, or a dataset of Hugging Face; or a dict of such, with the keys
+        "train", "validation" and "test".
+      text: name of the texts' column; for spans of the questions', for tagging
+        of that with lists of words.
+      text_pair: name of the column of the pairs' other texts, for spans of the
+        texts that hold the answers; None for single texts.
+      label: name of the labels' column, or of several of zeros and ones, one
+        for each label. A cell holds a label, a list of labels, a number, for
+        tagging a tag for each word, for spans an answer.
+      problem_type: "classification", "multi_label", "regression", "tagging" or
+        "span". None: numbers with fractions are for regression, lists of words
+        for tagging, other lists and several columns for multi_label, and what
+        else there is for classification.
+      labels: label names in order; None for those of the training rows, sorted.
+      label_separator: what stands between the labels of a cell that is no list.
+      validation, test: part of the rows that becomes this split, from 0 to 1.
+        Each label has its share in it.
+      seed: of the drawing: the same seed gives the same rows.
+      on_bad_row: "skip": rows without a text or a label, and others that cannot
+        be used, are left out, counted in `notes` and in a warning; "error": the
+        first of them is an error. Rows are numbered from 0.
+      name: of the task; None for that of the label's column.
+
+    Raises:
+      InputError: a column is missing, labels cannot be right, it cannot be
+        told which type of problem it is, or there is a bad row.
+
+    Example:
+      >>> data = Dataset.from_dataframe(
+      ...     df, text="ticket_text", label="team", validation=0.15, test=0.15)
+      >>> data.labels
+      ('billing', 'network', 'sales')
+    """
+    from tf_adapters.data import frame_tasks, frames
+    return frame_tasks.load(frames.frames_of(df), frame_tasks.Columns(
+        text, text_pair, label, problem_type, labels, label_separator,
+        validation, test, seed, on_bad_row, name))
+
+  @classmethod
+  def from_dict(
+      cls, columns: Mapping[str, Any], text: str = "text",
+      text_pair: str | None = None, label: str | Sequence[str] = "label",
+      problem_type: str | None = None,
+      labels: Sequence[str | int | bool] | None = None,
+      label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
+      seed: int = 0, on_bad_row: str = "skip",
+      name: str | None = None) -> "Dataset":
+    """A dataset of columns by name; see `from_dataframe`, also for errors.
+
+    Example:
+      >>> Dataset.from_dict({"text": ["It works.", "It broke."],
+      ...                    "label": ["good", "bad"]})
+    """
+    return cls.from_dataframe(
+        columns, text, text_pair, label, problem_type, labels, label_separator,
+        validation, test, seed, on_bad_row, name)
+
+  @classmethod
+  def from_lists(
+      cls, texts: Iterable[Any], labels: Iterable[Any],
+      text_pairs: Iterable[str] | None = None,
+      problem_type: str | None = None, validation: float = 0.0,
+      test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
+      name: str = "label") -> "Dataset":
+    """A dataset of lists.
+
+    Args:
+      texts: the texts; for tagging lists of words.
+      labels: a label for each, a list of labels, or a number.
+      text_pairs: the other text of each pair.
+      problem_type, validation, test, seed, on_bad_row: as for `from_dataframe`.
+      name: of the task.
+
+    Raises:
+      InputError: as for `from_dataframe`.
+
+    Example:
+      >>> Dataset.from_lists(["It works.", "It broke."], ["good", "bad"])
+    """
+    columns = {"text": list(texts), "label": list(labels)}
+    if text_pairs is not None:
+      columns["text_pair"] = list(text_pairs)
+    return cls.from_dataframe(
+        columns, text_pair=None if text_pairs is None else "text_pair",
+        problem_type=problem_type, validation=validation, test=test, seed=seed,
+        on_bad_row=on_bad_row, name=name)
+
+  @classmethod
+  def from_file(
+      cls, path: str | os.PathLike[str], text: str = "text",
+      text_pair: str | None = None, label: str | Sequence[str] = "label",
+      problem_type: str | None = None,
+      labels: Sequence[str | int | bool] | None = None,
+      label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
+      seed: int = 0, on_bad_row: str = "skip", name: str | None = None,
+      encoding: str | None = None,
+      delimiter: str | None = None) -> "Dataset":
+    """A dataset of a file: CSV, TSV, JSON lines or Parquet; or of a folder.
+
+    Args:
+      path: the file; its ending says what it is. Or a folder with files whose
+        names begin with train, validation (valid, val, dev) and test.
+      text, text_pair, label, problem_type, labels, label_separator, validation,
+        test, seed, on_bad_row, name: as for `from_dataframe`. Rows are called
+        by the file's lines, from 1.
+      encoding: of the files, such as "windows-1252". None: UTF-8 and UTF-16 are
+        found; what is neither is read as windows-1252, which `notes` say.
+      delimiter: what stands between cells. None: a comma or a tab as the ending
+        says, or what the header has, a semicolon for instance; `notes` say it.
+
+    Raises:
+      InputError: as for `from_dataframe`; or there is no such file, it cannot
+        be read, or is of another kind.
+
+    Example:
+      >>> Dataset.from_file("tickets.csv", text="ticket_text", label="team")
+    """
+    from tf_adapters.data import frame_tasks, one_file
+    columns = frame_tasks.Columns(
+        text, text_pair, label, problem_type, labels, label_separator,
+        validation, test, seed, on_bad_row, name)
+    file = pathlib.Path(path).expanduser()
+    task = frame_tasks.load(one_file.frames_of_path(
+        file, columns.texts, encoding, delimiter, on_bad_row), columns)
+    return dataclasses.replace(
+        task, origin=str(file), files={split: [file] for split in task.splits})
+
+  @classmethod
+  def from_tf_data(
+      cls, dataset: "tf.data.Dataset", text: str = "text",
+      text_pair: str | None = None, label: str = "label",
+      problem_type: str | None = None, validation: float = 0.0,
+      test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
+      name: str | None = None) -> "Dataset":
+    """A dataset of a tf.data.Dataset of strings, which is read to its end.
+
+    Args:
+      dataset: its elements, or batches of them, are (text, label), ((text,
+        other text), label), or dicts of columns.
+      text, text_pair, label: names of columns, where elements are dicts.
+      problem_type, validation, test, seed, on_bad_row, name: as for
+        `from_dataframe`.
+
+    Raises:
+      InputError: as for `from_dataframe`; or elements are something else, or
+        without end.
+
+    Example:
+      >>> import tensorflow_datasets as tfds
+      >>> Dataset.from_tf_data(tfds.load("imdb_reviews", split="train"))
+    """
+    from tf_adapters.data import tf_data
+    columns = tf_data.columns_of(dataset)
+    if not tf_data.is_named(dataset):
+      text, label = "text", "label"
+      text_pair = "text_pair" if "text_pair" in columns else None
+    return cls.from_dataframe(
+        columns, text, text_pair, label, problem_type, validation=validation,
+        test=test, seed=seed, on_bad_row=on_bad_row, name=name)
 
   @property
   def train(self) -> Examples:

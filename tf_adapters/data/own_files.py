@@ -37,9 +37,10 @@ METRICS = {
     "regression": ("spearman", "pearson"),
 }
 
-_SPLITS = {"train": r"^train\.",
-           "validation": r"^(valid(ation)?|val|dev(el(opment)?)?)\.",
-           "test": r"^test\."}
+# Split -> what the name of its file is.
+SPLIT_NAMES = {"train": r"^train\.",
+               "validation": r"^(valid(ation)?|val|dev(el(opment)?)?)\.",
+               "test": r"^test\."}
 
 _TEXT_FLAGS = "text_column or text_pair_column"
 # What a text is that pandas has made of a missing one.
@@ -190,7 +191,7 @@ def _find_files(data_dir: str) -> tuple[dict[str, pathlib.Path], str]:
   path = pathlib.Path(data_dir)
   if not path.is_file():
     return find_splits(
-        data_folder(data_dir), _SPLITS, tuple(ENDINGS),
+        data_folder(data_dir), SPLIT_NAMES, tuple(ENDINGS),
         "train, validation or test, ending in .tsv or .csv (or in .jsonl, "
         ".json or .ndjson; valid, val, dev and devel are validation, too)")
   if path.suffix.lower() not in ENDINGS:

@@ -12,7 +12,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any
 
@@ -282,9 +282,9 @@ def load(train_file: str | os.PathLike[str] | None = None,
       path = pathlib.Path(file).expanduser()
       files[name] = [path]
       bad_rows = BadRows(path, on_bad_row, "questions")
-      splits[name], counts = _read(
-          path, options, name == "train", bad_rows, encoding)
-      notes += [f"{name}: {count:,} {what}" for what, count in counts.items()]
+      splits[name], more = of_paragraphs(
+          path, _paragraphs(path, encoding), options, name == "train", bad_rows)
+      notes += [f"{name}: {note}" for note in more]
       notes.append(bad_rows.note())
   return Dataset(
       "squad_v2" if options.version_2 else "squad", "span", (),
@@ -293,13 +293,30 @@ def load(train_file: str | os.PathLike[str] | None = None,
       notes=tuple(notes), span=options.to_dict(), files=files)
 
 
-def _read(path: pathlib.Path, options: SquadOptions, training: bool,
-          bad_rows: BadRows, encoding: str,
-          ) -> tuple[SquadSplit, collections.Counter[str]]:
+def of_paragraphs(
+    path: pathlib.Path | str, paragraphs: Iterable[tuple[Any, str]],
+    options: SquadOptions, training: bool,
+    bad_rows: BadRows) -> tuple[SquadSplit, list[str]]:
+  """The questions of paragraphs.
+
+  Args:
+    path: what to call where they are from in errors.
+    paragraphs: each as it is in SQuAD's files, {"context", "qas"}, and where it
+      is.
+    options: how contexts are cut, and answers chosen.
+    training: whether questions without an answer are of no use.
+    bad_rows: takes the questions that cannot be used.
+
+  Returns:
+    The split, and what was odd, with its count.
+
+  Raises:
+    InputError: there are no questions, or there is a bad one.
+  """
   counts: collections.Counter[str] = collections.Counter()
   contexts, questions, ids = [], [], set()
   answered = False
-  for paragraph, where in _paragraphs(path, encoding):
+  for paragraph, where in paragraphs:
     fault = None
     try:
       context = _field(paragraph, "context", str)
@@ -338,7 +355,8 @@ def _read(path: pathlib.Path, options: SquadOptions, training: bool,
   if not questions:
     raise InputError("; ".join(filter(None, [
         f"{path}: has no questions", bad_rows.note()])))
-  return SquadSplit(contexts, questions, options, answered), +counts
+  return SquadSplit(contexts, questions, options, answered), [
+      f"{count:,} {what}" for what, count in (+counts).items()]
 
 
 class _WrongTypeError(Exception):
@@ -361,7 +379,8 @@ def _paragraphs(path: pathlib.Path,
       yield paragraph, f"{where}.paragraphs[{place}]"
 
 
-def _part(path: pathlib.Path, values: Any, key: str, where: str) -> list[Any]:
+def _part(path: pathlib.Path | str, values: Any, key: str,
+          where: str) -> list[Any]:
   """A list of what holds questions: without it there is no telling how many."""
   try:
     return _field(values, key, list)

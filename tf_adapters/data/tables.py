@@ -254,6 +254,21 @@ def read_table(path: pathlib.Path, bad_rows: BadRows, wanted: Sequence[str],
       table, note=f"{path.name}: {notes}" if notes else "")
 
 
+def read_separated(path: pathlib.Path, bad_rows: BadRows, separator: str,
+                   encoding: str = UTF_8) -> Table:
+  """Reads a file with a header and quoted cells, whatever its ending.
+
+  Args:
+    path, bad_rows, encoding: as for `read_tsv`.
+    separator: what stands between cells.
+
+  Raises:
+    InputError: as for `read_csv`.
+  """
+  return _table(path, csv_rows(path, read_lines(path, encoding), separator),
+                bad_rows, encoding)
+
+
 def table_rows(
     path: pathlib.Path, wanted: Sequence[str], encoding: str = UTF_8,
 ) -> tuple[Iterator[tuple[int, list[str]]], str]:

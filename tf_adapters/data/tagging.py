@@ -190,16 +190,38 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
     read[split], more = read_sentences(
         path, bad_rows[split], *columns, encoding)
     notes += more
+  task = of_sentences(read, files, bad_rows, labels, notes)
+  return dataclasses.replace(
+      task, origin=str(folder), notes=(*task.notes, unread),
+      files={split: [path] for split, path in files.items()})
+
+
+def of_sentences(
+    read: Mapping[str, Sequence[Sentence]], paths: Mapping[str, pathlib.Path],
+    bad_rows: Mapping[str, BadRows], labels: Sequence[str] | None,
+    notes: Sequence[str] = ()) -> Dataset:
+  """The task that is in the sentences of its splits.
+
+  Args:
+    read: split -> its sentences; the first one says which tags there are.
+    paths: split -> what to call where they are from.
+    bad_rows: split -> what takes the sentences that cannot be used.
+    labels: as for `load`.
+    notes: what is known of them already.
+
+  Raises:
+    InputError: as for `load`.
+  """
   first = next(iter(read))
   lines = _tag_lines(read[first])
   if labels is None:
     labels = _tags(
-        files[first], read[first], lines, [*notes, bad_rows[first].note()])
+        paths[first], read[first], lines, [*notes, bad_rows[first].note()])
   numbers = {tag: number for number, tag in enumerate(labels)}
   splits = {}
   for split, sentences in read.items():
     if not sentences and not bad_rows[split].count:
-      raise InputError(f"{files[split]}: is empty")
+      raise InputError(f"{paths[split]}: is empty")
     known = []
     for sentence in sentences:
       place = next((place for place, tag in enumerate(sentence.tags)
@@ -216,15 +238,14 @@ def load(data_dir: str | None, labels: Sequence[str] | None = None,
         [np.array([numbers[tag] for tag in sentence.tags], np.int32)
          for sentence in known],
         [str(row) for row in range(len(known))])
-  notes += [rows.note() for rows in bad_rows.values()]
+  notes = [*notes, *(rows.note() for rows in bad_rows.values())]
   entities = entity_tags(labels).entities
   if not entities:
-    notes.append(_no_entities(labels, files[first], lines))
+    notes.append(_no_entities(labels, paths[first], lines))
   return Dataset(
       "tagging", "tagging", tuple(labels),
-      ENTITY_METRICS if entities else _TOKEN_METRICS, splits, str(folder),
-      notes=(*notes, unread),
-      files={split: [path] for split, path in files.items()})
+      ENTITY_METRICS if entities else _TOKEN_METRICS, splits,
+      str(paths[first]), notes=tuple(notes))
 
 
 def _place(flag: str, column: str, found_out: str) -> int | None:

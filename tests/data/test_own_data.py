@@ -1,0 +1,211 @@
+"""Datasets of what users have: DataFrames, dicts, lists, files, tf.data."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_adapters as ta
+
+pd = pytest.importorskip("pandas")
+
+
+def values(split, data):
+  return [data.labels[number] for number in split.labels]
+
+
+def test_a_data_frame_with_messy_rows():
+  df = pd.DataFrame({
+      "Ticket": ["no bill", None, "slow net", "  ", "a\0b", "late", "why"],
+      "team": ["billing", "billing", "network ", "sales", "sales", None,
+               "billing"]}, index=list("abcdefg"))
+  with pytest.warns(UserWarning, match="4 rows left out: 1 with a NUL byte "
+                    r"\(first: DataFrame:4\), 1 without a label \(first: "
+                    r"DataFrame:5\), 2 without a text \(first: DataFrame:1\)"):
+    data = ta.Dataset.from_dataframe(df, text="ticket", label="team")
+  assert data.name == "team" and data.labels == ("billing", "network", "sales")
+  assert data.train.first == ["no bill", "slow net", "why"]
+  assert values(data.train, data) == ["billing", "network", "billing"]
+  assert data.train.ids == ["0", "2", "6"]
+  with pytest.raises(ta.InputError, match="DataFrame:4: has a NUL byte"):
+    ta.Dataset.from_dataframe(
+        df, text="Ticket", label="team", on_bad_row="error")
+
+
+@pytest.mark.parametrize("labels, names, kind", [
+    ([10, 2, 2], ("2", "10"), "int"),
+    ([1.0, 0.0, 1.0], ("0", "1"), "int"),
+    ([True, False, True], ("False", "True"), "bool"),
+    (["1", "0", "1"], ("0", "1"), "str"),
+    (pd.Categorical(["b", "a", "b"]), ("a", "b"), "str"),
+])
+def test_labels_stay_what_they_are(labels, names, kind):
+  data = ta.Dataset.from_dataframe(pd.DataFrame(
+      {"text": ["a", "b", "c"], "label": labels}))
+  assert (data.problem_type, data.labels, data.label_type) == (
+      "classification", names, kind)
+  assert values(data.train, data) == [
+      str(int(one)) if kind == "int" else str(one) for one in labels]
+
+
+def test_the_type_of_problem_is_found_out():
+  texts = ["the film", "a plot", "he said"]
+  of = ta.Dataset.from_lists
+  data = of(texts, [["x", "y"], [], ("y",)])
+  assert data.problem_type == "multi_label"
+  assert data.train.labels.tolist() == [[1, 1], [0, 0], [0, 1]]
+  data = of(texts, np.array([0.5, 2, 3], np.float32))
+  assert data.problem_type == "regression"
+  assert data.train.labels.tolist() == [0.5, 2.0, 3.0]
+  data = of([["he", "said"], ["Bob"]], [["O", "O"], ["B-x"]])
+  assert data.problem_type == "tagging"
+  assert [tags.tolist() for tags in data.train.tags] == [[0, 0], [1]]
+  data = of(texts, ["yes", "no", "no"], text_pairs=texts[::-1])
+  assert data.train.pairs and data.train.second[0] == "he said"
+  columns = {"text": texts, "a": [1, 0, 1], "b": [False, True, True]}
+  data = ta.Dataset.from_dict(columns, label=["a", "b"])
+  assert data.labels == ("a", "b")
+  assert data.train.labels.tolist() == [[1, 0], [0, 1], [1, 1]]
+  data = ta.Dataset.from_dict({
+      "question": ["who", "what"], "context": ["He is Bob.", "A cat sat."],
+      "answers": ["Bob", {"text": ["cat"], "answer_start": [2]}]},
+      text="question", text_pair="context", label="answers")
+  assert data.problem_type == "span"
+  assert [one.start for one in data.train.questions] == [6, 2]
+
+
+@pytest.mark.parametrize("columns, arguments, message", [
+    ({"a": ["x"], "label": ["y"]}, {}, "dict: no column 'text'; its columns "
+     "are a, label; text says another name"),
+    ({"text": ["x", "y"], "label": ["y"]}, {}, "'text' has 2 rows, 'label' "
+     "has 1 rows"),
+    ({"text": list("abc"), "label": ["y", "y", "y"]}, {}, "one label only"),
+    ({"text": list("abc"), "label": ["y", "Y", "n"]}, {}, "differs from"),
+    ({"text": "abc", "label": ["y", "n", "n"]}, {}, "expected a list"),
+    ({"text": list("abc") * 20, "label": range(60)}, {}, "60 different "
+     "integers in 60 rows: problem_type='regression' takes them"),
+    ({"text": ["x"], "label": ["y"]}, {"label": "text"}, "must differ"),
+    ({"text": ["x", "y"], "label": ["y", "n"]}, {"problem_type": "sorting"},
+     "'sorting' is none of classification"),
+    ({"train": {"text": ["x"]}, "holdout": {"text": ["y"]}}, {}, "holdout is "
+     "none of train, validation and test"),
+])
+def test_what_cannot_be_right_is_refused_in_one_line(
+    columns, arguments, message):
+  with pytest.raises(ta.InputError, match=message) as caught:
+    ta.Dataset.from_dict(columns, **arguments)
+  assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_is_refused_with_the_remedy():
+  with pytest.raises(ta.InputError, match="a list is no table: .*from_lists"):
+    ta.Dataset.from_dataframe(["a", "b"])
+
+
+def test_splits_by_fraction_and_by_name():
+  texts = [f"text {number}" for number in range(40)]
+  columns = pd.DataFrame({"text": texts, "label": list("aaab") * 10})
+  data = ta.Dataset.from_dataframe(columns, validation=0.2, test=0.2, seed=1)
+  assert {name: len(split) for name, split in data.splits.items()} == {
+      "train": 24, "validation": 8, "test": 8}
+  assert sorted(values(data.test, data)) == ["a"] * 6 + ["b"] * 2
+  data = ta.Dataset.from_dataframe({
+      "train": columns, "dev": columns[:5], "test": columns[["text"]]})
+  assert list(data.splits) == ["train", "validation", "test"]
+  assert data.test.labels is None and len(data.validation) == 5
+
+
+class OfHuggingFace:
+  """What is asked of a `datasets.Dataset`."""
+
+  column_names = ["sentence", "label"]
+
+  class Names:
+    names = ["neg", "pos"]
+
+  features = {"label": Names}
+
+  def __getitem__(self, column):
+    return {"sentence": ["good", "bad", "so"], "label": [1, 0, -1]}[column]
+
+
+def test_a_dataset_of_hugging_face_names_its_labels():
+  with pytest.warns(UserWarning, match="1 without a label"):
+    data = ta.Dataset.from_dataframe(OfHuggingFace(), text="sentence")
+  assert data.labels == ("neg", "pos")
+  assert values(data.train, data) == ["pos", "neg"]
+
+
+def test_a_tf_data_dataset():
+  texts, labels = ["a", "b", "c"], [1, 0, 1]
+  rows = tf.data.Dataset.from_tensor_slices((texts, labels))
+  for dataset in (rows, rows.batch(2)):
+    data = ta.Dataset.from_tf_data(dataset)
+    assert data.train.first == texts and data.train.labels.tolist() == labels
+  data = ta.Dataset.from_tf_data(tf.data.Dataset.from_tensor_slices(
+      ((texts, texts), ["x", "y", "x"])))
+  assert data.train.second == texts and data.labels == ("x", "y")
+  data = ta.Dataset.from_tf_data(tf.data.Dataset.from_tensor_slices(
+      {"t": texts, "l": labels}), text="t", label="l")
+  assert data.label_type == "int"
+  with pytest.raises(ta.InputError, match="has no end"):
+    ta.Dataset.from_tf_data(rows.repeat())
+
+
+ROWS = [("so, good", 1), ("bad\u00e9", 0), ("é", 1)]
+
+
+@pytest.mark.parametrize("name, content, notes", [
+    ("a.csv", 'text,label\n"so, good",1\nbadé,0\né,1\n', []),
+    ("a.csv", "label;text\n1;so, good\n0;badé\n1;é\n", ["';' separates"]),
+    ("a.tsv", "text\tlabel\nso, good\t1\nbadé\t0\né\t1\n".encode("latin-1"),
+     ["read as windows-1252"]),
+    ("a.csv", "text\tlabel\nso, good\t1\nbadé\t0\né\t1\n".encode("utf-16"),
+     ["read as utf-16", "separates"]),
+    ("a.jsonl", "".join(json.dumps({"text": text, "label": label}) + "\n"
+                        for text, label in ROWS), []),
+    ("a.json", json.dumps([{"text": text, "label": label}
+                           for text, label in ROWS], indent=1), []),
+])
+def test_files(tmp_path, name, content, notes):
+  path = tmp_path / name
+  path.write_bytes(content if isinstance(content, bytes) else content.encode())
+  data = ta.Dataset.from_file(path)
+  assert data.train.first == [text for text, _ in ROWS]
+  assert data.train.labels.tolist() == [1, 0, 1] and data.label_type == "int"
+  for note in notes:
+    assert note in repr(data)
+  assert data.files == {"train": [path]}
+
+
+def test_parquet_and_a_folder(tmp_path):
+  pytest.importorskip("pyarrow")
+  df = pd.DataFrame(ROWS, columns=["text", "label"])
+  df.to_parquet(tmp_path / "train.parquet")
+  (tmp_path / "dev.jsonl").write_text('{"text": "a", "label": 0}\nnot\n')
+  with pytest.warns(UserWarning, match=r"no JSON objects \(first: dev.jsonl:2"):
+    data = ta.Dataset.from_file(tmp_path)
+  assert data.train.labels.tolist() == [1, 0, 1]
+  assert data.validation.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("name, message", [
+    ("a.xlsx", "is a spreadsheet: save it as CSV"),
+    ("a.csv.gz", "is packed: unpack it"),
+    ("a.doc", "has to end in .csv"),
+])
+def test_files_that_are_not_read(tmp_path, name, message):
+  (tmp_path / name).write_bytes(b"x")
+  with pytest.raises(ta.InputError, match=message):
+    ta.Dataset.from_file(tmp_path / name)
+  with pytest.raises(ta.InputError, match="no such file"):
+    ta.Dataset.from_file(tmp_path / "missing.csv")
+
+
+def test_a_delimiter_that_is_given(tmp_path):
+  (tmp_path / "a.csv").write_text("text~label\na,b~x\nc~y\n")
+  data = ta.Dataset.from_file(tmp_path / "a.csv", delimiter="~")
+  assert data.train.first == ["a,b", "c"]
+  with pytest.raises(ta.InputError, match="one character"):
+    ta.Dataset.from_file(tmp_path / "a.csv", delimiter="::")

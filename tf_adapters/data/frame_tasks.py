@@ -1,0 +1,294 @@
+"""Tasks of columns of values: their type of problem, labels and splits.
+
+What is wrong with rows and labels is said as of files, by the same code.
+"""
+
+import ast
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tf_adapters.data import own_files
+from tf_adapters.data.bad_rows import NO_TEXT, NUL, BadRows
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.frames import Frame
+from tf_adapters.data.labels import is_list
+from tf_adapters.data.splitting import split_task
+from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data.tables import Table
+from tf_adapters.errors import InputError, listed, warn
+from tf_adapters.modeling.label_types import (
+    INTEGERS,
+    label_name,
+    type_of_labels,
+)
+
+# Integers of fewer values are taken for labels, and so are those of which each
+# stands in so many rows.
+_FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
+_NO_UNICODE = "with half a character"
+_OTHER_WORDS = "with another number of tags than words"
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+  """Which columns of a task are what, and what to do with rows.
+
+  Attributes:
+    text, text_pair: the texts' columns.
+    label: the labels' column, or several of zeros and ones.
+    problem_type: one of `problems.PROBLEMS`; None to find it out.
+    labels: label names in order; None for those that there are.
+    label_separator: what stands between the labels of a cell.
+    validation, test: parts of the rows that become these splits.
+    seed: of the drawing.
+    on_bad_row: see `BadRows`.
+    name: of the task; None for that of the labels' column.
+  """
+
+  text: str
+  text_pair: str | None
+  label: str | Sequence[str]
+  problem_type: str | None
+  labels: Sequence[Any] | None
+  label_separator: str
+  validation: float
+  test: float
+  seed: int
+  on_bad_row: str
+  name: str | None
+
+  @property
+  def texts(self) -> list[str]:
+    return [column for column in (self.text, self.text_pair)
+            if column is not None]
+
+  @property
+  def label_columns(self) -> list[str]:
+    return [self.label] if isinstance(self.label, str) else list(self.label)
+
+
+def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
+  """The task that is in frames.
+
+  Args:
+    frames: split -> columns of values.
+    columns: which of them are what.
+
+  Raises:
+    InputError: a column is missing, the type of problem cannot be told, labels
+      cannot be right, or there is a bad row that is not to be left out.
+  """
+  names = [*columns.texts, *columns.label_columns]
+  folded = [name.lower() for name in names]
+  if len(set(folded)) < len(folded):
+    raise InputError(f"text, text_pair and label must differ: {listed(names)}")
+  first = next(iter(frames.values()))
+  texts = first.column(columns.text, "text")
+  labels = [first.labels(column) for column in columns.label_columns]
+  problem = columns.problem_type or _problem_of(columns, texts, labels)
+  match problem:
+    case "tagging":
+      task = _tagging(frames, columns)
+    case "span":
+      task = _span(frames, columns)
+    case _ if problem in own_files.METRICS:
+      task = _of_texts(frames, columns, problem)
+    case _:
+      raise InputError(
+          f"problem_type={problem!r} is none of "
+          f"{', '.join([*own_files.METRICS, 'tagging', 'span'])}")
+  task = dataclasses.replace(task, notes=(
+      *(note for frame in frames.values() for note in frame.notes),
+      *task.notes))
+  left_out = [note for note in task.notes if " left out: " in note]
+  if left_out:
+    warn("; ".join(left_out), stacklevel=3)
+  task = dataclasses.replace(
+      task, name=columns.name or ",".join(columns.label_columns),
+      origin=first.name)
+  return split_task(task, columns.validation, columns.test, columns.seed)
+
+
+def _problem_of(columns: Columns, texts: Sequence[Any],
+                labels: Sequence[Sequence[Any]]) -> str:
+  """The type of problem that columns are of.
+
+  Raises:
+    InputError: it cannot be told.
+  """
+  if len(labels) > 1:
+    return "multi_label"
+  values = [value for value in labels[0] if value is not None]
+  if any(isinstance(value, Mapping) for value in values):
+    return "span"
+  if any(isinstance(value, list) for value in values):
+    of_words = any(isinstance(text, list) for text in texts)
+    return "tagging" if of_words else "multi_label"
+  if any(isinstance(value, str) and is_list(value.strip())
+         for value in values):
+    return "multi_label"
+  if any(isinstance(value, float) and not value.is_integer()
+         for value in values):
+    return "regression"
+  different = set(map(label_name, values))
+  if type_of_labels(values) == INTEGERS and len(different) > max(
+      _FEW_INTEGERS, len(values) // _ROWS_OF_EACH):
+    raise InputError(
+        f"column {columns.label!r} has {len(different):,} different integers "
+        f"in {len(values):,} rows: problem_type='regression' takes them for "
+        "numbers, 'classification' for labels")
+  return "classification"
+
+
+def _of_texts(frames: Mapping[str, Frame], columns: Columns,
+              problem: str) -> Dataset:
+  tables = {split: _table(frame, columns, split)
+            for split, frame in frames.items()}
+  first = next(iter(frames.values()))
+  labels = columns.labels and list(map(label_name, columns.labels))
+  label_type, order = "str", None
+  if problem == "classification":
+    values = columns.labels or [
+        value for value in first.labels(columns.label_columns[0])
+        if value is not None]
+    label_type = type_of_labels(values)
+    order = int if label_type == INTEGERS else None
+  task = own_files.of_tables(
+      tables, columns.texts, columns.label_columns, problem, labels,
+      columns.label_separator, order)
+  return dataclasses.replace(task, label_type=label_type)
+
+
+def _table(frame: Frame, columns: Columns, split: str) -> Table:
+  """The rows of a frame as a file would have them."""
+  bad_rows = BadRows(frame.name, columns.on_bad_row)
+  names = list(columns.texts)
+  # A test split may do without.
+  if split != "test" or all(map(frame.has, columns.label_columns)):
+    names += columns.label_columns
+  hints = {name: "label" for name in columns.label_columns} | {
+      columns.text: "text"} | {columns.text_pair or "": "text_pair"}
+  cells = [[_cell(value) for value in frame.column(name, hints[name])]
+           for name in names]
+  rows = []
+  for row, values in enumerate(zip(*cells)):
+    if fault := _fault("".join(values)):
+      bad_rows.refuse(frame.place(row), *fault)
+    else:
+      rows.append(row)
+  return Table(pathlib.Path(frame.name), tuple(names),
+               [[column[row] for row in rows] for column in cells],
+               [frame.place(row) for row in rows], rows, bad_rows)
+
+
+def _cell(value: Any) -> str:
+  if value is None:
+    return ""
+  if isinstance(value, list):
+    return repr([label_name(one) for one in value])
+  return label_name(value)
+
+
+def _fault(text: str) -> tuple[str, str] | None:
+  """What is wrong with the characters of a row; None for nothing."""
+  if "\0" in text:
+    return NUL, "has a NUL byte in it"
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return _NO_UNICODE, "has half a character in it, a lone surrogate"
+  return None
+
+
+def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
+  from tf_adapters.data import tagging  # needs TensorFlow
+  from tf_adapters.data.conll import Sentence
+  read: dict[str, list[Sentence]] = {}
+  bad_rows = {}
+  for split, frame in frames.items():
+    bad = bad_rows[split] = BadRows(frame.name, columns.on_bad_row, "sentences")
+    read[split] = []
+    for row, (words, tags) in enumerate(zip(
+        frame.column(columns.text, "text"),
+        frame.column(columns.label_columns[0], "label"))):
+      place = frame.place(row)
+      words, tags = ([label_name(item) for item in _list_of(cell)]
+                     for cell in (words, tags))
+      if not words:
+        bad.refuse(place, NO_TEXT, f"no words in column {columns.text!r}")
+      elif len(words) != len(tags):
+        bad.refuse(place, _OTHER_WORDS, f"{len(words)} words, {len(tags)} tags")
+      elif fault := _fault("".join(words)):
+        bad.refuse(place, *fault)
+      else:
+        read[split].append(Sentence([place] * len(words), words, tags))
+  return tagging.of_sentences(
+      read, {split: pathlib.Path(frame.name)
+             for split, frame in frames.items()}, bad_rows,
+      columns.labels and list(map(label_name, columns.labels)))
+
+
+def _list_of(cell: Any) -> list[Any]:
+  """The items of a cell: a list, one as pandas writes it, or words."""
+  if isinstance(cell, list):
+    return cell
+  if not isinstance(cell, str):
+    return []
+  if is_list(cell.strip()):
+    try:
+      return list(ast.literal_eval(cell.strip()))
+    except (SyntaxError, ValueError):
+      return []
+  return cell.split()
+
+
+def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
+  from tf_adapters.data import squad  # needs TensorFlow
+  if columns.text_pair is None:
+    raise InputError("problem_type='span': text is the questions' column, and "
+                     "text_pair that of the texts that answer them")
+  read, notes = {}, []
+  answers = {split: list(map(_answers, frame.column(
+      columns.label_columns[0], "label"))) for split, frame in frames.items()}
+  options = SquadOptions(version_2=any(
+      not one for part in answers.values() for one in part))
+  for split, frame in frames.items():
+    bad_rows = BadRows(frame.name, columns.on_bad_row, "questions")
+    rows = zip(frame.column(columns.text, "text"),
+               frame.column(columns.text_pair, "text_pair"), answers[split])
+    paragraphs = (({"context": context, "qas": [
+        {"id": row, "question": question, "answers": given}]},
+                   str(frame.place(row)))
+                  for row, (question, context, given) in enumerate(rows))
+    read[split], more = squad.of_paragraphs(
+        frame.name, paragraphs, options, split == "train", bad_rows)
+    notes += [*more, bad_rows.note()]
+  return Dataset(
+      "span", "span", (),
+      squad.V2_METRICS if options.version_2 else squad.V1_METRICS, read, "",
+      notes=tuple(notes), span=options.to_dict())
+
+
+def _answers(cell: Any) -> list[dict[str, Any]]:
+  """The answers of a cell, as SQuAD's files have them.
+
+  A cell is an answer, several, or what Hugging Face's datasets have: texts and
+  the places where each begins.
+  """
+  if isinstance(cell, Mapping):
+    texts, starts = _several(cell.get("text")), _several(
+        cell.get("answer_start"))
+    starts += [-1] * (len(texts) - len(starts))
+    return [{"text": text, "answer_start": start}
+            for text, start in zip(texts, starts)]
+  return [{"text": label_name(one)} for one in _several(cell)
+          if one is not None and one != ""]
+
+
+def _several(value: Any) -> list[Any]:
+  if value is None:
+    return []
+  return list(value) if isinstance(value, Iterable) and not isinstance(
+      value, str) else [value]

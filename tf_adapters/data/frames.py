@@ -1,0 +1,216 @@
+"""Columns of values in memory: what DataFrames, dicts and others come to.
+
+They are known by what they can do. No library is imported for them, so none is
+needed.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_adapters.data.tables import find_column
+from tf_adapters.errors import InputError, listed
+
+# What a split of a task may be called.
+SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
+          "val": "validation", "dev": "validation", "test": "test"}
+
+# Integers as Python writes them, so that names are what they were.
+_INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+_NUMBER = re.compile(
+    r"[-+]?(\d+\.\d*|\.\d+|0|[1-9]\d*)([eE][-+]?\d+)?", re.ASCII)
+# Classes of values that are missing, in pandas.
+_MISSING = {"NAType", "NaTType"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+  """Named columns of values.
+
+  Attributes:
+    name: what to call it in messages.
+    header: the columns' names.
+    read: gives the values of the column with a number.
+    of_text: whether all values are texts, as in a CSV file.
+    places: where each row stands, its line in a file; None for its number.
+    notes: on how it was read.
+  """
+
+  name: str
+  header: tuple[str, ...]
+  read: Callable[[int], Iterable[Any]]
+  of_text: bool = False
+  places: Sequence[int] | None = None
+  notes: tuple[str, ...] = ()
+
+  def place(self, row: int) -> int:
+    """Where a row stands, for messages."""
+    return row if self.places is None else self.places[row]
+
+  def has(self, column: str) -> bool:
+    """Whether there is a column of that name, in any case."""
+    return column.lower() in map(str.lower, self.header)
+
+  def column(self, column: str, hint: str) -> list[Any]:
+    """The values of a column as Python has them; None for those missing.
+
+    Args:
+      column: its name, in any case.
+      hint: the argument that says another name, for the error.
+
+    Raises:
+      InputError: there is no such column, or there are two.
+    """
+    place = find_column(self.name, self.header, column, hint)
+    values = self.read(place)
+    if hasattr(values, "columns"):  # pandas gives all columns of a name
+      raise InputError(f"{self.name}: column {column!r} stands there twice")
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+      raise InputError(f"{self.name}: column {column!r} is a "
+                       f"{type(values).__name__}: expected a list of values")
+    return [plain(value) for value in values]
+
+  def labels(self, column: str) -> list[Any]:
+    """As `column`, where texts that are all numbers become numbers.
+
+    As pandas reads them.
+    """
+    values = self.column(column, "label")
+    return of_texts(values) if self.of_text else values
+
+
+def of_texts(values: Sequence[str | None]) -> list[Any]:
+  """What the cells of a column are: integers, numbers, booleans or texts.
+
+  Example:
+    >>> of_texts(["1", "", "2"]), of_texts(["1.5"]), of_texts(["01", "2"])
+    ([1, None, 2], [1.5], ['01', '2'])
+  """
+  cells = [value.strip() if value else None for value in values]
+  there = set(filter(None, cells))
+  read: Callable[[str], Any] = str
+  if there <= {"True", "False"}:
+    read = "True".__eq__
+  elif all(_INTEGER.fullmatch(cell) for cell in there):
+    read = int
+  elif all(_NUMBER.fullmatch(cell) for cell in there):
+    read = float
+  return [read(cell) if cell else None for cell in cells]
+
+
+def frames_of(data: Any) -> dict[str, Frame]:
+  """The frames of a task's splits: "train" alone where there are no splits.
+
+  Args:
+    data: a DataFrame of pandas or polars, a table of pyarrow, a dict of
+      columns, a dataset of Hugging Face; or a dict of these by split.
+
+  Raises:
+    InputError: it is something else, or splits have other names.
+  """
+  if isinstance(data, Mapping) and data and all(map(_is_frame, data.values())):
+    wrong = [str(name) for name in data if name not in SPLITS]
+    if wrong:
+      raise InputError(
+          f"a dict of DataFrames is one of splits: {listed(wrong)} "
+          f"{'is' if len(wrong) == 1 else 'are'} none of train, validation and "
+          "test")
+    frames = {SPLITS[name]: _frame(part, str(name))
+              for name, part in data.items()}
+    return {name: frames[name] for name in ("train", "validation", "test")
+            if name in frames}
+  return {"train": _frame(data, type(data).__name__)}
+
+
+def plain(value: Any) -> Any:
+  """A value as Python has it; None for one that is missing."""
+  if isinstance(value, np.generic):
+    value = value.item()
+  if value is None or type(value).__name__ in _MISSING or (
+      isinstance(value, float) and math.isnan(value)):
+    return None
+  if isinstance(value, bytes):
+    return value.decode(errors="replace")
+  if hasattr(value, "to_list"):  # a Series in a cell, in polars
+    value = value.to_list()
+  if isinstance(value, np.ndarray):
+    value = value.tolist()
+  if isinstance(value, set | frozenset):
+    value = sorted(value, key=str)
+  return list(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _is_frame(data: Any) -> bool:
+  return isinstance(data, Mapping) or (
+      not isinstance(data, np.ndarray)
+      and (hasattr(data, "columns") or hasattr(data, "column_names")))
+
+
+def _frame(data: Any, name: str) -> Frame:
+  if isinstance(data, Mapping):
+    return _frame_of_lists(data, name)
+  if not _is_frame(data):
+    raise InputError(
+        f"a {type(data).__name__} is no table: a DataFrame is wanted, a dict "
+        "of columns or a dataset of Hugging Face; Dataset.from_lists(texts, "
+        "labels) takes lists, and Dataset.from_file a file")
+  names = getattr(data, "column_names", None)
+  if names is None and not hasattr(data, "columns"):  # one that only streams
+    names = list(next(iter(data), {}))
+  if isinstance(names, list):
+    return _frame_of_columns(data, names, name)
+  keys = list(data.columns)
+  return Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]])
+
+
+def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:
+  keys = list(data)
+  frame = Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]])
+  lengths = {str(key): len(values) for key, values in data.items()
+             if hasattr(values, "__len__")}
+  if len(set(lengths.values())) > 1:
+    raise InputError(f"{name}: columns have to be as long as each other: "
+                     + listed([f"{key!r} has {length:,} rows"
+                               for key, length in lengths.items()]))
+  return frame
+
+
+def _frame_of_columns(data: Any, names: Sequence[str], name: str) -> Frame:
+  """A dataset of Hugging Face, or a table of pyarrow."""
+  features = getattr(data, "features", None)
+  rows: list[Mapping[str, Any]] = []  # of one that only streams
+
+  def read(place: int) -> Iterable[Any]:
+    column = names[place]
+    if hasattr(data, "__getitem__"):
+      values = data[column]
+      values = values.to_pylist() if hasattr(
+          values, "to_pylist") else list(values)
+    else:
+      rows.extend(() if rows else data)
+      values = [row.get(column) for row in rows]
+    label_names = _label_names(features, column)
+    return [_named(value, label_names) for value in values] if (
+        label_names) else values
+
+  return Frame(name, tuple(names), read)
+
+
+def _label_names(features: Any, column: str) -> Sequence[str] | None:
+  """What the numbers of a column are called, by Hugging Face's features."""
+  if not isinstance(features, Mapping):
+    return None
+  feature = features.get(column)
+  return getattr(feature, "names", None) or getattr(
+      getattr(feature, "feature", None), "names", None)
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+  if isinstance(value, list):
+    return [_named(one, names) for one in value]
+  # -1 stands for a label that is not published.
+  return names[value] if isinstance(value, int) and value >= 0 else None
