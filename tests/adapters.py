@@ -27,6 +27,8 @@ TASKS = {
     "lora": (ta.LoraConfig(rank=3, alpha=6, layers=(1, 2), targets=(
         "query", "value", "attention_output", "output")), "classification",
              "uvw", "mean", "adapters", 32, False),
+    "prefix": (ta.PrefixConfig(length=3, bottleneck_size=5, layers=(0, 2)),
+               "classification", "pqr", "mean", "adapters", 32, False),
     "after": (A(size=48, positions=("output",), layers=(1, 2), input="normed",
                 learned_scaling=True),
               "classification", "yn", "mean", "adapters", 32, False),

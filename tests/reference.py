@@ -22,7 +22,7 @@ def layer_norm(x, gamma, beta, epsilon=1e-12):
 
 
 def bert(tensors, word_ids, mask, type_ids, activation=gelu):
-  """All in float64. Applies adapters where `tensors` has any.
+  """All in float64. Applies adapters and prefixes where `tensors` has any.
 
   Returns:
     sequence [batch, length, hidden], pooled [batch, hidden].
@@ -51,8 +51,15 @@ def bert(tensors, word_ids, mask, type_ids, activation=gelu):
         np.einsum("bsh,had->basd", x, t[f"{a}/{part}/kernel"])
         + t[f"{a}/{part}/bias"][None, :, None, :]
         for part in ("query", "key", "value"))
+    seen = mask
+    if f"{p}/attention_prefix/keys/value" in t:
+      prefix = [np.stack([t[f"{p}/attention_prefix/{part}/value"].reshape(
+          -1, *k.shape[1::2]).swapaxes(0, 1)] * len(k))
+                for part in ("keys", "values")]
+      k, v = (np.concatenate(both, axis=2) for both in zip(prefix, (k, v)))
+      seen = np.pad(mask, [[0, 0], [prefix[0].shape[2], 0]], constant_values=1)
     scores = np.einsum("baqd,bakd->baqk", q, k) / np.sqrt(q.shape[-1])
-    scores = np.where(mask[:, None, None, :] == 1, scores, -np.inf)
+    scores = np.where(seen[:, None, None, :] == 1, scores, -np.inf)
     weights = scipy.special.softmax(scores, axis=-1)
     context = np.einsum("baqk,bakd->bqad", weights, v)
     out = np.einsum("bqad,adh->bqh", context,

@@ -106,12 +106,13 @@ def test_every_row_gets_its_own_adapter(configs, seed):
 def test_kinds_are_told_apart_by_what_they_compute_alone():
   same = [ta.AdapterConfig(size=40), ta.AdapterConfig(
       size=48, layers=(1,), positions=("output",), dropout=0.1, init_scale=0.1,
-      identity_init=True, layer_norm_epsilon=1e-5)]
+      identity_init=True, layer_norm_epsilon=1e-5, scaling=4.0,
+      learned_scaling=True)]
   assert same[0].kind() == same[1].kind()
   others = [ta.AdapterConfig(size=40, **change) for change in (
       {}, {"depth": 2}, {"parallel": True}, {"layer_norm": True},
       {"layer_norm": True, "layer_norm_epsilon": 1e-5}, {"input": "normed"},
-      {"scaling": 4.0}, {"learned_scaling": True}, {"activation": "relu"})]
+      {"activation": "relu"})]
   for one, two in itertools.combinations(others, 2):
     assert one.kind() != two.kind()
 

@@ -96,6 +96,7 @@ def save_adapter(
   if not model.is_trained:
     warn(f"{path}: the model was never trained: its head is as it was made")
   vocabulary = encoder.vocabulary
+  method = encoder.method and encoder.method.saved()
   given: dict[str, Any] = {
       "name": task, "metrics": metrics, "max_length": max_length,
       "pairs": pairs, "span": span}
@@ -110,7 +111,7 @@ def save_adapter(
       labels=description.labels,
       pooling=model.head.pooling,
       dropout=model.head.dropout.rate,
-      adapter=encoder.method.to_dict() if encoder.method else None,
+      adapter=method.to_dict() if method else None,
       tuning=encoder.tuning,
       max_length=description.max_length,
       metrics=description.metrics,
@@ -125,8 +126,8 @@ def save_adapter(
   tuned = expected_shapes(info)
   info = dataclasses.replace(info, changed_base=tuple(
       name for name in encoder.changed_variables() if name not in tuned))
-  variables = model.named_variables()
-  arrays = {name: variables[name].numpy().astype(np.float32)
+  arrays = {**_saved_method(encoder), **model.named_variables()}
+  arrays = {name: np.asarray(arrays[name], np.float32)
             for name in expected_shapes(info)}
   for name, array in arrays.items():
     if not np.isfinite(array).all():
@@ -134,6 +135,16 @@ def save_adapter(
           f"{path}: not written: {name} holds numbers that are not finite, and "
           "could not be loaded; train again, at a lower learning rate")
   return write_adapter(path, info, arrays)
+
+
+def _saved_method(encoder: TransformerEncoder) -> dict[str, np.ndarray]:
+  """{canonical name: array} of what `Method.saved` has and the model has not"""
+  method = encoder.method
+  if method is None or method.saved() == method:
+    return {}
+  return method.saved_arrays(encoder.config, {
+      name: variable.numpy() for name, variable
+      in encoder.task_layers.named_variables().items()})
 
 
 def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,

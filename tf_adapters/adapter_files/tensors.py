@@ -14,7 +14,6 @@ from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import MOST_LAYERS
-from tf_adapters.modeling.layers import with_prefix
 from tf_adapters.modeling.tuning import Tuning, kind_of
 
 WEIGHTS_NAME = "adapter.safetensors"
@@ -106,9 +105,7 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
       raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
     shapes[name] = base[name]
   if method is not None:
-    for place in method.places(config.num_hidden_layers):
-      shapes |= with_prefix(method.place_name(place),
-                            method.shapes(*config.widths_at(place)))
+    shapes |= method.all_shapes(config)
   outputs = info.num_outputs
   return shapes | {"head/kernel": (config.hidden_size, outputs),
                    "head/bias": (outputs,)}

@@ -15,7 +15,7 @@ from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.modeling.ablation import LayerSet
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.modeling.tuning import Tuning, depth_of
+from tf_adapters.modeling.tuning import Tuning, depth_of, layer_of
 
 # Sets of layers without adapters -> the score of each.
 Score = Callable[[Iterable[LayerSet]], Mapping[LayerSet, float]]
@@ -87,8 +87,9 @@ def shared_layers(model: TaskModel, removed: LayerSet) -> int:
   others = {name for name in (*model.encoder.tuned_variables(),
                               *model.encoder.changed_variables())
             if not method_of(name)}
-  return min((depth_of(name, num_layers)
-              for name in others | _adapters(model, removed).keys()),
+  method: Any = model.encoder.method  # it has one
+  left = set(method.entered_layers(num_layers)) - removed
+  return min(left.union(depth_of(name, num_layers) for name in others),
              default=num_layers)
 
 
@@ -146,7 +147,6 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
 
 def _adapters(model: TaskModel, removed: LayerSet) -> dict[str, Any]:
   """{canonical name: variable} of the adapters of the other layers."""
-  num_layers = model.encoder.config.num_hidden_layers
   return {name: variable
           for name, variable in model.encoder.named_variables().items()
-          if method_of(name) and depth_of(name, num_layers) not in removed}
+          if method_of(name) and layer_of(name) not in removed}

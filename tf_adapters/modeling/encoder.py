@@ -132,9 +132,11 @@ class TransformerEncoder(TextEncoder):
       10
     """
     layers = self.config.num_hidden_layers
-    tuned = self.tuned_variables()
-    return min((depth_of(name, layers) for name in self.named_variables()
-                if name in tuned or method_of(name)), default=layers)
+    depths = [depth_of(name, layers) for name in self.tuned_variables()
+              if not method_of(name)]
+    if self.method:
+      depths.append(self.method.first_layer)
+    return min(depths, default=layers)
 
   def text_processor(self, max_length: int | None = None) -> TextProcessor:
     if self.vocabulary is None:

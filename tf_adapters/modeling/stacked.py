@@ -106,13 +106,12 @@ class TaskArrays:
       kind = self.method.kind()
       for place in self.method.places(self.config.num_hidden_layers):
         widths = self.config.widths_at(place)
-        keys.append(StackKey(self.method.place_name(place), kind,
+        keys.append(StackKey(kind.place_name(place), kind,
                              _tables(kind, widths), place, widths))
     return keys + [
         layer_norm_key(name.removesuffix("/gamma"), shape)
         for name, shape in self.shapes.items()
         if is_layer_norm(name) and name.endswith("/gamma")]
-
 
   def values(self, key: StackKey, arrays: Arrays) -> Values:
     """The task's row of a stack: {name of a table: array}.
@@ -125,8 +124,7 @@ class TaskArrays:
     if self.method is None or key.place is None:
       return {name: arrays[f"{key.name}/{name}"] for name in names}
     return self.method.as_kind(
-        {name: arrays[f"{key.name}/{name}"]
-         for name in self.method.shapes(*key.widths)},
+        self.method.values_at(key.place, self.config, arrays),
         self.weights(key.place))
 
 

@@ -4,6 +4,7 @@ The encoder asks an object of `TaskHooks` what to compute at each of its places,
 and knows no method by name. The frozen base is not here.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -109,7 +110,9 @@ class Adapter(tf_keras.layers.Layer):
   Call arguments:
     inputs: [batch, length, inputs]: of bottlenecks the sub-layer's output.
     beside, layer_norm: as `TaskHooks` says. Of bottlenecks `beside` is what
-      the sub-layer saw; only parallel adapters look at it.
+      the sub-layer saw; only parallel adapters, and those whose input is
+      normed, look at it.
+    shared: {name: layer} of what the method's places share.
 
   Returns:
     What the method gives: of bottlenecks, a tensor of hidden's shape.
@@ -143,9 +146,10 @@ class Adapter(tf_keras.layers.Layer):
 
   def call(self, inputs: tf.Tensor, beside: Any = None,
            layer_norm: Hook | None = None,
-           training: bool | None = None) -> Any:
-    return compute(
-        self.config, self.parts, inputs, beside, layer_norm, training)
+           training: bool | None = None,
+           shared: Mapping[str, tf_keras.layers.Layer] | None = None) -> Any:
+    return compute(self.config, {**(shared or {}), **self.parts}, inputs,
+                   beside, layer_norm, training)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return variables_of(self._named_layers())
@@ -201,7 +205,11 @@ class TaskLayers(tf_keras.layers.Layer):
                         dtype=self.dtype_policy)
         for name in family_of(config).layer_norms(config)}
     self.inserted = {}
+    self.shared = {}  # of all places, by canonical name
     if method is not None:
+      self.shared = {
+          f"{method.shared_name}/{name}": _layer_of(part, self.dtype_policy)
+          for name, part in method.shared_parts(config.hidden_size).items()}
       for place in method.places(config.num_hidden_layers):
         self.inserted[method.place_name(place)] = Adapter(
             method, *config.widths_at(place), dtype=self.dtype_policy)
@@ -210,21 +218,26 @@ class TaskLayers(tf_keras.layers.Layer):
     """As the method of `TaskHooks`."""
     return self.layer_norms[name]
 
-  def hook(self, place: Place) -> Adapter | None:
+  def hook(self, place: Place) -> Hook | None:
     """What the method has at a place, or None."""
     if self.method is None or place.hook != self.method.hook:
       return None
-    return self.inserted.get(self.method.place_name(place))
+    adapter: Hook | None = self.inserted.get(self.method.place_name(place))
+    if adapter is None or not self.shared:
+      return adapter
+    return functools.partial(adapter, shared={
+        name.rsplit("/", 1)[1]: layer for name, layer in self.shared.items()})
 
   def build(self, input_shape: Any = None) -> None:
-    for name, layer in (self.layer_norms | self.inserted).items():
+    for name, layer in (
+        self.layer_norms | self.shared | self.inserted).items():
       with tf.name_scope(name):
         layer.build()
     self.built = True
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of everything."""
-    return self.base_variables() | variables_of(self.inserted)
+    return self.base_variables() | variables_of(self.shared | self.inserted)
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what checkpoints hold: the layer norms."""

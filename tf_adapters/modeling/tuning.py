@@ -44,6 +44,12 @@ def kind_of(name: str) -> str:
   return "embeddings"
 
 
+def layer_of(name: str) -> int | None:
+  """Number of the Transformer layer that a variable is in; None elsewhere."""
+  layer = _LAYER.match(name)
+  return int(layer[1]) if layer else None
+
+
 def depth_of(name: str, num_layers: int) -> int:
   """How many Transformer layers lie below the variable of a canonical name.
 
@@ -53,9 +59,9 @@ def depth_of(name: str, num_layers: int) -> int:
     >>> depth_of("transformer/layer_3/output/kernel", num_layers=12)
     3
   """
-  layer = _LAYER.match(name)
-  if layer:
-    return int(layer[1])
+  layer = layer_of(name)
+  if layer is not None:
+    return layer
   return num_layers if name.startswith(("pooler_transform/", "head/")) else 0
 
 
@@ -188,9 +194,9 @@ class Tuning:
       case "bias":
         return name.endswith(("/bias", "/beta"))
       case "top_layers":
-        layer = _LAYER.match(name)
-        if layer:
-          return int(layer[1]) >= num_layers - self.top_layers
+        layer = layer_of(name)
+        if layer is not None:
+          return layer >= num_layers - self.top_layers
         return kind_of(name) == "pooler"
     return False
 

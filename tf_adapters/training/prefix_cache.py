@@ -166,7 +166,7 @@ def _key(encoded: batching.Encoded, encoder: TransformerEncoder) -> str:
   prefix = encoder.frozen_prefix
   digest = hashlib.sha256(json.dumps(
       [encoder.config.to_dict(), prefix, encoder.compute_dtype]).encode())
-  for name, variable in encoder.named_variables().items():
+  for name, variable in encoder.base_variables().items():
     if depth_of(name, encoder.config.num_hidden_layers) < prefix:
       digest.update(name.encode())
       digest.update(variable.numpy().tobytes())

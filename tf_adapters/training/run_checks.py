@@ -310,7 +310,8 @@ def check_problem(problem_type: str, task_name: str, path: str,
 def check_flags(config: RunConfig, path: str,
                 info: AdapterInfo) -> None:
   """Refuses model flags that contradict the adapter file to be loaded."""
-  methods = (config.method_config(), info.method)
+  method = config.method_config()
+  methods = (method and method.saved(), info.method)
   values = {
       "pooling": (config.pooling, info.pooling),
       "do_lower_case": (

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
     MOST_LAYERS,
-    check_options,
     option,
     parse_layers,
     require,
@@ -27,6 +26,8 @@ from tf_adapters.modeling.methods.method import (
     Norm,
     Part,
     Preset,
+    Values,
+    Weights,
 )
 
 EPSILON = 1e-12  # of the layer norms inside adapters
@@ -143,14 +144,10 @@ class AdapterConfig(Method):
       "1e-5.", least=0, most=1)
 
   def __post_init__(self) -> None:
-    check_options(self, "adapter ")
+    super().__post_init__()
     require(not (self.parallel and self.input == "normed"),
             "adapter input 'normed' is what follows a sub-layer, which "
             "parallel adapters do not see: set input to 'sublayer'")
-    if self.layers is not None:
-      object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-    object.__setattr__(self, "positions", tuple(
-        position for position in SUBLAYERS if position in self.positions))
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -183,10 +180,14 @@ class AdapterConfig(Method):
     return AdapterConfig(
         size=padded_size(self.size), activation=self.activation,
         parallel=self.parallel, depth=self.depth, layer_norm=self.layer_norm,
-        input=self.input, learned_scaling=self.learned_scaling,
-        scaling=1.0 if self.learned_scaling else self.scaling,
-        layer_norm_epsilon=(
+        input=self.input, layer_norm_epsilon=(
             self.layer_norm_epsilon if self.layer_norm else EPSILON))
+
+  def as_kind(self, values: Values, weights: Weights | None) -> Values:
+    values = dict(values)
+    scaling = values.pop("scaling/value", self.scaling)
+    return {**values, **{name: scaling * values[name]
+                         for name in ("up/kernel", "up/bias")}}
 
   def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
                      layer_norm: Callable[[Any], Any],

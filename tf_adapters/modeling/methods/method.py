@@ -11,7 +11,7 @@ there. What computes imports it inside the function.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
@@ -20,6 +20,9 @@ from tf_adapters.modeling.config import (
     options,
     require,
 )
+
+if TYPE_CHECKING:
+  from tf_adapters.modeling.encoders.family import EncoderConfig
 
 # The hooks of an encoder, and the places in a Transformer layer that have them.
 SUBLAYER = "sublayer"  # after a sub-layer, before its layer norm
@@ -109,7 +112,8 @@ Part = Dense | Norm | Array | Drop
 # What a method computes with: {name: a layer}, each called with a tensor, or
 # without one where the part is an `Array`.
 Layers = Mapping[str, Callable[..., Any]]
-# The values of a method's variables at a place: {name: numpy array}.
+# The values of the variables that a method has at a place, and of those that
+# all its places share: {name: numpy array}.
 Values = Mapping[str, Any]
 
 
@@ -184,6 +188,11 @@ class Method(JsonConfig):
     """
     raise NotImplementedError
 
+  def shared_parts(self, hidden_size: int) -> dict[str, Part]:
+    """{name: part} of what all its places have in common, beside `parts`."""
+    del hidden_size
+    return {}
+
   def __post_init__(self) -> None:
     """Holds options to their bounds; puts layers and choices into order.
 
@@ -203,9 +212,22 @@ class Method(JsonConfig):
     """What tasks have to have in common to be computed as one product.
 
     A configuration: parts of it are at least as large as those of this one, and
-    compute the same where the rest is zeros.
+    compute the same where the rest is zeros. It shares no parts, and may be of
+    another method.
     """
     return self
+
+  def saved(self) -> "Method":
+    """What adapter files have in its place, and models that load them.
+
+    A configuration of the same function, without what matters in training
+    only.
+    """
+    return self
+
+  def as_saved(self, values: Values) -> Values:
+    """Its values at a place as those of `saved`, which shares no parts then."""
+    return values
 
   def as_kind(self, values: Values, weights: Weights | None) -> Values:
     """Its values at a place as those of its `kind`.
@@ -214,7 +236,7 @@ class Method(JsonConfig):
     so tasks that differ in it alone share a product.
 
     Args:
-      values: as in an adapter file: arrays of `shapes`.
+      values: as in an adapter file.
       weights: of the projection there; None at other hooks.
     """
     del weights
@@ -226,7 +248,7 @@ class Method(JsonConfig):
     """The output of a sub-layer, [batch, length, hidden_size], changed.
 
     Args:
-      layers: its parts.
+      layers: its parts, and those that its places share.
       hidden: the output.
       sublayer_input: what the sub-layer saw.
       layer_norm: what will close the sub-layer.
@@ -292,11 +314,43 @@ class Method(JsonConfig):
     """How the canonical names of its variables at a place begin."""
     return f"transformer/layer_{place.layer}/{place.name}_{self.suffix}"
 
+  @property
+  def shared_name(self) -> str:
+    """How the canonical names of variables begin that its places share."""
+    return f"transformer/{self.suffix}"
+
   def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
     """{name below `place_name`: shape} of its variables at a place."""
-    return {f"{name}/{leaf}": shape
-            for name, part in self.parts(inputs, outputs).items()
-            for leaf, shape in part.shapes().items()}
+    return shapes_of(self.parts(inputs, outputs))
+
+  def all_shapes(self, config: "EncoderConfig") -> dict[str, tuple[int, ...]]:
+    """{canonical name: shape} of all its variables in an encoder.
+
+    Raises:
+      InputError: the encoder has no place for it.
+    """
+    shapes = {self.shared_name: shapes_of(
+        self.shared_parts(config.hidden_size))}
+    for place in self.places(config.num_hidden_layers):
+      shapes[self.place_name(place)] = self.shapes(*config.widths_at(place))
+    return {f"{prefix}/{name}": shape for prefix, inside in shapes.items()
+            for name, shape in inside.items()}
+
+  def values_at(self, place: Place, config: "EncoderConfig",
+                arrays: Mapping[str, Any]) -> Values:
+    """Those of a place and the shared ones, from arrays by canonical name."""
+    names = {self.place_name(place): self.parts(*config.widths_at(place)),
+             self.shared_name: self.shared_parts(config.hidden_size)}
+    return {name: arrays[f"{prefix}/{name}"] for prefix, parts in names.items()
+            for name in shapes_of(parts)}
+
+  def saved_arrays(self, config: "EncoderConfig",
+                   arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """{canonical name: array} of `saved`, from its own."""
+    return {f"{self.saved().place_name(place)}/{name}": array
+            for place in self.places(config.num_hidden_layers)
+            for name, array in self.as_saved(
+                self.values_at(place, config, arrays)).items()}
 
   def to_dict(self) -> dict[str, Any]:
     return {"method": self.name, **super().to_dict()}
@@ -315,3 +369,14 @@ class Method(JsonConfig):
     require(name in cls.PRESETS,
             f"preset must be one of {', '.join(cls.PRESETS)}, not {name!r:.50}")
     return cls(**{**cls.PRESETS[name].values, **changes})
+
+
+def shapes_of(parts: Mapping[str, Part]) -> dict[str, tuple[int, ...]]:
+  """{name of a part, and of its variable: shape}.
+
+  Example:
+    >>> shapes_of({"up": Dense(8, 32, use_bias=False)})
+    {'up/kernel': (8, 32)}
+  """
+  return {f"{name}/{leaf}": shape for name, part in parts.items()
+          for leaf, shape in part.shapes().items()}

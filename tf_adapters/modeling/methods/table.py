@@ -8,11 +8,14 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.prefix import PrefixConfig
 
 METHODS: dict[str, type[Method]] = {
-    "bottleneck": AdapterConfig, "lora": LoraConfig}
+    "bottleneck": AdapterConfig, "lora": LoraConfig,
+    "prefix": PrefixConfig}
 
-_PLACE = re.compile(r"transformer/layer_\d+/(\w+)/")
+# What all places of a method share is named by its suffix alone.
+_PLACE = re.compile(r"transformer/(?:layer_\d+/)?(\w+)/")
 
 
 def method_from_dict(values: Mapping[str, Any]) -> Method:
@@ -42,6 +45,6 @@ def method_of(variable: str) -> type[Method] | None:
   place = _PLACE.match(variable)
   if place:
     for method in METHODS.values():
-      if place[1].endswith(f"_{method.suffix}"):
+      if f"_{place[1]}".endswith(f"_{method.suffix}"):
         return method
   return None
