@@ -14,9 +14,13 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # What is asked for as a tool and is none -> what to say.
 _OTHER_TOOLS = {
     **dict.fromkeys(
-        ("train", "finetune", "fit", "run", "eval", "evaluate", "classify"),
-        "glue trains, evaluates and predicts text tasks, squad answers "
-        "questions"),
+        ("finetune", "fit", "learn", "classify", "tsv"),
+        "train learns from data of your own, glue from the paper's tasks, "
+        "squad to answer questions"),
+    **dict.fromkeys(
+        ("eval", "evaluate", "test", "score"),
+        "train and glue evaluate what they train, and with --load_adapter what "
+        "is trained"),
     **dict.fromkeys(
         ("infer", "inference", "classify_file"), "predict reads a file of "
         "texts"),
@@ -26,8 +30,11 @@ _OTHER_TOOLS = {
         ("info", "show", "describe"), "inspect says what an encoder or an "
         "adapter file holds"),
     "prune": "analyse says which adapters can be left out",
-    "tune": "sweep runs many trials, glue a single one",
+    "tune": "sweep runs many trials, train and glue a single one",
 }
+# In the order in which they are needed; others come behind them.
+_ORDER = ("train", "evaluate", "predict", "export", "inspect", "glue", "squad",
+          "sweep", "report", "analyse", "convert")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -90,9 +97,9 @@ def _drop_output() -> None:
 def _tool(arguments: list[str]) -> str:
   """The tool that is asked for; ends the process where there is none."""
   from tf_adapters import tools
-  names = sorted(
+  names = sorted((
       module.name for module in pkgutil.iter_modules(tools.__path__)
-      if not module.name.startswith("_"))
+      if not module.name.startswith("_")), key=[*_ORDER, ""].index)
   asked = arguments[0] if arguments else None
   if asked in names:
     return asked
@@ -106,7 +113,9 @@ def _tool(arguments: list[str]) -> str:
     sys.exit(0 if asked else 2)
   from tf_adapters.errors import printable, similar
   if asked.startswith("-"):
-    hint = f"it comes behind a tool's name, as in tf-adapters glue {asked}"
+    hint = f"it comes behind a tool's name, as in tf-adapters train {asked}"
+    if asked.startswith("--task_name"):
+      hint = hint.replace("train", "glue")
   elif asked.lower() in _OTHER_TOOLS:
     hint = _OTHER_TOOLS[asked.lower()]
   else:

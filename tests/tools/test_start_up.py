@@ -14,6 +14,7 @@ from absl import flags
 
 from tests.glue_files import write_task
 from tf_adapters.tools._flag_mistakes import SYNONYMS, meant
+from tf_adapters.tools._help import groups
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = sorted(path.stem for path in (ROOT / "tf_adapters/tools").glob("*.py")
@@ -75,7 +76,7 @@ def folder(tmp_path):
 
 def test_help_comes_at_once():
   answers = call([[tool, "--help"] for tool in TOOLS])
-  assert len(answers) == 9
+  assert len(answers) == len(TOOLS) >= 10
   for status, out, err in answers:
     assert (status, err) == (0, "")
     assert "--[no]" in out or "--" in out
@@ -94,10 +95,11 @@ def test_without_a_tool_there_is_a_list_and_a_version():
 
 def test_what_was_meant_is_said():
   wanted = {
-      ("train",): "no tool 'train': glue trains",
-      ("trian",): "glue trains",
+      ("finetune",): "no tool 'finetune': train learns from data of your own",
+      ("trian",): "no tool 'trian': did you mean train?",
+      ("--data=x.csv",): "tf-adapters train --data=x.csv",
       ("Inspcet",): "did you mean inspect?",
-      ("xyz",): "tools are analyse, convert, ",
+      ("xyz",): "tools are train, predict, ",
       ("--task_name=rte",): "tf-adapters glue --task_name=rte",
       ("glue", "--batch_size=8"): "mean --train_batch_size?",
       ("predict", "--batch_size=8"): "mean --predict_batch_size?",
@@ -174,6 +176,11 @@ def test_closed_streams_are_nobody_elses(tmp_path):
   help_ = subprocess.run(
       f"{sys.executable} -m tf_adapters glue --help >&-", shell=True, cwd=ROOT)
   assert help_.returncode == 0
+
+
+def test_every_flag_has_its_group():
+  for tool in TOOLS:
+    assert "Others" not in groups(_names(tool))
 
 
 def test_mistakes_are_told_at_once(folder: pathlib.Path):

@@ -13,14 +13,15 @@ from tf_adapters.errors import (
     check_name,
     printable,
 )
-from tf_adapters.tools import _flag_mistakes
+from tf_adapters.tools import _flag_mistakes, _help
 
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
 
 
 def run(tool: ModuleType, main: Callable[[], object],
-        interrupted: str = "interrupted") -> None:
+        interrupted: str = "interrupted",
+        config: type | None = None) -> None:
   """Parses the flags and runs a tool.
 
   A user's mistake ends with one line on standard error and status 1, or 2 where
@@ -32,12 +33,12 @@ def run(tool: ModuleType, main: Callable[[], object],
     tool: the module that defines the flags; its docstring is the help's head.
     main: what to do.
     interrupted: what to say after Ctrl-C.
+    config: what its flags are of, for its --help: see `_help.help_text`.
   """
 
   def parse(argv: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(argv[1:]):
-      print(tool.__doc__)
-      print(flags.FLAGS.module_help(tool))
+      print(_help.help_text(tool, config))
       sys.exit(0)
     try:
       return flags.FLAGS(argv)

@@ -1,5 +1,6 @@
 """Flags that are made of configurations, and those that several tools have."""
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,7 +76,9 @@ class _Parser(flags.ArgumentParser):
 def define(config: type, *names: str) -> None:
   """Gives the calling tool flags of a configuration's options.
 
-  A text whose default is empty has to be given: its flag has no default.
+  A flag that another tool has defined is that one's: here it may have another
+  default, which `read` knows, and further help. A text whose default is empty
+  has to be given, or is made of others: its flag has no default.
 
   Args:
     config: the configuration, whose fields are made by `option`.
@@ -85,8 +88,17 @@ def define(config: type, *names: str) -> None:
     if names and option.name not in names:
       continue
     if option.name not in flags.FLAGS:
-      _define(option)
+      _define(_first(config, option.name))
+    flag = flags.FLAGS[option.name]
+    if option.help not in flag.help:
+      flag.help += f" {option.help}"
     flags.declare_key_flag(option.name)
+
+
+def _first(config: type, name: str) -> Option:
+  """An option as the base class has it that defines it."""
+  return next(options(base)[name] for base in reversed(config.__mro__)
+              if dataclasses.is_dataclass(base) and name in options(base))
 
 
 def _define(option: Option) -> None:
@@ -112,7 +124,9 @@ def read(config: type[_Config], values: flags.FlagValues = flags.FLAGS
   Raises:
     InputError: they contradict each other.
   """
-  return config(**{name: values[name].value for name in options(config)})
+  return config(**{
+      name: option.default if values[name].using_default_value
+      else values[name].value for name, option in options(config).items()})
 
 
 def check_encoder() -> None:

@@ -39,4 +39,5 @@ def _run() -> None:
 
 def main() -> None:
   """Entry point of `run_glue.py` and of `tf-adapters glue`."""
-  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES)
+  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
+               config=GlueRunConfig)

@@ -43,4 +43,5 @@ def _run() -> None:
 
 def main() -> None:
   """Entry point of `tf-adapters squad`."""
-  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES)
+  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
+               config=SquadRunConfig)

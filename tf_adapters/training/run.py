@@ -69,6 +69,7 @@ from tf_adapters.training.run_folder import (
   CHECKPOINTS_NAME,
   FLAGS_NAME,
   RESULTS_NAME,
+  remove_run,
 )
 from tf_adapters.training.run_splits import labelled_splits, test_splits
 from tf_adapters.training.run_summary import summary_of
@@ -130,7 +131,7 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
   if plan.todo:
     results = _Run(plan.config, output_dir, results, strategy, locks).do(plan)
   else:
-    say("This run is finished; nothing is left to do.")
+    say("This run is finished; nothing is left to do. (overwrite begins anew)")
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
   say(summary_of(results, output_dir))
@@ -201,7 +202,8 @@ class _Run:
     tf_keras.utils.set_random_seed(config.seed)
     task = self._load_task(info)
     data = run_data.digests_of(task, config.vocab_file)
-    run_data.check_same_data(data, self._output_dir, "train" in todo)
+    if not config.overwrite:
+      run_data.check_same_data(data, self._output_dir, "train" in todo)
     model = self._load_model(task, path, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
@@ -283,6 +285,8 @@ class _Run:
         if flags.exists():
           raise InputError(f"output_dir {self._output_dir}: another run has "
                            "been at work in it meanwhile: call this one again")
+      if self._config.overwrite:
+        remove_run(self._output_dir)
       if self._config.do_train or not flags.exists():
         write_file(flags, "\n".join(self._config.flag_lines()) + "\n")
       run_data.add_data(data, self._output_dir)

@@ -27,6 +27,7 @@ from tf_adapters.problems import find_problem
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
+    GlueRunConfig,
     RunConfig,
     flag_text,
     method_flags,
@@ -50,6 +51,11 @@ _METHOD_FLAGS = {flag: (name, f"{method.suffix}_preset")
 def _is_per_token(config: RunConfig) -> bool:
   problem = config.known_problem
   return problem is not None and find_problem(problem).per_token
+
+
+def _is_other_task(config: RunConfig, *names: str) -> bool:
+  """Whether it is a task by name, and by another name than these."""
+  return isinstance(config, GlueRunConfig) and config.task_name not in names
 
 
 def _has_no_labels(config: RunConfig) -> bool:
@@ -78,14 +84,15 @@ _UNREAD = (
     (("tune_pooler",), "pooling",
      lambda run: run.pooling not in (AUTO_POOLING, "pooler")),
     (("text_column", "label_column"), "task_name",
-     lambda run: run.task_name not in ("tsv", "tagging")),
+     lambda run: _is_other_task(run, "tsv", "tagging")),
     (("text_pair_column", "problem_type", "label_separator"), "task_name",
-     lambda run: run.task_name != "tsv"),
+     lambda run: _is_other_task(run, "tsv")),
     (("label_separator",), "problem_type",
      lambda run: not find_problem(run.problem_type).separator),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
     (("encoding",), "task_name",
-     lambda run: run.task_name in (*text_classification.TASKS, "demo")),
+     lambda run: isinstance(run, GlueRunConfig) and run.task_name in (
+         *text_classification.TASKS, "demo")),
     (("class_weight",), "task_name",
      _has_no_labels),
     (("class_weight",), "problem_type",
@@ -93,6 +100,7 @@ _UNREAD = (
      and _has_no_labels(run)),
     (("early_stopping_epochs", "best_metric"), "eval_each_epoch",
      lambda run: not run.eval_each_epoch),
+    (("overwrite",), "do_train", lambda run: not run.do_train),
     (("prefix_cache_dir",), "prefix_cache", lambda run: not run.prefix_cache),
     (("null_score_diff_threshold",), "version_2_with_negative",
      lambda run: not run.version_2_with_negative),
@@ -167,6 +175,10 @@ def check(config: RunConfig) -> None:
         "adapters start anew")
   if not config.output_dir:
     raise InputError("output_dir must not be empty")
+  if config.overwrite and config.distribution_strategy == (
+      "multi_worker_mirrored"):
+    raise InputError("overwrite is not for several workers, of which one may "
+                     "have to start again: remove output_dir instead")
   check_all_read(config)
   check_encoding(config.encoding)
   if config.distribution_strategy == "tpu" and config.tpu is None:
@@ -234,11 +246,12 @@ def unread_method_flags(config: RunConfig) -> list[str]:
 
 
 # Flags of what a training reads.
-_INPUTS = ("task_name", "data_dir", "train_file", "predict_file", "encoder",
+_INPUTS = ("task_name", "data_dir", "data", "train_file", "predict_file",
+           "encoder",
            "vocab_file", "text_embedding", "text_column", "text_pair_column",
            "label_column", "problem_type", "encoding")
 # Flags that need not be repeated where there is no training.
-_FILES = {"data_dir", "train_file", "predict_file"}
+_FILES = {"data_dir", "data", "train_file", "predict_file"}
 # Flags that are compared with the adapter file itself where it is loaded.
 _MODEL = {
     "pooling", "do_lower_case", "tuning", "tune_layer_norms", "tune_pooler",
@@ -295,7 +308,8 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
       there = f"no {name}" if before is None else f"{name}={before}"
       raise InputError(
           f"{output_dir} holds a run with {there}, not "
-          f"{new.get(name, 'its default')}: choose another output_dir")
+          f"{new.get(name, 'its default')}: choose another output_dir, or "
+          "begin anew with overwrite")
 
 
 def check_problem(problem_type: str, task_name: str, path: str,
@@ -363,6 +377,10 @@ def plan_run(config: RunConfig) -> Plan:
       exist, or does not fit.
   """
   output_dir = pathlib.Path(config.output_dir)
+  if config.overwrite:
+    return Plan(config, [step for step, wanted in (
+        ("train", config.do_train), ("evaluate", config.do_eval),
+        ("predict", config.do_predict)) if wanted], {}, None, None)
   config = of_older_run(config, output_dir)
   check_same_run(config, output_dir)
   check_unchanged(output_dir)

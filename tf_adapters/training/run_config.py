@@ -104,6 +104,9 @@ class RunConfig(TrainingConfig, _MethodOptions):
       "", "Folder of what is written; of a run: results.json, adapter/, "
       "predictions/, checkpoints/, tensorboard/. The same command resumes a "
       "run or a sweep that was stopped.")
+  overwrite: bool = option(
+      False, "Begin anew where output_dir holds a run already, which is gone "
+      "then.")
   do_train: bool = option(False, "Train.")
   do_eval: bool = option(
       False, "Evaluate on every labelled validation and test split.")
@@ -207,7 +210,8 @@ class RunConfig(TrainingConfig, _MethodOptions):
     lines = []
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value is not None:
+      # A run that is called by its own flag file goes on.
+      if value is not None and field.name != "overwrite":
         lines.append(f"--{field.name}={flag_text(value)}")
     return lines
 

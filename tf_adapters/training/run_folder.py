@@ -5,6 +5,7 @@ needs TensorFlow: who looks at runs that are over does not wait for it.
 """
 
 import pathlib
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,11 +17,15 @@ RESULTS_NAME = "results.json"
 CHECKPOINTS_NAME = "checkpoints"
 EPOCHS_NAME = "epochs.json"  # among the checkpoints
 
+# What a run has written, and another one in its place removes.
+_WRITTEN = (RESULTS_NAME, FLAGS_NAME, "data.json", CHECKPOINTS_NAME, "adapter",
+            "predictions", "tensorboard")
+
 # Flags that may differ between two calls for the same run.
 ACTIONS = {
     "do_train", "do_eval", "do_predict", "output_dir", "eval_batch_size",
     "keep_checkpoints", "save_checkpoints_steps", "prefix_cache_dir",
-    "steps_per_execution",
+    "steps_per_execution", "overwrite",
     # Where it makes a difference, one of the two calls is an error.
     "on_bad_row",
 }
@@ -42,6 +47,16 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
     raise InputError(
         f"{path}: damaged: it has no {', '.join(sorted(missing))}")
   return results
+
+
+def remove_run(output_dir: pathlib.Path) -> None:
+  """Removes what a run has written; other files stay."""
+  for name in _WRITTEN:
+    path = output_dir / name
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink(missing_ok=True)
 
 
 def read_epochs(output_dir: pathlib.Path) -> list[dict[str, Any]]:

@@ -1,0 +1,49 @@
+"""Train and evaluate adapters on data of your own: a CSV file is enough.
+
+Examples:
+  tf-adapters train --data=tickets.csv --text_column=ticket_text \\
+      --label_column=team --encoder=minilm_l6
+  tf-adapters train --data=reviews/ --problem_type=regression \\
+      --label_column=stars --encoder=bert_base_uncased --output_dir=runs/stars
+
+Of one file, parts are held out for validation and test. What is not given suits
+the data and the encoder. The adapter file is in output_dir/adapter:
+tf-adapters predict labels other texts with it.
+"""
+
+import sys
+
+from absl import flags
+
+from tf_adapters.errors import say
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.own_run_config import OwnRunConfig
+from tf_adapters.training.run_checks import check_start
+
+_flags.define(OwnRunConfig)
+
+
+def config_from_flags(
+    values: flags.FlagValues = flags.FLAGS) -> OwnRunConfig:
+  """The run that the flags describe.
+
+  Raises:
+    InputError: data is not given.
+  """
+  _command.require("data", values=values)
+  return _flags.read(OwnRunConfig, values)
+
+
+def _run() -> None:
+  config = config_from_flags()
+  check_start(config)  # what comes now imports TensorFlow, which takes seconds
+  if flags.FLAGS.output_dir is None:
+    say(f"output_dir: {config.output_dir}")
+  from tf_adapters.training.run import run
+  run(config)
+
+
+def main() -> None:
+  """Entry point of `tf-adapters train`."""
+  _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
+               config=OwnRunConfig)
