@@ -29,6 +29,8 @@ TASKS = {
              "uvw", "mean", "adapters", 32, False),
     "prefix": (ta.PrefixConfig(length=3, bottleneck_size=5, layers=(0, 2)),
                "classification", "pqr", "mean", "adapters", 32, False),
+    "compact": (ta.CompacterConfig(size=8, layers=(1,), init_scale=0.5),
+                "classification", "ab", "mean", "adapters", 32, False),
     "after": (A(size=48, positions=("output",), layers=(1, 2), input="normed",
                 learned_scaling=True),
               "classification", "yn", "mean", "adapters", 32, False),

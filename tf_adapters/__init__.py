@@ -16,6 +16,7 @@ _MODULES = {
     "Dataset": "data.dataset",
     "InputError": "errors",
     "LoraConfig": "modeling.methods.lora",
+    "CompacterConfig": "modeling.methods.compacter",
     "PrefixConfig": "modeling.methods.prefix",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",

@@ -14,6 +14,7 @@ from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import options
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.compacter import CompacterConfig
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.prefix import PrefixConfig
 from tf_adapters.modeling.methods.table import METHODS
@@ -42,7 +43,8 @@ def test_every_field_of_a_run_is_a_flag(tool, config):
 
 @pytest.mark.parametrize("config, name", [
     (AdapterConfig, "adapter_{}"), (LoraConfig, "lora_{}"),
-    (PrefixConfig, "prefix_{}"), (NetworkConfig, "{}"), (SquadOptions, "{}")])
+    (PrefixConfig, "prefix_{}"), (CompacterConfig, "compacter_{}"),
+    (NetworkConfig, "{}"), (SquadOptions, "{}")])
 def test_options_of_a_model_have_the_same_bounds_in_a_run(config, name):
   for option in options(config).values():
     flag = name.format(option.name)
