@@ -91,10 +91,30 @@ def test_splits_that_are_files_stay(tmp_path):
     OwnRunConfig(data=str(tmp_path), test_fraction=0.2).load_task()
 
 
+def test_files_are_read_as_in_notebooks(tmp_path):
+  (tmp_path / "a.csv").write_bytes(
+      "text;stars\nsehr schön;2\ngut;10\n;2\nnein;2\n".encode("latin-1"))
+  task = OwnRunConfig(data=str(tmp_path / "a.csv"), label_column="stars",
+                      validation_fraction=0, test_fraction=0).load_task()
+  assert task.split("train").first == ["sehr schön", "gut", "nein"]
+  assert task.labels == ("2", "10")
+  notes = "; ".join(task.notes)
+  assert "read as windows-1252" in notes
+  assert "';' separates its cells" in notes
+  assert "1 row left out: 1 without a text (first: a.csv:4)" in notes
+  (tmp_path / "b.jsonl").write_text(
+      '{"text": "one", "a": 1, "b": 0}\n{"text": "two", "a": 0, "b": 1}\n')
+  task = OwnRunConfig(
+      data=str(tmp_path / "b.jsonl"), problem_type="multi_label",
+      label_column="a,b", validation_fraction=0, test_fraction=0).load_task()
+  assert task.labels == ("a", "b")
+  assert task.split("train").labels.tolist() == [[1, 0], [0, 1]]
+
+
 @pytest.mark.parametrize("values, message", [
     (dict(data="nowhere.csv"), "nowhere.csv: no such file or folder"),
-    (dict(), "no column 'text'; its columns are team, ticket_text; text_column"
-     " or text_pair_column says another name"),
+    (dict(), "no column 'text'; its columns are team, ticket_text; "
+     "--text_column says another name"),
     (dict(text_column="ticket_text"), "no column 'label'; its columns are"),
     (dict(text_column="team", label_column="ticket_text"),
      "is it the texts' column"),

@@ -14,6 +14,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.files.reading import check_text
 
 UTF_8 = "utf-8"
+AUTO_ENCODING = "auto"  # what a user says who wants it to be found
 # What published files are in: latin-1, even where it could be UTF-8;
 LATIN_1 = "latin-1, even if utf-8"
 # UTF-8 with stray bytes of latin-1;

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from tf_adapters.data import demo, glue, own_files, text_classification
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.data.folders import data_folder
 from tf_adapters.errors import InputError, similar
 
 TASK_NAMES = (*glue.TASKS, *text_classification.TASKS, "demo", "tsv",
@@ -56,7 +55,6 @@ def load_task(name: str, data_dir: str | os.PathLike[str] | None = None,
   if name == "tsv":
     if data_dir is None:
       raise InputError("task tsv: needs data_dir, the folder of your files")
-    data_folder(data_dir)  # not a file, as for all tasks
     return own_files.load(data_dir, text_column, text_pair_column,
                           label_column, problem_type, labels,
                           label_separator, on_bad_row, encoding)

@@ -1,7 +1,6 @@
-"""The user's own task: one table, or a folder of them: TSV, CSV, JSON lines."""
+"""The user's own task: .tsv or .csv files with a header."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,6 @@ from tf_adapters.data.labels import (
     scores,
     split_labels,
 )
-from tf_adapters.data.rows import ENDINGS, read_json_table
 from tf_adapters.data.splits import table_split
 from tf_adapters.data.tables import (
     Table,
@@ -65,16 +63,15 @@ def load(data_dir: str, text_column: str = "text",
          problem_type: str = "classification",
          labels: Sequence[str] | None = None, label_separator: str = ",",
          on_bad_row: str = "error", encoding: str = UTF_8) -> Dataset:
-  """Loads the task that is in a file, or in a folder's files.
+  """Loads the task that is in a folder's files.
 
   The files are train, validation (or valid, val, dev, devel) and test, with
-  the ending .tsv (no quoting: a quotation mark is a character), .csv (quoted
-  cells) or .jsonl (an object on each line). A single file is the training file,
-  whatever its name. The test file may do without labels. Its rows are called by
-  their numbers in the file, from 0, so that those that are left out are missed.
+  the ending .tsv (no quoting: a quotation mark is a character) or .csv (quoted
+  cells). The test file may do without labels. Its rows are called by their
+  numbers in the file, from 0, so that those that are left out are missed.
 
   Args:
-    data_dir: the file or the folder.
+    data_dir: the folder.
     text_column: name of the texts' column.
     text_pair_column: name of the column of the pairs' other texts, or None.
     label_column: name of the labels' column; with multi_label the names of
@@ -96,10 +93,12 @@ def load(data_dir: str, text_column: str = "text",
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
   _check_columns_differ(text_column, text_pair_column, label_column)
-  files, unread = _find_files(data_dir)
+  folder = data_folder(data_dir)
+  files, unread = _find_files(folder)
   text_columns = [column for column in (text_column, text_pair_column)
                   if column is not None]
-  tables = {split: _read(path, on_bad_row, text_columns, encoding)
+  tables = {split: read_table(
+      path, BadRows(path, on_bad_row), text_columns, encoding)
             for split, path in files.items()}
   label_columns = [label_column]
   first = next(iter(tables.values()))
@@ -108,7 +107,7 @@ def load(data_dir: str, text_column: str = "text",
   task = of_tables(tables, text_columns, label_columns, problem_type, labels,
                    label_separator)
   return dataclasses.replace(
-      task, name="tsv", origin=os.fspath(data_dir), notes=(*task.notes, unread),
+      task, name="tsv", origin=str(folder), notes=(*task.notes, unread),
       files={split: [table.path] for split, table in tables.items()})
 
 
@@ -186,27 +185,13 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
       label_separator=label_separator)
 
 
-def _find_files(data_dir: str) -> tuple[dict[str, pathlib.Path], str]:
-  """As `find_splits`; a single file is the training file."""
-  path = pathlib.Path(data_dir)
-  if not path.is_file():
-    return find_splits(
-        data_folder(data_dir), SPLIT_NAMES, tuple(ENDINGS),
-        "train, validation or test, ending in .tsv or .csv (or in .jsonl, "
-        ".json or .ndjson; valid, val, dev and devel are validation, too)")
-  if path.suffix.lower() not in ENDINGS:
-    raise InputError(f"{path}: its name has to end in {', '.join(ENDINGS)}: "
-                     "rename it, or export it as one of them")
-  return {"train": path}, ""
-
-
-def _read(path: pathlib.Path, on_bad_row: str, text_columns: Sequence[str],
-          encoding: str) -> Table:
-  """The table of a file, whatever its format."""
-  bad_rows = BadRows(path, on_bad_row)
-  if ENDINGS[path.suffix.lower()] == "jsonl":
-    return read_json_table(path, bad_rows, encoding)
-  return read_table(path, bad_rows, text_columns, encoding)
+def _find_files(
+    folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], str]:
+  """As `find_splits`."""
+  return find_splits(
+      folder, SPLIT_NAMES, (".tsv", ".csv"),
+      "train, validation or test, ending in .tsv or .csv (valid, val, dev and "
+      "devel are validation, too)")
 
 
 def check_columns(data_dir: str, text_column: str,
@@ -223,18 +208,14 @@ def check_columns(data_dir: str, text_column: str,
       two things.
   """
   _check_columns_differ(text_column, text_pair_column, label_column)
-  split, path = next(iter(_find_files(data_dir)[0].items()))
+  split, path = next(iter(_find_files(data_folder(data_dir))[0].items()))
   text_columns = [column for column in (text_column, text_pair_column)
                   if column is not None]
-  header: Sequence[str]
-  if ENDINGS[path.suffix.lower()] == "jsonl":
-    header = read_json_table(path, BadRows(path, "skip"), encoding).header
-  else:
-    rows, _ = table_rows(path, text_columns, encoding)
-    first = next(rows, None)
-    if first is None:  # which `load` says more of
-      return
-    header = read_header(path, *first, encoding)
+  rows, _ = table_rows(path, text_columns, encoding)
+  first = next(rows, None)
+  if first is None:  # which `load` says more of
+    return
+  header = read_header(path, *first, encoding)
   for column in text_columns:
     find_column(path, header, column, _TEXT_FLAGS)
   if split == "test":

@@ -18,10 +18,8 @@ from tf_adapters.data.encodings import (
     check_line_ends,
     decoded,
     not_decoded,
-    read_lines,
 )
 from tf_adapters.data.tables import (
-    Table,
     cells_fault,
     find_column,
     read_header,
@@ -132,9 +130,19 @@ def _json_rows(lines: Iterable[str], columns: Sequence[str],
   for line, text in enumerate(lines, 1):
     if not text.strip():
       continue
-    values = json_object(text, encoding)
-    if isinstance(values, tuple):
-      bad_rows.refuse(line, *values)
+    if fault := not_decoded(text, encoding):
+      bad_rows.refuse(line, *fault)
+      continue
+    try:
+      values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+      # Without the decoder's own count of lines.
+      bad_rows.refuse(
+          line, _NO_JSON,
+          f"not readable as JSON: {getattr(error, 'msg', error)}")
+      continue
+    if not isinstance(values, dict):
+      bad_rows.refuse(line, _NO_JSON, "expected a JSON object")
       continue
     row = {column: values[column] for column in columns if column in values}
     wrong = [column for column, value in row.items()
@@ -143,69 +151,6 @@ def _json_rows(lines: Iterable[str], columns: Sequence[str],
       bad_rows.refuse(line, _NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
       yield line, row
-
-
-def json_object(text: str,
-                encoding: str = UTF_8) -> dict[str, Any] | tuple[str, ...]:
-  """The object on a line, or what is wrong with it, as `BadRows` takes it."""
-  if fault := not_decoded(text, encoding):
-    return fault
-  try:
-    values = json.loads(text)
-  except (ValueError, RecursionError) as error:
-    # Without the decoder's own count of lines.
-    return _NO_JSON, f"not readable as JSON: {getattr(error, 'msg', error)}"
-  if not isinstance(values, dict):
-    return _NO_JSON, "expected a JSON object"
-  return values
-
-
-def read_json_table(path: pathlib.Path, bad_rows: BadRows,
-                    encoding: str = UTF_8) -> Table:
-  """Reads a file of JSON lines as a table, with a column for each key.
-
-  Numbers and lists are cells as JSON writes them; null, and a key that a line
-  has not, is an empty cell.
-
-  Args:
-    path: the file.
-    bad_rows: takes lines that are no JSON object, or in another encoding.
-    encoding: see `encodings.read_lines`.
-
-  Raises:
-    InputError: it cannot be read, is empty or no JSON lines, or there is a bad
-      row.
-  """
-  rows: list[dict[str, Any]] = []
-  lines: list[int] = []
-  numbers: list[int] = []
-  for line, text in enumerate(read_lines(path, encoding), 1):
-    if line == 1:
-      _check_json_lines(str(path), text)
-    if not text.strip():
-      continue
-    values = json_object(text, encoding)
-    if isinstance(values, tuple):
-      bad_rows.refuse(line, *values)
-    else:
-      rows.append({key.strip(): value for key, value in values.items()})
-      lines.append(line)
-      numbers.append(len(numbers) + bad_rows.count)
-  names = list(dict.fromkeys(name for row in rows for name in row))
-  if not names:
-    raise InputError("; ".join(filter(None, [
-        f"{path}: is empty: expected a JSON object on each line",
-        bad_rows.note()])))
-  header = read_header(path, lines[0], names)
-  columns = [[_cell(row.get(name)) for row in rows] for name in names]
-  return Table(path, header, columns, lines, numbers, bad_rows)
-
-
-def _cell(value: Any) -> str:
-  if value is None:
-    return ""
-  return value if isinstance(value, str) else json.dumps(
-      value, ensure_ascii=False)
 
 
 def write_header(format: str, columns: Sequence[str]) -> bytes:

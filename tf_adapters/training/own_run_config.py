@@ -1,12 +1,17 @@
 """A run on data of the user's own: one file, or a folder of files."""
 
 import dataclasses
+import functools
 import pathlib
+import warnings
 from collections.abc import Sequence
 
-from tf_adapters.data import own_files
+from tf_adapters.data import one_file, own_files
+from tf_adapters.data.bad_rows import ON_BAD_ROW
 from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.encodings import AUTO_ENCODING
 from tf_adapters.data.splitting import DEFAULT_FRACTION, split_task
+from tf_adapters.data.tables import find_column
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import option, options
 from tf_adapters.training.run_config import RunConfig
@@ -28,9 +33,9 @@ class OwnRunConfig(RunConfig):
   """
 
   data: str = option(
-      "", "The data: a .csv, .tsv or .jsonl file, of which parts are held out "
-      "for validation and test; or a folder with train and, where there are "
-      "such, validation and test files.")
+      "", "The data: a .csv, .tsv, .jsonl or .parquet file, of which parts are "
+      "held out for validation and test; or a folder with train and, where "
+      "there are such, validation and test files.")
   text_column: str = option("text", "Name of the texts' column.")
   text_pair_column: str | None = option(
       None, "Name of the column of each pair's second text.")
@@ -43,6 +48,16 @@ class OwnRunConfig(RunConfig):
   label_separator: str = option(
       ",", "multi_label: what stands between the labels of a cell that is no "
       "list, such as ['a', 'b'].")
+  delimiter: str | None = option(
+      None, "What stands between the cells of a table. (found by the header)")
+  encoding: str = option(
+      AUTO_ENCODING, "What the data's files are in: utf-8, windows-1252, "
+      "latin-1, gb18030, utf-16 or any other encoding that Python knows; auto "
+      "finds UTF-8 and UTF-16, and takes others for windows-1252.")
+  on_bad_row: str = option(
+      "skip", "What to do at a row that cannot be used (no text, no label, "
+      "another number of columns, ...): leave such rows out and say how many "
+      "they were, and why; or stop and name it.", choices=ON_BAD_ROW)
   validation_fraction: float | None = option(
       None, "Part of the rows that chooses the best epoch; 0 for none. "
       f"({DEFAULT_FRACTION}; none where there is a validation file)", least=0,
@@ -86,19 +101,41 @@ class OwnRunConfig(RunConfig):
     return self.problem_type
 
   def check_data(self) -> None:
-    if not pathlib.Path(self.data).exists():
-      raise InputError(f"data {self.data}: no such file or folder")
-    own_files.check_columns(
-        self.data, self.text_column, self.text_pair_column, self.label_column,
-        self.problem_type, self.encoding)
+    self.load_task()
 
   def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
-    task = own_files.load(
-        self.data, self.text_column, self.text_pair_column, self.label_column,
-        self.problem_type, labels, self.label_separator, self.on_bad_row,
-        self.encoding)
-    task = dataclasses.replace(task, name=self.task_name)
-    if "train" not in task.splits:  # a test file alone, to be predicted
-      return task
-    return split_task(task, self.validation_fraction, self.test_fraction,
-                      self.split_seed)
+    return _load(self, labels and tuple(labels))
+
+
+@functools.lru_cache(maxsize=4)  # what is checked is not read again
+def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
+  path = pathlib.Path(config.data).expanduser()
+  if not path.exists():
+    raise InputError(f"{path}: no such file or folder; --data says where it is")
+  columns = [config.text_column, *filter(None, [config.text_pair_column])]
+  encoding = None if config.encoding == AUTO_ENCODING else config.encoding
+  first, *_ = one_file.frames_of_path(
+      path, columns, encoding, config.delimiter, config.on_bad_row).items()
+  split, frame = first
+  labelled = [config.label_column]
+  if config.problem_type == "multi_label" and not frame.has(*labelled):
+    labelled = [name.strip() for name in config.label_column.split(",")]
+  wanted = {config.text_column: "--text_column"}
+  if config.text_pair_column is not None:
+    wanted[config.text_pair_column] = "--text_pair_column"
+  if split != "test":
+    wanted |= dict.fromkeys(labelled, "--label_column")
+  for column, flag in wanted.items():
+    find_column(frame.name, frame.header, column, flag)
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a run says what is left out
+    task = Dataset.from_file(
+        path, config.text_column, config.text_pair_column,
+        labelled if len(labelled) > 1 else config.label_column,
+        config.problem_type, labels, config.label_separator,
+        on_bad_row=config.on_bad_row, name=config.name, encoding=encoding,
+        delimiter=config.delimiter)
+  if "train" not in task.splits:  # a test file alone, to be predicted
+    return task
+  return split_task(task, config.validation_fraction, config.test_fraction,
+                    config.split_seed)

@@ -17,7 +17,7 @@ from tf_adapters.adapter_files.info import (
 )
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data import text_classification
-from tf_adapters.data.encodings import check_encoding
+from tf_adapters.data.encodings import AUTO_ENCODING, check_encoding
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.files.writing import check_output_dir
@@ -25,6 +25,7 @@ from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.problems import find_problem
 from tf_adapters.training.cluster import check_cluster
+from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import (
     DEFAULT_ENCODER,
     GlueRunConfig,
@@ -180,7 +181,9 @@ def check(config: RunConfig) -> None:
     raise InputError("overwrite is not for several workers, of which one may "
                      "have to start again: remove output_dir instead")
   check_all_read(config)
-  check_encoding(config.encoding)
+  if not (isinstance(config, OwnRunConfig)
+          and config.encoding == AUTO_ENCODING):
+    check_encoding(config.encoding)
   if config.distribution_strategy == "tpu" and config.tpu is None:
     raise InputError(
         "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
