@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 import tf_adapters as ta
+from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.problems import find_problem
 
 A = ta.AdapterConfig
@@ -31,6 +32,13 @@ TASKS = {
                "classification", "pqr", "mean", "adapters", 32, False),
     "compact": (ta.CompacterConfig(size=8, layers=(1,), init_scale=0.5),
                 "classification", "ab", "mean", "adapters", 32, False),
+    "dora": (ta.LoraConfig(rank=2, alpha=6, dora=True, targets=(
+        "value", "intermediate", "output")), "regression", "", "mean",
+             "adapters", 16, False),
+    "ia3": (ta.IA3Config.preset("peft", layers=(0, 2)), "multi_label", "gh",
+            "pooler", "adapters", 32, False),
+    "ia3_outputs": (ta.IA3Config.preset("adapterhub"), "classification", "gh",
+                    "mean", "adapters+layer_norms", 24, True),
     "after": (A(size=48, positions=("output",), layers=(1, 2), input="normed",
                 learned_scaling=True),
               "classification", "yn", "mean", "adapters", 32, False),
@@ -52,6 +60,15 @@ def make(hf_source, path, adapters, problem, labels, pooling, tuning,
     variable.assign_add(rng.normal(0, 0.2, variable.shape))
   ta.save_adapter(model, path, max_length=max_length, pairs=pairs, span=span)
   return path
+
+
+def with_random_values(encoder, seed=3, stddev=0.1):
+  """Changes what the method adds, so that it does something."""
+  rng = np.random.default_rng(seed)
+  for name, variable in encoder.named_variables().items():
+    if method_of(name):
+      variable.assign_add(rng.normal(0, stddev, variable.shape))
+  return encoder
 
 
 def edit(path, **changes):

@@ -14,6 +14,7 @@ _MODULES = {
     "BertConfig": "modeling.encoders.bert",
     "BertEncoder": "modeling.encoders.bert_layers",
     "Dataset": "data.dataset",
+    "IA3Config": "modeling.methods.ia3",
     "InputError": "errors",
     "LoraConfig": "modeling.methods.lora",
     "CompacterConfig": "modeling.methods.compacter",
@@ -39,6 +40,7 @@ _MODULES = {
     "load_task": "data.loading",
     "load_text_embedding": "checkpoints.embeddings",
     "load_word_embedding": "checkpoints.embeddings",
+    "merge": "modeling.merge",
     "save_adapter": "adapter_files.adapter_file",
 }
 

@@ -15,6 +15,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import options
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.compacter import CompacterConfig
+from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.prefix import PrefixConfig
 from tf_adapters.modeling.methods.table import METHODS
@@ -43,6 +44,7 @@ def test_every_field_of_a_run_is_a_flag(tool, config):
 
 @pytest.mark.parametrize("config, name", [
     (AdapterConfig, "adapter_{}"), (LoraConfig, "lora_{}"),
+    (IA3Config, "ia3_{}"),
     (PrefixConfig, "prefix_{}"), (CompacterConfig, "compacter_{}"),
     (NetworkConfig, "{}"), (SquadOptions, "{}")])
 def test_options_of_a_model_have_the_same_bounds_in_a_run(config, name):

@@ -112,6 +112,7 @@ class PretrainedEncoder:
           variables[name].dtype.as_numpy_dtype, copy=False)
       variables[name].assign(value)
       digests[name] = digest(value)
+    encoder.start_method()
     encoder.origin = Origin(self.source, fingerprint.hexdigest(), digests)
     return encoder
 

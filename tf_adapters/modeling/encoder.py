@@ -8,6 +8,7 @@ Weights are read from files elsewhere and assigned by canonical name.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_adapters.errors import InputError
@@ -20,7 +21,12 @@ from tf_adapters.modeling.encoders.table import (
 )
 from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.layers import values_follow, variables_of
-from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.method import (
+    PROJECTION,
+    Method,
+    Place,
+    Weights,
+)
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest
@@ -70,6 +76,7 @@ class TransformerEncoder(TextEncoder):
     self.pooler: Any = None
     self.make_layers()
     self.build()
+    self.start_method()
     if tuning is None:
       tuning = "full" if self.variable_dtype == "float32" else "head"
       if self.method:
@@ -84,7 +91,8 @@ class TransformerEncoder(TextEncoder):
     "pooler_transform/"; those of the embeddings are whole. A Transformer layer
     is called with (hidden, attention_bias, task, training), where the bias
     [batch, 1, 1, length] is very low at padding, and `task` has the task's
-    layer norms and what its method computes: see `TaskHooks`.
+    layer norms and what its method computes: see `TaskHooks`. Where methods can
+    enter its projections, `projection(name)` is the layer of each.
     """
     raise NotImplementedError
 
@@ -117,6 +125,29 @@ class TransformerEncoder(TextEncoder):
           f"{self.variable_dtype}: load the encoder with "
           "dtype='mixed_bfloat16' instead")
     self._tuning = parsed
+
+  def projection_weights(self, place: Place) -> Weights | None:
+    """Those of the projection at a place, as float32 arrays; else None."""
+    if place.hook != PROJECTION:
+      return None
+    layer: Any = self.transformer_layers[place.layer]
+    return Weights(*(tensor.numpy().astype(np.float32) for tensor
+                     in layer.projection(place.name).kernel_and_bias()))
+
+  def start_method(self) -> None:
+    """Sets what of the method begins as a function of pretrained weights.
+
+    To be called where these have been assigned.
+    """
+    if self.method is None:
+      return
+    variables = self.named_variables()
+    for place in self.method.places(self.config.num_hidden_layers):
+      weights = self.projection_weights(place)
+      if weights is not None:
+        for name, value in self.method.at(
+            place.name).first_values(weights).items():
+          variables[f"{self.method.place_name(place)}/{name}"].assign(value)
 
   @property
   def frozen_prefix(self) -> int:

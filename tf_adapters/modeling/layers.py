@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling import kernels
+from tf_adapters.modeling.methods.method import Weights
 from tf_adapters.modeling.serialization import WeightsLayer
 
 EPSILON = 1e-12  # of the layer norms inside adapters
@@ -102,6 +103,10 @@ class Projection(WeightsLayer):
       rows *= size
     return tf.reshape(self.kernel, [rows, -1])
 
+  def kernel_and_bias(self) -> Weights:
+    """The kernel as a matrix, and the bias as a vector."""
+    return Weights(self.matrix(), tf.reshape(self.bias, [-1]))
+
   def call(self, inputs: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
     return self.project(inputs, self.activation, training)
@@ -120,6 +125,30 @@ class Projection(WeightsLayer):
     return {**super().get_config(), "input_dims": self.input_dims,
             "output_dims": self.output_dims, "stddev": self.stddev,
             "activation": self.activation, "use_bias": self.use_bias}
+
+
+class LinearProjection:
+  """A projection without its activation, as a method gets it.
+
+  Args:
+    projection: the layer.
+    inputs, outputs: what it has been computed for already, and what it gave.
+  """
+
+  def __init__(self, projection: Projection, inputs: tf.Tensor | None = None,
+               outputs: tf.Tensor | None = None):
+    self._projection = projection
+    self._inputs = inputs
+    self._outputs = outputs
+
+  def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+    if inputs is self._inputs:
+      return self._outputs
+    return self._projection.project(inputs)
+
+  def kernel_and_bias(self) -> Weights:
+    """The layer's weights."""
+    return self._projection.kernel_and_bias()
 
 
 def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,

@@ -67,6 +67,11 @@ class StackKey:
   widths: tuple[int, ...] = ()
 
 
+def _nothing(place: Place) -> None:
+  """The weights of no encoder."""
+  del place
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskArrays:
   """All that a task owns.
@@ -87,14 +92,16 @@ class TaskArrays:
   pooling: str
   shapes: Shapes
   read: Callable[[], Arrays]
-  weights: Callable[[Place], Weights | None] = lambda place: None
+  weights: Callable[[Place], Weights | None] = _nothing
 
   @classmethod
   def of(cls, config: EncoderConfig, method: Method | None, pooling: str,
-         arrays: Arrays) -> "TaskArrays":
+         arrays: Arrays, weights: Callable[[Place], Weights | None] = _nothing,
+         ) -> "TaskArrays":
     """From arrays that are in memory."""
     return cls(config, method, pooling, {
-        name: array.shape for name, array in arrays.items()}, lambda: arrays)
+        name: array.shape for name, array in arrays.items()}, lambda: arrays,
+        weights)
 
   def stack_keys(self) -> list[StackKey]:
     """The stacks that the task has a row in."""
@@ -103,8 +110,8 @@ class TaskArrays:
     keys = [StackKey(HEAD, (self.pooling, padded), (
         Table("kernel", (hidden_size, padded)), Table("bias", (padded,))))]
     if self.method is not None:
-      kind = self.method.kind()
       for place in self.method.places(self.config.num_hidden_layers):
+        kind = self.method.at(place.name).kind()
         widths = self.config.widths_at(place)
         keys.append(StackKey(kind.place_name(place), kind,
                              _tables(kind, widths), place, widths))
@@ -123,7 +130,7 @@ class TaskArrays:
     names = (table.name for table in key.tables)
     if self.method is None or key.place is None:
       return {name: arrays[f"{key.name}/{name}"] for name in names}
-    return self.method.as_kind(
+    return self.method.at(key.place.name).as_kind(
         self.method.values_at(key.place, self.config, arrays),
         self.weights(key.place))
 

@@ -212,7 +212,8 @@ class TaskLayers(tf_keras.layers.Layer):
           for name, part in method.shared_parts(config.hidden_size).items()}
       for place in method.places(config.num_hidden_layers):
         self.inserted[method.place_name(place)] = Adapter(
-            method, *config.widths_at(place), dtype=self.dtype_policy)
+            method.at(place.name), *config.widths_at(place),
+            dtype=self.dtype_policy)
 
   def layer_norm(self, name: str) -> LayerNorm:
     """As the method of `TaskHooks`."""

@@ -288,7 +288,8 @@ def _extended(
     infos[name] = info
     arrays.append(stacked.TaskArrays(
         state.shared.encoder.config, info.method, info.pooling, shapes,
-        functools.partial(FileTensors, path, info)))
+        functools.partial(FileTensors, path, info),
+        state.shared.encoder.projection_weights))
   return state.with_tasks(infos, arrays)
 
 

@@ -2,10 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
 from tests import reference
+from tests.adapters import with_random_values
+from tf_adapters.modeling.layers import LinearProjection, Projection
 from tf_adapters.modeling.methods.method import PROJECTIONS
 
 TEXTS = ["the film is good", "bad", "he said so, very!", ""]
@@ -14,15 +17,6 @@ TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 def kernel_name(layer, target):
   inside = "" if target in ("intermediate", "output") else "self_attention/"
   return f"transformer/layer_{layer}/{inside}{target}/kernel"
-
-
-def randomised(encoder):
-  """Random values of what the method adds, so that it does something."""
-  rng = np.random.default_rng(3)
-  for name, variable in encoder.named_variables().items():
-    if "_lora/" in name:
-      variable.assign_add(rng.normal(0, 0.1, variable.shape))
-  return encoder
 
 
 def folded(encoder):
@@ -36,9 +30,12 @@ def folded(encoder):
     for target in method.targets:
       place = f"transformer/layer_{layer}/{target}_lora"
       name = kernel_name(layer, target)
-      arrays[name] += scale * (
-          arrays[f"{place}/a/kernel"] @ arrays[f"{place}/b/kernel"]
-      ).reshape(arrays[name].shape)
+      change = scale * arrays[f"{place}/a/kernel"] @ arrays[f"{place}/b/kernel"]
+      kernel = arrays[name].reshape(change.shape) + change
+      if method.dora:
+        kernel *= arrays[f"{place}/magnitude/value"] / np.sqrt(
+            (kernel**2).sum(0))
+      arrays[name] = kernel.reshape(arrays[name].shape)
   return arrays
 
 
@@ -47,15 +44,18 @@ def folded(encoder):
     ta.LoraConfig(rank=3, alpha=12, targets=PROJECTIONS),
     ta.LoraConfig(rank=5, alpha=4, rslora=True, dropout=0.5, layers=(2, 0),
                   targets=("value", "key", "output")),
+    ta.LoraConfig(rank=3, alpha=6, targets=PROJECTIONS, dora=True),
 ])
 def test_is_the_papers_function(hf_source, method):
   encoder = ta.load_encoder(hf_source, method)
   inputs = encoder.text_processor(32)(TEXTS)
   plain = ta.load_encoder(hf_source)
   fresh = encoder(inputs)["sequence_output"]
-  np.testing.assert_array_equal(fresh, plain(inputs)["sequence_output"])
+  # Of DoRA the norm of W is divided by itself.
+  np.testing.assert_allclose(fresh, plain(inputs)["sequence_output"],
+                             rtol=0, atol=2e-6 if method.dora else 0)
   sequence, pooled = reference.bert(
-      folded(randomised(encoder)), *(inputs[f"input_{name}"].numpy()
+      folded(with_random_values(encoder)), *(inputs[f"input_{name}"].numpy()
                                      for name in ("word_ids", "mask",
                                                   "type_ids")))
   outputs = encoder(inputs)
@@ -99,6 +99,27 @@ def test_begins_with_the_spread_that_peft_has():
   assert 0.8 < a.std() * (3 * 384) ** 0.5 < 0.95  # cut at two sigma
   assert (a.shape, b.shape) == ((384, 64), (64, 768))
   assert not b.any()
+
+
+def test_no_gradient_of_dora_goes_through_the_norm():
+  method = ta.LoraConfig(rank=1, alpha=2, dora=True)
+  adapter = ta.Adapter(method, 2, 1)
+  projection = Projection((2,), (1,))
+  for layer, values in ((projection, [[[3.0], [4.0]], [0.5]]),
+                        (adapter, [[[1.0], [0.0]], [[1.0]], [10.0]])):
+    layer.build()
+    for variable, value in zip(layer.variables, values):
+      variable.assign(value)
+  with tf.GradientTape() as tape:
+    output = adapter(tf.constant([[[1.0, 2.0]]]), LinearProjection(projection))
+  # W + 2 B A is (5, 4); it gives 13 for (1, 2).
+  norm = 41**0.5
+  assert output[0, 0, 0].numpy() == pytest.approx(10 / norm * 13 + 0.5)
+  of_a, of_b, of_magnitude = tape.gradient(output, adapter.trainable_variables)
+  np.testing.assert_allclose(of_a[:, 0], 10 / norm * 2 * np.array([1, 2]),
+                             rtol=1e-5)
+  assert of_b.numpy()[0, 0] == pytest.approx(10 / norm * 2)
+  assert of_magnitude.numpy()[0] == pytest.approx(13 / norm)
 
 
 def test_tasks_that_differ_in_scale_and_places_share_a_product():

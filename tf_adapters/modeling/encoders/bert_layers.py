@@ -11,6 +11,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert import BERT, BertConfig
 from tf_adapters.modeling.layers import (
     Dropout,
+    LinearProjection,
     Normal,
     Projection,
     project,
@@ -97,11 +98,12 @@ class SelfAttention(tf_keras.layers.Layer):
     self.dropout = Dropout(
         config.attention_probs_dropout_prob, dtype=self.dtype_policy)
 
-  def _projections(self) -> tuple[Projection, ...]:
+  def projections(self) -> tuple[Projection, ...]:
+    """Those that a method can change."""
     return self.query, self.key, self.value, self.attention_output
 
   def build(self, input_shape: Any = None) -> None:
-    for layer in self._projections():
+    for layer in self.projections():
       with tf.name_scope(layer.name):
         layer.build()
     self.built = True
@@ -146,15 +148,13 @@ class SelfAttention(tf_keras.layers.Layer):
     changed = []
     for part, hook, outputs in zip(parts, hooks, tf.split(joint, 3, axis=-1)):
       if hook is not None:
-        # Who asks for the projection of what it was given gets what is there.
-        outputs = hook(
-            hidden, lambda x, part=part, outputs=outputs:
-            outputs if x is hidden else part.project(x), training=training)
+        outputs = hook(hidden, LinearProjection(part, hidden, outputs),
+                       training=training)
       changed.append(outputs)
     return tf.concat(changed, axis=-1)
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of({layer.name: layer for layer in self._projections()})
+    return variables_of({layer.name: layer for layer in self.projections()})
 
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
@@ -162,7 +162,7 @@ def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
   """A projection's outputs, with what a task puts in its place."""
   if hook is None:
     return projection(inputs, training=training)
-  outputs = hook(inputs, projection.project, training=training)
+  outputs = hook(inputs, LinearProjection(projection), training=training)
   return kernels.activation_function(
       projection.activation, bool(training))(outputs)
 
@@ -192,6 +192,12 @@ class TransformerLayer(tf_keras.layers.Layer):
         dtype=self.dtype_policy)
     self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
+
+  def projection(self, name: str) -> Projection:
+    """The layer of one of `method.PROJECTIONS`."""
+    inside = {layer.name: layer for layer in self.self_attention.projections()}
+    return {**inside, "intermediate": self.intermediate,
+            "output": self.output_projection}[name]
 
   def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
     return {"self_attention": self.self_attention,

@@ -2,18 +2,25 @@
 
 The encoder's products W x + b are frozen. B begins as zeros, so a fresh model
 is exactly the encoder. Parameters at each target: r (inputs + outputs).
+
+DoRA (Liu et al. 2024) trains the directions of W + s B A and its magnitudes m:
+`m / |W + s B A| (W x + s B A x) + b`, with the norm of each output's weights.
+Parameters at each target: outputs more.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
+
+import numpy as np
 
 from tf_adapters.modeling.config import MOST_LAYERS, option, parse_layers
 from tf_adapters.modeling.methods.bottleneck import padded_size
 from tf_adapters.modeling.methods.method import (
     PROJECTION,
     PROJECTIONS,
+    Array,
+    BaseProjection,
     Dense,
     Drop,
     Layers,
@@ -38,6 +45,9 @@ class LoraConfig(Method):
     rslora: whether s is alpha / sqrt(rank) instead, which suits higher ranks
       (Kalajdzievski 2023).
     dropout: dropout rate of what A sees.
+    dora: whether to compute DoRA, as PEFT defines it: no gradient goes through
+      the norm, and the magnitudes begin as the norm of W. In training it takes
+      a product more, s B A; in a bank and merged nothing but LoRA's.
     targets: which projections of a layer get a product: some of
       `method.PROJECTIONS`.
     layers: numbers of the Transformer layers (from 0) that get products, or
@@ -66,6 +76,8 @@ class LoraConfig(Method):
       False, "Multiply LoRA's products with alpha / sqrt(rank) instead.")
   dropout: float = option(
       0.0, "Dropout rate of what LoRA's products see.", least=0, below=1)
+  dora: bool = option(
+      False, "Train directions and magnitudes of the targets: DoRA.")
   targets: tuple[str, ...] = option(
       ("query", "value"), "Projections that get LoRA's products.",
       choices=PROJECTIONS)
@@ -87,21 +99,84 @@ class LoraConfig(Method):
     return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
-    return {
+    parts: dict[str, Part] = {
         "a": Dense(inputs, self.rank, stddev=(3 * inputs) ** -0.5,
                    use_bias=False),
         "b": Dense(self.rank, outputs, stddev=0, use_bias=False),
         "dropout": Drop(self.dropout)}
+    if self.dora:
+      parts["magnitude"] = Array((outputs,))
+    return parts
 
-  def at_projection(self, layers: Layers, projection: Callable[[Any], Any],
+  def first_values(self, weights: Weights) -> Values:
+    if not self.dora:
+      return {}
+    return {"magnitude/value": np.linalg.norm(weights.kernel, axis=0)}
+
+  def at_projection(self, layers: Layers, projection: BaseProjection,
                     inputs: Any, training: bool | None) -> Any:
     narrow = layers["a"](layers["dropout"](inputs, training=training))
-    return projection(inputs) + layers["b"](self.scale * narrow)
+    outputs = projection(inputs) + layers["b"](self.scale * narrow)
+    if not self.dora:
+      return outputs
+    import tensorflow as tf
+    kernel, bias = projection.kernel_and_bias()
+    a: Any = layers["a"]  # of one task's model: Keras layers
+    b: Any = layers["b"]
+    norm = tf.stop_gradient(tf.norm(
+        tf.cast(kernel, tf.float32)
+        + self.scale * tf.cast(tf.matmul(a.matrix(), b.matrix()), tf.float32),
+        axis=0))
+    gain = tf.cast(
+        tf.cast(layers["magnitude"](), tf.float32) / norm, outputs.dtype)
+    return gain * outputs + (1 - gain) * bias
 
-  def kind(self) -> "LoraConfig":
+  def fold(self, values: Values, weights: Weights) -> Weights:
+    kernel = self._sum(values, weights)
+    if self.dora:
+      kernel = self._gain(values, kernel) * kernel
+    return Weights(kernel, weights.bias)
+
+  def _sum(self, values: Values, weights: Weights) -> Any:
+    """W + s B A, as the kernel is held: [inputs, outputs]."""
+    return weights.kernel + self.scale * (
+        values["a/kernel"] @ values["b/kernel"])
+
+  def _gain(self, values: Values, kernel: Any) -> Any:
+    """What DoRA multiplies each output with, [outputs]."""
+    return values["magnitude/value"] / np.linalg.norm(kernel, axis=0)
+
+  def kind(self) -> Method:
     # Of scale 1: each task's scale is in its rows.
     rank = padded_size(self.rank)
+    if self.dora:
+      return _ScaledLora(rank=rank, alpha=rank)
     return LoraConfig(rank=rank, alpha=rank)
 
   def as_kind(self, values: Values, weights: Weights | None) -> Values:
-    return {**values, "b/kernel": self.scale * values["b/kernel"]}
+    ours = {"a/kernel": values["a/kernel"],
+            "b/kernel": self.scale * values["b/kernel"]}
+    if not self.dora:
+      return ours
+    assert weights is not None  # it is at a projection
+    gain = self._gain(values, self._sum(values, weights))
+    return {**ours, "b/kernel": gain * ours["b/kernel"], "gain/value": gain,
+            "shift/value": (1 - gain) * weights.bias}
+
+
+class _ScaledLora(LoraConfig):
+  """DoRA where nothing trains: `gain (W x + b) + B A x + shift`.
+
+  The norm is in gain, which is 1 for rows of other tasks.
+  """
+
+  def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
+    return {**super().parts(inputs, outputs),
+            "gain": Array((outputs,), 1.0, neutral=1.0),
+            "shift": Array((outputs,))}
+
+  def at_projection(self, layers: Layers, projection: BaseProjection,
+                    inputs: Any, training: bool | None) -> Any:
+    gain, shift = layers["gain"]()[:, None], layers["shift"]()[:, None]
+    product = layers["b"](layers["a"](inputs))
+    return gain * projection(inputs) + shift + product

@@ -11,7 +11,14 @@ there. What computes imports it inside the function.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    Self,
+)
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
@@ -129,6 +136,16 @@ class Weights(NamedTuple):
   bias: Any
 
 
+class BaseProjection(Protocol):
+  """A projection of the encoder, as a method gets it."""
+
+  def __call__(self, inputs: Any) -> Any:
+    """[..., inputs] -> [..., outputs], before the activation."""
+
+  def kernel_and_bias(self) -> Weights:
+    """Its weights; a method's `kind`, which a bank computes, has none."""
+
+
 class Preset(NamedTuple):
   """A configuration by name.
 
@@ -229,6 +246,34 @@ class Method(JsonConfig):
     """Its values at a place as those of `saved`, which shares no parts then."""
     return values
 
+  def at(self, name: str) -> "Method":
+    """The configuration at one of `names`, where its parts differ by place."""
+    del name
+    return self
+
+  def first_values(self, weights: Weights) -> Values:
+    """What of its variables begins as a function of the encoder's weights.
+
+    Args:
+      weights: of the projection at a place.
+    """
+    del weights
+    return {}
+
+  def fold(self, values: Values, weights: Weights) -> Weights:
+    """A projection's weights with which it computes the same without a method.
+
+    Args:
+      values: of its variables at the place.
+      weights: of the projection there.
+
+    Raises:
+      InputError: the method is no such function.
+    """
+    raise InputError(
+        f"method {self.name} cannot be merged into an encoder: what it adds is "
+        "no change of the encoder's weights")
+
   def as_kind(self, values: Values, weights: Weights | None) -> Values:
     """Its values at a place as those of its `kind`.
 
@@ -256,13 +301,13 @@ class Method(JsonConfig):
     """
     raise NotImplementedError
 
-  def at_projection(self, layers: Layers, projection: Callable[[Any], Any],
+  def at_projection(self, layers: Layers, projection: BaseProjection,
                     inputs: Any, training: bool | None) -> Any:
     """The output of a dense layer, before its activation, changed.
 
     Args:
       layers: its parts.
-      projection: the dense layer, [..., inputs] -> [..., outputs].
+      projection: the dense layer.
       inputs: what it is to see.
       training: as in Keras.
     """
@@ -332,14 +377,16 @@ class Method(JsonConfig):
     shapes = {self.shared_name: shapes_of(
         self.shared_parts(config.hidden_size))}
     for place in self.places(config.num_hidden_layers):
-      shapes[self.place_name(place)] = self.shapes(*config.widths_at(place))
+      shapes[self.place_name(place)] = self.at(place.name).shapes(
+          *config.widths_at(place))
     return {f"{prefix}/{name}": shape for prefix, inside in shapes.items()
             for name, shape in inside.items()}
 
   def values_at(self, place: Place, config: "EncoderConfig",
                 arrays: Mapping[str, Any]) -> Values:
     """Those of a place and the shared ones, from arrays by canonical name."""
-    names = {self.place_name(place): self.parts(*config.widths_at(place)),
+    here = self.at(place.name)
+    names = {self.place_name(place): here.parts(*config.widths_at(place)),
              self.shared_name: self.shared_parts(config.hidden_size)}
     return {name: arrays[f"{prefix}/{name}"] for prefix, parts in names.items()
             for name in shapes_of(parts)}

@@ -7,13 +7,14 @@ from typing import Any
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.compacter import CompacterConfig
+from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.prefix import PrefixConfig
 
 METHODS: dict[str, type[Method]] = {
     "bottleneck": AdapterConfig, "lora": LoraConfig,
-    "prefix": PrefixConfig, "compacter": CompacterConfig}
+    "ia3": IA3Config, "prefix": PrefixConfig, "compacter": CompacterConfig}
 
 # What all places of a method share is named by its suffix alone.
 _PLACE = re.compile(r"transformer/(?:layer_\d+/)?(\w+)/")
