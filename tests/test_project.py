@@ -30,12 +30,14 @@ LAYERS = {
     "adapter_files": {"errors", "files", "modeling", "checkpoints", "problems"},
     "training": {"errors", "files", "progress", "modeling", "checkpoints",
                  "data", "problems", "adapter_files"},
+    "tasks": {"errors", "modeling", "checkpoints", "data", "problems",
+              "adapter_files", "training"},
     "serving": {"errors", "files", "progress", "modeling", "checkpoints",
                 "data", "problems", "adapter_files"},
     "experiments": {"errors", "files", "progress", "modeling", "data",
                     "problems", "adapter_files", "training"},
     "tools": {"errors", "files", "modeling", "checkpoints", "data", "problems",
-              "adapter_files", "training", "serving", "experiments"},
+              "adapter_files", "training", "tasks", "serving", "experiments"},
 }
 
 

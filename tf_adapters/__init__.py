@@ -27,6 +27,7 @@ _MODULES = {
     "TextNetwork": "modeling.text_network",
     "TextProcessor": "modeling.text",
     "TextRegressor": "modeling.models",
+    "TextTask": "tasks.text_task",
     "TokenTagger": "modeling.models",
     "average_adapters": "adapter_files.merging",
     "compare_adapters": "adapter_files.merging",

@@ -21,7 +21,8 @@ def test_a_dataset_shows_rows_classes_and_what_was_left_out():
   page = data._repr_html_()
   assert "&lt;bad&gt; 1" in page and "<bad>" not in page
   assert repr(data.test) == "Split(1 pairs)"
-  assert data.train is data.splits["train"]
+  assert data.train.first is data.splits["train"].first
+  assert data.train.label_names == ("<bad>", "good")
 
 
 def test_a_summary_stays_short():

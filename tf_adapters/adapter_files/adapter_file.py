@@ -122,7 +122,9 @@ def save_adapter(
       weights_sha256=description.weights_sha256,
       versions=library_versions(),
       pairs=description.pairs,
-      span=description.span)
+      span=description.span,
+      label_type=description.label_type,
+      thresholds=description.thresholds)
   tuned = expected_shapes(info)
   info = dataclasses.replace(info, changed_base=tuple(
       name for name in encoder.changed_variables() if name not in tuned))

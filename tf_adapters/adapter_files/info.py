@@ -65,6 +65,7 @@ class AdapterInfo(JsonConfig):
     changed_base: canonical names of further pretrained weights that are in the
       file: the tuning does not train them, and yet they are not the encoder's.
       Files of version 0.1 have no such key.
+    label_type, thresholds: see `TaskDescription`.
   """
 
   format_version: int
@@ -84,6 +85,8 @@ class AdapterInfo(JsonConfig):
   pairs: bool | None = None
   span: Mapping[str, Any] | None = None
   changed_base: tuple[str, ...] = ()
+  label_type: str = "str"
+  thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     problem = self.problem
@@ -137,7 +140,7 @@ class AdapterInfo(JsonConfig):
     """What a model of the file knows of its task."""
     return TaskDescription(
         self.task, self.labels, self.max_length, self.pairs, self.span,
-        self.metrics, self.weights_sha256)
+        self.metrics, self.weights_sha256, self.label_type, self.thresholds)
 
   @property
   def problem(self) -> Problem:

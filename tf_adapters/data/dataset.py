@@ -252,17 +252,24 @@ class Dataset:
   @property
   def train(self) -> Examples:
     """The training split; raises InputError where there is none."""
-    return self.split("train")
+    return self._named("train")
 
   @property
   def validation(self) -> Examples:
     """The validation split; raises InputError where there is none."""
-    return self.split("validation")
+    return self._named("validation")
 
   @property
   def test(self) -> Examples:
     """The test split; raises InputError where there is none."""
-    return self.split("test")
+    return self._named("test")
+
+  def _named(self, name: str) -> Examples:
+    """A split that says what its labels are called, wherever it goes."""
+    split: Any = self.split(name)
+    if not hasattr(split, "label_names") or split.labels is None:
+      return split
+    return dataclasses.replace(split, label_names=self.labels)
 
   def split(self, name: str) -> Examples:
     """The split of a name.

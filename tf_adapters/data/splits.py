@@ -39,6 +39,9 @@ class Examples(Protocol):
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
     """The examples of these numbers, in this order."""
 
+  def with_labels(self, places: Sequence[int], count: int) -> "Examples":
+    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+
   def check(self, text: "TextProcessor") -> None:
     """Raises InputError where the split cannot be encoded."""
 
@@ -56,12 +59,14 @@ class Split:
     labels: int32 label numbers or float32 scores [rows], or float32 zeros and
       ones [rows, labels]; or None.
     ids: what each row is called in predictions.
+    label_names: what label numbers are called, where that is known.
   """
 
   first: Sequence[str]
   second: Sequence[str] | None
   labels: np.ndarray | None
   ids: Sequence[str]
+  label_names: tuple[str, ...] = ()
 
   def __len__(self) -> int:
     return len(self.first)
@@ -81,7 +86,19 @@ class Split:
 
     return Split(
         pick(self.first), self.second and pick(self.second),
-        None if self.labels is None else self.labels[rows], pick(self.ids))
+        None if self.labels is None else self.labels[rows], pick(self.ids),
+        self.label_names)
+
+  def with_labels(self, places: Sequence[int], count: int) -> "Split":
+    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+    labels = self.labels
+    if labels is not None and labels.ndim == 2:
+      sets = np.zeros([len(labels), count], labels.dtype)
+      sets[:, list(places)] = labels
+      labels = sets
+    elif labels is not None:
+      labels = np.array(places, labels.dtype)[labels]
+    return dataclasses.replace(self, labels=labels, label_names=())
 
   def check(self, text: "TextProcessor") -> None:
     """Does nothing: texts of every length are cut."""

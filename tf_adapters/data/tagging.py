@@ -30,7 +30,7 @@ _ENDINGS = ("", ".conll", ".conllu", ".txt", ".tsv", ".iob", ".iob2", ".bio",
 
 ENTITY_METRICS = (
     "entity_f1", "entity_precision", "entity_recall", "token_accuracy")
-_TOKEN_METRICS = ("token_accuracy", "macro_f1")
+TOKEN_METRICS = ("token_accuracy", "macro_f1")
 # More tags than words are seldom tags.
 _MANY_TAGS = 10
 
@@ -43,11 +43,13 @@ class TaggedSplit:
     words: the words of each sentence.
     tags: the number of each word's tag, or None.
     ids: what each sentence is called.
+    label_names: what the numbers are called, where that is known.
   """
 
   words: Sequence[Sequence[str]]
   tags: Sequence[np.ndarray] | None
   ids: Sequence[str]
+  label_names: tuple[str, ...] = ()
 
   def __len__(self) -> int:
     return len(self.words)
@@ -66,7 +68,14 @@ class TaggedSplit:
     return TaggedSplit(
         [self.words[row] for row in rows],
         None if self.tags is None else [self.tags[row] for row in rows],
-        [self.ids[row] for row in rows])
+        [self.ids[row] for row in rows], self.label_names)
+
+  def with_labels(self, places: Sequence[int], count: int) -> "TaggedSplit":
+    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+    del count
+    return dataclasses.replace(self, label_names=(), tags=None if (
+        self.tags is None) else [
+            np.array(places, np.int32)[tags] for tags in self.tags])
 
   def check(self, text: TextProcessor) -> None:
     """Does nothing: sentences of every length are cut."""
@@ -244,7 +253,7 @@ def of_sentences(
     notes.append(_no_entities(labels, paths[first], lines))
   return Dataset(
       "tagging", "tagging", tuple(labels),
-      ENTITY_METRICS if entities else _TOKEN_METRICS, splits,
+      ENTITY_METRICS if entities else TOKEN_METRICS, splits,
       str(paths[first]), notes=tuple(notes))
 
 

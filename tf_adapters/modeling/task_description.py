@@ -10,6 +10,7 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig, is_flat
+from tf_adapters.modeling.label_types import LABEL_TYPES
 from tf_adapters.modeling.vocabulary import SHORTEST_LENGTH
 
 
@@ -27,6 +28,9 @@ class TaskDescription(JsonConfig):
     metrics: what was measured, split -> metric -> value.
     weights_sha256: of the adapter file that was measured; "" where the metrics
       are said to be those of the model's weights, whatever they are.
+    label_type: what labels are to the user, one of `label_types.LABEL_TYPES`.
+    thresholds: label -> the probability from which on a `TextTask` predicts it,
+      where a text can have several; 0.5 for those that are not there.
 
   Raises:
     InputError: a value has the wrong type, or is out of range.
@@ -43,6 +47,8 @@ class TaskDescription(JsonConfig):
   metrics: Mapping[str, Mapping[str, float]] = dataclasses.field(
       default_factory=dict)
   weights_sha256: str = ""
+  label_type: str = "str"
+  thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     for name, fits in (
@@ -58,7 +64,12 @@ class TaskDescription(JsonConfig):
             isinstance(self.span, Mapping) and is_flat(self.span))),
         ("metrics", isinstance(self.metrics, Mapping)
          and all(map(_are_metrics, self.metrics.values()))),
-        ("weights_sha256", isinstance(self.weights_sha256, str))):
+        ("weights_sha256", isinstance(self.weights_sha256, str)),
+        ("label_type", isinstance(self.label_type, str)
+         and self.label_type in LABEL_TYPES),
+        ("thresholds", isinstance(self.thresholds, Mapping) and all(
+            label in self.labels and isinstance(value, float | int)
+            and 0 < value < 1 for label, value in self.thresholds.items()))):
       if not fits:
         raise InputError(f"{name} is {getattr(self, name)!r}")
     object.__setattr__(self, "labels", tuple(self.labels))

@@ -57,3 +57,16 @@ def default_epochs(steps_per_epoch: int) -> int:
   """
   return min(max(FEWEST_EPOCHS, math.ceil(_ENOUGH_STEPS / steps_per_epoch)),
              _MOST_EPOCHS)
+
+
+def enough_epochs(epochs: int) -> int:
+  """Epochs without a better one after which a training may end: a third of all.
+
+  Three at least. While the learning rate still rises nothing may get better for
+  a while.
+
+  Example:
+    >>> [enough_epochs(epochs) for epochs in (3, 12, 50)]
+    [3, 4, 16]
+  """
+  return max(3, epochs // 3)

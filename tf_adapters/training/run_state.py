@@ -37,6 +37,9 @@ class Progress:
     prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
       starts.
     history: validation metrics of each epoch done, split -> name -> value.
+    losses: the training loss of each epoch done, the mean over its steps; None
+      where it is not known.
+    loss_sum: of the steps of the epoch at hand.
     best_epoch: number of the best epoch so far, from 0, or None.
     warnings: what makes the best epoch's metrics doubtful, in a line each.
     identity: sha256 over the training data and the encoder's weights.
@@ -50,6 +53,8 @@ class Progress:
   evaluate_seconds: float = 0.0
   history: list[dict[str, dict[str, float]]] = dataclasses.field(
       default_factory=list)
+  losses: list[float | None] = dataclasses.field(default_factory=list)
+  loss_sum: float = 0.0
   best_epoch: int | None = None
   warnings: list[str] = dataclasses.field(default_factory=list)
   identity: str = ""

@@ -140,7 +140,8 @@ def check_can_choose(config: TrainingConfig, task: Dataset) -> None:
 
 def train(model: TaskModel, task: Dataset, text: TextProcessor,
           config: TrainingConfig, output_dir: pathlib.Path,
-          say_cut: Callable[[str, batching.Encoded], None]) -> Progress:
+          say_cut: Callable[[str, batching.Encoded], None],
+          label_weights: Mapping[str, float] | None = None) -> Progress:
   """Trains a model and leaves it at its best epoch.
 
   The best epoch is the one with the highest first metric of the task on the
@@ -155,6 +156,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
     config: how to train.
     output_dir: gets checkpoints/ and tensorboard/.
     say_cut: is told of each split that was encoded, by its name.
+    label_weights: what labels weigh in the loss; None: what the configuration's
+      `class_weight` says.
 
   Returns:
     What was done.
@@ -251,7 +254,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
                 range(epoch, last), skip=done, widths=widths_of(config)),
             steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
             epochs=last, callbacks=callbacks, verbose=int(in_terminal),
-            class_weight=weights_of_labels(config, task))
+            class_weight=label_weights or weights_of_labels(config, task))
     except tf.errors.OpError:
       if interruption.signal:
         interruption.stop()  # rather than wait for a worker that has gone
@@ -296,6 +299,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._steps_per_epoch = steps_per_epoch
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
+    self._loss_before = 0.0
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     self._since = time.perf_counter()
@@ -303,6 +307,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
   def on_epoch_begin(
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
     self._steps_before = self._progress.steps
+    self._loss_before = self._progress.loss_sum
 
   def on_train_batch_end(
       self, batch: int, logs: Any = None) -> None:
@@ -313,6 +318,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
           self.model.optimizer.learning_rate))
       raise InputError(self._state.not_finite(
           f"the loss, at learning rate {rate:.2g}, is"))
+    # Keras gives the mean of the steps since the epoch was taken up.
+    progress.loss_sum = self._loss_before + float(logs["loss"]) * (batch + 1)
     self._ask_workers()
     # The end of an epoch has a checkpoint of its own, with its metrics.
     if progress.steps % self._steps_per_epoch:
@@ -341,6 +348,12 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
       prefix = split.replace("validation", "val")
       logs.update({f"{prefix}_{name}": value for name, value in values.items()})
     progress.history.append(metrics)
+    # A run that an older version began knows the loss of no epoch before.
+    progress.losses += [None] * (
+        len(progress.history) - 1 - len(progress.losses))
+    progress.losses.append(
+        float(f"{progress.loss_sum / self._steps_per_epoch:.5g}"))
+    progress.loss_sum = 0.0
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
       progress.warnings = list(filter(None, warnings))

@@ -1,0 +1,232 @@
+"""From data to labels: one small task of each type, trained, saved, loaded."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_adapters as ta
+
+pd = pytest.importorskip("pandas")
+
+WORDS = ["the film", "he said", "very", "so", "plot is", "not"]
+
+
+def rows(count, labels, seed=0):
+  """Texts that say their label."""
+  rng = np.random.default_rng(seed)
+  found = [labels[number % len(labels)] for number in range(count)]
+  return [f"{rng.choice(WORDS)} {label} {rng.choice(WORDS)}"
+          for label in found], found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_eagerly():
+  """Tracing a graph for each model would take most of the time."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def tickets(one_layer_source):
+  """A trained task, and its data."""
+  texts, labels = rows(60, ["good", "bad"])
+  df = pd.DataFrame({"ticket": texts, "team": labels},
+                    index=range(100, 160))
+  data = ta.Dataset.from_dataframe(
+      df, text="ticket", label="team", validation=0.2, test=0.2)
+  task = ta.TextTask(one_layer_source, data, adapter_size=4, pooling="mean",
+                     max_length=16)
+  assert "not trained yet" in repr(task)
+  tf.config.run_functions_eagerly(False)
+  assert task.fit(epochs=8, batch_size=12, learning_rate=0.03,
+                  class_weight="balanced", verbose=False) is task
+  tf.config.run_functions_eagerly(True)
+  return task, df
+
+
+def test_a_task_learns_and_its_history_is_keras_history(tickets):
+  task, _ = tickets
+  assert task.labels == ["bad", "good"]
+  assert set(task.history) == {"loss", "val_accuracy", "val_macro_f1"}
+  epochs = len(task.history["loss"])
+  assert all(len(values) == epochs for values in task.history.values())
+  assert task.history["loss"][-1] < task.history["loss"][0]
+  assert task.best_epoch == 1 + int(np.argmax(task.history["val_accuracy"]))
+  assert task.plot().axes[0].get_xlabel() == "epoch"
+  assert "trained)" in repr(task) and "2 labels" in repr(task)
+
+
+def test_predictions_have_the_form_of_the_texts(tickets):
+  task, df = tickets
+  texts = ["the film good so", "he said bad"]
+  assert task.predict(texts) == ["good", "bad"]
+  assert task.predict(np.array(texts)) == ["good", "bad"]
+  series = task.predict(df.ticket)
+  assert series.index.equals(df.index) and series.name == "team"
+  assert (series == df.team).mean() == 1.0
+  probabilities = task.predict_proba(df.ticket[:5])
+  assert list(probabilities.columns) == ["bad", "good"]
+  assert probabilities.index.equals(df.index[:5])
+  np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
+  assert list(probabilities.idxmax(axis=1)) == list(series[:5])
+  assert task.predict([]) == []
+
+
+def test_missing_texts_have_no_prediction(tickets):
+  task, _ = tickets
+  with pytest.warns(UserWarning, match="1 of 2 texts are missing"):
+    found = task.predict(pd.Series(["so bad", None], index=[7, 9]))
+  assert found[7] == "bad" and pd.isna(found[9])
+  with pytest.warns(UserWarning, match="1 of 1 texts"):
+    assert task.predict([None]) == [None]
+
+
+@pytest.mark.parametrize("texts, message", [
+    ("so bad", r"a list of texts is wanted, not a single one: give \[text\]"),
+    ([1.5], "text 0: a text is wanted, not 1.5"),
+    ([("a", "b")], "text 0: a text, no pair, is wanted"),
+    (pd.DataFrame({"a": ["x"], "b": ["y"]}), "2 columns was given: one column"),
+    ({"text": ["a"]}, "not a dict: give its column"),
+    (7, "a list of texts is wanted, not 7"),
+])
+def test_what_is_no_list_of_texts_is_refused(tickets, texts, message):
+  with pytest.raises(ta.InputError, match=message):
+    tickets[0].predict(texts)
+
+
+def test_an_evaluation_says_what_is_wrong(tickets):
+  task, _ = tickets
+  report = task.evaluate(task.data.test)
+  assert report.metrics == task.evaluate("test").metrics == {
+      "accuracy": 1.0, "macro_f1": 1.0}
+  assert report.split == "test" and report.rows == 12
+  assert report.confusion_matrix.to_dict() == {
+      "bad": {"bad": 6, "good": 0}, "good": {"bad": 0, "good": 6}}
+  assert report.per_class.f1.tolist() == [1.0, 1.0]
+  assert report.per_class.rows.tolist() == [6, 6]
+  assert len(report.mistakes()) == 0
+  assert 0 <= report.calibration.error < 0.5
+  assert "accuracy 1.0000" in repr(report)
+  assert "<td>accuracy</td><td>1.0000</td>" in report._repr_html_()
+
+
+def test_another_dataset_may_have_other_numbers_for_its_labels(tickets):
+  task, _ = tickets
+  # Its labels are in another order, and all of them are wrong.
+  data = ta.Dataset.from_dict(
+      {"text": ["so bad", "so good", "bad"], "label": ["good", "bad", "good"]},
+      labels=["good", "bad"])
+  assert data.labels == ("good", "bad")
+  for given in (data, data.train):
+    report = task.evaluate(given)
+    assert report.metrics["accuracy"] == 0.0
+    mistakes = report.mistakes(2)
+    assert len(mistakes) == 2 and report.rows == 3
+    assert mistakes.confidence.is_monotonic_decreasing
+    assert set(mistakes.columns) == {
+        "text", "label", "prediction", "confidence"}
+  other = ta.Dataset.from_lists(["a", "b"], ["x", "y"])
+  with pytest.raises(ta.InputError, match="labels that the task has not: x, y"):
+    task.evaluate(other)
+
+
+def test_a_saved_task_is_the_same_task(tickets, tmp_path):
+  task, df = tickets
+  path = task.save(tmp_path / "tickets")
+  assert ta.load_adapter(path).task.name == "tickets"
+  loaded = ta.TextTask.load(path)
+  pd.testing.assert_frame_equal(
+      loaded.predict_proba(df.ticket), task.predict_proba(df.ticket))
+  assert loaded.evaluate(task.data.test).metrics == task.evaluate().metrics
+  assert loaded.model.task.max_length == 16
+  with pytest.raises(ta.InputError, match=r"fit needs data.*load\(path, data="):
+    loaded.fit()
+  again = ta.TextTask.load(path, data=task.data)
+  assert again.evaluate().metrics == task.evaluate().metrics
+
+
+@pytest.mark.parametrize("labels", [[3, 10], [False, True]])
+def test_labels_come_back_as_they_were_given(
+    one_layer_source, tmp_path, labels):
+  texts, _ = rows(20, ["bad", "good"])
+  given = [labels["good" in text] for text in texts]
+  task = ta.TextTask(one_layer_source, ta.Dataset.from_lists(texts, given),
+                     adapter_size=4)
+  task.save(tmp_path / "task")
+  found = ta.TextTask.load(tmp_path / "task")
+  assert found.labels == task.labels == labels
+  for value in found.predict(texts):
+    assert type(value) is type(labels[0]) and value in labels
+  assert list(found.predict_proba(texts).columns) == labels
+
+
+def test_any_number_of_labels_with_thresholds(one_layer_source, tmp_path):
+  texts, found = rows(30, ["good", "bad", "not good", "so"])
+  labels = [[word for word in ("good", "bad") if word in one] for one in found]
+  data = ta.Dataset.from_lists(texts, labels, name="words")
+  task = ta.TextTask(one_layer_source, data, adapter_size=4)
+  report = task.evaluate("train")
+  assert len(report.threshold_curve()) == 2 * 19
+  best = report.best_thresholds()
+  assert set(best) == {"bad", "good"}
+  task.thresholds = {"bad": 0.001, "good": 0.999}
+  assert task.predict(texts[:2]) == [("bad",), ("bad",)]
+  assert task.evaluate("train").metrics["accuracy"] == np.mean(
+      [one == ["bad"] for one in labels])
+  task.save(tmp_path / "task")
+  assert ta.TextTask.load(tmp_path / "task").predict(texts[:1]) == [("bad",)]
+  for wrong in ({"bad": 1.5}, {"ugly": 0.5}):
+    with pytest.raises(ta.InputError, match="thresholds is"):
+      task.thresholds = wrong
+  assert report.plot().axes
+
+
+def test_numbers_pairs_tags_and_spans(one_layer_source):
+  texts, _ = rows(12, ["good", "bad"])
+  make = ta.TextTask
+  numbers = make(one_layer_source, ta.Dataset.from_lists(
+      texts, np.linspace(0.1, 3, 12), texts), adapter_size=4)
+  found = numbers.predict(pd.DataFrame({"a": texts, "b": texts}))
+  assert all(isinstance(value, float) for value in found)
+  assert numbers.predict([(text, text) for text in texts]) == list(found)
+  report = numbers.evaluate()
+  assert report.mistakes().error.is_monotonic_decreasing
+  assert report.plot().axes and "mean absolute error" in repr(report)
+  with pytest.raises(ta.InputError, match="a pair"):
+    numbers.predict(texts)
+  with pytest.raises(ta.InputError, match="has no probabilities"):
+    numbers.predict_proba([("a", "b")])
+
+  words = [text.split() for text in texts]
+  tags = [["B-x" if word in ("good", "bad") else "O" for word in one]
+          for one in words]
+  tagger = make(one_layer_source, ta.Dataset.from_lists(words, tags),
+                adapter_size=4)
+  found = tagger.predict(words)
+  assert [len(one) for one in found] == [len(one) for one in words]
+  assert tagger.predict(texts) == found
+  assert set(tagger.predict_proba(words)[0][0]) == {"O", "B-x"}
+  report = tagger.evaluate()
+  assert report.entity_errors().set_index("type").loc["x"].iloc[:2].sum() <= 12
+  assert report.plot().axes and "B-x" in set(report.mistakes(999).label)
+
+  spans = make(one_layer_source, ta.Dataset.from_dict({
+      "question": ["he", "what"], "context": ["he said so", "the film is bad"],
+      "answer": ["so", "film"]}, "question", "context", "answer"),
+               max_length=40)
+  found = spans.predict([("he", "he said so")])
+  assert found[0] in "he said so"
+
+
+def test_what_cannot_be_a_task_is_refused(one_layer_source):
+  with pytest.raises(ta.InputError, match="a Dataset is wanted"):
+    ta.TextTask(one_layer_source, ["a", "b"])
+  data = ta.Dataset.from_lists(["a", "b"], ["x", "y"])
+  with pytest.raises(ta.InputError, match="adapter_size is of bottleneck"):
+    ta.TextTask(one_layer_source, data, 8, ta.LoraConfig(rank=2))
+  task = ta.TextTask(one_layer_source, data, method=ta.LoraConfig(rank=2))
+  with pytest.raises(ta.InputError, match="no learning curves"):
+    task.plot()
+  with pytest.raises(ta.InputError, match="thresholds are for multi_label"):
+    task.thresholds = {"x": 0.3}

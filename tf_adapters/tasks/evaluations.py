@@ -1,0 +1,230 @@
+"""The evaluations of single types of problem, and how each is made."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sklearn.metrics
+
+from tf_adapters.modeling.label_types import Label
+from tf_adapters.tasks.evaluation import (
+    Calibration,
+    Evaluation,
+    calibration,
+    class_rows,
+)
+from tf_adapters.tasks.frame_forms import table
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
+# How many thresholds a curve has, evenly from 0 to 1.
+_THRESHOLDS = np.arange(0.05, 0.96, 0.05).round(2)
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class ClassEvaluation(Evaluation):
+  """Of texts with one label each.
+
+  Attributes:
+    labels: the labels, in the order of the numbers.
+    true, predicted: label numbers, int [rows].
+    scores: probabilities, [rows, labels].
+  """
+
+  labels: Sequence[Label]
+  true: np.ndarray
+  predicted: np.ndarray
+  scores: np.ndarray
+
+  @property
+  def confusion(self) -> np.ndarray:
+    """Rows by true label (first) and predicted label, int [labels, labels]."""
+    return sklearn.metrics.confusion_matrix(
+        self.true, self.predicted, labels=range(len(self.labels)))
+
+  @property
+  def confusion_matrix(self) -> Any:
+    """As `confusion`, with the labels' names: a true label in each row.
+
+    A DataFrame, or a list of dicts without pandas.
+    """
+    return table(dict(zip(self.labels, self.confusion.T)), list(self.labels))
+
+  @property
+  def calibration(self) -> Calibration:
+    """Of the probability of what was predicted."""
+    return calibration(self.scores.max(axis=1), self.true == self.predicted)
+
+  def plot(self) -> "Figure":
+    from tf_adapters.tasks import evaluation_plots
+    return evaluation_plots.of_classes(
+        self.confusion, list(map(str, self.labels)), self.calibration,
+        self._title())
+
+  def _facts(self) -> list[str]:
+    return [f"  calibration error {self.calibration.error:.4f}",
+            *super()._facts()]
+
+  def _class_rows(
+      self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:
+    *scores, counts = sklearn.metrics.precision_recall_fscore_support(
+        self.true, self.predicted, labels=range(len(self.labels)),
+        zero_division=0)
+    return class_rows(self.labels, counts, scores, rounded)
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class LabelSetEvaluation(Evaluation):
+  """Of texts with any number of labels.
+
+  Attributes:
+    labels: the labels, in the order of the columns.
+    true, predicted: whether a text has each label, bool [rows, labels].
+    scores: probabilities, [rows, labels].
+  """
+
+  labels: Sequence[Label]
+  true: np.ndarray
+  predicted: np.ndarray
+  scores: np.ndarray
+
+  @property
+  def calibration(self) -> Calibration:
+    """Of the probabilities of all labels of all texts."""
+    return calibration(self.scores.ravel(), self.true.ravel())
+
+  def threshold_curve(self) -> Any:
+    """Precision, recall and F1 of each label at thresholds from 0.05 to 0.95.
+
+    A DataFrame, or a list of dicts without pandas.
+    """
+    rows = [(label, threshold, *self._at(place, threshold))
+            for place, label in enumerate(self.labels)
+            for threshold in _THRESHOLDS]
+    return table(dict(zip(
+        ("label", "threshold", "precision", "recall", "f1"), zip(*rows))))
+
+  def best_thresholds(self) -> dict[Label, float]:
+    """The threshold of each label with the highest F1.
+
+    Where several have it, that in their middle. Take them from the validation
+    split, and not from the one that the task is judged by.
+
+    Example:
+      >>> task.thresholds = task.evaluate("validation").best_thresholds()
+    """
+    best = {}
+    for place, label in enumerate(self.labels):
+      values = np.array([self._at(place, threshold)[2]
+                         for threshold in _THRESHOLDS])
+      found = np.flatnonzero(values == values.max())
+      best[label] = float(_THRESHOLDS[found[len(found) // 2]])
+    return best
+
+  def plot(self) -> "Figure":
+    from tf_adapters.tasks import evaluation_plots
+    f1 = np.array([[self._at(place, threshold)[2]
+                    for threshold in _THRESHOLDS]
+                   for place in range(len(self.labels))])
+    return evaluation_plots.of_label_sets(
+        _THRESHOLDS, f1, list(map(str, self.labels)), self.calibration,
+        self._title())
+
+  def _at(self, place: int, threshold: float) -> tuple[float, float, float]:
+    values = sklearn.metrics.precision_recall_fscore_support(
+        self.true[:, place], self.scores[:, place] >= threshold,
+        average="binary", zero_division=0)
+    return float(values[0]), float(values[1]), float(values[2])
+
+  def _facts(self) -> list[str]:
+    return [f"  calibration error {self.calibration.error:.4f}",
+            *super()._facts()]
+
+  def _class_rows(
+      self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:
+    *scores, counts = sklearn.metrics.precision_recall_fscore_support(
+        self.true, self.predicted, average=None, zero_division=0)
+    return class_rows(self.labels, counts, scores, rounded)
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class NumberEvaluation(Evaluation):
+  """Of texts with a number each; the mistakes are the largest errors.
+
+  Attributes:
+    true, predicted: the numbers, [rows].
+  """
+
+  true: np.ndarray
+  predicted: np.ndarray
+
+  def plot(self) -> "Figure":
+    from tf_adapters.tasks import evaluation_plots
+    return evaluation_plots.of_numbers(
+        self.true, self.predicted, self._title())
+
+  def _facts(self) -> list[str]:
+    errors = self.predicted - self.true
+    return [f"  mean error {errors.mean():.4g}, mean absolute error "
+            f"{np.abs(errors).mean():.4g}; .mistakes() has the largest"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class TagEvaluation(Evaluation):
+  """Of words with a tag each; mistakes are single words.
+
+  Attributes:
+    true, predicted: entities of each sentence, (type, first word, last word);
+      tags as entities of one word where they mark none.
+    calibration: of the probability of the predicted tags.
+    errors: what is wrong with entities -> the number of such.
+  """
+
+  true: Sequence[Sequence[tuple[str, int, int]]]
+  predicted: Sequence[Sequence[tuple[str, int, int]]]
+  calibration: Calibration
+  errors: Mapping[str, Mapping[str, int]]
+
+  def entity_errors(self) -> Any:
+    """What is wrong with the entities of each type.
+
+    "missed": there is none in the prediction; "invented": there is none in the
+    labels; "other type": the same words; "other words": of the same type, in
+    part on the same words; "both".
+
+    Returns:
+      A DataFrame, or a list of dicts without pandas.
+    """
+    kinds = ("right", "missed", "invented", "other type", "other words", "both")
+    return table({"type": list(self.errors), **{
+        kind: [counts.get(kind, 0) for counts in self.errors.values()]
+        for kind in kinds}})
+
+  def plot(self) -> "Figure":
+    from tf_adapters.tasks import evaluation_plots
+    header, rows = self._class_rows(rounded=False)
+    return evaluation_plots.of_scores(
+        [str(row[0]) for row in rows], [row[2:] for row in rows], header[2:],
+        self.calibration, self._title())
+
+  def _facts(self) -> list[str]:
+    return [f"  calibration error {self.calibration.error:.4f}",
+            *super()._facts()]
+
+  def _class_rows(
+      self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:
+    types = sorted(self.errors)
+    counts, scores = [], []
+    for name in types:
+      sets = [{(row, *entity) for row, entities in enumerate(part)
+               for entity in entities if entity[0] == name}
+              for part in (self.true, self.predicted)]
+      hits = len(sets[0] & sets[1])
+      precision = hits / max(len(sets[1]), 1)
+      recall = hits / max(len(sets[0]), 1)
+      counts.append(len(sets[0]))
+      scores.append((precision, recall, 2 * precision * recall / max(
+          precision + recall, 1e-12)))
+    return class_rows(types, counts, list(zip(*scores)), rounded)

@@ -1,0 +1,457 @@
+"""A task from its data to predictions: encoder, model, training, file, in one.
+
+A thin class on top of the Keras models: the training is `training.trainer`'s,
+the file `adapter_files`', the decision the type of problem's.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
+from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.own_files import METRICS
+from tf_adapters.data.splits import Examples
+from tf_adapters.data.tag_schemes import entity_tags
+from tf_adapters.errors import InputError, listed, warn
+from tf_adapters.modeling.label_types import Label, label_name, label_value
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.task_description import TaskDescription
+from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.problems import find_problem
+from tf_adapters.problems.prediction import Prediction
+from tf_adapters.tasks import evaluating
+from tf_adapters.tasks.evaluation import Evaluation
+from tf_adapters.tasks.frame_forms import index_of, like, rows_of, table
+from tf_adapters.tasks.predicting import Predictor
+from tf_adapters.tasks.seeds import seeded
+from tf_adapters.training import doubts, trainer
+from tf_adapters.training.defaults import default_epochs, enough_epochs
+from tf_adapters.training.training_config import TrainingConfig
+
+_ADAPTER_SIZE = 64
+_LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
+
+
+class TextTask:
+  """A task on an encoder: what `fit`, `predict` and `evaluate` need.
+
+  Args:
+    encoder: what `load_encoder` takes: an alias, a URL, a folder.
+    data: the task's data.
+    adapter_size: bottleneck size of its adapters; None for 64.
+    method: another method, a `LoraConfig` for instance; None for bottleneck
+      adapters.
+    max_length: longest text in wordpieces; longer ones are cut. None for 128,
+      for spans 384, or as many as the encoder has positions for.
+    pooling: "pooler", "cls" or "mean"; "auto" for what the encoder was made
+      for.
+    seed: of the weights that are new.
+
+  Attributes:
+    model: the Keras model; its `task` says what is known of the task.
+    data: the task's data; None for a task that was loaded without any.
+    history: what each epoch came to, name -> values, as that of Keras: "loss",
+      and "val_accuracy" and the like for the metrics of the validation split.
+    best_epoch: the epoch whose weights the model has, from 1; None where no
+      validation split chose one.
+
+  Raises:
+    InputError: the encoder cannot be loaded, both a size and a method are
+      given, or the data and the encoder do not go together.
+
+  Example:
+    >>> data = Dataset.from_dataframe(
+    ...     df, text="ticket_text", label="team", validation=0.15, test=0.15)
+    >>> task = TextTask("minilm_l6", data).fit()
+    >>> task.predict(["The invoice is wrong."])
+    ['billing']
+  """
+
+  def __init__(self, encoder: str | os.PathLike[str], data: Dataset,
+               adapter_size: int | None = None, method: Method | None = None,
+               max_length: int | None = None, pooling: str = "auto",
+               seed: int = 0):
+    if not isinstance(data, Dataset):
+      raise InputError(
+          f"data is a {type(data).__name__}: a Dataset is wanted, which "
+          "ta.Dataset.from_dataframe, from_lists and from_file make")
+    if method is not None and adapter_size is not None:
+      raise InputError("adapter_size is of bottleneck adapters: method says "
+                       "its own size")
+    problem = find_problem(data.problem_type)
+    split = next(iter(data.splits), "train")
+    with seeded(seed):
+      loaded = load_encoder(
+          encoder, method or AdapterConfig(adapter_size or _ADAPTER_SIZE))
+      model = problem.make_model(loaded, data.labels, pooling)
+    if max_length is None and problem.outputs == "windows":
+      max_length = min(_LONGEST_WINDOW, loaded.config.longest_text)
+    text = loaded.text_processor(max_length)
+    for part in data.splits.values():
+      part.check(text)
+    model.task = TaskDescription(
+        data.name, data.labels, text.max_length, data.split(split).pairs,
+        data.span, label_type=data.label_type)
+    self._set(model, data)
+
+  def _set(self, model: TaskModel, data: Dataset | None) -> None:
+    self.model = model
+    self.data = data
+    self.history: dict[str, list[float]] = {}
+    self.best_epoch: int | None = None
+    self._text = model.encoder.text_processor(model.task.max_length)
+
+  def __repr__(self) -> str:
+    problem = self.model.problem_type
+    labels = f", {len(self.model.labels)} labels" if self.model.labels else ""
+    origin = self.model.encoder.origin
+    trained = "trained" if self.model.is_trained else "not trained yet"
+    return (f"TextTask({self.model.task.name!r}, {problem}{labels}, "
+            f"{self.model.encoder.tuning} on {origin and origin.source}, "
+            f"{trained})")
+
+  @property
+  def labels(self) -> list[Label]:
+    """The labels, as they were in the data."""
+    return self._predictor.labels()
+
+  @property
+  def thresholds(self) -> dict[Label, float]:
+    """Label -> the probability from which on it is predicted.
+
+    Of tasks on any number of labels, where 0.5 holds for those that are not
+    there; saved with the task. An `AdapterBank` goes by 0.5.
+
+    Raises:
+      InputError: at an assignment: there is no such label, a threshold is not
+        between 0 and 1, or texts have one label each.
+    """
+    described = self.model.task
+    return {label_value(name, described.label_type): value
+            for name, value in described.thresholds.items()}
+
+  @thresholds.setter
+  def thresholds(self, thresholds: Mapping[Any, float]) -> None:
+    if self.model.problem_type != "multi_label":
+      raise InputError("thresholds are for multi_label, not for "
+                       f"{self.model.problem_type}")
+    self.model.task = dataclasses.replace(self.model.task, thresholds={
+        label_name(label): float(value)
+        for label, value in thresholds.items()})
+
+  def fit(self, epochs: int | None = None, batch_size: int = 32,
+          learning_rate: float | None = None,
+          class_weight: str | Mapping[Any, float] | None = None,
+          early_stopping: bool | int = True, seed: int = 0,
+          verbose: bool = True) -> Self:
+    """Trains on the training split, and keeps the best epoch.
+
+    The best epoch is that with the highest first metric on the validation
+    split; without such a split the last one is kept. Another call goes on from
+    where this one ended.
+
+    Args:
+      epochs: passes over the training split; None for 3, or as many as make 300
+        steps, up to 50.
+      batch_size: texts in a step.
+      learning_rate: the highest, of AdamW with warm-up and linear decay; None
+        for what suits the method and the encoder's width.
+      class_weight: "balanced" for labels to weigh the more the rarer they are;
+        or label -> weight, 1 where there is none.
+      early_stopping: whether to end when the validation split has not got
+        better for a third of the epochs, three at least; or for how many.
+      seed: of dropout and the order of the rows.
+      verbose: whether to print a line for each epoch.
+
+    Returns:
+      The task itself.
+
+    Raises:
+      InputError: there is no training split, an argument is out of range, or
+        the loss is not finite.
+    """
+    data = self._data_for("fit")
+    rows = len(data.split("train"))
+    steps = max(1, rows // batch_size) if batch_size > 0 else 1
+    patience: int | None = None
+    validated = data.splits.get("validation")
+    if early_stopping and validated is not None and (
+        validated.labels is not None):
+      patience = (enough_epochs(epochs or default_epochs(steps))
+                  if early_stopping is True else early_stopping)
+    config = TrainingConfig(
+        learning_rate=learning_rate, num_train_epochs=epochs,
+        train_batch_size=batch_size, early_stopping_epochs=patience, seed=seed)
+    weights = None
+    if isinstance(class_weight, Mapping):
+      weights = data.class_weight(
+          {label_name(label): value for label, value in class_weight.items()})
+    elif class_weight is not None:
+      weights = data.class_weight(class_weight)
+    for doubt in doubts.of_splits(data, True):
+      warn(doubt, stacklevel=2)
+
+    def say_cut(name: str, encoded: Any) -> None:
+      if note := encoded.cut_note():
+        print(f"data: {name}: {note}")
+
+    with contextlib.ExitStack() as stack:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      stack.enter_context(seeded(seed))
+      if not verbose:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+      progress = trainer.train(
+          self.model, data, self._text, config, pathlib.Path(folder), say_cut,
+          weights)
+    self.history = _history(progress.losses, progress.history)
+    best = progress.best_epoch
+    self.best_epoch = None if best is None else best + 1
+    metrics = {} if best is None else progress.history[best]
+    self.model.task = dataclasses.replace(
+        self.model.task, metrics=metrics, weights_sha256="")
+    for doubt in progress.warnings:
+      warn(doubt, stacklevel=2)
+    return self
+
+  def predict(self, texts: Any, batch_size: int = 64) -> Any:
+    """What is predicted of texts.
+
+    Args:
+      texts: a list, an array or a Series of texts; of pairs a list of (first,
+        second) or a DataFrame of two columns; for tagging of lists of words,
+        or of texts whose words have blanks between them. What is missing, None
+        or NaN, has no prediction: None.
+      batch_size: texts that are computed at once.
+
+    Returns:
+      A list, or a Series with the same index where pandas' were given: labels
+      as they were in the data; tuples of labels; numbers; lists of tags;
+      answers.
+
+    Raises:
+      InputError: the texts are something else.
+    """
+    rows, found = self._predictions(texts, batch_size)
+    values = [one and self._value(one) for one in _spread(rows, found)]
+    return like(values, texts, self.model.task.name)
+
+  def predict_proba(self, texts: Any, batch_size: int = 64) -> Any:
+    """The probabilities of what could be predicted of texts.
+
+    Args:
+      texts, batch_size: as for `predict`.
+
+    Returns:
+      A DataFrame with a column for each label, and the index of a Series or
+      DataFrame that was given; without pandas a list of dicts. For tagging a
+      list, for each text of a dict for each word; for spans one of {answer:
+      probability} for each text.
+
+    Raises:
+      InputError: the texts are something else, or the task is on numbers.
+    """
+    if self.model.problem_type == "regression":
+      raise InputError("regression has no probabilities: predict(texts) has "
+                       "the numbers")
+    rows, found = self._predictions(texts, batch_size)
+    spread = _spread(rows, found)
+    if find_problem(self.model.problem_type).outputs != "texts":
+      return [one and (
+          one.probabilities if isinstance(one.probabilities, Mapping)
+          else [dict(tags) for _, tags in one.probabilities])
+              for one in spread]
+    return table({label: [one and one.probabilities[name] for one in spread]
+                  for label, name in zip(self.labels, self.model.labels)},
+                 index_of(texts))
+
+  def evaluate(self, data: Dataset | Examples | str | None = None,
+               batch_size: int = 64) -> Evaluation:
+    """How good the task is on a split.
+
+    Args:
+      data: name of one of the task's own splits, or one of them, such as
+        `data.test`; or another dataset, of which the test split is taken, else
+        the validation split, else all rows. None for the task's own data.
+      batch_size: texts that are computed at once.
+
+    Returns:
+      An evaluation, which shows itself as a table: `.metrics`, `.per_class`,
+      `.confusion_matrix`, `.calibration`, `.mistakes(20)`, `.plot()`, and what
+      else the type of problem has; see `Evaluation` and its subclasses.
+
+    Raises:
+      InputError: there is no such split, it has no labels, or others.
+
+    Example:
+      >>> task.evaluate("test").mistakes(20)
+    """
+    predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
+    if data is None or isinstance(data, str):
+      own = self._data_for("evaluate")
+      return evaluating.evaluate(predictor, own, data or _last_split(own))
+    if isinstance(data, Dataset):
+      return evaluating.evaluate(
+          predictor, self._with_labels_of_model(data), _last_split(data))
+    own_splits = self.data.splits if self.data else {}
+    name = next((name for name, split in own_splits.items() if (
+        split is data or split.ids is data.ids)), "given")
+    names = getattr(data, "label_names", ()) or self.model.labels
+    given = Dataset(
+        self.model.task.name, self.model.problem_type, tuple(names),
+        self._metrics(), {name: data}, "what was given",
+        span=self.model.task.span)
+    return evaluating.evaluate(
+        predictor, self._with_labels_of_model(given), name)
+
+  def plot(self) -> Any:
+    """The learning curves, a figure of matplotlib.
+
+    Raises:
+      InputError: nothing was trained yet.
+    """
+    if not self.history:
+      raise InputError("there are no learning curves: fit() makes them")
+    from tf_adapters.tasks import evaluation_plots
+    return evaluation_plots.of_history(
+        self.history, self.best_epoch, self.model.task.name)
+
+  def save(self, path: str | os.PathLike[str],
+           name: str | None = None) -> pathlib.Path:
+    """Writes the task's adapter file; see `save_adapter`.
+
+    Args:
+      path: the folder to write.
+      name: what banks call the task; None for the folder's name.
+
+    Raises:
+      InputError: there is something else, or it cannot be written.
+    """
+    return save_adapter(
+        self.model, path, name or pathlib.Path(path).resolve().name)
+
+  @classmethod
+  def load(cls, path: str | os.PathLike[str],
+           encoder: str | os.PathLike[str] | None = None,
+           data: Dataset | None = None) -> Self:
+    """A task from its adapter file, whatever wrote it.
+
+    Args:
+      path: the file.
+      encoder: where the encoder is; None for where it was.
+      data: to train on or to be evaluated on.
+
+    Raises:
+      InputError: the file cannot be read, was made for another encoder, or the
+        data has other labels.
+    """
+    model = load_adapter(path, encoder)
+    task = cls.__new__(cls)
+    task._set(model, None)
+    if data is not None:
+      task.data = task._with_labels_of_model(data)
+    return task
+
+  @property
+  def _predictor(self) -> Predictor:
+    return Predictor(self.model, self._text)
+
+  def _predictions(self, texts: Any, batch_size: int) -> tuple[
+      list[Any], list[Prediction[Any, Any]]]:
+    problem = find_problem(self.model.problem_type)
+    rows = rows_of(texts, problem.takes_pairs(self.model.task.pairs),
+                   problem.outputs == "words")
+    predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
+    there = [row for row in rows if row is not None]
+    if len(there) < len(rows):
+      warn(f"{len(rows) - len(there):,} of {len(rows):,} texts are missing, "
+           "and have no prediction", stacklevel=3)
+    return rows, predictor.predictions(there)
+
+  def _value(self, prediction: Prediction[Any, Any]) -> Any:
+    """What is predicted, as the data has it."""
+    kind, value = self.model.task.label_type, prediction.value
+    match self.model.problem_type:
+      case "classification":
+        return label_value(value, kind)
+      case "tagging":
+        return [tag for _, tag in value]
+    return value
+
+  def _data_for(self, what: str) -> Dataset:
+    if self.data is None:
+      raise InputError(f"{what} needs data, and this task was loaded without: "
+                       "TextTask.load(path, data=data)")
+    return self.data
+
+  def _metrics(self) -> tuple[str, ...]:
+    """The metrics of a split that comes alone."""
+    if self.data is not None:
+      return self.data.metrics
+    match self.model.problem_type:
+      case "tagging":
+        from tf_adapters.data import tagging
+        return (tagging.ENTITY_METRICS if entity_tags(
+            self.model.labels).entities else tagging.TOKEN_METRICS)
+      case "span":
+        from tf_adapters.data import squad
+        return (squad.V2_METRICS if (self.model.task.span or {}).get(
+            "version_2") else squad.V1_METRICS)
+    return METRICS[self.model.problem_type]
+
+  def _with_labels_of_model(self, data: Dataset) -> Dataset:
+    """The dataset with the model's numbers for its labels.
+
+    Raises:
+      InputError: it is of another type of problem, or has other labels.
+    """
+    if data.problem_type != self.model.problem_type:
+      raise InputError(f"the data is for {data.problem_type}, the task for "
+                       f"{self.model.problem_type}")
+    labels = self.model.labels
+    if data.labels == labels:
+      return data
+    unknown = [label for label in data.labels if label not in labels]
+    if unknown:
+      raise InputError(f"the data has labels that the task has not: "
+                       f"{listed(unknown)}; the task's are {listed(labels)}")
+    places = [labels.index(label) for label in data.labels]
+    return dataclasses.replace(
+        data, labels=labels, label_type=self.model.task.label_type, splits={
+            name: split.with_labels(places, len(labels))
+            for name, split in data.splits.items()})
+
+
+def _spread(rows: Sequence[Any],
+            found: Sequence[Prediction[Any, Any]]) -> list[Any]:
+  """Predictions at the places of their texts; None for those missing."""
+  left = iter(found)
+  return [None if row is None else next(left) for row in rows]
+
+
+def _last_split(data: Dataset) -> str:
+  """The name of the split that a dataset is evaluated on."""
+  labelled = [name for name in ("test", "validation", "train")
+              if name in data.splits and data.splits[name].labels is not None]
+  return labelled[0] if labelled else "test"
+
+
+def _history(losses: Sequence[float | None],
+             epochs: Sequence[Mapping[str, Mapping[str, float]]],
+             ) -> dict[str, list[float]]:
+  """What each epoch came to, as Keras' History has it."""
+  history = {"loss": [float("nan") if loss is None else loss
+                      for loss in losses]}
+  for values in epochs:
+    for split, metrics in values.items():
+      prefix = split.replace("validation", "val")
+      for name, value in metrics.items():
+        history.setdefault(f"{prefix}_{name}", []).append(value)
+  return history
