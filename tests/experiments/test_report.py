@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
+import tf_adapters as ta
 from tests.experiments.made_up import BASE, MadeUp, write_sweep
 from tests.tools import calling
 from tf_adapters.errors import InputError
@@ -495,6 +496,22 @@ def test_every_point_is_the_best_of_its_settings_by_validation(tried):
                    for record in point.chosen.records}
     assert validation == best[0]
     assert (validation, point.score.mean) in tried.values()
+
+
+def test_every_method_has_a_curve():
+  def record(method, size):
+    return Record(
+        PastTrial("s", "x", "rte", ("a",), {}, 0, True, {}), {
+            "tuning": "adapters", "parameters": {"trained": size},
+            "hyperparameters": {"adapter": method.to_dict(),
+                                "learning_rate": 0.1}})
+
+  for method, point in ((ta.AdapterConfig(size=4), ("adapters", "4")),
+                        (ta.LoraConfig(rank=2), ("LoRA", "2")),
+                        (ta.LoraConfig(rank=2, dora=True), ("LoRA", "DoRA 2")),
+                        (ta.IA3Config(), ("IA3", ""))):
+    assert curves.parameters(record(method, 9)) == (*point, 9)
+    assert curves.learning_rate(record(method, 9)) == (point[0], "0.1", 0.1)
 
 
 def test_the_papers_tables_follow_from_their_columns():

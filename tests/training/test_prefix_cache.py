@@ -79,14 +79,17 @@ def assert_rows(encoded, encoder):
         row, encoder.prefix_output(inputs)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("tuning, layers", [
-    ("adapters", 1), pytest.param("head", 2, marks=pytest.mark.slow),
-    pytest.param("top_layers:1", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("changes, layers", [
+    ({}, 1), ({"method": "lora", "lora_dora": True, "lora_layers": (1,)}, 1),
+    pytest.param({"method": "ia3", "ia3_layers": (1,)}, 1,
+                 marks=pytest.mark.slow),
+    pytest.param({"tuning": "head"}, 2, marks=pytest.mark.slow),
+    pytest.param({"tuning": "top_layers:1"}, 1, marks=pytest.mark.slow)])
 def test_without_dropout_the_training_is_the_same(
-    config, tmp_path, tuning, layers):
-  if tuning != "adapters":
+    config, tmp_path, changes, layers):
+  if changes:
     config = dataclasses.replace(
-        config, tuning=tuning, adapter_size=None, adapter_layers=None)
+        config, adapter_size=None, adapter_layers=None, **changes)
   plain = dataclasses.replace(
       config, prefix_cache=False, output_dir=str(tmp_path / "plain"))
   cached, expected = run(config), run(plain)

@@ -12,14 +12,15 @@ import numpy as np
 
 from tf_adapters.experiments.records import Record, write_csv
 from tf_adapters.experiments.selection import Selected, Statistics, select
-from tf_adapters.modeling.methods.table import method_from_dict
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import METHODS, method_from_dict
 from tf_adapters.modeling.tuning import Tuning
 
 ADAPTERS, TOP_LAYERS = "adapters", "top layers"
 FULL = "full fine-tuning"
-# Tuning -> the curve that it is a point of.
-_CURVES = {"adapters": ADAPTERS, "top_layers": TOP_LAYERS, "full": FULL,
-           "layer_norm": "layer norms", "bias": "biases", "head": "head alone"}
+# Tuning -> the curve that it is a point of; methods have one each.
+_CURVES = {"top_layers": TOP_LAYERS, "full": FULL, "layer_norm": "layer norms",
+           "bias": "biases", "head": "head alone"}
 
 PERCENTILES = (20, 50, 80)
 
@@ -81,21 +82,22 @@ class Difference:
 
 
 def parameters(record: Record) -> Place | None:
-  """Adapters by size, top layers by number, against trained parameters."""
+  """Methods by size, top layers by number, against trained parameters."""
   curve, name = _curve(record), ""
   if curve is None:
     return None
-  if curve == ADAPTERS:
-    name = method_from_dict(record.finished["hyperparameters"]["adapter"]).point
+  method = _method(record)
+  if method is not None:
+    name = method.point
   elif curve == TOP_LAYERS:
     name = str(Tuning.parse(record.finished["tuning"]).top_layers)
   return curve, name, record.finished["parameters"]["trained"]
 
 
 def learning_rate(record: Record) -> Place | None:
-  """Adapters and full fine-tuning against the learning rate."""
+  """Methods and full fine-tuning against the learning rate."""
   curve = _curve(record)
-  if curve not in (ADAPTERS, FULL):
+  if curve is None or (curve != FULL and _method(record) is None):
     return None
   rate = record.finished["hyperparameters"]["learning_rate"]
   return curve, f"{rate:g}", rate
@@ -140,7 +142,7 @@ def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
   return [
       Panel(task, next(iter(curves.values()))[0].chosen.metric,
             {curve: tuple(sorted(curves[curve], key=lambda point: point.x))
-             for curve in _CURVES.values() if curve in curves})
+             for curve in _all_curves() if curve in curves})
       for task, curves in found.items()]
 
 
@@ -215,8 +217,23 @@ def differences_csv(
       for curve, points in curves.items() for point in points))
 
 
+def _all_curves() -> list[str]:
+  """In the order of legends."""
+  return [*(method.row for method in METHODS.values()), *_CURVES.values()]
+
+
 def _curve(record: Record) -> str | None:
+  method = _method(record)
+  if method is not None:
+    return method.row
   return _CURVES.get(Tuning.parse(record.finished["tuning"]).method)
+
+
+def _method(record: Record) -> Method | None:
+  """The method that a trial trained."""
+  if Tuning.parse(record.finished["tuning"]).method != "adapters":
+    return None
+  return method_from_dict(record.finished["hyperparameters"]["adapter"])
 
 
 def _difference(name: str, points: Sequence[Point],

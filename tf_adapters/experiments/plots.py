@@ -30,12 +30,17 @@ PARAMETERS_LABEL = "trained parameters per task"
 # Curve -> Okabe and Ito's colour, marker and line: grey print tells them apart.
 _STYLES = {
     "adapters": ("#0072B2", "o", "-"),
+    "LoRA": ("#56B4E9", "X", "-"),
+    "IA3": ("#F0E442", "p", "-"),
+    "prefixes": ("#999999", "*", "-"),
+    "Compacter": ("#0072B2", "h", "--"),
     "top layers": ("#D55E00", "s", "--"),
     "layer norms": ("#009E73", "^", ":"),
     "biases": ("#CC79A7", "v", ":"),
     "head alone": ("#E69F00", "P", ":"),
     FULL: ("#000000", "D", "-."),
 }
+_OTHERS = ("#999999", ".", "-")  # methods of one's own
 
 def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
                 x_label: str, of_parameters: bool) -> Figure:
@@ -82,7 +87,7 @@ def draw_differences(
       ax.axhline(0, color=_STYLES[FULL][0], linewidth=0.8,
                  linestyle=_STYLES[FULL][2], label=FULL)
       for curve, points in curves.items():
-        color, marker, line = _STYLES[curve]
+        color, marker, line = _STYLES.get(curve, _OTHERS)
         xs = [point.x for point in points]
         low, middle, high = zip(*(point.percentiles for point in points))
         if len(points) > 1:
@@ -133,7 +138,7 @@ def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
     points: from left to right.
     level: whether full fine-tuning is a level to compare others with.
   """
-  color, marker, line = _STYLES[curve]
+  color, marker, line = _STYLES.get(curve, _OTHERS)
   means = [100 * point.score.mean for point in points]
   errors = None  # one seed says nothing of them
   if any(point.score.sem is not None for point in points):
@@ -196,7 +201,8 @@ def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
   """One legend above all panels, a name for each of several curves."""
   handles = {label: handle for ax in axes
              for handle, label in zip(*ax.get_legend_handles_labels())}
-  names = [name for name in _STYLES if name in handles]
+  names = [name for name in dict.fromkeys([*_STYLES, *handles])
+           if name in handles]
   if len(names) < 2:
     return
   wide = figure.get_size_inches()[0] > COLUMN

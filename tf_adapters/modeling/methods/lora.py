@@ -91,7 +91,7 @@ class LoraConfig(Method):
 
   @property
   def point(self) -> str:
-    return str(self.rank)
+    return f"DoRA {self.rank}" if self.dora else str(self.rank)
 
   @property
   def scale(self) -> float:
