@@ -147,7 +147,7 @@ def test_a_row_that_is_not_finite_is_told_with_its_line(
 
 
 def test_predictions_of_a_split_hold_the_labels_of_the_task():
-  split = types.SimpleNamespace(ids=["x", 'y"'])
+  split = types.SimpleNamespace(ids=["x", 'y"'], labels=None)
   task = types.SimpleNamespace(
       name="odd", splits={"test": split}, problem_type="classification",
       submissions={}, labels=ODD, label_separator=None)

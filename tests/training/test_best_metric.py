@@ -44,7 +44,7 @@ def test_a_run_has_both_and_keeps_to_them(config, capsys):
   assert "class weights: bad 4, good 0.4, plot 4" in capsys.readouterr().out
   assert results["hyperparameters"]["class_weight"] == "balanced"
   scores = [epoch["validation"]["macro_f1"] for epoch in results["epochs"]]
-  assert results["best_epoch"] == int(np.argmax(scores))
+  assert results["best_epoch"] == 1 + int(np.argmax(scores))
   # What comes first is what a sweep selects by.
   written = json.loads(
       pathlib.Path(config.output_dir, "results.json").read_text())

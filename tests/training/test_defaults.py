@@ -9,8 +9,9 @@ import pytest
 import tf_adapters as ta
 from tf_adapters.experiments.asha import Asha
 from tf_adapters.modeling.encoders.bert import BertConfig
+from tf_adapters.modeling.learning_rates import LEARNING_RATES
 from tf_adapters.modeling.tuning import NETWORK, TUNINGS
-from tf_adapters.training import defaults, trainer
+from tf_adapters.training import trainer
 from tf_adapters.training.run import run
 from tf_adapters.training.run_checks import of_older_run
 from tf_adapters.training.run_config import GlueRunConfig
@@ -42,7 +43,7 @@ def test_bert_base_gets_the_paper_s_rates(encoder):
 
 def test_every_tuning_has_a_rate():
   assert {name.partition(":")[0] for name in (*TUNINGS, NETWORK)} == set(
-      defaults._LEARNING_RATES)
+      LEARNING_RATES)
 
 
 @pytest.mark.parametrize("steps, epochs", [

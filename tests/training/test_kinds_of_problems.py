@@ -61,11 +61,11 @@ def test_any_number_of_labels(one_layer_source, multi_label_dir):
   assert metrics["micro_f1"] > 0.7
   lines = (multi_label_dir / "run" / "predictions" / "test.tsv").read_text()
   rows = [line.split("\t") for line in lines.splitlines()]
-  assert rows[0] == ["index", "prediction", "bad", "good"]
+  assert rows[0] == ["index", "text", "label", "prediction", "bad", "good"]
   assert len(rows) == 9
-  for _, predicted, *scores in rows[1:]:
+  for *_, predicted, bad, good in rows[1:]:
     assert set(filter(None, predicted.split(";"))) == {
-        label for label, score in zip(rows[0][2:], scores)
+        label for label, score in zip(rows[0][4:], (bad, good))
         if float(score) > 0.5}
   model = ta.load_adapter(multi_label_dir / "run" / "adapter")
   assert model.problem_type == "multi_label"

@@ -53,7 +53,7 @@ def test_a_run_leaves_all_but_an_adapter_file(config, tmp_path):
   assert later["steps"] == first["steps"] == 2 * 6
   assert later["metrics"] == first["metrics"]
   written = predictions(config)
-  assert written.startswith("index\tprediction\tbad\tgood\n")
+  assert written.startswith("index\ttext\tlabel\tprediction\tbad\tgood\n")
   # And without one at the beginning, with the same end.
   again = dataclasses.replace(config, do_predict=True, keep_checkpoints=False,
                               output_dir=str(tmp_path / "again"))

@@ -89,9 +89,10 @@ def test_writes_what_the_readme_says(config, tmp_path, capsys):
   assert results["hyperparameters"]["adapter"]["size"] == 4
   assert "tensorflow" in results["versions"]
   lines = (output_dir / "predictions" / "test.tsv").read_text().splitlines()
-  assert lines[0] == "index\tprediction\tbad\tgood"
+  assert lines[0] == "index\ttext\tlabel\tprediction\tbad\tgood"
   assert len(lines) == 11
-  index, label, *scores = lines[1].split("\t")
+  index, text, right, label, *scores = lines[1].split("\t")
+  assert right == text.split()[-1]  # as `sentiment_dir` has it
   assert (index, label) == ("0", ["bad", "good"][np.argmax(
       [float(s) for s in scores])])
   out = capsys.readouterr().out
@@ -152,6 +153,7 @@ def test_a_stopped_run_ends_with_the_same_numbers(
   assert results["metrics"] == expected["metrics"]
   assert results["steps"] == expected["steps"]
   assert results["epochs"] == expected["epochs"]
+  assert results["losses"] == expected["losses"]
   assert_same(tensors(stopped), tensors(whole))
 
 
@@ -196,7 +198,7 @@ def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
 
   scripted([0.5, 0.7, 0.6, 0.7])
   expected = run(whole)
-  assert (expected["steps"], expected["best_epoch"]) == (4 * 6, 1)
+  assert (expected["steps"], expected["best_epoch"]) == (4 * 6, 2)
   scripted([0.5, 0.7, 0.6, 0.7])
   with monkeypatch.context() as patched:
     patched.setattr(trainer.RunState, "save", stop)
@@ -223,7 +225,8 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
   monkeypatch.setattr(trainer, "predict", noted)
   monkeypatch.setattr(trainer, "evaluate_task", evaluate)
   results = run(dataclasses.replace(config, do_eval=False))
-  assert results["best_epoch"] == 1
+  assert results["best_epoch"] == 2  # from 1
+  assert len(results["losses"]) == len(results["epochs"]) == 3
   assert results["metrics"]["validation"]["accuracy"] == 0.9
   np.testing.assert_array_equal(tensors(config)["head/bias"], states[1])
 

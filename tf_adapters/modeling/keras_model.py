@@ -83,14 +83,22 @@ class KerasModel(tf_keras.Model):
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 
-  def compile(self, optimizer: Any = "rmsprop", loss: Any = None,
+  @property
+  def default_optimizer(self) -> Any:
+    """What `compile` takes where none is given."""
+    return "rmsprop"
+
+  def compile(self, optimizer: Any = None, loss: Any = None,
               metrics: Any = None, loss_weights: Any = None,
               weighted_metrics: Any = None, **kwargs: Any) -> None:
-    """Keras' method; without a loss the model has its `loss_function`.
+    """Keras' method; what is not given is what suits the model.
 
     Args:
-      optimizer: a name or an optimizer.
-      loss: a name, a function or a loss. Models give logits.
+      optimizer: a name or an optimizer; None for Adam at a constant rate, see
+        `default_learning_rate`. `create_optimizer` has BERT's schedule.
+      loss: a name, a function or a loss. Models give logits. None for
+        `loss_function`; then, without an optimizer and metrics, the accuracy is
+        measured where there is such.
       metrics: names, functions or metrics. The names "accuracy", "f1",
         "macro_f1", "micro_f1" and "matthews_correlation" mean what is right
         for the model's problem, see `keras_metrics`.
@@ -100,6 +108,12 @@ class KerasModel(tf_keras.Model):
       InputError: the loss or a metric cannot be right for the model, or
         something is of Keras 3.
     """
+    rules = self.keras_rules
+    if optimizer is loss is metrics is None and rules and (
+        "accuracy" in rules.scores):
+      metrics = ["accuracy"]
+    if optimizer is None:
+      optimizer = self.default_optimizer
     check_not_keras_3("optimizer", optimizer)
     check_not_keras_3("loss", *tf.nest.flatten(loss))
     given = [metrics, weighted_metrics]

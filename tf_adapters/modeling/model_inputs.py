@@ -19,6 +19,7 @@ _OTHER_NAMES = {
     "input_ids": "input_word_ids", "attention_mask": "input_mask",
     "token_type_ids": "input_type_ids"}
 _TEXTS = "encoder.text_processor()(texts) makes it"
+_LABELS = "; TextTask.predict(texts) has labels"
 
 
 def check_not_keras_3(what: str, *values: Any) -> None:
@@ -63,8 +64,10 @@ def check_inputs(inputs: Any,
   names = ", ".join(wanted)
   if not isinstance(inputs, Mapping):
     check_not_keras_3("input", *tf.nest.flatten(inputs))
-    raise InputError(f"the inputs are {_described(inputs)}: a dict of {names} "
-                     f"is wanted: {_TEXTS}")
+    described = _described(inputs)
+    raise InputError(f"the inputs are {described}: a dict of {names} is "
+                     f"wanted: {_TEXTS}"
+                     + (_LABELS if "string" in described else ""))
   missing = [name for name in wanted if name not in inputs]
   if missing:
     ours = {_OTHER_NAMES.get(name) for name in inputs}

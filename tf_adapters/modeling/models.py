@@ -34,7 +34,8 @@ class TextClassifier(TaskModel):
 
   Args:
     encoder: from `load_encoder`.
-    labels: label names; a label's place is its number in the data.
+    labels: label names; a label's place is its number in the data. Or how many
+      there are: they are called "0", "1" and so on.
     pooling: "pooler", "cls" or "mean", see `Head`; "auto" for the one that the
       encoder was made for.
     dropout: dropout rate before the linear layer. None: that of the encoder's
@@ -58,7 +59,7 @@ class TextClassifier(TaskModel):
     ...               metrics=["accuracy"])
   """
 
-  def __init__(self, encoder: TextEncoder, labels: Sequence[str],
+  def __init__(self, encoder: TextEncoder, labels: Sequence[str] | int,
                pooling: str = "auto", dropout: float | None = None,
                multi_label: bool = False, **kwargs: Any):
     labels = _different(labels)
@@ -130,7 +131,7 @@ class TokenTagger(TaskModel):
 
   Args:
     encoder: from `load_encoder`.
-    labels: label names, such as "O", "B-person", "I-person".
+    labels: label names, such as "O", "B-person", "I-person"; or how many.
     dropout: dropout rate before the linear layer. None: that of the encoder's
       hidden states.
 
@@ -152,7 +153,7 @@ class TokenTagger(TaskModel):
   per_token = True
   keras_rules = TAGS
 
-  def __init__(self, encoder: TextEncoder, labels: Sequence[str],
+  def __init__(self, encoder: TextEncoder, labels: Sequence[str] | int,
                dropout: float | None = None, **kwargs: Any):
     labels = _different(labels)
     super().__init__(encoder, _token_head(encoder, len(labels), dropout),
@@ -205,7 +206,12 @@ class SpanExtractor(TaskModel):
     return SpanLoss()
 
 
-def _different(labels: Sequence[str]) -> tuple[str, ...]:
+def _different(labels: Sequence[str] | int) -> tuple[str, ...]:
+  """Names of labels; those of a number of labels are their numbers."""
+  if isinstance(labels, int):
+    labels = tuple(map(str, range(labels)))
+  if isinstance(labels, str):
+    raise InputError(f"labels are several names, not one text: {labels!r}")
   labels = tuple(labels)
   if not all(isinstance(label, str) for label in labels):
     raise InputError(f"labels are names, which are strings, not {labels}: "

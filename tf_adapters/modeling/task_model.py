@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import tensorflow as tf
+import tf_keras
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed, printable
 from tf_adapters.modeling import saving_checks
 from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.keras_model import KerasModel
+from tf_adapters.modeling.learning_rates import default_learning_rate
 from tf_adapters.modeling.serialization import (
     freeze,
     frozen_names,
@@ -81,6 +83,20 @@ class TaskModel(KerasModel):
   @property
   def labels(self) -> tuple[str, ...]:
     return self._task.labels
+
+  @property
+  def default_optimizer(self) -> tf_keras.optimizers.Optimizer:
+    return tf_keras.optimizers.Adam(default_learning_rate(self))
+
+  def __repr__(self) -> str:
+    task, encoder = self.task, self.encoder
+    what = [repr(task.name)] if task.name else []
+    what += [f"labels {listed(list(self.labels), 5)}"] if self.labels else []
+    origin = f" on {encoder.origin.source}" if encoder.origin else ""
+    summary = self.summary_of_tuning()
+    what += [f"{encoder.tuning}{origin}",
+             f"{summary.trained:,} of {summary.total:,} parameters train"]
+    return printable(f"<{type(self).__name__}: {'; '.join(what)}>")
 
   def check_inputs(self, inputs: Any) -> None:
     """Raises InputError for inputs that the encoder cannot read."""

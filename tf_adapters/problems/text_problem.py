@@ -28,6 +28,7 @@ class TextProblem(Problem):
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
     predicted, scores = self.decided(np.stack(outputs))
     split = task.splits[name]
+    given: dict[str, Sequence[str]] = {}
     if name in task.submissions:
       submission = task.submissions[name]
       file_name, write = submission.file_name, _plain
@@ -39,10 +40,23 @@ class TextProblem(Problem):
       rows = [[self.write(self.value(one, labels), task.label_separator),
                *(f"{score:.6f}" for score in row[:len(labels)])]
               for one, row in zip(predicted, scores)]
+      given = self._given(task, split)
     return {file_name: b"".join([
-        write(["index", "prediction", *labels]),
-        *(write([row, *cells]) for row, cells in zip(split.ids, rows)),
+        write(["index", *given, "prediction", *labels]),
+        *(write([*before, *cells]) for *before, cells in zip(
+            split.ids, *given.values(), rows)),
     ]).decode()}
+
+  def _given(self, task: "Dataset", split: Any) -> dict[str, Sequence[str]]:
+    """The columns of a split that has labels: its texts and what is right."""
+    if split.labels is None:
+      return {}
+    columns = {"text": split.first}
+    if split.second is not None:
+      columns["text_pair"] = split.second
+    return columns | {"label": [
+        self.write(self.value(one, task.labels), task.label_separator)
+        for one in split.labels]}
 
   def write(self, value: Any, separator: str | None = None) -> str:
     return str(value)

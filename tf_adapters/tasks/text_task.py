@@ -272,6 +272,18 @@ class TextTask:
                   for label, name in zip(self.labels, self.model.labels)},
                  index_of(texts))
 
+  def predictions(self, texts: Any,
+                  batch_size: int = 64) -> list[Prediction[Any, Any]]:
+    """All that is known of each prediction; see `Prediction`.
+
+    Args:
+      texts, batch_size: as for `predict`; texts that are missing are left out.
+
+    Raises:
+      InputError: the texts are something else.
+    """
+    return self._predictions(texts, batch_size)[1]
+
   def evaluate(self, data: Dataset | Examples | str | None = None,
                batch_size: int = 64) -> Evaluation:
     """How good the task is on a split.

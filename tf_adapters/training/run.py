@@ -232,7 +232,7 @@ class _Run:
     # Nothing is wrong with what was given: the folder is this run's now.
     distribution.on_chief(self._strategy, lambda: self._claim(data))
     self._seconds.setdefault("load", time.perf_counter() - started)
-    self._describe(task, model, text)
+    self._describe(task, model, text, data)
     for note in task.notes:
       say(f"data: {note}")
     for note in distribution.notes(
@@ -346,7 +346,8 @@ class _Run:
     return TextNetwork(embedding, network, pairs, dtype=dtype)
 
   def _describe(
-      self, task: Dataset, model: TaskModel, text: TextLayer) -> None:
+      self, task: Dataset, model: TaskModel, text: TextLayer,
+      digests: run_data.Digests) -> None:
     summary = model.summary_of_tuning()
     network = self._config.network()
     data = self._results.get("data", {})
@@ -365,7 +366,8 @@ class _Run:
                        for name, split in task.splits.items()}
                       | data.get("splits", {}),
             "notes": list(dict.fromkeys(
-                [*data.get("notes", ()), *task.notes]))},
+                [*data.get("notes", ()), *task.notes])),
+            "files": {**digests, **data.get("files", {})}},
         "hyperparameters": self._results.get("hyperparameters", {
             "encoder": _source(model),
             "pooling": model.head.pooling,
@@ -397,8 +399,10 @@ class _Run:
     self._results.update({
         "steps": progress.steps,
         "examples_per_second": batch * progress.steps / progress.train_seconds,
-        "best_epoch": progress.best_epoch,
+        "best_epoch": (None if progress.best_epoch is None
+                       else progress.best_epoch + 1),
         "epochs": progress.history,
+        "losses": progress.losses,
         "evaluated_rows": progress.evaluated_rows,
         "warnings": progress.warnings,
     })

@@ -23,6 +23,7 @@ from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
+from tf_adapters.modeling.learning_rates import default_learning_rate
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
@@ -105,7 +106,7 @@ def settled(config: TrainingConfig, model: TaskModel,
   rate, epochs = config.learning_rate, config.num_train_epochs
   return dataclasses.replace(
       config,
-      learning_rate=defaults.default_learning_rate(model) if rate is None
+      learning_rate=default_learning_rate(model) if rate is None
       else rate,
       num_train_epochs=defaults.default_epochs(batching.batches_per_epoch(
           rows, config.train_batch_size)) if epochs is None else epochs)

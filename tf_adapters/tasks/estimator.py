@@ -1,0 +1,156 @@
+"""A scikit-learn estimator: texts in, labels out.
+
+For cross-validation, pipelines and searches, which clone estimators and set
+their parameters. Whoever wants evaluations and files takes a `TextTask`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.frames import plain
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.tasks.text_task import TextTask
+
+
+class TextTaskClassifier(ClassifierMixin, BaseEstimator):
+  """A classifier of texts, as scikit-learn has them, on a frozen encoder.
+
+  Args:
+    encoder: what `load_encoder` takes.
+    adapter_size: bottleneck size of its adapters; None for 64.
+    method: another method, a `LoraConfig` for instance.
+    max_length: longest text in wordpieces.
+    pooling: see `TextTask`.
+    epochs, batch_size, learning_rate, class_weight: see `TextTask.fit`.
+    validation_fraction: part of the rows that chooses the best epoch and ends
+      the training early; 0 for none: the last epoch is kept.
+    random_state: seed of everything.
+    verbose: whether to print a line for each epoch.
+
+  Attributes:
+    classes_: the labels, sorted.
+    task_: the `TextTask`.
+    n_features_in_: 1: a text.
+
+  Example:
+    >>> from sklearn.model_selection import cross_val_score
+    >>> cross_val_score(TextTaskClassifier("minilm_l6"), df.text, df.label)
+  """
+
+  def __init__(self, encoder: Any = "minilm_l6",
+               adapter_size: int | None = None, method: Method | None = None,
+               max_length: int | None = None, pooling: str = "auto",
+               epochs: int | None = None, batch_size: int = 32,
+               learning_rate: float | None = None,
+               class_weight: str | Mapping[Any, float] | None = None,
+               validation_fraction: float = 0.0, random_state: int = 0,
+               verbose: bool = False):
+    # As scikit-learn wants it: nothing but the parameters as they are given.
+    self.encoder = encoder
+    self.adapter_size = adapter_size
+    self.method = method
+    self.max_length = max_length
+    self.pooling = pooling
+    self.epochs = epochs
+    self.batch_size = batch_size
+    self.learning_rate = learning_rate
+    self.class_weight = class_weight
+    self.validation_fraction = validation_fraction
+    self.random_state = random_state
+    self.verbose = verbose
+
+  def __sklearn_tags__(self) -> Any:
+    tags = super().__sklearn_tags__()
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    tags.input_tags.one_d_array = True
+    return tags
+
+  def fit(self, X: Any, y: Any) -> Self:
+    """Trains on texts.
+
+    Args:
+      X: texts: a list, an array or a Series, or a table of one column.
+      y: a label for each: strings, integers or booleans.
+
+    Raises:
+      InputError: they are something else, or not as many as each other; or y
+        has one label only.
+    """
+    if y is None:
+      raise InputError("requires y to be passed, but the target y is None: a "
+                       "label for each text is wanted")
+    texts = _texts(X)
+    labels = column_or_1d(y, warn=True)
+    check_classification_targets(labels)
+    if len(texts) != len(labels):
+      raise InputError(f"{len(texts)} texts, but {len(labels)} labels")
+    data = Dataset.from_lists(
+        texts, labels, problem_type="classification",
+        validation=self.validation_fraction, seed=self.random_state,
+        on_bad_row="error")
+    self.task_ = TextTask(
+        self.encoder, data, self.adapter_size, self.method, self.max_length,
+        self.pooling, self.random_state)
+    self.task_.fit(
+        self.epochs, self.batch_size, self.learning_rate, self.class_weight,
+        seed=self.random_state, verbose=self.verbose)
+    self.classes_ = np.unique(labels)
+    self.n_features_in_ = 1
+    return self
+
+  def predict(self, X: Any) -> np.ndarray:
+    """The label of each text, [texts]."""
+    probabilities = self.predict_proba(X)  # which says what is not fitted
+    return self.classes_[probabilities.argmax(axis=1)]
+
+  def predict_proba(self, X: Any) -> np.ndarray:
+    """The probability of each label, [texts, labels], as `classes_` has them.
+
+    Raises:
+      NotFittedError: nothing was trained.
+      InputError: the texts are something else.
+    """
+    check_is_fitted(self, "task_")
+    found = self.task_.predictions(_texts(X))
+    order = _order(self.task_.labels, self.classes_)
+    return np.array([list(one.probabilities.values()) for one in found],
+                    np.float64).reshape(-1, len(order))[:, order]
+
+
+def _texts(X: Any) -> list[str]:
+  """The texts of what scikit-learn may give: lists, arrays, tables.
+
+  Raises:
+    InputError: something is no text; says which.
+  """
+  if isinstance(X, str | bytes):
+    raise InputError("a list of texts is wanted, not a single one: give [text]")
+  shape = tuple(getattr(X, "shape", ()))
+  if hasattr(X, "columns") or len(shape) > 1:
+    if len(shape) != 2 or shape[1] != 1:
+      raise InputError(f"a column of texts is wanted, not an array of shape "
+                       f"{shape}: give one column, such as df['text']")
+    X = X.to_numpy() if hasattr(X, "to_numpy") else X
+    X = X[:, 0]
+  texts = [plain(text) for text in X]
+  for row, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise InputError(f"text {row}: a string is wanted, not {text!r:.40}")
+  if not texts:
+    raise InputError("there are 0 texts, and one at least is required")
+  return texts
+
+
+def _order(labels: list[Any], classes: np.ndarray) -> list[int]:
+  """The place among a task's labels of each class."""
+  # Blanks around a label do not count.
+  return [labels.index(one.strip() if isinstance(one, str) else one)
+          for one in map(plain, classes)]
