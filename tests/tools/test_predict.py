@@ -1,5 +1,6 @@
 """tf-adapters predict."""
 
+import csv
 import json
 import os
 import pathlib
@@ -45,8 +46,8 @@ def test_writes_what_the_bank_predicts(
   assert out == ""
   assert err.splitlines()[-1].startswith("3 rows, ")
   assert call(predict, *arguments) == 1
-  assert f"error: {tmp_path / 'out.jsonl'}: is there already" in (
-      capfd.readouterr().err)
+  assert (f"error: {tmp_path / 'out.jsonl'}: is there already: choose another "
+          "output, or --overwrite this one") in capfd.readouterr().err
 
 
 def test_from_standard_input_to_standard_output(files, arguments):
@@ -68,6 +69,44 @@ def test_from_standard_input_to_standard_output(files, arguments):
   assert note == ("1 row left out: 1 that are no JSON objects (first: standard "
                   "input:2)")
   assert summary.startswith("2 rows, ")
+
+
+def test_the_input_s_columns_stay_beside_the_predictions(
+    files, tmp_path, capfd):
+  (tmp_path / "in.csv").write_text(
+      'Id,text,prediction,task\n7,"good, so",old,x\n8,bad,older,y\n')
+  (tmp_path / "in.jsonl").write_text(
+      '{"text": "good, so", "Id": 7, "of": ["a"]}\n'
+      '{"text": "bad", "more": null}\n')
+
+  def predicted(source, target, *more):
+    assert call(
+        predict, f"--adapters={files['topic']}", f"--input={tmp_path / source}",
+        f"--output={tmp_path / target}", "--overwrite", *more) == 0
+    text = (tmp_path / target).read_text()
+    if target.endswith("jsonl"):
+      return [json.loads(line) for line in text.splitlines()]
+    return list(csv.DictReader(text.splitlines()))
+
+  first, second = predicted("in.csv", "out.csv")
+  assert list(first) == ["line", "task", "prediction", "score", "Id", "text",
+                         "input_prediction", "input_task"]
+  assert (first["Id"], first["text"], first["input_prediction"]) == (
+      "7", "good, so", "old")
+  assert (second["line"], second["task"], second["input_task"]) == (
+      "3", "topic", "y")
+  rows = predicted("in.csv", "out.jsonl")
+  assert rows[0]["prediction"] == first["prediction"]
+  assert rows[1]["Id"] == "8"
+  rows = predicted("in.jsonl", "out.jsonl")
+  assert rows[0]["Id"] == 7 and rows[0]["of"] == ["a"]
+  assert "Id" not in rows[1] and rows[1]["more"] is None
+  rows = predicted("in.jsonl", "out.csv")
+  assert list(rows[0])[4:] == ["text", "Id", "of"]
+  assert (rows[0]["of"], rows[1]["Id"]) == ('["a"]', "")
+  lean = predicted("in.csv", "out.csv", "--nokeep_columns")
+  assert list(lean[0]) == ["line", "task", "prediction", "score"]
+  capfd.readouterr()
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -4,6 +4,7 @@ No more than a row is in memory. What the columns mean is not known here, nor
 what becomes of a bad row.
 """
 
+import dataclasses
 import itertools
 import json
 import os
@@ -39,6 +40,21 @@ _NO_STRING = "with something else than a string"
 
 # A row's line in the file, from 1, and {column: cell}.
 Row = tuple[int, dict[str, str | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class WholeRows:
+  """Rows with all of their cells.
+
+  Attributes:
+    names: the file's columns, as they are called there; of JSON lines the keys
+      of the first.
+    rows: line, wanted cells as `read_rows` has them, and {column: value} of
+      all of the row.
+  """
+
+  names: Sequence[str]
+  rows: Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -82,12 +98,20 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
       the columns; later, at a bad row, or a quoted cell that does not end as it
       should, after which rows cannot be told apart.
   """
+  whole = read_whole_rows(lines, name, format, columns, bad_rows, encoding)
+  return ((line, wanted) for line, wanted, _ in whole.rows)
+
+
+def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
+                    columns: Sequence[str], bad_rows: BadRows,
+                    encoding: str = UTF_8) -> WholeRows:
+  """As `read_rows`, with the cells of all columns beside those wanted."""
   texts = decoded(name, lines, encoding)
   if format == "jsonl":
     line = next(texts, "")
     _check_json_lines(name, line)
-    return _json_rows(itertools.chain([line], texts), columns, bad_rows,
-                      encoding)
+    return WholeRows(_keys(line), _json_rows(
+        itertools.chain([line], texts), columns, bad_rows, encoding))
   numbered, _ = separated_rows(name, format, texts, columns)
   first = next(numbered, None)
   if first is None:
@@ -96,18 +120,31 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
   places = {column: find_column(
       name, header, column, "text_column, text_pair_column or task_column")
             for column in columns}
-  return _table_rows(numbered, len(header), places, bad_rows, encoding)
+  return WholeRows(
+      [column for column in header if column],
+      _table_rows(numbered, header, places, bad_rows, encoding))
 
 
-def _table_rows(numbered: Iterable[tuple[int, list[str]]], width: int,
-                places: Mapping[str, int], bad_rows: BadRows,
-                encoding: str) -> Iterator[Row]:
+def _table_rows(
+    numbered: Iterable[tuple[int, list[str]]], header: Sequence[str],
+    places: Mapping[str, int], bad_rows: BadRows, encoding: str,
+) -> Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]:
   for line, cells in numbered:
-    if fault := cells_fault(cells, width) or not_decoded(
+    if fault := cells_fault(cells, len(header)) or not_decoded(
         "".join(cells), encoding):
       bad_rows.refuse(line, *fault)
     else:
-      yield line, {column: cells[place] for column, place in places.items()}
+      yield (line, {column: cells[place] for column, place in places.items()},
+             dict(zip(header, cells)))
+
+
+def _keys(line: str) -> list[str]:
+  """The keys of a line of JSON; none where it is no object."""
+  try:
+    values = json.loads(line)
+  except (ValueError, RecursionError):
+    return []
+  return list(values) if isinstance(values, dict) else []
 
 
 def _check_json_lines(name: str, first: str) -> None:
@@ -125,8 +162,10 @@ def _check_json_lines(name: str, first: str) -> None:
         f"{'array' if start.startswith('[') else 'object'} over the whole file")
 
 
-def _json_rows(lines: Iterable[str], columns: Sequence[str],
-               bad_rows: BadRows, encoding: str) -> Iterator[Row]:
+def _json_rows(
+    lines: Iterable[str], columns: Sequence[str], bad_rows: BadRows,
+    encoding: str,
+) -> Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]:
   for line, text in enumerate(lines, 1):
     if not text.strip():
       continue
@@ -150,7 +189,7 @@ def _json_rows(lines: Iterable[str], columns: Sequence[str],
     if wrong:
       bad_rows.refuse(line, _NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
-      yield line, row
+      yield line, row, values
 
 
 def write_header(format: str, columns: Sequence[str]) -> bytes:
@@ -187,11 +226,19 @@ def write_cells(format: str, cells: Sequence[Any]) -> bytes:
 
   Args:
     format: "tsv" or "csv".
-    cells: of the row; None becomes an empty one.
+    cells: of the row; None becomes an empty one, a list as JSON has it.
   """
   separator = SEPARATORS[format]
   return _encoded(separator.join(
-      "" if cell is None else quoted(str(cell), separator) for cell in cells))
+      quoted(_text(cell), separator) for cell in cells))
+
+
+def _text(cell: Any) -> str:
+  if cell is None:
+    return ""
+  if isinstance(cell, list | dict | bool):
+    return json.dumps(cell, ensure_ascii=False)
+  return str(cell)
 
 
 def _encoded(line: str) -> bytes:

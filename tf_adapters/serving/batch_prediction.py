@@ -14,7 +14,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -42,6 +42,7 @@ _BATCHES_AT_ONCE = 8
 _MOST_BYTES_AT_ONCE = 4_000_000
 
 _TABLE_COLUMNS = ("line", "task", "prediction", "score")
+_RECORD_COLUMNS = {*_TABLE_COLUMNS, "scores", "words"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class PredictionConfig:
       such rows out and counts them; see `BadRows`.
     predict_batch_size: texts per forward pass.
     encoding: of the input, see `data.encodings.decoded`.
+    keep_columns: whether a record has the input's columns, too.
+    overwrite: whether to write over an output that is there.
 
   Raises:
     InputError: a value is of no use, or two columns are the same.
@@ -74,6 +77,8 @@ class PredictionConfig:
   on_bad_row: str = "error"
   predict_batch_size: int = 64
   encoding: str = UTF_8
+  keep_columns: bool = False
+  overwrite: bool = False
 
   def __post_init__(self) -> None:
     if self.input == STANDARD and self.format is None:
@@ -121,16 +126,18 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
         f"there are {len(tasks)} tasks ({', '.join(tasks)}): task_column has "
         "to say which one a row is for")
   if config.output != STANDARD:
-    if os.path.exists(config.output):
+    if os.path.exists(config.output) and not config.overwrite:
       raise InputError(f"{config.output}: is there already: choose another "
-                       "output, or move it away")
+                       "output, or --overwrite this one")
+    if os.path.isdir(config.output):
+      raise InputError(f"{config.output}: is a folder: choose another output")
     with writing(config.output):
       os.stat(pathlib.Path(config.output).parent)
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
     bad_rows = BadRows(config.input, config.on_bad_row)
     with PredictionInput(config.input) as source:
-      next(_items(_rows(config, source, bad_rows), config, tasks, bad_rows),
-           None)
+      next(_items(_rows(config, source, bad_rows).rows, config, tasks,
+                  bad_rows), None)
 
 
 def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
@@ -143,6 +150,11 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
   tagging task, null for numbers. TSV and CSV have "score" instead, the
   probability of a single label or answer. Probabilities have six decimals,
   numbers six digits. Several labels or tags are one text: see `data.cells`.
+
+  With `keep_columns` the input's columns come behind these, of JSON lines those
+  that the first line has where a table is written. One that has the name of a
+  record's column is called "input_..." there; the task's column, which would
+  stand there twice, is left out.
 
   A second text that is empty is none, unless the row's task is on pairs.
 
@@ -167,22 +179,27 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
     source = PredictionInput(config.input, progress=True)
     bad_rows = BadRows(source.name, config.on_bad_row)
     stack.callback(_say, bad_rows)  # what was left out, however this ends
-    numbered = _rows(config, stack.enter_context(source), bad_rows)
+    whole = _rows(config, stack.enter_context(source), bad_rows)
+    kept = _kept(config, whole.names)
     output = stack.enter_context(prediction_output(
-        config.output, rows.write_header(written, _TABLE_COLUMNS),
-        _description(config, tasks), source))
+        config.output, rows.write_header(
+            written, [*_TABLE_COLUMNS, *kept.values()]),
+        _description(config, tasks, list(kept)), source, config.overwrite))
     # The same rows together in every run: sums of floats depend on it.
-    for chunk in _chunks(_items(numbered, config, tasks, bad_rows),
+    for chunk in _chunks(_items(whole.rows, config, tasks, bad_rows),
                          _BATCHES_AT_ONCE * config.predict_batch_size):
       if chunk[-1][0] <= output.last:
         continue
-      numbers, names, texts = zip(*chunk)
+      numbers, names, texts, cells = zip(*chunk)
       results = bank.stream_predictions(
           texts, names, config.predict_batch_size)
       records, size = [], 0
-      for line, task in zip(numbers, names):
+      for line, task, row in zip(numbers, names, cells):
         record = _record(
             line, task, tasks[task], _next(results, source.name, line), written)
+        if written == "jsonl" and config.keep_columns:
+          kept = _kept(config, list(row))
+        record |= {name: row.get(column) for column, name in kept.items()}
         if line > output.last:
           records.append(rows.write_row(written, record))
           size += len(records[-1])
@@ -209,20 +226,38 @@ def _say(bad_rows: BadRows) -> None:
     say(bad_rows.note(), error=True)
 
 
-# Line, task and text of a row.
-_Item = tuple[int, str, Text]
+_WholeRow = tuple[int, Mapping[str, str | None], Mapping[str, Any]]
+# Line, task and text of a row, and all of its cells.
+_Item = tuple[int, str, Text, Mapping[str, Any]]
 
 
 def _rows(config: PredictionConfig, source: PredictionInput,
-          bad_rows: BadRows) -> Iterator[rows.Row]:
-  return rows.read_rows(source, source.name, config.formats()[0],
-                        config.columns(), bad_rows, config.encoding)
+          bad_rows: BadRows) -> rows.WholeRows:
+  return rows.read_whole_rows(
+      source, source.name, config.formats()[0], config.columns(), bad_rows,
+      config.encoding)
 
 
-def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
+def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
+  """The input's columns that a record has, and what they are called there."""
+  if not config.keep_columns:
+    return {}
+  names = [name for name in names if name.lower() != (
+      config.task_column or "").lower() or name.lower() != "task"]
+  taken = {*map(str.lower, names)}
+  kept = {}
+  for name in names:
+    kept[name] = name
+    while kept[name].lower() in _RECORD_COLUMNS or (
+        kept[name] != name and kept[name].lower() in taken):
+      kept[name] = f"input_{kept[name]}"
+  return kept
+
+
+def _items(numbered: Iterable[_WholeRow], config: PredictionConfig,
            tasks: Mapping[str, AdapterInfo],
            bad_rows: BadRows) -> Iterator[_Item]:
-  for line, cells in numbered:
+  for line, cells, whole in numbered:
     if config.task_column is None:
       (task,) = tasks
     else:
@@ -255,9 +290,9 @@ def _items(numbered: Iterable[rows.Row], config: PredictionConfig,
           line, _NO_SECOND_TEXT, f"no {config.text_pair_column!r}: a row that "
           "is no pair has null there")
     elif second or takes_pairs:
-      yield line, task, (_utf8(first), _utf8(second or ""))
+      yield line, task, (_utf8(first), _utf8(second or "")), whole
     else:
-      yield line, task, _utf8(first)
+      yield line, task, _utf8(first), whole
 
 
 def _utf8(text: str) -> bytes:
@@ -279,8 +314,8 @@ def _record(line: int, task: str, info: AdapterInfo,
   return {"line": line, "task": task, **cells(prediction)}
 
 
-def _description(config: PredictionConfig,
-                 tasks: Mapping[str, AdapterInfo]) -> dict[str, Any]:
+def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],
+                 kept: Sequence[str]) -> dict[str, Any]:
   """What decides over the records, beside the input, as JSON has it."""
   return {
       "input": config.input if config.input == STANDARD else os.path.abspath(
@@ -288,6 +323,7 @@ def _description(config: PredictionConfig,
       "formats": list(config.formats()),
       "columns": [
           config.text_column, config.text_pair_column, config.task_column],
+      "kept columns": kept,
       "predict_batch_size": config.predict_batch_size,
       "encoding": config.encoding,
       # Weights and labels, and the encoder's fingerprint with them.

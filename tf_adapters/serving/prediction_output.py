@@ -48,7 +48,8 @@ class PredictionOutput:
 @contextlib.contextmanager
 def prediction_output(
     name: str, header: bytes, description: Mapping[str, Any],
-    source: PredictionInput) -> Iterator[PredictionOutput]:
+    source: PredictionInput,
+    overwrite: bool = False) -> Iterator[PredictionOutput]:
   """What records are appended to; it is whole when the block ends.
 
   Args:
@@ -58,6 +59,8 @@ def prediction_output(
     description: what decides over the records, beside the input, as JSON has
       it: what runs differ in that cannot go on with each other's output.
     source: what the records are made from.
+    overwrite: whether a run's output so far, of whichever, is begun anew where
+      this run cannot go on with it.
 
   Raises:
     InputError: it cannot be written, another run is writing it, or what is
@@ -81,7 +84,8 @@ def prediction_output(
   with contextlib.ExitStack() as stack:
     with writing(name):
       file = stack.enter_context(open(partial, "a+b", buffering=0))
-      last = _take_up(file, partial, about, description, header, source)
+      last = _take_up(file, partial, about, description, header, source,
+                      overwrite)
     output = PredictionOutput(file, name, last, note)
     if not last:
       output.append(header, 0)
@@ -94,7 +98,7 @@ def prediction_output(
 
 def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
              description: Mapping[str, Any], header: bytes,
-             source: PredictionInput) -> int:
+             source: PredictionInput, overwrite: bool) -> int:
   """Leaves whole records of the same run; the line of the last one, or 0.
 
   Raises:
@@ -113,6 +117,10 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
           f"{partial}: is there, but {about.name} does not say that a run "
           "wrote it: move both away, or choose another output")
     return 0
+  if overwrite and any(found[key] != value
+                       for key, value in description.items()):
+    file.truncate(0)
+    return 0
   last, end = _last_record(partial, header, done["line"])
   different = [key for key, value in description.items()
                if found[key] != value]
@@ -121,8 +129,8 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
     different = ["content of the input"]
   if last and different:
     raise InputError(
-        f"{partial}: is of a run with another {different[0]}: delete it, or "
-        "choose another output")
+        f"{partial}: is of a run with another {different[0]}: delete it, "
+        "choose another output, or --overwrite it")
   if not source.again:
     last = 0
   file.truncate(end if last else 0)

@@ -24,11 +24,10 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "default_task", "quantize", "preprocess_seq_length"),
     "Data": (
         "name", "validation_fraction", "test_fraction", "split_seed", "holdout",
-        "task_column", "format", "delimiter", "label_separator", "on_bad_row",
-        "encoding",
-        "max_train_examples", "max_seq_length", "version_2_with_negative",
-        "doc_stride", "max_query_length", "n_best_size", "max_answer_length",
-        "null_score_diff_threshold"),
+        "task_column", "keep_columns", "format", "delimiter", "label_separator",
+        "on_bad_row", "encoding", "max_train_examples", "max_seq_length",
+        "version_2_with_negative", "doc_stride", "max_query_length",
+        "n_best_size", "max_answer_length", "null_score_diff_threshold"),
     "Training": (
         "num_train_epochs", "learning_rate", "train_batch_size", "class_weight",
         "seed", "warmup_proportion", "weight_decay", "eval_each_epoch",

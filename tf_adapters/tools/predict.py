@@ -9,7 +9,8 @@ Examples:
 
 --output is a file with the ending .tsv, .csv or .jsonl, or - for standard
 output: a record for each row, with its line in the input, task, prediction and
-score. Without --encoder it is the first adapter's.
+score, and the input's columns behind them. Without --encoder it is the first
+adapter's.
 
 It is written as OUTPUT.partial and renamed when it is whole. The same command
 again goes on behind the last record of a run that was stopped.
@@ -31,7 +32,7 @@ from tf_adapters.training.run_config import GlueRunConfig
 
 _flags.define(
     GlueRunConfig, *_flags.ENCODER, "text_column", "text_pair_column",
-    "on_bad_row", "encoding")
+    "on_bad_row", "encoding", "overwrite")
 _flags.use("adapters", "output")
 flags.DEFINE_string(
     "input", None,
@@ -45,6 +46,8 @@ flags.DEFINE_string(
     "task_column", None,
     "Name of the column that says which task a row is for. A single adapter "
     "needs none.")
+flags.DEFINE_bool(
+    "keep_columns", True, "Write the input's columns, too.")
 flags.DEFINE_integer(
     "predict_batch_size", PredictionConfig.predict_batch_size,
     "Texts per forward pass.", lower_bound=1)

@@ -105,8 +105,8 @@ class RunConfig(TrainingConfig, _MethodOptions):
       "predictions/, checkpoints/, tensorboard/. The same command resumes a "
       "run or a sweep that was stopped.")
   overwrite: bool = option(
-      False, "Begin anew where output_dir holds a run already, which is gone "
-      "then.")
+      False, "Write over what is there already: a run begins anew where "
+      "output_dir holds another, a file is replaced when the new one is whole.")
   do_train: bool = option(False, "Train.")
   do_eval: bool = option(
       False, "Evaluate on every labelled validation and test split.")
