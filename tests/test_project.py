@@ -21,6 +21,7 @@ SOURCES = ["run_glue.py", *(
 # Part -> the parts that it may import. Imports only go down.
 LAYERS = {
     "errors": set(),
+    "notices": set(),
     "progress": set(),
     "files": {"errors"},
     "modeling": {"errors"},
@@ -36,8 +37,9 @@ LAYERS = {
                 "data", "problems", "adapter_files"},
     "experiments": {"errors", "files", "progress", "modeling", "data",
                     "problems", "adapter_files", "training"},
-    "tools": {"errors", "files", "modeling", "checkpoints", "data", "problems",
-              "adapter_files", "training", "tasks", "serving", "experiments"},
+    "tools": {"errors", "notices", "files", "modeling", "checkpoints", "data",
+              "problems", "adapter_files", "training", "tasks", "serving",
+              "experiments"},
 }
 
 
@@ -131,6 +133,18 @@ def test_command_lines_are_checked_without_tensorflow():
       left += [(*way, module, other)
                for other in imports(file_of(module), inside=False)]
   assert len(seen) > 50
+
+
+def test_type_checkers_see_the_public_names():
+  tree = ast.parse((ROOT / "tf_adapters/__init__.py").read_text())
+  block, = (node for node in tree.body if isinstance(node, ast.If)
+            and getattr(node.test, "id", "") == "TYPE_CHECKING")
+  seen = {alias.asname: node.module for node in block.body
+          if isinstance(node, ast.ImportFrom) for alias in node.names
+          if alias.name == alias.asname}
+  assert seen == {name: f"tf_adapters.{module}"
+                  for name, module in ta._MODULES.items()}
+  assert re.fullmatch(r"\d+\.\d+\.\d+", ta.__version__)
 
 
 def test_files_of_tests_that_come_first_exist():

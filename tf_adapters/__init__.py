@@ -1,8 +1,11 @@
 """Adapter tuning of BERT in TensorFlow: one frozen encoder, many tasks."""
 
 import importlib
+import importlib.metadata
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+from tf_adapters.notices import quiet_import
 
 # Public name -> its module. Each is imported when it is first asked for, so
 # that a command line can say how TensorFlow starts before it does.
@@ -49,17 +52,82 @@ _MODULES = {
 __all__ = list(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
-  if name not in _MODULES:
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  value = getattr(
-      importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-  globals()[name] = value
-  return value
+if TYPE_CHECKING:
+  # What editors and type checkers see: the same names as in _MODULES.
+  from tf_adapters.adapter_files.adapter_file import (
+    load_adapter as load_adapter,
+    save_adapter as save_adapter,
+  )
+  from tf_adapters.adapter_files.merging import (
+    average_adapters as average_adapters,
+    compare_adapters as compare_adapters,
+  )
+  from tf_adapters.checkpoints.embeddings import (
+    load_text_embedding as load_text_embedding,
+    load_word_embedding as load_word_embedding,
+  )
+  from tf_adapters.checkpoints.loading import load_encoder as load_encoder
+  from tf_adapters.data.dataset import Dataset as Dataset
+  from tf_adapters.data.loading import load_task as load_task
+  from tf_adapters.errors import InputError as InputError
+  from tf_adapters.modeling.encoders.bert import BertConfig as BertConfig
+  from tf_adapters.modeling.encoders.bert_layers import (
+    BertEncoder as BertEncoder,
+  )
+  from tf_adapters.modeling.merge import merge as merge
+  from tf_adapters.modeling.methods.bottleneck import (
+    AdapterConfig as AdapterConfig,
+  )
+  from tf_adapters.modeling.methods.compacter import (
+    CompacterConfig as CompacterConfig,
+  )
+  from tf_adapters.modeling.methods.ia3 import IA3Config as IA3Config
+  from tf_adapters.modeling.methods.lora import LoraConfig as LoraConfig
+  from tf_adapters.modeling.methods.prefix import PrefixConfig as PrefixConfig
+  from tf_adapters.modeling.models import (
+    SpanExtractor as SpanExtractor,
+    TextClassifier as TextClassifier,
+    TextRegressor as TextRegressor,
+    TokenTagger as TokenTagger,
+  )
+  from tf_adapters.modeling.network_config import NetworkConfig as NetworkConfig
+  from tf_adapters.modeling.task_layers import (
+    Adapter as Adapter,
+    TaskLayers as TaskLayers,
+  )
+  from tf_adapters.modeling.text import TextProcessor as TextProcessor
+  from tf_adapters.modeling.text_network import TextNetwork as TextNetwork
+  from tf_adapters.problems.prediction import Prediction as Prediction
+  from tf_adapters.serving.bank import AdapterBank as AdapterBank
+  from tf_adapters.serving.litert import export_litert as export_litert
+  from tf_adapters.serving.ray_data import BatchPredictor as BatchPredictor
+  from tf_adapters.serving.saved_model import export_model as export_model
+  from tf_adapters.tasks.text_task import TextTask as TextTask
+  from tf_adapters.training.defaults import (
+    default_epochs as default_epochs,
+    default_learning_rate as default_learning_rate,
+  )
+  from tf_adapters.training.optimization import (
+    create_optimizer as create_optimizer,
+  )
+
+  __version__: str
+else:
+
+  def __getattr__(name):
+    if name == "__version__":
+      return importlib.metadata.version(__name__)
+    if name not in _MODULES:
+      raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with quiet_import():
+      module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-  return sorted({*globals(), *__all__})
+  return sorted({*globals(), *__all__, "__version__"})
 
 
 if "tensorflow" in sys.modules:

@@ -18,9 +18,8 @@ _OTHER_TOOLS = {
         "train learns from data of your own, glue from the paper's tasks, "
         "squad to answer questions"),
     **dict.fromkeys(
-        ("eval", "evaluate", "test", "score"),
-        "train and glue evaluate what they train, and with --load_adapter what "
-        "is trained"),
+        ("eval", "test", "score", "metrics"),
+        "evaluate says how good an adapter is"),
     **dict.fromkeys(
         ("infer", "inference", "classify_file"), "predict reads a file of "
         "texts"),

@@ -1,7 +1,8 @@
-"""How far long work is: a bar in a terminal, a line now and then in a file."""
+"""How far long work is: a bar, or a line now and then in a file."""
 
 import io
 import sys
+import warnings
 from typing import TextIO
 
 import tqdm
@@ -15,8 +16,9 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
                  scaled: bool = False, leave: bool = True) -> tqdm.tqdm:
   """A bar to update, and to close, on standard error.
 
-  Without a terminal it writes no bar but a line every few minutes, and nothing
-  of work that is over by then.
+  In a notebook it is a widget, where there are such. Without a terminal it
+  writes no bar but a line every few minutes, and nothing of work that is over
+  by then.
 
   Args:
     what: is done.
@@ -30,6 +32,12 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
     ...   for chunk in chunks(texts):
     ...     bar.update(len(chunk))
   """
+  if _in_notebook():
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # that there are no widgets
+      from tqdm.auto import tqdm as notebook_bar
+    return notebook_bar(desc=what, total=total, unit=unit, unit_scale=scaled,
+                        leave=leave, delay=_SECONDS_TO_FIRST_BAR)
   if sys.stderr.isatty():
     return tqdm.tqdm(desc=what, total=total, unit=unit, unit_scale=scaled,
                      leave=leave, delay=_SECONDS_TO_FIRST_BAR, file=sys.stderr)
@@ -38,6 +46,13 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
       delay=SECONDS_BETWEEN_LINES, mininterval=SECONDS_BETWEEN_LINES,
       maxinterval=SECONDS_BETWEEN_LINES, miniters=1, file=_Lines(sys.stderr),
       bar_format=_line_format(total, unit))
+
+
+def _in_notebook() -> bool:
+  """Whether a kernel of Jupyter's runs this."""
+  get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+  shell = get_ipython and get_ipython()
+  return "IPKernelApp" in getattr(shell, "config", {})
 
 
 def duration(seconds: float) -> str:

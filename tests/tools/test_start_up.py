@@ -99,7 +99,7 @@ def test_what_was_meant_is_said():
       ("trian",): "no tool 'trian': did you mean train?",
       ("--data=x.csv",): "tf-adapters train --data=x.csv",
       ("Inspcet",): "did you mean inspect?",
-      ("xyz",): "tools are train, predict, ",
+      ("xyz",): "tools are train, evaluate, predict, ",
       ("--task_name=rte",): "tf-adapters glue --task_name=rte",
       ("glue", "--batch_size=8"): "mean --train_batch_size?",
       ("predict", "--batch_size=8"): "mean --predict_batch_size?",

@@ -6,9 +6,11 @@ of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import tensorflow as tf
 
@@ -16,7 +18,7 @@ from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed, printable
 from tf_adapters.modeling import stacked
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
@@ -29,7 +31,18 @@ from tf_adapters.serving.bank_state import (
     BankState,
     Published,
 )
-from tf_adapters.serving.bank_texts import BASE, Tasks, Texts
+from tf_adapters.serving.bank_texts import (
+    BASE,
+    EVERY_TASK,
+    EveryTask,
+    Tasks,
+    Texts,
+    frame_of,
+    list_of_texts,
+    only_task,
+)
+
+_MOST_SHOWN = 20
 
 
 class AdapterBank:
@@ -149,8 +162,29 @@ class AdapterBank:
     """
     return self._published.state().info(name)
 
+  def __repr__(self) -> str:
+    state = self._published.state()
+    origin = state.shared.encoder.origin
+    lines = [f"AdapterBank on {origin and origin.source}: "
+             f"{len(state.infos):,} task{'s' * (len(state.infos) != 1)}"]
+    lines += [f"  {name}: {info.problem_type}"
+              + (", pairs" if info.takes_pairs else "")
+              + (f", {listed(info.labels, 6)}" if info.labels else "")
+              for name, info in list(state.infos.items())[:_MOST_SHOWN]]
+    if len(state.infos) > _MOST_SHOWN:
+      lines.append(f"  and {len(state.infos) - _MOST_SHOWN:,} more: names()")
+    return "\n".join(map(printable, lines))
+
+  @overload
   def predict(self, texts: Texts, tasks: Tasks,
-              batch_size: int = 64) -> list[Value]:
+              batch_size: int = 64) -> list[Value]: ...
+
+  @overload
+  def predict(self, texts: Texts, tasks: EveryTask = EVERY_TASK,
+              batch_size: int = 64) -> Any: ...
+
+  def predict(self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
+              batch_size: int = 64) -> Any:
     """What is predicted for texts of any of the tasks, and nothing more.
 
     Args:
@@ -158,11 +192,13 @@ class AdapterBank:
         context where answers are asked for. Bytes are UTF-8. A list, an array,
         a column of a table, a generator and so on.
       tasks: the task of each text, or one for all; None or "base" for the
-        encoder without a task.
+        encoder without a task. Without it every text is for every task.
       batch_size: texts per forward pass.
 
     Returns:
-      For each text the value of its `Prediction`: a label; a tuple of labels
+      Without `tasks`, where there are several: a DataFrame with a column for
+      each task, or {task: predictions} where there is no pandas. Else a list:
+      for each text the value of its `Prediction`: a label; a tuple of labels
       (multi-label); a number (regression); a list of words and their tags
       (tagging); an answer, a piece of the context or "" for none (span); an
       embedding, float32 [hidden_size], for the encoder alone.
@@ -171,13 +207,31 @@ class AdapterBank:
       InputError: an unknown task, a text where it wants a pair or the other
         way round, or a task whose weights are so large that what it computes
         from a text is not finite.
-    """
-    return [prediction.value for prediction in self.stream_predictions(
-        texts, tasks, batch_size)]
 
-  def predict_proba(self, texts: Texts, tasks: Tasks,
+    Example:
+      >>> bank.predict(["a moving film", "a dull one"])
+             sst2    topic
+      0  positive  culture
+      1  negative  culture
+    """
+    state = self._now()
+    names = list(state.infos)
+    if not isinstance(tasks, EveryTask) or len(names) < 2:
+      return [prediction.value for prediction in state.predict(
+          texts, only_task(tasks, names), batch_size)]
+    rows = list_of_texts(texts)
+    found = state.predict(
+        rows * len(names), [name for name in names for _ in rows], batch_size)
+    return frame_of({
+        name: [prediction.value
+               for prediction in itertools.islice(found, len(rows))]
+        for name in names}, getattr(texts, "index", None))
+
+  def predict_proba(self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
                     batch_size: int = 64) -> list[Probabilities | Value]:
     """As `predict`, with the probability of every label.
+
+    Several tasks have to be named.
 
     Returns:
       For each text the probabilities of its `Prediction`: {label: probability},
@@ -190,9 +244,12 @@ class AdapterBank:
                 texts, tasks, batch_size)]
 
   def predictions(
-      self, texts: Texts, tasks: Tasks, batch_size: int = 64,
+      self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
+      batch_size: int = 64,
   ) -> list[Prediction[Value, Probabilities]]:
     """As `predict`, with all that is known of each prediction.
+
+    Several tasks have to be named.
 
     Example:
       >>> bank.predictions(["a moving film"], "sst2")
@@ -202,14 +259,17 @@ class AdapterBank:
     return list(self.stream_predictions(texts, tasks, batch_size))
 
   def stream_predictions(
-      self, texts: Texts, tasks: Tasks, batch_size: int = 64,
+      self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
+      batch_size: int = 64,
   ) -> Iterator[Prediction[Value, Probabilities]]:
     """As `predictions`, one by one: for tasks of very many labels.
 
     All texts are computed at once, and what is wrong with one of them is raised
     then; numbers that are not finite when their text's turn comes.
     """
-    return self._now().predict(texts, tasks, batch_size)
+    state = self._now()
+    return state.predict(
+        texts, only_task(tasks, list(state.infos)), batch_size)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None) -> pathlib.Path:

@@ -1,6 +1,8 @@
 """What a bank is asked: texts and their tasks, whatever they come in."""
 
 import dataclasses
+import enum
+import importlib
 from collections.abc import (
     Callable,
     Iterable,
@@ -13,13 +15,39 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 
 BASE = "base"  # the name of the encoder without a task
+
+
+
+class EveryTask(enum.Enum):
+  """What `tasks` is where none is given; None is the encoder alone."""
+
+  EVERY_TASK = "every task"
+
+
+EVERY_TASK = EveryTask.EVERY_TASK
 
 Text = str | bytes | tuple[str | bytes, str | bytes]
 Texts = Iterable[Text]
 Tasks = str | Iterable[str | None] | None
+
+
+def only_task(tasks: Tasks | EveryTask, names: Sequence[str]) -> Tasks:
+  """What `tasks` of a bank's methods says; the only task where none is given.
+
+  Raises:
+    InputError: none is given, and there are several or none.
+  """
+  if not isinstance(tasks, EveryTask):
+    return tasks
+  if len(names) == 1:
+    return names[0]
+  raise InputError(
+      f"tasks has to say which of {listed(names)} each text is for" if names
+      else "the bank has no task: add one, or say tasks=\"base\" for "
+      "embeddings")
 
 
 class RowError(InputError):
@@ -95,6 +123,26 @@ def make_rows(texts: Texts, tasks: Tasks,
       found[name] = number, name, info
     rows.append(_row(row, text, *found[name], max_length))
   return rows
+
+
+def list_of_texts(texts: Texts) -> list[Any]:
+  """The texts, to be read more than once; raises InputError for no list."""
+  return _listed(texts, "texts")
+
+
+def frame_of(columns: Mapping[str, list[Any]], index: Any) -> Any:
+  """A DataFrame; the columns as they are where there is no pandas.
+
+  Args:
+    columns: task -> a prediction for each text.
+    index: of the Series that the texts came in; what is none does not count.
+  """
+  try:
+    pandas = importlib.import_module("pandas")
+  except ImportError:
+    return columns
+  return pandas.DataFrame(
+      columns, index=index if isinstance(index, pandas.Index) else None)
 
 
 def _row(row: int, text: Any, task: int, name: str, info: AdapterInfo | None,

@@ -129,8 +129,8 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
     different = ["content of the input"]
   if last and different:
     raise InputError(
-        f"{partial}: is of a run with another {different[0]}: delete it, "
-        "choose another output, or --overwrite it")
+        f"{partial}: is of a run with another {different[0]}: delete it, or "
+        "choose another output; --overwrite begins anew")
   if not source.again:
     last = 0
   file.truncate(end if last else 0)

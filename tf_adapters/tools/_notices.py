@@ -10,38 +10,13 @@ Who sets TF_CPP_MIN_LOG_LEVEL to another level than ours gets all lines of it.
 import atexit
 import logging
 import os
-import re
 import select
 import signal
 import sys
 import time
 import warnings
 
-# Errors: warnings are many, and of little use. Processes of trials inherit it.
-_LEVEL = "2"
-
-# What logging begins a line with: severity, time and place.
-_PREFIX = rb"(?:\d{4}-\d\d-\d\d [\d:.]+: %s |%s\d{4} [\d:.]+ +\d+ )\S+\] "
-_INFORMATION = re.compile(_PREFIX % (b"I", b"I"))
-_OTHERS = re.compile(_PREFIX % (b"[WE]", b"[WE]") + b"(.*)", re.DOTALL)
-# What is no information by its severity, and says no more.
-_NOTICES = re.compile(b"|".join([
-    rb"failed call to cuInit",  # a machine without a GPU
-    rb"Could not find cuda drivers",
-    rb"TF-TRT Warning: Could not find TensorRT",
-    rb"Unable to register cu\w+ factory",
-    rb"computation placer already registered",
-    rb"oneDNN supports DT_\w+ only on platforms",
-    rb".*PredictCost\(\)",
-    rb".*OUT_OF_RANGE: End of sequence",
-    rb"Ignored (output_format|drop_control_dependency)\.",
-]))
-_FIRST = b"WARNING: All log messages before absl::InitializeLog() is called"
-
-_PYTHON_WARNINGS = (
-    r"pkg_resources is deprecated",
-    r"Protobuf gencode version",
-)
+from tf_adapters.notices import LEVEL, PYTHON_WARNINGS, is_notice
 
 _SECONDS_OF_HALF_A_LINE = 0.1
 _SECONDS_TO_END = 2
@@ -52,11 +27,11 @@ def hide_notices() -> None:
 
   To be called before TensorFlow is imported, as long as there is one thread.
   """
-  level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _LEVEL)
-  if level != _LEVEL or sys.stderr is None:
+  level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", LEVEL)
+  if level != LEVEL or sys.stderr is None:
     return
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
-  for message in _PYTHON_WARNINGS:
+  for message in PYTHON_WARNINGS:
     warnings.filterwarnings("ignore", message)
   stderr = os.dup(sys.stderr.fileno())
   read, write = os.pipe()
@@ -72,14 +47,6 @@ def hide_notices() -> None:
   sys.stderr = os.fdopen(stderr, "w", buffering=1,
                          encoding=sys.stderr.encoding, errors=sys.stderr.errors)
   atexit.register(_end, child)
-
-
-def is_notice(line: bytes) -> bool:
-  """Whether a line of a library's says nothing to users."""
-  if line.startswith(_FIRST) or _INFORMATION.match(line):
-    return True
-  other = _OTHERS.match(line)
-  return other is not None and _NOTICES.match(other[1]) is not None
 
 
 def _end(child: int) -> None:

@@ -192,6 +192,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   if asked != config:
     print(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
           f"steps, learning rate {config.learning_rate:g}")
+  # Of each width of a batch, which a log or a notebook shows as a long silence.
+  print("the first epoch compiles its steps, which takes a while", flush=True)
   rate, epochs = config.learning_rate, config.num_train_epochs
   assert rate is not None and epochs is not None  # they are settled
   total_steps = steps_per_epoch * epochs

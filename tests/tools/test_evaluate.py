@@ -1,0 +1,68 @@
+"""tf-adapters evaluate: a table, mistakes and a picture, of the right rows."""
+
+import json
+import re
+
+import pytest
+
+from tests.tools.calling import call
+from tf_adapters.tools import evaluate, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, one_layer_source):
+  """A run on 60 rows of one file, 9 of which it has tested on."""
+  folder = tmp_path_factory.mktemp("run")
+  rows = ["team,words"] + [
+      f"{'AB'[row % 3 == 0]},{'good' if row % 3 else 'bad'} film {row}"
+      for row in range(60)]
+  (folder / "tickets.csv").write_text("\n".join(rows) + "\n")
+  assert call(
+      train, f"--data={folder / 'tickets.csv'}", "--text_column=words",
+      "--label_column=team", f"--encoder={one_layer_source}",
+      "--num_train_epochs=1", "--max_seq_length=16",
+      f"--output_dir={folder / 'run'}") == 0
+  return folder
+
+
+def test_the_run_s_test_rows_without_data(run, capfd):
+  adapter = run / "run" / "adapter"
+  assert call(evaluate, f"--adapter={adapter}") == 0
+  out = capfd.readouterr().out
+  results = json.loads((run / "run/results.json").read_text())
+  accuracy = results["metrics"]["test"]["accuracy"]
+  assert f"test, 9 rows: accuracy {accuracy:.4f}" in out
+  assert re.search(r"^ +A +\d", out, re.MULTILINE)
+  picture = run / "run" / "evaluation.png"
+  assert picture.read_bytes().startswith(b"\x89PNG")
+  assert f"picture: {picture}" in out
+  assert "the rows of" in out
+
+
+def test_other_data_whole(run, tmp_path, capfd):
+  (tmp_path / "new.tsv").write_text("words\tteam\ngood film\tB\nbad\tA\n"
+                                    "bad one\tC\n")
+  command = [f"--adapter={run / 'run' / 'adapter'}", "--text_column=words",
+             f"--data={tmp_path / 'new.tsv'}", "--label_column=team",
+             f"--output={tmp_path / 'new.svg'}"]
+  assert call(evaluate, *command) == 0
+  out = capfd.readouterr().out
+  assert "2 rows: accuracy" in out
+  assert "1 row left out: 1 with an unknown label (first: new.tsv:4)" in out
+  assert "<svg" in (tmp_path / "new.svg").read_text()
+  assert call(evaluate, *command) == 1
+  assert "is there already: choose another output, or --overwrite" in (
+      capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--output=x.jpg"], "has to end in .png, .pdf, .svg"),
+    (["--output=no/x.png"], "there is no folder no"),
+    (["--data=nowhere.csv"], "nowhere.csv: no such file or folder"),
+    (["--text_column=nothing"], "no column 'nothing'; its columns are team"),
+    (["--adapter=nowhere"], "nowhere: not an adapter file"),
+])
+def test_a_mistake_is_one_line(run, capfd, more, message):
+  assert call(evaluate, f"--adapter={run / 'run' / 'adapter'}", *more) == 1
+  error = capfd.readouterr().err
+  assert message in error and error.count("\n") == 1
