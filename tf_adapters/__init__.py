@@ -74,6 +74,9 @@ if TYPE_CHECKING:
   from tf_adapters.modeling.encoders.bert_layers import (
     BertEncoder as BertEncoder,
   )
+  from tf_adapters.modeling.learning_rates import (
+    default_learning_rate as default_learning_rate,
+  )
   from tf_adapters.modeling.merge import merge as merge
   from tf_adapters.modeling.methods.bottleneck import (
     AdapterConfig as AdapterConfig,
@@ -102,11 +105,11 @@ if TYPE_CHECKING:
   from tf_adapters.serving.litert import export_litert as export_litert
   from tf_adapters.serving.ray_data import BatchPredictor as BatchPredictor
   from tf_adapters.serving.saved_model import export_model as export_model
-  from tf_adapters.tasks.text_task import TextTask as TextTask
-  from tf_adapters.training.defaults import (
-    default_epochs as default_epochs,
-    default_learning_rate as default_learning_rate,
+  from tf_adapters.tasks.estimator import (
+    TextTaskClassifier as TextTaskClassifier,
   )
+  from tf_adapters.tasks.text_task import TextTask as TextTask
+  from tf_adapters.training.defaults import default_epochs as default_epochs
   from tf_adapters.training.optimization import (
     create_optimizer as create_optimizer,
   )
