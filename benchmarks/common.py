@@ -101,7 +101,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
       description=description,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument(
-      "--peer_python", help="the interpreter of AdapterHub's environment")
+      "--peer_python", help="the interpreter of the peer's environment")
   return parser
 
 
