@@ -20,8 +20,8 @@ def test_labels_can_be_counted_and_a_model_says_what_is_in_it(
   assert repr(model) == (
       f"<TextClassifier: labels 0, 1, 2; adapters on {one_layer_source}; "
       f"{summary.trained:,} of {summary.total:,} parameters train>")
-  for labels in (1, "bad", 0):
-    with pytest.raises(ta.InputError, match="two or more|several names"):
+  for labels in (1, 0):
+    with pytest.raises(ta.InputError, match="two or more different labels"):
       ta.TextClassifier(model.encoder, labels)
 
 

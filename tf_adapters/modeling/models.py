@@ -210,8 +210,6 @@ def _different(labels: Sequence[str] | int) -> tuple[str, ...]:
   """Names of labels; those of a number of labels are their numbers."""
   if isinstance(labels, int):
     labels = tuple(map(str, range(labels)))
-  if isinstance(labels, str):
-    raise InputError(f"labels are several names, not one text: {labels!r}")
   labels = tuple(labels)
   if not all(isinstance(label, str) for label in labels):
     raise InputError(f"labels are names, which are strings, not {labels}: "
