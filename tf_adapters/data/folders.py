@@ -23,7 +23,7 @@ def data_folder(data_dir: str) -> pathlib.Path:
     raise InputError(f"{folder}: is a file: data_dir is the folder that it "
                      f"lies in, {folder.parent}")
   if not os.path.isdir(folder):
-    raise InputError(f"{folder}: no such folder")
+    raise InputError(f"{folder}: no such folder; data_dir says where it is")
   return folder
 
 
@@ -67,7 +67,10 @@ def find_splits(folder: pathlib.Path, patterns: Mapping[str, str],
     names = [path.name for path in there]
     raise InputError(
         f"{folder}: no files: expected {expected}; "
-        + (f"there is {listed(names, 8)}" if names else "it is empty"))
+        + (f"there is {listed(names, 8)}" if names else "it is empty")
+        + ("; spreadsheets have to be saved as CSV" if any(
+            name.lower().endswith((".xlsx", ".xls", ".ods"))
+            for name in names) else ""))
   unread = [path.name for path in there if path not in files.values()
             and (named.get(path) or path.suffix.lower() in _OTHER_DATA)]
   return files, (f"not read in {folder}: {listed(unread, 8)}" if unread else "")

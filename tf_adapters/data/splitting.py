@@ -57,6 +57,11 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
     if not fraction:
       continue
     count = round(fraction * rows)
+    if count > 0 and len(free) < count and 2 * len(groups) > rows:
+      raise InputError(
+          f"{len(groups):,} different labels in {rows:,} rows leave none to "
+          "hold out, beside one of each to train on: is label_column right? "
+          "problem_type=regression takes labels for numbers")
     if not 0 < count <= len(free):
       raise InputError(
           f"{_named({name: fraction})} of {rows:,} rows are {count:,}, and "

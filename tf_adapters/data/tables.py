@@ -20,7 +20,7 @@ from tf_adapters.data.encodings import (
     not_decoded,
     read_lines,
 )
-from tf_adapters.errors import InputError, listed
+from tf_adapters.errors import InputError, listed, similar
 
 csv.field_size_limit(1 << 30)
 
@@ -146,8 +146,10 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
   """
   folded = [name.lower() for name in header]
   if not column or column.lower() not in folded:
+    near = similar(column, filter(None, header), cutoff=0.8)
     raise InputError(f"{path}: no column {column!r}; its columns are "
                      f"{listed(list(filter(None, header)))}"
+                     + (f"; did you mean {near!r}?" if near else "")
                      + (f"; {hint} says another name" if hint else ""))
   return folded.index(column.lower())
 

@@ -15,6 +15,7 @@ from tf_adapters.errors import (
 )
 from tf_adapters.tools import _flag_mistakes, _help
 
+SHARED = ("adapter", "adapters", "output")  # that `_flags` defines
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
 
@@ -40,12 +41,13 @@ def run(tool: ModuleType, main: Callable[[], object],
     if {"--help", "-help", "-h"} & set(argv[1:]):
       print(_help.help_text(tool, config))
       sys.exit(0)
+    names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(tool)]
     try:
-      return flags.FLAGS(argv)
+      rest = flags.FLAGS(argv)
+      _check_own(names)
+      return rest
     except (flags.Error, UnicodeDecodeError) as error:
       # What cannot be decoded is a flag file.
-      names = [flag.name
-               for flag in flags.FLAGS.get_key_flags_for_module(tool)]
       message = printable(_flag_mistakes.explained(error, names))
       print(f"error: {message} (--help lists the flags)", file=sys.stderr)
       sys.exit(2)
@@ -57,9 +59,9 @@ def run(tool: ModuleType, main: Callable[[], object],
       for argument in sys.argv:
         check_name(argument)
       if len(argv) > 1:
-        raise InputError(
-            f"unexpected argument {argv[1]!r}: flags begin with --, and values "
-            "with blanks in them need quotation marks")
+        names = [flag.name
+                 for flag in flags.FLAGS.get_key_flags_for_module(tool)]
+        raise InputError(_flag_mistakes.stray(argv[1], names))
       main()
     except InputError as error:
       print(f"error: {error}", file=sys.stderr)
@@ -76,11 +78,23 @@ def run(tool: ModuleType, main: Callable[[], object],
   app.run(guarded, flags_parser=parse)
 
 
+def _check_own(names: Sequence[str]) -> None:
+  """Refuses flags of other tools that are defined for all of them.
+
+  Raises:
+    UnrecognizedFlagError: there is one.
+  """
+  for name in SHARED:
+    if (name in flags.FLAGS and flags.FLAGS[name].present
+        and name not in names):
+      raise flags.UnrecognizedFlagError(name, str(flags.FLAGS[name].value))
+
+
 def require(*names: str, values: flags.FlagValues = flags.FLAGS) -> None:
   """Raises InputError for a flag that was not given."""
   for name in names:
     if values[name].value is None:
-      raise InputError(f"--{name} must be given")
+      raise InputError(f"--{name} must be given (--help says what it is)")
 
 
 def print_table(rows: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """What to say of flags that cannot be parsed: which one was probably meant."""
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -35,15 +36,28 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "tokenizer_name": ["vocab_file"],
     "lower_case": ["do_lower_case"],
     "uncased": ["do_lower_case"],
-    "task": ["task_name", "tasks", "task_column", "default_task"],
+    "task": ["task_name", "name", "tasks", "task_column", "default_task"],
+    "task_name": ["name", "task_column"],
+    "holdout": ["validation_fraction"],
+    "val_split": ["validation_fraction", "holdout"],
+    "validation_split": ["validation_fraction", "holdout"],
+    "test_size": ["test_fraction"],
+    "test_split": ["test_fraction"],
+    "sep": ["delimiter"],
+    "separator": ["delimiter", "label_separator"],
+    "force": ["overwrite"],
     "adapter": ["load_adapter", "adapters"],
     "adapters": ["load_adapter", "adapter"],
-    "data_dir": ["input", "train_file"],
-    "dataset": ["data_dir", "input"],
+    "data_dir": ["data", "input", "train_file"],
+    "dataset": ["data", "data_dir", "input"],
     "dataset_name": ["task_name"],
     "data": ["data_dir", "input"],
-    "data_path": ["data_dir", "input"],
-    "input_file": ["input", "predict_file", "data_dir"],
+    "data_path": ["data", "data_dir", "input"],
+    "input": ["data", "data_dir"],
+    "file": ["data", "input", "data_dir"],
+    "train_file": ["data", "data_dir"],
+    "csv": ["data", "input", "data_dir"],
+    "input_file": ["data", "input", "predict_file", "data_dir"],
     "output": ["output_dir"],
     "output_file": ["output", "output_dir"],
     "out": ["output", "output_dir"],
@@ -52,6 +66,8 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "text": ["text_column"],
     "label": ["label_column"],
     "labels": ["label_column"],
+    "target": ["label_column"],
+    "target_column": ["label_column"],
     "train": ["do_train"],
     "eval": ["do_eval"],
     "evaluate": ["do_eval"],
@@ -67,6 +83,20 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "parallel": ["max_parallel_trials"],
     "jobs": ["max_parallel_trials"],
 }
+
+# Flag -> value in other programs -> here.
+_VALUES = {
+    "distribution_strategy": {
+        **dict.fromkeys(("gpu", "gpus", "cuda"), "mirrored"), "cpu": "off",
+        "none": "off", "ddp": "multi_worker_mirrored"},
+    "problem_type": {
+        **dict.fromkeys(("multiclass", "binary", "sentiment"),
+                        "classification"),
+        "multilabel": "multi_label", "multi_label_classification":
+            "multi_label"},
+}
+# What a flag's value is not, and where it belongs.
+_ELSEWHERE = {"task_name": "; data of your own: tf-adapters train --data=FILE"}
 
 _WRONG_VALUE = re.compile(r"flag --(\w+)=(.*?): (.*)", re.DOTALL)
 # How absl and Python say that a value is of another type.
@@ -90,12 +120,28 @@ def explained(error: Exception, names: Sequence[str]) -> str:
   name, value, reason = wrong.groups()
   parser = flags.FLAGS[name].parser
   if choices := getattr(parser, "enum_values", ()):
-    near = similar(value, choices)
+    near = _VALUES.get(name, {}).get(value.lower()) or similar(value, choices)
     reason = ((f"did you mean {near}? It is " if near else "expected ")
-              + f"one of {', '.join(choices)}")
+              + f"one of {', '.join(choices)}" + _ELSEWHERE.get(name, ""))
   elif reason.startswith(_OTHER_TYPE):
     reason = f"expected {parser.syntactic_help or 'true or false'}"
   return f"flag --{name}={value}: {reason}"
+
+
+def stray(argument: str, names: Sequence[str]) -> str:
+  """What to say of an argument that is no flag.
+
+  Args:
+    argument: the first one.
+    names: the tool's own flags.
+  """
+  flag = next((name for name in ("data", "input", "data_dir")
+               if name in names), None)
+  if os.path.exists(argument) and flag is not None:
+    return (f"unexpected argument {argument!r}: did you mean "
+            f"--{flag}={argument}?")
+  return (f"unexpected argument {argument!r}: flags begin with --, and values "
+          "with blanks in them need quotation marks")
 
 
 def meant(name: str, names: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from tf_adapters.data.encodings import AUTO_ENCODING
 from tf_adapters.data.splitting import DEFAULT_FRACTION, split_task
 from tf_adapters.data.tables import find_column
 from tf_adapters.errors import InputError
+from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.config import option, options
 from tf_adapters.training.run_config import RunConfig
 
@@ -101,7 +102,9 @@ class OwnRunConfig(RunConfig):
     return self.problem_type
 
   def check_data(self) -> None:
-    self.load_task()
+    task = self.load_task()
+    if self.class_weight is not None:
+      task.class_weight(class_weight.parse(self.class_weight))
 
   def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     return _load(self, labels and tuple(labels))
@@ -113,9 +116,10 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
   if not path.exists():
     raise InputError(f"{path}: no such file or folder; --data says where it is")
   columns = [config.text_column, *filter(None, [config.text_pair_column])]
+  delimiter = "\t" if config.delimiter == "\\t" else config.delimiter
   encoding = None if config.encoding == AUTO_ENCODING else config.encoding
   first, *_ = one_file.frames_of_path(
-      path, columns, encoding, config.delimiter, config.on_bad_row).items()
+      path, columns, encoding, delimiter, config.on_bad_row).items()
   split, frame = first
   labelled = [config.label_column]
   if config.problem_type == "multi_label" and not frame.has(*labelled):
@@ -134,7 +138,7 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
         labelled if len(labelled) > 1 else config.label_column,
         config.problem_type, labels, config.label_separator,
         on_bad_row=config.on_bad_row, name=config.name, encoding=encoding,
-        delimiter=config.delimiter)
+        delimiter=delimiter)
   if "train" not in task.splits:  # a test file alone, to be predicted
     return task
   return split_task(task, config.validation_fraction, config.test_fraction,
