@@ -21,6 +21,7 @@ _MODULES = {
     "InputError": "errors",
     "LoraConfig": "modeling.methods.lora",
     "CompacterConfig": "modeling.methods.compacter",
+    "UnionConfig": "modeling.methods.union",
     "PrefixConfig": "modeling.methods.prefix",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",

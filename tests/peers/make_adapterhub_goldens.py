@@ -29,6 +29,9 @@ CONFIGS = {
     "prefix_network": adapters.PrefixTuningConfig(
         prefix_length=3, bottleneck_size=5),
     "compacter": adapters.CompacterConfig(reduction_factor=4),
+    "mam": adapters.MAMConfig(
+        adapters.PrefixTuningConfig(prefix_length=3, bottleneck_size=5),
+        adapters.ParBnConfig(reduction_factor=8)),
     "compacter_plus_plus": adapters.CompacterPlusPlusConfig(reduction_factor=4),
 }
 

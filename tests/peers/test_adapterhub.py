@@ -27,6 +27,9 @@ METHODS = {
     "prefix_flat": ta.PrefixConfig(length=3, flat=True, layers=(1,)),
     "prefix_network": ta.PrefixConfig(length=3, bottleneck_size=5),
     "compacter": ta.CompacterConfig(size=8),
+    "mam": ta.UnionConfig((
+        ta.PrefixConfig(length=3, bottleneck_size=5),
+        preset("parallel", size=4))),
     "compacter_plus_plus": ta.CompacterConfig.preset(
         "compacter_plus_plus", size=8),
 }
@@ -40,6 +43,9 @@ OURS = {"weight": "/kernel", "bias": "/bias", "W_left": "_left/value",
 
 def our_arrays(golden, when, method):
   """A golden file's arrays by canonical name, in our shapes."""
+  methods = {one.suffix: one for one in getattr(method, "methods", [method])}
+  prefix = methods.pop("prefix", None)
+  suffix = "".join(methods)
   arrays = {}
   for name in golden:
     if not name.startswith(when):
@@ -48,13 +54,13 @@ def our_arrays(golden, when, method):
     if name.startswith("head."):
       arrays["head" + OURS[name[5:]]] = array.T
     elif "prefix_tunings" in name:
-      arrays |= prefix_arrays(name.split(".self_prefix.")[1], array, method)
+      arrays |= prefix_arrays(name.split(".self_prefix.")[1], array, prefix)
     elif name.endswith("phm_rule"):
       arrays["transformer/compacter/rule/value"] = array
     else:
       layer, attention, part, leaf = BOTTLENECK.fullmatch(name).groups()
       place = (f"transformer/layer_{layer}/"
-               f"{'attention' if attention else 'output'}_{method.suffix}/")
+               f"{'attention' if attention else 'output'}_{suffix}/")
       if part == "norm_before":
         leaf = {"weight": "gamma", "bias": "beta"}[leaf]
         arrays[f"{place}layer_norm/{leaf}"] = array

@@ -109,8 +109,9 @@ class AdapterInfo(JsonConfig):
         ("encoder", isinstance(self.encoder["source"], str)
          and isinstance(self.encoder["fingerprint"], str)
          and isinstance(self.encoder["architecture"], Mapping)),
-        *((name, is_flat(getattr(self, name) or {}))
-          for name in ("adapter", "tokenizer", "versions")),
+        ("adapter", _is_method(self.adapter or {})),
+        *((name, is_flat(getattr(self, name)))
+          for name in ("tokenizer", "versions")),
         ("encoder", is_flat({**self.encoder, "architecture": None})
          and is_flat(self.encoder["architecture"]))):
       if not fine:
@@ -156,6 +157,14 @@ class AdapterInfo(JsonConfig):
   def num_outputs(self) -> int:
     """Outputs of the head, for each text or token."""
     return self.problem.num_outputs(self.labels)
+
+
+def _is_method(values: Mapping[str, Any]) -> bool:
+  """Whether values are flat, but for those of the methods of a union."""
+  methods = values.get("methods", [])
+  return isinstance(methods, list) and is_flat(
+      {**values, "methods": None}) and all(
+          isinstance(one, Mapping) and is_flat(one) for one in methods)
 
 
 def library_versions() -> dict[str, str]:

@@ -112,7 +112,8 @@ def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
         dataclasses.replace(tuning, method="head")))
   return dataclasses.replace(
       info, tuning=str(tuning),
-      adapter=dataclasses.replace(method, layers=layers).to_dict())
+      adapter=method.in_layers(
+          layers, info.encoder_config.num_hidden_layers).to_dict())
 
 
 def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,

@@ -145,8 +145,8 @@ class TransformerEncoder(TextEncoder):
     for place in self.method.places(self.config.num_hidden_layers):
       weights = self.projection_weights(place)
       if weights is not None:
-        for name, value in self.method.at(
-            place.name).first_values(weights).items():
+        for name, value in self.method.at(place).first_values(
+            weights).items():
           variables[f"{self.method.place_name(place)}/{name}"].assign(value)
 
   @property

@@ -87,7 +87,7 @@ def _fold(method: Method, encoder: Any, merged: Any) -> None:
   arrays = {name: variable.numpy() for name, variable
             in encoder.task_layers.named_variables().items()}
   for place in method.places(encoder.config.num_hidden_layers):
-    kernel, bias = method.at(place.name).fold(
+    kernel, bias = method.at(place).fold(
         method.values_at(place, encoder.config, arrays),
         encoder.projection_weights(place))
     projection = merged.transformer_layers[place.layer].projection(place.name)

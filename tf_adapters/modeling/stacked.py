@@ -111,7 +111,7 @@ class TaskArrays:
         Table("kernel", (hidden_size, padded)), Table("bias", (padded,))))]
     if self.method is not None:
       for place in self.method.places(self.config.num_hidden_layers):
-        kind = self.method.at(place.name).kind()
+        kind = self.method.at(place).kind()
         widths = self.config.widths_at(place)
         keys.append(StackKey(kind.place_name(place), kind,
                              _tables(kind, widths), place, widths))
@@ -130,7 +130,7 @@ class TaskArrays:
     names = (table.name for table in key.tables)
     if self.method is None or key.place is None:
       return {name: arrays[f"{key.name}/{name}"] for name in names}
-    return self.method.at(key.place.name).as_kind(
+    return self.method.at(key.place).as_kind(
         self.method.values_at(key.place, self.config, arrays),
         self.weights(key.place))
 

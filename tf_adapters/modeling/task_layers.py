@@ -208,11 +208,11 @@ class TaskLayers(tf_keras.layers.Layer):
     self.shared = {}  # of all places, by canonical name
     if method is not None:
       self.shared = {
-          f"{method.shared_name}/{name}": _layer_of(part, self.dtype_policy)
-          for name, part in method.shared_parts(config.hidden_size).items()}
+          name: _layer_of(part, self.dtype_policy)
+          for name, part in method.shared(config.hidden_size).items()}
       for place in method.places(config.num_hidden_layers):
         self.inserted[method.place_name(place)] = Adapter(
-            method.at(place.name), *config.widths_at(place),
+            method.at(place), *config.widths_at(place),
             dtype=self.dtype_policy)
 
   def layer_norm(self, name: str) -> LayerNorm:
@@ -221,13 +221,16 @@ class TaskLayers(tf_keras.layers.Layer):
 
   def hook(self, place: Place) -> Hook | None:
     """What the method has at a place, or None."""
-    if self.method is None or place.hook != self.method.hook:
+    if self.method is None or not self.method.enters(place):
       return None
-    adapter: Hook | None = self.inserted.get(self.method.place_name(place))
-    if adapter is None or not self.shared:
-      return adapter
-    return functools.partial(adapter, shared={
-        name.rsplit("/", 1)[1]: layer for name, layer in self.shared.items()})
+    adapter: Adapter | None = self.inserted.get(self.method.place_name(place))
+    if adapter is None:
+      return None
+    shared = {
+        name.rsplit("/", 1)[1]: layer for name, layer in self.shared.items()
+        if name.startswith(f"{adapter.config.shared_name}/")}
+    call: Hook = adapter
+    return functools.partial(call, shared=shared) if shared else call
 
   def build(self, input_shape: Any = None) -> None:
     for name, layer in (

@@ -21,6 +21,7 @@ from tf_adapters.modeling.methods.method import (
     Layers,
     Method,
     Part,
+    Place,
     Preset,
     Values,
     Weights,
@@ -90,8 +91,8 @@ class IA3Config(Method):
     scaled = {*(self.scaled_outputs or ()), *(self.scaled_inputs or ())}
     return tuple(name for name in PROJECTIONS if name in scaled)
 
-  def at(self, name: str) -> "IA3Config":
-    outputs, inputs = ((name,) if name in (scaled or ()) else None
+  def at(self, place: Place) -> "IA3Config":
+    outputs, inputs = ((place.name,) if place.name in (scaled or ()) else None
                        for scaled in (self.scaled_outputs, self.scaled_inputs))
     return IA3Config(scaled_outputs=outputs, scaled_inputs=inputs)
 

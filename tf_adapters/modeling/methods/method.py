@@ -10,7 +10,7 @@ there. What computes imports it inside the function.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -246,9 +246,9 @@ class Method(JsonConfig):
     """Its values at a place as those of `saved`, which shares no parts then."""
     return values
 
-  def at(self, name: str) -> "Method":
-    """The configuration at one of `names`, where its parts differ by place."""
-    del name
+  def at(self, place: Place) -> "Method":
+    """The configuration at a place, where its parts differ by place."""
+    del place
     return self
 
   def first_values(self, weights: Weights) -> Values:
@@ -341,10 +341,20 @@ class Method(JsonConfig):
           f"has layers 0 to {num_layers - 1}")
     return self.layers
 
+  def in_layers(self, layers: Sequence[int], num_layers: int) -> "Method":
+    """The same in some of the layers that it enters; at least one of them."""
+    del num_layers
+    method: Any = self  # a dataclass
+    return dataclasses.replace(method, layers=tuple(layers))
+
   @property
   def first_layer(self) -> int:
     """Number of the lowest layer that it enters."""
     return self.layers[0] if self.layers else 0
+
+  def enters(self, place: Place) -> bool:
+    """Whether it enters at places such as this one, in some layers at least."""
+    return place.hook == self.hook and place.name in self.names
 
   def places(self, num_layers: int) -> list[Place]:
     """Where it enters an encoder, from the lowest layer to the highest.
@@ -364,6 +374,11 @@ class Method(JsonConfig):
     """How the canonical names of variables begin that its places share."""
     return f"transformer/{self.suffix}"
 
+  def shared(self, hidden_size: int) -> dict[str, Part]:
+    """`shared_parts`, by canonical name."""
+    return {f"{self.shared_name}/{name}": part
+            for name, part in self.shared_parts(hidden_size).items()}
+
   def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
     """{name below `place_name`: shape} of its variables at a place."""
     return shapes_of(self.parts(inputs, outputs))
@@ -377,7 +392,7 @@ class Method(JsonConfig):
     shapes = {self.shared_name: shapes_of(
         self.shared_parts(config.hidden_size))}
     for place in self.places(config.num_hidden_layers):
-      shapes[self.place_name(place)] = self.at(place.name).shapes(
+      shapes[self.place_name(place)] = self.at(place).shapes(
           *config.widths_at(place))
     return {f"{prefix}/{name}": shape for prefix, inside in shapes.items()
             for name, shape in inside.items()}
@@ -385,7 +400,7 @@ class Method(JsonConfig):
   def values_at(self, place: Place, config: "EncoderConfig",
                 arrays: Mapping[str, Any]) -> Values:
     """Those of a place and the shared ones, from arrays by canonical name."""
-    here = self.at(place.name)
+    here = self.at(place)
     names = {self.place_name(place): here.parts(*config.widths_at(place)),
              self.shared_name: self.shared_parts(config.hidden_size)}
     return {name: arrays[f"{prefix}/{name}"] for prefix, parts in names.items()

@@ -11,10 +11,12 @@ from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.prefix import PrefixConfig
+from tf_adapters.modeling.methods.union import UnionConfig
 
 METHODS: dict[str, type[Method]] = {
     "bottleneck": AdapterConfig, "lora": LoraConfig,
-    "ia3": IA3Config, "prefix": PrefixConfig, "compacter": CompacterConfig}
+    "ia3": IA3Config, "prefix": PrefixConfig, "compacter": CompacterConfig,
+    "union": UnionConfig}
 
 # What all places of a method share is named by its suffix alone.
 _PLACE = re.compile(r"transformer/(?:layer_\d+/)?(\w+)/")
@@ -34,6 +36,10 @@ def method_from_dict(values: Mapping[str, Any]) -> Method:
   if name not in METHODS:
     raise InputError(f"unknown method {name!r:.50}: this version knows "
                      f"{', '.join(METHODS)}")
+  if isinstance(values.get("methods"), list):
+    values["methods"] = tuple(
+        method_from_dict(one) if isinstance(one, Mapping) else one
+        for one in values["methods"])
   return METHODS[name].from_dict(values)
 
 
