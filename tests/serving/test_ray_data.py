@@ -115,7 +115,8 @@ def test_wrong_columns_are_named(hf_source, task_files, predictor):
   with pytest.raises(
       ta.InputError, match="no column 'review'; there is task, to"):
     predictor(batch)
-  with pytest.raises(ta.InputError, match=r"8 tasks \(topic, same.*task_col"):
+  with pytest.raises(
+      ta.InputError, match=rf"{len(TASKS)} tasks \(topic, same.*task_col"):
     ta.BatchPredictor(str(hf_source), task_files)
 
 
