@@ -135,6 +135,5 @@ def test_a_new_method_s_options_are_flags():
   assert ("flag --gate_scale=2: expected a number in the range [0, 1]"
           in done.stdout)
   assert "--gate_scale: Scale of the gates. (default: 0.5)" in done.stdout
-  # However the help breaks its lines.
-  assert (f"--method:<{'|'.join([*METHODS, 'made_up'])}>"
-          in "".join(done.stdout.split()))
+  assert (f"[one of {', '.join([*METHODS, 'made_up'])}; default: bottleneck]"
+          in " ".join(done.stdout.split()))
