@@ -110,6 +110,8 @@ def test_splits_by_fraction_and_by_name():
   assert {name: len(split) for name, split in data.splits.items()} == {
       "train": 24, "validation": 8, "test": 8}
   assert sorted(values(data.test, data)) == ["a"] * 6 + ["b"] * 2
+  with pytest.raises(ta.InputError, match="^validation=0.001 of 40 rows are"):
+    ta.Dataset.from_dataframe(columns, validation=0.001)
   data = ta.Dataset.from_dataframe({
       "train": columns, "dev": columns[:5], "test": columns[["text"]]})
   assert list(data.splits) == ["train", "validation", "test"]

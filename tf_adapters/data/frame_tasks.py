@@ -108,7 +108,8 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   task = dataclasses.replace(
       task, name=columns.name or ",".join(columns.label_columns),
       origin=first.name)
-  return split_task(task, columns.validation, columns.test, columns.seed)
+  return split_task(
+      task, columns.validation, columns.test, columns.seed, suffix="")
 
 
 def _problem_of(columns: Columns, texts: Sequence[Any],

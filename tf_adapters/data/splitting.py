@@ -17,7 +17,7 @@ _BINS = 10  # of scores: each split has low and high ones
 
 def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
                strata: Sequence[Hashable] | None = None,
-               ) -> dict[str, np.ndarray]:
+               suffix: str = "_fraction") -> dict[str, np.ndarray]:
   """Draws rows for splits; every row is in exactly one of them.
 
   The same arguments give the same rows, on every machine. Each split gets
@@ -30,6 +30,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
     fractions: split name -> its part of the rows; what is left is "train".
     seed: of the drawing.
     strata: what each row is, its label for instance; None: all are alike.
+    suffix: what the name of a fraction has behind that of its split.
 
   Returns:
     {name: int64 numbers of its rows, in order}, "train" first.
@@ -45,7 +46,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
   if not all(0 <= part < 1 for part in fractions.values()) or sum(
       fractions.values()) >= 1:
     raise InputError("fractions of a split must be in the range [0, 1), and "
-                     "leave rows to train on: " + _named(fractions))
+                     "leave rows to train on: " + _named(fractions, suffix))
   shuffled = np.random.default_rng(seed).permutation(rows)
   groups: dict[Hashable, list[int]] = {}
   for row in shuffled.tolist():
@@ -64,8 +65,8 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
           "problem_type=regression takes labels for numbers")
     if not 0 < count <= len(free):
       raise InputError(
-          f"{_named({name: fraction})} of {rows:,} rows are {count:,}, and "
-          f"{len(free):,} are there, beside one of each label to train on: "
+          f"{_named({name: fraction}, suffix)} of {rows:,} rows are {count:,}, "
+          f"and {len(free):,} are there, beside one of each label to train on: "
           "give another fraction, or more rows")
     # Every so many of the rows, which lie stratum by stratum.
     drawn = [free[place * len(free) // count] for place in range(count)]
@@ -98,7 +99,8 @@ def strata_of(labels: Any) -> list[int] | None:
 
 
 def split_task(task: Dataset, validation_fraction: float | None = None,
-               test_fraction: float | None = None, seed: int = 0) -> Dataset:
+               test_fraction: float | None = None, seed: int = 0,
+               suffix: str = "_fraction") -> Dataset:
   """Gives a task the splits that it has no files for, from its training rows.
 
   Args:
@@ -107,6 +109,7 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
       that split; 0 for none; None for `DEFAULT_FRACTION` where there is no such
       split yet.
     seed: of the drawing. Runs that are compared should have the same one.
+    suffix: as for `split_rows`.
 
   Returns:
     The task with these splits, and a note on them.
@@ -119,7 +122,7 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
                       ("test", test_fraction)):
     if name in task.splits:
       if given:
-        raise InputError(f"{name}_fraction={given}: {task.origin} has a {name} "
+        raise InputError(f"{name}{suffix}={given}: {task.origin} has a {name} "
                          "split of its own: leave the fraction out")
       continue
     fraction = DEFAULT_FRACTION if given is None else given
@@ -128,7 +131,8 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
   if not fractions:
     return task
   train = task.split("train")
-  parts = split_rows(len(train), fractions, seed, strata_of(train.labels))
+  parts = split_rows(len(train), fractions, seed, strata_of(train.labels),
+                     suffix)
   splits = {name: train.take(numbers) for name, numbers in parts.items()}
   source = task.files.get("train", ())
   sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
@@ -142,6 +146,6 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
           if name != "train"}})
 
 
-def _named(fractions: Mapping[str, float]) -> str:
-  return ", ".join(f"{name}_fraction={part}"
+def _named(fractions: Mapping[str, float], suffix: str) -> str:
+  return ", ".join(f"{name}{suffix}={part}"
                    for name, part in fractions.items())

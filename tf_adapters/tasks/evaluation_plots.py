@@ -43,7 +43,7 @@ def of_classes(confusion: np.ndarray, labels: Sequence[str],
     title: of the figure.
   """
   size = min(max(0.45 * len(labels), 3.2), 10.0)
-  figure = _figure(size + 4.6, size + 1.0, title)
+  figure = _figure(size + 5.0, size + 1.6, title)
   left, right = figure.subplots(1, 2, width_ratios=[size, 3.2])
   shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
   left.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -1,0 +1,82 @@
+"""What evaluations count, on numbers that can be added up by hand."""
+
+import io
+
+import numpy as np
+import pytest
+
+from tf_adapters.tasks import evaluation_plots
+from tf_adapters.tasks.evaluating import entity_errors
+from tf_adapters.tasks.evaluation import calibration
+from tf_adapters.tasks.evaluations import ClassEvaluation, LabelSetEvaluation
+
+pytest.importorskip("pandas")
+
+
+def test_calibration_is_the_mean_distance_of_bins():
+  found = calibration(np.array([0.95, 0.85, 0.83, 0.2, 1.0]),
+                      np.array([True, True, False, False, True]))
+  assert found.counts.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 2, 2]
+  # (0.2 + 2 * |0.84 - 0.5| + 2 * |0.975 - 1|) / 5
+  assert found.error == pytest.approx((0.2 + 0.68 + 0.05) / 5)
+  assert found.bins.rows.sum() == 5
+  assert calibration(np.array([]), np.array([], bool)).error == 0.0
+
+
+@pytest.fixture
+def classes():
+  scores = np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1],
+                     [0.05, 0.9, 0.05]])
+  return ClassEvaluation(
+      task="t", split="test", rows=4, metrics={"accuracy": 0.5},
+      columns={"text": list("abcd"), "label": [5, 6, 6, 5],
+               "prediction": [5, 6, 5, 6], "confidence": scores.max(axis=1)},
+      wrong=[3, 2], labels=[5, 6, 7], true=np.array([0, 1, 1, 0]),
+      predicted=np.array([0, 1, 0, 1]), scores=scores)
+
+
+def test_classes(classes):
+  assert classes.confusion.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+  assert classes.confusion_matrix.loc[5, 6] == 1
+  assert classes.per_class.to_dict("list") == {
+      "label": [5, 6, 7], "rows": [2, 2, 0], "precision": [0.5, 0.5, 0.0],
+      "recall": [0.5, 0.5, 0.0], "f1": [0.5, 0.5, 0.0]}
+  mistakes = classes.mistakes(1)
+  assert mistakes.index.tolist() == [3] and mistakes.text.tolist() == ["d"]
+  lines = repr(classes).splitlines()
+  assert lines[0] == "t, test, 4 rows: accuracy 0.5000"
+  assert lines[-1].split() == ["7", "0", "0.000", "0.000", "0.000"]
+  figure = classes.plot()
+  assert {text.get_text() for text in figure.axes[0].texts} == {"0", "1"}
+  assert figure._repr_html_().startswith("<img src='data:image/png;base64,")
+
+
+def test_thresholds():
+  scores = np.array([[0.9, 0.2], [0.4, 0.8], [0.3, 0.6]])
+  true = np.array([[True, False], [True, True], [False, False]])
+  found = LabelSetEvaluation(
+      task="t", split="test", rows=3, metrics={}, columns={}, wrong=[],
+      labels=["a", "b"], true=true, predicted=scores > 0.5, scores=scores)
+  curve = found.threshold_curve().set_index(["label", "threshold"])
+  assert curve.loc[("a", 0.5)].tolist() == [1.0, 0.5, pytest.approx(2 / 3)]
+  assert curve.loc[("a", 0.4)].tolist() == [1.0, 1.0, 1.0]
+  best = found.best_thresholds()
+  assert 0.3 < best["a"] <= 0.4 and 0.6 < best["b"] <= 0.8
+  assert found.per_class.f1.tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_errors_of_entities():
+  true = [[("PER", 0, 1), ("ORG", 3, 3), ("LOC", 5, 6)], [("PER", 0, 0)]]
+  predicted = [[("PER", 0, 1), ("LOC", 3, 3), ("LOC", 5, 5)], [("ORG", 2, 2)]]
+  assert entity_errors(true, predicted) == {
+      "LOC": {"other words": 1}, "ORG": {"other type": 1, "invented": 1},
+      "PER": {"right": 1, "missed": 1}}
+
+
+def test_learning_curves_mark_the_best_epoch():
+  figure = evaluation_plots.of_history(
+      {"loss": [0.5, 0.3], "val_accuracy": [0.6, 0.8]}, 2, "t")
+  left, right = figure.axes
+  assert left.lines[0].get_ydata().tolist() == [0.5, 0.3]
+  assert right.lines[-1].get_xdata() == [2, 2]
+  figure.savefig(io.BytesIO())
