@@ -1,8 +1,11 @@
 """Bars in terminals, lines in files."""
 
 import io
+import sys
+import types
 
 import pytest
+import tqdm.auto
 
 from tf_adapters import progress
 from tf_adapters.progress import duration, progress_bar
@@ -41,6 +44,17 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.update(2)
   assert "\rreading" in file.getvalue()
   assert "2/2" in file.getvalue()
+
+
+def test_a_notebook_gets_its_own_bar(monkeypatch, capsys):
+  shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+  monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(
+      get_ipython=lambda: shell))
+  monkeypatch.setattr(progress, "_SECONDS_TO_FIRST_BAR", 0)
+  with progress_bar("reading", 2) as bar:
+    bar.update(2)
+  assert isinstance(bar, tqdm.auto.tqdm)
+  assert "reading" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("seconds, text", [
