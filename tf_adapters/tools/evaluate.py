@@ -66,7 +66,7 @@ def _evaluate() -> None:
         [_cell(evaluation.columns[name][row]) for name in names]
         for row in evaluation.wrong[:_MISTAKES])])
   with writing(picture):
-    evaluation.plot().savefig(picture)
+    evaluation.plot().savefig(picture, bbox_inches="tight")
   say(f"picture: {picture}")
 
 
