@@ -130,7 +130,7 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
   if last and different:
     raise InputError(
         f"{partial}: is of a run with another {different[0]}: delete it, or "
-        "choose another output; --overwrite begins anew")
+        "choose another output")
   if not source.again:
     last = 0
   file.truncate(end if last else 0)
