@@ -386,3 +386,21 @@ def test_objects_of_keras_3_are_named(encoder, x):
   for layer in (model, encoder):
     with pytest.raises(ta.InputError, match="tf_keras's Input"):
       layer(inputs)
+
+
+def test_a_step_is_traced_once(encoder, x):
+
+  class Counted(ta.TextClassifier):
+    """Counts how often Python sees its step."""
+
+    steps = 0
+
+    def train_step(self, data):
+      self.steps += 1
+      return super().train_step(data)
+
+  model = Counted(encoder, LABELS, "mean")
+  model.compile("adam", metrics=["accuracy"])
+  model.fit(x, labels_of("classification", x), epochs=2, verbose=0)
+  assert model.steps == 1
+  assert model.optimizer.iterations == 2

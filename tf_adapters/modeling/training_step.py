@@ -51,6 +51,7 @@ class TrainingStep:
     if _is_of_others(model.optimizer, model.trainable_variables):
       with model.distribute_strategy.scope():
         model.optimizer = _new(model.optimizer)
+    _make_slots(model)
     self._layers = [layer for layer in (model, *model.submodules)
                     if isinstance(layer, tf_keras.layers.Layer)]
     self._state = self._state_now()
@@ -95,6 +96,18 @@ class TrainingStep:
               if (other := reference()) not in (None, model)]
     return ", ".join(other.task.name or other.name
                      for other in others if other.is_trained)
+
+
+def _make_slots(model: Any) -> None:
+  """Makes the optimizer's variables before a step is traced.
+
+  TensorFlow traces a function that makes variables twice.
+  """
+  optimizer = model.optimizer
+  if isinstance(optimizer, tf_keras.optimizers.Optimizer):
+    with (model.distribute_strategy.scope(), tf.init_scope(),
+          tf.name_scope(optimizer.name)):
+      optimizer.build(model.trainable_variables)
 
 
 def _new(
