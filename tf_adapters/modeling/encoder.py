@@ -203,6 +203,8 @@ class TransformerEncoder(TextEncoder):
       wanted = {"input_mask": None}
     check_length(check_inputs(inputs, wanted), self.config.longest_text)
 
+  # Nothing below looks at what tensors hold: to convert it takes seconds.
+  @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> dict[str, Any]:
     if "prefix_output" in inputs:
