@@ -16,15 +16,14 @@ _MODULES = {
     "BatchPredictor": "serving.ray_data",
     "BertConfig": "modeling.encoders.bert",
     "BertEncoder": "modeling.encoders.bert_layers",
+    "CompacterConfig": "modeling.methods.compacter",
     "Dataset": "data.dataset",
     "IA3Config": "modeling.methods.ia3",
     "InputError": "errors",
     "LoraConfig": "modeling.methods.lora",
-    "CompacterConfig": "modeling.methods.compacter",
-    "UnionConfig": "modeling.methods.union",
-    "PrefixConfig": "modeling.methods.prefix",
     "NetworkConfig": "modeling.network_config",
     "Prediction": "problems.prediction",
+    "PrefixConfig": "modeling.methods.prefix",
     "SpanExtractor": "modeling.models",
     "TaskLayers": "modeling.task_layers",
     "TextClassifier": "modeling.models",
@@ -34,6 +33,7 @@ _MODULES = {
     "TextTask": "tasks.text_task",
     "TextTaskClassifier": "tasks.estimator",
     "TokenTagger": "modeling.models",
+    "UnionConfig": "modeling.methods.union",
     "average_adapters": "adapter_files.merging",
     "compare_adapters": "adapter_files.merging",
     "create_optimizer": "training.optimization",
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
   from tf_adapters.modeling.methods.ia3 import IA3Config as IA3Config
   from tf_adapters.modeling.methods.lora import LoraConfig as LoraConfig
   from tf_adapters.modeling.methods.prefix import PrefixConfig as PrefixConfig
+  from tf_adapters.modeling.methods.union import UnionConfig as UnionConfig
   from tf_adapters.modeling.models import (
     SpanExtractor as SpanExtractor,
     TextClassifier as TextClassifier,
