@@ -259,7 +259,7 @@ def test_what_is_right_is_taken(models, encoder, x):
     np.testing.assert_allclose(model(given), model(x), atol=1e-6)
   for labels in (np.array([0.0, 1.0, 2.0]), np.array([[0], [1], [2]]),
                  pd.Series([0, 1, 2]), tf.constant([0, 1, 2])):
-    assert np.isfinite(model.evaluate(x, labels, verbose=0))
+    assert np.isfinite(model.evaluate(x, labels, verbose=0)).all()
   # Hugging Face's number for tokens without a label.
   tagger = models["tagging"]
   assert tagger.evaluate(x, TAGS, verbose=0) == pytest.approx(

@@ -13,7 +13,7 @@ import tf_adapters as ta
 from tests.adapters import TASKS, make
 from tests.tools.calling import call
 from tf_adapters import AdapterBank
-from tf_adapters.tools import predict
+from tf_adapters.tools import _flags, predict
 
 ROOT = pathlib.Path(__file__).parents[2]
 TEXTS = ["good", "not bad", "the film " * 30]
@@ -72,7 +72,9 @@ def test_from_standard_input_to_standard_output(files, arguments):
 
 
 def test_the_input_s_columns_stay_beside_the_predictions(
-    files, tmp_path, capfd):
+    one_layer_source, files, tmp_path, capfd, monkeypatch):
+  bank = AdapterBank(str(one_layer_source), [files["topic"]])
+  monkeypatch.setattr(_flags, "load_bank", lambda: bank)  # for all calls
   (tmp_path / "in.csv").write_text(
       'Id,text,prediction,task\n7,"good, so",old,x\n8,bad,older,y\n')
   (tmp_path / "in.jsonl").write_text(
