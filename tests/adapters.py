@@ -1,6 +1,7 @@
 """Adapter files of made-up tasks of every kind, and texts for them."""
 
 import contextlib
+import dataclasses
 import json
 
 import numpy as np
@@ -43,6 +44,8 @@ TASKS = {
                 learned_scaling=True),
               "classification", "yn", "mean", "adapters", 32, False),
 }
+# Of the task "tags"; 0.5 for its other labels.
+THRESHOLDS = {"p": 0.7, "q": 0.2}
 TEXTS = ["the film is good", "", "bad", "he said so, very! " * 8, "ünable 😀",
          "x" * 10_000, "a\x00\x01 b\t c\n", b"not \xff\xfe good", "\udcff good"]
 PAIRS = [("he said so", "so he said"), ("", ""), ("good", ""), ("", "bad"),
@@ -58,6 +61,8 @@ def make(hf_source, path, adapters, problem, labels, pooling, tuning,
   rng = np.random.default_rng(seed)
   for variable in model.trainable_variables:
     variable.assign_add(rng.normal(0, 0.2, variable.shape))
+  if set(labels) > THRESHOLDS.keys() and problem == "multi_label":
+    model.task = dataclasses.replace(model.task, thresholds=THRESHOLDS)
   ta.save_adapter(model, path, max_length=max_length, pairs=pairs, span=span)
   return path
 

@@ -10,7 +10,7 @@ import scipy.special
 import tensorflow as tf
 
 import tf_adapters as ta
-from tests.adapters import PAIRS, TASKS, TEXTS, edit, make
+from tests.adapters import PAIRS, TASKS, TEXTS, THRESHOLDS, edit, make
 from tf_adapters.adapter_files.adapter_file import write_adapter
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.data import span_answers, squad
@@ -88,7 +88,8 @@ def test_every_row_is_as_its_task_alone_has_it(
       assert "".join(row) == names
       np.testing.assert_allclose(list(row.values()), expected, atol=1e-5)
       if problem == "multi_label":
-        assert label == tuple(n for n, p in zip(names, expected) if p > 0.5)
+        assert label == tuple(n for n, p in zip(names, expected)
+                              if p > THRESHOLDS.get(n, 0.5))
       else:
         assert label == names[expected.argmax()]
 

@@ -176,6 +176,8 @@ def test_any_number_of_labels_with_thresholds(one_layer_source, tmp_path):
       [one == ["bad"] for one in labels])
   task.save(tmp_path / "task")
   assert ta.TextTask.load(tmp_path / "task").predict(texts[:1]) == [("bad",)]
+  bank = ta.AdapterBank(str(one_layer_source), [tmp_path / "task"])
+  assert bank.predict(texts[:1]) == [("bad",)]
   for wrong in ({"bad": 1.5}, {"ugly": 0.5}):
     with pytest.raises(ta.InputError, match="thresholds is"):
       task.thresholds = wrong

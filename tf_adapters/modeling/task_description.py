@@ -5,6 +5,7 @@ TensorFlow or files.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,8 @@ class TaskDescription(JsonConfig):
     weights_sha256: of the adapter file that was measured; "" where the metrics
       are said to be those of the model's weights, whatever they are.
     label_type: what labels are to the user, one of `label_types.LABEL_TYPES`.
-    thresholds: label -> the probability from which on a `TextTask` predicts it,
-      where a text can have several; 0.5 for those that are not there.
+    thresholds: label -> the probability above which it is predicted, where a
+      text can have several; 0.5 for those that are not there.
 
   Raises:
     InputError: a value has the wrong type, or is out of range.
@@ -73,6 +74,16 @@ class TaskDescription(JsonConfig):
       if not fits:
         raise InputError(f"{name} is {getattr(self, name)!r}")
     object.__setattr__(self, "labels", tuple(self.labels))
+
+  @property
+  def boundaries(self) -> tuple[float, ...]:
+    """The logit above which each label is predicted; () for 0 everywhere."""
+    if not self.thresholds:
+      return ()
+    return tuple(
+        math.log(threshold) - math.log1p(-threshold)
+        for threshold in (self.thresholds.get(label, 0.5)
+                          for label in self.labels))
 
 
 def _are_metrics(values: Any) -> bool:

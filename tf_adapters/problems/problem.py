@@ -96,10 +96,21 @@ class Problem(abc.ABC):
     """
     raise NotImplementedError
 
-  def decided(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `decide`, from and to arrays."""
+  def decided(self, logits: np.ndarray,
+              boundaries: np.ndarray | Sequence[float] = (),
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """As `decide`, from and to arrays.
+
+    Args:
+      logits: as for `decide`.
+      boundaries: the logits above which labels are predicted, where each is
+        predicted or not: [labels] or [rows, labels]; () for 0.
+    """
     import tensorflow as tf
     predicted, scores = self.decide(tf.constant(logits))
+    if len(boundaries):
+      predicted, _ = self.decide(
+          tf.constant(logits - np.asarray(boundaries, logits.dtype)))
     return predicted.numpy(), scores.numpy()
 
   def check_windows(self, text: "TextProcessor",

@@ -235,8 +235,8 @@ class BankState:
     for batch in self._computed(
         word_ids, type_ids, [row.task for row in rows], batch_size):
       # Rows that are decided together: of one type, with as many outputs.
-      alike: dict[tuple[str, int], list[tuple[int, np.ndarray]]] = (
-          collections.defaultdict(list))
+      alike: dict[tuple[str, int], list[tuple[
+          int, np.ndarray, np.ndarray]]] = collections.defaultdict(list)
       for number, outputs in batch:
         info = rows[number].info
         if info is None:
@@ -250,12 +250,16 @@ class BankState:
           continue
         logits = (tagging.at_words(output, starts[number].numpy(), info.labels)
                   if is_words[number] else output[np.newaxis])
-        alike[info.problem_type, info.num_outputs].append((number, logits))
+        boundaries = np.zeros_like(logits)
+        if info.description.boundaries:
+          boundaries[:] = info.description.boundaries
+        alike[info.problem_type, info.num_outputs].append(
+            (number, logits, boundaries))
       for (problem_type, _), members in alike.items():
         predicted, scores = find_problem(problem_type).decided(
-            np.concatenate([logits for _, logits in members]))
+            *(np.concatenate(arrays) for arrays in list(zip(*members))[1:]))
         end = 0
-        for number, logits in members:
+        for number, logits, _ in members:
           start, end = end, end + len(logits)
           # Copies, since others are of all rows together.
           if is_words[number]:

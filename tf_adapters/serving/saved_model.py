@@ -47,6 +47,7 @@ class ServedTask:
     max_length: longest sequence, in wordpieces.
     pairs: whether it is on pairs of texts; None for either, where an empty
       second text is none.
+    boundaries: see `TaskDescription`.
   """
 
   name: str
@@ -54,6 +55,7 @@ class ServedTask:
   labels: tuple[str, ...]
   max_length: int
   pairs: bool | None
+  boundaries: tuple[float, ...] = ()
 
   @property
   def problem(self) -> Problem:
@@ -69,7 +71,8 @@ class ServedTask:
   def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
     """From an adapter file, and the length where that does not say it."""
     return cls(name, info.problem_type, info.labels,
-               info.max_length or max_length, info.takes_pairs)
+               info.max_length or max_length, info.takes_pairs,
+               info.description.boundaries)
 
 
 def export_model(model: TaskModel, path: str | os.PathLike[str],
@@ -108,7 +111,8 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
   if pairs is None:
     pairs = find_problem(model.problem_type).takes_pairs(model.task.pairs)
   task = ServedTask(
-      "", model.problem_type, model.labels, text.max_length, pairs)
+      "", model.problem_type, model.labels, text.max_length, pairs,
+      model.task.boundaries)
   what = "tokens" if model.per_token else "texts"
 
   def forward(inputs: Mapping[str, tf.Tensor],
@@ -212,6 +216,9 @@ class _Server(tf.Module):
     self._items = tf.constant([padded(
         [task.problem.item(label) for label in task.labels], "")
                                for task in tasks])
+    self._boundaries = tf.constant(
+        [padded(task.boundaries or [0.0] * len(task.labels), 0.0)
+         for task in tasks], tf.float32)
     self._task_names = tf.constant([task.name for task in tasks])
     self._num_outputs = tf.constant([task.num_outputs for task in tasks])
     self._of_cut_off = tf.constant([
@@ -300,7 +307,9 @@ class _Server(tf.Module):
     for problem, is_of_it in self._problems:
       if problem.outputs == "texts":
         here = tf.gather(is_of_it, task)
-        predicted, scores = problem.decide(logits)
+        _, scores = problem.decide(logits)
+        predicted, _ = problem.decide(
+            logits - tf.gather(self._boundaries, task))
         result["label"] = tf.where(
             here, problem.write_tensor(predicted, items), result["label"])
         result["scores"] = tf.where(

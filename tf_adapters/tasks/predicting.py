@@ -80,13 +80,8 @@ class Predictor:
 
   def decided(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As `Problem.decided`, by the task's own thresholds where it has some."""
-    problem = find_problem(self.model.problem_type)
-    predicted, scores = problem.decided(logits)
-    thresholds = self.description.thresholds
-    if thresholds:
-      predicted = scores >= np.array(
-          [thresholds.get(label, 0.5) for label in self.model.labels])
-    return predicted, scores
+    return find_problem(self.model.problem_type).decided(
+        logits, self.description.boundaries)
 
   def outputs(self, encoded: Any) -> Sequence[np.ndarray]:
     """The model's outputs for each row of `encoded`."""

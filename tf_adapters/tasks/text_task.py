@@ -125,10 +125,10 @@ class TextTask:
 
   @property
   def thresholds(self) -> dict[Label, float]:
-    """Label -> the probability from which on it is predicted.
+    """Label -> the probability above which it is predicted.
 
     Of tasks on any number of labels, where 0.5 holds for those that are not
-    there; saved with the task. An `AdapterBank` goes by 0.5.
+    there. They are saved with the task, and banks and SavedModels go by them.
 
     Raises:
       InputError: at an assignment: there is no such label, a threshold is not
