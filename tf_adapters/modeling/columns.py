@@ -34,7 +34,8 @@ def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
   if isinstance(values, Mapping) or not isinstance(values, Iterable):
     raise InputError(
         f"expected a list of texts, not a {type(values).__name__}")
-  if (dimensions := getattr(values, "ndim", 1)) != 1:
+  dimensions = getattr(values, "ndim", 1)
+  if dimensions != 1:
     columns = getattr(values, "columns", ())
     raise InputError(
         f"expected one column of texts, not {dimensions} dimensions"
