@@ -310,7 +310,8 @@ def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:
   metrics = results["metrics"]
   if not (isinstance(metrics, dict) and metrics and all(
       isinstance(scores, dict) and scores and all(
-          isinstance(score, (int, float)) for score in scores.values())
+          isinstance(score, int | float) and abs(score) < _NO_SUCH_NUMBER
+          for score in scores.values())
       for scores in metrics.values())):
     raise InputError(f"{path}: damaged: metrics are not numbers by split")
   adapter = results["hyperparameters"].get("adapter")

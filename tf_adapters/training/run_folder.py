@@ -46,11 +46,14 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
   if missing:
     raise InputError(
         f"{path}: damaged: it has no {', '.join(sorted(missing))}")
+  best = results.get("best_epoch")
+  if not isinstance(best, int | None):
+    raise InputError(f"{path}: damaged: best_epoch is {best!r:.40}")
   if "losses" not in results and "best_epoch" in results:
     # Version 0.1 wrote no losses, and counted epochs from 0.
     results["losses"] = []
-    if results["best_epoch"] is not None:
-      results["best_epoch"] += 1
+    if best is not None:
+      results["best_epoch"] = best + 1
   return results
 
 
