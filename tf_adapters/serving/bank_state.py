@@ -234,9 +234,10 @@ class BankState:
         is_words) else []
     for batch in self._computed(
         word_ids, type_ids, [row.task for row in rows], batch_size):
-      # Rows that are decided together: of one type, with as many outputs.
-      alike: dict[tuple[str, int], list[tuple[
-          int, np.ndarray, np.ndarray]]] = collections.defaultdict(list)
+      # Rows that are decided together: of one type, with as many outputs, by
+      # the same boundaries.
+      alike: dict[tuple[str, int, tuple[float, ...]], list[tuple[
+          int, np.ndarray]]] = collections.defaultdict(list)
       for number, outputs in batch:
         info = rows[number].info
         if info is None:
@@ -250,16 +251,14 @@ class BankState:
           continue
         logits = (tagging.at_words(output, starts[number].numpy(), info.labels)
                   if is_words[number] else output[np.newaxis])
-        boundaries = np.zeros_like(logits)
-        if info.description.boundaries:
-          boundaries[:] = info.description.boundaries
-        alike[info.problem_type, info.num_outputs].append(
-            (number, logits, boundaries))
-      for (problem_type, _), members in alike.items():
+        boundaries = info.description.boundaries if info.thresholds else ()
+        alike[info.problem_type, info.num_outputs, boundaries].append(
+            (number, logits))
+      for (problem_type, _, boundaries), members in alike.items():
         predicted, scores = find_problem(problem_type).decided(
-            *(np.concatenate(arrays) for arrays in list(zip(*members))[1:]))
+            np.concatenate([logits for _, logits in members]), boundaries)
         end = 0
-        for number, logits, _ in members:
+        for number, logits in members:
           start, end = end, end + len(logits)
           # Copies, since others are of all rows together.
           if is_words[number]:
