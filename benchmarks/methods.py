@@ -32,18 +32,24 @@ METHODS = {
 MERGED = ("lora", "dora", "ia3")
 
 
+def config_of(method: str | None) -> Any:
+  """The configuration of a method here; None for none."""
+  import tf_adapters as ta
+
+  if method is None:
+    return None
+  name, arguments, _ = METHODS[method]
+  return getattr(ta, name)(**arguments)
+
+
 def _model(method: str | None) -> Any:
   import tf_keras
 
   import tf_adapters as ta
 
   tf_keras.utils.set_random_seed(0)
-  config = None
-  if method is not None:
-    name, arguments, _ = METHODS[method]
-    config = getattr(ta, name)(**arguments)
   return common.compiled_model(
-      ta.load_encoder(common.ENCODER, config),
+      ta.load_encoder(common.ENCODER, config_of(method)),
       "head" if method is None else "adapters")
 
 

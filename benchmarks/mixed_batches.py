@@ -1,12 +1,14 @@
 """What a batch of many tasks costs, and what memory many tasks take.
 
-Batches of 64 rows on MiniLM-L6 with adapters of size 64. Examples per second of
-a bank with 1, 2, 8 and 32 tasks in the batch, of a model of one task, and of
-that model when it is given one task's weights after the other; runs take turns,
-medians. Then a bank of 1, 10, 100 and 1000 tasks, each in a process of its own:
-resident memory beyond that of a bank without any. Prints JSON.
+Batches of 64 rows on MiniLM-L6 with adapters of size 64, or with another method
+of methods.py. Examples per second of a bank with 1, 2, 8 and 32 tasks in the
+batch, of a model of one task, and of that model when it is given one task's
+weights after the other; runs take turns, medians. Then a bank of 1, 10, 100 and
+1000 tasks, each in a process of its own: resident memory beyond that of a bank
+without any. Prints JSON.
 
   python benchmarks/mixed_batches.py
+  python benchmarks/mixed_batches.py --method=lora
 """
 
 import functools
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable
 
 import common
+import methods
 
 ROWS = 64
 LENGTHS = (32, 128)
@@ -25,12 +28,13 @@ BANKS = (0, 1, 10, 100, 1000)
 ROUNDS = 9
 
 
-def made_up(path: str) -> None:
+def made_up(path: str, method: str) -> None:
   """Writes an adapter file."""
   import tf_adapters as ta
 
   model = ta.TextClassifier(
-      common.load_encoder("adapters"), ["no", "yes"], pooling="mean")
+      ta.load_encoder(common.ENCODER, methods.config_of(method)),
+      ["no", "yes"], pooling="mean")
   ta.save_adapter(model, path, max_length=128)
 
 
@@ -40,7 +44,6 @@ def examples_per_second(adapter: str) -> dict[str, object]:
   import tensorflow as tf
 
   import tf_adapters as ta
-  from tf_adapters.modeling.methods.bottleneck import AdapterConfig
   from tf_adapters.modeling.stacked import TaskArrays
   from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 
@@ -53,8 +56,7 @@ def examples_per_second(adapter: str) -> dict[str, object]:
   for tasks in TASKS:
     stacked = StackedModel(ta.load_encoder(common.ENCODER), "mean")
     weights = stacked.no_tasks().with_tasks([TaskArrays.of(
-        stacked.encoder.config, AdapterConfig(size=common.ADAPTER_SIZE), "mean",
-        arrays)] * tasks)
+        stacked.encoder.config, model.encoder.method, "mean", arrays)] * tasks)
     banks[tasks] = functools.partial(
         TracedModel(stacked, weights.keys), weights)
 
@@ -128,9 +130,14 @@ def memory(adapter: str, tasks: int) -> dict[str, float]:
 
 def measure() -> dict[str, object]:
   """Asks each question in processes of its own."""
+  parser = common.parser_of(__doc__)
+  parser.add_argument(
+      "--method", choices=methods.METHODS, default="bottleneck",
+      help=" or ".join(methods.METHODS))
+  method = parser.parse_args().method
   with tempfile.TemporaryDirectory() as folder:
     adapter = f"{folder}/adapter"
-    common.ask(made_up, path=adapter)
+    common.ask(made_up, path=adapter, method=method)
     megabytes = pathlib.Path(
         adapter, "adapter.safetensors").stat().st_size / 1e6
     banks = {tasks: common.ask(memory, adapter=adapter, tasks=tasks)
