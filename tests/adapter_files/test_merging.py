@@ -117,8 +117,10 @@ def test_what_matters_in_training_only_may_differ(seeds, edited, tmp_path):
     ("adapter activation", lambda path: changed(
         path, "adapter", activation="relu")),
     ("adapter size", lambda path: None),
+    ("encoder weights_fingerprint", lambda path: changed(
+        path, "encoder", weights_fingerprint="0" * 64)),
     ("encoder fingerprint", lambda path: changed(
-        path, "encoder", fingerprint="0" * 64)),
+        path, "encoder", fingerprint="0" * 64, weights_fingerprint="")),
     ("tokenizer lower_case", lambda path: changed(
         path, "tokenizer", lower_case=False)),
     ("tokenizer", lambda path: {}),

@@ -86,17 +86,23 @@ def test_a_missing_pooler_is_the_identity(hf_source, tmp_path, batch, caplog):
       atol=1e-6)
 
 
-def test_fingerprint_is_of_weights_and_activation(
+def test_fingerprints_are_of_weights_and_of_the_function(
     hub_source, hf_source, tmp_path, vocab_file):
   folder, tensors = hub_source
-  hub_print = ta.load_encoder(str(folder)).origin.fingerprint
-  assert ta.load_encoder(str(hf_source)).origin.fingerprint != hub_print
+  hub = ta.load_encoder(str(folder)).origin
+  exact = ta.load_encoder(str(hf_source)).origin
+  assert exact.weights_fingerprint == hub.weights_fingerprint
+  assert exact.function_fingerprint != hub.function_fingerprint
+  assert exact.fingerprint != hub.fingerprint
   name = "pooler_transform/bias"
   other = conftest.write_hugging_face(
       tmp_path / "other", {**conftest.TINY, "hidden_act": "gelu_new"},
       {**tensors, name: np.nextafter(tensors[name], 9).astype("f4")},
       vocab_file)
-  assert ta.load_encoder(str(other)).origin.fingerprint != hub_print
+  other = ta.load_encoder(str(other)).origin
+  assert other.weights_fingerprint != hub.weights_fingerprint
+  assert other.function_fingerprint == hub.function_fingerprint
+  assert other.fingerprint != hub.fingerprint
 
 
 def test_vocabulary_and_casing_can_be_given(hf_source, vocab_file):
@@ -152,6 +158,8 @@ def test_description(sources):
       "3 layers, hidden size 32, 4 heads, intermediate size 48")
   encoder = ta.load_encoder(str(sources["tf1"]))
   assert rows["fingerprint"] == encoder.origin.fingerprint
+  assert rows["weights fingerprint"] == encoder.origin.weights_fingerprint
+  assert rows["function fingerprint"] == encoder.origin.function_fingerprint
   assert rows["parameters"] == f"{encoder.count_params():,}"
   assert rows["left out"].startswith("9 tensors: ")
   rows = describe_encoder(str(sources["garden"]))

@@ -270,7 +270,7 @@ def test_adapters_that_do_not_fit_are_refused(
   other = tmp_path / "other"
   shutil.copytree(task_files["topic"], other)
   config = json.loads((other / "adapter_config.json").read_text())
-  edit(other, encoder={**config["encoder"], "fingerprint": "0" * 64})
+  edit(other, encoder={**config["encoder"], "weights_fingerprint": "0" * 64})
   refused(other, "made for other encoder weights", "new")
   damaged = tmp_path / "damaged"
   shutil.copytree(task_files["topic"], damaged)

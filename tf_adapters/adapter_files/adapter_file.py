@@ -34,10 +34,12 @@ from tf_adapters.adapter_files.tensors import (
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
+from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
+from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.task_model import TaskModel
 
 CARD_NAME = "README.md"
@@ -116,7 +118,7 @@ def save_adapter(
       max_length=description.max_length,
       metrics=description.metrics,
       encoder={"source": encoder.origin.source,
-               "fingerprint": encoder.origin.fingerprint,
+               **fingerprints.fingerprints(encoder.origin.to_dict()),
                "architecture": config_to_dict(encoder.config)},
       tokenizer=vocabulary.fingerprint() if vocabulary else {},
       weights_sha256=description.weights_sha256,
@@ -235,17 +237,19 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
                encoder: TransformerEncoder) -> None:
   """Refuses an adapter file that was made for another encoder.
 
+  Where the encoder has the same weights and computes another function of them,
+  as Hugging Face's BERTs and TF Hub's do, it warns and says which. Where a file
+  has no fingerprint, as those of other libraries, sizes and vocabulary decide.
+
   Raises:
     InputError: for other encoder weights, another vocabulary or casing, or
       longer sequences.
   """
   origin = encoder.origin
-  if origin is None or origin.fingerprint != info.encoder.get("fingerprint"):
-    raise InputError(
-        f"{path}: was made for other encoder weights: "
-        f"{info.encoder.get('source')} with fingerprint "
-        f"{str(info.encoder.get('fingerprint'))[:12]}, not "
-        f"{origin and origin.source} with {origin and origin.fingerprint[:12]}")
+  if origin is None:
+    raise InputError(f"{path}: was made for the weights of "
+                     f"{info.encoder['source']}, not for random ones")
+  _check_weights(path, info, origin)
   _check_architecture(path, info, encoder.config, origin.source)
   positions = encoder.config.longest_text
   if (info.max_length or 0) > positions:
@@ -258,6 +262,26 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
     raise InputError(
         f"{path}: was made with another vocabulary or casing than the "
         "encoder's")
+  if fingerprints.other_function(info.encoder, origin.to_dict()):
+    theirs, ours = fingerprints.functions(info.encoder_config, encoder.config)
+    warn(f"{path}: was trained with {theirs} ({info.encoder['source']}), but "
+         f"this encoder of the same weights computes with {ours} "
+         f"({origin.source}): predictions can differ a little")
+
+
+def _check_weights(path: str | os.PathLike[str], info: AdapterInfo,
+                   origin: Origin) -> None:
+  other = fingerprints.other_weights(info.encoder, origin.to_dict())
+  if other is None:
+    return
+  name, theirs, ours = other
+  reason = "" if name == fingerprints.WEIGHTS else (
+      "; version 0.1 has one fingerprint of weights and activation: if only "
+      "the latter differs, load it on the encoder that it names and save it")
+  raise InputError(
+      f"{path}: was made for other encoder weights: {info.encoder['source']} "
+      f"with {name.replace('_', ' ')} {theirs[:12]}, not {origin.source} with "
+      f"{ours[:12]}{reason}")
 
 
 def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors
 from tf_adapters.errors import printable
+from tf_adapters.modeling.fingerprints import in_words
 from tf_adapters.modeling.tuning import kind_of
 
 # What can mean something in Markdown, or HTML in it, within a line.
@@ -45,7 +46,8 @@ def _describe(info: AdapterInfo,
       "pooling": info.pooling,
       "longest text": f"{info.max_length or 'unknown'} wordpieces",
       "encoder": str(info.encoder["source"]),
-      "encoder fingerprint": str(info.encoder["fingerprint"]),
+      **{f"encoder {name}": value
+         for name, value in in_words(info.encoder).items()},
   }
   counts: dict[str, int] = {}
   for name, shape in shapes.items():

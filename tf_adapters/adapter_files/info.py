@@ -16,6 +16,7 @@ from typing import Any
 from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
+from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.config import (
     PER_TOKEN_POOLING,
     POOLINGS,
@@ -54,8 +55,9 @@ class AdapterInfo(JsonConfig):
     tuning: what was trained.
     max_length: longest sequence in training, in wordpieces, where known.
     metrics: split -> metric -> value.
-    encoder: "source", "fingerprint" and "architecture" of the base, which says
-      its "family" unless that is "bert".
+    encoder: "source" and "architecture" of the base, which says its "family"
+      unless that is "bert", and those of `fingerprints.NAMES` that are known:
+      files of version 0.1 have one, those of other libraries none.
     tokenizer: the vocabulary's `fingerprint`; empty without a vocabulary.
     weights_sha256: of the file of tensors.
     versions: of the libraries that wrote it.
@@ -98,7 +100,7 @@ class AdapterInfo(JsonConfig):
         ("versions", Mapping), ("changed_base", list | tuple)):
       if not isinstance(getattr(self, name), kind):
         raise InputError(f"{name} is {getattr(self, name)!r}")
-    for name in ("source", "fingerprint", "architecture"):
+    for name in ("source", "architecture"):
       if name not in self.encoder:
         raise InputError(f"encoder has no {name}")
     for name, fine in (
@@ -107,7 +109,8 @@ class AdapterInfo(JsonConfig):
         ("changed_base", all(isinstance(name, str)
                              for name in self.changed_base)),
         ("encoder", isinstance(self.encoder["source"], str)
-         and isinstance(self.encoder["fingerprint"], str)
+         and all(isinstance(self.encoder.get(name, ""), str)
+                 for name in fingerprints.NAMES)
          and isinstance(self.encoder["architecture"], Mapping)),
         ("adapter", _is_method(self.adapter or {})),
         *((name, is_flat(getattr(self, name)))

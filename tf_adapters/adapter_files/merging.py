@@ -22,14 +22,15 @@ from tf_adapters.adapter_files.info import (
     read_info,
 )
 from tf_adapters.adapter_files.tensors import read_tensors
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, warn
+from tf_adapters.modeling import fingerprints
 
 Path = str | os.PathLike[str]
 Shape = tuple[int, ...]
 
 # The settings without which tensors mean something else, all that begin so ...
 _OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
-               "adapter", "encoder fingerprint", "tokenizer", "span")
+               "adapter", "tokenizer", "span")
 # ... but for those that matter in training only.
 _OF_TRAINING = ("adapter init_scale", "adapter dropout")
 
@@ -69,6 +70,7 @@ def average_adapters(paths: Sequence[Path], path: Path,
   infos = [read_info(file) for file in paths]
   for file, info in zip(paths, infos):
     _refuse_others(paths[0], _of_tensors(infos[0]), file, _of_tensors(info))
+    _check_encoders(paths[0], infos[0], file, info)
   means: dict[str, np.ndarray] = {}
   for file, info, share in zip(paths, infos, shares):
     tensors = read_tensors(file, info)
@@ -145,7 +147,7 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     parts.setdefault(_part(name), []).append(name)
   alike = [part for part in parts if not shapes.keys() & parts[part]]
   return AdapterComparison(
-      _different(*map(_settings, infos)),
+      _different_settings(*infos),
       {part: _compare(*both, parts[part], part in alike) for part in parts},
       _compare(*both, [name for part in alike for name in parts[part]],
                bool(alike)),
@@ -189,6 +191,22 @@ def _settings(info: AdapterInfo) -> dict[str, Any]:
   return settings
 
 
+def _different_settings(a: AdapterInfo, b: AdapterInfo,
+                        ) -> dict[str, tuple[Any, Any]]:
+  """As `_different`; of fingerprints those that tell another encoder.
+
+  Files of version 0.1 have not all of them.
+  """
+  different = _different(_settings(a), _settings(b))
+  tell = [fingerprints.FUNCTION] * fingerprints.other_function(
+      a.encoder, b.encoder)
+  if other := fingerprints.other_weights(a.encoder, b.encoder):
+    tell.append(other[0])
+  for name in set(fingerprints.NAMES).difference(tell):
+    different.pop(f"encoder {name}", None)
+  return different
+
+
 def _of_tensors(info: AdapterInfo) -> dict[str, Any]:
   return {name: value for name, value in _settings(info).items()
           if name.startswith(_OF_TENSORS) and name not in _OF_TRAINING}
@@ -210,6 +228,19 @@ def _refuse_others(a_path: Path, a: Mapping[str, Any],
   for key, (wanted, found) in _different(a, b).items():
     raise InputError(f"{b_path}: cannot be averaged with {a_path}: {key} is "
                      f"{found!s:.200}, not {wanted!s:.200}")
+
+
+def _check_encoders(a_path: Path, a: AdapterInfo, b_path: Path,
+                    b: AdapterInfo) -> None:
+  """Refuses other encoders, and warns of what computes another function."""
+  if other := fingerprints.other_weights(a.encoder, b.encoder):
+    name, wanted, found = other
+    _refuse_others(a_path, {f"encoder {name}": wanted},
+                   b_path, {f"encoder {name}": found})
+  if fingerprints.other_function(a.encoder, b.encoder):
+    one, other_one = fingerprints.functions(a.encoder_config, b.encoder_config)
+    warn(f"{b_path}: was trained with {other_one}, {a_path} with {one}, on the "
+         "same weights: the mean is for an encoder with the latter")
 
 
 def _part(name: str) -> str:

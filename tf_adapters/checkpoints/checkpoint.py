@@ -1,10 +1,9 @@
 """What every reader returns: an architecture, tensors by canonical name, a
-vocabulary. The checks that are the same for all formats, and the fingerprint.
+vocabulary. The checks that are the same for all formats.
 
 Nothing here knows a file format.
 """
 
-import hashlib
 import logging
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -163,7 +162,8 @@ class Checkpoint:
     return array
 
   def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
-    """All tensors by canonical name, in the order of a `Fingerprint`."""
+    """All tensors by canonical name, in the order of
+    `fingerprints.Fingerprint`."""
     for name in sorted(self._shapes):
       yield name, self.tensor(name)
 
@@ -200,22 +200,3 @@ class Checkpoint:
 
 def _is_pooler(name: str) -> bool:
   return name.startswith("pooler_transform/")
-
-
-class Fingerprint:
-  """sha256 over an encoder's pretrained tensors and its architecture.
-
-  Fed one tensor at a time, in sorted order of the names, so that the weights
-  never have to be in memory together.
-  """
-
-  def __init__(self, config: EncoderConfig):
-    self._hash = hashlib.sha256(config.function().encode())
-
-  def add(self, name: str, array: np.ndarray) -> None:
-    """Adds a float32 tensor."""
-    self._hash.update(f"\n{name} {list(array.shape)}\n".encode())
-    self._hash.update(np.ascontiguousarray(array, "<f4").data)
-
-  def hexdigest(self) -> str:
-    return self._hash.hexdigest()

@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.checkpoints.checkpoint import Fingerprint
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.errors import InputError, first_line
+from tf_adapters.modeling.fingerprints import Fingerprint
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.text_network import TextEmbedding, WordEmbedding
 
@@ -43,7 +43,7 @@ def load_word_embedding(encoder_source: str | os.PathLike[str],
   size, width = table.shape
   embedding = WordEmbedding(
       pretrained.vocabulary, size, width,
-      Origin(pretrained.source, fingerprint.hexdigest()), dtype="float32")
+      fingerprint.origin(pretrained.source, {}), dtype="float32")
   embedding.table.assign(table)
   return embedding
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from tf_adapters.checkpoints.checkpoint import Checkpoint, Fingerprint
+from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.vocabulary import (
     check_vocabulary,
@@ -16,9 +16,10 @@ from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.fingerprints import Fingerprint, in_words
 from tf_adapters.modeling.layers import values_follow
 from tf_adapters.modeling.methods.method import Method
-from tf_adapters.modeling.origin import Origin, digest
+from tf_adapters.modeling.origin import digest
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabulary import Vocabulary
 
@@ -106,14 +107,14 @@ class PretrainedEncoder:
     fingerprint = Fingerprint(self.config)
     digests = {}
     for name, array in self.checkpoint.tensors():
-      fingerprint.add(name, array)
+      noted = fingerprint.add(name, array)
       # No tensor between the two, which would be one more copy.
       value = array.astype(
           variables[name].dtype.as_numpy_dtype, copy=False)
       variables[name].assign(value)
-      digests[name] = digest(value)
+      digests[name] = noted if value is array else digest(value)
     encoder.start_method()
-    encoder.origin = Origin(self.source, fingerprint.hexdigest(), digests)
+    encoder.origin = fingerprint.origin(self.source, digests)
     return encoder
 
 
@@ -159,7 +160,7 @@ def describe_encoder(encoder_source: str | os.PathLike[str],
         "" if vocabulary.tokenize_chinese_chars
         else "tokenize_chinese_chars=False"]))
     rows["vocabulary sha256"] = vocabulary.sha256()
-  rows["fingerprint"] = fingerprint.hexdigest()
+  rows |= in_words(fingerprint.origin(encoder.source, {}).to_dict())
   if checkpoint.beside:
     rows["left out"] = f"{len(checkpoint.beside)} tensors: " + ", ".join(
         checkpoint.beside[:3]) + (", ..." if len(checkpoint.beside) > 3 else "")

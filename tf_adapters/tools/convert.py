@@ -34,6 +34,7 @@ def _convert() -> None:
       preprocessing_path,
   )
   from tf_adapters.checkpoints.loading import load_encoder
+  from tf_adapters.modeling.fingerprints import in_words
   encoder = load_encoder(values.encoder, vocab_file=values.vocab_file,
                          lower_case=values.do_lower_case)
   assert encoder.origin is not None  # it was loaded
@@ -42,7 +43,7 @@ def _convert() -> None:
   _command.print_table({
       "encoder": str(folder),
       "preprocessing": str(preprocessing_path(folder).resolve()),
-      "fingerprint": encoder.origin.fingerprint})
+      **in_words(encoder.origin.to_dict())})
 
 
 def main() -> None:
