@@ -47,8 +47,32 @@ def test_classes(classes):
   assert lines[0] == "t, test, 4 rows: accuracy 0.5000"
   assert lines[-1].split() == ["7", "0", "0.000", "0.000", "0.000"]
   figure = classes.plot()
-  assert {text.get_text() for text in figure.axes[0].texts} == {"0", "1"}
+  matrix, scores, _ = figure.axes
+  assert {text.get_text() for text in matrix.texts} == {"0", "1"}
+  # The bars of a label are beside its row.
+  assert scores.get_ylim() == matrix.get_ylim()
+  bars = {one.get_label(): [(round(bar.get_y() + bar.get_height() / 2), float(
+      bar.get_width())) for bar in one] for one in scores.containers}
+  assert list(bars) == ["precision", "recall", "f1"]
+  for places in bars.values():
+    assert places == [(0, 0.5), (1, 0.5), (2, 0.0)]
+  assert [text.get_text() for text in scores.texts] == ["0.50", "0.50", "0.00"]
   assert figure._repr_html_().startswith("<img src='data:image/png;base64,")
+
+
+def test_many_labels_have_a_picture():
+  rng = np.random.default_rng(0)
+  for count, names in ((40, 40), (60, 0)):
+    labels = [f"a label with a long name, number {label}"
+              for label in range(count)]
+    confusion = rng.integers(0, 9, [count, count])
+    figure = evaluation_plots.of_classes(
+        confusion, labels, {"f1": rng.random(count)},
+        calibration(rng.random(9), rng.random(9) > 0.5), "t")
+    matrix, scores, _ = figure.axes
+    assert len(matrix.get_yticklabels()) == names
+    assert not matrix.texts and not scores.texts
+    assert len(scores.patches) == count
 
 
 def test_thresholds():
@@ -63,6 +87,11 @@ def test_thresholds():
   best = found.best_thresholds()
   assert 0.3 < best["a"] <= 0.4 and 0.6 < best["b"] <= 0.8
   assert found.per_class.f1.tolist() == pytest.approx([2 / 3, 2 / 3])
+  curves, scores, _ = found.plot().axes
+  assert [name.get_text() for name in scores.get_yticklabels()] == ["a", "b"]
+  assert [bar.get_width() for bar in scores.containers[-1]] == pytest.approx(
+      [2 / 3, 2 / 3])
+  assert "mean of 2" in curves.get_legend_handles_labels()[1]
 
 
 def test_errors_of_entities():

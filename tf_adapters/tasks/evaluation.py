@@ -170,6 +170,12 @@ class Evaluation:
     """A header, and cells for each label."""
     return [], []
 
+  def _scores(self) -> dict[str, list[float]]:
+    """Precision, recall and F1, a value for each label, for a picture."""
+    header, rows = self._class_rows(rounded=False)
+    return {name: [row[place] for row in rows]
+            for place, name in enumerate(header) if place > 1}
+
 
 def class_rows(labels: Sequence[Any], counts: Sequence[int],
                scores: Sequence[Sequence[float]],

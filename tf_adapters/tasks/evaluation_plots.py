@@ -21,6 +21,9 @@ _MOST_NAMES = 40
 _MOST_CURVES = 8
 _LONGEST = 24  # characters of a label
 
+# "precision", "recall" and "f1" -> a value for each label.
+Scores = Mapping[str, Sequence[float]]
+
 
 class NotebookFigure(Figure):
   """A figure that notebooks show without `%matplotlib inline`."""
@@ -33,46 +36,53 @@ class NotebookFigure(Figure):
 
 
 def of_classes(confusion: np.ndarray, labels: Sequence[str],
-               calibration: Calibration, title: str) -> Figure:
-  """A confusion matrix, and beside it how far probabilities can be believed.
+               scores: Scores, calibration: Calibration,
+               title: str) -> Figure:
+  """A confusion matrix, the scores of its rows, and the calibration.
 
   Args:
     confusion: rows by true and predicted label.
     labels: the labels.
-    calibration: of the predictions.
+    scores: of each label; see `Scores`.
+    calibration: of the predictions: how far probabilities can be believed.
     title: of the figure.
   """
   size = min(max(0.45 * len(labels), 3.2), 10.0)
-  figure = _figure(size + 5.0, size + 1.6, title)
-  left, right = figure.subplots(1, 2, width_ratios=[size, 3.2])
+  figure = _figure(size + 7.4, size + 1.6, title)
+  left, middle, right = figure.subplots(
+      1, 3, width_ratios=[size, 2.4, 3.2])
   shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-  left.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-  left.set(xlabel="predicted", ylabel="label")
+  left.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+  left.set(xlabel="predicted", ylabel="label", xticks=[])
+  _names(left, labels)
   if len(labels) <= _MOST_NAMES:
-    names = list(map(_short, labels))
-    left.set_xticks(range(len(labels)), names, rotation=45, ha="right")
-    left.set_yticks(range(len(labels)), names)
+    left.set_xticks(range(len(labels)), list(map(_short, labels)), rotation=45,
+                    ha="right", rotation_mode="anchor")
   if len(labels) <= _MOST_NUMBERS:
     for row, column in np.ndindex(confusion.shape):
       left.text(column, row, f"{confusion[row, column]:,}", ha="center",
                 va="center", fontsize=8,
                 color="white" if shares[row, column] > 0.5 else "black")
+  _bars_of_scores(middle, scores)
+  middle.set_ylim(left.get_ylim())  # a label's bars are beside its row
+  middle.set_yticks([])
   _reliability(right, calibration)
   return figure
 
 
 def of_label_sets(thresholds: np.ndarray, f1: np.ndarray,
-                  labels: Sequence[str], calibration: Calibration,
-                  title: str) -> Figure:
-  """F1 by threshold, and how far probabilities can be believed.
+                  labels: Sequence[str], scores: Scores,
+                  calibration: Calibration, title: str) -> Figure:
+  """F1 by threshold, the scores of each label, and the calibration.
 
   Args:
     thresholds: where F1 was computed.
     f1: of each label and threshold.
-    labels, calibration, title: as for `of_classes`.
+    labels, scores, calibration, title: as for `of_classes`.
   """
-  figure = _figure(8.4, 4.0, title)
-  left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
+  figure = _figure(
+      12.0, min(max(4.0, 0.3 * len(labels) + 1.4), 11.6), title)
+  left, middle, right = figure.subplots(1, 3, width_ratios=[1.2, 0.8, 1])
   for values, label in list(zip(f1, labels))[:_MOST_CURVES]:
     left.plot(thresholds, values, label=_short(label))
   left.plot(thresholds, f1.mean(axis=0), color="black", linestyle="--",
@@ -80,34 +90,24 @@ def of_label_sets(thresholds: np.ndarray, f1: np.ndarray,
   left.axvline(0.5, color=_GREY, linewidth=0.8)
   left.set(xlabel="threshold", ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
   left.legend(fontsize=7, frameon=False)
+  _bars_of_scores(middle, scores)
+  _names(middle, labels)
   _reliability(right, calibration)
   return figure
 
 
-def of_scores(names: Sequence[str], scores: Sequence[Sequence[float]],
-              kinds: Sequence[str], calibration: Calibration,
+def of_scores(names: Sequence[str], scores: Scores, calibration: Calibration,
               title: str) -> Figure:
   """Precision, recall and F1 of each type, and the calibration.
 
   Args:
     names: the types.
-    scores: of each type, one for each of `kinds`.
-    kinds: what the scores are.
-    calibration, title: as for `of_classes`.
+    scores, calibration, title: as for `of_classes`.
   """
-  names, scores = list(names)[:_MOST_NAMES], list(scores)[:_MOST_NAMES]
-  figure = _figure(8.4, max(3.6, 0.5 * len(names) + 1.4), title)
+  figure = _figure(8.4, min(max(3.6, 0.3 * len(names) + 1.4), 11.6), title)
   left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
-  places = np.arange(len(names))
-  for number, (kind, color) in enumerate(zip(
-      kinds, (_BLUE, _ORANGE, _GREY))):
-    left.barh(places + 0.27 * (number - 1), [row[number] for row in scores],
-              height=0.25, color=color, label=kind)
-  left.set_yticks(places, list(map(_short, names)))
-  left.invert_yaxis()
-  left.set_xlim(0, 1)
-  left.legend(fontsize=7, frameon=False, ncols=len(kinds),
-              loc="upper center", bbox_to_anchor=(0.5, -0.08))
+  _bars_of_scores(left, scores)
+  _names(left, names)
   _reliability(right, calibration)
   return figure
 
@@ -160,6 +160,27 @@ def bars(values: Mapping[str, float], title: str) -> Figure:
   return figure
 
 
+def _names(axes: Axes, names: Sequence[str]) -> None:
+  """Names beside rows, the first one at the top; none where they are many."""
+  axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+  shown = len(names) <= _MOST_NAMES
+  axes.set_yticks(range(len(names)) if shown else [],
+                  list(map(_short, names)) if shown else [])
+
+
+def _bars_of_scores(axes: Axes, scores: Scores) -> None:
+  """Three bars in each row, F1 with its number where there is room."""
+  for number, ((kind, values), color) in enumerate(zip(
+      scores.items(), (_GREY, _ORANGE, _BLUE))):
+    drawn = axes.barh(np.arange(len(values)) + 0.27 * (number - 1), values,
+                      height=0.25, color=color, label=kind)
+    if kind == "f1" and len(values) <= _MOST_NUMBERS:
+      axes.bar_label(drawn, fmt="%.2f", padding=2, fontsize=7)
+  axes.set(xlim=(0, 1.12), xticks=(0, 0.5, 1))
+  axes.legend(fontsize=7, frameon=False, ncols=len(scores), columnspacing=1,
+              handlelength=1, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
 def _reliability(axes: Axes, calibration: Calibration) -> None:
   """Accuracy by confidence, with a diagonal where both are the same."""
   edges = calibration.edges
@@ -182,4 +203,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
 
 
 def _short(label: str) -> str:
-  return label if len(label) <= _LONGEST else f"{label[:_LONGEST - 3]}..."
+  """A label without its middle: long ones often begin, or end, alike."""
+  half = _LONGEST // 2
+  return label if len(label) <= _LONGEST else (
+      f"{label[:half]}...{label[3 - half:]}")

@@ -60,8 +60,8 @@ class ClassEvaluation(Evaluation):
   def plot(self) -> "Figure":
     from tf_adapters.tasks import evaluation_plots
     return evaluation_plots.of_classes(
-        self.confusion, list(map(str, self.labels)), self.calibration,
-        self._title())
+        self.confusion, list(map(str, self.labels)), self._scores(),
+        self.calibration, self._title())
 
   def _facts(self) -> list[str]:
     return [f"  calibration error {self.calibration.error:.4f}",
@@ -129,8 +129,8 @@ class LabelSetEvaluation(Evaluation):
                     for threshold in _THRESHOLDS]
                    for place in range(len(self.labels))])
     return evaluation_plots.of_label_sets(
-        _THRESHOLDS, f1, list(map(str, self.labels)), self.calibration,
-        self._title())
+        _THRESHOLDS, f1, list(map(str, self.labels)), self._scores(),
+        self.calibration, self._title())
 
   def _at(self, place: int, threshold: float) -> tuple[float, float, float]:
     values = sklearn.metrics.precision_recall_fscore_support(
@@ -204,10 +204,9 @@ class TagEvaluation(Evaluation):
 
   def plot(self) -> "Figure":
     from tf_adapters.tasks import evaluation_plots
-    header, rows = self._class_rows(rounded=False)
     return evaluation_plots.of_scores(
-        [str(row[0]) for row in rows], [row[2:] for row in rows], header[2:],
-        self.calibration, self._title())
+        list(map(str, sorted(self.errors))), self._scores(), self.calibration,
+        self._title())
 
   def _facts(self) -> list[str]:
     return [f"  calibration error {self.calibration.error:.4f}",
