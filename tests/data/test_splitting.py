@@ -1,6 +1,7 @@
 """Rows into splits: each once, each label its share, the same every time."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -29,6 +30,44 @@ def test_every_row_is_in_one_split_and_labels_have_their_share(
     for label, count in of.items():
       # One for rounding, and that which stays in the training split.
       assert abs(found[label] - fraction * count) <= 2
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=90),
+       st.integers(0, 9), st.floats(0.1, 0.3))
+def test_rows_of_the_same_text_are_in_the_same_split(rows, seed, test):
+  # Texts that repeat, some with another label, and forty that do not.
+  rows = [*rows, *((100 + number, number % 3) for number in range(40))]
+  texts, labels = zip(*rows)
+  parts = split_rows(len(rows), {"validation": 0.1, "test": test}, seed, labels,
+                     contents=texts)
+  assert sorted(np.concatenate(list(parts.values())).tolist()) == list(
+      range(len(rows)))
+  assert {labels[row] for row in parts["train"]} == set(labels)
+  found = [{texts[row] for row in part} for part in parts.values()]
+  assert sum(map(len, found)) == len(set(texts))
+  # No further from what is wanted than half of a text's rows.
+  most = max(collections.Counter(texts).values())
+  assert abs(len(parts["test"]) - test * len(rows)) <= most / 2 + 1
+
+
+def test_texts_that_repeat_are_as_likely_to_be_drawn_as_others():
+  """Of 200 texts half stand there five times."""
+  texts = [*range(200), *[*range(100)] * 4]
+  drawn = collections.Counter()
+  for seed in range(40):
+    parts = split_rows(len(texts), {"test": 0.2}, seed, contents=texts)
+    assert abs(len(parts["test"]) - 120) <= 1
+    drawn.update({texts[row] for row in parts["test"]})
+  often = sum(drawn[text] for text in range(100)) / 100 / 40
+  once = sum(drawn[text] for text in range(100, 200)) / 100 / 40
+  assert abs(often - 0.2) < 0.02 and abs(once - 0.2) < 0.02
+
+
+def test_few_texts_are_refused():
+  with pytest.raises(InputError, match=r"test_fraction=0.2 of 20 rows \(2 "
+                     r"different texts\) are 4, and 0 are there"):
+    split_rows(20, {"test": 0.2}, 0, "ab" * 10, contents="xy" * 10)
 
 
 def test_the_same_rows_every_time_and_others_by_another_seed():
@@ -73,6 +112,15 @@ def test_a_task_gets_the_splits_that_it_has_not():
   half = split_task(_task(train=100, test=7), validation_fraction=0.5)
   assert {name: len(split) for name, split in half.splits.items()} == {
       "train": 50, "validation": 50, "test": 7}
+  again = dataclasses.replace(task, splits={"train": Split(
+      [f"text {row % 80}" for row in range(100)], None,
+      np.zeros(100, np.int32), list(map(str, range(100))))})
+  found = split_task(again)
+  assert found.notes[-1] == (
+      "100 rows are split by seed 0: 70 train, 15 validation, 15 test; 20 rows "
+      "have a text that came before, and are in its split")
+  assert len({*found.test.first} | {*found.train.first}) == len(
+      {*found.test.first}) + len({*found.train.first})
   whole = _task(train=9)
   assert split_task(whole, 0, 0) is whole
 

@@ -60,7 +60,8 @@ SETS = split([[0.0, 1.0], [1.0, 1.0]])
      "learn"),
     ("classification", {"train": split([0, 1, 1, 0], list("abcd")),
                         "validation": split([0, 1], list("ab"))},
-     "2 of 2 texts of the validation split are in the train split, too"),
+     "2 of 2 texts of the validation split are in the train split, too: its "
+     "scores say little of new texts"),
     ("tagging", {"train": TaggedSplit([["a", "b"]], [np.array([0, 1])], "0"),
                  "validation": tagged([0, 1]),
                  "test": TaggedSplit([["a", "b"]], [np.array([1, 0])], "0")},
@@ -87,8 +88,10 @@ def test_labels_that_are_not_validated():
 
 def test_nothing_is_said_of_good_splits():
   good = {"train": split([0, 1, 0, 1], list("abcd")),
-          "validation": split([0, 1], list("ay")), "test": split([1, 1])}
+          "validation": split([0, 1], list("xy")), "test": split([1, 1])}
   assert said("classification", good) == []
+  assert said("classification", good | {"test": split([0, 1], list("az"))}) == [
+      "1 of 2 texts of the test split are in the train split, too"]
   # Nothing is to be chosen.
   assert said("classification", {"train": TRAIN}, chooses=False) == []
 

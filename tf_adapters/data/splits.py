@@ -6,7 +6,7 @@ with files is said without it.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -35,6 +35,9 @@ class Examples(Protocol):
   def pairs(self) -> bool: ...
 
   def __len__(self) -> int: ...
+
+  def contents(self) -> Sequence[Hashable]:
+    """What each example is but for its label: equal ones are the same text."""
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
     """The examples of these numbers, in this order."""
@@ -77,6 +80,11 @@ class Split:
   @property
   def pairs(self) -> bool:
     return self.second is not None
+
+  def contents(self) -> Sequence[Hashable]:
+    """The texts, or pairs of them."""
+    return self.first if self.second is None else list(
+        zip(self.first, self.second))
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
     """The rows of these numbers, in this order."""

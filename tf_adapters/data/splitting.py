@@ -17,13 +17,17 @@ _BINS = 10  # of scores: each split has low and high ones
 
 def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
                strata: Sequence[Hashable] | None = None,
-               suffix: str = "_fraction") -> dict[str, np.ndarray]:
+               suffix: str = "_fraction",
+               contents: Sequence[Hashable] | None = None,
+               ) -> dict[str, np.ndarray]:
   """Draws rows for splits; every row is in exactly one of them.
 
   The same arguments give the same rows, on every machine. Each split gets
   `round(fraction * rows)` rows, and each stratum its share of them, to one row.
   A row of each stratum stays in "train", so that nothing is evaluated that was
-  never seen.
+  never seen. Rows of the same content are in the same split, so that nothing is
+  evaluated that was trained on. They are drawn as one, and before single rows,
+  which make the numbers right again.
 
   Args:
     rows: how many there are.
@@ -31,6 +35,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
     seed: of the drawing.
     strata: what each row is, its label for instance; None: all are alike.
     suffix: what the name of a fraction has behind that of its split.
+    contents: of each row, its text for instance; None: all are different.
 
   Returns:
     {name: int64 numbers of its rows, in order}, "train" first.
@@ -47,35 +52,65 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
       fractions.values()) >= 1:
     raise InputError("fractions of a split must be in the range [0, 1), and "
                      "leave rows to train on: " + _named(fractions, suffix))
-  shuffled = np.random.default_rng(seed).permutation(rows)
-  groups: dict[Hashable, list[int]] = {}
-  for row in shuffled.tolist():
-    groups.setdefault(strata[row] if strata is not None else None,
-                      []).append(row)
-  free = [row for group in groups.values() for row in group[1:]]
+  shuffled = np.random.default_rng(seed).permutation(rows).tolist()
+  if strata is None:
+    strata = [None] * rows
+  if contents is None:
+    contents = range(rows)
+  units: dict[Hashable, list[int]] = {}
+  first_of: dict[Hashable, Hashable] = {}  # stratum -> content
+  for row in shuffled:
+    units.setdefault(contents[row], []).append(row)
+    first_of.setdefault(strata[row], contents[row])
+  kept = set(first_of.values())
+  groups: dict[Hashable, list[list[int]]] = {name: [] for name in first_of}
+  for content, unit in units.items():
+    if content not in kept:
+      groups[strata[unit[0]]].append(unit)
+  free = [unit for group in groups.values()
+          for unit in sorted(group, key=len, reverse=True)]
   splits = {}
   for name, fraction in fractions.items():
     if not fraction:
       continue
     count = round(fraction * rows)
-    if count > 0 and len(free) < count and 2 * len(groups) > rows:
+    there = sum(map(len, free))
+    if count > 0 and there < count and 2 * len(groups) > rows:
       raise InputError(
           f"{len(groups):,} different labels in {rows:,} rows leave none to "
           "hold out, beside one of each to train on: is label_column right? "
           "problem_type=regression takes labels for numbers")
-    if not 0 < count <= len(free):
+    drawn, free = _draw(free, count, there)
+    if not (0 < count <= there and drawn):
+      same = (f" ({len(units):,} different texts)"
+              if len(units) < rows else "")
       raise InputError(
-          f"{_named({name: fraction}, suffix)} of {rows:,} rows are {count:,}, "
-          f"and {len(free):,} are there, beside one of each label to train on: "
-          "give another fraction, or more rows")
-    # Every so many of the rows, which lie stratum by stratum.
-    drawn = [free[place * len(free) // count] for place in range(count)]
-    splits[name] = np.sort(drawn)
-    taken = set(drawn)
-    free = [row for row in free if row not in taken]
+          f"{_named({name: fraction}, suffix)} of {rows:,} rows{same} are "
+          f"{count:,}, and {there:,} are there, beside one of each label to "
+          "train on: give another fraction, or more rows")
+    splits[name] = np.sort([row for unit in drawn for row in unit])
   others = set(range(rows)).difference(*(
       numbers.tolist() for numbers in splits.values()))
   return {"train": np.array(sorted(others), np.int64), **splits}
+
+
+def _draw(units: Sequence[list[int]], count: int, rows: int,
+          ) -> tuple[list[list[int]], list[list[int]]]:
+  """Draws units until they have `count` of all `rows`; returns the others, too.
+
+  Every so many rows along the units, which lie stratum by stratum. A unit is
+  drawn where more than half of its rows are wanted by then.
+  """
+  drawn, others = [], []
+  seen = taken = 0
+  for unit in units:
+    seen += len(unit)
+    if 2 * (seen * count - taken * rows) > (len(unit) - 1) * rows:
+      drawn.append(unit)
+      taken += len(unit)
+    else:
+      others.append(unit)
+  return drawn, others
 
 
 def strata_of(labels: Any) -> list[int] | None:
@@ -131,8 +166,10 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
   if not fractions:
     return task
   train = task.split("train")
+  contents = train.contents()
   parts = split_rows(len(train), fractions, seed, strata_of(train.labels),
-                     suffix)
+                     suffix, contents)
+  repeats = len(train) - len(set(contents))
   splits = {name: train.take(numbers) for name, numbers in parts.items()}
   source = task.files.get("train", ())
   sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
@@ -140,7 +177,8 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
       task, splits={**splits, **{name: split for name, split
                                  in task.splits.items() if name != "train"}},
       notes=(*task.notes, f"{len(train):,} rows are split by seed {seed}: "
-             f"{sizes}"),
+             f"{sizes}" + (f"; {repeats:,} rows have a text that came before, "
+                           "and are in its split" if repeats else "")),
       files={**{name: source for name in splits if source}, **{
           name: paths for name, paths in task.files.items()
           if name != "train"}})

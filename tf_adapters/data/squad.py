@@ -12,7 +12,14 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import UnionType
 from typing import Any
 
@@ -103,6 +110,11 @@ class SquadSplit:
   @property
   def labels(self) -> Sequence[Question] | None:
     return self.questions if self.answered else None
+
+  def contents(self) -> Sequence[Hashable]:
+    """Questions with their contexts."""
+    return [(question.text, self.contexts[question.context])
+            for question in self.questions]
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "SquadSplit":
     """The questions of these numbers, in this order."""

@@ -6,7 +6,7 @@ outputs to words' tags, is here too.
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -62,6 +62,10 @@ class TaggedSplit:
   @property
   def labels(self) -> Sequence[np.ndarray] | None:
     return self.tags
+
+  def contents(self) -> Sequence[Hashable]:
+    """The sentences."""
+    return list(map(tuple, self.words))
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "TaggedSplit":
     """The sentences of these numbers, in this order."""

@@ -4,16 +4,13 @@ None of it is an error: a run with such data can be what its user wants.
 """
 
 import collections
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.splits import Examples
-from tf_adapters.data.squad import SquadSplit
-from tf_adapters.data.tagging import TaggedSplit
 from tf_adapters.problems import find_problem
 
 _NAMED = 5  # labels
@@ -44,14 +41,15 @@ def of_splits(task: Dataset, chooses: bool) -> list[str]:
                  f"{value}: it cannot choose the best epoch")
   elif validation is not None:
     found += _missing(task, train, validation)
-  texts = set(_texts(train))
+  known = set(train.contents())
   for name, split in task.splits.items():
     if name != "train" and split.labels is not None:
-      count = sum(text in texts for text in _texts(split))
-      if 2 * count > len(split):
+      count = sum(text in known for text in split.contents())
+      if count:
         found.append(
             f"{count:,} of {len(split):,} texts of the {name} split are in the "
-            "train split, too: its scores say little of new texts")
+            "train split, too" + (": its scores say little of new texts"
+                                  if 2 * count > len(split) else ""))
   return found
 
 
@@ -96,15 +94,3 @@ def _missing(task: Dataset, train: Examples, validation: Examples) -> list[str]:
       ", ..." if len(gone) > _NAMED else "")
   return [f"the validation split has no row of {len(gone)} of "
           f"{len(counts)} labels: {names}"]
-
-
-def _texts(split: Examples) -> list[Hashable]:
-  """What a model would be shown of each row."""
-  match split:
-    case TaggedSplit():
-      return list(map(tuple, split.words))
-    case SquadSplit():
-      return [(split.contexts[question.context], question.text)
-              for question in split.questions]
-  texts: Any = split
-  return list(zip(texts.first, texts.second or texts.first))
