@@ -330,6 +330,15 @@ def test_a_version_that_appears_meanwhile_is_left_alone(
     ta.export_model(model, tmp_path)
   assert [path.name for path in tmp_path.glob("*")] == ["1"]
   assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
+  with pytest.raises(ta.InputError, match="1: .*it has no saved_model.pb"):
+    ta.export_model(model, tmp_path / "1", overwrite=True)
+  monkeypatch.setattr(tf.saved_model, "save", lambda _, folder, signatures: (
+      pathlib.Path(folder, "new").touch()))
+  (tmp_path / "1" / "saved_model.pb").touch()
+  assert ta.export_model(model, tmp_path / "1", overwrite=True) == (
+      tmp_path / "1")
+  assert {path.name for path in (tmp_path / "1").iterdir()} == {
+      "new", "assets.extra"}
 
 
 def test_models_know_the_texts_of_their_adapter_file(
@@ -372,7 +381,7 @@ def test_litert_gives_the_models_logits(
     np.testing.assert_allclose(
         scipy.special.softmax(got[0], axis=-1),
         scipy.special.softmax(expected[row], axis=-1), atol=tolerance)
-  with pytest.raises(ta.InputError, match="is there already"):
+  with pytest.raises(ta.InputError, match="is there already: .* overwrite it"):
     ta.export_litert(model, path, 16)
   with pytest.raises(ta.InputError, match="end in .tflite"):
     ta.export_litert(model, tmp_path / "model.bin", 16)
@@ -398,8 +407,8 @@ def test_the_command_line_exports(
   for adapters, *others in (
       [f"{topic},twin={topic}", "--default_task=twin"],
       [f"mine={topic}"],  # a name makes one task a bank
-      [topic], [topic, "--quantize"]):
-    suffix = ".tflite" if others == ["--quantize"] else ""
+      [topic], [topic, "--quantize", "--overwrite"]):
+    suffix = ".tflite" if "--quantize" in others else ""
     assert call(export, f"--adapters={adapters}", *others,
                 f"--encoder={one_layer_source}",
                 f"--output={output}{suffix}") == 0
@@ -409,13 +418,14 @@ def test_the_command_line_exports(
   assert [name for name, *_ in written] == [
       "export", "export", "export_model", "export_litert"]
   assert both.names() == ["topic", "twin"]
-  assert both_arguments == [output, "twin", {}]
+  assert both_arguments == [output, "twin", {"overwrite": False}]
   assert mine.names() == ["mine"]
-  assert mine_arguments == [output, None, {}]
+  assert mine_arguments == [output, None, {"overwrite": False}]
   for model in (one, small):
     assert model.labels == ("a", "b", "c")
-  assert one_arguments == [output, {}]
-  assert small_arguments == [f"{output}.tflite", {"quantize": True}]
+  assert one_arguments == [output, {"overwrite": False}]
+  assert small_arguments == [
+      f"{output}.tflite", {"quantize": True, "overwrite": True}]
 
 
 @pytest.mark.parametrize("arguments,message", [

@@ -83,12 +83,12 @@ def test_missing_texts_have_no_prediction(tickets):
 
 
 @pytest.mark.parametrize("texts, message", [
-    ("so bad", r"a list of texts is wanted, not a single one: give \[text\]"),
+    ("so bad", r"a list of texts, not a single one: give \[text\]"),
     ([1.5], "text 0: a text is wanted, not 1.5"),
     ([("a", "b")], "text 0: a text, no pair, is wanted"),
     (pd.DataFrame({"a": ["x"], "b": ["y"]}), "2 columns was given: one column"),
-    ({"text": ["a"]}, "not a dict: give its column"),
-    (7, "a list of texts is wanted, not 7"),
+    ({"text": ["a"]}, "not a dict: give one column"),
+    (7, "a list of texts, not 7"),
 ])
 def test_what_is_no_list_of_texts_is_refused(tickets, texts, message):
   with pytest.raises(ta.InputError, match=message):

@@ -79,7 +79,17 @@ def test_convert_writes_two_saved_models(
   assert (tmp_path / "bert" / "encoder").read_text() == fingerprint
   assert (tmp_path / "bert_preprocess" / "length").read_text() == "16"
   assert call(convert, *arguments) == 1
-  assert "is there already" in capfd.readouterr().err
+  assert "is there already: choose another output, or overwrite it" in (
+      capfd.readouterr().err)
+  # What is no SavedModel stays.
+  assert call(convert, *arguments, "--overwrite") == 1
+  assert "not overwritten, as it has no saved_model.pb" in (
+      capfd.readouterr().err)
+  for name in ("bert", "bert_preprocess"):
+    (tmp_path / name / "saved_model.pb").touch()
+  assert call(convert, *arguments, "--overwrite") == 0
+  assert [path.name for path in (tmp_path / "bert").iterdir() if (
+      path.is_file())] == ["encoder"]
 
 
 @pytest.mark.parametrize("tool, arguments, message", [

@@ -14,7 +14,11 @@ from official.nlp.tools import export_tfhub_lib
 from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
-from tf_adapters.files.writing import check_vacant, replaced_folder
+from tf_adapters.files.writing import (
+    SAVED_MODEL,
+    check_vacant,
+    replaced_folder,
+)
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import TransformerEncoder
@@ -28,7 +32,8 @@ VOCAB_NAME = "vocab.txt"
 
 
 def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
-               seq_length: int = DEFAULT_MAX_LENGTH) -> pathlib.Path:
+               seq_length: int = DEFAULT_MAX_LENGTH,
+               overwrite: bool = False) -> pathlib.Path:
   """Writes two SavedModels that hub.load, hub.KerasLayer and Model Garden use.
 
   The encoder at `path`, called with a dict of int32 [batch, length] as TF Hub's
@@ -41,6 +46,7 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
     encoder: without adapters, with a vocabulary.
     path: the folder to write; it must not exist, or be empty.
     seq_length: the preprocessing's length of sequences.
+    overwrite: whether SavedModels that are there are replaced.
 
   Returns:
     The encoder's folder; `preprocessing_path` has the other one.
@@ -77,7 +83,7 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
     path = pathlib.Path(path).expanduser().resolve()
     beside = preprocessing_path(path).resolve()
     for folder in (path, beside):
-      check_vacant(folder)
+      check_vacant(folder, SAVED_MODEL if overwrite else "")
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: cannot be written: {error}") from None
   with writing_by_tensorflow(path):

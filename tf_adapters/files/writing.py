@@ -19,13 +19,32 @@ _NEW, _OLD = ".tf_adapters_new", ".tf_adapters_old"
 _LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}(?:{_NEW}|{_OLD})", re.DOTALL)
 
 
-def check_vacant(path: str | os.PathLike[str]) -> None:
-  """Raises InputError where there is something else than an empty folder."""
+# What tells the folder of a SavedModel, for `check_vacant`.
+SAVED_MODEL = "saved_model.pb"
+
+
+def check_vacant(path: str | os.PathLike[str], replaces: str = "") -> None:
+  """Refuses a folder to write that holds something.
+
+  Args:
+    path: the folder.
+    replaces: a file that is in folders of which the new one may take the
+      place; "" for none.
+
+  Raises:
+    InputError: there is something else than an empty folder, or than such a
+      one.
+  """
   path = pathlib.Path(path)
   with writing(path):
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+      return
+    if not replaces:
       raise InputError(f"{path}: is there already: choose another output, or "
-                       "move it away")
+                       "overwrite it")
+    if not (path / replaces).is_file():
+      raise InputError(f"{path}: is there already, and is not overwritten, as "
+                       f"it has no {replaces}: choose another output")
 
 
 def check_output_dir(path: str | os.PathLike[str]) -> None:

@@ -18,6 +18,7 @@ from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed, printable
 from tf_adapters.modeling import stacked
 from tf_adapters.modeling.config import AUTO_POOLING
@@ -38,7 +39,6 @@ from tf_adapters.serving.bank_texts import (
     Tasks,
     Texts,
     frame_of,
-    list_of_texts,
     only_task,
 )
 
@@ -219,7 +219,7 @@ class AdapterBank:
     if not isinstance(tasks, EveryTask) or len(names) < 2:
       return [prediction.value for prediction in state.predict(
           texts, only_task(tasks, names), batch_size)]
-    rows = list_of_texts(texts)
+    rows = list_of(texts)
     found = state.predict(
         rows * len(names), [name for name in names for _ in rows], batch_size)
     return frame_of({
@@ -272,7 +272,8 @@ class AdapterBank:
         texts, only_task(tasks, list(state.infos)), batch_size)
 
   def export(self, path: str | os.PathLike[str],
-             default_task: str | None = None) -> pathlib.Path:
+             default_task: str | None = None,
+             overwrite: bool = False) -> pathlib.Path:
     """Writes all tasks as a SavedModel from raw strings: see `saved_model`.
 
     Signatures: "serving_default" takes "text", "task" and "text_pair", strings
@@ -284,6 +285,7 @@ class AdapterBank:
         version is to be put into ("serving").
       default_task: the task of rows whose task is unknown; None makes them an
         error.
+      overwrite: whether a version that is there is replaced.
 
     Returns:
       The version's folder.
@@ -300,7 +302,8 @@ class AdapterBank:
             state.tasks.keys, weights, inputs, task_index),
         [*weights, *shared.encoder.base_variables().values()], shared.text,
         [saved_model.ServedTask.of(name, info, shared.max_length)
-         for name, info in state.infos.items()], path, default_task)
+         for name, info in state.infos.items()], path, default_task,
+        overwrite)
 
   def _now(self) -> BankState:
     """The state, for a call that goes on with it to its end.

@@ -3,18 +3,13 @@
 import dataclasses
 import enum
 import importlib
-from collections.abc import (
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-    Set as AbstractSet,
-)
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed
 
 BASE = "base"  # the name of the encoder without a task
@@ -106,10 +101,10 @@ def make_rows(texts: Texts, tasks: Tasks,
     RowError: a text is none, or a pair where none is expected or the other way
       round.
   """
-  texts = _listed(texts, "texts")
+  texts = list_of(texts)
   if tasks is None or isinstance(tasks, str):
     tasks = [tasks] * len(texts)
-  tasks = _listed(tasks, "tasks")
+  tasks = list_of(tasks, "tasks")
   if len(tasks) != len(texts):
     raise InputError(f"{len(texts)} texts, but {len(tasks)} tasks")
   found: dict[str | None, tuple[int, str, AdapterInfo | None]] = {
@@ -123,11 +118,6 @@ def make_rows(texts: Texts, tasks: Tasks,
       found[name] = number, name, info
     rows.append(_row(row, text, *found[name], max_length))
   return rows
-
-
-def list_of_texts(texts: Texts) -> list[Any]:
-  """The texts, to be read more than once; raises InputError for no list."""
-  return _listed(texts, "texts")
 
 
 def frame_of(columns: Mapping[str, list[Any]], index: Any) -> Any:
@@ -161,28 +151,6 @@ def _row(row: int, text: Any, task: int, name: str, info: AdapterInfo | None,
   first, second = text if is_pair else (text, b"")
   return Row(_utf8(first), _utf8(second), is_pair, task, name, info,
              (info and info.max_length) or max_length)
-
-
-def _listed(values: Any, what: str) -> list[Any]:
-  """The values of a list, an array, a Series, a generator and so on."""
-  if hasattr(values, "numpy"):  # a tensor
-    values = values.numpy()
-  if isinstance(values, np.ndarray):
-    values = values.tolist()  # rows of two become pairs
-  if isinstance(values, str | bytes):
-    raise InputError(f"expected a list of {what}, not a single one")
-  if isinstance(values, Mapping) or hasattr(values, "columns"):
-    # Both would give the names of their columns.
-    raise InputError(
-        f"expected a list of {what}, not a {type(values).__name__}: give one "
-        'column, such as df["text"], or list(zip(df["first"], df["second"])) '
-        "for pairs")
-  if isinstance(values, AbstractSet):
-    raise InputError(f"expected a list of {what}, not a "
-                     f"{type(values).__name__}, which has no order")
-  if not isinstance(values, Iterable):
-    raise InputError(f"expected a list of {what}, not {values!r:.40}")
-  return list(values)
 
 
 def _utf8(text: str | bytes) -> bytes:

@@ -13,7 +13,8 @@ from tf_adapters.modeling.task_model import TaskModel
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],
                   max_length: int | None = None,
-                  quantize: bool = False) -> pathlib.Path:
+                  quantize: bool = False,
+                  overwrite: bool = False) -> pathlib.Path:
   """Writes a model as a LiteRT file.
 
   The file's "serving_default" takes "input_word_ids", "input_mask" and
@@ -28,6 +29,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
       own, or `text_processor`'s default where that is not known.
     quantize: whether kernels become int8 (dynamic range quantisation): a
       quarter of the size; logits change in their first decimals.
+    overwrite: whether a file that is there is replaced.
 
   Returns:
     The path.
@@ -43,9 +45,9 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   if path.suffix != ".tflite":
     raise InputError(f"{path}: LiteRT files end in .tflite")
   with writing(path):
-    if path.exists():
+    if path.exists() and not (overwrite and path.is_file()):
       raise InputError(f"{path}: is there already: choose another output, or "
-                       "move it away")
+                       "overwrite it")
   if not path.parent.is_dir():
     raise InputError(f"{path.parent}: no such folder")
   text = model.encoder.text_processor(

@@ -23,7 +23,13 @@ from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data.tagging import of_cut_off
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
-from tf_adapters.files.writing import new_folder, writing
+from tf_adapters.files.writing import (
+    SAVED_MODEL,
+    check_vacant,
+    new_folder,
+    replaced_folder,
+    writing,
+)
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
@@ -77,7 +83,7 @@ class ServedTask:
 
 def export_model(model: TaskModel, path: str | os.PathLike[str],
                  max_length: int | None = None, pairs: bool | None = None,
-                 ) -> pathlib.Path:
+                 overwrite: bool = False) -> pathlib.Path:
   """Writes a model as a SavedModel from raw strings, for TensorFlow Serving.
 
   Signatures: "serving_default" takes "text" and "text_pair", strings [batch];
@@ -92,6 +98,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
       says, or `text_processor`'s default where that is not known.
     pairs: whether texts come in pairs; None for what the model knows, or else
       for either.
+    overwrite: whether a version that is there is replaced.
 
   Returns:
     The version's folder.
@@ -121,13 +128,15 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     return {what: model(inputs)}
 
   return write_saved_model(
-      forward, list(model.named_variables().values()), text, [task], path)
+      forward, list(model.named_variables().values()), text, [task], path,
+      overwrite=overwrite)
 
 
 def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
                       text: TextProcessor, tasks: Sequence[ServedTask],
                       path: str | os.PathLike[str],
-                      default_task: str | None = None) -> pathlib.Path:
+                      default_task: str | None = None,
+                      overwrite: bool = False) -> pathlib.Path:
   """Writes tasks as a SavedModel from raw strings.
 
   Args:
@@ -137,7 +146,7 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
     variables: all that `forward` uses.
     text: the encoder's text processor.
     tasks: all tasks; a single one without a name needs none from callers.
-    path: as for `export_model`.
+    path, overwrite: as for `export_model`.
     default_task: the task of rows whose task is unknown; None makes them an
       error.
 
@@ -160,11 +169,12 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
   if default_task is not None and default_task not in names:
     raise InputError(f"default task {default_task!r} is not one of "
                      f"{', '.join(names)}")
-  folder = _version(pathlib.Path(path))
+  folder = _version(pathlib.Path(path), overwrite)
+  written = replaced_folder if overwrite else new_folder
   server = _Server(forward, variables, text, tasks, default_task)
   with writing_by_tensorflow(folder):
     try:
-      with new_folder(folder) as new, kernels.portable():
+      with written(folder) as new, kernels.portable():
         tf.saved_model.save(server, str(new), signatures=server.signatures())
         _write_warm_up(new, tasks)
     except FileExistsError:
@@ -379,14 +389,15 @@ def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:
   return tf.pad(logits, [*paddings, [0, width - logits.shape[-1]]])
 
 
-def _version(path: pathlib.Path) -> pathlib.Path:
+def _version(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
   """The folder of a new version: `path`, or the next number below it."""
   with writing(path):  # a name that is too long is said before all the work
     is_there = path.exists()
   if path.name.isdecimal():
-    if is_there:
+    if is_there and not overwrite:
       raise InputError(f"{path}: this version is there already: without its "
                        f"number, {path.parent} gets the next one")
+    check_vacant(path, SAVED_MODEL)
     return path
   if is_there and not path.is_dir():
     raise InputError(f"{path}: is a file, not a folder")

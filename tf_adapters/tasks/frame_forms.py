@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_adapters.data.frames import plain
+from tf_adapters.data.frames import frames_of, plain
+from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError
 
 
@@ -55,8 +56,8 @@ def rows_of(texts: Any, pairs: bool | None, of_words: bool) -> list[Any]:
   """The texts of whatever they came in; None for those that are missing.
 
   Args:
-    texts: a list, an array, a Series, or for pairs a list of pairs or a
-      DataFrame of two columns.
+    texts: what `list_of` takes, or a DataFrame of one column, for pairs of
+      two.
     pairs: whether each has to be a pair; None for either.
     of_words: whether each is a list of words, or a text to be split at blanks.
 
@@ -66,36 +67,24 @@ def rows_of(texts: Any, pairs: bool | None, of_words: bool) -> list[Any]:
   Raises:
     InputError: they are something else; says what to give.
   """
-  if isinstance(texts, str | bytes):
-    raise InputError("a list of texts is wanted, not a single one: give [text]")
-  if isinstance(texts, Mapping):
-    raise InputError("a list of texts is wanted, not a dict: give its column "
-                     "of texts")
-  if hasattr(texts, "columns"):
-    columns = list(texts.columns)
-    if len(columns) != 1 + bool(pairs):
-      wanted = "two columns, the pairs' texts" if pairs else (
-          'one column, such as df["text"]')
-      raise InputError(f"a DataFrame of {len(columns)} columns was given: "
-                       f"{wanted} {'are' if pairs else 'is'} wanted")
-    parts = [list(texts[column]) for column in columns]
-    given: list[Any] = list(zip(*parts)) if pairs else parts[0]
+  if _is_table(texts):
+    frame = frames_of(texts)["train"]
+    if len(frame.header) != 1 + bool(pairs):
+      wanted = ("two columns, the pairs' texts, are" if pairs else
+                'one column, such as df["text"], is')
+      raise InputError(f"a {type(texts).__name__} of {len(frame.header)} "
+                       f"columns was given: {wanted} wanted")
+    columns = [frame.column(name, "text") for name in frame.header]
+    given: list[Any] = list(zip(*columns)) if pairs else columns[0]
   else:
-    given = _listed(texts)
+    given = list_of(texts)
   return [_row(number, text, pairs, of_words)
           for number, text in enumerate(given)]
 
 
-def _listed(texts: Any) -> list[Any]:
-  if hasattr(texts, "numpy"):  # a tensor
-    texts = texts.numpy()
-  if isinstance(texts, np.ndarray) and texts.ndim == 2 and (
-      texts.shape[1] == 1):
-    texts = texts[:, 0]
-  try:
-    return list(texts)
-  except TypeError:
-    raise InputError(f"a list of texts is wanted, not {texts!r:.40}") from None
+def _is_table(texts: Any) -> bool:
+  return not isinstance(texts, Mapping) and (
+      hasattr(texts, "columns") or hasattr(texts, "column_names"))
 
 
 def _row(number: int, text: Any, pairs: bool | None, of_words: bool) -> Any:

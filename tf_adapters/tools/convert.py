@@ -4,19 +4,19 @@ Example:
   tf-adapters convert --encoder=biobert_v1.1/ --output=hub/biobert
 
 --output is the SavedModel's folder; the preprocessing gets the same name with
-_preprocess appended.
+_preprocess appended. What is there already is an error, but with --overwrite.
 """
 
 import sys
 
 from absl import flags
 
-from tf_adapters.files.writing import check_vacant
+from tf_adapters.files.writing import SAVED_MODEL, check_vacant
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
-_flags.define(RunConfig, *_flags.ENCODER)
+_flags.define(RunConfig, *_flags.ENCODER, "overwrite")
 _flags.use("output")
 flags.DEFINE_integer(
     "preprocess_seq_length", DEFAULT_MAX_LENGTH,
@@ -26,7 +26,7 @@ flags.DEFINE_integer(
 def _convert() -> None:
   _command.require("encoder", "output")
   values = flags.FLAGS
-  check_vacant(values.output)
+  check_vacant(values.output, SAVED_MODEL if values.overwrite else "")
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.checkpoints.hub_export import (
@@ -39,7 +39,7 @@ def _convert() -> None:
                          lower_case=values.do_lower_case)
   assert encoder.origin is not None  # it was loaded
   folder = export_hub(
-      encoder, values.output, values.preprocess_seq_length)
+      encoder, values.output, values.preprocess_seq_length, values.overwrite)
   _command.print_table({
       "encoder": str(folder),
       "preprocessing": str(preprocessing_path(folder).resolve()),

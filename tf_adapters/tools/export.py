@@ -8,7 +8,8 @@ make a bank, which takes a task's name with each text:
 
 --output is a version's folder (serving/bank/3), or the folder that the next
 version is put into. A file that ends in .tflite makes LiteRT's format, of one
-task and from token ids.
+task and from token ids. A version or a file that is there already is an error,
+but with --overwrite.
 """
 
 import sys
@@ -19,7 +20,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
-_flags.define(RunConfig, *_flags.ENCODER)
+_flags.define(RunConfig, *_flags.ENCODER, "overwrite")
 _flags.use("adapters", "output")
 flags.DEFINE_string(
     "default_task", None,
@@ -52,12 +53,15 @@ def _export() -> None:
     model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
     if to_litert:
       written = litert.export_litert(
-          model, values.output, quantize=values.quantize)
+          model, values.output, quantize=values.quantize,
+          overwrite=values.overwrite)
     else:
-      written = saved_model.export_model(model, values.output)
+      written = saved_model.export_model(
+          model, values.output, overwrite=values.overwrite)
   else:
     bank = _flags.load_bank()
-    written = bank.export(values.output, values.default_task)
+    written = bank.export(
+        values.output, values.default_task, overwrite=values.overwrite)
   _command.print_table({"tasks": ", ".join(tasks), "written": str(written)})
 
 

@@ -6,7 +6,7 @@ be is in `run_checks`, what a run does in `run`.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from tf_adapters.checkpoints.sources import ALIASES
 from tf_adapters.data import own_files
@@ -33,6 +33,7 @@ from tf_adapters.modeling.tuning import NETWORK, TUNINGS, Tuning
 from tf_adapters.training.training_config import STRATEGIES, TrainingConfig
 
 DEFAULT_ENCODER = "bert_base_uncased"
+_LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
 
 
 def flag_text(value: object) -> str:
@@ -95,10 +96,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     task_name: what the task is called.
     known_problem: the type of problem, where it is known before the data is
       read.
-    default_max_seq_length: what a `max_seq_length` of None means.
   """
-
-  default_max_seq_length: ClassVar[int] = DEFAULT_MAX_LENGTH
 
   output_dir: str = option(
       "", "Folder of what is written; of a run: results.json, adapter/, "
@@ -106,7 +104,8 @@ class RunConfig(TrainingConfig, _MethodOptions):
       "run or a sweep that was stopped.")
   overwrite: bool = option(
       False, "Write over what is there already: a run begins anew where "
-      "output_dir holds another, a file is replaced when the new one is whole.")
+      "output_dir holds another, a file or a SavedModel is replaced when the "
+      "new one is whole.")
   do_train: bool = option(False, "Train.")
   do_eval: bool = option(
       False, "Evaluate on every labelled validation and test split.")
@@ -254,6 +253,12 @@ class RunConfig(TrainingConfig, _MethodOptions):
   def known_problem(self) -> str | None:
     return None
 
+  @property
+  def default_max_seq_length(self) -> int:
+    """What a `max_seq_length` of None means."""
+    return (_LONGEST_WINDOW if self.known_problem == "span"
+            else DEFAULT_MAX_LENGTH)
+
   def check_data(self) -> None:
     """Refuses data that is not there; reads names of columns at most.
 
@@ -332,8 +337,6 @@ class GlueRunConfig(RunConfig):
 @dataclasses.dataclass(frozen=True)
 class SquadRunConfig(RunConfig):
   """A run on SQuAD v1.1 or v2.0."""
-
-  default_max_seq_length: ClassVar[int] = 384
 
   train_file: str | None = option(
       None, "JSON file of the questions to train on.")
