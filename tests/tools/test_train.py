@@ -10,7 +10,7 @@ from tests.conftest import WORDS
 from tests.tools.calling import call
 from tf_adapters.data.splitting import split_rows
 from tf_adapters.errors import InputError
-from tf_adapters.tools import train
+from tf_adapters.tools import evaluate, train
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_checks import check_start
 
@@ -111,6 +111,47 @@ def test_files_are_read_as_in_notebooks(tmp_path):
   assert task.split("train").labels.tolist() == [[1, 0], [0, 1]]
 
 
+def test_words_with_tags_and_answers(tmp_path, one_layer_source, capfd):
+  rng = np.random.default_rng(0)
+  rows = [list(map(str, rng.choice([*WORDS[:3], "good", "bad"], 4)))
+          for _ in range(20)]
+  (tmp_path / "ner.jsonl").write_text("".join(json.dumps({
+      "tokens": [*words, str(row)], "tags": ["O", *(
+          "B-x" if word in ("good", "bad") else "O" for word in words)]}) + "\n"
+      for row, words in enumerate(rows)))
+  command = [f"--data={tmp_path / 'ner.jsonl'}", "--text_column=tokens",
+             "--label_column=tags", f"--encoder={one_layer_source}",
+             f"--output_dir={tmp_path / 'run'}", "--num_train_epochs=1",
+             "--max_seq_length=16"]
+  assert call(train, *command) == 1
+  assert ("holds lists of words, and problem_type=classification is on texts: "
+          "problem_type=tagging has a tag for each word") in (
+              capfd.readouterr().err)
+  assert call(train, *command, "--problem_type=tagging", "--do_predict") == 0
+  results = json.loads((tmp_path / "run/results.json").read_text())
+  assert set(results["metrics"]["test"]) == {
+      "entity_f1", "entity_precision", "entity_recall", "token_accuracy"}
+  assert (tmp_path / "run/predictions/test.conll").is_file()
+  assert call(evaluate, f"--adapter={tmp_path / 'run/adapter'}") == 0
+  assert f"entity_f1 {results['metrics']['test']['entity_f1']:.4f}" in (
+      capfd.readouterr().out)
+
+  contexts = [f"{' '.join(words)} {row}" for row, words in enumerate(rows)]
+  (tmp_path / "qa.jsonl").write_text("".join(json.dumps({
+      "question": "what is so?", "context": context,
+      "answers": {"text": [context.split()[1]], "answer_start": [-1]}}) + "\n"
+      for context in contexts))
+  config = OwnRunConfig(
+      data=str(tmp_path / "qa.jsonl"), problem_type="span",
+      text_column="question", text_pair_column="context",
+      label_column="answers", encoder=str(one_layer_source))
+  check_start(config)
+  task = config.load_task()
+  assert (task.problem_type, len(task.split("test"))) == ("span", 3)
+  assert config.default_max_seq_length == 384
+  assert OwnRunConfig(data="a").default_max_seq_length == 128
+
+
 @pytest.mark.parametrize("values, message", [
     (dict(data="nowhere.csv"), "nowhere.csv: no such file or folder"),
     (dict(), "no column 'text'; its columns are team, ticket_text; "
@@ -120,6 +161,11 @@ def test_files_are_read_as_in_notebooks(tmp_path):
      "is it the texts' column"),
     (dict(overwrite=True, do_train=False), "overwrite=True has no effect"),
     (dict(label_separator=";"), "has no effect with problem_type"),
+    (dict(problem_type="tagging", text_pair_column="x"), "text_pair_column=x "
+     "has no effect with problem_type=tagging"),
+    (dict(problem_type="tagging", pooling="mean"), "pooling=mean has no effect "
+     "with problem_type=tagging"),
+    (dict(problem_type="span"), "--text_pair_column the texts that answer"),
     (dict(validation_fraction=0.95), "validation_fraction must be a number in"),
 ])
 def test_a_mistake_is_said_at_once(tickets, one_layer_source, values, message):

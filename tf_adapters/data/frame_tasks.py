@@ -88,6 +88,11 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   texts = first.column(columns.text, "text")
   labels = [first.labels(column) for column in columns.label_columns]
   problem = columns.problem_type or _problem_of(columns, texts, labels)
+  if problem in own_files.METRICS and _hold_words(texts):
+    raise InputError(
+        f"{first.name}: column {columns.text!r} holds lists of words, and "
+        f"problem_type={problem} is on texts: problem_type=tagging has a tag "
+        "for each word")
   match problem:
     case "tagging":
       task = _tagging(frames, columns)
@@ -229,6 +234,15 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       read, {split: pathlib.Path(frame.name)
              for split, frame in frames.items()}, bad_rows,
       columns.labels and list(map(label_name, columns.labels)))
+
+
+def _hold_words(texts: Sequence[Any]) -> bool:
+  """Whether texts are lists of words; of a table's cells all have to be."""
+  if any(isinstance(text, list) for text in texts):
+    return True
+  cells = [text for text in texts if text is not None]
+  return bool(cells) and all(
+      isinstance(text, str) and is_list(text.strip()) for text in cells)
 
 
 def _list_of(cell: Any) -> list[Any]:

@@ -85,7 +85,8 @@ def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,
   ending = path.suffix.lower()
   if ending not in _ENDINGS:
     remedy = _REMEDIES.get(
-        ending, f"its name has to end in {', '.join(_ENDINGS)}")
+        ending, f"its name has to end in {', '.join(_ENDINGS)}; folders of "
+        "files with a word a line: tf-adapters glue --task_name=tagging")
     raise InputError(f"{path}: {remedy}")
   if ending in _PARQUET:
     return _parquet(path)

@@ -187,7 +187,10 @@ def _json_rows(
     wrong = [column for column, value in row.items()
              if not isinstance(value, str | None)]
     if wrong:
-      bad_rows.refuse(line, _NO_STRING, f"expected a string in {wrong[0]!r}")
+      words = isinstance(row[wrong[0]], list)
+      bad_rows.refuse(
+          line, _NO_STRING, f"expected a string in {wrong[0]!r}" + (
+              ", of words one with blanks between them" if words else ""))
     else:
       yield line, row, values
 

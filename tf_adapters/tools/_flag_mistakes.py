@@ -68,6 +68,12 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "labels": ["label_column"],
     "target": ["label_column"],
     "target_column": ["label_column"],
+    "words_column": ["text_column"],
+    "tokens_column": ["text_column"],
+    "tags_column": ["label_column"],
+    "question_column": ["text_column"],
+    "context_column": ["text_pair_column"],
+    "answers_column": ["label_column"],
     "train": ["do_train"],
     "eval": ["do_eval"],
     "evaluate": ["do_eval"],
@@ -93,7 +99,9 @@ _VALUES = {
         **dict.fromkeys(("multiclass", "binary", "sentiment"),
                         "classification"),
         "multilabel": "multi_label", "multi_label_classification":
-            "multi_label"},
+            "multi_label",
+        **dict.fromkeys(("ner", "pos", "token_classification"), "tagging"),
+        **dict.fromkeys(("qa", "question_answering", "squad"), "span")},
 }
 # What a flag's value is not, and where it belongs.
 _ELSEWHERE = {"task_name": "; data of your own: tf-adapters train --data=FILE"}
@@ -120,7 +128,9 @@ def explained(error: Exception, names: Sequence[str]) -> str:
   name, value, reason = wrong.groups()
   parser = flags.FLAGS[name].parser
   if choices := getattr(parser, "enum_values", ()):
-    near = _VALUES.get(name, {}).get(value.lower()) or similar(value, choices)
+    near = _VALUES.get(name, {}).get(value.lower())
+    if near not in choices:
+      near = similar(value, choices)
     reason = ((f"did you mean {near}? It is " if near else "expected ")
               + f"one of {', '.join(choices)}" + _ELSEWHERE.get(name, ""))
   elif reason.startswith(_OTHER_TYPE):

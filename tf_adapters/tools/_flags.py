@@ -77,8 +77,9 @@ def define(config: type, *names: str) -> None:
   """Gives the calling tool flags of a configuration's options.
 
   A flag that another tool has defined is that one's: here it may have another
-  default, which `read` knows, and further help. A text whose default is empty
-  has to be given, or is made of others: its flag has no default.
+  default, which `read` knows, further help, and further choices, of which the
+  configuration knows its own. A text whose default is empty has to be given, or
+  is made of others: its flag has no default.
 
   Args:
     config: the configuration, whose fields are made by `option`.
@@ -92,6 +93,9 @@ def define(config: type, *names: str) -> None:
     flag = flags.FLAGS[option.name]
     if option.help not in flag.help:
       flag.help += f" {option.help}"
+    if choices := getattr(flag.parser, "enum_values", None):
+      flag.parser.enum_values = list(
+          dict.fromkeys([*choices, *option.choices]))
     flags.declare_key_flag(option.name)
 
 

@@ -105,7 +105,10 @@ def _described(flag: flags.Flag, option: Option | None) -> list[str]:
   text = flag.help if option is None else option.help
   expected = flag.parser.syntactic_help
   head = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
-  if choices := getattr(flag.parser, "enum_values", ()):
+  choices = getattr(flag.parser, "enum_values", ())
+  if choices and option is not None:
+    choices = option.choices
+  if choices:
     expected = f"one of {', '.join(choices)}"
     if len(choices) <= _FEW:
       head, expected = f"{head}: <{'|'.join(choices)}>", ""

@@ -18,7 +18,6 @@ import sys
 from absl import flags
 
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
-from tf_adapters.data import own_files
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.tools import _command, _flags, train
@@ -42,11 +41,6 @@ def _evaluate() -> None:
   _command.require("adapter")
   path = flags.FLAGS.adapter
   info = read_info(path)
-  if info.problem_type not in own_files.METRICS:
-    raise InputError(
-        f"{path}: is for {info.problem_type}: tf-adapters "
-        f"{'squad' if info.problem_type == 'span' else 'glue'} --do_eval "
-        "--load_adapter evaluates it")
   picture = _picture(path)
   config = _data_of(path, info)
   data = config.load_task(info.labels or None)

@@ -5,6 +5,8 @@ Examples:
       --label_column=team --encoder=minilm_l6
   tf-adapters train --data=reviews/ --problem_type=regression \\
       --label_column=stars --encoder=bert_base_uncased --output_dir=runs/stars
+  tf-adapters train --data=ner.jsonl --problem_type=tagging \\
+      --text_column=tokens --label_column=tags --encoder=bert_base_cased
 
 Of one file, parts are held out for validation and test. What is not given suits
 the data and the encoder. The adapter file is in output_dir/adapter:

@@ -44,8 +44,11 @@ class OwnRunConfig(RunConfig):
       "label", "Name of the labels' column; with --problem_type=multi_label "
       "the names of several, of 0 and 1, one for each label.")
   problem_type: str = option(
-      "classification", "One label for each text, any number of labels, or "
-      "numbers.", choices=tuple(own_files.METRICS))
+      "classification", "One label for each text, any number of labels, a "
+      "number; tagging: --text_column has lists of words, --label_column one "
+      "tag for each; span: --text_column has questions, --text_pair_column the "
+      "texts that answer them, --label_column the answers.",
+      choices=(*own_files.METRICS, "tagging", "span"))
   label_separator: str = option(
       ",", "multi_label: what stands between the labels of a cell that is no "
       "list, such as ['a', 'b'].")
@@ -121,6 +124,11 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
   first, *_ = one_file.frames_of_path(
       path, columns, encoding, delimiter, config.on_bad_row).items()
   split, frame = first
+  if config.problem_type == "span" and config.text_pair_column is None:
+    raise InputError(
+        "problem_type=span: --text_column names the questions, "
+        "--text_pair_column the texts that answer them; tf-adapters squad "
+        "reads files such as SQuAD's")
   labelled = [config.label_column]
   if config.problem_type == "multi_label" and not frame.has(*labelled):
     labelled = [name.strip() for name in config.label_column.split(",")]

@@ -222,7 +222,7 @@ class _Run:
     if "train" in todo:
       model.task = TaskDescription(
           task.name, task.labels, _max_length(text),
-          task.split("train").pairs, task.span)
+          task.split("train").pairs, task.span, label_type=task.label_type)
       weights = trainer.weights_of_labels(config, task)
       trainer.check_can_choose(config, task)
       task = dataclasses.replace(task, notes=(

@@ -59,6 +59,11 @@ def _is_other_task(config: RunConfig, *names: str) -> bool:
   return isinstance(config, GlueRunConfig) and config.task_name not in names
 
 
+def _is_of(run: RunConfig, *problems: str) -> bool:
+  """Whether it is on the user's own data, of one of these types of problem."""
+  return isinstance(run, OwnRunConfig) and run.problem_type in problems
+
+
 def _has_no_labels(config: RunConfig) -> bool:
   problem = config.known_problem
   return problem is not None and not find_problem(problem).has_labels
@@ -82,12 +87,15 @@ _UNREAD = (
       "hidden_dropout"), "text_network", lambda run: not run.text_network),
     (("pooling", "tune_pooler"), "task_name",
      _is_per_token),
+    (("pooling", "tune_pooler"), "problem_type",
+     lambda run: _is_of(run, "tagging", "span")),
     (("tune_pooler",), "pooling",
      lambda run: run.pooling not in (AUTO_POOLING, "pooler")),
     (("text_column", "label_column"), "task_name",
      lambda run: _is_other_task(run, "tsv", "tagging")),
     (("text_pair_column", "problem_type", "label_separator"), "task_name",
      lambda run: _is_other_task(run, "tsv")),
+    (("text_pair_column",), "problem_type", lambda run: _is_of(run, "tagging")),
     (("label_separator",), "problem_type",
      lambda run: not find_problem(run.problem_type).separator),
     (("data_dir",), "task_name", lambda run: run.task_name == "demo"),
