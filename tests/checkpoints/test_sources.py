@@ -11,7 +11,7 @@ import tf_adapters as ta
 from tests import conftest, reference
 from tests.checkpoints import writers
 from tf_adapters.checkpoints.formats import open_checkpoint
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 
 SOURCES = [
     "hub_v4", "hub_v2", "hub_v1", "tf1_hub", "tf1", "tf1_prefix", "tf1_index",
@@ -58,7 +58,7 @@ def test_a_source_is_the_same_function(
     with pytest.raises(ta.InputError, match="--vocab_file .*--do_lower_case"):
       encoder.text_processor()
   else:
-    assert encoder.vocabulary == Vocabulary(conftest.TOKENS, True)
+    assert encoder.vocabulary == WordpieceVocabulary(conftest.TOKENS, True)
   outputs = encoder(inputs)
   np.testing.assert_allclose(
       outputs["sequence_output"], expected[0], atol=1e-5)

@@ -8,9 +8,9 @@ from hypothesis import given, settings, strategies as st
 import tf_adapters as ta
 from tests.conftest import TOKENS
 from tf_adapters.data import batching
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 
-TEXT = ta.TextProcessor(Vocabulary(TOKENS, lower_case=True), 24)
+TEXT = ta.TextProcessor(WordpieceVocabulary(TOKENS, lower_case=True), 24)
 
 
 def encoded(lengths):

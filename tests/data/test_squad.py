@@ -17,10 +17,10 @@ import tf_adapters as ta
 from tests import conftest
 from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 
 CONTEXT = "The film is good. He said so, very!"
-TEXT = ta.TextProcessor(Vocabulary(tuple(conftest.TOKENS), True), 20)
+TEXT = ta.TextProcessor(WordpieceVocabulary(tuple(conftest.TOKENS), True), 20)
 SMALL = SquadOptions(doc_stride=3, max_query_length=4)
 
 
@@ -54,7 +54,7 @@ def split_of(*questions, context=CONTEXT, options=SMALL):
 def test_a_short_context_is_one_window(tmp_path):
   task = squad.load(write(tmp_path / "a", entry("1")))
   assert task.metrics == ("f1", "exact_match")
-  text = ta.TextProcessor(Vocabulary(tuple(conftest.TOKENS), True), 40)
+  text = ta.TextProcessor(WordpieceVocabulary(tuple(conftest.TOKENS), True), 40)
   split = squad.SquadSplit(
       task.split("train").contexts, task.split("train").questions,
       SquadOptions(doc_stride=8, max_query_length=8))

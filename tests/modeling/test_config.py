@@ -13,7 +13,9 @@ from tf_adapters.modeling.config import (
     options,
     parse_layers,
 )
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import (
+    WordpieceVocabulary as Vocabulary,
+)
 
 
 @pytest.mark.parametrize("config", [

@@ -9,12 +9,13 @@ from official.nlp.data import classifier_data_lib
 import tf_adapters as ta
 from tests.conftest import TOKENS
 from tf_adapters.modeling.text import TextProcessor
-from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.modeling.vocabulary import SpecialTokens
 
 
 @pytest.fixture(scope="module")
 def vocabulary():
-  return Vocabulary(TOKENS, lower_case=True)
+  return WordpieceVocabulary(TOKENS, lower_case=True)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +118,8 @@ def test_other_families_have_other_special_tokens():
   special = SpecialTokens("<s>", "</s>", ("</s>", "</s>"), "<pad>", "<unk>",
                           "<mask>", segments=False)
   tokens = ("<s>", "<pad>", "</s>", "<unk>", "a", "b", "c", "d")
-  vocabulary = Vocabulary(tokens, lower_case=True, special=special)
-  assert Vocabulary.from_dict(json.loads(json.dumps(
+  vocabulary = WordpieceVocabulary(tokens, lower_case=True, special=special)
+  assert WordpieceVocabulary.from_dict(json.loads(json.dumps(
       vocabulary.to_dict()))) == vocabulary
   assert vocabulary.fingerprint()["start"] == "<s>"
   text = TextProcessor(vocabulary, max_length=8)
@@ -138,4 +139,4 @@ def test_other_families_have_other_special_tokens():
   with pytest.raises(ta.InputError, match="at least 6"):
     TextProcessor(vocabulary, max_length=5)
   with pytest.raises(ta.InputError, match="lacks </s>"):
-    Vocabulary(("<s>", "<pad>", "<unk>"), True, special=special)
+    WordpieceVocabulary(("<s>", "<pad>", "<unk>"), True, special=special)

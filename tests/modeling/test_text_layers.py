@@ -12,9 +12,9 @@ import tf_keras
 import tf_adapters as ta
 from tests.conftest import TOKENS
 from tf_adapters.modeling.text import WholeTexts
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 
-VOCABULARY = Vocabulary(
+VOCABULARY = WordpieceVocabulary(
     (*TOKENS, "<url>"), lower_case=True, strip_accents=False, added=["<url>"])
 TEXTS = ["the film is good", "<URL> bad", "", "é " * 40]
 PAIRS = ["he said so", "", "very", "not bad"]

@@ -28,7 +28,7 @@ from tests.conftest import (
 )
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.task_layers import TaskLayers
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.prefix_cache import add_prefix_output
 from tf_adapters.training.run import run
@@ -86,7 +86,7 @@ def cached(encoder, inputs, lengths, labels):
 
 
 def processor():
-  return ta.TextProcessor(Vocabulary(TOKENS, lower_case=True), 8)
+  return ta.TextProcessor(WordpieceVocabulary(TOKENS, lower_case=True), 8)
 
 
 def encoded(lengths):

@@ -24,6 +24,7 @@ from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.layers import Dropout
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 PREPROCESSING_SUFFIX = "_preprocess"
@@ -75,8 +76,7 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
         f"activation {encoder.config.hidden_act} could not be told from a "
         "SavedModel again")
   # It has a vocabulary, and positions.
-  vocabulary = encoder.text_processor(seq_length).vocabulary
-  _check_vocabulary(vocabulary)
+  vocabulary = _wordpieces(encoder.text_processor(seq_length).vocabulary)
   check_name(path)
   try:
     # Where links lead to, so that none is replaced by a folder.
@@ -96,7 +96,11 @@ def preprocessing_path(path: pathlib.Path) -> pathlib.Path:
   return path.with_name(f"{path.name}{PREPROCESSING_SUFFIX}")
 
 
-def _check_vocabulary(vocabulary: Vocabulary) -> None:
+def _wordpieces(vocabulary: Vocabulary) -> WordpieceVocabulary:
+  """A vocabulary that TF Hub's preprocessing can have; refuses others."""
+  if not isinstance(vocabulary, WordpieceVocabulary):
+    raise InputError("TF Hub's preprocessing is for WordPiece vocabularies: "
+                     f"this one is of {vocabulary.kind}")
   for what, is_there in (
       ("added tokens", vocabulary.added),
       (f"strip_accents={vocabulary.strips_accents}",
@@ -109,7 +113,7 @@ def _check_vocabulary(vocabulary: Vocabulary) -> None:
           "export_model writes a model from strings that can")
 
 
-def _write(encoder: TransformerEncoder, vocabulary: Vocabulary,
+def _write(encoder: TransformerEncoder, vocabulary: WordpieceVocabulary,
            path: pathlib.Path, beside: pathlib.Path, seq_length: int) -> None:
   with replaced_folder(path) as folder, replaced_folder(beside) as other:
     assets = folder / "assets"

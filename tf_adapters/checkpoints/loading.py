@@ -151,14 +151,7 @@ def describe_encoder(encoder_source: str | os.PathLike[str],
     rows["tokenizer"] = (
         "none: --vocab_file gives one, --do_lower_case its casing")
   else:
-    rows["tokenizer"] = ", ".join(filter(None, [
-        f"{len(vocabulary.tokens) - len(vocabulary.added):,} wordpieces",
-        f"{len(vocabulary.added):,} added tokens" if vocabulary.added else "",
-        "lower-cased" if vocabulary.lower_case else "cased",
-        f"strip_accents={vocabulary.strips_accents}"
-        if vocabulary.strips_accents != vocabulary.lower_case else "",
-        "" if vocabulary.tokenize_chinese_chars
-        else "tokenize_chinese_chars=False"]))
+    rows["tokenizer"] = vocabulary.description()
     rows["vocabulary sha256"] = vocabulary.sha256()
   rows |= in_words(fingerprint.origin(encoder.source, {}).to_dict())
   if checkpoint.beside:
@@ -187,5 +180,5 @@ def open_encoder(encoder_source: str | os.PathLike[str],
         path, lower_case, family_of(checkpoint.config).special_tokens)
     check_vocabulary(path, vocabulary, checkpoint.config)
   elif vocabulary is not None and lower_case is not None:
-    vocabulary = dataclasses.replace(vocabulary, lower_case=lower_case)
+    vocabulary = vocabulary.with_lower_case(lower_case)
   return PretrainedEncoder(source, checkpoint, vocabulary)

@@ -13,15 +13,16 @@ from typing import Any
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import MOST_BYTES, read_json
-from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.modeling.vocabulary import BERT_TOKENS, SpecialTokens
 
 # Behind the vocabulary; tables of embeddings have fewer free rows.
 _MOST_FREE_ROWS = 10_000
 
 
 def read_tokenizer(folder: pathlib.Path,
-                   special: SpecialTokens = Vocabulary.special,
-                   ) -> Vocabulary | None:
+                   special: SpecialTokens = BERT_TOKENS,
+                   ) -> WordpieceVocabulary | None:
   """The vocabulary of a Hugging Face folder, with added tokens and settings.
 
   Args:
@@ -62,7 +63,7 @@ def read_tokenizer(folder: pathlib.Path,
 
 def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
               special: SpecialTokens) -> dict[str, Any]:
-  """"lower_case" and others of a `Vocabulary`; says what is not followed."""
+  """"lower_case" and others of a vocabulary; says what is not followed."""
   config, tokenizer = files["tokenizer_config.json"], files["tokenizer.json"]
   normalizer, others = _normalizer(tokenizer.get("normalizer"))
   # As in transformers, the configuration goes before the normalizer.
@@ -138,7 +139,7 @@ def _model(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
   return model if isinstance(model, dict) else {}
 
 
-def _check_the_same(folder: pathlib.Path, vocabulary: Vocabulary,
+def _check_the_same(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
                     tokenizer: Mapping[str, Any]) -> None:
   """Refuses two vocabularies of which one is another checkpoint's.
 
@@ -175,8 +176,8 @@ def _tokens(path: pathlib.Path,
   return tuple(by_id[number] for number in range(len(ids)))
 
 
-def _with_added(folder: pathlib.Path, vocabulary: Vocabulary,
-                files: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
+def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
+                files: Mapping[str, Mapping[str, Any]]) -> WordpieceVocabulary:
   """The vocabulary with the tokens that files beside it add to it."""
   tokens = list(vocabulary.tokens)
   special = _roles(vocabulary.special).values()

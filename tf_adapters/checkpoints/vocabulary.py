@@ -9,12 +9,18 @@ from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_file
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.normalization import normalize
-from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.modeling.vocabulary import (
+    BERT_TOKENS,
+    SpecialTokens,
+    Vocabulary,
+)
 
 
 def read_vocabulary(
     path: pathlib.Path, lower_case: bool | None,
-    special: SpecialTokens = Vocabulary.special) -> Vocabulary:
+    special: SpecialTokens = BERT_TOKENS,
+) -> WordpieceVocabulary:
   """Reads a vocab.txt as google-research/bert does: one wordpiece a line.
 
   White space around it does not belong to it, and empty lines count.
@@ -43,16 +49,17 @@ def read_vocabulary(
 
 def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
                     lower_case: bool | None,
-                    special: SpecialTokens) -> Vocabulary:
+                    special: SpecialTokens) -> WordpieceVocabulary:
   """A vocabulary of tokens from a file; errors name the file."""
   try:
     if lower_case is not None or _is_reached(tokens, strip_accents=True):
-      return Vocabulary(tokens, lower_case is not False, special=special)
+      return WordpieceVocabulary(
+          tokens, lower_case is not False, special=special)
     # Texts that were lower-cased, in letters that keep their marks.
     if _is_reached(tokens, strip_accents=False):
-      return Vocabulary(tokens, lower_case=True, strip_accents=False,
-                        special=special)
-    return Vocabulary(tokens, lower_case=False, special=special)
+      return WordpieceVocabulary(tokens, lower_case=True, strip_accents=False,
+                                 special=special)
+    return WordpieceVocabulary(tokens, lower_case=False, special=special)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
 
@@ -81,7 +88,7 @@ def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
   """
   tokens, rows = len(vocabulary.tokens), config.vocab_size
   if tokens > rows:
-    added = len(vocabulary.added)
+    added = len(getattr(vocabulary, "added", ()))
     raise InputError(
         f"{path}: the vocabulary has {tokens} tokens"
         + (f", of which {added} are added ones" if added else "")

@@ -35,6 +35,10 @@ from tf_adapters.modeling.task_layers import TaskHooks, TaskLayers
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import Tuning, depth_of
+from tf_adapters.modeling.vocabularies.table import (
+    vocabulary_of,
+    vocabulary_to_dict,
+)
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
@@ -60,7 +64,7 @@ class TransformerEncoder(TextEncoder):
     super().__init__(**kwargs)
     if isinstance(config, Mapping):
       config = config_from_dict(config)
-    vocabulary = Vocabulary.of(vocabulary)
+    vocabulary = vocabulary_of(vocabulary)
     origin = Origin.of(origin)
     if task_layers is None:
       task_layers = TaskLayers(config, dtype=self.dtype_policy)
@@ -329,7 +333,7 @@ class TransformerEncoder(TextEncoder):
         **super().get_config(),
         "config": config_to_dict(self.config),
         "task_layers": layer_config(self.task_layers),
-        "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
+        "vocabulary": self.vocabulary and vocabulary_to_dict(self.vocabulary),
         "origin": self.origin and self.origin.to_dict(),
         "pooling": self.pooling,
     }

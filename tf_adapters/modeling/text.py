@@ -15,8 +15,11 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.serialization import PACKAGE
+from tf_adapters.modeling.vocabularies.table import (
+    vocabulary_of,
+    vocabulary_to_dict,
+)
 from tf_adapters.modeling.vocabulary import Vocabulary
-from tf_adapters.modeling.wordpieces import WordpieceTokenizer
 
 
 class TextLayer(tf_keras.layers.Layer):
@@ -93,7 +96,7 @@ class TextProcessor(TextLayer):
   def __init__(self, vocabulary: Vocabulary | Mapping[str, Any],
                max_length: int = DEFAULT_MAX_LENGTH, **kwargs: Any):
     super().__init__(**kwargs)
-    vocabulary = Vocabulary.of(vocabulary)
+    vocabulary = vocabulary_of(vocabulary)
     special = vocabulary.special
     shortest = special.of_a_pair + 2  # with a wordpiece of each text
     if max_length < shortest:
@@ -105,7 +108,7 @@ class TextProcessor(TextLayer):
     self._start, self._end, self._pad, self._unk = map(vocabulary.id_of, (
         special.start, special.end, special.padding, special.unknown))
     self._between = list(map(vocabulary.id_of, special.between))
-    self._tokenizer = WordpieceTokenizer(vocabulary)
+    self._tokenizer = vocabulary.tokenizer()
 
   def tokenize(self, texts: Texts,
                limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
@@ -255,7 +258,7 @@ class TextProcessor(TextLayer):
     budget = tf.broadcast_to(self._budget(max_length), [words.nrows()])
     # Each word has a wordpiece at least: those that follow are cut off.
     kept = _keep(words, budget)
-    pieces = self.tokenize(
+    pieces = self._tokenizer.tokenize_words(
         kept.flat_values, tf.reduce_max(self._budget(max_length)))
     unknown = tf.fill([tf.shape(kept.flat_values)[0], 1], self._unk)
     pieces = tf.concat([pieces, tf.ragged.boolean_mask(
@@ -316,7 +319,8 @@ class TextProcessor(TextLayer):
     }
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "vocabulary": self.vocabulary.to_dict(),
+    return {**super().get_config(),
+            "vocabulary": vocabulary_to_dict(self.vocabulary),
             "max_length": self.max_length}
 
 

@@ -28,6 +28,10 @@ from tf_adapters.modeling.serialization import (
 from tf_adapters.modeling.text import TextLayer, TextProcessor, WholeTexts
 from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import NETWORK, Tuning, kind_of
+from tf_adapters.modeling.vocabularies.table import (
+    vocabulary_of,
+    vocabulary_to_dict,
+)
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 
@@ -55,7 +59,7 @@ class WordEmbedding(WeightsLayer):
                size: int, origin: Origin | Mapping[str, Any] | None = None,
                **kwargs: Any):
     super().__init__(**kwargs)
-    vocabulary = Vocabulary.of(vocabulary)
+    vocabulary = vocabulary_of(vocabulary)
     origin = Origin.of(origin)
     self.vocabulary = vocabulary
     self.rows = rows
@@ -99,7 +103,8 @@ class WordEmbedding(WeightsLayer):
     return {"word_embeddings/embeddings": self.table}
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "vocabulary": self.vocabulary.to_dict(),
+    return {**super().get_config(),
+            "vocabulary": vocabulary_to_dict(self.vocabulary),
             "rows": self.rows, "size": self.size,
             "origin": self.origin and self.origin.to_dict()}
 

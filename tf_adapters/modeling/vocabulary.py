@@ -1,16 +1,21 @@
-"""What a checkpoint says of text: its wordpieces, casing and special tokens."""
+"""What a checkpoint says of text: its tokens, casing and special tokens.
 
+A kind of vocabulary is a file in `vocabularies` and a row of its table: a
+`Vocabulary`, which says what the ids of texts depend on, and a `Tokenizer`,
+which computes them. All that is the same for every kind (pairs, cutting,
+padding, words) is `text.TextProcessor`.
+"""
+
+import abc
 import dataclasses
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig, require
 
-LONGEST_WORD = 200  # characters; longer ones are [UNK], as for google-research
-SUFFIX = "##"  # of wordpieces that go on with a word
-# tensorflow_text takes no longer wordpieces.
-_LONGEST_TOKEN_BYTES = 256
+if TYPE_CHECKING:
+  import tensorflow as tf
 
 # [CLS] first [SEP] second [SEP], with a wordpiece of each text.
 SHORTEST_LENGTH = 5
@@ -58,73 +63,89 @@ class SpecialTokens(JsonConfig):
     return {self.padding, self.unknown, self.start, self.end, *self.between}
 
 
-def _check_token(token: Any, place: int) -> None:
-  """Raises InputError for what cannot be a line of a vocabulary."""
-  what = f"token {place}, counted from 0,"
-  require(isinstance(token, str) and not set("\0\r\n") & set(token)
-          and not any("\ud800" <= character <= "\udfff"
-                for character in token),
-          f"{what} cannot be a wordpiece: {token!r:.50}")
-  size = len(token.encode())
-  require(size <= _LONGEST_TOKEN_BYTES or len(token) > LONGEST_WORD,
-          f"{what} has {size} bytes, tensorflow_text takes "
-          f"{_LONGEST_TOKEN_BYTES}: {token!r:.50}")
+BERT_TOKENS = SpecialTokens()
 
 
-@dataclasses.dataclass(frozen=True)
-class Vocabulary(JsonConfig):
-  """A WordPiece vocabulary, as the checkpoint that it belongs to has it.
+class Tokenizer(Protocol):
+  """Turns texts into ids.
 
   Attributes:
-    tokens: the wordpieces; a token's place is its id. Of one that is there
-      twice the last place counts, and an empty one never matches, as in
-      google-research/bert.
+    resources: what of TensorFlow it needs beside its graph: a SavedModel has to
+      hold that. None of them where all is in the graph.
+  """
+
+  resources: tuple[Any, ...]
+
+  def tokenize(self, texts: "tf.Tensor",
+               limit: "int | tf.Tensor | None" = None) -> "tf.RaggedTensor":
+    """Ids: int32 ragged [batch, (wordpieces)].
+
+    Args:
+      texts: strings [batch].
+      limit: how many wordpieces of each text are wanted, at least: what follows
+        them may be missing. None for all.
+    """
+
+  def tokenize_words(self, words: "tf.Tensor",
+                     limit: "int | tf.Tensor | None" = None,
+                     ) -> "tf.RaggedTensor":
+    """`tokenize`, of texts of which each is a word in a sentence."""
+
+  def tokenize_with_offsets(self, texts: "tf.Tensor") -> tuple[
+      "tf.RaggedTensor", "tf.RaggedTensor", "tf.RaggedTensor"]:
+    """Ids, and the bytes that each wordpiece came from.
+
+    Returns:
+      Ids, and where each wordpiece begins and ends in its text: int32 and int64
+      ragged [batch, (wordpieces)].
+    """
+
+
+class Vocabulary(JsonConfig, abc.ABC):
+  """What ids of texts depend on: base class of frozen dataclasses.
+
+  Attributes:
+    kind: its name in `vocabularies.table.VOCABULARIES`.
+    in_graph: whether its tokenizer is made of TensorFlow operations, which a
+      SavedModel can hold.
+    tokens: a token's place is its id.
     lower_case: whether text is lower-cased first.
-    strip_accents: whether text loses its accents first; None where it does if
-      it is lower-cased.
-    tokenize_chinese_chars: whether every CJK ideograph is a word.
-    added: those of the tokens that are looked for in the text as it stands, not
-      among the wordpieces of its words.
     special: the special tokens, and where they stand.
   """
 
-  tokens: tuple[str, ...] = dataclasses.field(repr=False)
-  lower_case: bool
-  strip_accents: bool | None = None
-  tokenize_chinese_chars: bool = True
-  added: tuple[str, ...] = ()
-  special: SpecialTokens = SpecialTokens()
+  kind: ClassVar[str]
+  in_graph: ClassVar[bool] = True
 
-  def __post_init__(self) -> None:
-    if isinstance(self.special, Mapping):
-      object.__setattr__(
-          self, "special", SpecialTokens.from_dict(self.special))
-    for name in ("tokens", "added"):
-      object.__setattr__(self, name, tuple(getattr(self, name)))
-    for name in ("lower_case", "tokenize_chinese_chars"):
-      value = getattr(self, name)
-      require(type(value) is bool,
-              f"{name} must be true or false, not {value!r:.50}")
-    require(self.strip_accents in (None, True, False),
-            "strip_accents must be true, false or null, not "
-            f"{self.strip_accents!r:.50}")
-    for place, token in enumerate(self.tokens):
-      _check_token(token, place)
+  tokens: tuple[str, ...]
+  lower_case: bool
+  special: SpecialTokens
+
+  @abc.abstractmethod
+  def tokenizer(self) -> Tokenizer:
+    """What turns texts into ids; TensorFlow is imported in here."""
+
+  @abc.abstractmethod
+  def description(self) -> str:
+    """What there is to say of it, for people."""
+
+  def with_lower_case(self, lower_case: bool) -> Self:
+    """The same, but for whether text is lower-cased.
+
+    Raises:
+      InputError: the kind has no choice.
+    """
+    if lower_case != self.lower_case:
+      raise InputError(
+          f"texts of a {self.kind} vocabulary are "
+          f"{'' if self.lower_case else 'not '}lower-cased: leave "
+          "do_lower_case (lower_case) out")
+    return self
+
+  def check_special(self) -> None:
+    """Raises InputError where a special token is no token."""
     missing = self.special.needed() - set(self.tokens)
     require(not missing,
             f"the vocabulary lacks {', '.join(sorted(missing))}")
-    strange = set(self.added) - set(self.tokens) | {""} & set(self.added)
-    require(not strange, "the vocabulary lacks the added tokens "
-            f"{', '.join(sorted(map(repr, strange)))}")
-
-  def to_dict(self) -> dict[str, Any]:
-    return {**super().to_dict(), "special": self.special.to_dict()}
-
-  @property
-  def strips_accents(self) -> bool:
-    """Whether text loses its accents first."""
-    return (self.lower_case if self.strip_accents is None
-            else self.strip_accents)
 
   def id_of(self, token: str) -> int:
     """The id of a token: its last place.
@@ -133,18 +154,6 @@ class Vocabulary(JsonConfig):
       ValueError: there is no such token.
     """
     return len(self.tokens) - 1 - self.tokens[::-1].index(token)
-
-  def wordpieces(self) -> list[str]:
-    """The tokens, each once: others take the places of those that never match.
-
-    That are empty ones and those with blanks, all but the last of equal ones,
-    those that are longer than a word can be, and the added ones.
-    """
-    last = {token: place for place, token in enumerate(self.tokens)}
-    return [token if last[token] == place and token.split() == [token]
-            and len(token) <= LONGEST_WORD + len(SUFFIX)
-            and token not in self.added else f"[never{place}]"
-            for place, token in enumerate(self.tokens)]
 
   def sha256(self) -> str:
     """Hex digest over the tokens, in their order."""
@@ -156,10 +165,10 @@ class Vocabulary(JsonConfig):
     JSON values: "lower_case", "vocab_sha256", and what departs from BERT.
     """
     return {"lower_case": self.lower_case, "vocab_sha256": self.sha256(),
-            **_departs(self), **_departs(self.special)}
+            **departs(self), **departs(self.special)}
 
 
-def _departs(config: JsonConfig) -> dict[str, Any]:
+def departs(config: JsonConfig) -> dict[str, Any]:
   """Fields that have another value than their default, as JSON values."""
   values = config.to_dict()
   return {field.name: values[field.name] for field in dataclasses.fields(config)

@@ -7,6 +7,7 @@ tokenizers look for in the text itself, are the one thing beyond the original.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,11 @@ import tensorflow_text as tf_text
 
 from tf_adapters.errors import InputError, first_line
 from tf_adapters.modeling.normalization import alias, normalizer_model
-from tf_adapters.modeling.vocabulary import LONGEST_WORD, SUFFIX, Vocabulary
+from tf_adapters.modeling.vocabularies.wordpiece import (
+    LONGEST_WORD,
+    SUFFIX,
+    WordpieceVocabulary,
+)
 
 # Python's rule for "Σ" at a word's end, as a pattern: behind a letter with a
 # case and not before one, whatever there is in between that has none (Unicode's
@@ -52,7 +57,9 @@ class WordpieceTokenizer:
     InputError: there are no wordpieces, or too many added tokens.
   """
 
-  def __init__(self, vocabulary: Vocabulary):
+  resources: tuple[Any, ...] = ()
+
+  def __init__(self, vocabulary: WordpieceVocabulary):
     tokens = vocabulary.wordpieces()
     if not vocabulary.tokenize_chinese_chars:
       tokens = [alias(token) for token in tokens]
@@ -110,6 +117,11 @@ class WordpieceTokenizer:
 
     return tf.cond(tf.reduce_any(is_longer), tokenize_begins,
                    lambda: self._tokenize(texts))
+
+  def tokenize_words(self, words: tf.Tensor,
+                     limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
+    """As `tokenize`: what stands around a word does not matter."""
+    return self.tokenize(words, limit)
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> tuple[
       tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
@@ -190,7 +202,7 @@ class _AddedTokens:
   too, as in `transformers`' BertTokenizer.
   """
 
-  def __init__(self, vocabulary: Vocabulary):
+  def __init__(self, vocabulary: WordpieceVocabulary):
     self._lower_case = vocabulary.lower_case
     tokens = sorted(set(vocabulary.added), key=len, reverse=True)
     self._pattern = "|".join(

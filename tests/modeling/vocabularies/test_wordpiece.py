@@ -13,8 +13,12 @@ import tf_adapters as ta
 from tests import bert_reference, scripts
 from tests.conftest import TOKENS
 from tf_adapters.modeling.normalization import normalize, normalizer_model
-from tf_adapters.modeling.vocabulary import Vocabulary
-from tf_adapters.modeling.wordpieces import WordpieceTokenizer
+from tf_adapters.modeling.vocabularies.wordpiece import (
+    WordpieceVocabulary as Vocabulary,
+)
+from tf_adapters.modeling.vocabularies.wordpiece_tokenizer import (
+    WordpieceTokenizer,
+)
 
 
 class Both:
