@@ -175,7 +175,7 @@ def test_files_of_tf1_checkpoints(sources, tmp_path, change, message):
     (text("saved_model.pb", "nonsense"), "saved_model.pb: cannot be read"),
     (cut("saved_model.pb", 0), "saved_model.pb: cannot be read"),
     (text("assets/vocab.txt", "a\nb\n"), "vocab.txt: the vocabulary lacks"),
-    (text("assets/more.txt", "a\nb\n"), "2 text files"),
+    (text("assets/more.txt", "a\nb\n"), "2 files that may be the vocabulary"),
 ])
 def test_saved_models(sources, tmp_path, name, change, message):
   folder = copy(sources[name], tmp_path)

@@ -111,6 +111,7 @@ def _wordpieces(vocabulary: Vocabulary) -> WordpieceVocabulary:
       raise InputError(
           f"the vocabulary has {what}, which TF Hub's preprocessing cannot do: "
           "export_model writes a model from strings that can")
+  return vocabulary
 
 
 def _write(encoder: TransformerEncoder, vocabulary: WordpieceVocabulary,

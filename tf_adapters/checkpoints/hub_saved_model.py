@@ -15,10 +15,11 @@ from tf_adapters.checkpoints.encoder_config import (
 )
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
-from tf_adapters.checkpoints.vocabulary import read_vocabulary
+from tf_adapters.checkpoints.vocabulary_files import find_asset
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.encoders.family import EncoderFamily
 from tf_adapters.modeling.encoders.table import family_of
-from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+from tf_adapters.modeling.vocabulary import Vocabulary
 
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -50,19 +51,12 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   return Checkpoint(
       "TF2 Hub SavedModel" if bundle.object_based else "TF1 Hub module",
       folder, bundle, found, config,
-      _read_vocabulary(folder, graph, bundle, found.family.special_tokens))
+      _read_vocabulary(folder, graph, bundle, found.family))
 
 
 def _read_vocabulary(
     folder: pathlib.Path, graph: SavedModelGraph, bundle: TensorBundle,
-    special: SpecialTokens) -> Vocabulary | None:
-  files = sorted((folder / "assets").glob("*.txt"))
-  if not files:
-    return None
-  if len(files) > 1:
-    raise InputError(
-        f"{folder / 'assets'}: {len(files)} text files, expected the "
-        "vocabulary alone")
+    family: EncoderFamily) -> Vocabulary | None:
   if bundle.object_based:
     lower_case = bundle.read_key(_LOWER_CASE_KEY)
     if lower_case is not None and (
@@ -70,5 +64,5 @@ def _read_vocabulary(
       raise InputError(f"{folder}: do_lower_case is not a boolean")
   else:
     lower_case = graph.constant_output("tokenization_info", "do_lower_case")
-  return read_vocabulary(
-      files[0], None if lower_case is None else bool(lower_case), special)
+  return find_asset(folder / "assets", family,
+                    None if lower_case is None else bool(lower_case))

@@ -14,7 +14,7 @@ from tf_adapters.checkpoints.encoder_config import (
 )
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
-from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
+from tf_adapters.checkpoints.vocabulary_files import find_tokenizer
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.encoders.table import family_of
@@ -40,7 +40,7 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   found = find_encoder(files, family_of(config))
   return Checkpoint(
       "Hugging Face folder", folder, files, found, config,
-      read_tokenizer(folder, found.family.special_tokens),
+      find_tokenizer(folder, found.family),
       may_lack_pooler=True, sentence_pooling=read_sentence_pooling(folder))
 
 

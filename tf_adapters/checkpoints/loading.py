@@ -7,10 +7,8 @@ from typing import Any
 
 from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.formats import open_checkpoint
-from tf_adapters.checkpoints.vocabulary import (
-    check_vocabulary,
-    read_vocabulary,
-)
+from tf_adapters.checkpoints.vocabulary import check_vocabulary
+from tf_adapters.checkpoints.vocabulary_files import read_vocabulary_file
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
@@ -176,8 +174,8 @@ def open_encoder(encoder_source: str | os.PathLike[str],
   vocabulary = checkpoint.vocabulary
   if vocab_file is not None:
     path = pathlib.Path(vocab_file)
-    vocabulary = read_vocabulary(
-        path, lower_case, family_of(checkpoint.config).special_tokens)
+    vocabulary = read_vocabulary_file(
+        path, lower_case, family_of(checkpoint.config))
     check_vocabulary(path, vocabulary, checkpoint.config)
   elif vocabulary is not None and lower_case is not None:
     vocabulary = vocabulary.with_lower_case(lower_case)

@@ -17,7 +17,7 @@ from tf_adapters.checkpoints.encoder_config import (
     read_encoder_config,
 )
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
-from tf_adapters.checkpoints.vocabulary import read_vocabulary
+from tf_adapters.checkpoints.vocabulary_files import find_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import MOST_BYTES, check_file
 from tf_adapters.modeling.encoders.table import family_of
@@ -41,13 +41,9 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
   else:
     found = find_encoder(bundle)
     config = infer_config(bundle, found)
-  vocabulary = None
-  if (folder / "vocab.txt").exists():
-    vocabulary = read_vocabulary(
-        folder / "vocab.txt", None, found.family.special_tokens)
   return Checkpoint(
       "Model Garden checkpoint" if bundle.object_based else "TF1 checkpoint",
-      prefix, bundle, found, config, vocabulary)
+      prefix, bundle, found, config, find_vocabulary(folder, found.family))
 
 
 def find_prefix(folder: pathlib.Path) -> pathlib.Path | None:

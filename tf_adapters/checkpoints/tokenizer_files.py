@@ -20,6 +20,21 @@ from tf_adapters.modeling.vocabulary import BERT_TOKENS, SpecialTokens
 _MOST_FREE_ROWS = 10_000
 
 
+def read_tokenizer_files(
+    folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+  """What a folder's files say: name -> JSON values, {} of one that is missing.
+
+  Raises:
+    InputError: a file is damaged.
+  """
+  files = {}
+  for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+               "special_tokens_map.json"):
+    path = folder / name
+    files[name] = read_json(path, MOST_BYTES) if path.exists() else {}
+  return files
+
+
 def read_tokenizer(folder: pathlib.Path,
                    special: SpecialTokens = BERT_TOKENS,
                    ) -> WordpieceVocabulary | None:
@@ -35,11 +50,7 @@ def read_tokenizer(folder: pathlib.Path,
   Raises:
     InputError: a file is damaged, or it is no WordPiece vocabulary.
   """
-  files = {}
-  for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json",
-               "special_tokens_map.json"):
-    path = folder / name
-    files[name] = read_json(path, MOST_BYTES) if path.exists() else {}
+  files = read_tokenizer_files(folder)
   settings = _settings(folder, files, special)
   lower_case = settings.pop("lower_case")
   if settings["strip_accents"] is None:
@@ -80,7 +91,7 @@ def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
     values[name] = value
   if values["tokenize_chinese_chars"] is None:
     values["tokenize_chinese_chars"] = True
-  model = _model(tokenizer)
+  model = model_of(tokenizer)
   for key, value, expected in (
       ("model", model.get("type"), ("WordPiece",)),
       ("do_basic_tokenize", config.get("do_basic_tokenize"), (True,)),
@@ -96,13 +107,22 @@ def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
       ("unk_token", model.get("unk_token"), (special.unknown,)),
       ("pre_tokenizer", _type(tokenizer.get("pre_tokenizer")), (
           "BertPreTokenizer",)),
-      *((role, _content(files[name].get(role)), (token,))
-        for name in ("tokenizer_config.json", "special_tokens_map.json")
-        for role, token in _roles(special).items())):
+      *((role, token, ()) for role, token in unfollowed_tokens(
+          files, special))):
     if value is not None and value not in expected:
       logging.warning("%s: the tokenizer is not BERT's: %s=%s is not followed",
                       folder, key, value)
   return values
+
+
+def unfollowed_tokens(files: Mapping[str, Mapping[str, Any]],
+                      special: SpecialTokens) -> Iterator[tuple[str, Any]]:
+  """(role, token) of special tokens that are others than the family's."""
+  for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    for role, token in _roles(special).items():
+      theirs = _content(files[name].get(role))
+      if theirs is not None and theirs != token:
+        yield role, theirs
 
 
 def _roles(special: SpecialTokens) -> dict[str, str]:
@@ -133,7 +153,7 @@ def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
   return settings, [str(kind) for kind in types if kind not in known]
 
 
-def _model(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
+def model_of(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
   """The part of a tokenizer.json that has the vocabulary; {} for none."""
   model = tokenizer.get("model")
   return model if isinstance(model, dict) else {}
@@ -146,7 +166,7 @@ def _check_the_same(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
   Raises:
     InputError: a token has one id in vocab.txt, another in tokenizer.json.
   """
-  ids = _model(tokenizer).get("vocab")
+  ids = model_of(tokenizer).get("vocab")
   for token, number in (ids if isinstance(ids, dict) else {}).items():
     if type(number) is int and 0 <= number < len(vocabulary.tokens) and (
         vocabulary.tokens[number] not in ("", token.strip())):
@@ -159,7 +179,7 @@ def _check_the_same(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
 def _tokens(path: pathlib.Path,
             tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
   """The vocabulary of a tokenizer.json, as newer folders have it alone."""
-  model = _model(tokenizer)
+  model = model_of(tokenizer)
   ids = model.get("vocab")
   # Older files do not say the type; those with merges are no WordPiece.
   if not isinstance(ids, dict) or "merges" in model or (
@@ -169,6 +189,15 @@ def _tokens(path: pathlib.Path,
   for token in _list(tokenizer.get("added_tokens")):
     if isinstance(token, dict) and isinstance(token.get("content"), str):
       ids.setdefault(token["content"], token.get("id"))
+  return tokens_by_id(path, ids)
+
+
+def tokens_by_id(path: pathlib.Path, ids: Mapping[str, Any]) -> tuple[str, ...]:
+  """Tokens in the order of their ids.
+
+  Raises:
+    InputError: the ids have gaps.
+  """
   by_id = {number: token for token, number in ids.items()
            if type(number) is int}
   if len(by_id) != len(ids) or set(by_id) != set(range(len(ids))):
@@ -232,6 +261,13 @@ def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[
   for name in ("tokenizer_config.json", "special_tokens_map.json"):
     for token in _list(files[name].get("additional_special_tokens")):
       yield name, token, None
+
+
+def added_contents(files: Mapping[str, Mapping[str, Any]],
+             ) -> Iterator[tuple[str, Any]]:
+  """(file, text) of all tokens that files name beside the vocabulary's own."""
+  for name, token, _ in _added(files):
+    yield name, _content(token)
 
 
 def _content(token: Any) -> Any:

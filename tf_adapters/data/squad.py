@@ -452,10 +452,13 @@ def _tokenize_contexts(
   result = []
   for context, (ids, begins, ends) in zip(contexts, parts):
     places = _characters(context)
-    begins = places[begins]
+    begins, last = places[begins], places[ends]
+    # Of some vocabularies blanks belong to the wordpiece behind them.
+    after = _behind_blanks(context)[begins]
+    begins = np.where(after < last, after, begins)
     # Wordpieces may share a character: of the two that "½" becomes the first
     # has no bytes.
-    ends = np.maximum(_kept_before(context)[places[ends]], begins + 1)
+    ends = np.maximum(_kept_before(context)[last], begins + 1)
     result.append(Context(context, ids, begins, ends))
   return result
 
@@ -467,6 +470,14 @@ def _characters(context: str) -> np.ndarray:
     return numbers
   return np.repeat(
       numbers, [*(len(character.encode()) for character in context), 1])
+
+
+def _behind_blanks(context: str) -> np.ndarray:
+  """For each character, and for the end, the first one from it on no blank."""
+  numbers = np.arange(len(context) + 1)
+  blanks = [match.start() for match in re.finditer(r"\s", context)]
+  numbers[blanks] = len(context)
+  return np.minimum.accumulate(numbers[::-1])[::-1]
 
 
 def _kept_before(context: str) -> np.ndarray:

@@ -12,7 +12,7 @@ change.
 
 import functools
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import flatbuffers
 import numpy as np
@@ -87,19 +87,36 @@ def normalizer_model(lower_case: bool, strip_accents: bool,
   Returns:
     A flatbuffer: uint8 [bytes].
   """
+
+  def change(character: str) -> str:
+    text = normalize(character, lower_case, strip_accents)
+    return text if split_chinese else alias(text)
+
+  return character_model(change, lower_case)
+
+
+def character_model(change: Callable[[str], str],
+                    lower_case: bool = False) -> np.ndarray:
+  """A model for `tf_text.FastBertNormalizer`, of any change of characters.
+
+  Args:
+    change: what becomes of a character; "" where it is dropped.
+    lower_case: what the model says of itself.
+
+  Returns:
+    A flatbuffer: uint8 [bytes].
+  """
   values, pool = {}, bytearray()
   places: dict[str, int] = {}
   for character in _characters():
-    text = normalize(character, lower_case, strip_accents)
-    if not split_chinese:
-      text = alias(text)
+    text = change(character)
     if text != character:
       data = text.encode()
       if text not in places:
         places[text] = len(pool)
         pool += data
       values[character] = _CHANGES | places[text] << 6 | len(data)
-  zero = values.pop("\0")
+  zero = values.pop("\0", 0)
   builder = flatbuffers.Builder()
   trie = builder.CreateNumpyVector(_trie(values))
   strings = builder.CreateByteVector(bytes(pool))

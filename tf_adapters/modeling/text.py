@@ -74,6 +74,10 @@ class TextProcessor(TextLayer):
     length: width to pad to, `max_length` for instance where shapes must be
       static; None for the longest row of the batch.
 
+  Attributes:
+    resources: what of TensorFlow it needs beside its graph, which a SavedModel
+      has to hold.
+
   Returns:
     A dict: "input_word_ids", "input_mask", "input_type_ids": int32 [batch,
     length].
@@ -109,6 +113,8 @@ class TextProcessor(TextLayer):
         special.start, special.end, special.padding, special.unknown))
     self._between = list(map(vocabulary.id_of, special.between))
     self._tokenizer = vocabulary.tokenizer()
+    # A list, which SavedModels of Keras' follow.
+    self.resources = list(self._tokenizer.resources)
 
   def tokenize(self, texts: Texts,
                limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:

@@ -58,6 +58,10 @@ class SpecialTokens(JsonConfig):
     """How many stand around the two texts of a pair."""
     return 2 + len(self.between)
 
+  def all(self) -> set[str]:
+    """All of them."""
+    return {*self.needed(), self.mask}
+
   def needed(self) -> set[str]:
     """Those that a vocabulary has to have."""
     return {self.padding, self.unknown, self.start, self.end, *self.between}

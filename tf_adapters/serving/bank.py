@@ -41,6 +41,7 @@ from tf_adapters.serving.bank_texts import (
     frame_of,
     only_task,
 )
+from tf_adapters.serving.served_graphs import ServedTask
 
 _MOST_SHOWN = 20
 
@@ -301,7 +302,7 @@ class AdapterBank:
         lambda inputs, task_index: shared.model(
             state.tasks.keys, weights, inputs, task_index),
         [*weights, *shared.encoder.base_variables().values()], shared.text,
-        [saved_model.ServedTask.of(name, info, shared.max_length)
+        [ServedTask.of(name, info, shared.max_length)
          for name, info in state.infos.items()], path, default_task,
         overwrite)
 

@@ -5,13 +5,10 @@ graph: a process with tensorflow and tensorflow_text can run it, without this
 package. What a bank is, and which tasks it has, is not known here.
 """
 
-import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
     model_pb2,
@@ -19,8 +16,6 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.data.tagging import of_cut_off
 from tf_adapters.errors import InputError
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import (
@@ -34,52 +29,15 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
-from tf_adapters.problems.problem import Problem
+from tf_adapters.serving.served_graphs import (
+    Forward,
+    IdServer,
+    ServedTask,
+    Server,
+    TextServer,
+)
 
 _WARM_UP_SIZES = (1, 8)
-
-Forward = Callable[
-    [Mapping[str, tf.Tensor], tf.Tensor], Mapping[str, tf.Tensor]]
-
-
-@dataclasses.dataclass(frozen=True)
-class ServedTask:
-  """What a SavedModel has to know of a task.
-
-  Attributes:
-    name: what callers call it.
-    problem_type: one of `problems.PROBLEMS`, but not of windows.
-    labels: their names; none for regression.
-    max_length: longest sequence, in wordpieces.
-    pairs: whether it is on pairs of texts; None for either, where an empty
-      second text is none.
-    boundaries: see `TaskDescription`.
-  """
-
-  name: str
-  problem_type: str
-  labels: tuple[str, ...]
-  max_length: int
-  pairs: bool | None
-  boundaries: tuple[float, ...] = ()
-
-  @property
-  def problem(self) -> Problem:
-    """The type of problem."""
-    return find_problem(self.problem_type)
-
-  @property
-  def num_outputs(self) -> int:
-    """Outputs of its head, for each text or token."""
-    return self.problem.num_outputs(self.labels)
-
-  @classmethod
-  def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
-    """From an adapter file, and the length where that does not say it."""
-    return cls(name, info.problem_type, info.labels,
-               info.max_length or max_length, info.takes_pairs,
-               info.description.boundaries)
-
 
 def export_model(model: TaskModel, path: str | os.PathLike[str],
                  max_length: int | None = None, pairs: bool | None = None,
@@ -171,222 +129,16 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
                      f"{', '.join(names)}")
   folder = _version(pathlib.Path(path), overwrite)
   written = replaced_folder if overwrite else new_folder
-  server = _Server(forward, variables, text, tasks, default_task)
+  server = (TextServer if text.vocabulary.in_graph else IdServer)(
+      forward, variables, text, tasks, default_task)
   with writing_by_tensorflow(folder):
     try:
       with written(folder) as new, kernels.portable():
         tf.saved_model.save(server, str(new), signatures=server.signatures())
-        _write_warm_up(new, tasks)
+        _write_warm_up(new, tasks, server)
     except FileExistsError:
       raise InputError(f"{folder}: this version is there already") from None
   return folder
-
-
-class _Server(tf.Module):
-  """Strings to labels, as TensorFlow ops alone."""
-
-  def __init__(self, forward: Forward, variables: Sequence[tf.Variable],
-               text: TextProcessor, tasks: Sequence[ServedTask],
-               default_task: str | None):
-    super().__init__()
-    # As functions and variables: the layers themselves would be traced and
-    # written one by one.
-    self._forward: Forward = lambda *inputs: forward(*inputs)
-    self._variables = variables
-    self._pack, self._pad = text.pack_rows, text.pad
-    self._named = [task.name for task in tasks] != [""]
-    # Task 0 is the encoder alone, which has no labels.
-    tasks = [ServedTask("", "regression", (), text.max_length, None), *tasks]
-    self._names = [task.name for task in tasks[1:]]
-    self._numbers = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            tf.constant(self._names),
-            tf.range(1, len(tasks), dtype=tf.int32)),
-        default_value=0 if default_task is None
-        else 1 + self._names.index(default_task))
-    # Each type of problem, and which tasks are of it.
-    self._problems = [
-        (find_problem(name), tf.constant(
-            [task.problem_type == name for task in tasks]))
-        for name in dict.fromkeys(task.problem_type for task in tasks)]
-    self._has_words = tf.constant(
-        [task.problem.outputs == "words" for task in tasks])
-    self._max_length = tf.constant([task.max_length for task in tasks])
-    self._wants_pair = tf.constant([task.pairs is True for task in tasks])
-    self._wants_single = tf.constant([task.pairs is False for task in tasks])
-    # Of labels and of outputs, so that one can be the number of the other.
-    self._widest = max(1, *(
-        max(len(task.labels), task.num_outputs) for task in tasks))
-
-    def padded(values: Sequence[Any] | np.ndarray, filler: Any) -> list[Any]:
-      return [*values, *[filler] * (self._widest - len(values))]
-
-    self._labels = tf.constant([padded(task.labels, "") for task in tasks])
-    # As they are written, among others for instance.
-    self._items = tf.constant([padded(
-        [task.problem.item(label) for label in task.labels], "")
-                               for task in tasks])
-    self._boundaries = tf.constant(
-        [padded(task.boundaries or [0.0] * len(task.labels), 0.0)
-         for task in tasks], tf.float32)
-    self._task_names = tf.constant([task.name for task in tasks])
-    self._num_outputs = tf.constant([task.num_outputs for task in tasks])
-    self._of_cut_off = tf.constant([
-        padded(of_cut_off(task.labels) if task.problem.outputs == "words"
-               else (), -np.inf) for task in tasks], tf.float32)
-
-  def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """{name: function} of what callers can call."""
-    text, task, text_pair = (tf.TensorSpec([None], tf.string, name)
-                             for name in ("text", "task", "text_pair"))
-    none = tf.constant([""])
-    if self._named:
-      both = tf.function(
-          lambda text, task, text_pair=none: self._serve_named(
-              text, text_pair, task),
-          autograph=False, input_signature=[text, task, text_pair])
-      single = tf.function(
-          lambda text, task: self._serve_named(text, none, task),
-          autograph=False, input_signature=[text, task])
-    else:
-      both = tf.function(
-          lambda text, text_pair=none: self._serve_first(text, text_pair),
-          autograph=False, input_signature=[text, text_pair])
-      single = tf.function(
-          lambda text: self._serve_first(text, none), autograph=False,
-          input_signature=[text])
-    return {"serving_default": both, "single_texts": single}
-
-  def _serve_named(self, text: tf.Tensor, text_pair: tf.Tensor,
-                   task: tf.Tensor) -> dict[str, tf.Tensor]:
-    text = _column(text)
-    return self._serve(text, _filled("text_pair", text_pair, text),
-                       self._number(_filled("task", task, text)))
-
-  def _serve_first(self, text: tf.Tensor,
-                   text_pair: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Of the only task."""
-    text = _column(text)
-    return self._serve(text, _filled("text_pair", text_pair, text),
-                       tf.ones_like(text, tf.int32))
-
-  def _number(self, task: tf.Tensor) -> tf.Tensor:
-    numbers = self._numbers.lookup(task)
-    unknown = tf.boolean_mask(task, tf.equal(numbers, 0))
-    known = tf.debugging.Assert(
-        tf.equal(tf.size(unknown), 0),
-        ["unknown task", unknown, "there is", ", ".join(self._names)])
-    with tf.control_dependencies([known]):
-      return tf.identity(numbers)
-
-  @tf.function(autograph=False, input_signature=[
-      tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string),
-      tf.TensorSpec([None], tf.int32)])
-  def _serve(self, first: tf.Tensor, second: tf.Tensor,
-             task: tf.Tensor) -> dict[str, tf.Tensor]:
-    there = tf.not_equal(second, "")
-    unwanted = tf.boolean_mask(
-        first, there & tf.gather(self._wants_single, task))
-    fine = tf.debugging.Assert(
-        tf.equal(tf.size(unwanted), 0),
-        ["a task on single texts was given a pair; its first text:", unwanted])
-    with tf.control_dependencies([fine]):
-      is_pair = there | tf.gather(self._wants_pair, task)
-    has_words = tf.gather(self._has_words, task)
-    word_ids, type_ids, starts = self._pack(
-        first, second, is_pair, has_words, tf.gather(self._max_length, task))
-    # A batch without rows, too, needs a [CLS] to look at.
-    length = tf.maximum(tf.reduce_max(word_ids.row_lengths()), 2)
-    outputs = self._forward(self._pad(word_ids, type_ids, length), task)
-    names = tf.gather(self._labels, task)
-    result = {"label": tf.zeros_like(first),
-              "scores": tf.zeros(tf.shape(names)), "label_names": names}
-    if "texts" in outputs:
-      self._add_texts(result, outputs["texts"], has_words, task)
-    if "tokens" in outputs:
-      self._add_words(result, outputs["tokens"], starts, task)
-    return result
-
-  def _add_texts(self, result: dict[str, tf.Tensor], logits: tf.Tensor,
-                 has_words: tf.Tensor, task: tf.Tensor) -> None:
-    """Adds what is decided of each text, and the scores of all labels."""
-    logits, is_finite = self._of_own_outputs(logits, task)
-    with tf.control_dependencies([
-        self._all_finite(is_finite | has_words, task)]):
-      items = tf.gather(self._items, task)
-    for problem, is_of_it in self._problems:
-      if problem.outputs == "texts":
-        here = tf.gather(is_of_it, task)
-        _, scores = problem.decide(logits)
-        predicted, _ = problem.decide(
-            logits - tf.gather(self._boundaries, task))
-        result["label"] = tf.where(
-            here, problem.write_tensor(predicted, items), result["label"])
-        result["scores"] = tf.where(
-            here[:, tf.newaxis], _with_width(scores, self._widest),
-            result["scores"])
-
-  def _add_words(self, result: dict[str, tf.Tensor], logits: tf.Tensor,
-                 starts: tf.RaggedTensor, task: tf.Tensor) -> None:
-    """Adds what is decided of each text's words."""
-    rows = tf.cast(starts.value_rowids(), tf.int32)
-    tasks = tf.gather(task, rows)
-    logits, is_finite = self._of_own_outputs(tf.gather_nd(
-        logits, tf.stack([rows, tf.maximum(starts.values, 0)], axis=1)), tasks)
-    with tf.control_dependencies([self._all_finite(
-        is_finite | ~tf.gather(self._has_words, tasks), tasks)]):
-      logits = tf.where((starts.values < 0)[:, tf.newaxis],
-                        tf.gather(self._of_cut_off, tasks), logits)
-    items = tf.gather(self._items, tasks)
-    for problem, is_of_it in self._problems:
-      if problem.outputs == "words":
-        predicted, _ = problem.decide(logits)
-        result["label"] = tf.where(
-            tf.gather(is_of_it, task), tf.strings.reduce_join(
-                starts.with_values(problem.write_tensor(predicted, items)),
-                axis=-1, separator=problem.separator), result["label"])
-
-  def _of_own_outputs(self, logits: tf.Tensor, task: tf.Tensor,
-                      ) -> tuple[tf.Tensor, tf.Tensor]:
-    """-inf behind each row's own outputs; and whether these are finite."""
-    is_own = tf.sequence_mask(
-        tf.gather(self._num_outputs, task), self._widest)
-    logits = _with_width(logits, self._widest)
-    is_finite = tf.reduce_all(tf.math.is_finite(logits) | ~is_own, axis=1)
-    logits = tf.where(is_own, logits, -np.inf)
-    logits.set_shape([None, self._widest])
-    return logits, is_finite
-
-  def _all_finite(self, fine: tf.Tensor, task: tf.Tensor) -> tf.Operation:
-    """Fails where a task's numbers are not all `fine`."""
-    names = tf.boolean_mask(tf.gather(self._task_names, task), ~fine)
-    return tf.debugging.Assert(
-        tf.reduce_all(fine),
-        ["a task computes numbers that are not finite from a text, as its "
-         "weights are too large; task:", names])
-
-
-def _column(values: tf.Tensor) -> tf.Tensor:
-  """Fails for a scalar or a matrix, which operations on strings do not see."""
-  return tf.ensure_shape(values, [None])
-
-
-def _filled(name: str, values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
-  """`values` for every text: as many, or one for all."""
-  values = _column(values)
-  sizes = tf.size(values), tf.size(text)
-  fine = tf.debugging.Assert(
-      tf.equal(sizes[0], sizes[1]) | tf.equal(sizes[0], 1),
-      [f"{name} has another length than text:", *sizes])
-  with tf.control_dependencies([fine]):
-    return tf.broadcast_to(values, tf.shape(text))
-
-
-def _with_width(logits: tf.Tensor, width: int) -> tf.Tensor:
-  """Cuts, or adds zeros to, the last axis: heads come in padded sizes."""
-  logits = logits[..., :width]
-  paddings = [[0, 0]] * (logits.shape.rank - 1)
-  return tf.pad(logits, [*paddings, [0, width - logits.shape[-1]]])
 
 
 def _version(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
@@ -406,7 +158,8 @@ def _version(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
   return path / str(max(versions, default=0) + 1)
 
 
-def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask]) -> None:
+def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask],
+                   server: Server) -> None:
   """Requests that TensorFlow Serving sends itself before it takes others.
 
   Where they have to lie and what they are is TensorFlow Serving's convention
@@ -417,9 +170,7 @@ def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask]) -> None:
   with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as file:
     for size in _WARM_UP_SIZES:
       served = [tasks[row % len(tasks)] for row in range(size)]
-      inputs = {"text": ["some text to warm up with"] * size,
-                "text_pair": ["and another" if task.pairs else ""
-                              for task in served]}
+      inputs = server.warm_up(served)
       if tasks[0].name:
         inputs["task"] = [task.name for task in served]
       file.write(prediction_log_pb2.PredictionLog(

@@ -32,7 +32,7 @@ class LetterTokenizer:
     same = tf.equal(letters.values[:, tf.newaxis], self.letters)
     ids = tf.where(tf.reduce_any(same, axis=1),
                    tf.argmax(same, axis=1, output_type=tf.int32), self.unknown)
-    ends = begins.values + tf.strings.length(letters.values, out_type=tf.int64)
+    ends = begins.values + tf.cast(tf.strings.length(letters.values), tf.int64)
     return letters.with_values(ids), begins, letters.with_values(ends)
 
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig
 from tf_adapters.modeling.methods.method import Place
-from tf_adapters.modeling.vocabulary import SpecialTokens
+from tf_adapters.modeling.vocabulary import BERT_TOKENS
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoder import TransformerEncoder
@@ -113,6 +113,9 @@ class EncoderFamily(abc.ABC):
       variables of a place are gamma and beta of a "layer_norm", embeddings of
       an "embedding" or "embeddings", else kernel and bias; what these are
       called elsewhere is the same for all families.
+    vocabularies: kinds of vocabularies that its checkpoints come with, of
+      `vocabularies.table.VOCABULARIES`: the first one whose files are there is
+      read.
     special_tokens: which special tokens there are, and where they stand.
     has_hub_api: whether it fits TF Hub's API of BERTs: its inputs, outputs and
       special tokens; so that it can be exported with it.
@@ -123,7 +126,8 @@ class EncoderFamily(abc.ABC):
   config: type[EncoderConfig]
   marks: re.Pattern[str] | None = None
   places: Mapping[str, tuple[str, ...]]
-  special_tokens = SpecialTokens()
+  vocabularies: tuple[str, ...] = ("wordpiece",)
+  special_tokens = BERT_TOKENS
   has_hub_api = False
 
   @abc.abstractmethod

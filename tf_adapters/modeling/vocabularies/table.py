@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from typing import Any, overload
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.vocabularies.byte_pairs import BytePairsVocabulary
+from tf_adapters.modeling.vocabularies.sentence_piece import (
+    AlbertVocabulary,
+    FairseqVocabulary,
+)
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 VOCABULARIES: dict[str, type[Vocabulary]] = {
-    kind.kind: kind for kind in (WordpieceVocabulary,)}
+    kind.kind: kind for kind in (
+        WordpieceVocabulary, AlbertVocabulary, FairseqVocabulary,
+        BytePairsVocabulary)}
 
 # In a vocabulary that is written down; without it, as in version 0.1, it is of
 # wordpieces.

@@ -99,7 +99,7 @@ class WordpieceTokenizer:
         all. A long text is then not looked at as a whole: that takes memory for
         what nobody wants.
     """
-    texts = self._with_final_sigmas(texts)
+    texts = self._prepared(texts)
     if limit is None:
       return self._tokenize(texts)
     limit = tf.cast(limit, tf.int32) + self._ending
@@ -132,7 +132,7 @@ class WordpieceTokenizer:
       ragged [batch, (wordpieces)]. What a character becomes several wordpieces
       of ends where it begins, but for the last.
     """
-    texts = self._with_final_sigmas(texts)
+    texts = self._prepared(texts)
     if self._added is None:
       return self._words(texts, offsets=True)
     parts, begins, added = self._added.split(texts)
@@ -145,10 +145,8 @@ class WordpieceTokenizer:
     return tuple(parts.with_values(values).merge_dims(1, 2) for values in (
         _with_added(added, added, ids), starts, ends))
 
-  def _with_final_sigmas(self, texts: tf.Tensor) -> tf.Tensor:
-    if not self._lower_case:
-      return texts
-    return tf.strings.regex_replace(texts, _FINAL_SIGMA, r"\1ς\2")
+  def _prepared(self, texts: tf.Tensor) -> tf.Tensor:
+    return with_final_sigmas(texts) if self._lower_case else texts
 
   def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
     if self._added is None:
@@ -192,6 +190,14 @@ class WordpieceTokenizer:
         tf.cast(kept, tf.int64), ids.value_rowids(), ids.nrows())
     return tuple(tf.RaggedTensor.from_row_lengths(
         tf.boolean_mask(part, kept), lengths) for part in values)
+
+
+def with_final_sigmas(texts: tf.Tensor) -> tf.Tensor:
+  """Texts in which a capital sigma at a word's end is a final one already.
+
+  As Python lower-cases it; texts keep their number of bytes.
+  """
+  return tf.strings.regex_replace(texts, _FINAL_SIGMA, r"\1ς\2")
 
 
 class _AddedTokens:

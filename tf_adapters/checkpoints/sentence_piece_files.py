@@ -1,0 +1,137 @@
+"""Reads models of SentencePiece, and what Hugging Face's files say of them."""
+
+import base64
+import logging
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tf_adapters.checkpoints.tokenizer_files import (
+  added_contents,
+  read_tokenizer_files,
+  unfollowed_tokens,
+)
+from tf_adapters.errors import InputError
+from tf_adapters.files.reading import read_file
+from tf_adapters.modeling.vocabularies.sentence_piece import (
+  AlbertVocabulary,
+  FairseqVocabulary,
+)
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+
+# Names of a model's file in folders of Hugging Face.
+_NAMES = ("spiece.model", "spm.model", "sentencepiece.bpe.model",
+          "30k-clean.model")
+
+
+def read_albert(path: pathlib.Path, lower_case: bool | None,
+                special: SpecialTokens) -> AlbertVocabulary:
+  """Reads a model of SentencePiece, to be used by ALBERT's rules.
+
+  Args:
+    path: the file.
+    lower_case: whether text is lower-cased; None for yes.
+    special: the special tokens of the encoder's family.
+
+  Raises:
+    InputError: it is no model, or lacks special tokens.
+  """
+  model = _base64(path)
+  try:
+    return AlbertVocabulary(model, lower_case is not False, special=special)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+
+
+def read_fairseq(path: pathlib.Path, lower_case: bool | None,
+                 special: SpecialTokens) -> FairseqVocabulary:
+  """Reads a model of SentencePiece, to be used with fairseq's ids.
+
+  Args:
+    path, special: as for `read_albert`.
+    lower_case: not True, as there is no such.
+
+  Raises:
+    InputError: it is no model, or lacks special tokens.
+  """
+  model = _base64(path)
+  try:
+    vocabulary = FairseqVocabulary(model, special)
+    return vocabulary.with_lower_case(bool(lower_case))
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+
+
+def read_albert_tokenizer(folder: pathlib.Path,
+                          special: SpecialTokens) -> Vocabulary | None:
+  """The vocabulary of a Hugging Face folder of an ALBERT.
+
+  Returns:
+    None where there is no vocabulary.
+
+  Raises:
+    InputError: a file is damaged, or says what is not offered.
+  """
+  files = read_tokenizer_files(folder)
+  path = _model_file(folder, files)
+  if path is None:
+    return None
+  config = files["tokenizer_config.json"]
+  settings = {}
+  for key, default in (("do_lower_case", True), ("keep_accents", False),
+                       ("remove_space", True)):
+    settings[key] = config.get(key, default)
+    if type(settings[key]) is not bool:
+      raise InputError(f"{folder / 'tokenizer_config.json'}: {key} is "
+                       f"{settings[key]!r:.50}, not a boolean")
+  if not settings["remove_space"]:
+    raise InputError(f"{folder / 'tokenizer_config.json'}: remove_space=false "
+                     "is not offered")
+  _check_tokens(folder, files, special)
+  model = _base64(path)
+  try:
+    return AlbertVocabulary(model, settings["do_lower_case"],
+                            settings["keep_accents"], special)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+
+
+def read_fairseq_tokenizer(folder: pathlib.Path,
+                           special: SpecialTokens) -> Vocabulary | None:
+  """The vocabulary of a Hugging Face folder of an XLM-RoBERTa.
+
+  Returns and raises as `read_albert_tokenizer`.
+  """
+  files = read_tokenizer_files(folder)
+  path = _model_file(folder, files)
+  if path is None:
+    return None
+  _check_tokens(folder, files, special)
+  return read_fairseq(path, None, special)
+
+
+def _base64(path: pathlib.Path) -> str:
+  return base64.b64encode(read_file(path)).decode()
+
+
+def _model_file(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
+                ) -> pathlib.Path | None:
+  path = next((folder / name for name in _NAMES if (folder / name).exists()),
+              None)
+  if path is None and files["tokenizer.json"]:
+    raise InputError(
+        f"{folder}: tokenizer.json is not read here; expected the model of "
+        f"SentencePiece that it was made of: {', '.join(_NAMES[:3])}")
+  return path
+
+
+def _check_tokens(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
+                  special: SpecialTokens) -> None:
+  """Refuses added tokens; says where special tokens are others."""
+  for key, value in unfollowed_tokens(files, special):
+    logging.warning("%s: %s=%s is not followed", folder, key, value)
+  for name, token in added_contents(files):
+    if token not in special.all():
+      raise InputError(
+          f"{folder / name}: added token {token!r:.50}: SentencePiece with "
+          "added tokens is not offered")

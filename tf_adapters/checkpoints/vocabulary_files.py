@@ -1,0 +1,119 @@
+"""Where a checkpoint's vocabulary is, for each kind that there is."""
+
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tf_adapters.checkpoints.byte_pairs_files import (
+    read_byte_pairs,
+    read_byte_pairs_tokenizer,
+)
+from tf_adapters.checkpoints.sentence_piece_files import (
+    read_albert,
+    read_albert_tokenizer,
+    read_fairseq,
+    read_fairseq_tokenizer,
+)
+from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
+from tf_adapters.checkpoints.vocabulary import read_vocabulary
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.encoders.family import EncoderFamily
+from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
+
+
+class _Files(NamedTuple):
+  """How a kind of vocabulary is read.
+
+  Attributes:
+    beside: pattern of its file's name beside a TensorFlow checkpoint.
+    asset: the same in a SavedModel's assets.
+    read: reads such a file, with the casing that is asked for, or None.
+    read_folder: reads a Hugging Face folder; None where it has no such.
+  """
+
+  beside: str
+  asset: str
+  read: Callable[[pathlib.Path, bool | None, SpecialTokens], Vocabulary]
+  read_folder: Callable[[pathlib.Path, SpecialTokens], Vocabulary | None]
+
+
+_FILES = {
+    "wordpiece": _Files(
+        "vocab.txt", "*.txt", read_vocabulary, read_tokenizer),
+    "byte_pairs": _Files("tokenizer.json", "tokenizer.json", read_byte_pairs,
+                         read_byte_pairs_tokenizer),
+    "albert": _Files("*.model", "*.model", read_albert, read_albert_tokenizer),
+    "fairseq": _Files(
+        "*.model", "*.model", read_fairseq, read_fairseq_tokenizer),
+}
+
+
+def find_tokenizer(folder: pathlib.Path,
+                   family: EncoderFamily) -> Vocabulary | None:
+  """The vocabulary of a Hugging Face folder, None where there is none.
+
+  Raises:
+    InputError: a file is damaged, or says what is not offered.
+  """
+  for kind in family.vocabularies:
+    vocabulary = _FILES[kind].read_folder(folder, family.special_tokens)
+    if vocabulary is not None:
+      return vocabulary
+  return None
+
+
+def find_vocabulary(folder: pathlib.Path,
+                    family: EncoderFamily) -> Vocabulary | None:
+  """The vocabulary beside a TensorFlow checkpoint, None where there is none.
+
+  Raises:
+    InputError: it is damaged, or there are several.
+  """
+  return _only(folder, family, [
+      path for kind in family.vocabularies
+      for path in sorted(folder.glob(_FILES[kind].beside))], None)
+
+
+def find_asset(folder: pathlib.Path, family: EncoderFamily,
+               lower_case: bool | None) -> Vocabulary | None:
+  """The vocabulary among a SavedModel's assets, None where there is none.
+
+  Args:
+    folder: of the assets.
+    family: the encoder's.
+    lower_case: whether text is lower-cased; None for what the file tells.
+
+  Raises:
+    InputError: it is damaged, or there are several.
+  """
+  return _only(folder, family, [
+      path for kind in family.vocabularies
+      for path in sorted(folder.glob(_FILES[kind].asset))], lower_case)
+
+
+def _only(folder: pathlib.Path, family: EncoderFamily,
+          files: list[pathlib.Path],
+          lower_case: bool | None) -> Vocabulary | None:
+  if len(files) > 1:
+    raise InputError(
+        f"{folder}: {len(files)} files that may be the vocabulary, expected "
+        f"one: {', '.join(path.name for path in files[:3])}")
+  return read_vocabulary_file(
+      files[0], lower_case, family) if files else None
+
+
+def read_vocabulary_file(path: pathlib.Path, lower_case: bool | None,
+                         family: EncoderFamily) -> Vocabulary:
+  """Reads a vocabulary's file: of the family's kinds, by its name.
+
+  Args:
+    path: the file.
+    lower_case: whether text is lower-cased; None for what the file tells.
+    family: the encoder's.
+
+  Raises:
+    InputError: it is damaged, or of another kind.
+  """
+  kinds = [_FILES[kind] for kind in family.vocabularies]
+  files = next((one for one in kinds if path.match(one.asset)), kinds[0])
+  return files.read(path, lower_case, family.special_tokens)
