@@ -47,6 +47,7 @@ _MODULES = {
     "load_text_embedding": "checkpoints.embeddings",
     "load_word_embedding": "checkpoints.embeddings",
     "merge": "modeling.merge",
+    "push_to_hub": "adapter_files.sharing",
     "save_adapter": "adapter_files.adapter_file",
 }
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     average_adapters as average_adapters,
     compare_adapters as compare_adapters,
   )
+  from tf_adapters.adapter_files.sharing import push_to_hub as push_to_hub
   from tf_adapters.checkpoints.embeddings import (
     load_text_embedding as load_text_embedding,
     load_word_embedding as load_word_embedding,

@@ -28,12 +28,18 @@ _OTHER_TOOLS = {
     **dict.fromkeys(
         ("info", "show", "describe"), "inspect says what an encoder or an "
         "adapter file holds"),
+    **dict.fromkeys(
+        ("upload", "publish", "share"),
+        "push publishes an adapter file on the Hugging Face Hub"),
+    **dict.fromkeys(
+        ("download", "fetch"),
+        "pull takes an adapter file from the Hugging Face Hub"),
     "prune": "analyse says which adapters can be left out",
     "tune": "sweep runs many trials, train and glue a single one",
 }
 # In the order in which they are needed; others come behind them.
 _ORDER = ("train", "evaluate", "predict", "export", "inspect", "glue", "squad",
-          "sweep", "report", "analyse", "convert")
+          "sweep", "report", "analyse", "convert", "push", "pull")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 

@@ -217,7 +217,7 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--encoder=distilbert-base-uncased"): "distilbert is no BERT",
       (*run, "--encoder=microsoft/deberta-v3-base"): "deberta is no BERT",
       (*run, "--encoder=prajjwal1/bert-tiny"):
-          "`hf download prajjwal1/bert-tiny --local-dir FOLDER` makes one",
+          "a repository of the Hugging Face Hub is hf://prajjwal1/bert-tiny",
       (*run, "--encoder=google-bert/bert-base-cased"):
           "did you mean bert_base_cased?",
       (*run, "--vocab_file=nowhere"): "nowhere: cannot be read",

@@ -15,7 +15,8 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from tf_adapters.adapter_files.card import model_card
+from tf_adapters.adapter_files.card import CARD_NAME, model_card
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     FORMAT_VERSION,
@@ -41,8 +42,6 @@ from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.task_model import TaskModel
-
-CARD_NAME = "README.md"
 
 
 def save_adapter(
@@ -195,9 +194,11 @@ def load_adapter(path: str | os.PathLike[str],
   """Rebuilds the model of an adapter file, head included.
 
   Args:
-    path: the adapter file.
+    path: the adapter file, or its repository on the Hugging Face Hub, such as
+      "hf://owner/name" or "hf://owner/name@revision".
     encoder_source: where to load the encoder from; None for where it came from
-      when the file was written.
+      when the file was written. A repository that a file names is never
+      fetched: it is taken from the cache, or has to be given here.
     vocab_file: as in `load_encoder`, where the encoder was loaded with one.
     dtype: as in `load_encoder`.
 
@@ -214,6 +215,7 @@ def load_adapter(path: str | os.PathLike[str],
     >>> model.predict(text(["He said so."], ["So he said."]))
   """
   check_dtype(dtype)
+  path = find_adapter(path)
   info = read_info(path)
   pretrained = open_encoder(
       encoder_source or find_encoder_source(path, info), vocab_file,

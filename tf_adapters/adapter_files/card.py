@@ -5,11 +5,19 @@ import os
 import re
 from collections.abc import Mapping
 
+from tf_adapters.adapter_files.front_matter import (
+    front_matter,
+    with_front_matter,
+)
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors
 from tf_adapters.errors import printable
 from tf_adapters.modeling.fingerprints import in_words
 from tf_adapters.modeling.tuning import kind_of
+
+# What an example calls the adapter file, until it has another place.
+THIS_FOLDER = "path/to/this/folder"
+CARD_NAME = "README.md"
 
 # What can mean something in Markdown, or HTML in it, within a line.
 _MARKS = re.compile(r"([\\`*_\[\]<>&|~#!])")
@@ -64,9 +72,11 @@ def _describe(info: AdapterInfo,
 
 def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
   """The model card: Markdown, in which names and labels are nothing but text.
+
+  Behind a head that the Hugging Face Hub reads.
   """
   rows = _describe(info, shapes)
-  return "\n".join([
+  return with_front_matter("\n".join([
       f"# {_escaped(info.task)}",
       "",
       f"Weights of one task ({info.problem_type}) for the encoder "
@@ -75,7 +85,7 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
       "",
       "```python",
       "import tf_adapters as ta",
-      "model = ta.load_adapter(\"path/to/this/folder\")",
+      f"model = ta.load_adapter(\"{THIS_FOLDER}\")",
       "```",
       "",
       "| | |",
@@ -83,7 +93,7 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
       *(f"| {_escaped(key)} | {_escaped(value)} |"
         for key, value in rows.items()),
       "",
-  ])
+  ]), front_matter(info))
 
 
 def _escaped(text: str) -> str:

@@ -13,6 +13,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tf_adapters.checkpoints.hub_encoders import pinned_encoder
+from tf_adapters.checkpoints.hugging_face_hub import is_repository
 from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
@@ -207,6 +209,10 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
   file = pathlib.Path(path) / CONFIG_NAME
   # Unlike pathlib's, os.path's know what to say of names that are too long.
   if not os.path.exists(file):
+    if is_repository(path):
+      raise InputError(f"{path}: is not on this machine: `tf-adapters pull "
+                       f"--adapter={path} --output=FOLDER` makes an adapter "
+                       "file of it")
     inside = file.parent / "adapter"
     hint = f"; {inside} is one" if os.path.exists(inside / CONFIG_NAME) else ""
     raise InputError(
@@ -238,11 +244,17 @@ def check_place(path: str | os.PathLike[str]) -> None:
 def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
   """Where an adapter file says that its encoder is.
 
+  A repository of the Hugging Face Hub is one that has been fetched before, at
+  the commit that is in the cache.
+
   Raises:
-    InputError: at a URL of neither TF Hub nor Kaggle: whoever wrote the file
-      shall not choose what this machine connects to.
+    InputError: at a URL of neither TF Hub nor Kaggle, or in a repository that
+      is not in the cache: whoever wrote the file shall not choose what this
+      machine connects to.
   """
-  source = info.encoder["source"]
+  source: str = info.encoder["source"]
+  if is_repository(source) and (kept := pinned_encoder(source)) is not None:
+    return kept
   if is_elsewhere(source):
     raise InputError(
         f"{path}: was made for the encoder at {source}, which is fetched only "

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import (
     AdapterInfo,
     library_versions,
@@ -67,6 +68,7 @@ def average_adapters(paths: Sequence[Path], path: Path,
   if isinstance(paths, str | os.PathLike):
     raise InputError("expected a list of adapter files, not a single one")
   shares = _shares(len(paths), weights)
+  paths = [find_adapter(file) for file in paths]
   infos = [read_info(file) for file in paths]
   for file, info in zip(paths, infos):
     _refuse_others(paths[0], _of_tensors(infos[0]), file, _of_tensors(info))
@@ -138,6 +140,7 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     >>> compare_adapters("run0/adapter", "run1/adapter").total.cosine
     0.982
   """
+  a, b = find_adapter(a), find_adapter(b)
   infos = [read_info(path) for path in (a, b)]
   both = read_tensors(a, infos[0]), read_tensors(b, infos[1])
   shapes = _different(*map(_shapes, both))

@@ -35,9 +35,10 @@ def load_encoder(encoder_source: str | os.PathLike[str],
 
   Args:
     encoder_source: an alias ("bert_base_uncased", "minilm_l6", ...: see
-      `checkpoints.sources.ALIASES`), a TF Hub or Kaggle Models URL or handle,
-      or a local folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module,
-      a TF1 or Model Garden checkpoint, or a Hugging Face BERT.
+      `checkpoints.sources.ALIASES`), a repository of the Hugging Face Hub
+      ("hf://owner/name"), a TF Hub or Kaggle Models URL or handle, or a local
+      folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module, a TF1 or
+      Model Garden checkpoint, or a Hugging Face BERT.
     method: configuration of what a task adds: an `AdapterConfig`, a
       `LoraConfig`, ...; None for a plain BERT.
     vocab_file: a vocab.txt to use instead of the checkpoint's.

@@ -11,7 +11,7 @@ import pathlib
 import re
 import urllib.parse
 
-from tf_adapters.checkpoints import fetching
+from tf_adapters.checkpoints import fetching, hub_encoders, hugging_face_hub
 from tf_adapters.checkpoints.names import not_offered
 from tf_adapters.errors import InputError, similar
 from tf_adapters.modeling.encoders.table import ENCODERS
@@ -47,6 +47,8 @@ ALIASES = (_MINILM, *HUB_ALIASES)
 _URL = re.compile(r"[a-z0-9]+://", re.IGNORECASE)
 _HUBS = ("tfhub.dev", "kaggle.com", "www.kaggle.com")
 _HANDLE = re.compile(r"(tensorflow|google)/[\w./-]+/\d+")
+_PAGE = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<name>[\w.-]+/[\w.-]+)")
 _HUGGING_FACE = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -56,9 +58,10 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
   Nothing is read or fetched: so that a mistake is said at once.
 
   Args:
-    source: one of `ALIASES`; the URL of a model's archive, or a TF Hub handle
-      such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4"; or a local folder
-      or file.
+    source: one of `ALIASES`; a repository of the Hugging Face Hub, such as
+      "hf://google-bert/bert-base-uncased"; the URL of a model's archive, or a
+      TF Hub handle such as "tensorflow/bert_en_uncased_L-12_H-768_A-12/4"; or
+      a local folder or file.
     what: what is looked for, for messages.
 
   Returns:
@@ -71,6 +74,8 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
     return _minilm_folder()
   if source in HUB_ALIASES:
     return HUB_ALIASES[source]
+  if hugging_face_hub.is_repository(source):
+    return _repository(source, what)
   if _URL.match(source) and not source.startswith("file://"):
     return _url(source)
   source = source.removeprefix("file://")
@@ -91,8 +96,7 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
   elif near:
     hint = f"did you mean {near}?"
   elif _HUGGING_FACE.fullmatch(source):
-    hint = ("models of the Hugging Face Hub are read from a folder: `hf "
-            f"download {source} --local-dir FOLDER` makes one")
+    hint = f"a repository of the Hugging Face Hub is hf://{source}"
   else:
     hint = f"known aliases: {', '.join(ALIASES[:3])}, ..."
   raise InputError(
@@ -103,12 +107,15 @@ def locate(source: str, what: str = "encoder") -> pathlib.Path | str:
 def resolve(source: str, what: str = "encoder") -> pathlib.Path:
   """Finds the files of a source: see `locate`.
 
-  What is at a URL is fetched once and cached in TFHUB_CACHE_DIR.
+  What is at a URL is fetched once and cached in TFHUB_CACHE_DIR; repositories
+  are in huggingface_hub's cache.
 
   Raises:
     InputError: nothing of that name exists, or it cannot be fetched.
   """
   place = locate(source, what)
+  if hugging_face_hub.is_repository(place):
+    return hub_encoders.fetch_encoder(source)
   if isinstance(place, str):
     return fetching.fetch(place)
   if source == _MINILM:
@@ -117,7 +124,10 @@ def resolve(source: str, what: str = "encoder") -> pathlib.Path:
 
 
 def is_elsewhere(source: str) -> bool:
-  """Whether a source is fetched from another place than TF Hub and Kaggle."""
+  """Whether a source is fetched from another place than TF Hub and Kaggle.
+
+  Repositories of the Hugging Face Hub are of anybody: they are elsewhere.
+  """
   if not _URL.match(source) or source.startswith("file://"):
     return False
   try:
@@ -127,10 +137,31 @@ def is_elsewhere(source: str) -> bool:
     return True
 
 
+def is_local(source: str) -> bool:
+  """Whether a source is a path, which others do not have."""
+  return not (source in ALIASES or _HANDLE.fullmatch(source)
+              or (_URL.match(source) and not source.startswith("file://")))
+
+
+def _repository(source: str, what: str) -> str:
+  """A repository that may have an encoder; others are refused before a fetch.
+  """
+  if what != "encoder":
+    raise InputError(f"{source}: a {what} is one of TF Hub, or a folder")
+  repository = hugging_face_hub.Repository.parse(source)
+  if other := _other_family(repository.name):
+    raise InputError(f"{source}: {other}")
+  hugging_face_hub.check_library(source)
+  return source
+
+
 def _url(url: str) -> str:
   """A URL that may lead to an encoder; others are refused before a fetch."""
   if other := _other_family(url):
     raise InputError(f"{url}: {other}")
+  if page := _PAGE.match(url):
+    raise InputError(f"{url}: is a page for people: the encoder there is "
+                     f"{hugging_face_hub.SCHEME}{page['name']}")
   return url
 
 

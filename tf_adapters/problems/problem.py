@@ -40,6 +40,8 @@ class Problem(abc.ABC):
     best_metrics: the metrics that can select the best epoch.
     keras_metrics: what is shown while a run trains, for `compile`.
     predicted_split: a run predicts the splits whose names begin so.
+    pipeline_tag: what the Hugging Face Hub calls it; "" where it has no name
+      for it.
   """
 
   outputs = "texts"
@@ -49,6 +51,7 @@ class Problem(abc.ABC):
   best_metrics: Sequence[str] = ()
   keras_metrics: Sequence[str] = ()
   predicted_split = "test"
+  pipeline_tag = ""
 
   @property
   def per_token(self) -> bool:

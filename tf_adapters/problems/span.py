@@ -31,6 +31,7 @@ class Span(Problem):
   pairs = True
   best_metrics = ("f1", "exact_match")
   predicted_split = "validation"  # SQuAD's test split is not public
+  pipeline_tag = "question-answering"
 
   def num_outputs(self, labels: Sequence[str]) -> int:
     return 2

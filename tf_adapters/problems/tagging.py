@@ -27,6 +27,7 @@ class Tagging(Problem):
   separator = TAG_SEPARATOR
   best_metrics = ("entity_f1", "entity_precision", "entity_recall",
                   "token_accuracy", "macro_f1")
+  pipeline_tag = "token-classification"
 
   def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class TextProblem(Problem):
   """One prediction for each text or pair of texts."""
 
+  pipeline_tag = "text-classification"
+
   def evaluate(self, task: "Dataset", split: "Examples", encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import evaluate

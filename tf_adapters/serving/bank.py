@@ -15,6 +15,7 @@ from typing import Any, overload
 import tensorflow as tf
 
 from tf_adapters.adapter_files import adapter_file
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
@@ -112,7 +113,7 @@ class AdapterBank:
     """Takes a task in.
 
     Args:
-      path: its adapter file.
+      path: its adapter file, or a repository: see `load_adapter`.
       name: what to call it; None for the name in the file.
 
     Returns:
@@ -335,6 +336,7 @@ def _extended(
   """
   infos, arrays = {}, []
   for name, path in adapters:
+    path = find_adapter(path)
     info = read_info(path)
     name = info.task if name is None else name
     if not isinstance(name, str) or name in ("", BASE):

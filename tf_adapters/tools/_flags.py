@@ -1,11 +1,13 @@
 """Flags that are made of configurations, and those that several tools have."""
 
 import dataclasses
+import functools
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import (
     AdapterInfo,
     find_encoder_source,
@@ -31,8 +33,9 @@ flags.DEFINE_string("adapter", None, "Folder of an adapter file.")
 flags.DEFINE_string("output", None, "What to write; see above.")
 flags.DEFINE_list(
     "adapters", None,
-    "Adapter files, with commas between them; NAME=PATH gives a task another "
-    "name than the file does. What exists as a path is one.")
+    "Adapter files, with commas between them, or repositories of the Hugging "
+    "Face Hub (hf://owner/name); NAME=PATH gives a task another name than the "
+    "file does. What exists as a path is one.")
 flags.register_validator(
     "adapters", lambda paths: paths is None or (paths and all(paths)),
     "must name adapter files")
@@ -156,8 +159,26 @@ def adapters() -> list[tuple[str | None, str]]:
   for text in flags.FLAGS.adapters:
     name, equals, path = text.partition("=")
     named = equals and not os.path.exists(text)
-    pairs.append((name, path) if named else (None, text))
+    pairs.append((name, _found(path)) if named else (None, _found(text)))
   return pairs
+
+
+def adapter_file(name: str) -> str | None:
+  """The folder that a flag names, or what has been fetched of a repository.
+
+  Args:
+    name: of the flag.
+
+  Raises:
+    InputError: it cannot be fetched.
+  """
+  path = flags.FLAGS[name].value
+  return None if path is None else _found(path)
+
+
+@functools.cache  # a command line asks once, and sees one commit
+def _found(path: str) -> str:
+  return os.fspath(find_adapter(path))
 
 
 def infos() -> dict[str, AdapterInfo]:

@@ -17,11 +17,12 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "data", "task_name", "data_dir", "train_file", "predict_file", "spec",
         "preset", "sweep_dir", "text_column", "text_pair_column",
         "label_column", "problem_type", "adapters", "adapter", "input",
-        "encoder", "output_dir", "output", "overwrite"),
+        "encoder", "repository", "output_dir", "output", "overwrite"),
     "What to do": (
         "do_train", "do_eval", "do_predict", "load_adapter", "save_adapter",
         "split", "compare_with", "save_pruned", "max_loss", "pruning",
-        "default_task", "quantize", "preprocess_seq_length"),
+        "default_task", "quantize", "preprocess_seq_length", "private",
+        "license", "language", "datasets"),
     "Data": (
         "name", "validation_fraction", "test_fraction", "split_seed", "holdout",
         "task_column", "keep_columns", "format", "delimiter", "label_separator",

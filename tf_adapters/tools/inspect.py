@@ -32,7 +32,8 @@ def _inspect() -> None:
     raise InputError("give either --encoder or --adapter")
   if values.compare_with is not None:
     _command.require("adapter")
-  for path in (values.adapter, values.compare_with):
+  adapter, other = map(_flags.adapter_file, ("adapter", "compare_with"))
+  for path in (adapter, other):
     if path is not None:
       read_info(path)
   _flags.check_encoder()
@@ -40,13 +41,12 @@ def _inspect() -> None:
   from tf_adapters.adapter_files.card import describe_adapter
   from tf_adapters.adapter_files.merging import compare_adapters
   from tf_adapters.checkpoints.loading import describe_encoder
-  if values.compare_with is not None:
-    _print_comparison(
-        values.adapter, values.compare_with,
-        compare_adapters(values.adapter, values.compare_with))
+  if adapter is not None and other is not None:
+    _print_comparison(values.adapter, values.compare_with,
+                      compare_adapters(adapter, other))
     return
-  if values.adapter is not None:
-    rows = describe_adapter(values.adapter)
+  if adapter is not None:
+    rows = describe_adapter(adapter)
   else:
     rows = describe_encoder(
         values.encoder, values.vocab_file, values.do_lower_case)

@@ -1,0 +1,40 @@
+"""What the Hugging Face Hub calls encoders that come from elsewhere."""
+
+from tf_adapters.checkpoints import hugging_face_hub
+from tf_adapters.checkpoints.sources import HUB_ALIASES
+
+# Handle of TF Hub, or alias -> name on the Hugging Face Hub.
+_NAMES = {
+    HUB_ALIASES[alias].removeprefix("https://tfhub.dev/"): f"google-bert/{name}"
+    for alias, name in (
+        ("bert_base_uncased", "bert-base-uncased"),
+        ("bert_base_cased", "bert-base-cased"),
+        ("bert_large_uncased", "bert-large-uncased"),
+        ("bert_large_cased", "bert-large-cased"),
+        ("bert_large_uncased_wwm", "bert-large-uncased-whole-word-masking"),
+        ("bert_large_cased_wwm", "bert-large-cased-whole-word-masking"),
+        ("bert_base_multilingual_cased", "bert-base-multilingual-cased"),
+        ("bert_base_chinese", "bert-base-chinese"))
+} | {
+    f"tensorflow/small_bert/bert_en_uncased_{size}/2":
+        f"google/bert_uncased_{size}"
+    for size in (url.split("_uncased_")[1].removesuffix("/2")
+                 for alias, url in HUB_ALIASES.items()
+                 if alias.startswith("small_bert_"))
+} | {"minilm_l6": "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+def hugging_face_name(source: str) -> str | None:
+  """What the Hugging Face Hub calls an encoder; None where nobody knows.
+
+  Those of TF Hub are the weights that their authors have released, as those of
+  the Hugging Face Hub are.
+
+  Example:
+    >>> hugging_face_name("bert_base_uncased")
+    'google-bert/bert-base-uncased'
+  """
+  if hugging_face_hub.is_repository(source):
+    return hugging_face_hub.Repository.parse(source).name
+  handle = HUB_ALIASES.get(source, source).removeprefix("https://tfhub.dev/")
+  return _NAMES.get(handle)

@@ -1,0 +1,37 @@
+"""Take an adapter file from the Hugging Face Hub into a folder.
+
+Example:
+  tf-adapters pull --adapter=hf://me/bert-base-mrpc@main --output=adapters/mrpc
+
+The file is checked as a whole. Its encoder is not fetched. Needs the package
+huggingface_hub (pip install -e '.[hub]').
+"""
+
+import sys
+
+from absl import flags
+
+from tf_adapters.adapter_files.info import check_place, read_info
+from tf_adapters.checkpoints.hugging_face_hub import Repository, check_library
+from tf_adapters.tools import _command, _flags
+
+_flags.use("adapter", "output")
+
+
+def _pull() -> None:
+  _command.require("adapter", "output")
+  values = flags.FLAGS
+  check_library(str(Repository.parse(values.adapter)))
+  check_place(values.output)
+  # What comes now imports TensorFlow, which takes seconds.
+  from tf_adapters.adapter_files.sharing import pull_adapter
+  path = pull_adapter(values.adapter, values.output)
+  info = read_info(path)
+  _command.print_table({
+      "task": info.task, "encoder": info.encoder["source"],
+      "written": str(path)})
+
+
+def main() -> None:
+  """Entry point of `tf-adapters pull`."""
+  _command.run(sys.modules[__name__], _pull)
