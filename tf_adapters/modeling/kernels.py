@@ -12,7 +12,7 @@ before them. On TPUs all are: there the step is compiled as a whole.
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -224,12 +224,53 @@ def attention(
   return tf.matmul(weights, value)
 
 
+def attention_of_some(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor,
+    further: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+  """`attention` without training, of some rows to further keys and values.
+
+  All others get what `attention` gives them, to the last bit: more keys in one
+  sum would be added up in another order, though their weights were zero. So
+  each part is computed for itself. Where a row has two, they share it as the
+  softmax over both would have it (He et al. 2022, equation 5).
+
+  Args:
+    query, key, value, bias: as for `attention`.
+    further: keys and values [batch, heads, more, size], and bool [batch]: which
+      rows have them. A row has one of them at most.
+  """
+  scores = _attention_scores(query, key) + tf.cast(bias, query.dtype)
+  weights = tf.nn.softmax(scores)
+  context, total = tf.matmul(weights, value), _log_sum(scores, weights)
+  for keys, values, own in further:
+    scores = _attention_scores(query, keys)
+    weights = tf.nn.softmax(scores)
+    share = tf.cast(
+        tf.sigmoid(_log_sum(scores, weights) - total), context.dtype)
+    context = tf.where(
+        own[:, tf.newaxis, tf.newaxis, tf.newaxis],
+        context + share * (tf.matmul(weights, values) - context), context)
+  return context
+
+
+def _log_sum(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+  """log(sum(exp(scores))) in float32, [..., 1], from their softmax too."""
+  # The largest weight is exp(0) by the sum of exp(scores - the largest).
+  largest, weight = (
+      tf.cast(tf.reduce_max(one, axis=-1, keepdims=True), tf.float32)
+      for one in (scores, weights))
+  return largest - tf.math.log(weight)
+
+
 def _attention_weights(
     query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-  # The scale after the product, and then the bias: so TensorFlow joins them.
   # Its softmax adds in float32.
-  scores = tf.matmul(query, key, transpose_b=True)
-  return tf.nn.softmax(scores * query.shape[-1] ** -0.5 + bias)
+  return tf.nn.softmax(_attention_scores(query, key) + bias)
+
+
+def _attention_scores(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+  # The scale after the product, and then the bias: so TensorFlow joins them.
+  return tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
 
 
 @tf.custom_gradient

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -149,6 +149,65 @@ class LinearProjection:
   def kernel_and_bias(self) -> Weights:
     """The layer's weights."""
     return self._projection.kernel_and_bias()
+
+
+class Attention:
+  """The attention of a batch's tokens, as a method gets it.
+
+  Args:
+    query, key, value: [batch, heads, length, size].
+    bias, rate, seed, training: as for `kernels.attention`.
+
+  Call arguments:
+    keys, values: further ones in front of the tokens' own, [batch, more, heads
+      * size]; None for the tokens alone.
+
+  Returns:
+    [batch, heads, length, size].
+  """
+
+  def __init__(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
+               bias: tf.Tensor, rate: float = 0.0,
+               seed: tf.Tensor | None = None, training: bool | None = None):
+    self._query = query
+    self._key = key
+    self._value = value
+    self._bias = bias
+    self._rate = rate
+    self._seed = seed
+    self._training = training
+
+  def __call__(self, keys: tf.Tensor | None = None,
+               values: tf.Tensor | None = None) -> tf.Tensor:
+    key, value, bias = self._key, self._value, self._bias
+    if keys is not None:
+      key = tf.concat([self._heads_of(keys), key], axis=2)
+      value = tf.concat([self._heads_of(values), value], axis=2)
+      unmasked = tf.zeros_like(keys[..., 0], bias.dtype)
+      bias = tf.concat(
+          [unmasked[:, tf.newaxis, tf.newaxis], bias], axis=-1)
+    return kernels.attention(self._query, key, value, bias, self._rate,
+                             self._seed, self._training)
+
+  def of_some(self, further: Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+              ) -> tf.Tensor:
+    """Without training, with further keys and values for some of the rows.
+
+    Args:
+      further: keys, values, and bool [batch]: whose they are. A row has one of
+        them at most. What it gets does not depend on the others, not in the
+        last bit.
+    """
+    return kernels.attention_of_some(
+        self._query, self._key, self._value, self._bias, [
+            (self._heads_of(keys), self._heads_of(values), own)
+            for keys, values, own in further])
+
+  def _heads_of(self, rows: tf.Tensor) -> tf.Tensor:
+    """[batch, more, heads * size] -> [batch, heads, more, size]."""
+    _, heads, _, size = self._key.shape
+    return tf.transpose(tf.reshape(
+        rows, [tf.shape(rows)[0], -1, heads, size]), [0, 2, 1, 3])
 
 
 def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,

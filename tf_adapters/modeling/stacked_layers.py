@@ -15,7 +15,6 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import PER_TOKEN_POOLING
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.heads import pool
-from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
     PROJECTION,
@@ -56,9 +55,10 @@ class BatchRows:
     """Float32 [batch, ...]."""
     return tf.gather(self._tables[name], self._rows)
 
-  def only(self, bias: tf.Tensor) -> tf.Tensor:
-    """A bias of attention [batch, more]: masked where a task has no arrays."""
-    return tf.where((self._rows > 0)[:, tf.newaxis], bias, MASKED)
+  @property
+  def own(self) -> tf.Tensor:
+    """Bool [batch]: whether a row's task has arrays of its own."""
+    return self._rows > 0
 
 
 def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
@@ -164,11 +164,9 @@ class StackedMethods:
                layer_norm: Hook | None = None,
                training: bool | None = None) -> Any:
     if self._hook == ATTENTION:
-      more = [hook(inputs, training=training) for hook in self._hooks]
-      keys, values, biases = (tf.concat(one, axis=1) for one in zip(*(
-          (keys, values, rows.only(bias))
-          for rows, (keys, values, bias) in zip(self._kinds, more))))
-      return keys, values, biases
+      return beside.of_some([
+          (*hook(inputs, lambda *both: both, training=training), rows.own)
+          for hook, rows in zip(self._hooks, self._kinds)])
     if self._hook == PROJECTION:
       for hook in self._hooks:
         beside = functools.partial(hook, beside=beside, training=training)

@@ -49,11 +49,9 @@ class TaskHooks(Protocol):
   |---|---|---|---|
   | `SUBLAYER` | the sub-layer's output | its input | what will close it |
   | `PROJECTION` | what the projection is to see | the projection | |
-  | `ATTENTION` | what attention sees | | |
+  | `ATTENTION` | what attention sees | the `layers.Attention` | |
 
-  It returns what takes the place of the outputs; for `ATTENTION` further keys
-  and values [batch, more, hidden_size], and a bias of their scores [batch,
-  more].
+  It returns what takes the place of the outputs.
   """
 
   def layer_norm(self, name: str) -> Hook:
@@ -166,8 +164,7 @@ def compute(method: Method, layers: Mapping[str, Callable[..., Any]],
   if method.hook == PROJECTION:
     return method.at_projection(layers, beside, inputs, training)
   if method.hook == ATTENTION:
-    keys, values = method.keys_and_values(layers, inputs, training)
-    return keys, values, tf.zeros_like(keys[..., 0], tf.float32)
+    return beside(*method.keys_and_values(layers, inputs, training))
   return method.after_sublayer(layers, inputs, beside, layer_norm, training)
 
 

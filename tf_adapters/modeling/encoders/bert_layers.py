@@ -10,6 +10,7 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert import BERT, BertConfig
 from tf_adapters.modeling.layers import (
+    Attention,
     Dropout,
     LinearProjection,
     Normal,
@@ -116,18 +117,12 @@ class SelfAttention(tf_keras.layers.Layer):
     joint = tf.reshape(joint, [batch, length, 3, heads, size])
     query, key, value = tf.unstack(
         tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    hook = task.hook(Place(self.number, ATTENTION, "attention"))
-    if hook is not None:
-      *more, bias = hook(hidden, training=training)
-      key, value = (
-          tf.concat([tf.transpose(tf.reshape(
-              one, [batch, -1, heads, size]), [0, 2, 1, 3]), other], axis=2)
-          for one, other in zip(more, (key, value)))
-      attention_bias = tf.concat(
-          [bias[:, tf.newaxis, tf.newaxis], attention_bias], axis=-1)
-    context = kernels.attention(
+    attention = Attention(
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
+    hook = task.hook(Place(self.number, ATTENTION, "attention"))
+    context = attention() if hook is None else hook(
+        hidden, attention, training=training)
     context = tf.transpose(context, [0, 2, 1, 3])
     return project_by(
         self.attention_output,
