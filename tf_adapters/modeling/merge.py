@@ -7,10 +7,12 @@ shape. Averaging the adapter files of several tasks is another matter: see
 
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.layers import values_follow
-from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.method import Method, Weights
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.task_model import TaskModel
 
@@ -84,12 +86,14 @@ def _fold(method: Method, encoder: Any, merged: Any) -> None:
   Raises:
     InputError: it is something else.
   """
-  arrays = {name: variable.numpy() for name, variable
+  # In float64, so that each weight is rounded once.
+  arrays = {name: variable.numpy().astype(np.float64) for name, variable
             in encoder.task_layers.named_variables().items()}
   for place in method.places(encoder.config.num_hidden_layers):
+    weights = encoder.projection_weights(place)
     kernel, bias = method.at(place).fold(
         method.values_at(place, encoder.config, arrays),
-        encoder.projection_weights(place))
+        weights and Weights(*(one.astype(np.float64) for one in weights)))
     projection = merged.transformer_layers[place.layer].projection(place.name)
     projection.kernel.assign(kernel.reshape(projection.kernel.shape))
     projection.bias.assign(bias.reshape(projection.bias.shape))
