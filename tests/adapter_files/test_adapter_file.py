@@ -272,7 +272,8 @@ def test_another_vocabulary_is_refused(saved, hf_source, tmp_path):
     (lambda p: (p / "adapter_config.json").unlink(), "not an adapter file"),
     (lambda p: (p / "adapter_config.json").write_text("{"), "as JSON"),
     (lambda p: (p / "adapter_config.json").write_text("[]"), "JSON object"),
-    (lambda p: edit(p, format_version=2), "format_version is 2"),
+    (lambda p: edit(p, format_version=3), "format_version is 3"),
+    (lambda p: edit(p, format_version=[]), r"format_version is \[\]"),
     (lambda p: edit(p, pooling=...), "pooling"),
     (lambda p: edit(p, pooling="max"), "pooling must be one of"),
     (lambda p: edit(p, labels=None), "labels is None"),
@@ -295,6 +296,32 @@ def test_damage_is_named(saved, damage, message):
   with pytest.raises(ta.InputError, match=message) as caught:
     ta.load_adapter(path)
   assert "\n" not in str(caught.value)
+
+
+def test_version_0_1_refuses_what_it_would_compute_wrongly(saved, tmp_path):
+  _, path = saved
+  info = read_info(path)
+
+  def version(**changes):
+    adapter_file.write_adapter(
+        tmp_path / "other", dataclasses.replace(info, **changes), {})
+    return read_info(tmp_path / "other").format_version
+
+  adapter, other = ta.AdapterConfig, ta.LoraConfig()
+  as_before = (
+      adapter(depth=2, dropout=0.1, positions=("output",)),
+      adapter(layer_norm=True, parallel=True, activation="swish"),
+      adapter(identity_init=True, layer_norm_epsilon=1e-5))
+  anew = (
+      adapter(input="normed"), adapter(scaling=2.0),
+      adapter(learned_scaling=True),
+      adapter(layer_norm=True, layer_norm_epsilon=1e-5), other)
+  assert info.format_version == version(adapter=None) == 1
+  for method in as_before:
+    assert version(adapter=method.to_dict()) == 1
+  for method in anew:
+    assert version(adapter=method.to_dict()) == 2
+  assert version(problem_type="multi_label", thresholds={"no": 0.25}) == 2
 
 
 def test_unknown_keys_of_newer_versions_are_a_warning(saved, caplog):

@@ -19,10 +19,11 @@ from tf_adapters.adapter_files.card import CARD_NAME, model_card
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
-    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     AdapterInfo,
     check_place,
     find_encoder_source,
+    format_version,
     info_json,
     library_versions,
     read_info,
@@ -106,7 +107,7 @@ def save_adapter(
   description = dataclasses.replace(model.task, **{
       name: value for name, value in given.items() if value is not None})
   info = AdapterInfo(
-      format_version=FORMAT_VERSION,
+      format_version=FORMAT_VERSIONS[-1],
       task=description.name,
       problem_type=model.problem_type,
       labels=description.labels,
@@ -156,9 +157,10 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
 
   Args:
     path: the folder to write.
-    info: what it is; the sha256 of the weights is filled in, and the folder's
-      name where there is no task. Where a sha256 is there its metrics are of
-      those weights, and are left out if these are others.
+    info: what it is; the version of the format, the sha256 of the weights and,
+      where there is no task, the folder's name are filled in. Where a sha256 is
+      there its metrics are of those weights, and are left out if these are
+      others.
     arrays: canonical name -> array.
 
   Returns:
@@ -172,7 +174,7 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
   weights = safetensors.numpy.save(dict(arrays))
   sha256 = hashlib.sha256(weights).hexdigest()
   info = dataclasses.replace(
-      info, task=info.task or folder.name,
+      info, format_version=format_version(info), task=info.task or folder.name,
       metrics=info.metrics if info.weights_sha256 in ("", sha256) else {},
       weights_sha256=sha256)
   try:

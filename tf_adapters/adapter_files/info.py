@@ -25,8 +25,10 @@ from tf_adapters.modeling.config import (
     JsonConfig,
     is_flat,
 )
+from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_from_dict
+from tf_adapters.modeling.methods.bottleneck import EPSILON, AdapterConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.task_description import TaskDescription
@@ -34,7 +36,7 @@ from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.problem import Problem
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 CONFIG_NAME = "adapter_config.json"
 
 # The key of the sha256 over all else that adapter_config.json says.
@@ -48,7 +50,7 @@ class AdapterInfo(JsonConfig):
   """What `adapter_config.json` says.
 
   Attributes:
-    format_version: of the file.
+    format_version: of the file: see the function of that name.
     task: name of the task.
     problem_type: one of `problems.PROBLEMS`.
     labels: label names, in the order of the head's outputs.
@@ -172,6 +174,22 @@ def _is_method(values: Mapping[str, Any]) -> bool:
           isinstance(one, Mapping) and is_flat(one) for one in methods)
 
 
+def format_version(info: AdapterInfo) -> int:
+  """The version of the format that a file of this configuration has.
+
+  tf_adapters 0.1 reads version 1, and leaves out what it does not know. So a
+  file has version 2 where that would be another function, or none.
+  """
+  method = info.method
+  is_known = method is None or (
+      isinstance(method, AdapterConfig)
+      and all(getattr(method, name) == getattr(AdapterConfig, name)
+              for name in ("input", "scaling", "learned_scaling"))
+      and (not method.layer_norm or method.layer_norm_epsilon == EPSILON))
+  return 1 if (is_known and info.encoder_config.family == BERT.name
+               and not info.thresholds) else 2
+
+
 def library_versions() -> dict[str, str]:
   """Versions of the libraries that decide over results."""
   versions = {}
@@ -218,10 +236,10 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
     raise InputError(
         f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
   values = read_json(file)
-  if values.get("format_version") != FORMAT_VERSION:
+  if values.get("format_version") not in FORMAT_VERSIONS:
     raise InputError(
-        f"{file}: format_version is {values.get('format_version')!r}; this "
-        f"version reads {FORMAT_VERSION}")
+        f"{file}: format_version is {values.get('format_version')!r:.20}; this "
+        f"version reads {' and '.join(map(str, FORMAT_VERSIONS))}")
   stated = values.pop(_CHECKSUM, None)
   try:
     info = AdapterInfo.from_dict(values)

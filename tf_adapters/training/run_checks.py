@@ -275,6 +275,10 @@ _OLDER_DEFAULTS: dict[str, Any] = {
     "pooling": "pooler", "learning_rate": 3e-4, "num_train_epochs": 3}
 
 
+# Presets that were other functions in version 0.1, whose runs have no "method".
+_OTHER_PRESETS = ("pfeiffer", "parallel")
+
+
 def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
   """The run as an older version began it in its folder.
 
@@ -297,7 +301,8 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   that say how the data is read; they must not contradict the others.
 
   Raises:
-    InputError: the folder holds another run.
+    InputError: the folder holds another run, or one of a preset that was
+      another function when it began.
   """
   old = read_flags(output_dir)
   if old is None:
@@ -321,6 +326,12 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
           f"{output_dir} holds a run with {there}, not "
           f"{new.get(name, 'its default')}: choose another output_dir, or "
           "begin anew with overwrite")
+  if (config.do_train and config.method_config() is not None
+      and "method" not in old and config.adapter_preset in _OTHER_PRESETS):
+    raise InputError(
+        f"{output_dir} holds a run of version 0.1, where adapter_preset="
+        f"{config.adapter_preset} was another function: finish it with that "
+        "version, choose another output_dir, or begin anew with overwrite")
 
 
 def check_problem(problem_type: str, task_name: str, path: str,
