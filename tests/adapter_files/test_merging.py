@@ -10,6 +10,7 @@ import tf_adapters as ta
 from tests.adapters import A, make
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import read_info
+from tf_adapters.adapter_files.tensors import expected_shapes
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,57 @@ def test_the_mean_is_that_of_every_tensor(seeds, tmp_path, weights, shares):
         weights=shares)
     np.testing.assert_allclose(variable, expected, rtol=1e-6, atol=1e-8)
   assert any(np.ptp([file["head/bias"] for file in files], axis=0) > 0.01)
+
+
+@pytest.fixture
+def written(seeds, tmp_path):
+  """Writes a file of random numbers for a method, and returns its path."""
+  def write(method, seed):
+    rng = np.random.default_rng(seed)
+    info = dataclasses.replace(
+        read_info(seeds[0]), adapter=method.to_dict(),
+        tuning="adapters-layer_norms", weights_sha256="")
+    adapter_file.write_adapter(tmp_path / f"of{seed}", info, {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in expected_shapes(info).items()})
+    return tmp_path / f"of{seed}"
+  return write
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_the_mean_of_lora_is_that_of_its_products(written, tmp_path, rslora):
+  lora = ta.LoraConfig(rank=3, alpha=5, rslora=rslora, layers=(0, 2))
+  method = ta.UnionConfig((lora, A(size=4)))
+  files = [written(method, seed) for seed in range(3)]
+  ta.average_adapters(files, tmp_path / "mean", [2, 0, 1])
+  mean = ta.load_adapter(tmp_path / "mean")
+  grown, bottlenecks = mean.encoder.method.methods
+  assert (grown.rank, bottlenecks) == (6, A(size=4))
+  assert grown.scale == pytest.approx(lora.scale)
+  first, _, last = map(tensors, files)
+  for name, variable in mean.tuned_variables().items():
+    if name.endswith("_lora/a/kernel"):
+      b = name.replace("/a/", "/b/")
+      product = variable.numpy() @ mean.tuned_variables()[b].numpy()
+      np.testing.assert_allclose(
+          grown.scale * product, lora.scale * (
+              2 * first[name] @ first[b] + last[name] @ last[b]) / 3,
+          rtol=1e-5, atol=1e-5)
+    elif "_lora/" not in name:
+      np.testing.assert_allclose(
+          variable, (2 * first[name] + last[name]) / 3, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("method, what", [
+    (ta.LoraConfig(dora=True), "DoRA's products"),
+    (ta.CompacterConfig(), "compact adapters"),
+    (ta.UnionConfig((ta.PrefixConfig(flat=True), ta.CompacterConfig())),
+     "compact adapters")])
+def test_what_has_no_mean_is_refused(written, tmp_path, method, what):
+  files = [written(method, seed) for seed in range(2)]
+  message = refused(f"{what} have no mean: .*average the predictions instead",
+                    files, tmp_path / "mean")
+  assert message.startswith(f"{files[0]}: ")
 
 
 def test_no_more_than_one_rounding(seeds, tmp_path):

@@ -22,7 +22,7 @@ from tf_adapters.adapter_files.info import (
     library_versions,
     read_info,
 )
-from tf_adapters.adapter_files.tensors import read_tensors
+from tf_adapters.adapter_files.tensors import check_tensors, read_tensors
 from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import fingerprints
 
@@ -33,7 +33,8 @@ Shape = tuple[int, ...]
 _OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
                "adapter", "tokenizer", "span")
 # ... but for those that matter in training only.
-_OF_TRAINING = ("adapter init_scale", "adapter dropout")
+_OF_TRAINING = ("adapter init_scale", "adapter dropout",
+                "adapter identity_init")
 
 
 def average_adapters(paths: Sequence[Path], path: Path,
@@ -45,6 +46,9 @@ def average_adapters(paths: Sequence[Path], path: Path,
   2022). Runs that began at the same weights may well have a mean that is
   better than each; those of different seeds need not have a useful one. Metrics
   are not carried over: they have to be measured.
+
+  The mean is that of every tensor, but for LoRA: its products are averaged, and
+  not their factors. So the mean of n files of rank r has rank n r.
 
   Args:
     paths: adapter files of the same configuration, on the same encoder.
@@ -58,8 +62,8 @@ def average_adapters(paths: Sequence[Path], path: Path,
 
   Raises:
     InputError: a file cannot be read; files differ in more than their
-      values; the weights are no weights; or there is something else at
-      `path`.
+      values; the weights are no weights; the method is DoRA or Compacter,
+      whose files have no mean; or there is something else at `path`.
 
   Example:
     >>> average_adapters(["run0/adapter", "run1/adapter"], "adapters/mrpc",
@@ -73,18 +77,37 @@ def average_adapters(paths: Sequence[Path], path: Path,
   for file, info in zip(paths, infos):
     _refuse_others(paths[0], _of_tensors(infos[0]), file, _of_tensors(info))
     _check_encoders(paths[0], infos[0], file, info)
+  # A file without a share would let ranks grow for nothing.
+  count, number = sum(share > 0 for share in shares), 0
+  method, config = infos[0].method, infos[0].encoder_config
+  of_method = method.all_shapes(config) if method else {}
+  try:
+    mean_method = method and method.mean_of(count)
+  except InputError as error:
+    raise InputError(f"{paths[0]}: {error}") from None
+  shapes: dict[str, Shape] = {}
   means: dict[str, np.ndarray] = {}
   for file, info, share in zip(paths, infos, shares):
     tensors = read_tensors(file, info)
-    if not means:
-      means = {name: np.zeros(array.shape) for name, array in tensors.items()}
-    _refuse_others(paths[0], _shapes(means), file, _shapes(tensors))
-    for name, array in tensors.items():
-      means[name] += share * array.astype(np.float64)
+    shapes = shapes or _shapes(tensors)
+    _refuse_others(paths[0], shapes, file, _shapes(tensors))
+    check_tensors(file, {name: shape for name, shape in shapes.items()
+                         if name in of_method}, of_method)
+    if not share:
+      continue
+    tensors = {name: array.astype(np.float64)
+               for name, array in tensors.items()}
+    parts = {name: share * array for name, array in tensors.items()
+             if name not in of_method}
+    if method:
+      parts |= method.in_mean(config, tensors, share, number, count)
+    means = {name: means.get(name, 0) + part for name, part in parts.items()}
+    number += 1
   return adapter_file.write_adapter(
       path,
       dataclasses.replace(
-          infos[0], task=task or _common([info.task for info in infos]) or "",
+          infos[0], adapter=mean_method.to_dict() if mean_method else None,
+          task=task or _common([info.task for info in infos]) or "",
           max_length=max(info.max_length or 0 for info in infos) or None,
           metrics={}, weights_sha256="", versions=library_versions(),
           pairs=_common([info.pairs for info in infos])),

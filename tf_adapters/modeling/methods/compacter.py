@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import (
     ACTIVATIONS,
     option,
@@ -153,6 +154,11 @@ class CompacterConfig(Method):
         {"down": product("down", self.activation),
          "up": product("up", "linear"), "dropout": layers["dropout"]},
         hidden, sublayer_input, layer_norm, training)
+
+  def mean_of(self, count: int) -> Method:
+    raise InputError(
+        "compact adapters have no mean: that of their factors is not that of "
+        "their kernels; average the predictions instead")
 
   def kind(self) -> AdapterConfig:
     return self.dense().kind()

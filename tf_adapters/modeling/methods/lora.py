@@ -10,10 +10,12 @@ Parameters at each target: outputs more.
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import MOST_LAYERS, option, parse_layers
 from tf_adapters.modeling.methods.bottleneck import padded_size
 from tf_adapters.modeling.methods.method import (
@@ -29,6 +31,9 @@ from tf_adapters.modeling.methods.method import (
     Values,
     Weights,
 )
+
+if TYPE_CHECKING:
+  from tf_adapters.modeling.encoders.family import EncoderConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +150,26 @@ class LoraConfig(Method):
   def _gain(self, values: Values, kernel: Any) -> Any:
     """What DoRA multiplies each output with, [outputs]."""
     return values["magnitude/value"] / np.linalg.norm(kernel, axis=0)
+
+  def mean_of(self, count: int) -> "LoraConfig":
+    if self.dora:
+      raise InputError(
+          "DoRA's products have no mean: each is normed together with the "
+          "encoder's weights; average the predictions instead")
+    grown = math.sqrt(count) if self.rslora else count
+    return dataclasses.replace(  # of the same scale
+        self, rank=count * self.rank, alpha=grown * self.alpha)
+
+  def in_mean(self, config: "EncoderConfig", arrays: Mapping[str, Any],
+              share: float, number: int, count: int) -> dict[str, Any]:
+    # The mean of A times that of B is not the mean of A B. So the products
+    # stand side by side, each in ranks of its own.
+    ranks = (number * self.rank, (count - 1 - number) * self.rank)
+    return {
+        name: np.pad(arrays[name], [(0, 0), ranks])
+        if name.endswith("/a/kernel")
+        else np.pad(share * arrays[name], [ranks, (0, 0)])
+        for name in self.all_shapes(config)}
 
   def kind(self) -> Method:
     # Of scale 1: each task's scale is in its rows.

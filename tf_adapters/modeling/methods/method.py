@@ -414,6 +414,32 @@ class Method(JsonConfig):
             for name, array in self.as_saved(
                 self.values_at(place, config, arrays)).items()}
 
+  def mean_of(self, count: int) -> "Method":
+    """The configuration of what `in_mean` makes of so many tasks of this one.
+
+    Raises:
+      InputError: they have no mean.
+    """
+    del count
+    return self
+
+  def in_mean(self, config: "EncoderConfig", arrays: Mapping[str, Any],
+              share: float, number: int, count: int) -> dict[str, Any]:
+    """What a task adds to the mean of several: arrays that are to be summed.
+
+    Args:
+      config: of the encoder.
+      arrays: the task's, by canonical name; others in it are left out.
+      share: its weight in the mean.
+      number: which of the tasks it is, from 0.
+      count: of the tasks.
+
+    Returns:
+      {canonical name: array} of a part of `mean_of(count)`.
+    """
+    del number, count
+    return {name: share * arrays[name] for name in self.all_shapes(config)}
+
   def to_dict(self) -> dict[str, Any]:
     return {"method": self.name, **super().to_dict()}
 

@@ -120,6 +120,14 @@ class UnionConfig(Method):
     return {name: array for one in self.methods
             for name, array in one.saved_arrays(config, arrays).items()}
 
+  def mean_of(self, count: int) -> "UnionConfig":
+    return UnionConfig(tuple(one.mean_of(count) for one in self.methods))
+
+  def in_mean(self, config: "EncoderConfig", arrays: Mapping[str, Any],
+              share: float, number: int, count: int) -> dict[str, Any]:
+    return {name: array for one in self.methods for name, array in one.in_mean(
+        config, arrays, share, number, count).items()}
+
   def to_dict(self) -> dict[str, Any]:
     return {"method": self.name,
             "methods": [one.to_dict() for one in self.methods]}
