@@ -79,6 +79,13 @@ def test_it_loads_from_there(hub, file, published):
   assert not set(hub.fetched()) & {"README.md"}
 
 
+def test_a_task_of_a_notebook_is_published_as_its_model(hub, published):
+  ta.push_to_hub(ta.TextTask.load(published), "me/notebook")
+  assert hub.files("me/notebook")["adapter.safetensors"] == hub.files(
+      "me/mine")["adapter.safetensors"]
+  refuses("not of a int", 3, "me/x")
+
+
 def test_another_commit_does_not_change_the_first(hub, file, published):
   model = ta.load_adapter(file)
   bias = model.named_variables()["head/bias"]

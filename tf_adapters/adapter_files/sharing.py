@@ -4,7 +4,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.card import (
@@ -35,7 +35,14 @@ from tf_adapters.modeling.task_model import TaskModel
 _NEW = {".gitattributes", CARD_NAME, "LICENSE"}
 
 
-def push_to_hub(path_or_model: str | os.PathLike[str] | TaskModel,
+class HasModel(Protocol):
+  """What a model is in, such as a `TextTask`."""
+
+  @property
+  def model(self) -> TaskModel: ...
+
+
+def push_to_hub(path_or_model: str | os.PathLike[str] | TaskModel | HasModel,
                 repository: str, private: bool = False,
                 license: str | None = None, language: str | None = None,
                 datasets: Sequence[str] = ()) -> str:
@@ -46,7 +53,8 @@ def push_to_hub(path_or_model: str | os.PathLike[str] | TaskModel,
   (`hf auth login`, or HF_TOKEN).
 
   Args:
-    path_or_model: an adapter file; or a model, as for `save_adapter`.
+    path_or_model: an adapter file; or a model, as for `save_adapter`, or a
+      `TextTask`.
     repository: "owner/name".
     private: whether a new repository is private.
     license, language, datasets: for the card, by the Hub's names, such as
@@ -74,11 +82,12 @@ def push_to_hub(path_or_model: str | os.PathLike[str] | TaskModel,
   head = {name: value for name, value in given.items() if value}
   if isinstance(path_or_model, str | os.PathLike):
     return _push(pathlib.Path(path_or_model), target, private, head)
+  # A `TextTask`, which this part of the package does not know, has a model.
+  model: Any = getattr(path_or_model, "model", path_or_model)
   with tempfile.TemporaryDirectory() as folder:
     # A task without a name is called as the folder.
     path = pathlib.Path(folder, target.name.rpartition("/")[2])
-    return _push(adapter_file.save_adapter(path_or_model, path),
-                 target, private, head)
+    return _push(adapter_file.save_adapter(model, path), target, private, head)
 
 
 def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
