@@ -57,7 +57,7 @@ TOKENS = [*SPECIAL, *WORDS, *string.ascii_lowercase, *string.digits,
           *(f"##{c}" for c in string.ascii_lowercase if c != "s"), *".,!?'#@"]
 
 TINY = dict(
-    vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=3,
+    vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=2,
     num_attention_heads=4, intermediate_size=48, max_position_embeddings=40,
     type_vocab_size=2, hidden_act="gelu")
 
@@ -100,17 +100,22 @@ def vocab_file(tmp_path_factory):
   return path
 
 
-@pytest.fixture(scope="session")
-def bert_weights():
-  """Random weights of a tiny BERT by canonical name."""
-  # Adapters, too, begin the same in every session.
-  tf_keras.utils.set_random_seed(7)
+def random_weights(config):
+  """Random weights of a BERT by canonical name."""
   rng = np.random.default_rng(7)
   # Biases and layer norms too: zeros and ones would hide mistakes.
   return {
       name: (rng.normal(0, 0.1, shape) + name.endswith("/gamma")).astype(
           np.float32)
-      for name, shape in names.shapes(ta.BertConfig(**TINY)).items()}
+      for name, shape in names.shapes(ta.BertConfig(**config)).items()}
+
+
+@pytest.fixture(scope="session")
+def bert_weights():
+  """Random weights of a tiny BERT by canonical name."""
+  # Adapters, too, begin the same in every session.
+  tf_keras.utils.set_random_seed(7)
+  return random_weights(TINY)
 
 
 def export_hub(folder, bert_config, vocab_file, weights, with_mlm=False):
@@ -177,6 +182,15 @@ def one_layer_source(tmp_path_factory, bert_weights, vocab_file):
   return write_hugging_face(
       tmp_path_factory.mktemp("one_layer") / "bert",
       TINY | dict(num_hidden_layers=1), lowest(bert_weights, 1), vocab_file)
+
+
+@pytest.fixture(scope="session")
+def three_layer_source(tmp_path_factory, vocab_file):
+  """Another one with a layer in the middle."""
+  config = TINY | dict(num_hidden_layers=3)
+  return write_hugging_face(
+      tmp_path_factory.mktemp("three_layers") / "bert", config,
+      random_weights(config), vocab_file)
 
 
 def lowest(weights, num_layers):
