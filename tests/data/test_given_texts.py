@@ -53,7 +53,7 @@ def test_pairs():
     (np.array("a film"), "not a single one"),
     (tf.constant("a film"), "not a single one"),
     ({"text": TEXTS}, "not a dict: give one column"),
-    (set(TEXTS), "not a set, which has no order"),
+    ({"a film"}, "not a set, which has no order"),
     (5, "a list of texts, not 5"),
     (None, "a list of texts, not None"),
     (DATA, "not a Dataset: give one of its splits, such as data.test"),
