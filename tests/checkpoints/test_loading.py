@@ -173,8 +173,10 @@ def test_description(sources):
     ("http://127.0.0.1:9/bert/4", "cannot be fetched: Connection refused; .*"
      "a local folder"),
     ("gs://bucket/bert/4", "expected a URL that begins with https"),
-    ("google/albert_base/3", "albert is no BERT"),
-    ("https://tfhub.dev/google/electra_small/2", "electra is no BERT"),
+    ("google/deberta_base/3", "deberta is no BERT"),
+    ("https://tfhub.dev/google/tn_bert/1", "TN-BERT has no feed-forwards"),
+    ("google/sentence-t5/st5-base/1", "positions are relative"),
+    ("tn_bert", "networks of tensors"),
 ])
 def test_unknown_sources_are_refused(source, message):
   with pytest.raises(ta.InputError, match=message):

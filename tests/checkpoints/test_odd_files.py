@@ -158,7 +158,7 @@ def test_a_ring_in_a_graph(sources, tmp_path):
 
 @pytest.mark.parametrize("key, value, message", [
     ("position_embedding_type", "relative_key", "relative_key"),
-    ("model_type", "electra", "electra"),
+    ("model_type", "xlnet", "xlnet"),
     ("layer_norm_eps", float("inf"), "layer_norm_eps"),
     ("num_hidden_layers", 10**9, "no tensor for transformer/layer_3/"),
     ("hidden_size", 10**400, "hidden_size"),

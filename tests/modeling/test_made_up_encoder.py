@@ -12,7 +12,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.layers import Projection
-from tf_adapters.modeling.methods.method import SUBLAYER, Place
+from tf_adapters.modeling.methods.method import SUBLAYER
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 
@@ -48,21 +48,18 @@ class ToyLayer(Projection):
   def call(self, hidden, attention_bias, task, training=None):
     mean = tf.matmul(tf.nn.softmax(attention_bias[:, 0]), hidden)
     mixed = super().call(hidden + mean)
-    norm = task.layer_norm(f"transformer/{self.name}/output_layer_norm")
-    if hook := task.hook(Place(int(self.name[-1]), SUBLAYER, "output")):
+    norm = task.layer_norm("output_layer_norm")
+    if hook := task.hook(SUBLAYER, "output"):
       mixed = hook(mixed, hidden, norm, training=training)
     return norm(hidden + mixed)
 
 
 class ToyEncoder(TransformerEncoder):
-  family = "toy"
-
   def make_layers(self):
     self.embeddings = table = tf_keras.layers.Embedding(8, 8)
     table.named_variables = lambda: {
         "word_embeddings/embeddings": table.embeddings}
-    self.transformer_layers = [
-        ToyLayer([8], [8], name=f"layer_{number}") for number in range(2)]
+    self.transformer_layers = [ToyLayer([8], [8]) for _ in range(2)]
 
 
 def test_a_family_is_one_file(monkeypatch, tmp_path):

@@ -213,8 +213,9 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
       (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",
-      (*run, "--encoder=https://tfhub.dev/google/albert_base/3"): "is no BERT",
-      (*run, "--encoder=distilbert-base-uncased"): "distilbert is no BERT",
+      (*run, "--encoder=google/sentence-t5/st5-base/1"):
+          "positions are relative",
+      (*run, "--encoder=deberta-base"): "deberta is no BERT",
       (*run, "--encoder=microsoft/deberta-v3-base"): "deberta is no BERT",
       (*run, "--encoder=prajjwal1/bert-tiny"):
           "a repository of the Hugging Face Hub is hf://prajjwal1/bert-tiny",

@@ -16,6 +16,7 @@ from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.vocabulary import check_vocabulary
 from tf_adapters.errors import InputError, printable
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 _POOLER_BIAS = "pooler_transform/bias"
@@ -89,16 +90,19 @@ class Checkpoint:
     self.sentence_pooling = sentence_pooling
     self._files = files
     self._names = found.names
-    if config.num_hidden_layers > found.num_layers:
+    if not config.shares_layers and (
+        config.num_hidden_layers > found.num_layers):
       raise InputError(  # before names are made for layers without end
           f"{files.path}: no tensor for transformer/layer_{found.num_layers}/, "
           f"of {config.num_hidden_layers} layers")
-    self._shapes = found.family.shapes(config)
-    self._as_matrix = found.family.as_matrix
+    family = family_of(config)  # not the files', where they are a case of it
+    self._shapes = family.shapes(config)
+    self._as_matrix = family.as_matrix
     self._identity_pooler = (
-        may_lack_pooler and any(map(_is_pooler, self._shapes))
+        (may_lack_pooler or found.family.may_lack_pooler)
+        and any(map(_is_pooler, self._shapes))
         and not any(map(_is_pooler, self._names)))
-    if self._identity_pooler:
+    if self._identity_pooler and not found.family.may_lack_pooler:
       logging.warning(
           "%s: has no pooler: the pooled output is tanh of the first token's; "
           "pooling=auto takes the mean of all tokens' instead", path)

@@ -5,14 +5,17 @@ is none the architecture follows from the variables.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tf_adapters.checkpoints.checkpoint import TensorFiles
 from tf_adapters.checkpoints.names import Found
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
-from tf_adapters.modeling.encoders.bert import BERT
-from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.family import (
+    EncoderConfig,
+    EncoderFamily,
+    GraphFacts,
+)
 from tf_adapters.modeling.encoders.table import ENCODERS
 
 # Name of an activation there -> ours. Google's gelu is the tanh approximation.
@@ -27,44 +30,80 @@ HUGGING_FACE_ACTIVATIONS: dict[str | None, str] = {
     "linear": "linear",
 }
 
-CONFIG_NAMES = ("bert_config.json", "config.json")
+CONFIG_NAMES = ("bert_config.json", "albert_config.json", "config.json")
 
 
-def read_encoder_config(
-    path: pathlib.Path,
-    activations: Mapping[str | None, str]) -> EncoderConfig:
-  """Reads an architecture.
+class EncoderConfigFile:
+  """A bert_config.json or config.json.
 
   Args:
-    path: the file. Where it has no "model_type" it is a BERT's.
-    activations: one of the tables above.
+    path: the file.
+
+  Attributes:
+    family: the encoder's, as "model_type" says it; None where that is not
+      there, as in Google's: then the variables' names tell it.
 
   Raises:
-    InputError: it cannot be read, is of a family that is not offered, or a
-      value is out of range.
+    InputError: it cannot be read, or is of a family that is not offered.
   """
-  values = read_json(path)
-  kind = values.get("model_type", BERT.name)
-  if not isinstance(kind, str) or kind not in ENCODERS:
-    raise InputError(f"{path}: model_type is {kind!r}; only "
-                     f"{', '.join(map(repr, ENCODERS))} is read")
-  try:
-    return ENCODERS[kind].read_config(values, activations)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    self._values = read_json(path)
+    self.family: EncoderFamily | None = None
+    if "model_type" in self._values:
+      kind = self._values["model_type"]
+      if not isinstance(kind, str) or kind not in ENCODERS:
+        raise InputError(f"{path}: model_type is {kind!r}; only "
+                         f"{', '.join(map(repr, ENCODERS))} is read")
+      self.family = ENCODERS[kind]
+
+  def config(self, family: EncoderFamily,
+             activations: Mapping[str | None, str]) -> EncoderConfig:
+    """The architecture.
+
+    Args:
+      family: the encoder's.
+      activations: one of the tables above.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    try:
+      return family.read_config(self._values, activations)
+    except InputError as error:
+      raise InputError(f"{self._path}: {error}") from None
+
+
+class GoogleDefaults:
+  """What is known where there is no graph: `GraphFacts`."""
+
+  def num_layers(self) -> int:
+    raise _nothing_tells("layers")
+
+  def num_attention_heads(self) -> int:
+    raise _nothing_tells("attention heads")
+
+  def hidden_act(self) -> str:
+    return "gelu_tanh"
+
+  def layer_norm_eps(self) -> float:
+    return 1e-12
+
+
+def _nothing_tells(what: str) -> InputError:
+  return InputError(f"nothing tells the number of {what}: expected "
+                    "bert_config.json beside it")
 
 
 def infer_config(files: TensorFiles, found: Found,
-                 num_attention_heads: Callable[[], int] | None = None,
-                 hidden_act: str = "gelu_tanh",
-                 layer_norm_eps: float = 1e-12) -> EncoderConfig:
+                 graph: GraphFacts) -> EncoderConfig:
   """The architecture that variables' shapes tell.
 
   Args:
     files: the variables.
     found: which of them are the encoder's.
-    num_attention_heads, hidden_act, layer_norm_eps: as for
-      `EncoderFamily.config_of_shapes`.
+    graph: as for `EncoderFamily.config_of_shapes`.
 
   Raises:
     InputError: see `EncoderFamily.config_of_shapes`.
@@ -82,7 +121,6 @@ def infer_config(files: TensorFiles, found: Found,
 
   try:
     return found.family.config_of_shapes(
-        shape, found.num_layers, num_attention_heads, hidden_act,
-        layer_norm_eps)
+        shape, found.num_layers or graph.num_layers(), graph)
   except InputError as error:
     raise InputError(f"{files.path}: {error}") from None

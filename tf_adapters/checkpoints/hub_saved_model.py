@@ -10,15 +10,14 @@ from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.encoder_config import (
     CONFIG_NAMES,
     GOOGLE_ACTIVATIONS,
+    EncoderConfigFile,
     infer_config,
-    read_encoder_config,
 )
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.vocabulary_files import find_asset
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.family import EncoderFamily
-from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
@@ -35,15 +34,12 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   graph = SavedModelGraph(folder)
   bundle = TensorBundle(folder / "variables" / "variables", folder)
   if (folder / CONFIG_NAMES[0]).exists():
-    config = read_encoder_config(
-        folder / CONFIG_NAMES[0], GOOGLE_ACTIVATIONS)
-    found = find_encoder(bundle, family_of(config))
+    file = EncoderConfigFile(folder / CONFIG_NAMES[0])
+    found = find_encoder(bundle, file.family)
+    config = file.config(found.family, GOOGLE_ACTIVATIONS)
   else:
     found = find_encoder(bundle)
-    config = infer_config(
-        bundle, found,
-        hidden_act=graph.hidden_act(), layer_norm_eps=graph.layer_norm_eps(),
-        num_attention_heads=graph.num_attention_heads)
+    config = infer_config(bundle, found, graph)
   if graph.normalises_first():
     raise InputError(
         f"{folder}: its layer norms come before the sub-layers, "

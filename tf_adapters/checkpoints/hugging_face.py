@@ -10,14 +10,13 @@ import numpy as np
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.encoder_config import (
     HUGGING_FACE_ACTIVATIONS,
-    read_encoder_config,
+    EncoderConfigFile,
 )
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.vocabulary_files import find_tokenizer
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
-from tf_adapters.modeling.encoders.table import family_of
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -34,12 +33,12 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   Raises:
     InputError: a file is missing or damaged, or holds no such encoder.
   """
-  config = read_encoder_config(
-      folder / "config.json", HUGGING_FACE_ACTIVATIONS)
+  config = EncoderConfigFile(folder / "config.json")
   files = _Safetensors(folder)
-  found = find_encoder(files, family_of(config))
+  found = find_encoder(files, config.family)
   return Checkpoint(
-      "Hugging Face folder", folder, files, found, config,
+      "Hugging Face folder", folder, files, found,
+      config.config(found.family, HUGGING_FACE_ACTIVATIONS),
       find_tokenizer(folder, found.family),
       may_lack_pooler=True, sentence_pooling=read_sentence_pooling(folder))
 

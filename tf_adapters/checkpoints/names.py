@@ -36,18 +36,11 @@ _BESIDE = re.compile(
 # Families that are not offered, told by the names of their variables: some
 # share sub-layers with those that are.
 OTHER_FAMILIES = {
-    "ALBERT": re.compile(
-        r"albert|/inner_group_|transformer/self_attention/|albert_layer"),
-    "ELECTRA": re.compile(r"electra|discriminator_predictions"),
-    "DistilBERT": re.compile(r"distilbert|/q_lin/"),
     "RoBERTa": re.compile(r"roberta"),
     "DeBERTa": re.compile(r"deberta|/rel_embeddings"),
-    "MobileBERT": re.compile(r"mobilebert|/bottleneck/"),
-    "an encoder with factorised embeddings (as ALBERT, ELECTRA-small have)":
-        re.compile(r"embedding_projection|embeddings_project|"
-                   r"embedding_hidden_mapping_in"),
 }
 
+_SCAFFOLD = re.compile(r"\btransformer_scaffold(?:_(\d+))?/")
 _LAYER = re.compile(r"\blayer_(\d{1,4})/")
 
 
@@ -102,11 +95,14 @@ def find_encoder(names: Iterable[str],
       one with variables that its family has not.
   """
   names = list(names)
-  plain = {name: _plain(name) for name in names}
+  plain = _plain_names(names)
   family = _family(plain, family)
   canonical_names = _canonical_names(family)
   matches: dict[str, dict[str, str]] = collections.defaultdict(dict)
+  is_beside = family.beside.search if family.beside else lambda _: None
   for name in names:
+    if is_beside(plain[name]):
+      continue
     if match := _match(plain[name], canonical_names):
       canonical, prefix = match
       if prefix in matches[canonical]:
@@ -116,8 +112,9 @@ def find_encoder(names: Iterable[str],
       matches[canonical][prefix] = name
   encoders = matches.get("word_embeddings/embeddings", {})
   if not encoders:
-    raise InputError(
-        f"not a {family.title}: there are no word embeddings in it")
+    article = "an" if family.title[0] in "AE" else "a"
+    raise InputError(f"not {article} {family.title}: there are no word "
+                     "embeddings in it")
   if len(encoders) > 1:
     raise InputError(
         f"it holds {len(encoders)} encoders: {', '.join(encoders.values())}")
@@ -129,7 +126,8 @@ def find_encoder(names: Iterable[str],
   beside = [name for name in names if name not in taken]
   unexpected = []
   for name in beside:
-    if _is_known_beside(plain[name], canonical_names):
+    if is_beside(plain[name]) or _is_known_beside(
+        plain[name], canonical_names):
       continue
     if prefix:
       inside = plain[name].startswith(prefix)
@@ -152,14 +150,14 @@ def _family(plain: Mapping[str, str],
   Raises:
     InputError: the names are another family's.
   """
-  marks = {other: other.marks for other in ENCODERS.values() if other.marks}
-  for other, pattern in marks.items():
-    for name in plain:
-      if pattern.search(plain[name]):
-        if family not in (None, other):
-          raise InputError(
-              f"it holds {other.title}, which is no {family.title}: {name}")
-        return other
+  for other in (*([family] if family else []), *ENCODERS.values()):
+    found = [name for name in plain
+             if other.marks and other.marks.search(plain[name])]
+    if found and family not in (None, other):
+      raise InputError(
+          f"it holds {other.title}, which is no {family.title}: {found[0]}")
+    if found:
+      return other
   titles = " or ".join(other.title for other in ENCODERS.values())
   for title, pattern in not_offered().items():
     for name in plain:
@@ -176,18 +174,28 @@ def _is_known_beside(plain: str, canonical_names: Mapping[str, str]) -> bool:
               or _match(variable, canonical_names))
 
 
-def _plain(name: str) -> str:
-  """The name with slashes, and without what TensorFlow appends to it."""
-  # layer.0 is PyTorch's, layer_._0 that of transformers' TensorFlow models.
-  name = re.sub(r"\blayer(?:\.|_\._)(\d+)\b", r"layer_\1", name)
-  name = name.replace(".", "/")
-  return re.sub(r"_\d+$", "", name.removesuffix(":0"))
+def _plain_names(names: Iterable[str]) -> dict[str, str]:
+  """Names with slashes, layer_{i}, and without what TensorFlow appends."""
+  plain = {}
+  for name in names:
+    # layer.0 is PyTorch's, layer_._0 that of transformers' TensorFlow models,
+    # transformer_layer_0 that of tf-models' MobileBERT.
+    spelled = re.sub(r"\b(?:layer(?:\.|_\._)|transformer_layer_)(\d+)\b",
+                     r"layer_\1", name).replace(".", "/")
+    plain[name] = re.sub(r"_\d+$", "", spelled.removesuffix(":0"))
+  # Keras counts the layers of an `EncoderScaffold`, from wherever it stands.
+  counted = sorted({int(found[1] or 0) for name in plain.values()
+                    if (found := _SCAFFOLD.search(name))})
+  return {name: _SCAFFOLD.sub(
+      lambda found: f"layer_{counted.index(int(found[1] or 0))}/", spelled)
+          for name, spelled in plain.items()}
 
 
 @functools.cache
 def _canonical_names(family: EncoderFamily) -> dict[str, str]:
   """Every known name (with {i}) -> the canonical one (with {i})."""
-  result = {}
+  result = {other: name for name, others in family.variables.items()
+            for other in (name, *others)}
   for place, others in family.places.items():
     leaves: Mapping[str, tuple[str, ...]] = _DENSE
     if place.endswith("layer_norm"):

@@ -122,8 +122,8 @@ class SavedModelGraph:
       marks.add(_GELU_FACTOR)
     found = [name for name, its in ACTIVATION_MARKS.items() if marks & its]
     if len(found) != 1:
-      raise InputError(
-          f"{self.path}: its activation cannot be told from its operations: "
+      raise InputError(  # which gets the folder's name
+          "its activation cannot be told from its operations: "
           f"{' or '.join(found) or 'neither gelu nor relu nor swish'}; a "
           "bert_config.json in the folder would say it")
     return found[0]
@@ -149,6 +149,17 @@ class SavedModelGraph:
                 if isinstance(source.value, float)}
     return self._only(found, "epsilon of its layer norms")
 
+  def num_layers(self) -> int:
+    """How often attention weights are computed, one layer after the other.
+
+    Raises:
+      InputError: they are not.
+    """
+    # Where a layer is called it is in the graph of its caller, too.
+    most = max(sum(node.op == "Softmax" for node in graph)
+               for graph in self._graphs)
+    return self._only({most} - {0}, "number of layers")
+
   def num_attention_heads(self) -> int:
     """The second dimension of attention weights.
 
@@ -163,7 +174,7 @@ class SavedModelGraph:
   def _only(self, found: set[Any], what: str) -> Any:
     if len(found) != 1:
       raise InputError(
-          f"{self.path}: the {what} cannot be told from its operations: "
+          f"the {what} cannot be told from its operations: "
           f"{' or '.join(map(str, sorted(found))) or 'none found'}; a "
           "bert_config.json in the folder would say it")
     return found.pop()

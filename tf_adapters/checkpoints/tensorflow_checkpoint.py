@@ -13,14 +13,14 @@ from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.encoder_config import (
     CONFIG_NAMES,
     GOOGLE_ACTIVATIONS,
+    EncoderConfigFile,
+    GoogleDefaults,
     infer_config,
-    read_encoder_config,
 )
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.vocabulary_files import find_vocabulary
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import MOST_BYTES, check_file
-from tf_adapters.modeling.encoders.table import family_of
 
 
 def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
@@ -36,11 +36,12 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
   configs = [folder / name for name in CONFIG_NAMES
              if (folder / name).exists()]
   if configs:
-    config = read_encoder_config(configs[0], GOOGLE_ACTIVATIONS)
-    found = find_encoder(bundle, family_of(config))
+    file = EncoderConfigFile(configs[0])
+    found = find_encoder(bundle, file.family)
+    config = file.config(found.family, GOOGLE_ACTIVATIONS)
   else:
     found = find_encoder(bundle)
-    config = infer_config(bundle, found)
+    config = infer_config(bundle, found, GoogleDefaults())
   return Checkpoint(
       "Model Garden checkpoint" if bundle.object_based else "TF1 checkpoint",
       prefix, bundle, found, config, find_vocabulary(folder, found.family))

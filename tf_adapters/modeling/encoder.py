@@ -31,7 +31,11 @@ from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest
 from tf_adapters.modeling.serialization import layer_config
-from tf_adapters.modeling.task_layers import TaskHooks, TaskLayers
+from tf_adapters.modeling.task_layers import (
+    LayerHooks,
+    TaskHooks,
+    TaskLayers,
+)
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.tuning import Tuning, depth_of
@@ -95,14 +99,28 @@ class TransformerEncoder(TextEncoder):
     "pooler_transform/"; those of the embeddings are whole. A Transformer layer
     is called with (hidden, attention_bias, task, training), where the bias
     [batch, 1, 1, length] is very low at padding, and `task` has the task's
-    layer norms and what its method computes: see `TaskHooks`. Where methods can
-    enter its projections, `projection(name)` is the layer of each.
+    layer norms and what its method computes there: see `LayerHooks`. Where
+    methods can enter its projections, `projection(name)` is the layer of each.
+    Layers that share their weights are one object, as often as they are
+    computed.
     """
     raise NotImplementedError
+
+  def base_layers(self) -> dict[str, Any]:
+    """{how their variables' names begin: layer}, each layer once."""
+    layers: dict[str, Any] = {
+        self.config.layer_name(number): layer
+        for number, layer in enumerate(self.transformer_layers)}
+    return layers if self.pooler is None else {
+        **layers, "pooler_transform": self.pooler}
 
   def wanted_inputs(self) -> dict[str, int | None]:
     """Names of the inputs, and what numbers in them have to be below."""
     return {"input_word_ids": self.config.vocab_size, "input_mask": None}
+
+  @property
+  def family(self) -> str:
+    return self.config.family
 
   @property
   def hidden_size(self) -> int:
@@ -193,12 +211,9 @@ class TransformerEncoder(TextEncoder):
     self.embeddings.build(None)
     with values_follow(False):
       self.task_layers.build()
-    for number, layer in enumerate(self.transformer_layers):
-      with tf.name_scope(f"transformer/layer_{number}"):
+    for name, layer in self.base_layers().items():
+      with tf.name_scope(name):
         layer.build(None)
-    if self.pooler is not None:
-      with tf.name_scope("pooler_transform"):
-        self.pooler.build(None)
     self.built = True
 
   def check_inputs(self, inputs: Any) -> None:
@@ -278,9 +293,10 @@ class TransformerEncoder(TextEncoder):
     attention_bias = (padding * MASKED)[:, tf.newaxis, tf.newaxis, :]
     outputs = []
     for number in numbers:
+      task = LayerHooks(task_layers or self.task_layers, number,
+                        self.config.layer_name(number))
       hidden = self.transformer_layers[number](
-          hidden, attention_bias, task_layers or self.task_layers,
-          training=training)
+          hidden, attention_bias, task, training=training)
       outputs.append(hidden)
     return outputs
 
@@ -294,12 +310,9 @@ class TransformerEncoder(TextEncoder):
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what a checkpoint holds."""
-    layers = {f"transformer/layer_{number}": layer
-              for number, layer in enumerate(self.transformer_layers)}
-    if self.pooler is not None:
-      layers["pooler_transform"] = self.pooler
     return {**self.embeddings.named_variables(),
-            **self.task_layers.base_variables(), **variables_of(layers)}
+            **self.task_layers.base_variables(),
+            **variables_of(self.base_layers())}
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {**self.base_variables(), **self.task_layers.named_variables()}

@@ -129,18 +129,22 @@ _fused_layer_norm = fused(_layer_norm, constants=1)
 
 
 def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
-               epsilon: float, training: bool | None = None) -> tf.Tensor:
+               epsilon: float | None,
+               training: bool | None = None) -> tf.Tensor:
   """Layer normalisation over the last axis, in float32 whatever goes in.
 
   Args:
     hidden: [..., size].
     gamma, beta: float32 [size], or what broadcasts to hidden's shape.
-    epsilon: added to variances.
+    epsilon: added to variances; None to scale and shift alone.
     training: whether gradients will be wanted.
 
   Returns:
     A tensor of hidden's shape and type.
   """
+  if epsilon is None:
+    return tf.cast(
+        tf.cast(hidden, tf.float32) * gamma + beta, hidden.dtype)
   # Plain operations would write bfloat16 out in float32, and back.
   kernel = training or hidden.dtype != tf.float32
   return (_fused_layer_norm if kernel else _layer_norm)(

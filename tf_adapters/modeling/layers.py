@@ -186,6 +186,11 @@ class Attention:
       unmasked = tf.zeros_like(keys[..., 0], bias.dtype)
       bias = tf.concat(
           [unmasked[:, tf.newaxis, tf.newaxis], bias], axis=-1)
+    return self.attend(key, value, bias)
+
+  def attend(self, key: tf.Tensor, value: tf.Tensor,
+             bias: tf.Tensor) -> tf.Tensor:
+    """The queries' attention to keys: see `kernels.attention`."""
     return kernels.attention(self._query, key, value, bias, self._rate,
                              self._seed, self._training)
 
@@ -230,6 +235,10 @@ def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,
 class LayerNorm(tf_keras.layers.Layer):
   """Layer normalisation over the last axis, in float32 whatever the policy.
 
+  Args:
+    size: of the last axis.
+    epsilon: added to variances; None to scale and shift alone.
+
   Call arguments:
     hidden: [batch, length, size].
 
@@ -237,7 +246,8 @@ class LayerNorm(tf_keras.layers.Layer):
     A tensor of hidden's shape and type.
   """
 
-  def __init__(self, size: int, epsilon: float = EPSILON, **kwargs: Any):
+  def __init__(self, size: int, epsilon: float | None = EPSILON,
+               **kwargs: Any):
     super().__init__(**kwargs)
     self.size = size
     self.epsilon = epsilon

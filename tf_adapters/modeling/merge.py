@@ -36,7 +36,8 @@ def merge(model: _Model) -> _Model:
 
   Raises:
     InputError: there is no method, or it adds something else than a change of
-      projections, as bottleneck adapters do; or the encoder's weights are held
+      projections, as bottleneck adapters do; or the encoder's layers share
+      their weights, as ALBERT's do; or the encoder's weights are held
       in bfloat16, which has too few digits for what is added.
 
   Example:
@@ -67,6 +68,10 @@ def _merged(encoder: Any) -> Any:
     raise InputError(
         f"the encoder's weights are held in {encoder.variable_dtype}, which "
         "has too few digits to merge into: load it with dtype='float32'")
+  if encoder.config.shares_layers:
+    raise InputError(
+        "the encoder's layers share their weights, what the method adds "
+        "differs from layer to layer: it cannot be merged")
   config = encoder.get_config()
   del config["frozen"]  # which names the method's variables, too
   with values_follow():

@@ -81,11 +81,11 @@ class StackedLayerNorm:
 
   Args:
     rows: of their stack.
-    epsilon: added to variances.
+    epsilon: added to variances; None to scale and shift alone.
     name: how their names in it begin.
   """
 
-  def __init__(self, rows: BatchRows, epsilon: float, name: str = ""):
+  def __init__(self, rows: BatchRows, epsilon: float | None, name: str = ""):
     self._rows = rows
     self._epsilon = epsilon
     self._name = name
@@ -185,7 +185,8 @@ class StackedTaskLayers:
     dtype: that methods compute in.
   """
 
-  def __init__(self, stacks: Iterable[BatchRows], epsilon: float, dtype: str):
+  def __init__(self, stacks: Iterable[BatchRows], epsilon: float | None,
+               dtype: str):
     self._norms = {}
     self._kinds: dict[Place, list[BatchRows]] = {}
     for rows in stacks:

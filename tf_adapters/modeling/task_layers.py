@@ -61,6 +61,32 @@ class TaskHooks(Protocol):
     """What is to be computed at a place; None where nothing is."""
 
 
+class LayerHooks:
+  """What a task has in one Transformer layer, as the layer asks for it.
+
+  A layer does not know its number: where layers share their weights it is the
+  same one for all of them.
+
+  Args:
+    task_layers: what the task owns.
+    number: of the layer, from 0.
+    name: how the canonical names of the layer's variables begin.
+  """
+
+  def __init__(self, task_layers: TaskHooks, number: int, name: str):
+    self._task_layers = task_layers
+    self._number = number
+    self._name = name
+
+  def layer_norm(self, name: str) -> Hook:
+    """The layer's layer norm of a name, such as "output_layer_norm"."""
+    return self._task_layers.layer_norm(f"{self._name}/{name}")
+
+  def hook(self, hook: str, name: str) -> Hook | None:
+    """What is to be computed at a place of the layer: see `TaskHooks.hook`."""
+    return self._task_layers.hook(Place(self._number, hook, name))
+
+
 class ArrayLayer(WeightsLayer):
   """The numbers of an `Array`."""
 
@@ -198,9 +224,9 @@ class TaskLayers(tf_keras.layers.Layer):
     self.config = config
     self.method = method
     self.layer_norms = {
-        name: LayerNorm(config.hidden_size, config.layer_norm_eps,
-                        dtype=self.dtype_policy)
-        for name in family_of(config).layer_norms(config)}
+        name: LayerNorm(
+            size, config.layer_norm_eps, dtype=self.dtype_policy)
+        for name, size in family_of(config).layer_norms(config).items()}
     self.inserted = {}
     self.shared = {}  # of all places, by canonical name
     if method is not None:

@@ -31,8 +31,6 @@ class TextEncoder(tf_keras.layers.Layer):
     `per_token` "sequence_output" [batch, length, hidden_size], too.
 
   Attributes:
-    family: the name of its `EncoderFamily`; "" of what no tasks can share, so
-      that there are no adapter files of it.
     per_token: whether there are outputs for each token.
     parts: names in its configuration of layers that it is made of.
     config: its configuration.
@@ -45,13 +43,20 @@ class TextEncoder(tf_keras.layers.Layer):
     method: the configuration of the method, None without any.
   """
 
-  family: ClassVar[str]
   per_token: ClassVar[bool]
   parts: ClassVar[tuple[str, ...]]
   built: bool  # Keras'
 
   config: Any  # the configuration of the kind of encoder
   pooling: str
+
+  @property
+  def family(self) -> str:
+    """The name of its `EncoderFamily`.
+
+    "" of what no tasks can share, so that there are no adapter files of it.
+    """
+    return ""
 
   @property
   def hidden_size(self) -> int:

@@ -209,7 +209,6 @@ class TextNetwork(TextEncoder):
     TensorShape([1, 2])
   """
 
-  family = ""
   per_token = False
   parts = ("embedding",)
   pooling = "pooler"  # its one vector for each text

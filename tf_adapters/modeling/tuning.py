@@ -162,6 +162,10 @@ class Tuning:
       raise InputError(
           "tuning 'adapters' needs an encoder with adapters: load it with "
           "method=AdapterConfig(...)")
+    if self.top_layers and config.shares_layers:
+      raise InputError(
+          f"tuning '{self}': the encoder's layers share their weights, so that "
+          "the top ones cannot train alone")
     if self.top_layers > config.num_hidden_layers:
       raise InputError(
           f"tuning '{self}': the encoder has {config.num_hidden_layers} layers "

@@ -8,7 +8,7 @@ import tf_keras
 
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.bert import BERT, BertConfig
+from tf_adapters.modeling.encoders.transformer import TransformerConfig
 from tf_adapters.modeling.layers import (
     Attention,
     Dropout,
@@ -22,10 +22,9 @@ from tf_adapters.modeling.methods.method import (
     ATTENTION,
     PROJECTION,
     SUBLAYER,
-    Place,
 )
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
-from tf_adapters.modeling.task_layers import Hook, TaskHooks
+from tf_adapters.modeling.task_layers import Hook, LayerHooks, TaskHooks
 
 # Sub-layer -> the layer norm that closes it.
 _LAYER_NORMS = {"attention": "self_attention_layer_norm",
@@ -36,13 +35,14 @@ class Embeddings(WeightsLayer):
   """The sum of word, position and segment embeddings, not yet normalised.
 
   Call arguments:
-    word_ids, type_ids: int32 [batch, length].
+    word_ids, type_ids: int32 [batch, length]; without type_ids there are no
+      segments.
 
   Returns:
-    [batch, length, hidden_size].
+    [batch, length, embedding_width].
   """
 
-  def __init__(self, config: BertConfig, **kwargs: Any):
+  def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(**kwargs)
     self.config = config
 
@@ -52,17 +52,21 @@ class Embeddings(WeightsLayer):
     for name, rows in (("word_embeddings", config.vocab_size),
                        ("position_embedding", config.max_position_embeddings),
                        ("type_embeddings", config.type_vocab_size)):
+      if not rows:
+        continue
       with tf.name_scope(name):
         self.tables[name] = self.add_weight(
-            name="embeddings", shape=[rows, config.hidden_size],
+            name="embeddings", shape=[rows, config.embedding_width],
             initializer=Normal(stddev=0.02))
     self.built = True
 
-  def call(self, word_ids: tf.Tensor, type_ids: tf.Tensor) -> tf.Tensor:
+  def call(self, word_ids: tf.Tensor,
+           type_ids: tf.Tensor | None = None) -> tf.Tensor:
     length = tf.shape(word_ids)[1]
-    return (tf.gather(self.tables["word_embeddings"], word_ids)
-            + tf.gather(self.tables["type_embeddings"], type_ids)
-            + self.tables["position_embedding"][:length])
+    hidden = tf.gather(self.tables["word_embeddings"], word_ids)
+    if type_ids is not None:
+      hidden += tf.gather(self.tables["type_embeddings"], type_ids)
+    return hidden + self.tables["position_embedding"][:length]
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {f"{name}/embeddings": table for name, table in self.tables.items()}
@@ -74,28 +78,33 @@ class SelfAttention(tf_keras.layers.Layer):
   Query, key and value are three variables, as in every checkpoint, multiplied
   as one matrix: their concatenation is small beside the product.
 
+  Args:
+    config: the architecture.
+    width: of the inputs and outputs; None for the hidden size.
+    value_width: of what values are made of, where that is another one.
+
   Call arguments:
-    hidden: [batch, length, hidden_size].
+    hidden: [batch, length, width].
     attention_bias: [batch, 1, 1, length], added to the attention scores.
-    task: the `TaskHooks` of the encoder.
+    task: what the task has in the layer.
 
   Returns:
-    [batch, length, hidden_size].
+    [batch, length, width].
   """
 
-  def __init__(self, config: BertConfig, number: int, **kwargs: Any):
+  def __init__(self, config: TransformerConfig, width: int | None = None,
+               value_width: int | None = None, **kwargs: Any):
     super().__init__(**kwargs)
     self.config = config
-    self.number = number
     heads = config.num_attention_heads
-    dims = (heads, config.hidden_size // heads)
+    width = width or config.hidden_size
+    dims = (heads, width // heads)
     self.query, self.key, self.value = (
-        Projection((config.hidden_size,), dims, name=name,
-                   dtype=self.dtype_policy)
-        for name in ("query", "key", "value"))
+        Projection((size,), dims, name=name, dtype=self.dtype_policy)
+        for name, size in (("query", width), ("key", width),
+                           ("value", value_width or width)))
     self.attention_output = Projection(
-        dims, (config.hidden_size,), name="attention_output",
-        dtype=self.dtype_policy)
+        dims, (width,), name="attention_output", dtype=self.dtype_policy)
     self.dropout = Dropout(
         config.attention_probs_dropout_prob, dtype=self.dtype_policy)
 
@@ -110,34 +119,46 @@ class SelfAttention(tf_keras.layers.Layer):
     self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task: TaskHooks, training: bool | None = None) -> tf.Tensor:
+           task: LayerHooks, training: bool | None = None) -> tf.Tensor:
+    return self.attended(
+        hidden, self._query_key_value(hidden, task, training), attention_bias,
+        task, training)
+
+  def attended(self, hidden: tf.Tensor, joint: tf.Tensor,
+               attention_bias: tf.Tensor, task: LayerHooks,
+               training: bool | None) -> tf.Tensor:
+    """As a call, of queries, keys and values: [batch, length, 3 * width]."""
     heads, size = self.query.output_dims
     batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
-    joint = self._query_key_value(hidden, task, training)
     joint = tf.reshape(joint, [batch, length, 3, heads, size])
     query, key, value = tf.unstack(
         tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    attention = Attention(
-        query, key, value, attention_bias, self.dropout.rate,
-        self.dropout.next_seed(training), training)
-    hook = task.hook(Place(self.number, ATTENTION, "attention"))
+    attention = self.attention(query, key, value, attention_bias, training)
+    hook = task.hook(ATTENTION, "attention")
     context = attention() if hook is None else hook(
         hidden, attention, training=training)
     context = tf.transpose(context, [0, 2, 1, 3])
     return project_by(
         self.attention_output,
-        task.hook(Place(self.number, PROJECTION, "attention_output")),
+        task.hook(PROJECTION, "attention_output"),
         tf.reshape(context, [batch, length, heads * size]), training)
 
-  def _query_key_value(self, hidden: tf.Tensor, task: TaskHooks,
+  def attention(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
+                attention_bias: tf.Tensor,
+                training: bool | None) -> Attention:
+    """What is to be computed of queries, keys and values."""
+    return Attention(
+        query, key, value, attention_bias, self.dropout.rate,
+        self.dropout.next_seed(training), training)
+
+  def _query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
                        training: bool | None) -> tf.Tensor:
     """[batch, length, 3 * hidden_size]."""
     parts = (self.query, self.key, self.value)
     joint = project(
         hidden, tf.concat([part.matrix() for part in parts], axis=1),
         tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
-    hooks = [task.hook(Place(self.number, PROJECTION, part.name))
-             for part in parts]
+    hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if not any(hooks):
       return joint
     changed = []
@@ -171,14 +192,15 @@ class TransformerLayer(tf_keras.layers.Layer):
   Call arguments:
     hidden: [batch, length, hidden_size].
     attention_bias: [batch, 1, 1, length].
-    task: the `TaskHooks` to take layer norms and a method's layers from.
+    task: what to take the layer's layer norms and a method's layers from.
   """
 
-  def __init__(self, config: BertConfig, number: int, **kwargs: Any):
+  attention_class: type[SelfAttention] = SelfAttention
+
+  def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(**kwargs)
-    self.number = number
-    self.self_attention = SelfAttention(
-        config, number, dtype=self.dtype_policy)
+    self.self_attention = self.attention_class(
+        config, dtype=self.dtype_policy)
     self.intermediate = Projection(
         (config.hidden_size,), (config.intermediate_size,),
         activation=config.hidden_act, dtype=self.dtype_policy)
@@ -194,25 +216,25 @@ class TransformerLayer(tf_keras.layers.Layer):
     return {**inside, "intermediate": self.intermediate,
             "output": self.output_projection}[name]
 
-  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    """Those that it is made of, by the names of their variables."""
     return {"self_attention": self.self_attention,
             "intermediate": self.intermediate,
             "output": self.output_projection}
 
   def build(self, input_shape: Any = None) -> None:
-    for name, layer in self._named_layers().items():
+    for name, layer in self.named_layers().items():
       with tf.name_scope(name):
         layer.build()
     self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task: TaskHooks, training: bool | None = None) -> tf.Tensor:
+           task: LayerHooks, training: bool | None = None) -> tf.Tensor:
 
     def close(sublayer: str, outputs: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
       outputs = self.dropout(outputs, training=training)
-      layer_norm = task.layer_norm(
-          f"transformer/layer_{self.number}/{_LAYER_NORMS[sublayer]}")
-      hook = task.hook(Place(self.number, SUBLAYER, sublayer))
+      layer_norm = task.layer_norm(_LAYER_NORMS[sublayer])
+      hook = task.hook(SUBLAYER, sublayer)
       if hook is not None:
         outputs = hook(outputs, skip, layer_norm, training=training)
       return layer_norm(skip + outputs)
@@ -220,23 +242,31 @@ class TransformerLayer(tf_keras.layers.Layer):
     def projected(projection: Projection, name: str,
                   inputs: tf.Tensor) -> tf.Tensor:
       return project_by(
-          projection, task.hook(Place(self.number, PROJECTION, name)), inputs,
-          training)
+          projection, task.hook(PROJECTION, name), inputs, training)
 
     attended = self.self_attention(
         hidden, attention_bias, task, training=training)
     hidden = close("attention", attended, hidden)
-    expanded = projected(self.intermediate, "intermediate", hidden)
+    expanded = self.expand(
+        projected(self.intermediate, "intermediate", hidden), hidden)
     return close(
         "output", projected(self.output_projection, "output", expanded), hidden)
 
+  def expand(self, expanded: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+    """What the output projection sees, of the intermediate one's outputs."""
+    del hidden
+    return expanded
+
   def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self._named_layers())
+    return variables_of(self.named_layers())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class BertEncoder(TransformerEncoder):
   """A BERT whose layer norms, and what a method adds, belong to a task.
+
+  It is the encoder of all families with BERT's layers: what their embeddings
+  are, and whether layers share weights, is told by the configuration.
 
   A Keras layer with the inputs and outputs of TF Hub's BERT v4. All variables
   exist from the start; `load_encoder` makes one with pretrained weights.
@@ -257,7 +287,8 @@ class BertEncoder(TransformerEncoder):
 
   Call arguments:
     inputs: dict of int32 tensors [batch, length]: "input_word_ids",
-      "input_mask" (1 = text, 0 = padding) and "input_type_ids".
+      "input_mask" (1 = text, 0 = padding) and, where there are segments,
+      "input_type_ids".
       "prefix_output" [batch, length, hidden_size], from the method of that
       name, takes the place of word ids and type ids: only the layers from
       `frozen_prefix` on are computed.
@@ -280,28 +311,46 @@ class BertEncoder(TransformerEncoder):
     TensorShape([1, 8])
   """
 
-  family = BERT.name
+  layer_class: type[TransformerLayer] = TransformerLayer
 
   def make_layers(self) -> None:
-    config = self.config
+    config: TransformerConfig = self.config
     self.embeddings = Embeddings(config, dtype=self.dtype_policy)
+    self.embedding_projection: Projection | None = None
+    if config.embedding_width != config.hidden_size:
+      self.embedding_projection = Projection(
+          (config.embedding_width,), (config.hidden_size,),
+          dtype=self.dtype_policy)
+    layers = [self.layer_class(config, dtype=self.dtype_policy) for _ in range(
+        1 if config.shares_layers else config.num_hidden_layers)]
     self.transformer_layers = [
-        TransformerLayer(config, number, dtype=self.dtype_policy)
+        layers[number % len(layers)]
         for number in range(config.num_hidden_layers)]
-    self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
-                             dtype=self.dtype_policy)
+    if config.has_pooler:
+      self.pooler = Projection((config.hidden_size,), (config.hidden_size,),
+                               dtype=self.dtype_policy)
     self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
+  def base_layers(self) -> dict[str, Any]:
+    layers = super().base_layers()
+    return layers if self.embedding_projection is None else {
+        "embedding_projection": self.embedding_projection, **layers}
+
   def wanted_inputs(self) -> dict[str, int | None]:
-    return {**super().wanted_inputs(),
-            "input_type_ids": self.config.type_vocab_size}
+    wanted, types = super().wanted_inputs(), self.config.type_vocab_size
+    return {**wanted, "input_type_ids": types} if types else wanted
 
   def embed(self, inputs: Mapping[str, tf.Tensor],
             training: bool | None = None,
             task_layers: TaskHooks | None = None) -> tf.Tensor:
-    hidden = self.embeddings(
-        inputs["input_word_ids"], inputs["input_type_ids"])
+    names = ["input_word_ids"]
+    if self.config.type_vocab_size:
+      names.append("input_type_ids")
+    hidden = self.embeddings(*(inputs[name] for name in names))
     hidden = (task_layers or self.task_layers).layer_norm(
         "embeddings/layer_norm")(hidden)
-    return self.dropout(hidden, training=training)
+    hidden = self.dropout(hidden, training=training)
+    if self.embedding_projection is not None:
+      hidden = self.embedding_projection(hidden)
+    return hidden

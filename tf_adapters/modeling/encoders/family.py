@@ -17,6 +17,7 @@ the same parts. Tunings, methods and readers go by this much of them:
 |---|---|
 | word_embeddings/embeddings | the table whose rows are the vocabulary's ids |
 | transformer/layer_{i}/... | all that is in layer i, counted from 0 |
+| transformer/... | what all layers share, where they do |
 | .../...layer_norm/gamma, .../...layer_norm/beta | a layer norm |
 | pooler_transform/kernel, /bias | the pooler; a family need not have one |
 | others | the embeddings' |
@@ -27,7 +28,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig
@@ -46,25 +47,33 @@ class EncoderConfig(JsonConfig):
     vocab_size: rows of the table of word embeddings.
     hidden_size: width of the outputs.
     num_hidden_layers: how many Transformer layers there are.
-    layer_norm_eps: of every layer norm.
+    layer_norm_eps: of every layer norm; None where these do not normalise, but
+      scale and shift alone.
     hidden_dropout_prob: the dropout rate of hidden states.
     hooks: (hook, name) of the places where methods can enter a layer, see
       `methods.method.Place`; of the class.
+    shares_layers: whether all layers have the same weights; of the class.
   """
 
   family: ClassVar[str]
   hooks: ClassVar[Collection[tuple[str, str]]]
+  shares_layers: ClassVar[bool] = False
 
   vocab_size: int
   hidden_size: int
   num_hidden_layers: int
-  layer_norm_eps: float
+  layer_norm_eps: float | None
   hidden_dropout_prob: float
 
   @property
   def longest_text(self) -> int:
     """How many tokens a text can have, special ones included."""
     raise NotImplementedError
+
+  def layer_name(self, number: int) -> str:
+    """How the canonical names of a Transformer layer's variables begin."""
+    return "transformer" if self.shares_layers else (
+        f"transformer/layer_{number}")
 
   def sizes(self) -> tuple[int, ...]:
     """All that the shapes of its variables depend on."""
@@ -97,6 +106,25 @@ class EncoderConfig(JsonConfig):
         "longest text": f"{self.longest_text} wordpieces"}
 
 
+class GraphFacts(Protocol):
+  """What operations tell of an architecture, and variables do not.
+
+  Each of them raises an InputError where there is no telling.
+  """
+
+  def num_layers(self) -> int:
+    """How many layers there are, also where they share their weights."""
+
+  def num_attention_heads(self) -> int:
+    """That of each layer."""
+
+  def hidden_act(self) -> str:
+    """The activation, one of `config.ACTIVATIONS`."""
+
+  def layer_norm_eps(self) -> float:
+    """That of every layer norm."""
+
+
 class EncoderFamily(abc.ABC):
   """What the package knows of a family of encoders, in one object.
 
@@ -116,6 +144,12 @@ class EncoderFamily(abc.ABC):
     vocabularies: kinds of vocabularies that its checkpoints come with, of
       `vocabularies.table.VOCABULARIES`: the first one whose files are there is
       read.
+    variables: canonical name -> what else it is called, of variables that are
+      no such part of a place.
+    beside: finds a variable's name, with slashes, that is no part of the
+      encoder; names of heads need not be told, see `checkpoints.names`.
+    may_lack_pooler: whether pretraining had no pooler, so that files have none,
+      or one that is the identity.
     special_tokens: which special tokens there are, and where they stand.
     has_hub_api: whether it fits TF Hub's API of BERTs: its inputs, outputs and
       special tokens; so that it can be exported with it.
@@ -126,6 +160,9 @@ class EncoderFamily(abc.ABC):
   config: type[EncoderConfig]
   marks: re.Pattern[str] | None = None
   places: Mapping[str, tuple[str, ...]]
+  variables: Mapping[str, tuple[str, ...]] = {}
+  beside: re.Pattern[str] | None = None
+  may_lack_pooler = False
   vocabularies: tuple[str, ...] = ("wordpiece",)
   special_tokens = BERT_TOKENS
   has_hub_api = False
@@ -138,10 +175,11 @@ class EncoderFamily(abc.ABC):
       config: of the class that the family's are of.
     """
 
-  def layer_norms(self, config: EncoderConfig) -> list[str]:
-    """Canonical names of the layer norms, which belong to a task."""
-    return [name.removesuffix("/gamma") for name in self.shapes(config)
-            if name.endswith("layer_norm/gamma")]
+  def layer_norms(self, config: EncoderConfig) -> dict[str, int]:
+    """{canonical name: width} of the layer norms, which belong to a task."""
+    return {name.removesuffix("/gamma"): shape[0]
+            for name, shape in self.shapes(config).items()
+            if name.endswith("layer_norm/gamma")}
 
   def as_matrix(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a variable in formats that know no attention heads.
@@ -153,7 +191,7 @@ class EncoderFamily(abc.ABC):
     Returns:
       (inputs, outputs) of a kernel, (outputs,) of a bias; others as they are.
     """
-    if "/self_attention/" not in name:
+    if not re.search(r"/self_attention/.*/(kernel|bias)$", name):
       return shape
     if name.endswith("attention_output/kernel"):
       return shape[0] * shape[1], shape[2]
@@ -165,7 +203,8 @@ class EncoderFamily(abc.ABC):
                   activations: Mapping[str | None, str]) -> EncoderConfig:
     """The architecture that a checkpoint's JSON file says.
 
-    Its fields by their names, as BERT's are.
+    Its fields by their names, as BERT's are. It may be another family's, where
+    this one's files are a case of that.
 
     Args:
       values: of its bert_config.json or config.json.
@@ -187,17 +226,15 @@ class EncoderFamily(abc.ABC):
 
   def config_of_shapes(
       self, shape: Callable[..., tuple[int, ...]], num_layers: int,
-      num_attention_heads: Callable[[], int] | None, hidden_act: str,
-      layer_norm_eps: float) -> EncoderConfig:
+      graph: GraphFacts) -> EncoderConfig:
     """The architecture that variables tell, where no JSON file does.
 
     Args:
       shape: the shape in the file of a canonical name: `shape(name)` of two
         dimensions, `shape(name, ranks)` of as many as one of `ranks` says.
       num_layers: how many Transformer layers there are.
-      num_attention_heads: tells it where kernels are matrices, which do not;
-        None where nothing does.
-      hidden_act, layer_norm_eps: what no shape tells.
+      graph: what no shape tells; nor does one the heads where kernels are
+        matrices.
 
     Raises:
       InputError: a tensor is missing or of an unusual shape, or they do not

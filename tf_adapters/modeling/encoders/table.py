@@ -4,10 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.encoders.albert import ALBERT
 from tf_adapters.modeling.encoders.bert import BERT
+from tf_adapters.modeling.encoders.distilbert import DISTILBERT
+from tf_adapters.modeling.encoders.electra import ELECTRA
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.encoders.mobilebert import MOBILEBERT
+from tf_adapters.modeling.encoders.talking_heads import TALKING_HEADS
 
-ENCODERS: dict[str, EncoderFamily] = {"bert": BERT}
+# Names of a file are a family's by the first of the `marks` that is among them.
+ENCODERS: dict[str, EncoderFamily] = {
+    "bert": BERT, "distilbert": DISTILBERT, "albert": ALBERT,
+    "mobilebert": MOBILEBERT, "electra": ELECTRA,
+    "talking_heads": TALKING_HEADS}
 
 # In an architecture that is written down; without it, as in version 0.1, it is
 # a BERT's.

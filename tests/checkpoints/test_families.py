@@ -1,0 +1,486 @@
+"""Families of encoders beside BERT: what holds for each of them.
+
+The goldens are what transformers computes: see make_family_goldens.py.
+"""
+
+import dataclasses
+import json
+import pathlib
+import types
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+import tf_keras
+from official.modeling import tf_utils
+from official.nlp.configs import encoders
+from official.nlp.modeling import layers, networks
+from official.nlp.tools import export_tfhub_lib
+
+import tf_adapters as ta
+from tests import conftest, sentence_piece_reference
+from tests.adapters import with_random_values
+from tests.checkpoints import writers
+from tf_adapters.checkpoints import hub_export, sources
+from tf_adapters.checkpoints.loading import describe_encoder
+from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.stacked import TaskArrays
+from tf_adapters.modeling.stacked_layers import StackedModel
+
+slow = pytest.mark.slow
+GOLDENS = pathlib.Path(__file__).parent / "families"
+OF_TRANSFORMERS = ("albert", "distilbert", "electra", "mobilebert")
+# Of each method one, which does something in every layer.
+METHODS = [
+    ta.AdapterConfig(size=4), ta.LoraConfig(rank=2, targets=PROJECTIONS),
+    ta.LoraConfig(rank=2, dora=True, targets=("query", "output")),
+    ta.IA3Config.preset("peft"), ta.PrefixConfig(length=3, bottleneck_size=4),
+    ta.CompacterConfig(size=4), ta.UnionConfig.preset("mam")]
+# MobileBERT has no place for methods at its feed-forwards.
+NARROW = [
+    ta.AdapterConfig(size=4), ta.LoraConfig(rank=2, targets=PROJECTIONS[:4]),
+    ta.LoraConfig(rank=2, dora=True, targets=("query", "value")),
+    ta.IA3Config(scaled_inputs=None), METHODS[4], METHODS[5], METHODS[6]]
+# What begins as nothing at all.
+NEUTRAL = [ta.AdapterConfig(size=4, init_scale=0.0), ta.LoraConfig(rank=2),
+           ta.IA3Config(scaled_inputs=None)]
+
+
+@pytest.fixture(scope="module", params=OF_TRANSFORMERS)
+def source(request, tmp_path_factory):
+  """A tiny encoder of a family as a folder, and what it is to compute."""
+  return read_golden(request.param, tmp_path_factory)
+
+
+def read_golden(name, tmp_path_factory):
+  golden = dict(np.load(GOLDENS / f"{name}.npz"))
+  folder = tmp_path_factory.mktemp("families") / name
+  folder.mkdir()
+  (folder / "config.json").write_text(str(golden["config"]))
+  safetensors.numpy.save_file(
+      {key.removeprefix("tensor "): array for key, array in golden.items()
+       if key.startswith("tensor ")}, folder / "model.safetensors")
+  if name == "albert":
+    (folder / "spiece.model").write_bytes(
+        sentence_piece_reference.train("albert"))
+  else:
+    (folder / "vocab.txt").write_text("\n".join(conftest.TOKENS) + "\n")
+  return types.SimpleNamespace(
+      name=name, folder=folder,
+      methods=NARROW if name == "mobilebert" else METHODS, golden=golden,
+      encoder=ta.load_encoder(folder),
+      mask=golden["mask"].astype(bool),
+      inputs={f"input_{key}": golden[key]
+              for key in ("word_ids", "mask", "type_ids")})
+
+
+def in_time(*names):
+  """All families, those of other names among the slow tests."""
+  return pytest.mark.parametrize("source", [
+      pytest.param(name, marks=[] if name in names else [slow])
+      for name in OF_TRANSFORMERS], indirect=True)
+
+
+def test_outputs_are_those_of_transformers(source):
+  encoder = source.encoder
+  assert encoder.family == encoder.config.family == source.name
+  outputs = encoder(source.inputs)
+  np.testing.assert_allclose(
+      outputs["sequence_output"].numpy()[source.mask],
+      source.golden["sequence_output"][source.mask], atol=1e-5)
+  if "pooled_output" in source.golden:
+    np.testing.assert_allclose(
+        outputs["pooled_output"], source.golden["pooled_output"], atol=1e-5)
+  family = family_of(encoder.config)
+  assert family.shapes(encoder.config) == {
+      name: tuple(variable.shape)
+      for name, variable in encoder.base_variables().items()}
+  rows = describe_encoder(source.folder)
+  assert rows["parameters"] == f"{encoder.count_params():,}"
+  assert rows["fingerprint"] == encoder.origin.fingerprint
+  copy = type(encoder).from_config(encoder.get_config())
+  assert copy.config == encoder.config
+
+
+@in_time("albert", "mobilebert")
+def test_methods(source):
+  plain = source.encoder(source.inputs)["encoder_outputs"]
+  for method in NEUTRAL:
+    encoder = ta.load_encoder(source.folder, method)
+    np.testing.assert_array_equal(
+        encoder(source.inputs)["sequence_output"], plain[1])
+  for method in source.methods:
+    # In one layer alone, also where it shares its weights with the other.
+    encoder = with_random_values(
+        ta.load_encoder(source.folder, method.in_layers([1], 2)))
+    outputs = encoder(source.inputs)["encoder_outputs"]
+    np.testing.assert_array_equal(outputs[0], plain[0])
+    assert np.abs(outputs[1] - plain[1]).max() > 1e-3
+
+
+@in_time("albert")
+def test_rows_of_many_tasks(source):
+  tasks, expected = [], []
+  for seed, method in enumerate(source.methods):
+    encoder = with_random_values(
+        ta.load_encoder(source.folder, method), seed, stddev=0.05)
+    model = ta.TextClassifier(encoder, 2, pooling="mean")
+    tasks.append(TaskArrays.of(
+        encoder.config, method, "mean",
+        {name: variable.numpy()
+         for name, variable in model.tuned_variables().items()},
+        source.encoder.projection_weights))
+    expected.append(model(source.inputs))
+  stacked = StackedModel(source.encoder, "mean")
+  together = stacked.no_tasks().with_tasks(tasks)
+  outputs = stacked(
+      together.keys, together.tensors, {
+          name: tf.tile(rows, [len(tasks), 1])
+          for name, rows in source.inputs.items()},
+      tf.repeat(tf.range(1, 1 + len(tasks)), 3))
+  np.testing.assert_allclose(
+      outputs["texts"][:, :2], np.concatenate(expected), atol=1e-5)
+
+
+def golden_of(name):
+  return pytest.mark.parametrize("source", [name], indirect=True)
+
+
+def again(source, folder, **changes):
+  """The same folder with another config.json."""
+  folder.mkdir()
+  config = json.loads((source.folder / "config.json").read_text())
+  (folder / "config.json").write_text(json.dumps(config | changes))
+  (folder / "model.safetensors").hardlink_to(
+      source.folder / "model.safetensors")
+  return folder
+
+
+def arrays(encoder):
+  return {name: variable.numpy()
+          for name, variable in encoder.base_variables().items()}
+
+
+def fingerprint(path):
+  return ta.load_encoder(path).origin.fingerprint
+
+
+def write_tf1(path, config, tensors):
+  """A TF1 checkpoint, and its configuration where there is one."""
+  writers._save_variables(path / "model.ckpt", tensors)
+  for name, values in config.items():
+    (path / name).write_text(json.dumps(values))
+  return path
+
+
+def tf1_config(source):
+  return {key: value for key, value in json.loads(
+      (source.folder / "config.json").read_text()).items()
+      if key in {field.name for field in dataclasses.fields(
+          source.encoder.config)}}
+
+
+@golden_of("electra")
+def test_electra_of_google(source, tmp_path):
+  tensors = arrays(source.encoder)
+  named = {name.replace("bert/", "electra/"): array
+           for name, array in writers.tf1_tensors(tensors).items()
+           if "pooler" not in name}
+  for leaf in ("kernel", "bias"):
+    named[f"electra/embeddings_project/{leaf}"] = tensors[
+        f"embedding_projection/{leaf}"]
+  for name in ("generator/encoder/layer_0/output/dense/bias",
+               "generator/embeddings_project/bias",
+               "generator_predictions/dense/bias",
+               "discriminator_predictions/dense/bias", "global_step"):
+    named[name] = np.zeros([8], np.float32)
+  path = write_tf1(tmp_path / "tf1", {
+      "bert_config.json": tf1_config(source)}, named)
+  assert fingerprint(path) == source.encoder.origin.fingerprint
+  (path / "bert_config.json").unlink()
+  with pytest.raises(ta.InputError, match="nothing tells the number of att"):
+    ta.load_encoder(path)
+
+
+@slow
+@golden_of("electra")
+def test_electra_of_the_hub(source, tmp_path, vocab_file):
+  folder = tmp_path / "hub"
+  conftest.export_hub(folder, tf1_config(source), vocab_file,
+                      arrays(source.encoder))
+  hub = ta.load_encoder(folder)
+  assert hub.origin.fingerprint == fingerprint(again(
+      source, tmp_path / "hf", hidden_act="gelu_new"))
+  theirs = tf.saved_model.load(str(folder))(
+      {name: tf.constant(rows) for name, rows in source.inputs.items()})
+  for name in ("sequence_output", "pooled_output"):
+    np.testing.assert_allclose(
+        hub(source.inputs)[name], theirs[name], atol=1e-5)
+
+
+@golden_of("electra")
+def test_an_electra_with_wide_embeddings_is_a_bert(source, tmp_path):
+  tensors = arrays(source.encoder)
+  wide = {name: np.repeat(array, 2, axis=-1) if array.shape[-1] == 4 and
+          name.split("/")[0].endswith(("embeddings", "embedding")) else array
+          for name, array in tensors.items()}
+  named = {f"electra.{name}": array for name, array
+           in conftest.hugging_face_tensors(wide).items()
+           if "pooler" not in name}
+  folder = tmp_path / "wide"
+  folder.mkdir()
+  config = json.loads((source.folder / "config.json").read_text())
+  (folder / "config.json").write_text(json.dumps(config | {
+      "embedding_size": config["hidden_size"]}))
+  safetensors.numpy.save_file(named, folder / "model.safetensors")
+  encoder = ta.load_encoder(folder)
+  # So it is what TF Hub's base and large ones are, and tasks fit both.
+  assert type(encoder.config) is ta.BertConfig
+  outputs = encoder(source.inputs)
+  np.testing.assert_allclose(
+      outputs["pooled_output"], np.tanh(outputs["sequence_output"][:, 0]),
+      atol=1e-6)
+
+
+ALBERT_TF1 = {
+    "encoder/layer_0/attention/self": "attention_1/self",
+    "encoder/layer_0/attention/output/dense": "attention_1/output/dense",
+    "encoder/layer_0/attention/output/LayerNorm": "LayerNorm",
+    "encoder/layer_0/intermediate/dense": "ffn_1/intermediate/dense",
+    "encoder/layer_0/output/dense": "ffn_1/intermediate/output/dense",
+    "encoder/layer_0/output/LayerNorm": "LayerNorm_1"}
+
+
+def albert_tf1(tensors):
+  """By the names of google-research/albert."""
+  named = writers.tf1_tensors({
+      name.replace("transformer/", "transformer/layer_0/"): array
+      for name, array in tensors.items()})
+  for theirs, albert in ALBERT_TF1.items():
+    named = {name.replace(
+        theirs, f"encoder/transformer/group_0/inner_group_0/{albert}"): array
+             for name, array in named.items()}
+  return named | {
+      f"bert/encoder/embedding_hidden_mapping_in/{leaf}":
+      tensors[f"embedding_projection/{leaf}"] for leaf in ("kernel", "bias")}
+
+
+@golden_of("albert")
+def test_albert_of_google(source, tmp_path):
+  config = tf1_config(source) | {"hidden_act": "gelu", "num_hidden_groups": 1,
+                                 "inner_group_num": 1, "net_structure_type": 0}
+  named = albert_tf1(arrays(source.encoder))
+  path = write_tf1(tmp_path / "tf1", {"albert_config.json": config}, named)
+  # Google's gelu is Hugging Face's gelu_new, which ALBERT has there.
+  assert fingerprint(path) == source.encoder.origin.fingerprint
+  (path / "albert_config.json").unlink()
+  with pytest.raises(ta.InputError, match="nothing tells the number of layer"):
+    ta.load_encoder(path)
+  write_tf1(path, {"albert_config.json": config | {
+      "num_hidden_groups": 2}}, {"x": np.zeros(1)})
+  with pytest.raises(ta.InputError, match="num_hidden_groups is 2"):
+    ta.load_encoder(again(source, tmp_path / "hf", num_hidden_groups=2))
+
+
+@golden_of("albert")
+def test_albert_of_the_hub(source, tmp_path):
+  config = source.encoder.config
+  theirs = encoders.EncoderConfig(
+      type="albert", albert=encoders.AlbertEncoderConfig(
+          vocab_size=config.vocab_size, hidden_size=config.hidden_size,
+          embedding_width=config.embedding_size,
+          num_layers=config.num_hidden_layers,
+          num_attention_heads=config.num_attention_heads,
+          intermediate_size=config.intermediate_size,
+          max_position_embeddings=config.max_position_embeddings,
+          type_vocab_size=config.type_vocab_size, hidden_activation="gelu"))
+  hub, expected = export(
+      tmp_path / "hub", theirs, arrays(source.encoder), source.inputs,
+      sp_model_file=str(source.folder / "spiece.model"))
+  assert hub.vocabulary == source.encoder.vocabulary
+  assert hub.origin.fingerprint == source.encoder.origin.fingerprint
+  for name in ("sequence_output", "pooled_output"):
+    np.testing.assert_allclose(
+        hub(source.inputs)[name], expected[name], atol=1e-5)
+
+
+def export(folder, config, weights, inputs, **assets):
+  """A Hub SavedModel by tf-models' exporter: what is read, what it computes."""
+  _, encoder = export_tfhub_lib._create_model(
+      encoder_config=config, with_mlm=False)
+  for variable in encoder.trainable_variables:
+    if weights:
+      variable.assign(weights[variable.name.removesuffix(":0")])
+    else:
+      variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
+  checkpoint = tf.train.Checkpoint(model=encoder, encoder=encoder).save(
+      f"{folder}_ckpt/model")
+  tf_keras.backend.reset_uids()  # names of layers are counted
+  export_tfhub_lib.export_model(
+      str(folder), encoder_config=config, model_checkpoint_path=checkpoint,
+      with_mlm=False, **assets)
+  return ta.load_encoder(folder), encoder(
+      {name: tf.constant(rows) for name, rows in inputs.items()})
+
+
+@slow
+@golden_of("mobilebert")
+def test_mobilebert_of_the_hub(source, tmp_path, vocab_file):
+  config = source.encoder.config
+  theirs = encoders.EncoderConfig(
+      type="mobilebert", mobilebert=encoders.MobileBertEncoderConfig(
+          word_vocab_size=config.vocab_size, hidden_size=config.hidden_size,
+          word_embed_size=config.embedding_size,
+          num_blocks=config.num_hidden_layers,
+          num_attention_heads=config.num_attention_heads,
+          intermediate_size=config.intermediate_size,
+          intra_bottleneck_size=config.intra_bottleneck_size,
+          max_sequence_length=config.max_position_embeddings,
+          type_vocab_size=config.type_vocab_size, hidden_activation="relu",
+          key_query_shared_bottleneck=True, num_feedforward_networks=4,
+          normalization_type="no_norm"))
+  hub, expected = export(tmp_path / "hub", theirs, None, source.inputs,
+                         vocab_file=str(vocab_file), do_lower_case=True)
+  assert hub.config.to_dict() == config.to_dict() | {
+      "attention_probs_dropout_prob": 0.1, "hidden_dropout_prob": 0.0,
+      "classifier_activation": True}  # the golden is without
+  for name in ("sequence_output", "pooled_output"):
+    np.testing.assert_allclose(
+        hub(source.inputs)[name], expected[name], atol=1e-5)
+
+
+def talking_heads():
+  """By tf-models' layers, as TF Hub says that its were made."""
+  return networks.EncoderScaffold(
+      pooled_output_dim=8, num_hidden_instances=2, dict_outputs=True,
+      embedding_cfg=dict(
+          vocab_size=len(conftest.TOKENS), type_vocab_size=2, hidden_size=8,
+          max_seq_length=16, dropout_rate=0.1,
+          initializer=tf_keras.initializers.TruncatedNormal(stddev=0.2)),
+      hidden_cls=layers.TransformerScaffold,
+      hidden_cfg=dict(
+          num_attention_heads=2, inner_dim=12,
+          inner_activation=tf_utils.get_activation("gelu"),
+          attention_cls=layers.TalkingHeadsAttention,
+          feedforward_cls=layers.GatedFeedforward))
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory):
+  """A source as `read_golden` makes them, of what tf-models computes."""
+  tf_keras.backend.reset_uids()  # names of layers are counted
+  tf_keras.utils.set_random_seed(1)
+  theirs = talking_heads()
+  for variable in theirs.trainable_variables:
+    variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
+  folder = tmp_path_factory.mktemp("families") / "talking_heads"
+  tf.train.Checkpoint(model=theirs).write(str(folder / "bert_model.ckpt"))
+  (folder / "vocab.txt").write_text("\n".join(conftest.TOKENS) + "\n")
+  rng = np.random.default_rng(0)
+  inputs = {"input_word_ids": rng.integers(0, 89, [3, 9]).astype("i4"),
+            "input_mask": (np.arange(9) < np.array(
+                [[9], [4], [1]])).astype("i4"),
+            "input_type_ids": rng.integers(0, 2, [3, 9]).astype("i4")}
+  return types.SimpleNamespace(
+      name="talking_heads", folder=folder, inputs=inputs, methods=METHODS,
+      mask=inputs["input_mask"].astype(bool), model=theirs,
+      encoder=ta.load_encoder(folder),
+      golden={name: array.numpy()
+              for name, array in theirs(inputs).items()
+              if name != "encoder_outputs"})
+
+
+def test_talking_heads_are_those_of_tf_models(talking):
+  test_outputs_are_those_of_transformers(talking)
+  assert talking.encoder.config.hidden_act == "gelu_tanh"
+  test_methods(talking)
+
+
+@slow
+def test_talking_heads_of_the_hub(talking, tmp_path, monkeypatch, vocab_file):
+  monkeypatch.setattr(
+      encoders, "build_encoder", lambda config: talking_heads())
+  hub, expected = export(tmp_path / "hub", encoders.EncoderConfig(), None,
+                         talking.inputs, vocab_file=str(vocab_file),
+                         do_lower_case=True)
+  assert hub.config == talking.encoder.config
+  for name in ("sequence_output", "pooled_output"):
+    np.testing.assert_allclose(
+        hub(talking.inputs)[name], expected[name], atol=1e-5)
+  test_rows_of_many_tasks(talking)
+  test_from_files_to_a_bank_and_a_saved_model(talking, tmp_path)
+
+
+@golden_of("albert")
+def test_layers_that_share_their_weights(source):
+  encoder = ta.load_encoder(source.folder, ta.LoraConfig(rank=2))
+  assert len(encoder.weights) == len(
+      encoder.base_variables()) + 2 * 2 * 2  # layers, projections, A and B
+  with pytest.raises(ta.InputError, match="top ones cannot train alone"):
+    encoder.tune("top_layers:1")
+  with pytest.raises(ta.InputError, match="it cannot be merged"):
+    ta.merge(encoder)
+  # Where the lower layer has no adapter, what it shares stays as it is.
+  encoder = ta.load_encoder(source.folder, ta.AdapterConfig(2, layers=(1,)))
+  assert encoder.frozen_prefix == 1
+  assert all(name.startswith("transformer/layer_1/")
+             for name in encoder.tuned_variables())
+
+
+TEXTS = ["the film is good", "bad", "he said so, very!"]
+
+
+@slow
+def test_from_files_to_a_bank_and_a_saved_model(source, tmp_path):
+  files, expected = [], []
+  for number, method in enumerate([*source.methods[:2], None]):
+    model = ta.TextClassifier(with_random_values(
+        ta.load_encoder(source.folder, method), number), 2, pooling="mean")
+    if method is None:
+      model.encoder.tune("head")
+    files.append(ta.save_adapter(model, tmp_path / str(number)))
+    inputs = model.encoder.text_processor()(TEXTS)
+    np.testing.assert_array_equal(ta.load_adapter(files[-1])(inputs),
+                                  model(inputs))
+    expected.append(tf.nn.softmax(model(inputs)).numpy()[:, 1])
+  bank = ta.AdapterBank(source.folder, files)
+  scores = bank.predict_proba(TEXTS, list("012"))
+  np.testing.assert_allclose(
+      [score["1"] for score in scores],
+      [expected[row][row] for row in range(3)], atol=1e-5)
+  served = tf.saved_model.load(ta.export_model(model, tmp_path / "served"))
+  np.testing.assert_allclose(served.signatures["single_texts"](
+      text=tf.constant(TEXTS))["scores"][:, 1], expected[2], atol=1e-5)
+
+
+@slow
+@golden_of("electra")
+def test_as_a_hub_saved_model(source, tmp_path, no_preprocessing):
+  folder = hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
+  assert fingerprint(folder) == source.encoder.origin.fingerprint
+
+
+@golden_of("distilbert")
+def test_no_hub_saved_model(source, tmp_path):
+  with pytest.raises(ta.InputError, match="a BERT, not of a DistilBERT"):
+    hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
+
+
+def test_aliases_of_the_catalogue():
+  handles = {url.removeprefix("https://tfhub.dev/")
+             for url in sources.HUB_ALIASES.values()}
+  assert len(handles) == len(sources.HUB_ALIASES) == (
+      8 + 24 + 8 + 4 + 3 + 2 + 2 + 2 + 1 + 1 + 4)
+  for alias, handle in (
+      ("albert_xxlarge", "tensorflow/albert_en_xxlarge/3"),
+      ("bert_expert_pubmed_squad2", "google/experts/bert/pubmed/squad2/2"),
+      ("electra_small", "google/electra_small/2"),
+      ("mobilebert_multilingual_cased",
+       "tensorflow/mobilebert_multi_cased_L-24_H-128_B-512_A-4_F-4_OPT/1"),
+      ("talking_heads_large", "tensorflow/talkheads_ggelu_bert_en_large/2"),
+      ("use_cmlm_multilingual_base_br",
+       "google/universal-sentence-encoder-cmlm/multilingual-base-br/1")):
+    assert sources.locate(alias) == sources.locate(handle) == (
+        f"https://tfhub.dev/{handle}")
