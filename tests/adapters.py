@@ -37,7 +37,7 @@ TASKS = {
         "value", "intermediate", "output")), "regression", "", "mean",
              "adapters", 16, False),
     "ia3": (ta.IA3Config.preset("peft", layers=(0,)), "multi_label", "gh",
-            "pooler", "adapters", 32, False),
+            "pooler", "adapters+pooler", 32, False),
     "ia3_outputs": (ta.IA3Config.preset("adapterhub"), "classification", "gh",
                     "mean", "adapters+layer_norms", 24, True),
     "after": (A(size=48, positions=("output",), layers=(1,), input="normed",

@@ -36,6 +36,7 @@ _MODULES = {
     "UnionConfig": "modeling.methods.union",
     "average_adapters": "adapter_files.merging",
     "compare_adapters": "adapter_files.merging",
+    "convert_adapter": "adapter_files.conversion",
     "create_optimizer": "training.optimization",
     "default_epochs": "training.defaults",
     "default_learning_rate": "modeling.learning_rates",
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
   from tf_adapters.adapter_files.adapter_file import (
     load_adapter as load_adapter,
     save_adapter as save_adapter,
+  )
+  from tf_adapters.adapter_files.conversion import (
+      convert_adapter as convert_adapter,
   )
   from tf_adapters.adapter_files.merging import (
     average_adapters as average_adapters,

@@ -9,6 +9,14 @@ import tf_adapters as ta
 from tests.peers import tiny_bert
 
 
+def our_inputs() -> dict[str, np.ndarray]:
+  """The batch, as our models take it."""
+  return {f"input_{ours}": tiny_bert.INPUTS[theirs].astype(np.int32)
+          for ours, theirs in (
+              ("word_ids", "input_ids"), ("mask", "attention_mask"),
+              ("type_ids", "token_type_ids"))}
+
+
 def check(source, method, golden: Mapping[str, np.ndarray],
           our_arrays: Callable[[str], Mapping[str, np.ndarray]]):
   """Compares outputs, and what a step of SGD makes of the weights, to 1e-5.
@@ -33,10 +41,7 @@ def check(source, method, golden: Mapping[str, np.ndarray],
   for variable, array in before.items():
     assert tuned[variable].shape == array.shape, variable
     tuned[variable].assign(array)
-  inputs = {f"input_{ours}": tiny_bert.INPUTS[theirs].astype(np.int32)
-            for ours, theirs in (
-                ("word_ids", "input_ids"), ("mask", "attention_mask"),
-                ("type_ids", "token_type_ids"))}
+  inputs = our_inputs()
   np.testing.assert_allclose(model(inputs), golden["logits"], atol=1e-5)
   mask = inputs["input_mask"] == 1
   np.testing.assert_allclose(

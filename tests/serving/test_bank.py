@@ -262,7 +262,7 @@ def test_adapters_that_do_not_fit_are_refused(
   for name in ("base", "", 3, ("a", "b")):
     refused(task_files["topic"], re.escape(f"cannot be called {name!r}"), name)
   for tuning, pooling in (("full", "mean"), ("top_layers:1", "mean"),
-                          ("bias", "mean"), ("adapters+pooler", "pooler")):
+                          ("bias", "mean")):
     path = make(
         hf_source, tmp_path / f"{tuning[:4]}-{pooling}",
         ta.AdapterConfig(size=8), "classification", "yn", pooling, tuning)

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,9 @@ from tf_adapters.adapter_files.info import (
     format_version,
     info_json,
     library_versions,
-    read_info,
 )
-from tf_adapters.adapter_files.tensors import (
-    WEIGHTS_NAME,
-    FileTensors,
-    expected_shapes,
-)
+from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.adapter_files.tensors import WEIGHTS_NAME, expected_shapes
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
@@ -192,24 +188,29 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
 def load_adapter(path: str | os.PathLike[str],
                  encoder_source: str | os.PathLike[str] | None = None,
                  vocab_file: str | os.PathLike[str] | None = None,
-                 dtype: str | None = None) -> TaskModel:
+                 dtype: str | None = None,
+                 labels: Sequence[str] | None = None) -> TaskModel:
   """Rebuilds the model of an adapter file, head included.
 
   Args:
-    path: the adapter file, or its repository on the Hugging Face Hub, such as
-      "hf://owner/name" or "hf://owner/name@revision".
+    path: the adapter file: ours, AdapterHub's or PEFT's; or its repository on
+      the Hugging Face Hub, such as "hf://owner/name" or
+      "hf://owner/name@revision".
     encoder_source: where to load the encoder from; None for where it came from
       when the file was written. A repository that a file names is never
       fetched: it is taken from the cache, or has to be given here.
     vocab_file: as in `load_encoder`, where the encoder was loaded with one.
     dtype: as in `load_encoder`.
+    labels: label names in the order of the outputs, for another library's
+      file that says none.
 
   Returns:
     The model of the file's type of problem, which predicts what the saved one
     did; its `task` says what the file says of the task.
 
   Raises:
-    InputError: the file cannot be read, or was made for other weights.
+    InputError: the file cannot be read, was made for other weights, or is of
+      another library and what it holds is not computed here.
 
   Example:
     >>> model = load_adapter("adapters/mrpc")
@@ -218,13 +219,15 @@ def load_adapter(path: str | os.PathLike[str],
   """
   check_dtype(dtype)
   path = find_adapter(path)
-  info = read_info(path)
+  file = open_adapter(path, labels)
   pretrained = open_encoder(
-      encoder_source or find_encoder_source(path, info), vocab_file,
-      lower_case=info.tokenizer.get("lower_case"))
+      encoder_source or find_encoder_source(path, file.info), vocab_file,
+      lower_case=file.info.tokenizer.get("lower_case"))
+  file = file.on(pretrained.config, pretrained.source)
+  info = file.info
   # Before anything is built of the sizes that the file tells.
   _check_architecture(path, info, pretrained.config, pretrained.source)
-  tensors = FileTensors(path, info)
+  tensors = file.tensors()
   encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
   encoder.tune(info.tuning)

@@ -3,14 +3,14 @@
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tf_adapters.adapter_files.front_matter import (
     front_matter,
     with_front_matter,
 )
-from tf_adapters.adapter_files.info import AdapterInfo, read_info
-from tf_adapters.adapter_files.tensors import FileTensors
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.errors import printable
 from tf_adapters.modeling.fingerprints import in_words
 from tf_adapters.modeling.tuning import kind_of
@@ -23,16 +23,20 @@ CARD_NAME = "README.md"
 _MARKS = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
 
-def describe_adapter(path: str | os.PathLike[str]) -> dict[str, str]:
+def describe_adapter(path: str | os.PathLike[str],
+                     labels: Sequence[str] | None = None) -> dict[str, str]:
   """What there is to say of an adapter file, for people.
 
   Reads the tensors too, so that a damaged file does not pass.
 
+  Args:
+    path, labels: as for `load_adapter`.
+
   Raises:
     InputError: the file cannot be read, or is damaged.
   """
-  info = read_info(path)
-  return _describe(info, FileTensors(path, info).shapes)
+  file = open_adapter(path, labels)
+  return _describe(file.info, file.shapes())
 
 
 def _describe(info: AdapterInfo,

@@ -131,7 +131,9 @@ class AdapterInfo(JsonConfig):
     for name in ("labels", "changed_base"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     # Both raise what is wrong with them.
-    _ = self.method, self.encoder_config
+    _ = self.method
+    if self.encoder["architecture"]:
+      _ = self.encoder_config
 
   @property
   def method(self) -> Method | None:
@@ -224,6 +226,30 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
     InputError: there is none, it is no JSON object, a key is missing, it is
       of a newer format, or not what was written.
   """
+  check_is_adapter(path)
+  file = pathlib.Path(path) / CONFIG_NAME
+  values = read_json(file)
+  if "format_version" not in values and {"peft_type", "config"} & {*values}:
+    raise InputError(
+        f"{path}: was written by another library: write it as a file of this "
+        "one first, with load_adapter and save_adapter, or with "
+        f"tf-adapters convert --adapter={path} --to=tf_adapters")
+  if values.get("format_version") not in FORMAT_VERSIONS:
+    raise InputError(
+        f"{file}: format_version is {values.get('format_version')!r:.20}; this "
+        f"version reads {' and '.join(map(str, FORMAT_VERSIONS))}")
+  stated = values.pop(_CHECKSUM, None)
+  try:
+    info = AdapterInfo.from_dict(values)
+    _ = info.encoder_config  # ours say it
+    _check_checksum(values, stated)
+  except InputError as error:
+    raise InputError(f"{file}: {error}") from None
+  return info
+
+
+def check_is_adapter(path: str | os.PathLike[str]) -> None:
+  """Raises InputError where there is no adapter file."""
   file = pathlib.Path(path) / CONFIG_NAME
   # Unlike pathlib's, os.path's know what to say of names that are too long.
   if not os.path.exists(file):
@@ -235,18 +261,6 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
     hint = f"; {inside} is one" if os.path.exists(inside / CONFIG_NAME) else ""
     raise InputError(
         f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
-  values = read_json(file)
-  if values.get("format_version") not in FORMAT_VERSIONS:
-    raise InputError(
-        f"{file}: format_version is {values.get('format_version')!r:.20}; this "
-        f"version reads {' and '.join(map(str, FORMAT_VERSIONS))}")
-  stated = values.pop(_CHECKSUM, None)
-  try:
-    info = AdapterInfo.from_dict(values)
-    _check_checksum(values, stated)
-  except InputError as error:
-    raise InputError(f"{file}: {error}") from None
-  return info
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
@@ -268,9 +282,14 @@ def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
   Raises:
     InputError: at a URL of neither TF Hub nor Kaggle, or in a repository that
       is not in the cache: whoever wrote the file shall not choose what this
-      machine connects to.
+      machine connects to. Or it is of another library, whose encoders have
+      other names.
   """
   source: str = info.encoder["source"]
+  if not info.encoder["architecture"] and not os.path.exists(source):
+    raise InputError(
+        f"{path}: was made for the encoder {source or 'of no name'}, as "
+        "transformers calls it: give its files, as encoder_source or --encoder")
   if is_repository(source) and (kept := pinned_encoder(source)) is not None:
     return kept
   if is_elsewhere(source):

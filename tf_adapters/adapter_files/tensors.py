@@ -45,7 +45,7 @@ class FileTensors(Mapping[str, np.ndarray]):
       raise InputError(f"{path}: {error}") from None
     self._tensors = _tensors(path, info)
     # What the header tells comes first: it takes no memory.
-    check_tensors(path, self._tensors.shapes, self.shapes)
+    check_tensors(self._tensors.path, self._tensors.shapes, self.shapes)
     for name, dtype in self._tensors.dtypes.items():
       if dtype != "F32" or not np.isfinite(self[name]).all():
         raise InputError(f"{self._tensors.path}: {name}: expected finite "
@@ -53,6 +53,9 @@ class FileTensors(Mapping[str, np.ndarray]):
 
   def __getitem__(self, name: str) -> np.ndarray:
     return self._tensors.read(name)
+
+  def __contains__(self, name: object) -> bool:
+    return name in self.shapes
 
   def __iter__(self) -> Iterator[str]:
     return iter(self.shapes)
@@ -117,18 +120,17 @@ def check_tensors(path: str | os.PathLike[str],
   """Refuses tensors that are not those that there have to be.
 
   Args:
-    path: the adapter file, for messages.
+    path: their file, for messages.
     found, expected: {canonical name: shape}.
 
   Raises:
     InputError: one is missing, too many, or of another shape.
   """
-  file = pathlib.Path(path) / WEIGHTS_NAME
   for kind, odd in (("lacks", expected.keys() - found.keys()),
                     ("has too many:", found.keys() - expected.keys())):
     if odd:
-      raise InputError(f"{file}: {kind} {min(odd)} ({len(odd)} tensors in all)")
+      raise InputError(f"{path}: {kind} {min(odd)} ({len(odd)} tensors in all)")
   for name, shape in expected.items():
     if found[name] != shape:
-      raise InputError(f"{file}: {name} has shape {list(found[name])}, "
+      raise InputError(f"{path}: {name} has shape {list(found[name])}, "
                        f"expected {list(shape)}")

@@ -5,7 +5,7 @@ the layers of the base are is the business of its family, see `encoders`.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -304,9 +304,19 @@ class TransformerEncoder(TextEncoder):
     """The outputs of `call` from what the last layer says, without the list."""
     pooled = hidden[:, 0]
     if self.pooler is not None:
-      pooled = tf.tanh(self.pooler(pooled))
+      pooled = self.pooled(hidden, self.pooler)
     return {"sequence_output": hidden, "pooled_output": pooled,
             "default": pooled}
+
+  def pooled(self, hidden: tf.Tensor, pooler: Callable[[Any], Any]) -> Any:
+    """What a pooler makes of what the last layer says, [batch, hidden_size].
+
+    Args:
+      hidden: [batch, length, hidden_size].
+      pooler: the encoder's, or what computes as that one does with weights of
+        other tasks: [batch, hidden_size] -> the same.
+    """
+    return tf.tanh(pooler(hidden[:, 0]))
 
   def base_variables(self) -> dict[str, tf.Variable]:
     """{canonical name: variable} of what a checkpoint holds."""

@@ -30,6 +30,9 @@ Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
 
 HEAD = "head"  # the place of the heads
+POOLER = "pooler_transform"  # that of poolers of tasks
+# Pooling of heads, beside `config.POOLINGS`: by a pooler of the task's own.
+OWN_POOLER = "own pooler"
 
 
 class Table(NamedTuple):
@@ -54,7 +57,7 @@ class StackKey:
     name: how their canonical names begin.
     kind: what arrays at one place have to have in common to be computed as one
       product: see `Method.kind`; pooling and padded number of labels of heads;
-      None for layer norms.
+      `OWN_POOLER` of poolers; None for layer norms.
     tables: of the stack.
     place: where the method enters, if they are a method's.
     widths: of what goes in and out there.
@@ -80,8 +83,8 @@ class TaskArrays:
     config: architecture of the encoder.
     method: configuration of its method, or None.
     pooling: of its head; "tokens" for outputs for each token.
-    shapes: {canonical name: shape}: the method's, layer norms where they are
-      the task's own, "head/kernel" and "head/bias".
+    shapes: {canonical name: shape}: the method's, layer norms and the pooler
+      where they are the task's own, "head/kernel" and "head/bias".
     read: returns the arrays of these names. Asked once, and one task after
       the other, so that no more than one task's file has to be in memory.
     weights: returns those of the encoder's projection at a place, or None.
@@ -107,8 +110,15 @@ class TaskArrays:
     """The stacks that the task has a row in."""
     hidden_size, labels = self.shapes[f"{HEAD}/kernel"]
     padded = padded_size(labels)
-    keys = [StackKey(HEAD, (self.pooling, padded), (
-        Table("kernel", (hidden_size, padded)), Table("bias", (padded,))))]
+    keys = []
+    pooling = self.pooling
+    if pooling == "pooler" and f"{POOLER}/kernel" in self.shapes:
+      pooling = OWN_POOLER
+      keys = [StackKey(POOLER, OWN_POOLER, tuple(
+          Table(name, self.shapes[f"{POOLER}/{name}"])
+          for name in ("kernel", "bias")))]
+    keys.append(StackKey(HEAD, (pooling, padded), (
+        Table("kernel", (hidden_size, padded)), Table("bias", (padded,)))))
     if self.method is not None:
       for place in self.method.places(self.config.num_hidden_layers):
         kind = self.method.at(place).kind()

@@ -26,6 +26,7 @@ from tf_adapters.modeling.methods.method import (
 )
 from tf_adapters.modeling.stacked import (
     HEAD,
+    OWN_POOLER,
     StackedTasks,
     StackKey,
     specs,
@@ -206,6 +207,25 @@ class StackedTaskLayers:
     return StackedMethods(kinds, self._dtype) if kinds else None
 
 
+class StackedPooler:
+  """The poolers of a batch's rows, called as an encoder's is.
+
+  Args:
+    rows: of their stack.
+    dtype: that they compute in.
+  """
+
+  def __init__(self, rows: BatchRows, dtype: str):
+    self._rows = rows
+    self._dtype = dtype
+
+  def __call__(self, hidden: tf.Tensor) -> tf.Tensor:
+    kernel, bias = (tf.cast(self._rows[name], self._dtype)
+                    for name in ("kernel", "bias"))
+    return tf.linalg.matvec(
+        kernel, tf.cast(hidden, self._dtype), transpose_a=True) + bias
+
+
 def stacked_heads(
     heads: Sequence[BatchRows], outputs: Mapping[str, tf.Tensor],
     input_mask: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -213,7 +233,9 @@ def stacked_heads(
 
   Args:
     heads: the stacks of heads.
-    outputs, input_mask: as for `modeling.heads.Head`.
+    outputs: as for `modeling.heads.Head`, and `OWN_POOLER`: what rows have by
+      poolers of their own.
+    input_mask: as for `modeling.heads.Head`.
 
   Returns:
     Logits as float32, zeros behind a task's labels: "texts" [batch, labels],
@@ -238,7 +260,9 @@ def _logits(rows: BatchRows, outputs: Mapping[str, tf.Tensor],
   if pooling == PER_TOKEN_POOLING:
     hidden = tf.cast(outputs["sequence_output"], tf.float32)
     return tf.matmul(hidden, rows["kernel"]) + rows["bias"][:, tf.newaxis]
-  hidden = tf.cast(pool(pooling, outputs, input_mask), tf.float32)
+  hidden = tf.cast(
+      outputs[OWN_POOLER] if pooling == OWN_POOLER
+      else pool(pooling, outputs, input_mask), tf.float32)
   return tf.linalg.matvec(
       rows["kernel"], hidden, transpose_a=True) + rows["bias"]
 
@@ -290,6 +314,10 @@ class StackedModel:
         range(encoder.config.num_hidden_layers), hidden, inputs,
         training=False, task_layers=layers)
     outputs = encoder.close(hidden)
+    for rows in stacks:
+      if rows.key.kind == OWN_POOLER:
+        outputs[OWN_POOLER] = encoder.pooled(hidden, StackedPooler(
+            rows, encoder.compute_dtype))
     mask = inputs["input_mask"]
     return {
         "embedding": tf.cast(pool(self._pooling, outputs, mask), tf.float32),

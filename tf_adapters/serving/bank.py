@@ -5,7 +5,6 @@ needs is the business of `bank_state`; how the tasks' weights are stacked, that
 of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
 """
 
-import functools
 import itertools
 import os
 import pathlib
@@ -16,8 +15,9 @@ import tensorflow as tf
 
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.finding import find_adapter
-from tf_adapters.adapter_files.info import AdapterInfo, read_info
-from tf_adapters.adapter_files.tensors import FileTensors, expected_shapes
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed, printable
@@ -45,6 +45,9 @@ from tf_adapters.serving.bank_texts import (
 from tf_adapters.serving.served_graphs import ServedTask
 
 _MOST_SHOWN = 20
+
+# A task to take in: a name or None, its adapter file, label names or None.
+_Added = tuple[str | None, str | os.PathLike[str], Sequence[str] | None]
 
 
 class AdapterBank:
@@ -106,15 +109,18 @@ class AdapterBank:
     self._process = os.getpid()
     self._published = Published(_extended(
         shared.no_tasks(),
-        list(adapters.items()) if isinstance(adapters, Mapping)
-        else [(None, path) for path in adapters]))
+        [(name, path, None) for name, path in adapters.items()]
+        if isinstance(adapters, Mapping)
+        else [(None, path, None) for path in adapters]))
 
-  def add(self, path: str | os.PathLike[str], name: str | None = None) -> str:
+  def add(self, path: str | os.PathLike[str], name: str | None = None,
+          labels: Sequence[str] | None = None) -> str:
     """Takes a task in.
 
     Args:
       path: its adapter file, or a repository: see `load_adapter`.
       name: what to call it; None for the name in the file.
+      labels: as for `load_adapter`.
 
     Returns:
       The name.
@@ -124,7 +130,7 @@ class AdapterBank:
         made for another encoder; or it changes what all tasks share (full
         fine-tuning, top layers, biases). The bank is then as before.
     """
-    return self.extend([(name, path)])[0]
+    return self._extend([(name, path, labels)])[0]
 
   def extend(
       self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
@@ -137,8 +143,10 @@ class AdapterBank:
     Raises:
       InputError: as for `add`.
     """
+    return self._extend([(name, path, None) for name, path in adapters])
+
+  def _extend(self, adapters: Sequence[_Added]) -> list[str]:
     self._check_process()
-    adapters = list(adapters)
     old, new = self._published.replace(
         lambda state: _extended(state, adapters))
     return list(new.infos)[len(old.infos):]
@@ -325,19 +333,19 @@ class AdapterBank:
           'process, or start it with multiprocessing.get_context("spawn")')
 
 
-def _extended(
-    state: BankState,
-    adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
-) -> BankState:
-  """A state with more tasks, from (name or None, adapter file) of each.
+def _extended(state: BankState, adapters: Sequence[_Added]) -> BankState:
+  """A state with more tasks.
 
   Raises:
     InputError: as for `AdapterBank.add`.
   """
   infos, arrays = {}, []
-  for name, path in adapters:
+  encoder = state.shared.encoder
+  source = encoder.origin.source if encoder.origin else ""
+  for name, path, labels in adapters:
     path = find_adapter(path)
-    info = read_info(path)
+    file = open_adapter(path, labels)
+    info = file.info
     name = info.task if name is None else name
     if not isinstance(name, str) or name in ("", BASE):
       raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
@@ -345,7 +353,9 @@ def _extended(
     if name in state.infos or name in infos:
       raise InputError(f"{path}: the bank has a task {name!r} already: "
                        "choose another name")
-    adapter_file.check_fits(path, info, state.shared.encoder)
+    file = file.on(encoder.config, source)
+    info = file.info
+    adapter_file.check_fits(path, info, encoder)
     try:
       shapes = expected_shapes(info)
       _check_stacks(info, shapes, state.shared)
@@ -353,24 +363,35 @@ def _extended(
       raise InputError(f"{path}: {error}") from None
     infos[name] = info
     arrays.append(stacked.TaskArrays(
-        state.shared.encoder.config, info.method, info.pooling, shapes,
-        functools.partial(FileTensors, path, info),
-        state.shared.encoder.projection_weights))
+        encoder.config, info.method, info.pooling, shapes, file.tensors,
+        encoder.projection_weights))
   return state.with_tasks(infos, arrays)
 
 
 def _check_stacks(info: AdapterInfo, names: Iterable[str],
                   shared: BankEncoder) -> None:
   """Raises InputError for a task that cannot be one of many."""
+  names = list(names)
   for name in names:
     if not (method_of(name) or is_layer_norm(name)
-            or kind_of(name) == "head"):
+            or kind_of(name) in ("head", "pooler")) or (
+                not _beside(name) <= {*names}):
       reason = f"was tuned with {info.tuning}, which changes the encoder itself"
       if name in info.changed_base:
         reason = (f"has its own {name} ({len(info.changed_base)} weights of "
                   "the encoder changed beside the tuning)")
       raise InputError(
-          f"{reason}: a bank holds adapters, layer norms and heads")
+          f"{reason}: a bank holds adapters, layer norms, poolers and heads")
   if info.problem.outputs == "windows":
     info.problem.check_windows(shared.encoder.text_processor(
         info.max_length or shared.max_length), info.span)
+
+
+def _beside(name: str) -> set[str]:
+  """What a task has to have beside a variable of a layer norm or a pooler."""
+  place = name.rpartition("/")[0]
+  if is_layer_norm(name):
+    return {f"{place}/gamma", f"{place}/beta"}
+  if kind_of(name) == "pooler":
+    return {f"{place}/kernel", f"{place}/bias"}
+  return set()

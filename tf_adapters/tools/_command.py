@@ -15,7 +15,7 @@ from tf_adapters.errors import (
 )
 from tf_adapters.tools import _flag_mistakes, _help
 
-SHARED = ("adapter", "adapters", "output")  # that `_flags` defines
+SHARED = ("adapter", "adapters", "labels", "output")  # that `_flags` defines
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
 

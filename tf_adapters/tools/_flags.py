@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from absl import flags
 
 from tf_adapters.adapter_files.finding import find_adapter
-from tf_adapters.adapter_files.info import (
-    AdapterInfo,
-    find_encoder_source,
-    read_info,
-)
+from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.sources import locate
+from tf_adapters.errors import InputError
 from tf_adapters.files.reading import check_is_file
 from tf_adapters.modeling.config import JsonConfig, Option, options
 from tf_adapters.tools import _command
@@ -36,6 +34,10 @@ flags.DEFINE_list(
     "Adapter files, with commas between them, or repositories of the Hugging "
     "Face Hub (hf://owner/name); NAME=PATH gives a task another name than the "
     "file does. What exists as a path is one.")
+flags.DEFINE_list(
+    "labels", None,
+    "Label names in the order of the outputs, with commas between them, for an "
+    "adapter file of another library that says none.")
 flags.register_validator(
     "adapters", lambda paths: paths is None or (paths and all(paths)),
     "must name adapter files")
@@ -187,7 +189,12 @@ def infos() -> dict[str, AdapterInfo]:
   Raises:
     InputError: one is none.
   """
-  found = [(name, read_info(path)) for name, path in adapters()]
+  labels = flags.FLAGS.labels
+  if labels is not None and len(adapters()) > 1:
+    raise InputError("--labels: for one adapter file; files of this library, "
+                     "which tf-adapters convert writes, have their labels")
+  found = [(name, open_adapter(path, labels).info)
+           for name, path in adapters()]
   return {name or info.task: info for name, info in found}
 
 
@@ -200,9 +207,13 @@ def load_bank() -> "AdapterBank":
   from tf_adapters.serving.bank import AdapterBank
   values = flags.FLAGS
   named = adapters()
-  first = named[0][1]
-  encoder = values.encoder or find_encoder_source(first, read_info(first))
+  name, first = named[0]
+  encoder = values.encoder or find_encoder_source(
+      first, open_adapter(first, values.labels).info)
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
                      lower_case=values.do_lower_case)
-  bank.extend(named)
+  if values.labels is None:
+    bank.extend(named)
+  else:
+    bank.add(first, name, values.labels)
   return bank

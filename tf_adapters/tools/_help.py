@@ -21,14 +21,15 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "What to do": (
         "do_train", "do_eval", "do_predict", "load_adapter", "save_adapter",
         "split", "compare_with", "save_pruned", "max_loss", "pruning",
-        "default_task", "quantize", "preprocess_seq_length", "private",
+        "to", "default_task", "quantize", "preprocess_seq_length", "private",
         "license", "language", "datasets"),
     "Data": (
-        "name", "validation_fraction", "test_fraction", "split_seed", "holdout",
-        "task_column", "keep_columns", "format", "delimiter", "label_separator",
-        "on_bad_row", "encoding", "max_train_examples", "max_seq_length",
-        "version_2_with_negative", "doc_stride", "max_query_length",
-        "n_best_size", "max_answer_length", "null_score_diff_threshold"),
+        "name", "labels", "validation_fraction", "test_fraction", "split_seed",
+        "holdout", "task_column", "keep_columns", "format", "delimiter",
+        "label_separator", "on_bad_row", "encoding", "max_train_examples",
+        "max_seq_length", "version_2_with_negative", "doc_stride",
+        "max_query_length", "n_best_size", "max_answer_length",
+        "null_score_diff_threshold"),
     "Training": (
         "num_train_epochs", "learning_rate", "train_batch_size", "class_weight",
         "seed", "warmup_proportion", "weight_decay", "eval_each_epoch",

@@ -1,31 +1,47 @@
-"""Write any BERT as a TF Hub SavedModel (v4), with its preprocessing beside it.
+"""Write an encoder for TF Hub, or an adapter file for another library.
 
-Example:
+Examples:
   tf-adapters convert --encoder=biobert_v1.1/ --output=hub/biobert
+  tf-adapters convert --adapter=runs/mrpc/adapter --to=peft --output=mrpc_peft
+  tf-adapters convert --adapter=from_peft/ --labels=no,yes --to=tf_adapters \\
+      --encoder=bert-base-uncased/ --output=adapters/mrpc
 
---output is the SavedModel's folder; the preprocessing gets the same name with
-_preprocess appended. What is there already is an error, but with --overwrite.
+Of any BERT --output is the folder of a TF Hub SavedModel (v4); its
+preprocessing gets the same name with _preprocess appended. Of an adapter file
+it is the folder of the other one, where that computes the same. What is there
+already is an error, but with --overwrite.
 """
 
 import sys
 
 from absl import flags
 
+from tf_adapters.adapter_files.info import check_place
+from tf_adapters.adapter_files.opening import LIBRARIES, open_adapter
+from tf_adapters.errors import InputError
 from tf_adapters.files.writing import SAVED_MODEL, check_vacant
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
 _flags.define(RunConfig, *_flags.ENCODER, "overwrite")
-_flags.use("output")
+_flags.use("adapter", "labels", "output")
+flags.DEFINE_enum(
+    "to", None, LIBRARIES, "What library to write --adapter for.")
 flags.DEFINE_integer(
     "preprocess_seq_length", DEFAULT_MAX_LENGTH,
     "Length of the sequences that the preprocessing makes.", lower_bound=5)
 
 
 def _convert() -> None:
-  _command.require("encoder", "output")
   values = flags.FLAGS
+  if values.adapter is not None:
+    _convert_adapter()
+    return
+  for name in ("to", "labels"):
+    if values[name].value is not None:
+      raise InputError(f"--{name}: for --adapter only")
+  _command.require("encoder", "output")
   check_vacant(values.output, SAVED_MODEL if values.overwrite else "")
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
@@ -44,6 +60,20 @@ def _convert() -> None:
       "encoder": str(folder),
       "preprocessing": str(preprocessing_path(folder).resolve()),
       **in_words(encoder.origin.to_dict())})
+
+
+def _convert_adapter() -> None:
+  _command.require("to", "output")
+  values = flags.FLAGS
+  adapter = _flags.adapter_file("adapter")
+  assert adapter is not None  # it was given
+  open_adapter(adapter, values.labels)
+  check_place(values.output)
+  _flags.check_encoder()
+  from tf_adapters.adapter_files.conversion import convert_adapter
+  written = convert_adapter(
+      adapter, values.output, values.to, values.encoder, values.labels)
+  _command.print_table({"adapter": str(written), "library": values.to})
 
 
 def main() -> None:

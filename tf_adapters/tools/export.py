@@ -21,7 +21,7 @@ from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
 _flags.define(RunConfig, *_flags.ENCODER, "overwrite")
-_flags.use("adapters", "output")
+_flags.use("adapters", "labels", "output")
 flags.DEFINE_string(
     "default_task", None,
     "Task of texts whose task is unknown; without it they are an error.")
@@ -50,7 +50,8 @@ def _export() -> None:
   from tf_adapters.adapter_files import adapter_file
   from tf_adapters.serving import litert, saved_model
   if not is_bank:
-    model = adapter_file.load_adapter(path, values.encoder, values.vocab_file)
+    model = adapter_file.load_adapter(
+        path, values.encoder, values.vocab_file, labels=values.labels)
     if to_litert:
       written = litert.export_litert(
           model, values.output, quantize=values.quantize,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_adapters.adapter_files.info import read_info
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
   from tf_adapters.adapter_files.merging import AdapterComparison
 
 _flags.define(RunConfig, *_flags.ENCODER)
-_flags.use("adapter")
+_flags.use("adapter", "labels")
 flags.DEFINE_string(
     "compare_with", None,
     "Another adapter file: how does it differ from --adapter?")
@@ -33,9 +33,10 @@ def _inspect() -> None:
   if values.compare_with is not None:
     _command.require("adapter")
   adapter, other = map(_flags.adapter_file, ("adapter", "compare_with"))
-  for path in (adapter, other):
-    if path is not None:
-      read_info(path)
+  if adapter is not None:
+    open_adapter(adapter, values.labels)
+  if other is not None:
+    open_adapter(other)
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.card import describe_adapter
@@ -46,7 +47,7 @@ def _inspect() -> None:
                       compare_adapters(adapter, other))
     return
   if adapter is not None:
-    rows = describe_adapter(adapter)
+    rows = describe_adapter(adapter, values.labels)
   else:
     rows = describe_encoder(
         values.encoder, values.vocab_file, values.do_lower_case)

@@ -33,7 +33,7 @@ from tf_adapters.training.run_config import GlueRunConfig
 _flags.define(
     GlueRunConfig, *_flags.ENCODER, "text_column", "text_pair_column",
     "on_bad_row", "encoding", "overwrite")
-_flags.use("adapters", "output")
+_flags.use("adapters", "labels", "output")
 flags.DEFINE_string(
     "input", None,
     "File of the texts, one a row, with the ending .tsv, .csv, .jsonl, .json "

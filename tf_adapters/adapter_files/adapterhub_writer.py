@@ -1,0 +1,256 @@
+"""Writes a task as AdapterHub's library has it, where that gives equal logits.
+
+What is written is what `adapterhub` reads; version 1.3 of the library loads it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from tf_adapters.adapter_files.adapterhub import (
+    ACTIVATIONS,
+    HEAD_CONFIG,
+    HEAD_TYPES,
+    HEAD_WEIGHTS,
+    PROJECTION_MODULES,
+    SUBLAYER_MODULES,
+    WEIGHTS,
+)
+from tf_adapters.adapter_files.foreign import (
+    base_tensors,
+    cannot_write,
+)
+from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.methods.bottleneck import AdapterConfig
+from tf_adapters.modeling.methods.compacter import CompacterConfig
+from tf_adapters.modeling.methods.ia3 import IA3Config
+from tf_adapters.modeling.methods.lora import LoraConfig
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.prefix import PrefixConfig
+from tf_adapters.modeling.methods.union import UnionConfig
+
+VERSION = "adapters.1.3.0"
+
+_SUBLAYERS = {ours: theirs for theirs, ours in SUBLAYER_MODULES.items()}
+_PROJECTIONS = {ours: theirs for theirs, ours in PROJECTION_MODULES.items()}
+# The first of several names that mean the same.
+_ACTIVATIONS = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+_HEAD_TYPES = {ours: theirs for theirs, ours in HEAD_TYPES.items()} | {
+    "regression": "classification"}
+
+Arrays = dict[str, np.ndarray]
+
+
+def files(info: AdapterInfo,
+          tensors: Mapping[str, np.ndarray]) -> dict[str, str | bytes]:
+  """The files of a task, {name: content}.
+
+  Args:
+    info: what our file says.
+    tensors: by canonical name.
+
+  Raises:
+    InputError: there is no such file of equal logits.
+  """
+  config = info.encoder_config
+  name = info.task.replace(".", "_")  # PyTorch's modules have none
+  method = info.method
+  if method is None:
+    cannot_write("it has no adapters, and the library's files are of these")
+  if base_tensors(tensors, info):
+    cannot_write("it has tuned layer norms or other weights of the encoder, "
+                 'which have no place in such a file: tune it with "adapters-'
+                 'layer_norms"')
+  settings, arrays = _method(method, config, name, tensors)
+  head, head_arrays = _head(info, name, tensors)
+  about = {"hidden_size": config.hidden_size,
+           "model_class": "BertAdapterModel",
+           "model_name": info.encoder["source"], "model_type": "bert",
+           "name": name, "version": VERSION}
+  return {
+      CONFIG_NAME: _json({**about, "config": settings}),
+      WEIGHTS[0]: _saved(arrays),
+      HEAD_CONFIG: _json({**about, "config": head}),
+      HEAD_WEIGHTS[0]: _saved(head_arrays),
+      "README.md": _card(info, name)}
+
+
+def _json(values: Mapping[str, Any]) -> str:
+  return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _saved(arrays: Mapping[str, np.ndarray]) -> bytes:
+  return safetensors.numpy.save({
+      name: np.ascontiguousarray(array, np.float32)
+      for name, array in arrays.items()}, {"format": "pt"})
+
+
+def _card(info: AdapterInfo, name: str) -> str:
+  return "\n".join([
+      f"# {name}", "",
+      "An adapter file for AdapterHub's library `adapters`, written by "
+      "tf_adapters:", "", "```python", "import adapters",
+      "model = adapters.AutoAdapterModel.from_pretrained("
+      f"{info.encoder['source']!r})",
+      "model.load_adapter(\"path/to/this/folder\", use_safetensors=True, "
+      "set_active=True)", "```", ""])
+
+
+def _method(method: Method, config: EncoderConfig, name: str,
+            tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Arrays]:
+  """A configuration and its tensors, as the library has them."""
+  match method:
+    case UnionConfig():
+      parts = [_method(one, config, name, tensors) for one in method.methods]
+      return ({"architecture": "union",
+               "configs": [settings for settings, _ in parts]},
+              {key: array for _, arrays in parts
+               for key, array in arrays.items()})
+    case AdapterConfig() | CompacterConfig():
+      return _bottleneck(method, config, name, tensors)
+    case LoraConfig() | IA3Config():
+      return _low_rank(method, config, name, tensors)
+    case PrefixConfig():
+      return _prefix(method, config, name, tensors)
+  cannot_write(f"the library has no method as {method.name}")
+
+
+def _left_out(method: Method, config: EncoderConfig) -> list[int]:
+  return sorted({*range(config.num_hidden_layers)}
+                - {*method.entered_layers(config.num_hidden_layers)})
+
+
+def _bottleneck(method: AdapterConfig | CompacterConfig, config: EncoderConfig,
+                name: str, tensors: Mapping[str, np.ndarray],
+                ) -> tuple[dict[str, Any], Arrays]:
+  hidden = config.hidden_size
+  factor: float = hidden // method.size
+  if not factor or hidden // factor != method.size:
+    factor = hidden / (method.size + 0.5)
+  settings: dict[str, Any] = {
+      "architecture": None, "non_linearity": _ACTIVATIONS[method.activation],
+      "mh_adapter": "attention" in method.positions,
+      "output_adapter": "output" in method.positions,
+      "reduction_factor": factor, "dropout": method.dropout,
+      "original_ln_before": method.input == "normed", "original_ln_after": True,
+      "residual_before_ln": True, "leave_out": _left_out(method, config)}
+  arrays: Arrays = {}
+  if isinstance(method, CompacterConfig):
+    settings |= {"phm_layer": True, "phm_dim": method.dimension,
+                 "phm_rank": method.rank}
+    arrays[f"bert.shared_parameters.{name}.phm_rule"] = tensors[
+        f"{method.shared_name}/rule/value"]
+  else:
+    if method.depth > 1:
+      cannot_write("its bottlenecks have several layers")
+    if method.layer_norm and method.layer_norm_epsilon != 1e-5:
+      cannot_write("its bottlenecks' layer norms have the epsilon "
+                   f"{method.layer_norm_epsilon}, the library's 1e-05")
+    settings |= {
+        "ln_before": method.layer_norm, "is_parallel": method.parallel,
+        "scaling": "learned" if method.learned_scaling
+        else float(method.scaling)}
+  for place in method.places(config.num_hidden_layers):
+    ours = f"{method.place_name(place)}/"
+    theirs = (f"bert.encoder.layer.{place.layer}.{_SUBLAYERS[place.name]}."
+              f"adapters.{name}.")
+    if isinstance(method, CompacterConfig):
+      for part, module in (("down", "adapter_down.0"), ("up", "adapter_up")):
+        arrays |= {
+            f"{theirs}{module}.{leaf}": tensors[f"{ours}{part}_{own}/value"]
+            for leaf, own in (("W_left", "left"), ("W_right", "right"),
+                              ("b", "bias"))}
+      continue
+    down = f"adapter_down.{int(method.layer_norm)}"
+    for part, module in (("down", down), ("up", "adapter_up")):
+      arrays |= {f"{theirs}{module}.weight": tensors[f"{ours}{part}/kernel"].T,
+                 f"{theirs}{module}.bias": tensors[f"{ours}{part}/bias"]}
+    if method.learned_scaling:
+      arrays[f"{theirs}scaling"] = tensors[f"{ours}scaling/value"]
+    if method.layer_norm:
+      for module in ("adapter_down.0", "adapter_norm_before"):
+        arrays |= {
+            f"{theirs}{module}.weight": tensors[f"{ours}layer_norm/gamma"],
+            f"{theirs}{module}.bias": tensors[f"{ours}layer_norm/beta"]}
+  return settings, arrays
+
+
+def _low_rank(method: LoraConfig | IA3Config, config: EncoderConfig, name: str,
+              tensors: Mapping[str, np.ndarray],
+              ) -> tuple[dict[str, Any], Arrays]:
+  if isinstance(method, LoraConfig) and method.dora:
+    cannot_write("the library's DoRA is another function")
+  if isinstance(method, IA3Config) and method.scaled_inputs:
+    cannot_write("the library's IA3 multiplies outputs alone, not the input of "
+                 f"{', '.join(method.scaled_inputs)}")
+  if "attention_output" in method.names:
+    cannot_write("the library has nothing at the output of attention")
+  settings: dict[str, Any] = {
+      "architecture": "lora",
+      "attn_matrices": [target[0] for target in ("query", "key", "value")
+                        if target in method.names],
+      "intermediate_lora": "intermediate" in method.names,
+      "output_lora": "output" in method.names,
+      "leave_out": _left_out(method, config)}
+  settings["selfattn_lora"] = bool(settings["attn_matrices"])
+  if isinstance(method, LoraConfig):
+    settings |= {
+        "composition_mode": "add", "r": method.rank,
+        "alpha": method.scale * method.rank, "dropout": method.dropout,
+        "init_weights": "lora"}
+  else:
+    settings |= {"composition_mode": "scale", "r": 1, "alpha": 1,
+                 "dropout": 0.0, "init_weights": "ia3"}
+  arrays: Arrays = {}
+  for place in method.places(config.num_hidden_layers):
+    ours = f"{method.place_name(place)}/"
+    theirs = (f"bert.encoder.layer.{place.layer}.{_PROJECTIONS[place.name]}."
+              f"loras.{name}.")
+    if isinstance(method, LoraConfig):
+      arrays |= {f"{theirs}lora_A": tensors[f"{ours}a/kernel"].T,
+                 f"{theirs}lora_B": tensors[f"{ours}b/kernel"].T}
+    else:
+      arrays[f"{theirs}lora_B"] = tensors[
+          f"{ours}output_scale/value"][:, np.newaxis]
+  return settings, arrays
+
+
+def _prefix(method: PrefixConfig, config: EncoderConfig, name: str,
+            tensors: Mapping[str, np.ndarray],
+            ) -> tuple[dict[str, Any], Arrays]:
+  rows = [tensors[f"{method.place_name(place)}/{which}/value"]
+          for place in method.places(config.num_hidden_layers)
+          for which in ("keys", "values")]
+  return ({"architecture": "prefix_tuning", "flat": True,
+           "prefix_length": method.length, "dropout": method.dropout,
+           "leave_out": _left_out(method, config)},
+          {f"bert.prefix_tuning.prefix_tunings.{name}.self_prefix."
+           "control_trans": np.stack(rows, 1).reshape(-1)})
+
+
+def _head(info: AdapterInfo, name: str, tensors: Mapping[str, np.ndarray],
+          ) -> tuple[dict[str, Any], Arrays]:
+  if info.pooling == "mean":
+    cannot_write("the library's heads have no pooling by the mean")
+  per_token = info.problem.per_token
+  own = "pooler_transform/kernel" in tensors and info.pooling == "pooler"
+  settings: dict[str, Any] = {
+      "head_type": _HEAD_TYPES[info.problem_type],
+      "num_labels": info.num_outputs, "layers": 2 if own else 1,
+      "activation_function": "tanh", "dropout_prob": info.dropout,
+      "label2id": {label: number for number, label in enumerate(info.labels)}
+      or None}
+  if not per_token:
+    settings |= {"use_pooler": info.pooling == "pooler" and not own,
+                 "bias": True}
+  arrays: Arrays = {}
+  modules = [("1", "pooler_transform"), ("4", "head")] if own else [
+      ("1", "head")]
+  for number, ours in modules:
+    arrays |= {f"heads.{name}.{number}.weight": tensors[f"{ours}/kernel"].T,
+               f"heads.{name}.{number}.bias": tensors[f"{ours}/bias"]}
+  return settings, arrays

@@ -1,0 +1,72 @@
+"""From one library's adapter files to another's."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from tf_adapters.adapter_files import adapterhub_writer, peft_writer
+from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
+from tf_adapters.adapter_files.finding import find_adapter
+from tf_adapters.adapter_files.info import check_place, find_encoder_source
+from tf_adapters.adapter_files.opening import LIBRARIES, OURS, open_adapter
+from tf_adapters.checkpoints.loading import open_encoder
+from tf_adapters.errors import InputError, warn
+from tf_adapters.files.writing import replaced_folder, write_file, writing
+
+_WRITERS = {"adapterhub": adapterhub_writer, "peft": peft_writer}
+
+
+def convert_adapter(adapter: str | os.PathLike[str],
+                    path: str | os.PathLike[str], to: str,
+                    encoder_source: str | os.PathLike[str] | None = None,
+                    labels: Sequence[str] | None = None) -> pathlib.Path:
+  """Writes an adapter file as another library has it, or as this one has.
+
+  Args:
+    adapter: the adapter file, as for `load_adapter`.
+    path: the folder to write.
+    to: "adapterhub", "peft" or "tf_adapters".
+    encoder_source: as for `load_adapter`; our files need none for the other two
+      libraries.
+    labels: as for `load_adapter`.
+
+  Returns:
+    The path.
+
+  Raises:
+    InputError: the file cannot be read; the other library has nothing that
+      computes the same; or there is something else at `path`.
+
+  Example:
+    >>> convert_adapter("runs/mrpc/adapter", "mrpc_for_peft", to="peft")
+  """
+  if to not in LIBRARIES:
+    raise InputError(
+        f"to must be one of {', '.join(LIBRARIES)}, not {to!r:.40}")
+  check_place(path)
+  if to == OURS:
+    return save_adapter(
+        load_adapter(adapter, encoder_source, labels=labels), path)
+  adapter = find_adapter(adapter)
+  file = open_adapter(adapter, labels)
+  if file.stored is not None:
+    source = encoder_source or find_encoder_source(adapter, file.info)
+    encoder = open_encoder(source)
+    file = file.on(encoder.config, encoder.source)
+  if file.info.encoder_config.family != "bert":
+    raise InputError(f"{adapter}: cannot be written for {to}: it is for an "
+                     f"encoder of family {file.info.encoder_config.family}")
+  try:
+    content = _WRITERS[to].files(file.info, file.tensors())
+  except InputError as error:
+    text = str(error)
+    raise InputError(
+        text if text.startswith(f"{adapter}")
+        else f"{adapter}: cannot be written for {to}: {text}") from None
+  if file.info.thresholds:
+    warn(f"{path}: the thresholds of its labels have no place in it")
+  folder = pathlib.Path(path).resolve()
+  with writing(folder), replaced_folder(folder) as new:
+    for name, text_or_bytes in content.items():
+      write_file(new / name, text_or_bytes)
+  return pathlib.Path(path)

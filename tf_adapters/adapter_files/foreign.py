@@ -1,0 +1,316 @@
+"""What files of other libraries have in common, whichever wrote them.
+
+Their readers say what a file holds by our names, as an `AdapterInfo` and as
+`Stored` tensors, of which none is read before it is known to fit.
+"""
+
+import hashlib
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from tf_adapters.adapter_files.info import FORMAT_VERSIONS, AdapterInfo
+from tf_adapters.adapter_files.tensors import check_tensors, expected_shapes
+from tf_adapters.adapter_files.torch_pickle import TorchFile
+from tf_adapters.checkpoints import names
+from tf_adapters.checkpoints.tensor_file import TensorFile
+from tf_adapters.errors import InputError, listed
+from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.tuning import kind_of
+
+# Arrays of one task that are filled up to the same size may take so many times
+# what the file has of them.
+_MOST_PADDING = 16
+
+_FLOATS = ("F32", "F16", "BF16", "F64")
+
+
+class Stored(NamedTuple):
+  """A tensor in a file, as we have it: nothing is read before `read`."""
+
+  shape: tuple[int, ...]
+  read: Callable[[], np.ndarray]
+
+  @property
+  def transposed(self) -> "Stored":
+    """Of a matrix: PyTorch's are [outputs, inputs]."""
+    return Stored(self.shape[::-1], lambda: self.read().T)
+
+  def reshaped(self, *shape: int) -> "Stored":
+    """With another shape, of as many numbers."""
+    return Stored(shape, lambda: self.read().reshape(shape))
+
+  def times(self, factor: float) -> "Stored":
+    """Multiplied."""
+    if factor == 1:
+      return self
+    return Stored(self.shape, lambda: np.float32(factor) * np.asarray(
+        self.read(), np.float32))
+
+  def padded(self, *shape: int) -> "Stored":
+    """With zeros at the ends; as it is where it does not fit in."""
+    if len(shape) != len(self.shape) or any(
+        has > size for has, size in zip(self.shape, shape)):
+      return self
+    return Stored(shape, lambda: np.pad(self.read(), [
+        (0, size - has) for size, has in zip(shape, self.shape)]))
+
+
+def constant(shape: Sequence[int], value: float) -> Stored:
+  """An array of one number, which is in no file."""
+  return Stored(tuple(shape), lambda: np.full(shape, value, np.float32))
+
+
+def check_padding(before: Mapping[str, Stored],
+                  after: Mapping[str, Stored]) -> None:
+  """Refuses what would take much more memory than the file.
+
+  Raises:
+    InputError: places differ in size by too much.
+  """
+  sizes = [sum(int(np.prod(stored.shape)) for stored in tensors.values())
+           for tensors in (before, after)]
+  if sizes[1] > _MOST_PADDING * sizes[0]:
+    raise InputError(
+        "its places differ in size so much that filled up to the same size "
+        f"they would take {sizes[1] / sizes[0]:.0f} times the file")
+
+
+class WeightsFile:
+  """A file of tensors, each of which has to be taken by somebody.
+
+  Args:
+    folder: that it is in.
+    candidates: its name; of those that are there the first one is read.
+
+  Attributes:
+    path: the file.
+    sha256: of its content.
+    left: names of the tensors that nobody has taken.
+
+  Raises:
+    InputError: there is none, or it cannot be read.
+  """
+
+  def __init__(self, folder: pathlib.Path, *candidates: str):
+    found = [name for name in candidates if os.path.exists(folder / name)]
+    if not found:
+      raise InputError(f"{folder}: has no {' and no '.join(candidates)}")
+    self.path = folder / found[0]
+    self._file: TensorFile | TorchFile = (
+        TensorFile(self.path) if self.path.suffix == ".safetensors"
+        else TorchFile(self.path))
+    with open(self.path, "rb") as file:
+      self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    self.left = dict.fromkeys(self._file.shapes)
+    self._bytes = 0  # of what was taken, as float32
+    for name, dtype in self._file.dtypes.items():
+      if dtype not in _FLOATS:
+        raise InputError(f"{self.path}: {name} holds {dtype}, expected "
+                         "floating-point numbers")
+
+  def take(self, name: str) -> Stored:
+    """A tensor by its name in the file.
+
+    Raises:
+      InputError: there is none.
+    """
+    if name not in self._file.shapes:
+      raise InputError(f"{self.path}: has no {name}")
+    self.left.pop(name, None)
+    self._bytes += 4 * math.prod(self._file.shapes[name])
+    return Stored(self._file.shapes[name], lambda: self._file.read(name))
+
+  def check_all_taken(self) -> None:
+    """Refuses a file with tensors that nobody took, or of which many are one.
+
+    Raises:
+      InputError: there is one, or those that were taken would have more than
+        twice the bytes of the file.
+    """
+    size = self.path.stat().st_size
+    if self._bytes > 2 * size:
+      raise InputError(f"{self.path}: its tensors would take {self._bytes:,} "
+                       f"bytes, of a file of {size:,}")
+    if self.left:
+      raise InputError(
+          f"{self.path}: holds {listed(list(self.left), 2)}, which is not "
+          "read: without it the file would be another function")
+
+
+class ForeignTensors(Mapping[str, np.ndarray]):
+  """The tensors of another library's file: see `FileTensors`.
+
+  Args:
+    path: the file.
+    info: what it says, on an encoder.
+    tensors: what is in it, by canonical name.
+
+  Attributes:
+    path: the file.
+    shapes: {canonical name: shape}.
+
+  Raises:
+    InputError: they are not what the encoder and the configuration need, or
+      not finite.
+  """
+
+  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo,
+               tensors: Mapping[str, Stored]):
+    self.path = path
+    try:
+      self.shapes = expected_shapes(info)
+    except InputError as error:
+      raise InputError(f"{path}: {error}") from None
+    self._tensors = tensors
+    config = info.encoder_config
+    as_matrix = family_of(config).as_matrix
+    base = names.shapes(config)
+    # Other libraries know no attention heads in shapes.
+    check_tensors(path, {
+        name: base[name] if name in base and (
+            as_matrix(name, base[name]) == stored.shape) else stored.shape
+        for name, stored in tensors.items()}, self.shapes)
+    for name in self:
+      if not np.isfinite(self[name]).all():
+        raise InputError(f"{path}: {name}: expected finite numbers")
+
+  def __getitem__(self, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):  # of float64; said above
+      return np.ascontiguousarray(
+          self._tensors[name].read(), np.float32).reshape(self.shapes[name])
+
+  def __contains__(self, name: object) -> bool:
+    return name in self.shapes
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.shapes)
+
+  def __len__(self) -> int:
+    return len(self.shapes)
+
+
+class Head(NamedTuple):
+  """A task's head, and what it says of the task.
+
+  Attributes:
+    problem_type, labels, pooling, dropout: as in `AdapterInfo`.
+    tensors: by canonical name: of the head, and of a pooler of its own.
+    tuned_pooler: whether there is one.
+  """
+
+  problem_type: str
+  labels: tuple[str, ...]
+  pooling: str
+  dropout: float
+  tensors: Mapping[str, Stored]
+  tuned_pooler: bool = False
+
+
+def make_info(task: str, head: Head, method: Method | None, source: str,
+              versions: Mapping[str, str], sha256: str, tuning: str = "",
+              changed_base: Sequence[str] = ()) -> AdapterInfo:
+  """What a file says, before it is put on an encoder.
+
+  Args:
+    task: its name.
+    head: of the task.
+    method: configuration of what is inserted, or None.
+    source: what the file calls its encoder.
+    versions: of the library that wrote it.
+    sha256: of its files of tensors.
+    tuning: without the pooler; "" for that of the method with its layer norms
+      frozen.
+    changed_base: as in `AdapterInfo`.
+  """
+  if not tuning:
+    frozen = "-layer_norms" * (method is not None and method.trains_layer_norms)
+    tuning = f"adapters{frozen}" if method is not None else "head"
+  return AdapterInfo(
+      format_version=FORMAT_VERSIONS[-1], task=task,
+      problem_type=head.problem_type, labels=head.labels, pooling=head.pooling,
+      dropout=head.dropout,
+      adapter=None if method is None else method.to_dict(),
+      tuning=tuning + "+pooler" * head.tuned_pooler, max_length=None,
+      metrics={}, encoder={"source": source, "architecture": {}}, tokenizer={},
+      weights_sha256=sha256, versions=versions,
+      changed_base=tuple(changed_base))
+
+
+def choose_labels(own: Sequence[str] | None, given: Sequence[str] | None,
+                  count: int) -> tuple[str, ...]:
+  """The label names of a task: the file's, or those that were given.
+
+  Args:
+    own: the file's, or None.
+    given: what the user says, or None.
+    count: how many outputs there are.
+
+  Raises:
+    InputError: nobody says them, both do and differ, or they are not as many as
+      the outputs.
+  """
+  if own is None and given is None:
+    raise InputError(
+        f"does not say what its {count} labels are called: give their names in "
+        'the order of its outputs, as labels=["no", "yes"] or --labels=no,yes')
+  if given is not None and own is not None and all(
+      label == f"LABEL_{number}" for number, label in enumerate(own)):
+    own = None  # what transformers calls labels that nobody named
+  if own is not None and given is not None and list(own) != list(given):
+    raise InputError(f"has labels of its own, {listed(own, 6)}: leave labels "
+                     "out")
+  labels = own if given is None else given
+  if labels is None or len(labels) != count:
+    raise InputError(f"has {count} outputs, not {len(labels or ())} as there "
+                     f"are labels: {listed(labels or (), 6)}")
+  return tuple(labels)
+
+
+def setting(values: Mapping[str, Any], name: str, kind: Any,
+            default: Any = ...) -> Any:
+  """A value of a configuration, of a type.
+
+  Raises:
+    InputError: it is missing, and there is no default, or of another type.
+  """
+  value = values.get(name, default)
+  if value is ...:
+    raise InputError(f"{name} is missing")
+  # A bool is an int to Python.
+  if not isinstance(value, kind) or (
+      isinstance(value, bool) and kind in (int, float | int)) or (
+      isinstance(value, float) and not math.isfinite(value)):
+    raise InputError(f"{name} is {value!r:.60}")
+  return value
+
+
+def refuse(what: str) -> NoReturn:
+  """Raises InputError for what has no equal here."""
+  raise InputError(
+      f"{what}, which tf_adapters does not compute: docs/other_libraries.md "
+      "says what is read")
+
+
+def as_whole(layers: Sequence[int]) -> int:
+  """How many layers an encoder has of which these are all."""
+  return max(layers) + 1
+
+
+def cannot_write(why: str) -> NoReturn:
+  """Raises InputError for what has no place in another library's file."""
+  raise InputError(f"{why}; docs/other_libraries.md says what is written")
+
+
+def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
+  """Names of a task's tensors that are of neither method, head nor pooler."""
+  pooler = {"pooler_transform/kernel", "pooler_transform/bias"}
+  own = info.pooling == "pooler" and pooler <= tensors.keys()
+  return [name for name in tensors if not (
+      method_of(name) or kind_of(name) == "head" or (own and name in pooler))]

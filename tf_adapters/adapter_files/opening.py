@@ -1,0 +1,135 @@
+"""Opens adapter files, whoever wrote them: ours, AdapterHub's and PEFT's.
+
+All call their configuration `adapter_config.json`: which it is, its keys tell.
+What is opened is the same for all, so that nothing else asks who wrote a file.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tf_adapters.adapter_files import adapterhub, peft
+from tf_adapters.adapter_files.foreign import ForeignTensors, Stored
+from tf_adapters.adapter_files.info import (
+    CONFIG_NAME,
+    AdapterInfo,
+    check_is_adapter,
+    read_info,
+)
+from tf_adapters.adapter_files.tensors import FileTensors
+from tf_adapters.errors import InputError, warn
+from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import config_to_dict
+
+# Whose files are read and written.
+OURS = "tf_adapters"
+LIBRARIES = ("adapterhub", "peft", OURS)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterFile:
+  """One task's file: what it says, and its tensors.
+
+  Attributes:
+    path: the folder.
+    info: what it says. Another library's has no architecture of its encoder
+      before it is put `on` one.
+    sizes: what such a file says of it, by names of `EncoderConfig`.
+    stored: the tensors of such a file, by canonical name; None for ours.
+  """
+
+  path: str | os.PathLike[str]
+  info: AdapterInfo
+  sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  stored: Mapping[str, Stored] | None = None
+
+  def on(self, config: EncoderConfig, source: str) -> "AdapterFile":
+    """The same, of another library's file, on an encoder; ours as it is.
+
+    Args:
+      config: the encoder's architecture.
+      source: what to call the encoder.
+
+    Raises:
+      InputError: the file was made for one of other sizes.
+    """
+    if self.stored is None:
+      return self
+    for name, size in self.sizes.items():
+      found = getattr(config, name, size)
+      if found != size:
+        raise InputError(
+            f"{self.path}: was made for an encoder with {name} {size}, not "
+            f"{found} as {source} has")
+    if config.family != "bert":
+      raise InputError(f"{self.path}: was made for a BERT, not for "
+                       f"{source}, whose family is {config.family}")
+    if getattr(config, "hidden_act", "") == "gelu_tanh":
+      warn(f"{self.path}: does not say its encoder's activation, which is the "
+           f"exact gelu in most of transformers' BERTs; {source} has its tanh "
+           "approximation: predictions can differ a little")
+    return dataclasses.replace(self, info=dataclasses.replace(
+        self.info, encoder={**self.info.encoder, "source": source,
+                            "architecture": config_to_dict(config)}))
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """{canonical name: shape} of what is in it, for people.
+
+    Raises:
+      InputError: it cannot be read, or is damaged.
+    """
+    if self.stored is None:
+      return FileTensors(self.path, self.info).shapes
+    for name, stored in self.stored.items():
+      if not np.isfinite(stored.read()).all():
+        raise InputError(f"{self.path}: {name}: expected finite numbers")
+    return {name: stored.shape for name, stored in self.stored.items()}
+
+  def tensors(self) -> FileTensors | ForeignTensors:
+    """Its tensors, checked at once and read when asked for.
+
+    Raises:
+      InputError: they cannot be read, or are not what its configuration and
+        its encoder need.
+    """
+    if self.stored is None:
+      return FileTensors(self.path, self.info)
+    return ForeignTensors(self.path, self.info, self.stored)
+
+
+def open_adapter(path: str | os.PathLike[str],
+                 labels: Sequence[str] | None = None) -> AdapterFile:
+  """Opens an adapter file; reads no tensors.
+
+  Args:
+    path: the folder.
+    labels: label names in the order of the outputs, for files that say none.
+
+  Raises:
+    InputError: there is none, it is damaged, or what it holds is not computed
+      here.
+  """
+  check_is_adapter(path)
+  folder = pathlib.Path(path)
+  values = read_json(folder / CONFIG_NAME)
+  if isinstance(labels, str):
+    raise InputError("labels: expected a list of names, not a single text")
+  try:
+    if "peft_type" in values:
+      info, sizes, stored = peft.read(folder, values, labels)
+    elif "format_version" not in values and "config" in values:
+      info, sizes, stored = adapterhub.read(folder, values, labels)
+    else:
+      info = read_info(path)
+      if labels is not None and tuple(labels) != info.labels:
+        raise InputError(f"{path}: has labels of its own: leave labels out")
+      return AdapterFile(path, info)
+  except InputError as error:
+    text = str(error)
+    raise InputError(text if text.startswith(f"{path}")
+                     else f"{path}: {text}") from None
+  return AdapterFile(path, info, sizes, stored)

@@ -1,0 +1,348 @@
+"""Reads adapter files of Hugging Face's PEFT (Mangrulkar et al. 2022).
+
+A folder of adapter_config.json with adapter_model.safetensors or
+adapter_model.bin, in which the head lies as one of `modules_to_save`. What is
+computed is what version 0.21 computes.
+"""
+
+import math
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_adapters.adapter_files.foreign import (
+    Head,
+    Stored,
+    WeightsFile,
+    as_whole,
+    check_padding,
+    choose_labels,
+    constant,
+    make_info,
+    refuse,
+    setting,
+)
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.encoders.bert import BERT
+from tf_adapters.modeling.methods.ia3 import IA3Config
+from tf_adapters.modeling.methods.lora import LoraConfig
+from tf_adapters.modeling.methods.method import (
+    PROJECTION,
+    PROJECTIONS,
+    Method,
+    Place,
+)
+
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+PREFIX = "base_model.model."
+_CLASSIFIER = f"{PREFIX}classifier"
+
+MODULES = {
+    "attention.self.query": "query", "attention.self.key": "key",
+    "attention.self.value": "value",
+    "attention.output.dense": "attention_output",
+    "intermediate.dense": "intermediate", "output.dense": "output"}
+
+# What of a configuration does not change what a file computes, or follows from
+# its tensors.
+_HARMLESS = {
+    "auto_mapping", "base_model_name_or_path", "revision", "inference_mode",
+    "peft_type", "peft_version", "task_type", "target_modules",
+    "exclude_modules", "modules_to_save", "layers_to_transform",
+    "layers_pattern", "fan_in_fan_out", "init_ia3_weights",
+    "feedforward_modules", "r", "lora_alpha", "lora_dropout", "bias",
+    "use_rslora", "use_dora", "rank_pattern", "alpha_pattern",
+    "init_lora_weights", "loftq_config", "eva_config", "megatron_core",
+    "qalora_group_size", "runtime_config", "ensure_weight_tying"}
+# Others change the pretrained weights where they begin.
+_INITS = (True, False, "gaussian", "eva", "orthogonal")
+
+_MODULE = re.compile(r"encoder\.layer\.(\d{1,4})\.([\w.]+)")
+_NAMES = re.compile(r"[\w.]+")
+# Name of a tensor below its module -> what it is.
+_LORA = {"lora_A.weight": "a", "lora_B.weight": "b",
+         "lora_magnitude_vector": "magnitude",
+         "lora_magnitude_vector.weight": "magnitude"}
+
+Tensors = dict[str, Stored]
+Places = dict[tuple[int, str], Tensors]
+
+
+def read(folder: pathlib.Path, values: Mapping[str, Any],
+         labels: Sequence[str] | None,
+         ) -> tuple[AdapterInfo, dict[str, int], Tensors]:
+  """Reads a file's configuration and the names of its tensors.
+
+  Args:
+    folder: the file.
+    values: of its adapter_config.json.
+    labels: label names, which such files never say.
+
+  Returns:
+    What it says, the sizes of its encoder as far as it says them, and its
+    tensors by canonical name.
+
+  Raises:
+    InputError: it is damaged, or what it holds is not computed here.
+  """
+  kind = setting(values, "peft_type", str)
+  if kind not in ("LORA", "IA3", "LN_TUNING"):
+    refuse(f"its peft_type is {kind:.40}"
+           + (", which moves the positions of BERT's tokens"
+              if kind == "PREFIX_TUNING" else ""))
+  _check_settings(values)
+  weights = WeightsFile(folder, *WEIGHTS)
+  found = _Found(weights)
+  head = _head(values, found, labels)
+  if head.pooling != "pooler":  # nobody looks at it
+    found.base = {name: stored for name, stored in found.base.items()
+                  if not name.startswith("pooler_transform/")}
+  method: Method | None = None
+  tensors: Tensors = {}
+  if kind == "LORA":
+    method, tensors = _lora(values, found.places)
+  elif kind == "IA3":
+    method, tensors = _ia3(found.places)
+  elif not any("layer_norm" in name for name in found.base):
+    raise InputError("holds no layer norm")
+  for places in found.places.values():
+    for name in places:
+      refuse(f"it has a tensor {name} in one of its places")
+  weights.check_all_taken()
+  changed = [name for name in found.base if not (
+      head.tuned_pooler and name.startswith("pooler_transform/"))]
+  info = make_info(
+      folder.resolve().name, head, method,
+      setting(values, "base_model_name_or_path", str | None, None) or "",
+      {"peft": setting(values, "peft_version", str | None, None) or "unknown"},
+      weights.sha256, changed_base=sorted(changed))
+  return info, _sizes(values, found, head), {
+      **tensors, **found.base, **head.tensors}
+
+
+def _check_settings(values: Mapping[str, Any]) -> None:
+  """Refuses what changes a file's function and is not known here."""
+  for name, value in values.items():
+    if name not in _HARMLESS and value:
+      refuse(f"its {name} is {value!r:.40}")
+  if values.get("init_lora_weights", True) not in _INITS:
+    refuse(f"its init_lora_weights is {values['init_lora_weights']!r:.40}, "
+           "which changes the encoder's own weights")
+
+
+def _sizes(values: Mapping[str, Any], found: "_Found",
+           head: Head) -> dict[str, int]:
+  """What a file tells of its encoder."""
+  sizes = {"hidden_size": head.tensors["head/kernel"].shape[0]}
+  # All layers have what is named, unless layers or a pattern are.
+  if found.places and not values.get("layers_to_transform") and isinstance(
+      values.get("target_modules"), list) and not values.get("exclude_modules"):
+    sizes["num_hidden_layers"] = as_whole([layer for layer, _ in found.places])
+  if "word_embeddings/embeddings" in found.base:
+    sizes["vocab_size"] = found.base["word_embeddings/embeddings"].shape[0]
+  return sizes
+
+
+class _Found:
+  """The tensors of a file by what they are of.
+
+  Attributes:
+    places: (layer, our name of a projection) -> name of a tensor below it ->
+      tensor.
+    base: canonical name -> tensor, of what is the encoder's own.
+  """
+
+  def __init__(self, weights: WeightsFile):
+    self.weights = weights
+    self.places: Places = {}
+    self.base: Tensors = {}
+    base = _base_names()
+    for full in list(weights.left):
+      name = full.removeprefix(PREFIX).removeprefix("bert.")
+      name = name.replace(".base_layer.", ".").replace(
+          ".ln_tuning_layers.", ".")
+      module, mark, leaf = re.sub(
+          r"\.((?:lora|ia3)_.*)", r" \1", name).partition(" ")
+      if mark:
+        place = _MODULE.fullmatch(module)
+        if place is None or place[2] not in MODULES:
+          refuse(f"it changes {module:.60}")
+        self.places.setdefault((int(place[1]), MODULES[place[2]]), {})[
+            leaf] = weights.take(full)
+      elif canonical := base(name):
+        stored = weights.take(full)
+        self.base[canonical] = (
+            stored.transposed if canonical.endswith("/kernel") else stored)
+
+
+def _base_names() -> Any:
+  """A function from a name of PEFT's to the canonical one of BERT, or None."""
+  leaves = {"layer_norm": {"weight": "gamma", "bias": "beta"},
+            "embedding": {"weight": "embeddings"}}
+  modules = {other.replace("/", "."): place
+             for place, others in BERT.places.items() for other in others}
+
+  def find(name: str) -> str | None:
+    module, _, leaf = name.rpartition(".")
+    layer = re.search(r"(?<=layer\.)\d{1,4}", module)
+    place = modules.get(re.sub(r"layer\.\d{1,4}\.", "layer_{i}.", module))
+    if place is None:
+      return None
+    kind = ("layer_norm" if place.endswith("layer_norm") else
+            "embedding" if "embedding" in place else "")
+    ours = leaves.get(kind, {"weight": "kernel", "bias": "bias"}).get(leaf)
+    if ours is None:
+      return None
+    return f"{place}/{ours}".replace("{i}", layer[0] if layer else "")
+
+  return find
+
+
+def _head(values: Mapping[str, Any], found: _Found,
+          labels: Sequence[str] | None) -> Head:
+  """The head that is among `modules_to_save`."""
+  task = setting(values, "task_type", str | None, None)
+  weights = found.weights
+  if task == "QUESTION_ANS":
+    refuse("its task_type is QUESTION_ANS: PEFT's model for it does not tell "
+           "BERT which text is the question")
+  if task not in ("SEQ_CLS", "TOKEN_CLS") or (
+      f"{_CLASSIFIER}.weight" not in weights.left):
+    raise InputError(
+        f"has no head: task_type is {task}, and it holds "
+        + ("a" if f"{_CLASSIFIER}.weight" in weights.left else "no")
+        + " classifier, which modules_to_save keeps")
+  kernel = weights.take(f"{_CLASSIFIER}.weight").transposed
+  tensors = {"head/kernel": kernel,
+             "head/bias": weights.take(f"{_CLASSIFIER}.bias")}
+  if values.get("bias") == "all":  # writes the head's twice, and that before
+    for name in ("modules_to_save", "original_module"):
+      weights.left.pop(f"{_CLASSIFIER}.{name}.bias", None)
+  if len(kernel.shape) != 2:
+    raise InputError("classifier.weight is no matrix")
+  outputs = kernel.shape[1]
+  if task == "TOKEN_CLS":
+    return Head("tagging", choose_labels(None, labels, outputs), "tokens", 0.1,
+                tensors)
+  pooler = {"pooler_transform/kernel", "pooler_transform/bias"} <= (
+      found.base.keys())
+  if outputs == 1:
+    return Head("regression", (), "pooler", 0.1, tensors, pooler)
+  return Head("classification", choose_labels(None, labels, outputs), "pooler",
+              0.1, tensors, pooler)
+
+
+def _lora(values: Mapping[str, Any], places: Places) -> tuple[Method, Tensors]:
+  rslora = setting(values, "use_rslora", bool, False)
+  dora = setting(values, "use_dora", bool, False)
+  theirs: dict[tuple[int, str], Tensors] = {}
+  for place, leaves in _checked(places).items():
+    theirs[place] = {}
+    for leaf in list(leaves):
+      if leaf not in _LORA:
+        refuse(f"it has a tensor {leaf} in one of its places")
+      theirs[place][_LORA[leaf]] = leaves.pop(leaf)
+    wanted = {"a", "b", "magnitude"} if dora else {"a", "b"}
+    if theirs[place].keys() != wanted or any(
+        len(theirs[place][name].shape) != 2 for name in "ab"):
+      raise InputError(f"has not all tensors of {place[1]} in layer {place[0]}")
+  ranks = {place: one["a"].shape[0] for place, one in theirs.items()}
+  alphas = {place: _alpha(values, place) for place in theirs}
+  rank = max(ranks.values())
+  alike = {*ranks.values()} == {rank} and len({*alphas.values()}) == 1
+  layers, targets = _grid(theirs)
+  method = LoraConfig(
+      rank=rank, alpha=next(iter(alphas.values())) if alike else float(rank),
+      rslora=rslora and alike, dora=dora, targets=targets, layers=layers,
+      dropout=setting(values, "lora_dropout", float | int, 0.0))
+  before: Tensors = {}
+  after: Tensors = {}
+  for layer in layers:
+    for target in targets:
+      prefix = method.place_name(Place(layer, PROJECTION, target))
+      one = theirs.get((layer, target))
+      if one is None:
+        if dora:
+          refuse(f"it is DoRA that leaves out {target} in layer {layer} alone")
+        other = next(one for (_, name), one in theirs.items() if name == target)
+        after |= {f"{prefix}/a/kernel": constant(
+            (other["a"].shape[1], rank), 0),
+                  f"{prefix}/b/kernel": constant(
+                      (rank, other["b"].shape[0]), 0)}
+        continue
+      a, b = one["a"].transposed, one["b"].transposed
+      before |= {f"{prefix}/a/kernel": a, f"{prefix}/b/kernel": b}
+      if not alike:
+        own = ranks[layer, target]
+        b = b.times(alphas[layer, target] / (
+            math.sqrt(own) if rslora else own))
+        a, b = a.padded(a.shape[0], rank), b.padded(rank, b.shape[1])
+      after |= {f"{prefix}/a/kernel": a, f"{prefix}/b/kernel": b}
+      if dora:
+        magnitude = one["magnitude"]
+        after[f"{prefix}/magnitude/value"] = magnitude.reshaped(
+            math.prod(magnitude.shape))
+  check_padding(before, after)
+  return method, after
+
+
+def _alpha(values: Mapping[str, Any], place: tuple[int, str]) -> float:
+  """The alpha of a place: of the first pattern that fits its module's end.
+
+  Raises:
+    InputError: a pattern is more than a name.
+  """
+  layer, target = place
+  module = next(name for name, ours in MODULES.items() if ours == target)
+  name = f"bert.encoder.layer.{layer}.{module}"
+  patterns = setting(values, "alpha_pattern", Mapping | None, None) or {}
+  for pattern in patterns:
+    # Whoever wrote the file could let a pattern run for ever.
+    if not _NAMES.fullmatch(pattern):
+      refuse(f"its alpha_pattern has {pattern!r:.60}, which is more than the "
+             "end of a name")
+    if f".{name}".endswith(f".{pattern}"):
+      return float(setting(patterns, pattern, float | int))
+  return float(setting(values, "lora_alpha", float | int, 8))
+
+
+def _ia3(places: Places) -> tuple[Method, Tensors]:
+  scales: dict[str, dict[tuple[int, str], Stored]] = {"output": {}, "input": {}}
+  for place, leaves in _checked(places).items():
+    stored = leaves.pop("ia3_l", None)
+    if stored is None or len(stored.shape) != 2 or 1 not in stored.shape:
+      raise InputError(f"has no ia3_l of {place[1]} in layer {place[0]}")
+    # [outputs, 1], or [1, inputs] of feed-forwards.
+    side = "output" if stored.shape[1] == 1 else "input"
+    scales[side][place] = stored.reshaped(max(stored.shape))
+  layers = tuple(sorted({layer for layer, _ in places}))
+  sides = {side: tuple(name for name in PROJECTIONS if name in {
+      name for _, name in scales[side]}) for side in scales}
+  method = IA3Config(scaled_outputs=sides["output"] or None,
+                     scaled_inputs=sides["input"] or None, layers=layers)
+  tensors: Tensors = {}
+  for side, names in sides.items():
+    for name in names:
+      width = next(stored.shape for (_, other), stored in scales[side].items()
+                   if other == name)
+      for layer in layers:
+        prefix = method.place_name(Place(layer, PROJECTION, name))
+        tensors[f"{prefix}/{side}_scale/value"] = scales[side].get(
+            (layer, name), constant(width, 1))
+  return method, tensors
+
+
+def _checked(places: Places) -> Places:
+  if not places:
+    raise InputError("holds no tensors of its peft_type")
+  return places
+
+
+def _grid(places: Mapping[tuple[int, str], Any],
+          ) -> tuple[tuple[int, ...], tuple[str, ...]]:
+  """The layers and projections that places are in."""
+  return (tuple(sorted({layer for layer, _ in places})),
+          tuple(name for name in PROJECTIONS
+                if name in {name for _, name in places}))
