@@ -32,6 +32,10 @@ def say(text: str, error: bool = False) -> None:
         file=sys.stderr if error else sys.stdout, flush=True)
 
 
+class InputWarning(UserWarning):
+  """What is odd, and may well be meant: its message is one line."""
+
+
 def warn(message: str, stacklevel: int = 2) -> None:
   """Warns in one line, as an `InputError` has it.
 
@@ -39,7 +43,7 @@ def warn(message: str, stacklevel: int = 2) -> None:
     message: what is odd, and the remedy.
     stacklevel: of the caller's line, as `warnings.warn` has it.
   """
-  warnings.warn(_one_line(message), stacklevel=stacklevel + 1)
+  warnings.warn(_one_line(message), InputWarning, stacklevel=stacklevel + 1)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -5,9 +5,14 @@ import pathlib
 import signal
 import subprocess
 import sys
+import types
+import warnings
 
 import pytest
 
+from tests.tools.calling import call
+from tf_adapters.errors import warn
+from tf_adapters.tools import _command
 from tf_adapters.tools._notices import is_notice
 
 
@@ -92,3 +97,16 @@ def test_the_last_words_of_a_crash_pass():
 def test_who_sets_the_level_gets_the_lines():
   done = run(_SCRIPT, TF_CPP_MIN_LOG_LEVEL="0")
   assert _NOTICE in done.stderr
+
+
+def test_a_warning_of_ours_is_one_line(capsys):
+  def main():
+    warn("an odd\nfile")
+    warnings.warn("a library's", RuntimeWarning, stacklevel=1)
+
+  tool = types.ModuleType("tool")
+  tool.main = lambda: _command.run(tool, main)
+  assert call(tool) == 0
+  ours, theirs, *_ = capsys.readouterr().err.splitlines()
+  assert ours == r"warning: an odd\nfile"
+  assert theirs.endswith("RuntimeWarning: a library's")

@@ -2,13 +2,16 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
+from typing import TextIO
 
 from absl import app, flags, logging
 
 from tf_adapters.errors import (
     InputError,
+    InputWarning,
     WorkerLost,
     check_name,
     printable,
@@ -62,7 +65,9 @@ def run(tool: ModuleType, main: Callable[[], object],
         names = [flag.name
                  for flag in flags.FLAGS.get_key_flags_for_module(tool)]
         raise InputError(_flag_mistakes.stray(argv[1], names))
-      main()
+      with warnings.catch_warnings():
+        warnings.showwarning = _show
+        main()
     except InputError as error:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(1)
@@ -76,6 +81,16 @@ def run(tool: ModuleType, main: Callable[[], object],
       sys.exit(130)
 
   app.run(guarded, flags_parser=parse)
+
+
+def _show(message: Warning | str, category: type[Warning], filename: str,
+          lineno: int, file: TextIO | None = None,
+          line: str | None = None) -> None:
+  """Shows a warning of ours in one line, without the code that it is from."""
+  text = (f"warning: {message}\n" if issubclass(category, InputWarning)
+          else warnings.formatwarning(
+              message, category, filename, lineno, line))
+  (file or sys.stderr).write(text)
 
 
 def _check_own(names: Sequence[str]) -> None:
