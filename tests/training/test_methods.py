@@ -14,6 +14,7 @@ from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("flags, method", [
     ({"method": "lora", "lora_rank": 2, "lora_dora": True,
       "lora_dropout": 0.2}, ta.LoraConfig(rank=2, dora=True, dropout=0.2)),

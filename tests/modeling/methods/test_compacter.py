@@ -1,25 +1,18 @@
 import numpy as np
 import pytest
-import tf_keras
 
 import tf_adapters as ta
 from tests import reference
+from tests.modeling.methods.training import trained
 
-TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 # Large enough for the adapters to do something.
 METHOD = ta.CompacterConfig(
     size=8, rank=2, activation="gelu_tanh", init_scale=0.5)
 
 
-def trained(source, method):
-  """A model that was trained by a step, and its inputs."""
-  encoder = ta.load_encoder(source, method)
-  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
-  model.compile(tf_keras.optimizers.Adam(0.05), model.loss_function,
-                run_eagerly=True)
-  inputs = encoder.text_processor()(TEXTS)
-  model.train_on_batch(inputs, np.array([1, 0, 0, 1]))
-  return model, inputs
+@pytest.fixture(scope="module")
+def on_one_layer(one_layer_source):
+  return trained(one_layer_source, METHOD)
 
 
 def dense(encoder):
@@ -38,7 +31,7 @@ def dense(encoder):
 
 
 def test_is_the_papers_function(hf_source):
-  model, inputs = trained(hf_source, METHOD)
+  model, inputs, _ = trained(hf_source, METHOD)
   sequence, pooled = reference.bert(
       dense(model.encoder), *(inputs[f"input_{name}"].numpy() for name in (
           "word_ids", "mask", "type_ids")))
@@ -51,37 +44,23 @@ def test_is_the_papers_function(hf_source):
   assert np.abs(outputs["sequence_output"] - plain).max() > 0.1
 
 
-def test_exactly_its_factors_and_the_head_train(one_layer_source):
-  model, _ = trained(one_layer_source, METHOD)
-  before = ta.TextClassifier(ta.load_encoder(one_layer_source, METHOD), "ab")
-  changed = {name for name, variable in model.named_variables().items()
-             if np.any(before.named_variables()[name] != variable)}
+def test_exactly_its_factors_and_the_head_train(on_one_layer):
   added = {"transformer/compacter/rule/value"} | {
       f"transformer/layer_0/{place}_compacter/{kernel}_{part}/value"
       for place in ("attention", "output") for kernel in ("down", "up")
       for part in ("left", "right", "bias")}
-  assert changed == added | {"head/kernel", "head/bias"}
-  summary = model.summary_of_tuning()
+  assert on_one_layer.changed == added | {"head/kernel", "head/bias"}
+  summary = on_one_layer.model.summary_of_tuning()
   assert summary.rows["Compacter"] == (
       4**3 + 2 * (2 * 2 * (32 + 8) + 32 + 8), 0)
   assert summary.rows["layer norms"][0] == 0
 
 
-def test_files_hold_factors_and_banks_kernels(one_layer_source, tmp_path):
-  model, inputs = trained(one_layer_source, METHOD)
-  path = ta.save_adapter(model, tmp_path / "compacter")
-  again = ta.load_adapter(path)
+def test_files_hold_its_factors(on_one_layer, tmp_path):
+  model, inputs, _ = on_one_layer
+  again = ta.load_adapter(ta.save_adapter(model, tmp_path / "compacter"))
   assert again.encoder.method == METHOD
   np.testing.assert_array_equal(again(inputs), model(inputs))
-  other, _ = trained(one_layer_source, ta.AdapterConfig(size=5, init_scale=0.5))
-  bank = ta.AdapterBank(one_layer_source, [
-      path, ta.save_adapter(other, tmp_path / "bottleneck")])
-  rows = bank.predict_proba(TEXTS * 2, ["compacter", "bottleneck"] * 4)
-  logits = [model(inputs).numpy(), other(inputs).numpy()]
-  for place, row in enumerate(rows):
-    expected = np.exp(logits[place % 2][place % 4])
-    np.testing.assert_allclose(
-        list(row.values()), expected / expected.sum(), atol=1e-6)
 
 
 def test_shares_a_product_with_bottlenecks():

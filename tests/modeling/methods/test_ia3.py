@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-import tf_keras
 
 import tf_adapters as ta
 from tests import reference
 from tests.adapters import with_random_values
+from tests.modeling.methods.training import TEXTS, trained
 
-TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 ATTENTION = ("query", "key", "value", "attention_output")
 
 
@@ -62,15 +61,7 @@ def test_is_the_papers_function(hf_source, method, places):
 
 
 def test_exactly_its_factors_and_the_head_train(one_layer_source):
-  encoder = ta.load_encoder(one_layer_source, ta.IA3Config.preset("peft"))
-  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
-  model.compile(tf_keras.optimizers.Adam(0.05), model.loss_function,
-                run_eagerly=True)
-  before = {name: variable.numpy()
-            for name, variable in model.named_variables().items()}
-  model.train_on_batch(encoder.text_processor()(TEXTS), np.array([1, 0, 0, 1]))
-  changed = {name for name, variable in model.named_variables().items()
-             if np.any(before[name] != variable)}
+  model, _, changed = trained(one_layer_source, ta.IA3Config.preset("peft"))
   place = "transformer/layer_0"
   assert changed == {
       f"{place}/key_ia3/output_scale/value",

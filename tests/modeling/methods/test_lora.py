@@ -3,15 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 import tf_adapters as ta
 from tests import reference
 from tests.adapters import with_random_values
+from tests.modeling.methods.training import TEXTS, trained
 from tf_adapters.modeling.layers import LinearProjection, Projection
 from tf_adapters.modeling.methods.method import PROJECTIONS
-
-TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 
 
 def kernel_name(layer, target):
@@ -67,18 +65,10 @@ def test_is_the_papers_function(hf_source, method):
 
 
 def test_exactly_its_products_and_the_head_train(one_layer_source):
-  encoder = ta.load_encoder(one_layer_source, ta.LoraConfig(
-      rank=2, targets=("query", "intermediate", "output"), dropout=0.5))
-  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
-  model.compile(tf_keras.optimizers.Adam(0.05), model.loss_function,
-                run_eagerly=True)
-  before = {name: variable.numpy()
-            for name, variable in model.named_variables().items()}
-  for _ in range(2):  # A learns behind a B that is not zeros any more
-    model.train_on_batch(
-        encoder.text_processor()(TEXTS), np.array([1, 0, 0, 1]))
-  changed = {name for name, variable in model.named_variables().items()
-             if np.any(before[name] != variable)}
+  # A learns behind a B that is not zeros any more.
+  model, _, changed = trained(one_layer_source, ta.LoraConfig(
+      rank=2, targets=("query", "intermediate", "output"), dropout=0.5),
+      steps=2)
   added = {f"transformer/layer_0/{target}_lora/{name}/kernel"
            for target in ("query", "intermediate", "output") for name in "ab"}
   assert changed == added | {"head/kernel", "head/bias"}
@@ -88,7 +78,8 @@ def test_exactly_its_products_and_the_head_train(one_layer_source):
   assert summary.rows["layer norms"][0] == 0
   assert summary.trained == 448 + 66
   assert summary.base == sum(
-      array.size for name, array in before.items()
+      variable.shape.num_elements()
+      for name, variable in model.named_variables().items()
       if "_lora/" not in name and not name.startswith("head/"))
 
 
@@ -147,3 +138,4 @@ def test_values_come_into_order_and_survive_json():
   assert values.pop("method") == "lora"
   assert ta.LoraConfig.from_dict(values) == method
   assert dataclasses.replace(method, rank=4).point == "4"
+  assert dataclasses.replace(method, dora=True).curve == "DoRA"

@@ -20,6 +20,7 @@ METHODS = [
     ta.IA3Config.preset("peft"),
     ta.IA3Config.preset("adapterhub", layers=(0, 2)),
     ta.AdapterConfig(size=4),
+    ta.CompacterConfig(size=8, rank=2, activation="gelu_tanh", init_scale=0.5),
     None]
 PREFIXES = [
     ta.PrefixConfig(length=7, bottleneck_size=4, layers=(1, 2)),

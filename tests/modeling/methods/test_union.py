@@ -2,62 +2,47 @@ import json
 
 import numpy as np
 import pytest
-import tf_keras
 
 import tf_adapters as ta
-from tf_adapters.modeling.methods.table import method_from_dict
+from tests.modeling.methods.training import TEXTS, trained
+from tf_adapters.modeling.methods.table import method_from_dict, method_of
 
-TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 MAM = ta.UnionConfig((
     ta.PrefixConfig(length=3, bottleneck_size=5),
     ta.AdapterConfig.preset("parallel", size=4, layers=(1, 2))))
 
 
-def trained(source, method):
-  """A model that was trained by two steps, and its inputs."""
-  encoder = ta.load_encoder(source, method)
-  model = ta.TextClassifier(encoder, ["no", "yes"], pooling="mean")
-  model.compile(tf_keras.optimizers.Adam(0.05), model.loss_function,
-                run_eagerly=True)
-  inputs = encoder.text_processor()(TEXTS)
-  for _ in range(2):
-    model.train_on_batch(inputs, np.array([1, 0, 0, 1]))
-  return model, inputs
-
-
 def test_is_its_methods_together(hf_source):
-  model, _ = trained(hf_source, MAM)
+  model, _, changed = trained(hf_source, MAM, steps=2)
   rows = model.summary_of_tuning().rows
   assert rows["prefixes"] == (3 * 32 + 33 * 5 + 3 * 2 * 6 * 32, 0)
   assert rows["adapters"] == (2 * (2 * 4 * 32 + 4 + 32), 0)
   assert rows["layer norms"][0] == 0
-  plain = ta.load_encoder(hf_source).named_variables()
-  for name, variable in model.encoder.named_variables().items():
-    if name in plain:
-      np.testing.assert_array_equal(variable, plain[name])
-    else:
-      assert name in model.tuned_variables()
+  assert changed == {"head/kernel", "head/bias", *(
+      name for name in model.named_variables() if method_of(name))}
 
 
-def test_is_saved_and_serves_beside_others(hf_source, tmp_path):
-  models = {
-      "mam": trained(hf_source, MAM),
-      "both": trained(hf_source, ta.UnionConfig((
-          ta.LoraConfig(rank=2, layers=(0,)),
-          ta.CompacterConfig(size=4, init_scale=0.5)))),
-      "adapters": trained(hf_source, ta.AdapterConfig(size=4, init_scale=0.5))}
-  paths = {name: ta.save_adapter(model, tmp_path / name)
-           for name, (model, _) in models.items()}
+def test_is_saved_and_serves_beside_others(one_layer_source, tmp_path):
+  mam = ta.UnionConfig((ta.PrefixConfig(length=3, bottleneck_size=5),
+                        ta.AdapterConfig.preset("parallel", size=4)))
+  models = {name: trained(one_layer_source, method, steps=2)
+            for name, method in (
+                ("mam", mam), ("both", ta.UnionConfig((
+                    ta.LoraConfig(rank=2),
+                    ta.CompacterConfig(size=4, init_scale=0.5)))))}
+  paths = {name: ta.save_adapter(one.model, tmp_path / name)
+           for name, one in models.items()}
+  logits = {name: one.model(one.inputs).numpy()
+            for name, one in models.items()}
   again = ta.load_adapter(paths["mam"])
-  assert again.encoder.method == MAM.saved()
-  inputs = models["mam"][1]
-  np.testing.assert_allclose(again(inputs), models["mam"][0](inputs), atol=1e-6)
-  bank = ta.AdapterBank(hf_source, paths)
+  assert again.encoder.method == mam.saved()
+  np.testing.assert_allclose(
+      again(models["mam"].inputs), logits["mam"], atol=1e-6)
+  bank = ta.AdapterBank(one_layer_source, paths)
   rows = bank.predict_proba(
-      TEXTS * 3, [name for name in paths for _ in TEXTS])
-  probabilities = np.reshape([list(row.values()) for row in rows], [3, 4, 2])
-  for one, (model, inputs) in zip(probabilities, models.values()):
-    expected = np.exp(model(inputs).numpy())
+      TEXTS * 2, [name for name in paths for _ in TEXTS])
+  probabilities = np.reshape([list(row.values()) for row in rows], [2, 4, 2])
+  for one, expected in zip(probabilities, map(np.exp, logits.values())):
     np.testing.assert_allclose(
         one, expected / expected.sum(-1, keepdims=True), atol=1e-6)
 
