@@ -506,9 +506,12 @@ def test_every_method_has_a_curve():
             "hyperparameters": {"adapter": method.to_dict(),
                                 "learning_rate": 0.1}})
 
+  preset = ta.AdapterConfig.preset
   for method, point in ((ta.AdapterConfig(size=4), ("adapters", "4")),
+                        (preset("pfeiffer"), ("pfeiffer adapters", "48")),
+                        (preset("parallel"), ("parallel adapters", "384")),
                         (ta.LoraConfig(rank=2), ("LoRA", "2")),
-                        (ta.LoraConfig(rank=2, dora=True), ("LoRA", "DoRA 2")),
+                        (ta.LoraConfig(rank=2, dora=True), ("DoRA", "2")),
                         (ta.IA3Config(), ("IA3", ""))):
     assert curves.parameters(record(method, 9)) == (*point, 9)
     assert curves.learning_rate(record(method, 9)) == (point[0], "0.1", 0.1)

@@ -42,8 +42,21 @@ def test_bert_base_gets_the_paper_s_rates(encoder):
 
 
 def test_every_tuning_has_a_rate():
-  assert {name.partition(":")[0] for name in (*TUNINGS, NETWORK)} == set(
-      LEARNING_RATES)
+  # With adapters it is the method's.
+  assert {name.partition(":")[0] for name in (*TUNINGS, NETWORK)} == {
+      *LEARNING_RATES, "adapters"}
+
+
+def test_a_method_has_its_own_rate(one_layer_source):
+  prefix = ta.PrefixConfig(length=2, bottleneck_size=4)
+  union = ta.UnionConfig((prefix, ta.AdapterConfig(size=4)))
+  for method, rates in ((ta.IA3Config(), (3e-3, 1e-2)),
+                        (prefix, prefix.learning_rates),
+                        (union, ta.AdapterConfig().learning_rates)):
+    assert method.learning_rates == rates
+    encoder = ta.load_encoder(one_layer_source, method)
+    assert ta.default_learning_rate(model(encoder, "adapters")) == rates[1]
+    assert ta.default_learning_rate(model(encoder, "bias")) == 3e-3
 
 
 @pytest.mark.parametrize("steps, epochs", [

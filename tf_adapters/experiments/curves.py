@@ -141,8 +141,8 @@ def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
         Point(name, x, chosen))
   return [
       Panel(task, next(iter(curves.values()))[0].chosen.metric,
-            {curve: tuple(sorted(curves[curve], key=lambda point: point.x))
-             for curve in _all_curves() if curve in curves})
+            {curve: tuple(sorted(points, key=lambda point: point.x))
+             for curve, points in sorted(curves.items(), key=_in_legend)})
       for task, curves in found.items()]
 
 
@@ -217,15 +217,19 @@ def differences_csv(
       for curve, points in curves.items() for point in points))
 
 
-def _all_curves() -> list[str]:
-  """In the order of legends."""
-  return [*(method.row for method in METHODS.values()), *_CURVES.values()]
+def _in_legend(curve: tuple[str, Sequence[Point]]) -> tuple[int, str]:
+  """Where a curve stands in legends: methods first, then other tunings."""
+  name, points = curve
+  method = _method(points[0].chosen.records[0])
+  if method is None:
+    return len(METHODS) + list(_CURVES.values()).index(name), name
+  return list(METHODS).index(method.name), name
 
 
 def _curve(record: Record) -> str | None:
   method = _method(record)
   if method is not None:
-    return method.row
+    return method.curve
   return _CURVES.get(Tuning.parse(record.finished["tuning"]).method)
 
 

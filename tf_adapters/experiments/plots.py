@@ -30,10 +30,13 @@ PARAMETERS_LABEL = "trained parameters per task"
 # Curve -> Okabe and Ito's colour, marker and line: grey print tells them apart.
 _STYLES = {
     "adapters": ("#0072B2", "o", "-"),
+    "pfeiffer adapters": ("#0072B2", "<", "--"),
+    "parallel adapters": ("#0072B2", ">", ":"),
     "LoRA": ("#56B4E9", "X", "-"),
+    "DoRA": ("#56B4E9", "d", "--"),
     "IA3": ("#F0E442", "p", "-"),
     "prefixes": ("#999999", "*", "-"),
-    "Compacter": ("#0072B2", "h", "--"),
+    "Compacter": ("#009E73", "h", "--"),
     "top layers": ("#D55E00", "s", "--"),
     "layer norms": ("#009E73", "^", ":"),
     "biases": ("#CC79A7", "v", ":"),

@@ -1,7 +1,7 @@
 """The learning rate of a training that does not say one.
 
 What is right depends on what trains, and on the encoder's size. docs/results.md
-has the runs that these are taken from.
+has the runs that these are taken from; methods say theirs themselves.
 """
 
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ from tf_adapters.modeling.tuning import Tuning
 if TYPE_CHECKING:
   from tf_adapters.modeling.task_model import TaskModel
 
-# Method -> of encoders as wide as BERT-base, and of smaller ones.
+# Tuning -> of encoders as wide as BERT-base, and of smaller ones. "adapters" is
+# not among them: each method says its own.
 LEARNING_RATES = {
-    "adapters": (3e-4, 1e-3),
     "full": (3e-5, 1e-4),
     "top_layers": (5e-5, 3e-4),
     "layer_norm": (1e-3, 3e-3),
@@ -35,5 +35,10 @@ def default_learning_rate(model: "TaskModel") -> float:
     ...     "minilm_l6", AdapterConfig(size=64)), ["no", "yes"]))
     0.001
   """
-  wide, small = LEARNING_RATES[Tuning.parse(model.encoder.tuning).method]
-  return wide if model.encoder.hidden_size >= _WIDE else small
+  encoder = model.encoder
+  tuning = Tuning.parse(encoder.tuning).method
+  if tuning == "adapters" and encoder.method is not None:
+    wide, small = encoder.method.learning_rates
+  else:
+    wide, small = LEARNING_RATES[tuning]
+  return wide if encoder.hidden_size >= _WIDE else small

@@ -55,7 +55,8 @@ class AdapterBank:
 
   A batch's rows may belong to different tasks: all of them are computed in one
   pass. What a task predicts does not depend on which others there are. Each
-  task takes the memory of its adapter file.
+  task takes the memory of its adapter file, padded by less than a half; one of
+  Compacter that of the bottleneck adapters that it is.
 
   Adapters may differ in size, layers, position, activation and everything else
   that an `AdapterConfig` says, in pooling, labels and type of problem. Those of

@@ -20,9 +20,9 @@ class TrainingConfig:
   """
 
   learning_rate: float | None = option(
-      None, "Highest learning rate of AdamW. (by --tuning and the encoder's "
-      "width: of adapters 3e-4 on BERT-base and larger, 1e-3 on smaller ones; "
-      "of full 3e-5 and 1e-4)", least=1e-12, most=1e3)
+      None, "Highest learning rate of AdamW. (by --tuning, --method and the "
+      "encoder's width: of bottleneck adapters 3e-4 on BERT-base and larger, "
+      "1e-3 on smaller ones; of full 3e-5 and 1e-4)", least=1e-12, most=1e3)
   num_train_epochs: int | None = option(
       None, "Passes over the training data; the best one by validation is "
       "kept. (3, or as many as make 300 steps, up to 50)", least=1,

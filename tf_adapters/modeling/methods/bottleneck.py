@@ -154,6 +154,12 @@ class AdapterConfig(Method):
     return self.positions
 
   @property
+  def curve(self) -> str:
+    if self.parallel:
+      return "parallel adapters"
+    return "pfeiffer adapters" if self.input == "normed" else self.row
+
+  @property
   def point(self) -> str:
     return str(self.size)
 

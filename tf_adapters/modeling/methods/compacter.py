@@ -111,6 +111,10 @@ class CompacterConfig(Method):
   def point(self) -> str:
     return str(self.size)
 
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    return 1e-3, 3e-3
+
   def shared_parts(self, hidden_size: int) -> dict[str, Part]:
     return {"rule": Array((self.dimension,) * 3, stddev=self.init_scale)}
 

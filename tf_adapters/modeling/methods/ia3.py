@@ -91,6 +91,10 @@ class IA3Config(Method):
     scaled = {*(self.scaled_outputs or ()), *(self.scaled_inputs or ())}
     return tuple(name for name in PROJECTIONS if name in scaled)
 
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    return 3e-3, 1e-2
+
   def at(self, place: Place) -> "IA3Config":
     outputs, inputs = ((place.name,) if place.name in (scaled or ()) else None
                        for scaled in (self.scaled_outputs, self.scaled_inputs))

@@ -95,8 +95,16 @@ class LoraConfig(Method):
     return self.targets
 
   @property
+  def curve(self) -> str:
+    return "DoRA" if self.dora else self.row
+
+  @property
   def point(self) -> str:
-    return f"DoRA {self.rank}" if self.dora else str(self.rank)
+    return str(self.rank)
+
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    return 5e-4, 2e-3
 
   @property
   def scale(self) -> float:

@@ -193,9 +193,22 @@ class Method(JsonConfig):
     raise NotImplementedError
 
   @property
+  def curve(self) -> str:
+    """What its curve in figures is called."""
+    return self.row
+
+  @property
   def point(self) -> str:
-    """What stands beside its point in a figure of sizes."""
+    """What stands beside its point on the curve, in a figure of sizes."""
     return ""
+
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    """Those to begin with: of encoders as wide as BERT-base, and of smaller.
+
+    docs/methods.md has where they are from.
+    """
+    return 3e-4, 1e-3
 
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
     """{name: part} of what it has at a place.

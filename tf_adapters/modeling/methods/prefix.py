@@ -81,6 +81,10 @@ class PrefixConfig(Method):
   def point(self) -> str:
     return str(self.length)
 
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    return 1e-3, 3e-3
+
   def shared_parts(self, hidden_size: int) -> dict[str, Part]:
     if self.flat:
       return {}

@@ -69,6 +69,12 @@ class UnionConfig(Method):
   def point(self) -> str:
     return "+".join(one.point for one in self.methods)
 
+  @property
+  def learning_rates(self) -> tuple[float, float]:
+    # What is too high for one of them is too high for all.
+    wide, small = zip(*(one.learning_rates for one in self.methods))
+    return min(wide), min(small)
+
   def _of(self, place: Place) -> Method:
     """The method that enters at a place."""
     return next(one for one in self.methods if one.enters(place))
