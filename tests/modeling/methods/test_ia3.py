@@ -47,7 +47,7 @@ def test_is_the_papers_function(hf_source, method, places):
       fresh, ta.load_encoder(hf_source)(inputs)["sequence_output"])
   assert sum(variable.shape.num_elements() for variable
              in encoder.tuned_variables().values()) == places * len(
-                 method.layers or range(3))
+                 method.layers or range(2))
   arrays = folded(with_random_values(encoder, stddev=0.5))
   sequence, pooled = reference.bert(
       arrays, *(inputs[f"input_{name}"].numpy()

@@ -20,6 +20,7 @@ METHODS = {
                            ta.AdapterConfig.preset("parallel", size=4)))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_gives_the_models_logits(one_layer_source, tmp_path, name):
   encoder = with_random_values(

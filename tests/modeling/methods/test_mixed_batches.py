@@ -14,16 +14,16 @@ from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 
 METHODS = [
     ta.LoraConfig(rank=2, targets=PROJECTIONS),
-    ta.LoraConfig(rank=9, alpha=20, rslora=True, layers=(1, 2)),
+    ta.LoraConfig(rank=9, alpha=20, rslora=True, layers=(1,)),
     ta.LoraConfig(rank=3, alpha=6, dora=True, targets=PROJECTIONS),
     ta.LoraConfig(rank=12, dora=True, targets=("key", "value"), layers=(0,)),
     ta.IA3Config.preset("peft"),
-    ta.IA3Config.preset("adapterhub", layers=(0, 2)),
+    ta.IA3Config.preset("adapterhub", layers=(0,)),
     ta.AdapterConfig(size=4),
     ta.CompacterConfig(size=8, rank=2, activation="gelu_tanh", init_scale=0.5),
     None]
 PREFIXES = [
-    ta.PrefixConfig(length=7, bottleneck_size=4, layers=(1, 2)),
+    ta.PrefixConfig(length=7, bottleneck_size=4, layers=(1,)),
     ta.PrefixConfig(length=2, flat=True),
     ta.UnionConfig((ta.PrefixConfig(length=3, flat=True),
                     ta.AdapterConfig.preset("parallel", size=4)))]

@@ -26,7 +26,7 @@ def flattened(encoder):
 
 @pytest.mark.parametrize("method", [
     ta.PrefixConfig(length=3, flat=True),
-    ta.PrefixConfig(length=4, bottleneck_size=5, dropout=0.5, layers=(2, 0)),
+    ta.PrefixConfig(length=4, bottleneck_size=5, dropout=0.5, layers=(1,)),
 ])
 def test_is_the_papers_function(hf_source, method):
   model, inputs, _ = trained(hf_source, method)
@@ -57,8 +57,8 @@ def test_exactly_its_network_and_the_head_train(one_layer_source):
 
 def test_what_lies_below_the_prefixes_is_the_encoders_alone(hf_source):
   encoder = ta.load_encoder(
-      hf_source, ta.PrefixConfig(length=3, bottleneck_size=5, layers=(2,)))
-  assert encoder.frozen_prefix == 2
+      hf_source, ta.PrefixConfig(length=3, bottleneck_size=5, layers=(1,)))
+  assert encoder.frozen_prefix == 1
 
 
 def test_files_hold_keys_and_values(one_layer_source, tmp_path):
