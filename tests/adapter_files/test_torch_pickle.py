@@ -170,7 +170,7 @@ def damaged(content, rng):
 
 
 @pytest.mark.parametrize("count", [
-    200, pytest.param(3000, marks=pytest.mark.slow)])
+    200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_damaged_files_and_pickles(tmp_path, count):
   rng = random.Random(count)
   whole = (FOLDER / "tensors.bin").read_bytes()

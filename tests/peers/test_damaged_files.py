@@ -74,7 +74,7 @@ def damaged(content, rng):
 
 
 @pytest.mark.parametrize("count", [
-    270, pytest.param(5000, marks=pytest.mark.slow)])
+    270, pytest.param(3000, marks=pytest.mark.slow)])
 def test_one_line_for_each(tmp_path, count):
   rng = random.Random(count)
   refused = 0

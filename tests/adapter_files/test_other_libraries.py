@@ -1,0 +1,227 @@
+"""What of AdapterHub's and PEFT's files is read otherwise, or not at all."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import tf_adapters as ta
+from tests.peers import tiny_bert
+from tests.tools.calling import call
+from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.tools import convert, inspect
+
+FOLDER = pathlib.Path(__file__).parents[1] / "peers"
+LABELS = ["no", "yes", "maybe"]
+CONFIG = ta.BertConfig(**{
+    name: value for name, value in tiny_bert.CONFIG.items()
+    if name != "model_type"})
+
+
+@pytest.fixture
+def copy(tmp_path):
+  """Copies a file, with other values in one of its configurations."""
+  def make(name, file="adapter_config.json", inside="", **changes):
+    path = tmp_path / name.split("/")[1]
+    shutil.copytree(FOLDER / name, path, dirs_exist_ok=True)
+    values = json.loads((path / file).read_text())
+    place = values[inside] if inside else values
+    place.update(changes)
+    for key in [key for key in place if place[key] is ...]:
+      del place[key]
+    (path / file).write_text(json.dumps(values))
+    return path
+  return make
+
+
+def rename(path, *pairs):
+  """Gives the tensors of a file other names."""
+  file = path / "adapter.safetensors"
+  tensors = safetensors.numpy.load_file(file)
+  for old, new in pairs:
+    tensors = {name.replace(old, new): array
+               for name, array in tensors.items()}
+  safetensors.numpy.save_file(tensors, file)
+
+
+def tensors_of(path, labels=None):
+  return dict(open_adapter(path, labels).on(CONFIG, "tiny").tensors())
+
+
+def refused(path, message, labels=None):
+  with pytest.raises(ta.InputError, match=message) as error:
+    tensors_of(path, labels)
+  assert str(error.value).startswith(str(path))
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changes,message", [
+    ({"use_gating": True}, "its use_gating is True"),
+    ({"ln_after": True}, "its ln_after is True"),
+    ({"original_ln_after": False}, "its original_ln_after is False"),
+    ({"residual_before_ln": "post_add"}, "residual_before_ln is 'post_add'"),
+    ({"inv_adapter": "nice"}, "its inv_adapter is 'nice'"),
+    ({"non_linearity": "mish"}, "its non_linearity is 'mish'"),
+    ({"scaling": "other"}, "its scaling is 'other'"),
+    ({"scaling": "learned"}, "has no scaling"),
+    ({"ln_before": True}, "has no adapter_down.1.weight"),
+    ({"architecture": "reft"}, "its architecture is 'reft'"),
+    ({"architecture": "prompt_tuning"}, "architecture is 'prompt_tuning'"),
+    ({"architecture": "lora"}, "no tensors of its configuration's"),
+    ({"phm_layer": True}, "has no phm_rule"),
+])
+def test_bottlenecks_that_are_refused(copy, changes, message):
+  refused(copy("adapterhub_files/pfeiffer", inside="config", **changes),
+          message)
+
+
+@pytest.mark.parametrize("name,changes,message", [
+    ("lora", {"use_dora": True}, "DoRA as AdapterHub defines it"),
+    ("lora", {"vera_d": 0.1}, "its vera_d is 0.1"),
+    ("lora", {"use_gating": True}, "its use_gating is True"),
+    ("lora", {"composition_mode": "x"}, "its composition_mode is 'x'"),
+    ("lora", {"r": 3}, "expected"),
+    ("compacter", {"factorized_phm_rule": True}, "factorized_phm_rule is True"),
+    ("compacter", {"scaling": 4.0}, "a Compacter that is parallel, scaled"),
+    ("prefix_flat", {"prefix_length": 5}, "do not fit prefix_length 5"),
+    ("prefix_flat", {"use_gating": True}, "its use_gating is True"),
+    ("prefix_network", {"non_linearity": "gelu"}, "non_linearity is 'gelu'"),
+])
+def test_other_methods_that_are_refused(copy, name, changes, message):
+  refused(copy(f"adapterhub_files/{name}", inside="config", **changes), message)
+
+
+@pytest.mark.parametrize("changes,message", [
+    ({"head_type": "masked_lm"}, "its head is of type 'masked_lm'"),
+    ({"layers": 3}, "its head has 3 layers"),
+    ({"use_pooler": True}, "has 2 layers behind BERT's pooler"),
+    ({"activation_function": "relu"}, "activation_function is 'relu'"),
+    ({"label2id": {"a": 0, "b": 2, "c": 1, "d": 3}}, "has 3 outputs, not 4"),
+    ({"label2id": {"a": 0, "b": 0, "c": 1}}, "does not number its labels"),
+    ({"label2id": None}, "does not say what its 3 labels are called"),
+])
+def test_heads_that_are_refused(copy, changes, message):
+  refused(copy("adapterhub_files/pfeiffer", "head_config.json", "config",
+               **changes), message)
+
+
+def test_what_else_is_refused(copy, tmp_path):
+  def hub(**changes):
+    return copy("adapterhub_files/pfeiffer", **changes)
+
+  refused(hub(model_type="roberta"), "a model of type 'roberta'")
+  refused(hub(hidden_size=64), "hidden_size 64, not 32 as tiny has")
+  path = hub()
+  rename(path, ("layer.1.", "layer.2."))
+  refused(path, "num_hidden_layers 3, not 2")
+  for old, new, message in (
+      ("adapters.task", "refts.task", "it holds refts"),
+      ("encoder.layer.0.output.adapters", "invertible_adapters",
+       "it holds invertible adapters"),
+      ("adapters.task", "adapters.other", "no tensors of its configuration's"),
+      ("layer.1.output.adapters", "layer.1.other", "which is not read"),
+      ("output.adapters", "output.dense.adapters", "it changes output.dense")):
+    shutil.rmtree(path)
+    path = hub()
+    rename(path, (old, new))
+    refused(path, message)
+  shutil.rmtree(path)
+  path = hub()
+  (path / "head_config.json").unlink()
+  refused(path, "has no head .*language adapters")
+
+
+@pytest.mark.parametrize("changes,message", [
+    ({"peft_type": "PREFIX_TUNING"}, "which moves the positions"),
+    ({"peft_type": "VERA"}, "its peft_type is VERA"),
+    ({"lora_bias": True}, "its lora_bias is True"),
+    ({"kasa_config": {"beta": 1}}, "its kasa_config is"),
+    ({"not_yet_known": 3}, "its not_yet_known is 3"),
+    ({"init_lora_weights": "pissa"}, "changes the encoder's own weights"),
+    ({"alpha_pattern": {"(a|a)*$": 3}}, "more than the end of a name"),
+    ({"use_dora": True}, "has not all tensors"),
+    ({"task_type": "QUESTION_ANS"}, "which text is the question"),
+    ({"task_type": None}, "has no head: task_type is None"),
+    ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+])
+def test_peft_files_that_are_refused(copy, changes, message):
+  refused(copy("peft_files/lora", **changes), message, LABELS)
+
+
+def test_labels(copy):
+  path = FOLDER / "peft_files/lora"
+  refused(path, r'labels=\["no", "yes"\] or --labels=no,yes')
+  refused(path, "has 3 outputs, not 2", ["a", "b"])
+  refused(FOLDER / "adapterhub_files/houlsby", "labels of its own", ["a"] * 3)
+  unnamed = FOLDER / "adapterhub_files/no_labels"
+  assert open_adapter(unnamed).info.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+  assert open_adapter(unnamed, LABELS).info.labels == tuple(LABELS)
+
+
+def test_old_files_of_adapterhub(copy):
+  """Their names and values mean what they meant then."""
+  new = tensors_of(FOLDER / "adapterhub_files/pfeiffer")
+  path = copy("adapterhub_files/pfeiffer", version=..., type="text_task")
+  values = json.loads((path / "adapter_config.json").read_text())
+  values["config"] |= {"non_linearity": "gelu", "inv_adapter": "nice",
+                       "invertible_adapter": {"block_type": "nice"}}
+  (path / "adapter_config.json").write_text(json.dumps(values))
+  rename(path, ("output.adapters", "output.layer_text_task_adapters"))
+  assert open_adapter(path).info.method.activation == "gelu_tanh"
+  for name, array in tensors_of(path).items():
+    np.testing.assert_array_equal(array, new[name])
+  values["version"] = "2.0.0"
+  values["config"] |= {"inv_adapter": None, "invertible_adapter": None}
+  (path / "adapter_config.json").write_text(json.dumps(values))
+  assert open_adapter(path).info.method.activation == "gelu"
+
+
+@pytest.mark.parametrize("version,scale", [
+    ("adapters.1.0.1", 1.0), ("adapters.1.1.0", 3.0), ("3.2.1", 3.0)])
+def test_scale_of_old_lora(copy, version, scale):
+  info = open_adapter(copy("adapterhub_files/lora", version=version)).info
+  assert info.method.scale == scale
+
+
+def test_an_encoder_with_another_activation_is_a_warning(recwarn):
+  file = open_adapter(FOLDER / "adapterhub_files/lora")
+  file.on(CONFIG, "tiny")
+  assert not recwarn
+  file.on(ta.BertConfig(**{**CONFIG.to_dict(), "hidden_act": "gelu_tanh"}),
+          "tiny")
+  assert "does not say its encoder's activation" in str(recwarn[0].message)
+
+
+def test_command_line(tmp_path, capsys):
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  hub, peft = FOLDER / "adapterhub_files/lora", FOLDER / "peft_files/lora"
+  assert call(inspect, f"--adapter={hub}") == 0
+  assert "no, yes, maybe" in capsys.readouterr().out
+  assert call(inspect, f"--adapter={peft}") == 1
+  assert "--labels=no,yes" in capsys.readouterr().err
+  assert call(inspect, f"--adapter={peft}", "--labels=no,yes,maybe") == 0
+  for arguments, message in (
+      (["--to=peft"], "--to: for --adapter only"),
+      ([f"--adapter={hub}"], "--to must be given"),
+      ([f"--adapter={hub}", "--to=tf_adapters"], "was made for the encoder "
+       "bert-base-uncased, as transformers calls it"),
+      ([f"--adapter={hub}", "--to=peft", f"--encoder={encoder}"],
+       "cannot be written for peft: its head pools by 'cls'")):
+    assert call(convert, *arguments, f"--output={tmp_path / 'x'}") == 1
+    assert message in capsys.readouterr().err
+  assert call(convert, f"--adapter={peft}", "--labels=no,yes,maybe",
+              f"--encoder={encoder}", "--to=adapterhub",
+              f"--output={tmp_path / 'hub'}") == 0
+  assert call(convert, f"--adapter={tmp_path / 'hub'}", "--to=tf_adapters",
+              f"--encoder={encoder}", f"--output={tmp_path / 'ours'}") == 0
+  assert open_adapter(tmp_path / "ours").info.labels == tuple(LABELS)
+  model = ta.load_adapter(tmp_path / "ours")
+  np.testing.assert_allclose(
+      model({f"input_{ours}": tiny_bert.INPUTS[theirs].astype(np.int32)
+             for ours, theirs in (
+                 ("word_ids", "input_ids"), ("mask", "attention_mask"),
+                 ("type_ids", "token_type_ids"))}),
+      np.load(FOLDER / "peft_files/logits.npz")["lora"], atol=1e-5)
