@@ -28,6 +28,17 @@ MODELS = {
     "mobilebert": transformers.MobileBertConfig(
         **SIZES, **BERT_SIZES, embedding_size=4, intra_bottleneck_size=4,
         classifier_activation=False),
+    "roberta": transformers.RobertaConfig(
+        **BERT_SIZES, vocab_size=500, max_position_embeddings=18,
+        type_vocab_size=1, layer_norm_eps=1e-5),
+    "xlm-roberta": transformers.XLMRobertaConfig(
+        **BERT_SIZES, vocab_size=760, max_position_embeddings=18,
+        type_vocab_size=1, layer_norm_eps=1e-5),
+    "modernbert": transformers.ModernBertConfig(
+        **BERT_SIZES, vocab_size=503, max_position_embeddings=16,
+        local_attention=4, pad_token_id=3, cls_token_id=1, sep_token_id=2,
+        bos_token_id=1, eos_token_id=2, reference_compile=False,
+        attn_implementation="eager"),
 }
 
 
@@ -41,11 +52,14 @@ def main(names: list[str]) -> None:
       for parameter in model.parameters():  # zeros and ones hide mistakes
         parameter.add_(torch.randn(parameter.shape) * 0.2)
     rng = np.random.default_rng(0)
-    ids = rng.integers(0, SIZES["vocab_size"], [3, 9])
+    # Beyond special tokens: <pad> has no position in a RoBERTa.
+    ids = rng.integers(
+        5 if "roberta" in name else 0, model.config.vocab_size, [3, 9])
     mask = (np.arange(9) < np.array([[9], [4], [1]])).astype(int)
-    types = rng.integers(0, 2, [3, 9])
+    types = rng.integers(
+        0, getattr(model.config, "type_vocab_size", 2), [3, 9])
     inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-    if name == "distilbert":
+    if name in ("distilbert", "modernbert"):
       del inputs["token_type_ids"]
     with torch.inference_mode():
       outputs = model(**{

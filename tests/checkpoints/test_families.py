@@ -24,14 +24,16 @@ from tests.adapters import with_random_values
 from tests.checkpoints import writers
 from tf_adapters.checkpoints import hub_export, sources
 from tf_adapters.checkpoints.loading import describe_encoder
-from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.encoders.table import ENCODERS, family_of
 from tf_adapters.modeling.methods.method import PROJECTIONS
 from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel
 
 slow = pytest.mark.slow
 GOLDENS = pathlib.Path(__file__).parent / "families"
-OF_TRANSFORMERS = ("albert", "distilbert", "electra", "mobilebert")
+VOCABULARIES = GOLDENS.parents[1] / "modeling" / "vocabularies" / "goldens"
+OF_TRANSFORMERS = ("albert", "distilbert", "electra", "mobilebert", "roberta",
+                   "xlm-roberta", "modernbert")
 # Of each method one, which does something in every layer.
 METHODS = [
     ta.AdapterConfig(size=4), ta.LoraConfig(rank=2, targets=PROJECTIONS),
@@ -62,11 +64,7 @@ def read_golden(name, tmp_path_factory):
   safetensors.numpy.save_file(
       {key.removeprefix("tensor "): array for key, array in golden.items()
        if key.startswith("tensor ")}, folder / "model.safetensors")
-  if name == "albert":
-    (folder / "spiece.model").write_bytes(
-        sentence_piece_reference.train("albert"))
-  else:
-    (folder / "vocab.txt").write_text("\n".join(conftest.TOKENS) + "\n")
+  write_vocabulary(folder, name)
   return types.SimpleNamespace(
       name=name, folder=folder,
       methods=NARROW if name == "mobilebert" else METHODS, golden=golden,
@@ -74,6 +72,17 @@ def read_golden(name, tmp_path_factory):
       mask=golden["mask"].astype(bool),
       inputs={f"input_{key}": golden[key]
               for key in ("word_ids", "mask", "type_ids")})
+
+
+def write_vocabulary(folder, name):
+  kind, = ENCODERS[name].vocabularies
+  if kind == "wordpiece":
+    (folder / "vocab.txt").write_text("\n".join(conftest.TOKENS) + "\n")
+  elif kind in ("albert", "fairseq"):
+    (folder / "spiece.model").write_bytes(sentence_piece_reference.train(kind))
+  elif kind == "byte_pairs":
+    for path in (VOCABULARIES / name).glob("*"):
+      (folder / path.name).write_bytes(path.read_bytes())
 
 
 def in_time(*names):
@@ -110,7 +119,7 @@ def test_methods(source):
   for method in NEUTRAL:
     encoder = ta.load_encoder(source.folder, method)
     np.testing.assert_array_equal(
-        encoder(source.inputs)["sequence_output"], plain[1])
+        encoder(source.inputs)["encoder_outputs"][1], plain[1])
   for method in source.methods:
     # In one layer alone, also where it shares its weights with the other.
     encoder = with_random_values(
@@ -434,6 +443,9 @@ TEXTS = ["the film is good", "bad", "he said so, very!"]
 
 @slow
 def test_from_files_to_a_bank_and_a_saved_model(source, tmp_path):
+  in_graph = source.encoder.vocabulary.in_graph
+  if not in_graph:
+    pytest.importorskip("tokenizers")
   files, expected = [], []
   for number, method in enumerate([*source.methods[:2], None]):
     model = ta.TextClassifier(with_random_values(
@@ -450,9 +462,59 @@ def test_from_files_to_a_bank_and_a_saved_model(source, tmp_path):
   np.testing.assert_allclose(
       [score["1"] for score in scores],
       [expected[row][row] for row in range(3)], atol=1e-5)
-  served = tf.saved_model.load(ta.export_model(model, tmp_path / "served"))
-  np.testing.assert_allclose(served.signatures["single_texts"](
-      text=tf.constant(TEXTS))["scores"][:, 1], expected[2], atol=1e-5)
+  if in_graph:
+    name, given = "single_texts", {"text": tf.constant(TEXTS)}
+    path = ta.export_model(model, tmp_path / "served")
+  else:
+    name, given = "serving_default", {
+        key: inputs[key] for key in ("input_word_ids", "input_mask")}
+    with pytest.warns(UserWarning, match="takes input_word_ids and"):
+      path = ta.export_model(model, tmp_path / "served")
+      both = bank.export(tmp_path / "bank")
+    scores = tf.saved_model.load(both).signatures[name](
+        **given, task=tf.constant(list("012")))["scores"]
+    np.testing.assert_allclose(
+        scores[:, 1], [expected[row][row] for row in range(3)], atol=1e-5)
+  np.testing.assert_allclose(tf.saved_model.load(path).signatures[name](
+      **given)["scores"][:, 1], expected[2], atol=1e-5)
+
+
+@in_time("modernbert")
+def test_merged(source):
+  """What LoRA and IA3 add is in the weights, also of a third of a product."""
+  if source.encoder.config.shares_layers:
+    pytest.skip("refused, see test_layers_that_share_their_weights")
+  for method in (source.methods[1], source.methods[3]):
+    encoder = with_random_values(ta.load_encoder(source.folder, method))
+    np.testing.assert_allclose(
+        ta.merge(encoder)(source.inputs)["sequence_output"],
+        encoder(source.inputs)["sequence_output"], atol=1e-5)
+
+
+@golden_of("modernbert")
+def test_layer_norms_that_come_first(source):
+  """The last one belongs to the top, and none has a bias in files."""
+  encoder = ta.load_encoder(source.folder, ta.AdapterConfig(2, layers=(1,)))
+  variables = encoder.named_variables()
+  assert not variables["final_layer_norm/beta"].numpy().any()
+  assert not any("layer_0" in name or name.startswith("embeddings/")
+                 for name in encoder.tuned_variables())
+  assert "final_layer_norm/gamma" in encoder.tuned_variables()
+  encoder.tune("top_layers:1")
+  assert {name.split("/")[0] for name in encoder.tuned_variables()} == {
+      "transformer", "final_layer_norm"}
+  assert encoder.frozen_prefix == 1
+  prefix = encoder.prefix_output(source.inputs)
+  np.testing.assert_allclose(encoder({
+      "prefix_output": prefix, "input_mask": source.inputs["input_mask"]})[
+          "sequence_output"], encoder(source.inputs)["sequence_output"],
+          atol=1e-6)
+  with tf.GradientTape() as tape:
+    loss = tf.reduce_sum(encoder(source.inputs)["sequence_output"] ** 2)
+  for gradient in tape.gradient(loss, encoder.trainable_weights):
+    assert np.abs(gradient).max() > 0
+  with pytest.raises(ta.InputError, match="norm_bias is true"):
+    ta.load_encoder(again(source, source.folder / "bias", norm_bias=True))
 
 
 @slow

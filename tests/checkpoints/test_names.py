@@ -110,7 +110,6 @@ def test_what_lies_beside_an_encoder(extra, unexpected):
     (lambda n: [f"electra/{x}" for x in [*n, "encoder/odd"]],
      "no ELECTRA has a tensor electra/encoder/odd"),
     (lambda n: [f"deberta.{x}" for x in n], "DeBERTa, which is no BERT or"),
-    (lambda n: [f"roberta.{x}" for x in n], "RoBERTa"),
 ])
 def test_what_is_no_bert_is_refused_by_name(change, message):
   with pytest.raises(InputError, match=message):
@@ -127,28 +126,38 @@ def test_kernels_as_matrices(name, matrix):
   assert BERT.as_matrix(name, SHAPES[name]) == matrix
 
 
-class _Roberta(type(BERT)):
+class _Deberta(type(BERT)):
   """A BERT of another name."""
 
-  name = "roberta"
-  title = "RoBERTa"
-  marks = re.compile("roberta")
+  name = "deberta"
+  title = "DeBERTa"
+  marks = re.compile("deberta")
 
 
 def test_a_family_that_is_offered_goes_before_the_ban_on_it(monkeypatch):
-  theirs = [f"roberta.{name}" for name in SHAPES]
-  roberta = _Roberta()
-  monkeypatch.setitem(ENCODERS, "roberta", roberta)
+  theirs = [f"deberta.{name}" for name in SHAPES]
+  deberta = _Deberta()
+  monkeypatch.setitem(ENCODERS, "deberta", deberta)
   found = names.find_encoder(theirs)
-  assert found.family is roberta
+  assert found.family is deberta
   assert found.names == dict(zip(SHAPES, theirs))
   # Names that do not say it are a BERT's, unless the files say more.
   assert names.find_encoder(SHAPES).family is BERT
-  assert names.find_encoder(SHAPES, roberta).family is roberta
+  assert names.find_encoder(SHAPES, deberta).family is deberta
+  with pytest.raises(InputError, match="holds DeBERTa, which is no BERT: deb"):
+    names.find_encoder(theirs, BERT)
+  with pytest.raises(InputError, match="holds XLNet, which is no .* or DeBERT"):
+    names.find_encoder(["xlnet.x"])
+  assert sources.locate("https://example.org/deberta.tar.gz").endswith("gz")
+  with pytest.raises(InputError, match="xlnet is no BERT or .* or DeBERTa"):
+    sources.locate("https://example.org/xlnet.tar.gz")
+
+
+def test_families_of_the_same_prefix():
+  """Files of XLM-RoBERTa call themselves RoBERTa; the JSON file tells."""
+  theirs = [f"roberta.{name}" for name in SHAPES]
+  assert names.find_encoder(theirs).family is ENCODERS["roberta"]
+  for family in (ENCODERS["roberta"], ENCODERS["xlm-roberta"]):
+    assert names.find_encoder(theirs, family).family is family
   with pytest.raises(InputError, match="holds RoBERTa, which is no BERT: rob"):
     names.find_encoder(theirs, BERT)
-  with pytest.raises(InputError, match="holds DeBERTa, which is no .* or RoB"):
-    names.find_encoder(["deberta.x"])
-  assert sources.locate("https://example.org/roberta.tar.gz").endswith("gz")
-  with pytest.raises(InputError, match="deberta is no BERT or .* or RoBERTa"):
-    sources.locate("https://example.org/deberta.tar.gz")

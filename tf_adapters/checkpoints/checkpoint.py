@@ -98,6 +98,7 @@ class Checkpoint:
     family = family_of(config)  # not the files', where they are a case of it
     self._shapes = family.shapes(config)
     self._as_matrix = family.as_matrix
+    self._zeros = family.zeros
     self._identity_pooler = (
         (may_lack_pooler or found.family.may_lack_pooler)
         and any(map(_is_pooler, self._shapes))
@@ -138,7 +139,10 @@ class Checkpoint:
           f"{list(expected[0])}")
 
   def _is_filled_in(self, name: str) -> bool:
-    return self._identity_pooler and _is_pooler(name)
+    if _is_pooler(name):
+      return self._identity_pooler
+    return name not in self._names and bool(
+        self._zeros and self._zeros.search(name))
 
   def tensor(self, name: str) -> np.ndarray:
     """The tensor of a canonical name: float32, in its canonical shape.
@@ -147,8 +151,9 @@ class Checkpoint:
       InputError: it cannot be read, or is not made of finite numbers.
     """
     if self._is_filled_in(name):
-      fill = np.eye if name.endswith("/kernel") else np.zeros
-      return fill(self.config.hidden_size, dtype=np.float32)
+      if name.endswith("/kernel"):  # of the pooler
+        return np.eye(self.config.hidden_size, dtype=np.float32)
+      return np.zeros(self._shapes[name], np.float32)
     theirs = self._names[name]
     array = self._files.read(theirs)
     if not tf.as_dtype(array.dtype).is_floating:

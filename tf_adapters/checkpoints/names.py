@@ -36,8 +36,8 @@ _BESIDE = re.compile(
 # Families that are not offered, told by the names of their variables: some
 # share sub-layers with those that are.
 OTHER_FAMILIES = {
-    "RoBERTa": re.compile(r"roberta"),
     "DeBERTa": re.compile(r"deberta|/rel_embeddings"),
+    "XLNet": re.compile(r"xlnet"),
 }
 
 _SCAFFOLD = re.compile(r"\btransformer_scaffold(?:_(\d+))?/")
@@ -178,9 +178,9 @@ def _plain_names(names: Iterable[str]) -> dict[str, str]:
   """Names with slashes, layer_{i}, and without what TensorFlow appends."""
   plain = {}
   for name in names:
-    # layer.0 is PyTorch's, layer_._0 that of transformers' TensorFlow models,
-    # transformer_layer_0 that of tf-models' MobileBERT.
-    spelled = re.sub(r"\b(?:layer(?:\.|_\._)|transformer_layer_)(\d+)\b",
+    # layer.0 and layers.0 are PyTorch's, layer_._0 that of transformers'
+    # TensorFlow models, transformer_layer_0 that of tf-models' MobileBERT.
+    spelled = re.sub(r"\b(?:layers?(?:\.|_\._)|transformer_layer_)(\d+)\b",
                      r"layer_\1", name).replace(".", "/")
     plain[name] = re.sub(r"_\d+$", "", spelled.removesuffix(":0"))
   # Keras counts the layers of an `EncoderScaffold`, from wherever it stands.

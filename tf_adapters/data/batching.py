@@ -147,9 +147,10 @@ def encode(text: TextProcessor, first: Sequence[str],
 
 
 # Widths that batches are padded to: the longer, the coarser.
-WIDTHS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64))
+WIDTHS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64),
+          640, 768, 1024, 1536, 2048, 3072, 4096, 6144)
 # The same where each width costs a compilation of the whole step.
-FEW_WIDTHS = (32, 64, 128, 256, 512)
+FEW_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
 def widths_up_to(

@@ -300,8 +300,15 @@ class TransformerEncoder(TextEncoder):
       outputs.append(hidden)
     return outputs
 
-  def close(self, hidden: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The outputs of `call` from what the last layer says, without the list."""
+  def close(self, hidden: tf.Tensor,
+            task_layers: TaskHooks | None = None) -> dict[str, tf.Tensor]:
+    """The outputs of `call` from what the last layer says, without the list.
+
+    Args:
+      hidden: of the last layer.
+      task_layers: as for `run_layers`.
+    """
+    del task_layers
     pooled = hidden[:, 0]
     if self.pooler is not None:
       pooled = self.pooled(hidden, self.pooler)

@@ -210,7 +210,7 @@ def attention(
 
   Args:
     query, key, value: [batch, heads, length, size].
-    bias: [batch, 1, 1, length], added to the scores; no gradient.
+    bias: [batch, 1, 1 or length, length], added to the scores; no gradient.
     rate, seed: of dropout, see `kept`; without a seed there is none.
     training: whether gradients will be wanted.
 

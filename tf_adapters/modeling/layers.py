@@ -4,11 +4,13 @@ import contextlib
 import contextvars
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.methods.method import Weights
 from tf_adapters.modeling.serialization import WeightsLayer
@@ -104,8 +106,22 @@ class Projection(WeightsLayer):
     return tf.reshape(self.kernel, [rows, -1])
 
   def kernel_and_bias(self) -> Weights:
-    """The kernel as a matrix, and the bias as a vector."""
-    return Weights(self.matrix(), tf.reshape(self.bias, [-1]))
+    """The kernel as a matrix, and the bias as a vector: zeros without one."""
+    matrix = self.matrix()
+    return Weights(matrix, tf.reshape(self.bias, [-1]) if self.use_bias
+                   else tf.zeros_like(matrix[0]))
+
+  def assign(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Sets the weights to what `kernel_and_bias` is to give.
+
+    Raises:
+      InputError: there is no bias, and that is not zeros.
+    """
+    self.kernel.assign(kernel.reshape(self.kernel.shape))
+    if self.use_bias:
+      self.bias.assign(bias.reshape(self.bias.shape))
+    elif bias.any():
+      raise InputError("the encoder's projections have no biases")
 
   def call(self, inputs: tf.Tensor,
            training: bool | None = None) -> tf.Tensor:
@@ -127,6 +143,16 @@ class Projection(WeightsLayer):
             "activation": self.activation, "use_bias": self.use_bias}
 
 
+class Linear(Protocol):
+  """What a `LinearProjection` needs of a projection."""
+
+  def kernel_and_bias(self) -> Weights:
+    """As that of `Projection`."""
+
+  def project(self, inputs: tf.Tensor) -> tf.Tensor:
+    """The outputs without an activation."""
+
+
 class LinearProjection:
   """A projection without its activation, as a method gets it.
 
@@ -135,7 +161,7 @@ class LinearProjection:
     inputs, outputs: what it has been computed for already, and what it gave.
   """
 
-  def __init__(self, projection: Projection, inputs: tf.Tensor | None = None,
+  def __init__(self, projection: Linear, inputs: tf.Tensor | None = None,
                outputs: tf.Tensor | None = None):
     self._projection = projection
     self._inputs = inputs

@@ -99,6 +99,5 @@ def _fold(method: Method, encoder: Any, merged: Any) -> None:
     kernel, bias = method.at(place).fold(
         method.values_at(place, encoder.config, arrays),
         weights and Weights(*(one.astype(np.float64) for one in weights)))
-    projection = merged.transformer_layers[place.layer].projection(place.name)
-    projection.kernel.assign(kernel.reshape(projection.kernel.shape))
-    projection.bias.assign(bias.reshape(projection.bias.shape))
+    merged.transformer_layers[place.layer].projection(place.name).assign(
+        kernel, bias)

@@ -313,11 +313,12 @@ class StackedModel:
     *_, hidden = encoder.run_layers(
         range(encoder.config.num_hidden_layers), hidden, inputs,
         training=False, task_layers=layers)
-    outputs = encoder.close(hidden)
+    outputs = encoder.close(hidden, layers)
     for rows in stacks:
       if rows.key.kind == OWN_POOLER:
-        outputs[OWN_POOLER] = encoder.pooled(hidden, StackedPooler(
-            rows, encoder.compute_dtype))
+        outputs[OWN_POOLER] = encoder.pooled(
+            outputs["sequence_output"],
+            StackedPooler(rows, encoder.compute_dtype))
     mask = inputs["input_mask"]
     return {
         "embedding": tf.cast(pool(self._pooling, outputs, mask), tf.float32),

@@ -16,6 +16,8 @@ from tf_adapters.modeling.methods.table import method_of
 TUNINGS = ("adapters", "full", "top_layers:K", "layer_norm", "bias", "head")
 NETWORK = "network"  # of a `TextNetwork`, which has no other
 
+# Follows the last layer, where layer norms come before the sub-layers.
+_FINAL_NORM = "final_layer_norm/"
 _LAYER = re.compile(r"transformer/layer_(\d+)/")
 _SWITCH = re.compile(r"([+-])(layer_norms|pooler|embedding)")
 
@@ -62,7 +64,8 @@ def depth_of(name: str, num_layers: int) -> int:
   layer = layer_of(name)
   if layer is not None:
     return layer
-  return num_layers if name.startswith(("pooler_transform/", "head/")) else 0
+  return num_layers if name.startswith((
+      _FINAL_NORM, "pooler_transform/", "head/")) else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +204,7 @@ class Tuning:
         layer = layer_of(name)
         if layer is not None:
           return layer >= num_layers - self.top_layers
-        return kind_of(name) == "pooler"
+        return kind_of(name) == "pooler" or name.startswith(_FINAL_NORM)
     return False
 
   def trains_base(self) -> bool:

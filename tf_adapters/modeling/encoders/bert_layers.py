@@ -66,7 +66,8 @@ class Embeddings(WeightsLayer):
     hidden = tf.gather(self.tables["word_embeddings"], word_ids)
     if type_ids is not None:
       hidden += tf.gather(self.tables["type_embeddings"], type_ids)
-    return hidden + self.tables["position_embedding"][:length]
+    first = self.config.first_position
+    return hidden + self.tables["position_embedding"][first:first + length]
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {f"{name}/embeddings": table for name, table in self.tables.items()}

@@ -19,6 +19,7 @@ the same parts. Tunings, methods and readers go by this much of them:
 | transformer/layer_{i}/... | all that is in layer i, counted from 0 |
 | transformer/... | what all layers share, where they do |
 | .../...layer_norm/gamma, .../...layer_norm/beta | a layer norm |
+| final_layer_norm/gamma, /beta | behind the last layer, if norms come first |
 | pooler_transform/kernel, /bias | the pooler; a family need not have one |
 | others | the embeddings' |
 """
@@ -150,6 +151,8 @@ class EncoderFamily(abc.ABC):
       encoder; names of heads need not be told, see `checkpoints.names`.
     may_lack_pooler: whether pretraining had no pooler, so that files have none,
       or one that is the identity.
+    zeros: finds canonical names of variables that may be missing in files: they
+      are zeros then.
     special_tokens: which special tokens there are, and where they stand.
     has_hub_api: whether it fits TF Hub's API of BERTs: its inputs, outputs and
       special tokens; so that it can be exported with it.
@@ -163,6 +166,7 @@ class EncoderFamily(abc.ABC):
   variables: Mapping[str, tuple[str, ...]] = {}
   beside: re.Pattern[str] | None = None
   may_lack_pooler = False
+  zeros: re.Pattern[str] | None = None
   vocabularies: tuple[str, ...] = ("wordpiece",)
   special_tokens = BERT_TOKENS
   has_hub_api = False

@@ -10,13 +10,16 @@ from tf_adapters.modeling.encoders.distilbert import DISTILBERT
 from tf_adapters.modeling.encoders.electra import ELECTRA
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.encoders.mobilebert import MOBILEBERT
+from tf_adapters.modeling.encoders.modernbert import MODERNBERT
+from tf_adapters.modeling.encoders.roberta import ROBERTA, XLM_ROBERTA
 from tf_adapters.modeling.encoders.talking_heads import TALKING_HEADS
 
 # Names of a file are a family's by the first of the `marks` that is among them.
 ENCODERS: dict[str, EncoderFamily] = {
     "bert": BERT, "distilbert": DISTILBERT, "albert": ALBERT,
     "mobilebert": MOBILEBERT, "electra": ELECTRA,
-    "talking_heads": TALKING_HEADS}
+    "talking_heads": TALKING_HEADS, "roberta": ROBERTA,
+    "xlm-roberta": XLM_ROBERTA, "modernbert": MODERNBERT}
 
 # In an architecture that is written down; without it, as in version 0.1, it is
 # a BERT's.

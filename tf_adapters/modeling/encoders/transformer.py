@@ -37,6 +37,8 @@ class TransformerConfig(EncoderConfig):
     type_vocab_size: rows of the table of segments; 0 where there is none.
     attention_probs_dropout_prob: the dropout rate of attention weights.
     has_pooler: whether there is one; of the class.
+    first_position: row of the table of positions for a text's first token; of
+      the class.
 
   Raises:
     InputError: a size is not positive, the heads do not divide the hidden
@@ -47,6 +49,7 @@ class TransformerConfig(EncoderConfig):
            *((PROJECTION, name) for name in PROJECTIONS),
            (ATTENTION, "attention")}
   has_pooler: ClassVar[bool] = True
+  first_position: ClassVar[int] = 0
 
   num_attention_heads: int
   intermediate_size: int
@@ -88,7 +91,7 @@ class TransformerConfig(EncoderConfig):
 
   @property
   def longest_text(self) -> int:
-    return self.max_position_embeddings
+    return self.max_position_embeddings - self.first_position
 
   def widths_at(self, place: Place) -> tuple[int, int]:
     hidden, wide = self.hidden_size, self.intermediate_size
@@ -114,7 +117,7 @@ class TransformerConfig(EncoderConfig):
         "activation": self.hidden_act,
         "layer norm epsilon": str(
             self.layer_norm_eps or "none: they scale and shift alone"),
-        "longest text": f"{self.max_position_embeddings} wordpieces",
+        "longest text": f"{self.longest_text} wordpieces",
         "segments": str(self.type_vocab_size or "none"),
     }
 

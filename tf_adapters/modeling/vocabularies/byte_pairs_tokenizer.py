@@ -110,9 +110,10 @@ def _tokenizer(vocabulary: BytePairsVocabulary) -> Any:
         "package tokenizers: pip install 'tf_adapters[tokenizers]'") from None
   # Of a token that is there twice the last place counts.
   ids = {token: place for place, token in enumerate(vocabulary.tokens)}
+  merges = [(first, second) for first, second in (
+      merge.split(" ") for merge in vocabulary.merges)]
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
-      ids, [tuple(merge.split(" ")) for merge in vocabulary.merges],
-      unk_token=vocabulary.special.unknown))
+      ids, merges, unk_token=vocabulary.special.unknown))
   if vocabulary.normalization == "NFC":
     tokenizer.normalizer = tokenizers.normalizers.NFC()
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
