@@ -11,13 +11,16 @@ import tf_adapters as ta
 from tests.adapters import edit, make
 from tests.hugging_face_hub import serving
 from tests.tools.calling import call
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import read_info
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.sharing import pull_adapter
 from tf_adapters.tools import inspect, pull, push
 
 pytest.importorskip("huggingface_hub")
 
 BY_0_1 = pathlib.Path(__file__).parent / "written_by_0_1"
+PEERS = pathlib.Path(__file__).parents[1] / "peers"
 FILES = {"adapter_config.json", "adapter.safetensors", "README.md"}
 # Tests push from a folder that is nobody else's.
 pytestmark = pytest.mark.filterwarnings("ignore:.*which others do not have")
@@ -165,6 +168,34 @@ def test_the_encoder_that_a_file_names_is_not_fetched(hub, file, tmp_path):
   assert not hub.requests
   assert model.encoder.origin.source == (
       f"hf://org/unasked@{hub.refs['org/unasked']['main']}")
+
+
+def test_files_of_other_libraries_load_from_there(hub, published, tmp_path):
+  """Their torch files are asked for where there is nothing else."""
+  for path, names in {
+      PEERS / "adapterhub_files" / "houlsby": {
+          "head_config.json", "pytorch_adapter.bin",
+          "pytorch_model_head.bin"},
+      PEERS / "adapterhub_files" / "ia3": {
+          "adapter.safetensors", "head_config.json",
+          "model_head.safetensors"},
+      PEERS / "peft_files" / "dora": {"adapter_model.safetensors"}}.items():
+    name = f"org/{path.name}"
+    hub.upload(name, path)
+    hub.commit(name, {"pytorch_model.bin": b"x", "optimizer.pt": b"x"})
+    if "adapter_model.safetensors" in names:
+      hub.commit(name, {"adapter_model.bin": b"x"})
+    hub.requests.clear()
+    file = open_adapter(find_adapter(f"hf://{name}"), ["a", "b", "c"] if (
+        "peft" in str(path)) else None)
+    assert file.stored
+    assert set(hub.fetched()) == {"adapter_config.json", *names}
+    assert find_adapter(f"hf://{name}") == file.path
+    assert not hub.fetched()
+  refuses("was written by another library", PEERS / "peft_files" / "dora",
+          "me/x")
+  pull_adapter("hf://org/ia3", tmp_path / "ia3")
+  assert open_adapter(tmp_path / "ia3").stored
 
 
 def test_what_cannot_be_published_is_refused(hub, file, tmp_path, monkeypatch):

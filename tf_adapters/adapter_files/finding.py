@@ -3,12 +3,18 @@
 
 import os
 
+from tf_adapters.adapter_files import adapterhub, peft
 from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
 
-# All that is fetched of a repository, but for the card.
-FILES = (CONFIG_NAME, WEIGHTS_NAME)
+# Files of weights, and what other libraries write in their place: torch files,
+# which are asked for where there is nothing else.
+_WEIGHTS = {WEIGHTS_NAME: adapterhub.WEIGHTS[1],
+            peft.WEIGHTS[0]: peft.WEIGHTS[1]}
+_HEAD, _TORCH_HEAD = adapterhub.HEAD_WEIGHTS
+# All that is fetched of a repository, but for these and the card.
+FILES = (CONFIG_NAME, *_WEIGHTS, adapterhub.HEAD_CONFIG, _HEAD)
 
 
 def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -23,4 +29,15 @@ def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
   """
   if not hugging_face_hub.is_repository(path):
     return path
-  return hugging_face_hub.fetch(os.fspath(path), FILES)
+  source = os.fspath(path)
+  folder = hugging_face_hub.fetch(source, FILES)
+  further: list[str] = []
+  if not any((folder / name).exists() for name in _WEIGHTS):
+    further += _WEIGHTS.values()
+  if (folder / adapterhub.HEAD_CONFIG).exists() and not (
+      folder / _HEAD).exists():
+    further.append(_TORCH_HEAD)
+  if further:
+    pinned = hugging_face_hub.Repository.parse(source).at(folder.name)
+    hugging_face_hub.fetch(str(pinned), (CONFIG_NAME, *further))
+  return folder

@@ -12,7 +12,7 @@ from tf_adapters.adapter_files.card import (
     THIS_FOLDER,
     describe_adapter,
 )
-from tf_adapters.adapter_files.finding import FILES
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.front_matter import (
     front_matter,
     with_front_matter,
@@ -23,6 +23,7 @@ from tf_adapters.adapter_files.info import (
     check_place,
     read_info,
 )
+from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.hugging_face_hub import Repository
 from tf_adapters.checkpoints.sources import is_local
@@ -105,21 +106,22 @@ def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
       is something else at `path`.
   """
   check_place(path)
-  names = (*FILES, CARD_NAME)
-  fetched = hugging_face_hub.fetch(str(Repository.parse(source)), names)
+  repository = Repository.parse(source)
+  fetched = pathlib.Path(find_adapter(str(repository)))
   describe_adapter(fetched)  # which reads all of it
+  hugging_face_hub.fetch(
+      str(repository.at(fetched.name)), (CONFIG_NAME, CARD_NAME))
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
-    for name in names:
-      if (fetched / name).is_file():
-        write_file(new / name, (fetched / name).read_bytes())
+    for file in fetched.iterdir():
+      write_file(new / file.name, file.read_bytes())
   return pathlib.Path(path)
 
 
 def _push(path: pathlib.Path, target: Repository, private: bool,
           head: dict[str, Any]) -> str:
-  describe_adapter(path)  # which reads all of it
   info = read_info(path)
+  describe_adapter(path)  # which reads all of it
   card = _card(path / CARD_NAME, info, head)
   source = info.encoder["source"]
   if is_local(source):
@@ -130,7 +132,8 @@ def _push(path: pathlib.Path, target: Repository, private: bool,
   with hugging_face_hub.errors(str(target)):
     _check_repository(hub, api, target)
     api.create_repo(target.name, private=private, exist_ok=True)
-    content: dict[str, Any] = {name: str(path / name) for name in FILES}
+    content: dict[str, Any] = {
+        name: str(path / name) for name in (CONFIG_NAME, WEIGHTS_NAME)}
     content[CARD_NAME] = card.replace(THIS_FOLDER, str(target)).encode()
     commit = api.create_commit(
         target.name, [hub.CommitOperationAdd(name, value)

@@ -11,7 +11,8 @@ import sys
 
 from absl import flags
 
-from tf_adapters.adapter_files.info import check_place, read_info
+from tf_adapters.adapter_files.info import check_place
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.hugging_face_hub import Repository, check_library
 from tf_adapters.tools import _command, _flags
 
@@ -26,7 +27,7 @@ def _pull() -> None:
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.sharing import pull_adapter
   path = pull_adapter(values.adapter, values.output)
-  info = read_info(path)
+  info = open_adapter(path).info
   _command.print_table({
       "task": info.task, "encoder": info.encoder["source"],
       "written": str(path)})
