@@ -408,7 +408,8 @@ def test_talking_heads_are_those_of_tf_models(talking):
 
 
 @slow
-def test_talking_heads_of_the_hub(talking, tmp_path, monkeypatch, vocab_file):
+def test_talking_heads_of_the_hub(
+    talking, tmp_path, monkeypatch, vocab_file, no_preprocessing):
   monkeypatch.setattr(
       encoders, "build_encoder", lambda config: talking_heads())
   hub, expected = export(tmp_path / "hub", encoders.EncoderConfig(), None,
@@ -418,7 +419,9 @@ def test_talking_heads_of_the_hub(talking, tmp_path, monkeypatch, vocab_file):
   for name in ("sequence_output", "pooled_output"):
     np.testing.assert_allclose(
         hub(talking.inputs)[name], expected[name], atol=1e-5)
+  test_as_a_hub_saved_model(talking, tmp_path / "ours", None)
   test_rows_of_many_tasks(talking)
+  test_trains_and_is_saved(talking, tmp_path)
   test_from_files_to_a_bank_and_a_saved_model(talking, tmp_path)
 
 
@@ -518,15 +521,40 @@ def test_layer_norms_that_come_first(source):
 
 
 @slow
-@golden_of("electra")
+def test_trains_and_is_saved(source, tmp_path):
+  encoder = ta.load_encoder(source.folder, source.methods[0])
+  before = arrays(encoder)
+  model = ta.TextClassifier(encoder, 2, pooling="mean")
+  model.compile(tf_keras.optimizers.Adam(0.05), model.loss_function)
+  inputs = {name: tf.constant(rows) for name, rows in source.inputs.items()}
+  losses = model.fit(inputs, np.array([1, 0, 1]), epochs=6, verbose=0)
+  assert losses.history["loss"][-1] < losses.history["loss"][0]
+  changed = {name for name, array in arrays(encoder).items()
+             if (array != before[name]).any()}
+  assert changed == set(before) & set(encoder.tuned_variables()) > set()
+  assert all("layer_norm/" in name for name in changed)
+  for name in ("model.keras", "folder"):
+    model.save(tmp_path / name)
+    np.testing.assert_array_equal(
+        tf_keras.models.load_model(tmp_path / name)(inputs), model(inputs))
+
+
+@slow
+@pytest.mark.parametrize("source", ["electra", "mobilebert"], indirect=True)
 def test_as_a_hub_saved_model(source, tmp_path, no_preprocessing):
   folder = hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
   assert fingerprint(folder) == source.encoder.origin.fingerprint
 
 
+@golden_of("albert")
+def test_no_preprocessing_of_the_hub(source, tmp_path):
+  with pytest.raises(ta.InputError, match="is for WordPiece vocabularies"):
+    hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
+
+
 @golden_of("distilbert")
 def test_no_hub_saved_model(source, tmp_path):
-  with pytest.raises(ta.InputError, match="a BERT, not of a DistilBERT"):
+  with pytest.raises(ta.InputError, match="what a DistilBERT does not take"):
     hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
 
 

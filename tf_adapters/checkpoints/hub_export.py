@@ -66,7 +66,8 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   family = family_of(encoder.config)
   if not family.has_hub_api:
     raise InputError(
-        f"a TF Hub SavedModel is of a BERT, not of a {family.title}")
+        f"a TF Hub SavedModel takes what a {family.title} does not take: "
+        "export_model writes models of it")
   if encoder.variable_dtype != "float32":
     raise InputError(
         f"the encoder's weights are held in {encoder.variable_dtype}: load it "

@@ -309,7 +309,7 @@ def _scores_gradient(
   the outputs. That is the product of the context and its gradient (Dao et al.,
   FlashAttention, 2022, appendix B.2): short vectors instead of long ones.
   """
-  dtype, size = weights.dtype, upstream.shape[-1]
+  dtype, size = weights.dtype, context.shape[-1]
   weights, dropped_gradient, upstream, context = (
       tf.cast(x, tf.float32)
       for x in (weights, dropped_gradient, upstream, context))

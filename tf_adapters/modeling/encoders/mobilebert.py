@@ -94,6 +94,7 @@ class MobileBert(EncoderFamily):
   name = "mobilebert"
   title = "MobileBERT"
   config = MobileBertConfig
+  has_hub_api = True
   marks = re.compile(r"mobile_?bert|/bottleneck(_\w+)?/|kq_shared_bottleneck/")
   # After the canonical name: tf-models', which TF Hub's have, and Hugging
   # Face's.
