@@ -57,7 +57,7 @@ TOKENS = [*SPECIAL, *WORDS, *string.ascii_lowercase, *string.digits,
           *(f"##{c}" for c in string.ascii_lowercase if c != "s"), *".,!?'#@"]
 
 TINY = dict(
-    vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=2,
+    vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=3,
     num_attention_heads=4, intermediate_size=48, max_position_embeddings=40,
     type_vocab_size=2, hidden_act="gelu")
 
@@ -100,22 +100,17 @@ def vocab_file(tmp_path_factory):
   return path
 
 
-def random_weights(config):
-  """Random weights of a BERT by canonical name."""
-  rng = np.random.default_rng(7)
-  # Biases and layer norms too: zeros and ones would hide mistakes.
-  return {
-      name: (rng.normal(0, 0.1, shape) + name.endswith("/gamma")).astype(
-          np.float32)
-      for name, shape in names.shapes(ta.BertConfig(**config)).items()}
-
-
 @pytest.fixture(scope="session")
 def bert_weights():
   """Random weights of a tiny BERT by canonical name."""
   # Adapters, too, begin the same in every session.
   tf_keras.utils.set_random_seed(7)
-  return random_weights(TINY)
+  rng = np.random.default_rng(7)
+  # Biases and layer norms too: zeros and ones would hide mistakes.
+  return {
+      name: (rng.normal(0, 0.1, shape) + name.endswith("/gamma")).astype(
+          np.float32)
+      for name, shape in names.shapes(ta.BertConfig(**TINY)).items()}
 
 
 def export_hub(folder, bert_config, vocab_file, weights, with_mlm=False):
@@ -185,12 +180,11 @@ def one_layer_source(tmp_path_factory, bert_weights, vocab_file):
 
 
 @pytest.fixture(scope="session")
-def three_layer_source(tmp_path_factory, vocab_file):
-  """Another one with a layer in the middle."""
-  config = TINY | dict(num_hidden_layers=3)
+def two_layer_source(tmp_path_factory, bert_weights, vocab_file):
+  """Their lower two, for tests that need a layer above another."""
   return write_hugging_face(
-      tmp_path_factory.mktemp("three_layers") / "bert", config,
-      random_weights(config), vocab_file)
+      tmp_path_factory.mktemp("two_layers") / "bert",
+      TINY | dict(num_hidden_layers=2), lowest(bert_weights, 2), vocab_file)
 
 
 def lowest(weights, num_layers):
@@ -199,13 +193,17 @@ def lowest(weights, num_layers):
   return {name: weights[name] for name in names.shapes(config)}
 
 
-@pytest.fixture(scope="session")
-def task_files(hf_source, tmp_path_factory):
+def write_tasks(source, tmp_path_factory, name):
   """Adapter files of tasks of every kind by name: `tests.adapters.TASKS`."""
-  files = once(tmp_path_factory, "adapters", lambda folder: {
-      name: str(make(hf_source, folder / name, *task, seed=seed))
+  files = once(tmp_path_factory, name, lambda folder: {
+      name: str(make(source, folder / name, *task, seed=seed))
       for seed, (name, task) in enumerate(TASKS.items())})
   return {name: pathlib.Path(path) for name, path in files.items()}
+
+
+@pytest.fixture(scope="session")
+def task_files(hf_source, tmp_path_factory):
+  return write_tasks(hf_source, tmp_path_factory, "adapters")
 
 
 @pytest.fixture

@@ -7,12 +7,6 @@ import tf_adapters as ta
 from tests import reference
 
 
-@pytest.fixture(scope="session")
-def hf_source(three_layer_source):
-  """One with a layer that is neither the lowest nor the highest."""
-  return three_layer_source
-
-
 def as_numpy(inputs):
   return {name: value.numpy() for name, value in inputs.items()}
 

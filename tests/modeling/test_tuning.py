@@ -13,12 +13,6 @@ from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.tuning import Tuning, is_layer_norm
 
 
-@pytest.fixture(scope="session")
-def hf_source(three_layer_source):
-  """One with a layer that is neither the lowest nor the highest."""
-  return three_layer_source
-
-
 def expected_names(tuning, everything):
   """Which variables each tuning trains, spelled out."""
   def norm(name):

@@ -190,7 +190,7 @@ def test_memory_is_the_adapters_own(hf_source, task_files):
   for name in "abcde":
     bank.add(task_files["topic"], name)
   head = 4 * 8 * (32 + 1)  # three labels, in a stack of heads with eight
-  numbers = 4 * (7 + 6 + 1)  # a row in the stack of each place
+  numbers = 4 * (5 + 4 + 1)  # a row in the stack of each place
   assert (size(bank) - before) / 5 == own + head + numbers
 
 

@@ -46,9 +46,9 @@ def config(without_dropout, sentiment_dir, tmp_path):
 
 @pytest.fixture
 def upper(hf_source):
-  """An encoder whose two upper layers have adapters."""
+  """An encoder whose upper layer has adapters."""
   return ta.load_encoder(
-      str(hf_source), ta.AdapterConfig(size=4, layers=(1, 2)))
+      str(hf_source), ta.AdapterConfig(size=4, layers=(1,)))
 
 
 def encode(encoder, texts=TEXTS):
@@ -182,7 +182,7 @@ def test_files_are_used_again_for_the_same_rows_alone(
   with monkeypatch.context() as patch:
     patch.setattr(prefix_cache, "_compute", None)
     # What lies above the prefix, labels and dropout do not matter.
-    upper.named_variables()["transformer/layer_2/output/bias"].assign_add(
+    upper.named_variables()["transformer/layer_1/output/bias"].assign_add(
         np.ones([32]))
     again = add(dataclasses.replace(encoded, labels=None), upper, tmp_path,
                 tmp_path)
