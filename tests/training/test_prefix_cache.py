@@ -189,7 +189,7 @@ def test_files_are_used_again_for_the_same_rows_alone(
   np.testing.assert_array_equal(
       again.prefix_output.vectors, first.prefix_output.vectors)
   add(encode(upper, TEXTS[1:]), upper, tmp_path, tmp_path)
-  upper.tune("top_layers:2")
+  upper.tune("top_layers:1")
   add(encoded, upper, tmp_path, tmp_path)
   assert len(list(tmp_path.iterdir())) == 2
   upper.named_variables()["transformer/layer_0/output/bias"].assign_add(
