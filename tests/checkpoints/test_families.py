@@ -113,7 +113,7 @@ def test_outputs_are_those_of_transformers(source):
   assert copy.config == encoder.config
 
 
-@in_time("albert", "mobilebert")
+@in_time("albert")
 def test_methods(source):
   plain = source.encoder(source.inputs)["encoder_outputs"]
   for method in NEUTRAL:
@@ -423,6 +423,18 @@ def test_talking_heads_of_the_hub(
   test_rows_of_many_tasks(talking)
   test_trains_and_is_saved(talking, tmp_path)
   test_from_files_to_a_bank_and_a_saved_model(talking, tmp_path)
+
+
+@golden_of("mobilebert")
+def test_places_that_a_family_has_not(source):
+  for method, name in ((ta.IA3Config(), "output"),
+                       (ta.LoraConfig(targets=("intermediate",)),
+                        "intermediate")):
+    with pytest.raises(ta.InputError, match="family mobilebert has no place "
+                       f"for a method at projection {name}"):
+      ta.load_encoder(source.folder, method)
+  with pytest.raises(ta.InputError, match="use_bottleneck is False; only Mob"):
+    ta.load_encoder(again(source, source.folder / "x", use_bottleneck=False))
 
 
 @golden_of("albert")
