@@ -15,7 +15,7 @@ from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.sharing import pull_adapter
-from tf_adapters.tools import inspect, pull, push
+from tf_adapters.tools import inspect, predict, pull, push
 
 pytest.importorskip("huggingface_hub")
 
@@ -215,7 +215,7 @@ def test_what_cannot_be_published_is_refused(hub, file, tmp_path, monkeypatch):
   refuses(r"hf://me/mine: http.*: log in", file, "me/mine")
   assert "me/x" not in hub.commits
   hub.is_silent = True
-  refuses("cannot be reached", file, "me/x")
+  refuses(r"hf://me/x: http://.* cannot be reached \(\w+\)$", file, "me/x")
   hub.is_silent = False
 
 
@@ -256,5 +256,8 @@ def test_what_cannot_be_taken_is_refused(hub, published, tmp_path, capfd):
   with pytest.raises(ta.InputError, match="is not on this machine: `tf-adapters"
                      " pull --adapter=hf://me/mine --output=FOLDER`"):
     read_info("hf://me/mine")
+  assert call(predict, "--adapters=a=hf://me/none", "--input=x.csv",
+              "--output=y.csv") == 1
+  assert "error: hf://me/none: there is no such" in capfd.readouterr().err
   assert call(pull, "--adapter=hf://me/mine") == 1
   assert "--output must be given" in capfd.readouterr().err

@@ -125,8 +125,11 @@ def fetch(source: str, names: Sequence[str]) -> pathlib.Path:
           timeout=_SECONDS_OF_SILENCE)
   except _Unreachable as error:
     if kept is None:
-      raise
-    say(f"{error.reason}: taken from the cache, as of commit {kept.name}",
+      raise InputError(
+          f"{error}, and it is not in the cache: without a network give a "
+          "local folder, or the HF_HOME of a machine that has fetched it"
+      ) from None
+    say(f"{error}: taken from the cache, as of commit {kept.name}",
         error=True)
     return kept
   sizes = {file.rfilename: file.size or 0 for file in found.siblings}
@@ -193,12 +196,6 @@ def _place(hub: ModuleType, repository: Repository, name: str) -> Any:
 class _Unreachable(InputError):
   """The Hub cannot be reached."""
 
-  def __init__(self, reason: str):
-    super().__init__(
-        f"{reason}, and it is not in the cache: without a network give a local "
-        "folder, or the HF_HOME of a machine that has fetched it")
-    self.reason = reason
-
 
 @contextlib.contextmanager
 def errors(source: str) -> Iterator[None]:
@@ -228,7 +225,9 @@ def errors(source: str) -> Iterator[None]:
     raise InputError(
         f"{source}: the repository has no revision {repository.revision!r}: "
         f"{page}/commits/main lists its commits") from None
-  except (known.OfflineModeIsEnabled, known.LocalEntryNotFoundError):
+  except known.OfflineModeIsEnabled:
+    raise _Unreachable(f"{source}: HF_HUB_OFFLINE is set") from None
+  except known.LocalEntryNotFoundError:
     raise _Unreachable(
         f"{source}: {endpoint} cannot be reached") from None
   except known.LocalTokenNotFoundError:
