@@ -42,10 +42,10 @@ def run(tmp_path, monkeypatch, one_layer_source):
                          ids=["README.md", "notebook.md"])
 def test_from_a_data_frame_to_predictions(document, run, eagerly):
   names = run(blocks(document)[0])
-  assert set(names["df"].team) <= {"sales", "billing"}
+  assert set(names["df"].predicted) <= {"sales", "billing"}
   loaded = ta.TextTask.load("adapters/tickets")
   assert loaded.predict(names["df"].ticket_text[:3]).tolist() == list(
-      names["df"].team[:3])
+      names["df"].predicted[:3])
 
 
 def test_each_source_of_data(run):

@@ -4,7 +4,9 @@ import os
 import sys
 
 import pytest
+import tensorflow as tf
 
+from tf_adapters import notices
 from tf_adapters.notices import quiet_import
 
 NOTICE = b"2026-01-01 10:00:00.1: E x/y.cc:51] failed call to cuInit: no\n"
@@ -36,3 +38,12 @@ def test_who_wants_them_or_has_tensorflow_gets_all(monkeypatch, capfd):
   monkeypatch.delitem(sys.modules, "tensorflow")
   monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
   assert _written(capfd).encode() == NOTICE + b"mine\n" + OTHER
+
+
+def test_the_first_operation_is_quiet(monkeypatch, capfd):
+  monkeypatch.setattr(tf, "transpose", lambda _: os.write(2, NOTICE + OTHER))
+  notices.quiet_first_operation.__wrapped__()
+  assert capfd.readouterr().err.encode() == OTHER
+  monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+  notices.quiet_first_operation.__wrapped__()
+  assert capfd.readouterr().err == ""  # nothing is computed

@@ -25,7 +25,7 @@ LAYERS = {
     "progress": set(),
     "files": {"errors"},
     "modeling": {"errors"},
-    "checkpoints": {"errors", "files", "modeling"},
+    "checkpoints": {"errors", "notices", "files", "modeling"},
     "data": {"errors", "files", "progress", "modeling"},
     "problems": {"errors", "modeling", "data"},
     "adapter_files": {"errors", "files", "modeling", "checkpoints", "problems"},

@@ -5,6 +5,7 @@ devices, some of it before their logging can be told to be quiet.
 """
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -58,9 +59,37 @@ def quiet_import() -> Iterator[None]:
       "TF_CPP_MIN_LOG_LEVEL", LEVEL) != LEVEL:
     yield
     return
-  with tempfile.TemporaryFile() as written, warnings.catch_warnings():
+  with _without_notices(), warnings.catch_warnings():
     for message in PYTHON_WARNINGS:
       warnings.filterwarnings("ignore", message)
+    yield
+    if "tensorflow" in sys.modules:
+      import tensorflow as tf
+      tf.config.list_physical_devices()  # says which libraries it misses
+
+
+@functools.cache  # it is said once in a process
+def quiet_first_operation() -> None:
+  """Lets TensorFlow say what its first operations say, and drops notices.
+
+  For what computes anyway: devices cannot be configured behind it. Does nothing
+  where TF_CPP_MIN_LOG_LEVEL asks for another level.
+  """
+  if os.environ.get("TF_CPP_MIN_LOG_LEVEL", LEVEL) != LEVEL:
+    return
+  import tensorflow as tf
+  with _without_notices(), tf.init_scope(), tf.device("CPU:0"):
+    tf.transpose(tf.constant([0], tf.int64))  # of which oneDNN has none
+    tf.function(tf.abs, jit_compile=True)(tf.constant(1.0))
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+  """Drops notices that are written to standard error in the block.
+
+  What else is written there comes when the block ends.
+  """
+  with tempfile.TemporaryFile() as written:
     try:
       stderr = os.dup(2)
     except OSError:  # it is closed
@@ -69,9 +98,6 @@ def quiet_import() -> Iterator[None]:
     os.dup2(written.fileno(), 2)
     try:
       yield
-      if "tensorflow" in sys.modules:
-        import tensorflow as tf
-        tf.config.list_physical_devices()  # says which libraries it misses
     finally:
       os.dup2(stderr, 2)
       os.close(stderr)

@@ -20,6 +20,7 @@ from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.origin import digest
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.notices import quiet_first_operation
 
 
 def load_encoder(encoder_source: str | os.PathLike[str],
@@ -67,6 +68,7 @@ def load_encoder(encoder_source: str | os.PathLike[str],
   if method is not None and adapters is not None:
     raise InputError("adapters is the older name of method: give one of them")
   pretrained = open_encoder(encoder_source, vocab_file, lower_case)
+  quiet_first_operation()
   return pretrained.build(method or adapters, dtype)
 
 
