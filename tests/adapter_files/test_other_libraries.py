@@ -9,8 +9,10 @@ import pytest
 import safetensors.numpy
 
 import tf_adapters as ta
+from tests.hugging_face_hub import serving
 from tests.peers import tiny_bert
 from tests.tools.calling import call
+from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.tools import convert, inspect
 
@@ -186,6 +188,36 @@ def test_scale_of_old_lora(copy, version, scale):
   assert info.method.scale == scale
 
 
+def test_encoders_that_are_nowhere(copy):
+  for source in ("", "C:\\bert", None):
+    path = copy("adapterhub_files/lora", model_name=source)
+    with pytest.raises(ta.InputError, match="which is not here: give it"):
+      ta.load_adapter(path)
+
+
+def test_repositories_of_the_hub(copy, tmp_path):
+  pytest.importorskip("huggingface_hub")
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  with serving(tmp_path / "cache") as hub:
+    hub.upload("org/tiny", encoder)
+    hub.upload("me/named", copy(
+        "peft_files/lora", base_model_name_or_path="org/tiny"))
+    for name in ("adapterhub_files/lora", "adapterhub_files/static",
+                 "peft_files/lora", "peft_files/pooler"):
+      hub.upload(f"me/{name.replace('/', '-')}", FOLDER / name)
+    with pytest.raises(ta.InputError, match="only if you give it yourself"):
+      ta.load_adapter("hf://me/adapterhub_files-lora")
+    ta.load_encoder("hf://org/tiny")
+    for name in ("adapterhub_files-lora", "adapterhub_files-static",
+                 "peft_files-lora", "peft_files-pooler"):
+      folder = find_adapter(f"hf://me/{name}")
+      assert sorted(path.name for path in folder.iterdir()) == sorted(
+          path.name for path in (FOLDER / name.replace("-", "/")).iterdir())
+    # The encoder is in the cache by now.
+    assert ta.load_adapter(
+        "hf://me/named", labels=LABELS).task.labels == tuple(LABELS)
+
+
 def test_an_encoder_with_another_activation_is_a_warning(recwarn):
   file = open_adapter(FOLDER / "adapterhub_files/lora")
   file.on(CONFIG, "tiny")
@@ -206,8 +238,8 @@ def test_command_line(tmp_path, capsys):
   for arguments, message in (
       (["--to=peft"], "--to: for --adapter only"),
       ([f"--adapter={hub}"], "--to must be given"),
-      ([f"--adapter={hub}", "--to=tf_adapters"], "was made for the encoder "
-       "bert-base-uncased, as transformers calls it"),
+      ([f"--adapter={hub}", "--to=tf_adapters"], "was made for the encoder at "
+       "hf://bert-base-uncased, which is fetched only if you give it"),
       ([f"--adapter={hub}", "--to=peft", f"--encoder={encoder}"],
        "cannot be written for peft: its head pools by 'cls'")):
     assert call(convert, *arguments, f"--output={tmp_path / 'x'}") == 1

@@ -14,7 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.checkpoints.hub_encoders import pinned_encoder
-from tf_adapters.checkpoints.hugging_face_hub import is_repository
+from tf_adapters.checkpoints.hugging_face_hub import (
+    SCHEME,
+    Repository,
+    is_repository,
+)
 from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
@@ -282,14 +286,16 @@ def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
   Raises:
     InputError: at a URL of neither TF Hub nor Kaggle, or in a repository that
       is not in the cache: whoever wrote the file shall not choose what this
-      machine connects to. Or it is of another library, whose encoders have
-      other names.
+      machine connects to. Or nowhere, as some of other libraries say.
   """
   source: str = info.encoder["source"]
   if not info.encoder["architecture"] and not os.path.exists(source):
-    raise InputError(
-        f"{path}: was made for the encoder {source or 'of no name'}, as "
-        "transformers calls it: give its files, as encoder_source or --encoder")
+    try:  # that is how transformers calls encoders
+      source = str(Repository.parse(f"{SCHEME}{source}"))
+    except InputError:
+      raise InputError(
+          f"{path}: was made for the encoder {source!r:.80}, which is not "
+          "here: give it, as encoder_source or --encoder") from None
   if is_repository(source) and (kept := pinned_encoder(source)) is not None:
     return kept
   if is_elsewhere(source):
