@@ -37,9 +37,9 @@ class Progress:
     prefix_seconds, train_seconds, evaluate_seconds: spent so far, over all
       starts.
     history: validation metrics of each epoch done, split -> name -> value.
-    losses: the training loss of each epoch done, the mean over its steps; None
+    losses: the training loss of each epoch done, the mean over its rows; None
       where it is not known.
-    loss_sum: of the steps of the epoch at hand.
+    loss_state: of the epoch at hand: the variables of Keras' mean.
     best_epoch: number of the best epoch so far, from 0, or None.
     warnings: what makes the best epoch's metrics doubtful, in a line each.
     identity: sha256 over the training data and the encoder's weights.
@@ -54,7 +54,7 @@ class Progress:
   history: list[dict[str, dict[str, float]]] = dataclasses.field(
       default_factory=list)
   losses: list[float | None] = dataclasses.field(default_factory=list)
-  loss_sum: float = 0.0
+  loss_state: list[float] = dataclasses.field(default_factory=list)
   best_epoch: int | None = None
   warnings: list[str] = dataclasses.field(default_factory=list)
   identity: str = ""

@@ -302,7 +302,6 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._steps_per_epoch = steps_per_epoch
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
-    self._loss_before = 0.0
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     self._since = time.perf_counter()
@@ -310,7 +309,10 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
   def on_epoch_begin(
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
     self._steps_before = self._progress.steps
-    self._loss_before = self._progress.loss_sum
+    # Keras begins at zero, also with what is left of an epoch.
+    for variable, value in zip(
+        self._loss_variables(), self._progress.loss_state):
+      variable.assign(value)
 
   def on_train_batch_end(
       self, batch: int, logs: Any = None) -> None:
@@ -321,8 +323,6 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
           self.model.optimizer.learning_rate))
       raise InputError(self._state.not_finite(
           f"the loss, at learning rate {rate:.2g}, is"))
-    # Keras gives the mean of the steps since the epoch was taken up.
-    progress.loss_sum = self._loss_before + float(logs["loss"]) * (batch + 1)
     self._ask_workers()
     # The end of an epoch has a checkpoint of its own, with its metrics.
     if progress.steps % self._steps_per_epoch:
@@ -354,9 +354,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     # A run that an older version began knows the loss of no epoch before.
     progress.losses += [None] * (
         len(progress.history) - 1 - len(progress.losses))
-    progress.losses.append(
-        float(f"{progress.loss_sum / self._steps_per_epoch:.5g}"))
-    progress.loss_sum = 0.0
+    progress.losses.append(float(f"{logs['loss']:.5g}"))
     if "validation" in metrics and self._is_best(epoch):
       progress.best_epoch = epoch
       progress.warnings = list(filter(None, warnings))
@@ -381,7 +379,15 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     now = time.perf_counter()
     self._progress.train_seconds += now - self._since
     self._since = now
+    self._progress.loss_state = [
+        float(tf_keras.backend.get_value(variable))
+        for variable in self._loss_variables()
+    ] if self._progress.steps % self._steps_per_epoch else []
     self._state.save()
+
+  def _loss_variables(self) -> list[tf.Variable]:
+    """Of the mean of the loss over an epoch; Keras lists them too late."""
+    return self.model.compiled_loss._total_loss_mean.variables
 
   def _ask_workers(self) -> None:
     """Lets all workers stop where one was asked to."""
