@@ -16,8 +16,8 @@ from tests.adapter_files.written_by_0_1.make import OWN_ENCODER, TASKS, texts
 FOLDER = pathlib.Path(__file__).parent / "written_by_0_1"
 WRITTEN = json.loads((FOLDER / "predictions.json").read_text())
 # The same bits where they were made. Another processor, or another build of
-# TensorFlow, adds up in another order.
-TOLERANCE = dict(rtol=1e-6, atol=1e-6)
+# TensorFlow, adds up in another order: 2e-6 apart without AVX-512.
+TOLERANCE = dict(rtol=1e-6, atol=5e-6)
 
 
 @pytest.mark.parametrize("name", TASKS)
