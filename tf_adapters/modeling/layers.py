@@ -209,9 +209,11 @@ class Attention:
     if keys is not None:
       key = tf.concat([self._heads_of(keys), key], axis=2)
       value = tf.concat([self._heads_of(values), value], axis=2)
-      unmasked = tf.zeros_like(keys[..., 0], bias.dtype)
-      bias = tf.concat(
-          [unmasked[:, tf.newaxis, tf.newaxis], bias], axis=-1)
+      # What is added is seen from everywhere.
+      seen = tf.zeros_like(keys[..., 0], bias.dtype)[:, tf.newaxis, tf.newaxis]
+      if bias.shape[2] != 1:  # of a window, which differs from token to token
+        seen = tf.repeat(seen, tf.shape(bias)[2], axis=2)
+      bias = tf.concat([seen, bias], axis=-1)
     return self.attend(key, value, bias)
 
   def attend(self, key: tf.Tensor, value: tf.Tensor,

@@ -12,6 +12,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert_layers import project_by
 from tf_adapters.modeling.encoders.modernbert import ModernBertConfig
 from tf_adapters.modeling.layers import (
+    Attention,
     Dropout,
     LinearProjection,
     Normal,
@@ -145,18 +146,12 @@ class RotaryAttention(tf_keras.layers.Layer):
       places = tf.range(length)
       is_far = tf.abs(places[:, tf.newaxis] - places) > self.window
       attention_bias += tf.where(is_far, kernels.MASKED, 0.0)
-    hook = task.hook(ATTENTION, "attention")
-    if hook is not None:  # what it adds is seen from everywhere
-      *more, bias = hook(hidden, training=training)
-      key, value = (tf.concat([by_head(one), other], axis=2)
-                    for one, other in zip(more, (key, value)))
-      bias = bias[:, tf.newaxis, tf.newaxis]
-      if self.window is not None:
-        bias = tf.repeat(bias, length, axis=2)
-      attention_bias = tf.concat([bias, attention_bias], axis=-1)
-    context = kernels.attention(
+    attention = Attention(
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
+    hook = task.hook(ATTENTION, "attention")
+    context = attention() if hook is None else hook(
+        hidden, attention, training=training)
     context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]),
                          [batch, length, heads * size])
     return project_by(
