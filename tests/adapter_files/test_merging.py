@@ -13,6 +13,11 @@ from tf_adapters.adapter_files.info import read_info
 from tf_adapters.adapter_files.tensors import expected_shapes
 
 
+@pytest.fixture(scope="session")
+def hf_source(two_layer_source):
+  return two_layer_source
+
+
 @pytest.fixture(scope="module")
 def seeds(hf_source, tmp_path_factory):
   """Three runs of one task, as paths."""

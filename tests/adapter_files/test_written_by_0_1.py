@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 import safetensors.numpy
+import scipy.special
 
 import tf_adapters as ta
 from tests.adapter_files.written_by_0_1.make import OWN_ENCODER, TASKS, texts
@@ -64,7 +65,23 @@ def approximately(value):
   return value
 
 
-@pytest.mark.parametrize("name", OWN_ENCODER)
+# Version 0.1 refused these two: banks hold poolers of tasks since.
+POOLERS = ("pooler", "layer_norm_pooler")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in OWN_ENCODER if name not in POOLERS])
 def test_a_bank_refuses_what_changes_the_encoder(name, bank):
   with pytest.raises(ta.InputError, match="changes the encoder itself"):
     bank.add(FOLDER / name)
+
+
+def test_a_bank_has_poolers_of_tasks():
+  bank = ta.AdapterBank(FOLDER / "encoder", [FOLDER / n for n in POOLERS])
+  [rows] = texts("pooler")
+  first, second = (np.array(WRITTEN["logits"][name]) for name in POOLERS)
+  np.testing.assert_allclose(
+      [list(row.values()) for row in bank.predict_proba(rows, "pooler")],
+      scipy.special.softmax(first, -1), **TOLERANCE)
+  np.testing.assert_allclose(
+      bank.predict(rows, "layer_norm_pooler"), second[:, 0], **TOLERANCE)
