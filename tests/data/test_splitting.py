@@ -117,8 +117,8 @@ def test_a_task_gets_the_splits_that_it_has_not():
       np.zeros(100, np.int32), list(map(str, range(100))))})
   found = split_task(again)
   assert found.notes[-1] == (
-      "100 rows are split by seed 0: 70 train, 15 validation, 15 test; 20 rows "
-      "have a text that came before, and are in its split")
+      "100 rows are split by seed 0: 70 train, 15 validation, 15 test; rows "
+      "that repeat a text of another are in its split: 20")
   assert len({*found.test.first} | {*found.train.first}) == len(
       {*found.test.first}) + len({*found.train.first})
   whole = _task(train=9)

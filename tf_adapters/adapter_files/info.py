@@ -262,9 +262,16 @@ def check_is_adapter(path: str | os.PathLike[str]) -> None:
                        f"--adapter={path} --output=FOLDER` makes an adapter "
                        "file of it")
     inside = file.parent / "adapter"
-    hint = f"; {inside} is one" if os.path.exists(inside / CONFIG_NAME) else ""
-    raise InputError(
-        f"{path}: not an adapter file: it has no {CONFIG_NAME}{hint}")
+    run = file.parent.parent
+    if not os.path.exists(file.parent):
+      what = "there is no such folder"
+      if os.path.isdir(run / "checkpoints"):
+        what += f"; the run in {run} has not ended: the same command goes on"
+    elif os.path.exists(inside / CONFIG_NAME):
+      what = f"it has no {CONFIG_NAME}; {inside} is one"
+    else:
+      what = f"it has no {CONFIG_NAME}"
+    raise InputError(f"{path}: not an adapter file: {what}")
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

@@ -94,8 +94,8 @@ def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,
   if encoding is None:
     encoding = found_encoding(path)
     if encoding != UTF_8:
-      note = (f"{path.name}: is no UTF-8, and read as {encoding}: encoding "
-              "says another one")
+      note = (f"{path.name}: is not UTF-8 and is read as {encoding}: give "
+              "encoding if letters are wrong")
   else:
     encoding = check_encoding(encoding)
   bad_rows = BadRows(path, on_bad_row)

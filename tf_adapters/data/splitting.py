@@ -177,8 +177,8 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
       task, splits={**splits, **{name: split for name, split
                                  in task.splits.items() if name != "train"}},
       notes=(*task.notes, f"{len(train):,} rows are split by seed {seed}: "
-             f"{sizes}" + (f"; {repeats:,} rows have a text that came before, "
-                           "and are in its split" if repeats else "")),
+             f"{sizes}" + (f"; rows that repeat a text of another are in its "
+                           f"split: {repeats:,}" if repeats else "")),
       files={**{name: source for name in splits if source}, **{
           name: paths for name, paths in task.files.items()
           if name != "train"}})

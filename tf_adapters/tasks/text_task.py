@@ -210,7 +210,7 @@ class TextTask:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
       progress = trainer.train(
           self.model, data, self._text, config, pathlib.Path(folder), say_cut,
-          weights)
+          weights, resumable=False)
     self.history = _history(progress.losses, progress.history)
     best = progress.best_epoch
     self.best_epoch = None if best is None else best + 1

@@ -108,6 +108,8 @@ def _described(flag: flags.Flag, option: Option | None) -> list[str]:
   expected = flag.parser.syntactic_help
   head = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
   choices = getattr(flag.parser, "enum_values", ())
+  # absl puts them before the help, too.
+  text = text.removeprefix(f"<{'|'.join(choices)}>: ")
   if choices and option is not None:
     choices = option.choices
   if choices:

@@ -321,10 +321,10 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     # Older runs do not have flags that came later.
     before = old.get(name, defaults.get(name))
     if before != new.get(name):
-      there = f"no {name}" if before is None else f"{name}={before}"
+      there = (f"without {name}, not with {new.get(name)}" if before is None
+               else f"with {name}={before}, not {new.get(name, 'its default')}")
       raise InputError(
-          f"{output_dir} holds a run with {there}, not "
-          f"{new.get(name, 'its default')}: choose another output_dir, or "
+          f"{output_dir} holds a run {there}: choose another output_dir, or "
           "begin anew with overwrite")
   if (config.do_train and config.method_config() is not None
       and "method" not in old and config.adapter_preset in _OTHER_PRESETS):

@@ -142,7 +142,8 @@ def check_can_choose(config: TrainingConfig, task: Dataset) -> None:
 def train(model: TaskModel, task: Dataset, text: TextProcessor,
           config: TrainingConfig, output_dir: pathlib.Path,
           say_cut: Callable[[str, batching.Encoded], None],
-          label_weights: Mapping[str, float] | None = None) -> Progress:
+          label_weights: Mapping[str, float] | None = None,
+          resumable: bool = True) -> Progress:
   """Trains a model and leaves it at its best epoch.
 
   The best epoch is the one with the highest first metric of the task on the
@@ -159,6 +160,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
     say_cut: is told of each split that was encoded, by its name.
     label_weights: what labels weigh in the loss; None: what the configuration's
       `class_weight` says.
+    resumable: whether `output_dir` outlives the call. Who stops the training is
+      told what is left of it.
 
   Returns:
     What was done.
@@ -237,7 +240,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   with interruptions() as interruption:
     callbacks = [
         _Bookkeeping(task, validation, config, state, interruption,
-                     steps_per_epoch)]
+                     steps_per_epoch, resumable)]
     if distribution.is_chief(strategy):
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
@@ -291,7 +294,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
 
   def __init__(self, task: Dataset, validation: Mapping[str, batching.Encoded],
                config: TrainingConfig, state: RunState,
-               interruption: Interruption, steps_per_epoch: int):
+               interruption: Interruption, steps_per_epoch: int,
+               resumable: bool):
     super().__init__()
     self._task = task
     self._validation = validation
@@ -300,6 +304,8 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._progress = state.progress
     self._interruption = interruption
     self._steps_per_epoch = steps_per_epoch
+    self._left = ("its state is saved, and the same command goes on"
+                  if resumable else "nothing of this training is kept")
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
 
@@ -397,7 +403,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
 
   def _stop_if_asked(self) -> None:
     if self._interruption.signal:
-      print(f"\nstopped after step {self._progress.steps}: its state is saved",
+      print(f"\nstopped after step {self._progress.steps}: {self._left}",
             file=sys.stderr)
       self._interruption.stop()
 
