@@ -339,7 +339,8 @@ def test_trials_are_runs(tmp_path, one_layer_source, sentiment_dir):
   assert len(results["epochs"]) == 2
   assert results["data"]["splits"] == {
       "train": 36, "validation": 12, "test": 21}
-  assert "12 of 48 training rows" in results["data"]["notes"][-1]
+  assert any("12 of 48 training rows" in note
+             for note in results["data"]["notes"])
   selected, = json.loads((tmp_path / "sweep" / "selected.json").read_text())
   assert selected["reported"] == "test"
   assert selected["settings_compared"] == 2

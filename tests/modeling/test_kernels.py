@@ -143,6 +143,31 @@ def test_attention_has_its_gradients(rate, run):
                with_gradients(reference_attention(bias, rate), *inputs), 1e-5)
 
 
+def test_models_of_several_sizes_share_a_process():
+  """Where sizes differ, a kernel is traced for all: it knows none of them."""
+  for size in (8, 6, 12, 4):
+    inputs = [values(2, size // 2, size + 1, size, seed=seed)
+              for seed in range(3)]
+    bias = tf.zeros([2, 1, 1, size + 1])
+
+    def attention(*inputs, bias=bias):
+      return kernels.attention(*inputs, bias, 0.3, SEED, training=True)
+
+    assert_equal(with_gradients(attention, *inputs),
+                 with_gradients(reference_attention(bias, 0.3), *inputs), 1e-5)
+
+    def norm(hidden, size=size):
+      return kernels.layer_norm(
+          hidden, tf.ones([size]), tf.zeros([size]), 1e-6, training=True)
+
+    def plain_norm(hidden):
+      mean, variance = tf.nn.moments(hidden, [-1], keepdims=True)
+      return (hidden - mean) * tf.math.rsqrt(variance + 1e-6)
+
+    assert_equal(with_gradients(norm, inputs[0]),
+                 with_gradients(plain_norm, inputs[0]), 1e-4)
+
+
 def test_bfloat16_is_near_float32():
   inputs = [values(2, 3, 11, 8, seed=seed) for seed in range(3)]
   bias = tf.zeros([2, 1, 1, 11])

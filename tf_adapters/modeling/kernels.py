@@ -287,7 +287,7 @@ def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
   def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
     scores, dropped = _scores_gradient(
         weights, tf.matmul(upstream, value, transpose_b=True), upstream,
-        context, rate, seed)
+        context, tf.constant(query.shape[-1] ** -0.5), rate, seed)
     return (tf.matmul(scores, key),
             tf.matmul(scores, query, transpose_a=True),
             tf.matmul(dropped, upstream, transpose_a=True), None, None, None)
@@ -301,7 +301,7 @@ _compiled_dropout = compiled(_dropout)
 @compiled
 def _scores_gradient(
     weights: tf.Tensor, dropped_gradient: tf.Tensor, upstream: tf.Tensor,
-    context: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor,
+    context: tf.Tensor, scale: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """The gradient of scores before their scale, and the dropped weights again.
 
@@ -309,12 +309,12 @@ def _scores_gradient(
   the outputs. That is the product of the context and its gradient (Dao et al.,
   FlashAttention, 2022, appendix B.2): short vectors instead of long ones.
   """
-  dtype, size = weights.dtype, context.shape[-1]
+  dtype = weights.dtype
   weights, dropped_gradient, upstream, context = (
       tf.cast(x, tf.float32)
       for x in (weights, dropped_gradient, upstream, context))
   mean = tf.reduce_sum(upstream * context, axis=-1, keepdims=True)
   factor = tf.where(
       kept(tf.shape(weights), rate, seed), 1.0 / (1.0 - rate), 0.0)
-  scores = weights * (dropped_gradient * factor - mean) * size ** -0.5
+  scores = weights * (dropped_gradient * factor - mean) * scale
   return tf.cast(scores, dtype), tf.cast(weights * factor, dtype)
