@@ -29,8 +29,9 @@ def test_a_merged_model_computes_the_same(hf_source, method, tmp_path):
   assert merged.encoder.method is None
   assert set(merged.tuned_variables()) == {"head/kernel", "head/bias"}
   assert (merged.head.dropout.rate, merged.task) == (0.3, model.task)
+  # Float32 adds up in another order: 1e-6 of the largest logit were seen.
   np.testing.assert_allclose(
-      merged(inputs), before, rtol=0, atol=1e-6 * np.abs(before).max())
+      merged(inputs), before, rtol=0, atol=3e-6 * np.abs(before).max())
   np.testing.assert_array_equal(model(inputs), before)  # as it was
   changed = merged.encoder.changed_variables()
   assert any(name.endswith("/kernel") for name in changed)

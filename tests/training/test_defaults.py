@@ -95,7 +95,7 @@ def test_a_run_says_and_keeps_what_it_took(
   assert results["hyperparameters"]["pooling"] == "pooler"
   assert "1 epochs of 1 steps, learning rate 0.001" in capsys.readouterr().out
   assert run(config) == results
-  with pytest.raises(ta.InputError, match="with no learning_rate, not 0.01"):
+  with pytest.raises(ta.InputError, match="without learning_rate, not with"):
     run(dataclasses.replace(config, learning_rate=0.01))
   # An older version has begun it, whose defaults were others.
   flags = pathlib.Path(config.output_dir, "flags.flags")
