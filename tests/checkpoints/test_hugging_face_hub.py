@@ -191,7 +191,7 @@ def test_names_of_the_hub_are_said_where_they_are_known():
           "google-bert/bert-base-cased",
       "small_bert_L-2_H-128": "google/bert_uncased_L-2_H-128_A-2",
       "minilm_l6": "sentence-transformers/all-MiniLM-L6-v2",
-      "/home/me/bert": None}.items():
+      "models/bert": None}.items():
     assert hugging_face_name(source) == name
 
 
