@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from tf_adapters.modeling.normalization import character_model
+from tf_adapters.modeling.vocabularies.beginnings import tokenize_beginnings
 from tf_adapters.modeling.vocabularies.sentence_piece import (
     BLANK,
     DROPPED,
@@ -48,22 +49,15 @@ class SentencePieceTokenizer:
     """
     if limit is None:
       return self._tokenize(texts)
-    size = _BYTES_PER_PIECE * (tf.cast(limit, tf.int32) + 2)
-    is_longer = tf.strings.length(texts) > size
+    limit = tf.cast(limit, tf.int32)
+    size = _BYTES_PER_PIECE * (limit + 2)
 
-    def tokenize_begins() -> tf.RaggedTensor:
+    def beginning(texts: tf.Tensor, is_longer: tf.Tensor) -> tf.Tensor:
       cut = tf.strings.substr(texts, 0, size)
       begins = tf.strings.regex_replace(cut, _UP_TO_A_BLANK, r"\1")
-      begins = tf.where(is_longer & tf.not_equal(begins, cut), begins, texts)
-      ids = self._tokenize(begins)
-      # Texts of many blanks, say: as a whole after all.
-      short = is_longer & (ids.row_lengths() < tf.cast(limit, tf.int64))
-      return tf.cond(
-          tf.reduce_any(short),
-          lambda: self._tokenize(tf.where(short, texts, begins)), lambda: ids)
+      return tf.where(is_longer & tf.not_equal(begins, cut), begins, texts)
 
-    return tf.cond(tf.reduce_any(is_longer), tokenize_begins,
-                   lambda: self._tokenize(texts))
+    return tokenize_beginnings(self._tokenize, beginning, texts, size, limit)
 
   def tokenize_words(self, words: tf.Tensor,
                      limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:

@@ -15,6 +15,7 @@ import tensorflow_text as tf_text
 
 from tf_adapters.errors import InputError, first_line
 from tf_adapters.modeling.normalization import alias, normalizer_model
+from tf_adapters.modeling.vocabularies.beginnings import tokenize_beginnings
 from tf_adapters.modeling.vocabularies.wordpiece import (
     LONGEST_WORD,
     SUFFIX,
@@ -104,19 +105,9 @@ class WordpieceTokenizer:
       return self._tokenize(texts)
     limit = tf.cast(limit, tf.int32) + self._ending
     size = _BYTES_PER_WORDPIECE * limit
-    is_longer = tf.strings.length(texts) > size
-
-    def tokenize_begins() -> tf.RaggedTensor:
-      begins = tf.strings.substr(texts, 0, size)
-      ids = self._tokenize(begins)
-      # Texts of many blanks, say: as a whole after all.
-      short = is_longer & (ids.row_lengths() < tf.cast(limit, tf.int64))
-      return tf.cond(
-          tf.reduce_any(short),
-          lambda: self._tokenize(tf.where(short, texts, begins)), lambda: ids)
-
-    return tf.cond(tf.reduce_any(is_longer), tokenize_begins,
-                   lambda: self._tokenize(texts))
+    return tokenize_beginnings(
+        self._tokenize, lambda texts, _: tf.strings.substr(texts, 0, size),
+        texts, size, limit)
 
   def tokenize_words(self, words: tf.Tensor,
                      limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
