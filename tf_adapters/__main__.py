@@ -99,12 +99,17 @@ def _drop_output() -> None:
   os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tool(arguments: list[str]) -> str:
-  """The tool that is asked for; ends the process where there is none."""
+def tool_names() -> list[str]:
+  """The tools, in the order in which they are needed."""
   from tf_adapters import tools
-  names = sorted((
+  return sorted((
       module.name for module in pkgutil.iter_modules(tools.__path__)
       if not module.name.startswith("_")), key=[*_ORDER, ""].index)
+
+
+def _tool(arguments: list[str]) -> str:
+  """The tool that is asked for; ends the process where there is none."""
+  names = tool_names()
   asked = arguments[0] if arguments else None
   if asked in names:
     return asked

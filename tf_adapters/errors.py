@@ -128,5 +128,4 @@ def _one_line(message: str) -> str:
 
 
 class WorkerLost(Exception):
-  """Another process of the same run has gone: to be called again, as that is.
-  """
+  """Another process of the run has ended: call the same command again."""

@@ -1,4 +1,4 @@
-"""The figures of docs/methods.md are those of the code."""
+"""The figures of docs/guides/methods.md are those of the code."""
 
 import math
 import pathlib
@@ -14,7 +14,7 @@ from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.training.run_config import GlueRunConfig
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "methods.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs/guides/methods.md"
 ENCODERS = (
     BertConfig(vocab_size=30522, hidden_size=384, num_hidden_layers=6,
                num_attention_heads=12, intermediate_size=1536),

@@ -294,8 +294,8 @@ def setting(values: Mapping[str, Any], name: str, kind: Any,
 def refuse(what: str) -> NoReturn:
   """Raises InputError for what has no equal here."""
   raise InputError(
-      f"{what}, which tf_adapters does not compute: docs/other_libraries.md "
-      "says what is read")
+      f"{what}, which tf_adapters does not compute: "
+      "docs/reference/other_libraries.md says what is read")
 
 
 def as_whole(layers: Sequence[int]) -> int:
@@ -305,7 +305,8 @@ def as_whole(layers: Sequence[int]) -> int:
 
 def cannot_write(why: str) -> NoReturn:
   """Raises InputError for what has no place in another library's file."""
-  raise InputError(f"{why}; docs/other_libraries.md says what is written")
+  raise InputError(
+      f"{why}; docs/reference/other_libraries.md says what is written")
 
 
 def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:

@@ -41,7 +41,7 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   BERT v4 is, with `vocab_file` and `do_lower_case`; beside it, under the name
   with "_preprocess" appended, tf-models' preprocessing from strings. The
   preprocessing is TF Hub's: it cuts long pairs evenly and not the longer text
-  first, and departs from BERT's tokenizer in what docs/text.md says.
+  first, and departs from BERT's tokenizer in what docs/reference/text.md says.
 
   Args:
     encoder: without adapters, with a vocabulary.

@@ -1,4 +1,4 @@
-"""What runs the trials of a sweep, and what all who do have in common."""
+"""Runners of a sweep's trials: the protocol, and what all of them share."""
 
 import pathlib
 import sys

@@ -60,7 +60,7 @@ class TextProcessor(TextLayer):
   or `[CLS] first [SEP] second [SEP]`. Of a pair that is too long the longer
   text loses its last wordpieces first, as in google-research/bert
   run_classifier.py. Wordpieces are those of its tokenization.py: see
-  docs/text.md.
+  docs/reference/text.md.
 
   A Keras layer, so that a model of your own can begin with strings.
 

@@ -46,7 +46,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
 
   Signatures: "serving_default" takes "text" and "text_pair", strings [batch];
   "single_texts" takes "text" alone. Both return "label" [batch], "scores" and
-  "label_names" [batch, labels]: see `docs/serving.md`.
+  "label_names" [batch, labels]: see `docs/guides/serving.md`.
 
   Args:
     model: a model on an encoder with a vocabulary; not a `SpanExtractor`.

@@ -49,7 +49,7 @@ from tf_adapters.training.run_config import RunConfig, flag_text
 _RUNS = {"glue": glue, "squad": squad}
 
 flags.DEFINE_string(
-    "spec", None, "YAML file that says what to try; see docs/sweeps.md.")
+    "spec", None, "YAML file that says what to try; see docs/guides/sweeps.md.")
 flags.DEFINE_enum(
     "preset", None, sorted(path.stem for path in PRESETS.glob("*.yaml")),
     "A spec that comes with the package, instead of --spec: a sweep of the "

@@ -206,7 +206,7 @@ class Method(JsonConfig):
   def learning_rates(self) -> tuple[float, float]:
     """Those to begin with: of encoders as wide as BERT-base, and of smaller.
 
-    docs/methods.md has where they are from.
+    docs/guides/methods.md has where they are from.
     """
     return 3e-4, 1e-3
 
