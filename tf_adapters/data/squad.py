@@ -256,6 +256,19 @@ class EncodedWindows(batching.Encoded):
   contexts: Mapping[int, Context]
   cut_questions: int = 0
 
+  def one_by_one(self) -> list["EncodedWindows"]:
+    """The same of each question by itself."""
+    rows: list[list[int]] = [[] for _ in self.split.questions]
+    for row, window in enumerate(self.windows):
+      rows[window.question].append(row)
+    return [EncodedWindows(
+        self.text, tf.gather(self.word_ids, own), tf.gather(self.type_ids, own),
+        None if self.labels is None else tf.gather(self.labels, own),
+        self.split.take([number]),
+        tuple(dataclasses.replace(self.windows[row], question=0)
+              for row in own), self.contexts)
+            for number, own in enumerate(rows)]
+
   def cut_note(self) -> str:
     """As `Encoded.cut_note`, of answers and questions."""
     counts = {

@@ -19,6 +19,7 @@ from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.data import batching
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed, printable
 from tf_adapters.modeling import stacked
@@ -37,12 +38,14 @@ from tf_adapters.serving.bank_texts import (
     BASE,
     EVERY_TASK,
     EveryTask,
+    Row,
     Tasks,
     Texts,
     frame_of,
     only_task,
 )
 from tf_adapters.serving.served_graphs import ServedTask
+from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
 
 _MOST_SHOWN = 20
 
@@ -160,6 +163,18 @@ class AdapterBank:
     """
     self._check_process()
     self._published.replace(lambda state: state.without_task(name))
+
+  @property
+  def source(self) -> str:
+    """Where the encoder is from."""
+    origin = self._published.state().shared.encoder.origin
+    return origin.source if origin else ""
+
+  @property
+  def widths(self) -> tuple[int, ...]:
+    """Wordpieces that batches are padded to, in order."""
+    return batching.widths_up_to(
+        self._published.state().shared.text.max_length)
 
   def names(self) -> list[str]:
     """The tasks, in the order in which they were added."""
@@ -281,6 +296,49 @@ class AdapterBank:
     state = self._now()
     return state.predict(
         texts, only_task(tasks, list(state.infos)), batch_size)
+
+  def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
+    """Texts and their tasks, checked: what `tokenize` takes.
+
+    `rows`, `tokenize` and `predict_rows` are the steps of `predictions`, for
+    programs that gather texts of many callers: a server tokenises some in one
+    thread while others are computed in another.
+
+    Raises:
+      InputError: as for `predict`; RowError where one of the texts is meant.
+    """
+    return self._now().rows(texts, tasks)
+
+  def tokenize(self, rows: Sequence[Row],
+               cut: bool = True) -> list[TokenizedRow]:
+    """The rows as wordpiece ids.
+
+    Args:
+      rows: from `rows`.
+      cut: whether texts lose what is longer than their tasks take. Otherwise
+        `TokenizedRow.is_too_long` says which are; these cannot be predicted.
+    """
+    return tokenize(rows, self._now().shared, cut)
+
+  def predict_rows(
+      self, rows: Sequence[TokenizedRow], batch_size: int = 64,
+  ) -> list[Prediction[Value, Probabilities] | InputError]:
+    """What is predicted for rows of any tasks, each by itself.
+
+    A row whose task was replaced since it was tokenised is predicted by the
+    task that there is now.
+
+    Returns:
+      For each row its prediction, or what is wrong with it: its task was
+      removed, does not take such texts any more, or computes numbers that are
+      not finite.
+
+    Example:
+      >>> rows = bank.tokenize(bank.rows(["a moving film"], "sst2"))
+      >>> bank.predict_rows(rows)[0].value
+      'positive'
+    """
+    return self._now().predict_rows(rows, batch_size)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None,

@@ -27,6 +27,7 @@ from tf_adapters.serving.bank_texts import (
     Texts,
     make_rows,
 )
+from tf_adapters.serving.tokenized_rows import TokenizedRow, pad, tokenize
 
 # Sorted by length among these, so that little is computed on padding.
 _PACKED_AT_ONCE = 4096
@@ -169,6 +170,10 @@ class BankState:
           f"{', '.join(self.infos) or 'none at all'}")
     return 1 + list(self.infos).index(name), self.infos[name]
 
+  def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
+    """The rows of texts and their tasks: as `AdapterBank.rows`."""
+    return make_rows(texts, tasks, self.find, self.shared.max_length)
+
   def predict(self, texts: Texts, tasks: Tasks,
               batch_size: int) -> Iterator[Prediction[Any, Any]]:
     """Predictions for texts of any of the tasks, in their order.
@@ -184,129 +189,159 @@ class BankState:
     """
     if batch_size < 1:
       raise InputError(f"batch_size must be positive, not {batch_size}")
-    rows = make_rows(texts, tasks, self.find, self.shared.max_length)
-    outputs: list[Any] = [None] * len(rows)
-    windows: dict[int, list[int]] = collections.defaultdict(list)
-    others: list[int] = []
-    for number, row in enumerate(rows):
-      (windows[row.task] if row.outputs == "windows" else others).append(number)
-    for numbers, compute in ((others, self._of_rows), *(
-        (numbers, self._of_windows) for numbers in windows.values())):
-      for chunk in batching.chunks(numbers, _PACKED_AT_ONCE):
-        for place, output in compute(
-            [rows[number] for number in chunk], batch_size):
-          outputs[chunk[place]] = output
+    rows = self.rows(texts, tasks)
+    outputs: list[Any] = []
+    for chunk in batching.chunks(rows, _PACKED_AT_ONCE):
+      outputs += self._outputs(tokenize(chunk, self.shared), batch_size)
     return self._predictions(rows, outputs)
+
+  def predict_rows(
+      self, rows: Sequence[TokenizedRow], batch_size: int,
+  ) -> list[Prediction[Any, Any] | InputError]:
+    """As `AdapterBank.predict_rows`."""
+    results: list[Prediction[Any, Any] | InputError | None] = [None] * len(rows)
+    known: dict[int, TokenizedRow] = {}
+    for number, row in enumerate(rows):
+      try:
+        known[number] = self._now(row)
+      except InputError as error:
+        results[number] = error
+    outputs = self._outputs(list(known.values()), batch_size)
+    for (number, row), output in zip(known.items(), outputs):
+      results[number] = _not_finite(number, row.row) if output is None else (
+          _prediction(row.row, output))
+    return [result for result in results if result is not None]
+
+  def _now(self, tokenized: TokenizedRow) -> TokenizedRow:
+    """A row for the task as it is now.
+
+    Raises:
+      InputError: the task is no more, or does not take such texts.
+    """
+    row = tokenized.row
+    if row.info is None:
+      return tokenized
+    task, info = self.find(row.name)
+    if info is not row.info:  # it was replaced
+      return tokenize(
+          self.rows([tokenized.text], row.name), self.shared)[0]
+    return dataclasses.replace(
+        tokenized, row=dataclasses.replace(row, task=task))
 
   def _predictions(self, rows: Sequence[Row],
                    outputs: list[Any]) -> Iterator[Prediction[Any, Any]]:
     for number, row in enumerate(rows):
       output, outputs[number] = outputs[number], None
       if output is None:
-        raise RowError(
-            number, f"task {row.name} computes numbers that are not finite "
-            "from it: its weights are too large; train it again, at a lower "
-            "learning rate")
-      if row.info is None:
-        yield Prediction(row.name, output, None)
-      elif isinstance(output, Prediction):
-        yield output
-      else:
-        yield row.info.problem.prediction(row.name, row.info.labels, *output)
+        raise _not_finite(number, row)
+      yield _prediction(row, output)
 
-  def _of_rows(self, rows: Sequence[Row],
-               batch_size: int) -> Iterator[tuple[int, Any]]:
-    """Yields (row, what the model makes of it): shortest rows first.
+  def _outputs(self, rows: Sequence[TokenizedRow],
+               batch_size: int) -> list[Any]:
+    """What the model makes of each row.
 
     That is what is decided, the scores and the words, see
-    `Problem.prediction`; an embedding without a task; None for what is not
-    finite.
+    `Problem.prediction`; a prediction where windows are read; an embedding
+    without a task; None for what is not finite.
     """
-    is_words = [row.outputs == "words" for row in rows]
-    texts = tf.constant([row.first for row in rows], tf.string)
-    word_ids, type_ids, starts = self.shared.pack(
-        texts,
-        tf.constant([row.second for row in rows], tf.string),
-        tf.constant([row.is_pair for row in rows], tf.bool),
-        tf.constant(is_words, tf.bool),
-        tf.constant([row.max_length for row in rows], tf.int32))
-    words = self.shared.text.split_words(texts).to_list() if any(
-        is_words) else []
-    for batch in self._computed(
-        word_ids, type_ids, [row.task for row in rows], batch_size):
-      # Rows that are decided together: of one type, with as many outputs, by
-      # the same boundaries.
-      alike: dict[tuple[str, int, tuple[float, ...]], list[tuple[
-          int, np.ndarray]]] = collections.defaultdict(list)
-      for number, outputs in batch:
-        info = rows[number].info
-        if info is None:
-          output = outputs["embedding"]
-          yield number, output.copy() if np.isfinite(output).all() else None
-          continue
-        output = outputs["tokens" if is_words[number] else "texts"]
-        output = output[..., :info.num_outputs]
-        if not np.isfinite(output).all():
-          yield number, None
-          continue
-        logits = (tagging.at_words(output, starts[number].numpy(), info.labels)
-                  if is_words[number] else output[np.newaxis])
-        boundaries = info.description.boundaries if info.thresholds else ()
-        alike[info.problem_type, info.num_outputs, boundaries].append(
-            (number, logits))
-      for (problem_type, _, boundaries), members in alike.items():
-        predicted, scores = find_problem(problem_type).decided(
-            np.concatenate([logits for _, logits in members]), boundaries)
-        end = 0
-        for number, logits in members:
-          start, end = end, end + len(logits)
-          # Copies, since others are of all rows together.
-          if is_words[number]:
-            yield number, (predicted[start:end].copy(),
-                           scores[start:end].copy(),
-                           [word.decode(errors="replace")
-                            for word in words[number]])
-          else:
-            yield number, (predicted[start].copy(), scores[start].copy(), ())
-
-  def _of_windows(self, rows: Sequence[Row], batch_size: int,
-                  ) -> Iterator[tuple[int, Prediction[Any, Any] | None]]:
-    """Yields (row, prediction) of one task that reads windows, in order."""
-    name, info = rows[0].name, self.infos[rows[0].name]
-    windows = info.problem.windows(
-        [(row.first.decode(errors="replace"),
-          row.second.decode(errors="replace")) for row in rows],
-        self.shared.encoder.text_processor(rows[0].max_length), info.span)
-    outputs: list[Any] = [None] * len(windows)
-    for batch in self._computed(
-        windows.word_ids, windows.type_ids, [rows[0].task] * len(windows),
-        batch_size):
-      for number, output in batch:
-        outputs[number] = output["tokens"][:, :info.num_outputs]
-    yield from enumerate(info.problem.decide_windows(name, windows, outputs))
+    done: list[Any] = [None] * len(rows)
+    windows = {number: [np.empty(0)] * len(row.word_ids)
+               for number, row in enumerate(rows) if row.windows is not None}
+    for batch in self._computed(rows, batch_size):
+      texts = []
+      for number, place, outputs in batch:
+        info = rows[number].row.info
+        if number in windows and info is not None:
+          windows[number][place] = outputs["tokens"][:, :info.num_outputs]
+        else:
+          texts.append((number, outputs))
+      for number, output in _decided(rows, texts):
+        done[number] = output
+    for number, logits in windows.items():
+      row = rows[number].row
+      assert row.info is not None  # the encoder alone reads no windows
+      (done[number],) = row.info.problem.decide_windows(
+          row.name, rows[number].windows, logits)
+    return done
 
   def _computed(
-      self, word_ids: tf.RaggedTensor, type_ids: tf.RaggedTensor,
-      tasks: Sequence[int], batch_size: int,
-  ) -> Iterator[list[tuple[int, dict[str, np.ndarray]]]]:
-    """Yields batches of (row, the model's outputs for it): shortest first.
+      self, rows: Sequence[TokenizedRow], batch_size: int,
+  ) -> Iterator[list[tuple[int, int, dict[str, np.ndarray]]]]:
+    """Yields batches of (row, sequence, the model's outputs): shortest first.
 
     Those for tokens are without padding.
     """
     text, jit_compile = self.shared.text, self.shared.jit_compile
     assert self.forward is not None  # it is of a bank
-    numbers = np.array(tasks, np.int32)
-    lengths = word_ids.row_lengths().numpy()
+    sequences = [(number, place) for number, row in enumerate(rows)
+                 for place in range(len(row.word_ids))]
+    lengths = np.array([len(rows[number].word_ids[place])
+                        for number, place in sequences], np.int64)
     for batch in batching.chunks(
         np.argsort(lengths, kind="stable"), batch_size):
-      width = batching.width_for(lengths[batch].max(), text.max_length)
-      filled = np.resize(batch, batch_size) if jit_compile else batch
+      filled = [sequences[one] for one in (
+          np.resize(batch, batch_size) if jit_compile else batch)]
       outputs = self.forward(
           self.tasks,
-          text.pad(tf.gather(word_ids, filled), tf.gather(type_ids, filled),
-                   width),
-          tf.constant(numbers[filled]))
+          pad([(rows[number].word_ids[place], rows[number].type_ids[place])
+               for number, place in filled],
+              batching.width_for(lengths[batch].max(), text.max_length), text),
+          tf.constant([rows[number].row.task for number, _ in filled]))
       outputs = {name: output.numpy() for name, output in outputs.items()}
-      yield [(row, {name: output[place, :lengths[row]] if name == "tokens"
-                    else output[place] for name, output in outputs.items()})
-             for place, row in enumerate(batch)]
+      yield [(*sequences[one], {
+          name: output[place, :lengths[one]] if name == "tokens"
+          else output[place] for name, output in outputs.items()})
+             for place, one in enumerate(batch)]
+
+
+def _decided(rows: Sequence[TokenizedRow],
+             texts: Sequence[tuple[int, dict[str, np.ndarray]]],
+             ) -> Iterator[tuple[int, Any]]:
+  """Yields (row, what is decided), from (row, the model's outputs)."""
+  # Rows that are decided together: of one type, with as many outputs, by the
+  # same boundaries.
+  alike: dict[tuple[str, int, tuple[float, ...]], list[tuple[
+      int, np.ndarray]]] = collections.defaultdict(list)
+  for number, outputs in texts:
+    info, starts = rows[number].row.info, rows[number].starts
+    if info is None:
+      output = outputs["embedding"]
+      yield number, output.copy() if np.isfinite(output).all() else None
+      continue
+    output = outputs["texts" if starts is None else "tokens"]
+    output = output[..., :info.num_outputs]
+    if not np.isfinite(output).all():
+      yield number, None
+      continue
+    logits = (output[np.newaxis] if starts is None
+              else tagging.at_words(output, starts, info.labels))
+    boundaries = info.description.boundaries if info.thresholds else ()
+    alike[info.problem_type, info.num_outputs, boundaries].append(
+        (number, logits))
+  for (problem_type, _, boundaries), members in alike.items():
+    predicted, scores = find_problem(problem_type).decided(
+        np.concatenate([logits for _, logits in members]), boundaries)
+    end = 0
+    for number, logits in members:
+      start, end = end, end + len(logits)
+      # Copies, since others are of all rows together.
+      if rows[number].starts is None:
+        yield number, (predicted[start].copy(), scores[start].copy(), ())
+      else:
+        yield number, (predicted[start:end].copy(), scores[start:end].copy(),
+                       rows[number].words)
+
+
+def _prediction(row: Row, output: Any) -> Prediction[Any, Any]:
+  """What is predicted, from what `BankState` computes."""
+  if row.info is None:
+    return Prediction(row.name, output, None)
+  if isinstance(output, Prediction):
+    return output
+  return row.info.problem.prediction(row.name, row.info.labels, *output)
+
+
+def _not_finite(number: int, row: Row) -> RowError:
+  return RowError(
+      number, f"task {row.name} computes numbers that are not finite from it: "
+      "its weights are too large; train it again, at a lower learning rate")

@@ -1,0 +1,141 @@
+"""Texts of many tasks as wordpiece ids: what a bank computes in batches.
+
+A text of most tasks is one sequence. Where a task reads windows of a long text,
+as for questions, each of them is one.
+"""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.serving.bank_texts import Row, Text
+
+if TYPE_CHECKING:
+  from tf_adapters.serving.bank_state import BankEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizedRow:
+  """A text as wordpiece ids, for the task that there was when it was made.
+
+  Attributes:
+    row: the text and its task.
+    word_ids, type_ids: int32 [length] of each sequence.
+    starts: position of each word's first wordpiece, int64 [words], -1 for one
+      that was cut off; None where a task has no outputs for words.
+    words: the words then.
+    windows: what `Problem.windows` makes of the text alone; None for most.
+  """
+
+  row: Row
+  word_ids: Sequence[np.ndarray]
+  type_ids: Sequence[np.ndarray]
+  starts: np.ndarray | None = None
+  words: tuple[str, ...] = ()
+  windows: Any = None
+
+  @property
+  def lengths(self) -> list[int]:
+    """Wordpieces of each sequence, with the special tokens."""
+    return [len(word_ids) for word_ids in self.word_ids]
+
+  @property
+  def is_too_long(self) -> bool:
+    """Whether the text is longer than its task takes, and was not cut."""
+    return self.windows is None and (
+        len(self.word_ids[0]) > self.row.max_length)
+
+  @property
+  def text(self) -> Text:
+    """What it was made from."""
+    row = self.row
+    return (row.first, row.second) if row.is_pair else row.first
+
+
+def tokenize(rows: Sequence[Row], shared: "BankEncoder",
+             cut: bool = True) -> list[TokenizedRow]:
+  """Texts as wordpiece ids.
+
+  Args:
+    rows: the texts, of any tasks.
+    shared: how they are tokenised.
+    cut: whether texts lose what is longer than their tasks take. Otherwise such
+      texts have one wordpiece too many and are not to be computed.
+  """
+  done: list[TokenizedRow | None] = [None] * len(rows)
+  windows: dict[int, list[int]] = collections.defaultdict(list)
+  others: list[int] = []
+  for number, row in enumerate(rows):
+    (windows[row.task] if row.outputs == "windows" else others).append(number)
+  for numbers in windows.values():
+    for number, made in zip(numbers, _as_windows(
+        [rows[number] for number in numbers], shared)):
+      done[number] = made
+  if others:
+    for number, made in zip(others, _as_sequences(
+        [rows[number] for number in others], shared, cut)):
+      done[number] = made
+  return [one for one in done if one is not None]
+
+
+def pad(rows: Sequence[tuple[np.ndarray, np.ndarray]], width: int,
+        text: TextProcessor) -> dict[str, tf.Tensor]:
+  """As `TextProcessor.pad`, of (word ids, type ids): [rows, width]."""
+  padding = text.vocabulary.id_of(text.vocabulary.special.padding)
+  word_ids = np.full([len(rows), width], padding, np.int32)
+  mask, type_ids = np.zeros([2, len(rows), width], np.int32)
+  for place, (words, types) in enumerate(rows):
+    word_ids[place, :len(words)] = words
+    type_ids[place, :len(words)] = types
+    mask[place, :len(words)] = 1
+  return {"input_word_ids": tf.constant(word_ids),
+          "input_mask": tf.constant(mask),
+          "input_type_ids": tf.constant(type_ids)}
+
+
+def _as_sequences(rows: Sequence[Row], shared: "BankEncoder",
+                  cut: bool) -> list[TokenizedRow]:
+  is_words = [row.outputs == "words" for row in rows]
+  firsts = tf.constant([row.first for row in rows], tf.string)
+  word_ids, type_ids, starts = shared.pack(
+      firsts,
+      tf.constant([row.second for row in rows], tf.string),
+      tf.constant([row.is_pair for row in rows], tf.bool),
+      tf.constant(is_words, tf.bool),
+      tf.constant([row.max_length + (not cut) for row in rows], tf.int32))
+  places = np.flatnonzero(is_words)
+  words = dict(zip(places.tolist(), shared.text.split_words(
+      tf.gather(firsts, places)).to_list() if len(places) else []))
+  return [
+      TokenizedRow(
+          row, [ids], [types], first if number in words else None,
+          tuple(word.decode(errors="replace")
+                for word in words.get(number, ())))
+      for number, (row, ids, types, first) in enumerate(zip(
+          rows, *map(_split, (word_ids, type_ids, starts))))]
+
+
+def _as_windows(rows: Sequence[Row],
+                shared: "BankEncoder") -> list[TokenizedRow]:
+  """Of one task that reads windows."""
+  info = rows[0].info
+  assert info is not None  # the encoder alone reads no windows
+  encoded = info.problem.windows(
+      [(row.first.decode(errors="replace"), row.second.decode(errors="replace"))
+       for row in rows],
+      shared.encoder.text_processor(rows[0].max_length), info.span)
+  return [TokenizedRow(row, _split(windows.word_ids), _split(windows.type_ids),
+                       windows=windows)
+          for row, windows in zip(rows, encoded.one_by_one())]
+
+
+def _split(ragged: tf.RaggedTensor) -> list[np.ndarray]:
+  """The rows of a ragged tensor."""
+  values, splits = ragged.values.numpy(), ragged.row_splits.numpy().tolist()
+  return [values[start:end] for start, end in itertools.pairwise(splits)]
