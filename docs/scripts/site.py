@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,6 +19,10 @@ PAGES = {
     "README.md": "index.md", "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md", "benchmarks/README.md": "benchmarks.md"}
 _FILES = {page: file for file, page in PAGES.items()}
+_LOADED = re.compile(
+    r"""<(?:script|img|iframe|source)[^>]+?src=["']?(https?:[^"'> ]+)"""
+    r"""|<link[^>]+?rel="(?:stylesheet|icon|preconnect|preload)"[^>]+?"""
+    r"""href="(https?:[^"]+)""")
 _LINK = re.compile(
     r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -32,7 +37,15 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, **_):
   """Makes a document's links those of the site."""
+  if page.file.src_uri in ("index.md", "results.md"):
+    page.meta["hide"] = ["navigation"]  # their sections have no other page
   return site_links(markdown, page.file.src_uri)
+
+
+def on_post_page(output, page, **_):
+  """Refuses what a browser would load from elsewhere."""
+  if found := _LOADED.search(output):
+    raise PluginError(f"{page.file.src_uri} loads {found[1] or found[2]}")
 
 
 def site_links(markdown: str, page: str) -> str:
