@@ -109,3 +109,25 @@ def test_learning_curves_mark_the_best_epoch():
   assert left.lines[0].get_ydata().tolist() == [0.5, 0.3]
   assert right.lines[-1].get_xdata() == [2, 2]
   figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_a_thousand_labels_a_hundred_are_drawn(several):
+  count = 1000
+  true = np.repeat(np.arange(count), 1 + (np.arange(count) % 10 == 3))
+  scores = np.eye(count)[true]
+  common = dict(task="t", split="test", rows=len(true), metrics={}, columns={},
+                wrong=[], labels=list(range(count)), scores=scores)
+  if several:
+    evaluation = LabelSetEvaluation(
+        true=scores > 0.5, predicted=scores > 0.5, **common)
+    assert evaluation.threshold_curve().f1.eq(1).all()
+  else:
+    evaluation = ClassEvaluation(true=true, predicted=true, **common)
+  figure = evaluation.plot()
+  assert "the 100 of 1,000 labels with the most rows" in (
+      figure.get_suptitle())
+  assert len(figure.axes[1].patches) == 300
+  if not several:
+    [image] = figure.axes[0].images
+    assert np.array_equal(image.get_array(), np.eye(100))

@@ -23,12 +23,12 @@ class TextProblem(Problem):
   def evaluate(self, task: "Dataset", split: "Examples", encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
     from tf_adapters.problems.metrics import evaluate
-    predicted, _ = self.decided(np.stack(outputs))
+    predicted, _ = self.decided(np.asarray(outputs))
     return evaluate(task.metrics, encoded.labels.numpy(), predicted)
 
   def files(self, task: "Dataset", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    predicted, scores = self.decided(np.stack(outputs))
+    predicted, scores = self.decided(np.asarray(outputs))
     split = task.splits[name]
     given: dict[str, Sequence[str]] = {}
     if name in task.submissions:
@@ -84,7 +84,7 @@ class TextProblem(Problem):
 
   def same_predictions(self, encoded: Any, outputs: Sequence[np.ndarray],
                        names: Sequence[str]) -> str:
-    predicted, _ = self.decided(np.stack(outputs))
+    predicted, _ = self.decided(np.asarray(outputs))
     different = {self.named(self.value(one, names)) for one in predicted}
     return different.pop() if len(different) == 1 else ""
 

@@ -65,7 +65,7 @@ def _of_classes(predictor: Predictor, data: Dataset, split: str, examples: Any,
                 encoded: Any, outputs: Sequence[np.ndarray],
                 metrics: Mapping[str, float]) -> Evaluation:
   labels = predictor.labels()
-  predicted, scores = predictor.decided(np.stack(outputs))
+  predicted, scores = predictor.decided(np.asarray(outputs))
   true = examples.labels
   confidences = scores.max(axis=1)
   return ClassEvaluation(
@@ -82,7 +82,7 @@ def _of_label_sets(predictor: Predictor, data: Dataset, split: str,
                    examples: Any, encoded: Any, outputs: Sequence[np.ndarray],
                    metrics: Mapping[str, float]) -> Evaluation:
   labels = predictor.labels()
-  predicted, scores = predictor.decided(np.stack(outputs))
+  predicted, scores = predictor.decided(np.asarray(outputs))
   true = examples.labels > 0.5
   if predictor.description.thresholds:
     metrics = evaluate_texts(data.metrics, true, predicted)
@@ -105,7 +105,7 @@ def _of_label_sets(predictor: Predictor, data: Dataset, split: str,
 def _of_numbers(predictor: Predictor, data: Dataset, split: str, examples: Any,
                 encoded: Any, outputs: Sequence[np.ndarray],
                 metrics: Mapping[str, float]) -> Evaluation:
-  predicted, _ = predictor.decided(np.stack(outputs))
+  predicted, _ = predictor.decided(np.asarray(outputs))
   errors = np.abs(predicted - examples.labels)
   return NumberEvaluation(
       task=data.name, split=split, rows=len(examples), metrics=metrics,

@@ -1,6 +1,7 @@
 """The evaluations of single types of problem, and how each is made."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # How many thresholds a curve has, evenly from 0 to 1.
 _THRESHOLDS = np.arange(0.05, 0.96, 0.05).round(2)
+
+# Labels in a picture: more could not be told apart, and would take minutes.
+_MOST_DRAWN = 100
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
@@ -59,9 +63,12 @@ class ClassEvaluation(Evaluation):
 
   def plot(self) -> "Figure":
     from tf_adapters.tasks import evaluation_plots
+    shown, names, scores, title = _drawn(
+        self, np.bincount(self.true, minlength=len(self.labels)))
     return evaluation_plots.of_classes(
-        self.confusion, list(map(str, self.labels)), self._scores(),
-        self.calibration, self._title())
+        sklearn.metrics.confusion_matrix(
+            self.true, self.predicted, labels=shown),
+        names, scores, self.calibration, title)
 
   def _facts(self) -> list[str]:
     return [f"  calibration error {self.calibration.error:.4f}",
@@ -100,11 +107,11 @@ class LabelSetEvaluation(Evaluation):
 
     A DataFrame, or a list of dicts without pandas.
     """
-    rows = [(label, threshold, *self._at(place, threshold))
-            for place, label in enumerate(self.labels)
-            for threshold in _THRESHOLDS]
-    return table(dict(zip(
-        ("label", "threshold", "precision", "recall", "f1"), zip(*rows))))
+    return table({
+        "label": [label for label in self.labels for _ in _THRESHOLDS],
+        "threshold": list(_THRESHOLDS) * len(self.labels),
+        **{name: values.ravel().tolist() for name, values in zip(
+            ("precision", "recall", "f1"), self._curves)}})
 
   def best_thresholds(self) -> dict[Label, float]:
     """The threshold of each label with the highest F1.
@@ -116,27 +123,29 @@ class LabelSetEvaluation(Evaluation):
       >>> task.thresholds = task.evaluate("validation").best_thresholds()
     """
     best = {}
-    for place, label in enumerate(self.labels):
-      values = np.array([self._at(place, threshold)[2]
-                         for threshold in _THRESHOLDS])
+    for label, values in zip(self.labels, self._curves[2]):
       found = np.flatnonzero(values == values.max())
       best[label] = float(_THRESHOLDS[found[len(found) // 2]])
     return best
 
   def plot(self) -> "Figure":
     from tf_adapters.tasks import evaluation_plots
-    f1 = np.array([[self._at(place, threshold)[2]
-                    for threshold in _THRESHOLDS]
-                   for place in range(len(self.labels))])
+    shown, names, scores, title = _drawn(self, self.true.sum(axis=0))
     return evaluation_plots.of_label_sets(
-        _THRESHOLDS, f1, list(map(str, self.labels)), self._scores(),
-        self.calibration, self._title())
+        _THRESHOLDS, self._curves[2][shown], names, scores, self.calibration,
+        title)
 
-  def _at(self, place: int, threshold: float) -> tuple[float, float, float]:
-    values = sklearn.metrics.precision_recall_fscore_support(
-        self.true[:, place], self.scores[:, place] >= threshold,
-        average="binary", zero_division=0)
-    return float(values[0]), float(values[1]), float(values[2])
+  @functools.cached_property
+  def _curves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1, each [labels, thresholds]; 0 for 0 / 0."""
+    predicted, right = (np.stack([
+        ((self.scores >= threshold) & among).sum(axis=0)
+        for threshold in _THRESHOLDS], axis=1) for among in (True, self.true))
+    true = self.true.sum(axis=0)[:, np.newaxis]
+    precision, recall, f1 = (
+        part / np.maximum(whole, 1) for part, whole in (
+            (right, predicted), (right, true), (2 * right, predicted + true)))
+    return precision, recall, f1
 
   def _facts(self) -> list[str]:
     return [f"  calibration error {self.calibration.error:.4f}",
@@ -227,3 +236,24 @@ class TagEvaluation(Evaluation):
       scores.append((precision, recall, 2 * precision * recall / max(
           precision + recall, 1e-12)))
     return class_rows(types, counts, list(zip(*scores)), rounded)
+
+
+def _drawn(
+    evaluation: ClassEvaluation | LabelSetEvaluation, counts: np.ndarray,
+) -> tuple[list[int], list[str], dict[str, list[float]], str]:
+  """What a picture shows: numbers and names of labels, scores, and a title.
+
+  Args:
+    evaluation: the evaluation.
+    counts: rows of each label; of many labels those with the most are drawn.
+  """
+  most = np.argsort(-counts, kind="stable")[:_MOST_DRAWN]
+  shown = [int(number) for number in sorted(most)]
+  names = [str(evaluation.labels[number]) for number in shown]
+  scores = {name: [values[number] for number in shown]
+            for name, values in evaluation._scores().items()}
+  title = evaluation._title()
+  if len(shown) < len(evaluation.labels):
+    title += (f"\nthe {len(shown)} of {len(evaluation.labels):,} labels with "
+              "the most rows")
+  return shown, names, scores, title

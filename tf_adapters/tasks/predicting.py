@@ -75,7 +75,7 @@ class Predictor:
     pairs = bool(rows) and isinstance(rows[0], tuple)
     first, second = zip(*rows) if pairs else (rows, None)
     split = Split(first, second, None, _ids(rows))
-    outputs = np.stack(self.outputs(split.encode(self.text)))
+    outputs = np.asarray(self.outputs(split.encode(self.text)))
     return _checked(outputs, None)
 
   def decided(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
