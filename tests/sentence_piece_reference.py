@@ -2,7 +2,8 @@
 
 Written from google-research/albert tokenization.py and from fairseq's order of
 tokens, on SentencePiece's own library. Nothing here imports the package.
-tests/peers/check_tokenizers.py compares it with transformers' tokenizers.
+tests/modeling/vocabularies/make_goldens.py compares it with transformers'
+tokenizers.
 """
 
 import io

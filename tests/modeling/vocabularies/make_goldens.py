@@ -13,11 +13,16 @@ compares 2,000 texts more with the references that are in plain Python.
 import json
 import pathlib
 import tempfile
+import types
 
 import tokenizers
 import transformers
 
-from tests import scripts, sentence_piece_reference as reference
+from tests import (
+    byte_pairs_reference,
+    scripts,
+    sentence_piece_reference as reference,
+)
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -45,17 +50,23 @@ def check_sentence_piece(texts):
             sum("Σ" not in text for text in different), "of them without Σ")
 
 
-def train_byte_pairs(special, texts, normalizer=None):
-  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
-      add_prefix_space=False)
-  tokenizer.decoder = tokenizers.decoders.ByteLevel()
-  if normalizer:
-    tokenizer.normalizer = normalizer
-  tokenizer.train_from_iterator(texts, tokenizers.trainers.BpeTrainer(
-      vocab_size=500, special_tokens=special, show_progress=False,
-      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
-  return tokenizer
+def check_byte_pairs(name, vocabulary, tokenizer, texts):
+  expected = byte_pairs_reference.BytePairs(vocabulary)
+  different = [
+      text for text in texts if expected.ids(text)
+      != tokenizer(text, add_special_tokens=False)["input_ids"]]
+  print(f"{name}: {len(different)} of {len(texts)} texts differ:",
+        different[:5])
+
+
+def of_tokenizer(tokenizer, normalization="", added=()):
+  """What the reference needs to know of a tokenizer of `tokenizers`."""
+  values = json.loads(tokenizer.to_str())
+  ids = tokenizer.get_vocab()
+  return types.SimpleNamespace(
+      tokens=sorted(ids, key=ids.get), add_prefix_space=False,
+      merges=[" ".join(pair) for pair in values["model"]["merges"]],
+      normalization=normalization, added=added)
 
 
 def write_ids(path, texts, tokenizer):
@@ -81,17 +92,22 @@ def main():
 
   folder = GOLDENS / "roberta"
   folder.mkdir(exist_ok=True)
-  train_byte_pairs(ROBERTA_TOKENS, many[:300]).model.save(str(folder))
-  slow = transformers.RobertaTokenizer(
-      str(folder / "vocab.json"), str(folder / "merges.txt"))
+  trained = byte_pairs_reference.train(ROBERTA_TOKENS, many[:300])
+  trained.model.save(str(folder))
+  slow, fast = (kind(str(folder / "vocab.json"), str(folder / "merges.txt"))
+                for kind in (transformers.RobertaTokenizer,
+                             transformers.RobertaTokenizerFast))
   write_ids(folder / "ids.json", texts, slow)
+  for name, tokenizer in (("slow", slow), ("fast", fast)):
+    check_byte_pairs(f"roberta, {name}", of_tokenizer(trained), tokenizer, many)
 
   folder = GOLDENS / "modernbert"
   folder.mkdir(exist_ok=True)
-  tokenizer = train_byte_pairs(
-      MODERNBERT_TOKENS, many[:300], tokenizers.normalizers.NFC())
-  tokenizer.add_tokens([tokenizers.AddedToken(text, normalized=True) for text in
-                        ("|||EMAIL_ADDRESS|||", "  ", "   ")])
+  tokenizer = byte_pairs_reference.train(
+      MODERNBERT_TOKENS, many[:300], normalizer=tokenizers.normalizers.NFC())
+  added = ("|||EMAIL_ADDRESS|||", "  ", "   ")
+  tokenizer.add_tokens([
+      tokenizers.AddedToken(text, normalized=True) for text in added])
   tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
       "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [
           (token, tokenizer.token_to_id(token))
@@ -101,6 +117,8 @@ def main():
       tokenizer_object=tokenizer, cls_token="[CLS]", sep_token="[SEP]",
       pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]")
   write_ids(folder / "ids.json", texts, fast)
+  check_byte_pairs(
+      "modernbert", of_tokenizer(tokenizer, "NFC", added), fast, many)
 
 
 if __name__ == "__main__":
