@@ -1,9 +1,10 @@
 """What is said to users: errors that a command line knows, notes, warnings."""
 
+import contextlib
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _LONGEST = 2000  # characters
 
@@ -119,6 +120,21 @@ class InputError(ValueError):
 
   def __init__(self, message: str):
     super().__init__(_one_line(message))
+
+
+@contextlib.contextmanager
+def about(what: object) -> Iterator[None]:
+  """Input errors inside begin with what they are about, a file mostly.
+
+  Example:
+    >>> with about("vocab.txt"):
+    ...   raise InputError("lacks [UNK]")
+    InputError: vocab.txt: lacks [UNK]
+  """
+  try:
+    yield
+  except InputError as error:
+    raise InputError(f"{what}: {error}") from None
 
 
 def _one_line(message: str) -> str:

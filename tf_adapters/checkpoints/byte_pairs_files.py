@@ -2,25 +2,25 @@
 merges.txt.
 """
 
-import logging
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.checkpoints.tokenizer_files import (
-    added_contents,
     model_of,
     read_tokenizer_files,
+    refuse_added,
     tokens_by_id,
-    unfollowed_tokens,
+    warn_of_tokens,
 )
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import MOST_BYTES, read_file, read_json
 from tf_adapters.modeling.vocabularies.byte_pairs import BytePairsVocabulary
 from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 _TOKENIZER = "tokenizer.json"
 _VOCAB, _MERGES = "vocab.json", "merges.txt"
+_BERTWEET = "bpe.codes"
 
 
 def read_byte_pairs(path: pathlib.Path, lower_case: bool | None,
@@ -53,19 +53,20 @@ def read_byte_pairs_tokenizer(folder: pathlib.Path,
   Raises:
     InputError: a file is damaged, or says what is not offered.
   """
+  if (folder / _BERTWEET).exists():
+    raise InputError(
+        f"{folder / _BERTWEET}: the BPE of whole words that BERTweet-base has "
+        "is not offered: it would need a kind of vocabulary of its own, and "
+        "tweets that are normalised as its authors do it; BERTweet-large has "
+        "RoBERTa's vocabulary")
   files = read_tokenizer_files(folder)
-  for key, value in unfollowed_tokens(files, special):
-    logging.warning("%s: %s=%s is not followed", folder, key, value)
+  warn_of_tokens(folder, files, special)
   if files[_TOKENIZER]:
     return _of_tokenizer(folder / _TOKENIZER, files[_TOKENIZER], special)
   path = folder / _VOCAB
   if not path.exists():
     return None
-  for name, token in added_contents(files):
-    if token not in special.all():
-      raise InputError(
-          f"{folder / name}: added token {token!r:.50}: is read of a "
-          "tokenizer.json alone")
+  refuse_added(folder, files, special, "is read of a tokenizer.json alone")
   prefix = files["tokenizer_config.json"].get("add_prefix_space", False)
   return _of_vocab(path, read_json(path, MOST_BYTES), special, prefix)
 
@@ -117,7 +118,7 @@ def _of_tokenizer(path: pathlib.Path, values: Mapping[str, Any],
                          "which is not offered")
     added.append(content)
   return _made(
-      path, tokens_by_id(path, ids), _pairs(path, merges), special,
+      path, tokens_by_id(path, ids), list(_pairs(path, merges)), special,
       add_prefix_space=pre.get("add_prefix_space", True),
       normalization=normalizer, added=added)
 
@@ -143,13 +144,11 @@ def _pairs(path: pathlib.Path, merges: Sequence[Any]) -> Iterable[str]:
     yield merge
 
 
-def _made(path: pathlib.Path, tokens: Sequence[str], merges: Iterable[str],
+def _made(path: pathlib.Path, tokens: Sequence[str], merges: Sequence[str],
           special: SpecialTokens, add_prefix_space: Any = False,
           normalization: Any = "", added: Sequence[str] = (),
           ) -> BytePairsVocabulary:
-  try:
+  with about(path):
     return BytePairsVocabulary(
         tuple(tokens), tuple(merges), add_prefix_space, normalization,
         tuple(added), special)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.vocabulary import check_vocabulary
-from tf_adapters.errors import InputError, printable
+from tf_adapters.errors import InputError, about, printable
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.vocabulary import Vocabulary
@@ -48,10 +48,8 @@ class TensorFiles(Protocol):
 def find_encoder(files: TensorFiles,
                  family: EncoderFamily | None = None) -> names.Found:
   """`names.find_encoder` among the arrays of files; errors name the files."""
-  try:
+  with about(files.path):
     return names.find_encoder(files.shapes, family)
-  except InputError as error:
-    raise InputError(f"{files.path}: {error}") from None
 
 
 class Checkpoint:

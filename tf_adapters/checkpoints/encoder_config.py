@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tf_adapters.checkpoints.checkpoint import TensorFiles
 from tf_adapters.checkpoints.names import Found
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.encoders.family import (
     EncoderConfig,
@@ -69,10 +69,8 @@ class EncoderConfigFile:
     Raises:
       InputError: a value is out of range.
     """
-    try:
+    with about(self._path):
       return family.read_config(self._values, activations)
-    except InputError as error:
-      raise InputError(f"{self._path}: {error}") from None
 
 
 class GoogleDefaults:
@@ -119,8 +117,6 @@ def infer_config(files: TensorFiles, found: Found,
           f"{' or '.join(map(str, ranks))} dimensions")
     return dims
 
-  try:
+  with about(files.path):
     return found.family.config_of_shapes(
         shape, found.num_layers or graph.num_layers(), graph)
-  except InputError as error:
-    raise InputError(f"{files.path}: {error}") from None

@@ -14,6 +14,7 @@ FILES = (
     "config.json", _WEIGHTS, _INDEX,
     "vocab.txt", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    "bpe.codes",
     "spiece.model", "spm.model", "sentencepiece.bpe.model", "30k-clean.model",
     "modules.json", "config_sentence_transformers.json",
     "sentence_bert_config.json", "1_Pooling/config.json")

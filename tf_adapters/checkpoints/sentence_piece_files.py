@@ -1,21 +1,20 @@
 """Reads models of SentencePiece, and what Hugging Face's files say of them."""
 
 import base64
-import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from tf_adapters.checkpoints.tokenizer_files import (
-  added_contents,
-  read_tokenizer_files,
-  unfollowed_tokens,
+    read_tokenizer_files,
+    refuse_added,
+    warn_of_tokens,
 )
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import read_file
 from tf_adapters.modeling.vocabularies.sentence_piece import (
-  AlbertVocabulary,
-  FairseqVocabulary,
+    AlbertVocabulary,
+    FairseqVocabulary,
 )
 from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
@@ -37,10 +36,8 @@ def read_albert(path: pathlib.Path, lower_case: bool | None,
     InputError: it is no model, or lacks special tokens.
   """
   model = _base64(path)
-  try:
+  with about(path):
     return AlbertVocabulary(model, lower_case is not False, special=special)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
 
 
 def read_fairseq(path: pathlib.Path, lower_case: bool | None,
@@ -55,11 +52,8 @@ def read_fairseq(path: pathlib.Path, lower_case: bool | None,
     InputError: it is no model, or lacks special tokens.
   """
   model = _base64(path)
-  try:
-    vocabulary = FairseqVocabulary(model, special)
-    return vocabulary.with_lower_case(bool(lower_case))
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
+  with about(path):
+    return FairseqVocabulary(model, special).with_lower_case(bool(lower_case))
 
 
 def read_albert_tokenizer(folder: pathlib.Path,
@@ -89,11 +83,9 @@ def read_albert_tokenizer(folder: pathlib.Path,
                      "is not offered")
   _check_tokens(folder, files, special)
   model = _base64(path)
-  try:
+  with about(path):
     return AlbertVocabulary(model, settings["do_lower_case"],
                             settings["keep_accents"], special)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
 
 
 def read_fairseq_tokenizer(folder: pathlib.Path,
@@ -128,10 +120,6 @@ def _model_file(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
 def _check_tokens(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
                   special: SpecialTokens) -> None:
   """Refuses added tokens; says where special tokens are others."""
-  for key, value in unfollowed_tokens(files, special):
-    logging.warning("%s: %s=%s is not followed", folder, key, value)
-  for name, token in added_contents(files):
-    if token not in special.all():
-      raise InputError(
-          f"{folder / name}: added token {token!r:.50}: SentencePiece with "
-          "added tokens is not offered")
+  warn_of_tokens(folder, files, special)
+  refuse_added(folder, files, special,
+               "SentencePiece with added tokens is not offered")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tf_adapters.checkpoints.vocabulary import make_vocabulary, read_vocabulary
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import MOST_BYTES, read_json
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import BERT_TOKENS, SpecialTokens
@@ -65,11 +65,9 @@ def read_tokenizer(folder: pathlib.Path,
         path, _tokens(path, files["tokenizer.json"]), lower_case, special)
   else:
     return None
-  try:
-    return dataclasses.replace(
-        _with_added(folder, vocabulary, files), **settings)
-  except InputError as error:
-    raise InputError(f"{folder}: {error}") from None
+  vocabulary = _with_added(folder, vocabulary, files)
+  with about(folder):
+    return dataclasses.replace(vocabulary, **settings)
 
 
 def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
@@ -107,7 +105,7 @@ def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
       ("unk_token", model.get("unk_token"), (special.unknown,)),
       ("pre_tokenizer", _type(tokenizer.get("pre_tokenizer")), (
           "BertPreTokenizer",)),
-      *((role, token, ()) for role, token in unfollowed_tokens(
+      *((role, token, ()) for role, token in _unfollowed_tokens(
           files, special))):
     if value is not None and value not in expected:
       logging.warning("%s: the tokenizer is not BERT's: %s=%s is not followed",
@@ -115,8 +113,34 @@ def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
   return values
 
 
-def unfollowed_tokens(files: Mapping[str, Mapping[str, Any]],
-                      special: SpecialTokens) -> Iterator[tuple[str, Any]]:
+def warn_of_tokens(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
+                   special: SpecialTokens) -> None:
+  """Says which special tokens are others than the family's."""
+  for role, token in _unfollowed_tokens(files, special):
+    logging.warning("%s: %s=%s is not followed", folder, role, token)
+
+
+def refuse_added(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
+                 special: SpecialTokens, why: str) -> None:
+  """Refuses tokens that files add to the vocabulary's own.
+
+  Args:
+    folder, files: as `read_tokenizer_files` has them.
+    special: the special tokens, which are none of these.
+    why: the end of the message.
+
+  Raises:
+    InputError: there is one.
+  """
+  for name, token, _ in _added(files):
+    content = _content(token)
+    if content not in special.all():
+      raise InputError(
+          f"{folder / name}: added token {content!r:.50}: {why}")
+
+
+def _unfollowed_tokens(files: Mapping[str, Mapping[str, Any]],
+                       special: SpecialTokens) -> Iterator[tuple[str, Any]]:
   """(role, token) of special tokens that are others than the family's."""
   for name in ("tokenizer_config.json", "special_tokens_map.json"):
     for role, token in _roles(special).items():
@@ -261,13 +285,6 @@ def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[
   for name in ("tokenizer_config.json", "special_tokens_map.json"):
     for token in _list(files[name].get("additional_special_tokens")):
       yield name, token, None
-
-
-def added_contents(files: Mapping[str, Mapping[str, Any]],
-             ) -> Iterator[tuple[str, Any]]:
-  """(file, text) of all tokens that files name beside the vocabulary's own."""
-  for name, token, _ in _added(files):
-    yield name, _content(token)
 
 
 def _content(token: Any) -> Any:

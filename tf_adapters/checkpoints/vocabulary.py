@@ -5,7 +5,7 @@ import io
 import logging
 import pathlib
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import read_file
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.normalization import normalize
@@ -51,7 +51,7 @@ def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
                     lower_case: bool | None,
                     special: SpecialTokens) -> WordpieceVocabulary:
   """A vocabulary of tokens from a file; errors name the file."""
-  try:
+  with about(path):
     if lower_case is not None or _is_reached(tokens, strip_accents=True):
       return WordpieceVocabulary(
           tokens, lower_case is not False, special=special)
@@ -60,8 +60,6 @@ def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
       return WordpieceVocabulary(tokens, lower_case=True, strip_accents=False,
                                  special=special)
     return WordpieceVocabulary(tokens, lower_case=False, special=special)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
 
 
 def _is_reached(tokens: tuple[str, ...], strip_accents: bool) -> bool:
@@ -88,7 +86,7 @@ def check_vocabulary(path: pathlib.Path, vocabulary: Vocabulary,
   """
   tokens, rows = len(vocabulary.tokens), config.vocab_size
   if tokens > rows:
-    added = len(getattr(vocabulary, "added", ()))
+    added = len(vocabulary.added)
     raise InputError(
         f"{path}: the vocabulary has {tokens} tokens"
         + (f", of which {added} are added ones" if added else "")

@@ -59,6 +59,23 @@ def variables_of(
   return variables
 
 
+class CompositeLayer(tf_keras.layers.Layer):
+  """A layer whose variables are those of the layers that it is made of."""
+
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    """Those layers, by how the names of their variables begin."""
+    raise NotImplementedError
+
+  def build(self, input_shape: Any = None) -> None:
+    for name, layer in self.named_layers().items():
+      with tf.name_scope(name):
+        layer.build()
+    self.built = True
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    return variables_of(self.named_layers())
+
+
 class Projection(WeightsLayer):
   """A dense layer from `input_dims` to `output_dims`, held as BERT stores it.
 

@@ -18,6 +18,7 @@ from tf_adapters.modeling.encoders.table import (
     family_of,
 )
 from tf_adapters.modeling.layers import (
+    CompositeLayer,
     Dropout,
     LayerNorm,
     Projection,
@@ -123,7 +124,7 @@ def _layer_of(part: Part, dtype: Any) -> tf_keras.layers.Layer:
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
-class Adapter(tf_keras.layers.Layer):
+class Adapter(CompositeLayer):
   """What a method puts at one place of an encoder: its parts, as layers.
 
   Args:
@@ -158,15 +159,9 @@ class Adapter(tf_keras.layers.Layer):
     self.parts = {name: _layer_of(part, self.dtype_policy) for name, part
                   in config.parts(self.inputs, self.outputs).items()}
 
-  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
     return {name: layer for name, layer in self.parts.items()
             if not isinstance(layer, Dropout)}
-
-  def build(self, input_shape: Any = None) -> None:
-    for name, layer in self._named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
 
   def call(self, inputs: tf.Tensor, beside: Any = None,
            layer_norm: Hook | None = None,
@@ -174,9 +169,6 @@ class Adapter(tf_keras.layers.Layer):
            shared: Mapping[str, tf_keras.layers.Layer] | None = None) -> Any:
     return compute(self.config, {**(shared or {}), **self.parts}, inputs,
                    beside, layer_norm, training)
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self._named_layers())
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "config": self.config.to_dict(),

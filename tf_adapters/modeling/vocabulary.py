@@ -114,6 +114,7 @@ class Vocabulary(JsonConfig, abc.ABC):
       SavedModel can hold.
     tokens: a token's place is its id.
     lower_case: whether text is lower-cased first.
+    added: those of the tokens that are looked for in the text as it stands.
     special: the special tokens, and where they stand.
   """
 
@@ -122,6 +123,7 @@ class Vocabulary(JsonConfig, abc.ABC):
 
   tokens: tuple[str, ...]
   lower_case: bool
+  added: tuple[str, ...] = ()
   special: SpecialTokens
 
   @abc.abstractmethod
@@ -145,11 +147,29 @@ class Vocabulary(JsonConfig, abc.ABC):
           "do_lower_case (lower_case) out")
     return self
 
-  def check_special(self) -> None:
-    """Raises InputError where a special token is no token."""
-    missing = self.special.needed() - set(self.tokens)
+  def to_dict(self) -> dict[str, Any]:
+    values = super().to_dict()
+    if "special" in values:  # a field, and not the same for all of a kind
+      values["special"] = self.special.to_dict()
+    return values
+
+  def read_special(self) -> None:
+    """Makes `special` of JSON values, where it is given as these."""
+    object.__setattr__(self, "special", SpecialTokens.of(self.special))
+
+  def check_tokens(self) -> None:
+    """Sees to it that special tokens and added ones are tokens.
+
+    Raises:
+      InputError: one is not.
+    """
+    known = set(self.tokens)
+    missing = self.special.needed() - known
     require(not missing,
             f"the vocabulary lacks {', '.join(sorted(missing))}")
+    strange = set(self.added) - (known - {""})
+    require(not strange, "the vocabulary lacks the added tokens "
+            f"{', '.join(sorted(map(repr, strange)))}")
 
   def id_of(self, token: str) -> int:
     """The id of a token: its last place.

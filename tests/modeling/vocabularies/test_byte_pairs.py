@@ -1,5 +1,8 @@
-"""Ids of byte-level BPE against transformers' tokenizers (make_goldens.py)."""
+"""Ids of byte-level BPE against transformers' tokenizers (make_goldens.py), and
+against GPT-2's rules in plain Python.
+"""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -11,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
+from tests import byte_pairs_reference as reference, scripts
 from tf_adapters.checkpoints.byte_pairs_files import (
     read_byte_pairs,
     read_byte_pairs_tokenizer,
@@ -51,6 +55,48 @@ def test_ids(golden):
     assert [one[:limit] for one in some] == [one[:limit] for one in ids]
   long = ["a b " * 9000]
   assert text.tokenize(long, 10).row_lengths()[0] < 400
+
+
+def agree(vocabulary, texts):
+  """Texts become the reference's ids, and words in a sentence, too."""
+  expected = reference.BytePairs(vocabulary)
+  tokenizer = vocabulary.tokenizer()
+  words = [word for text in texts for word in text.split()]
+  assert tokenizer.tokenize(tf.constant(texts)).to_list() == [
+      expected.ids(text) for text in texts]
+  assert tokenizer.tokenize_words(tf.constant(words)).to_list() == [
+      expected.ids(f" {word}") for word in words]
+
+
+def test_rules_of_gpt_2(golden):
+  vocabulary, _ = golden
+  texts = [
+      "it's I'LL 'twas 'SHE'd we've", " a  b   c\n\n d \t", "\x1c a\x1f\x85b",
+      "x²½ⅷ12 ٣4", "e\u0301 \u1100\u1161\u11a8 👩‍👩‍👧‍👦", "a" * 99,
+      "|||EMAIL_ADDRESS||||",
+      *(text for _, text in scripts.texts(60, seed=8))]
+  for changes in ({}, {"add_prefix_space": True},
+                  {"normalization": "NFC"}):
+    agree(dataclasses.replace(vocabulary, **changes), texts)
+
+
+@pytest.mark.slow
+def test_texts_in_many_scripts():
+  """As RoBERTa's vocabulary, and as ModernBERT's."""
+  pytest.importorskip("tokenizers")
+  texts = [text for _, text in scripts.texts(2000, seed=9)]
+  for name, changes in (
+      ("roberta", {}),
+      ("modernbert", {"normalization": "NFC", "added": ("   ", "  ")})):
+    special = SPECIAL[name]
+    trained = reference.train(sorted(special.all()), texts[::4], size=3000)
+    ids = trained.get_vocab()
+    values = json.loads(trained.to_str())["model"]
+    added = changes.get("added", ())
+    agree(BytePairsVocabulary(
+        (*sorted(ids, key=ids.get), *added),
+        tuple(map(" ".join, values["merges"])), special=special, **changes),
+        texts)
 
 
 def test_words(golden):
@@ -102,6 +148,9 @@ def test_files(tmp_path):
   vocabulary = read_byte_pairs(folder / "vocab.json", None, special)
   assert vocabulary.tokens[:4] == ("<s>", "<pad>", "</s>", "<unk>")
   assert read_byte_pairs_tokenizer(tmp_path, special) is None
+  (tmp_path / "bpe.codes").write_text("")
+  with pytest.raises(ta.InputError, match="bpe.codes: the BPE of whole words"):
+    read_byte_pairs_tokenizer(tmp_path, special)
   values = json.loads(
       (GOLDENS / "modernbert" / "tokenizer.json").read_text())
 

@@ -57,7 +57,7 @@ class Letters(Vocabulary):
 def test_a_kind_of_vocabulary_is_one_file(monkeypatch):
   monkeypatch.setitem(VOCABULARIES, "letters", Letters)
   vocabulary = Letters("_<>|?abcé")
-  vocabulary.check_special()
+  vocabulary.check_tokens()
   text = ta.TextProcessor(vocabulary, 10)
   assert text(["abz"])["input_word_ids"].numpy().tolist() == [[1, 5, 6, 4, 2]]
   ids, types = text.pack(["a"], ["bc"])

@@ -1,6 +1,6 @@
 """BERT as Keras layers: embeddings, Transformer layers, and the encoder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -11,12 +11,12 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
 from tf_adapters.modeling.layers import (
     Attention,
+    CompositeLayer,
     Dropout,
     LinearProjection,
     Normal,
     Projection,
     project,
-    variables_of,
 )
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
@@ -73,7 +73,7 @@ class Embeddings(WeightsLayer):
     return {f"{name}/embeddings": table for name, table in self.tables.items()}
 
 
-class SelfAttention(tf_keras.layers.Layer):
+class SelfAttention(CompositeLayer):
   """Multi-head self-attention and the projection back to the hidden size.
 
   Query, key and value are three variables, as in every checkpoint, multiplied
@@ -109,15 +109,13 @@ class SelfAttention(tf_keras.layers.Layer):
     self.dropout = Dropout(
         config.attention_probs_dropout_prob, dtype=self.dtype_policy)
 
-  def projections(self) -> tuple[Projection, ...]:
-    """Those that a method can change."""
-    return self.query, self.key, self.value, self.attention_output
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    return {layer.name: layer for layer in (
+        self.query, self.key, self.value, self.attention_output)}
 
-  def build(self, input_shape: Any = None) -> None:
-    for layer in self.projections():
-      with tf.name_scope(layer.name):
-        layer.build()
-    self.built = True
+  def projection(self, name: str) -> Projection:
+    """One of those that a method can change."""
+    return self.named_layers()[name]
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
@@ -170,9 +168,6 @@ class SelfAttention(tf_keras.layers.Layer):
       changed.append(outputs)
     return tf.concat(changed, axis=-1)
 
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of({layer.name: layer for layer in self.projections()})
-
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
                training: bool | None) -> tf.Tensor:
@@ -184,7 +179,47 @@ def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
       projection.activation, bool(training))(outputs)
 
 
-class TransformerLayer(tf_keras.layers.Layer):
+def close_by(layer_norm: Callable[[tf.Tensor], tf.Tensor], hook: Hook | None,
+             outputs: tf.Tensor, skip: tf.Tensor,
+             training: bool | None) -> tf.Tensor:
+  """The end of a sub-layer: what a task puts behind it, the sum, the norm.
+
+  Args:
+    layer_norm: of the sum; `tf.identity` where layer norms come first.
+    hook: what a task has there.
+    outputs: of the sub-layer.
+    skip: what is added to them.
+    training: as for the layer's call.
+  """
+  if hook is not None:
+    outputs = hook(outputs, skip, layer_norm, training=training)
+  return layer_norm(skip + outputs)
+
+
+class Block(CompositeLayer):
+  """Attention, and a feed-forward of two projections.
+
+  Attributes:
+    self_attention: has a method `projection`.
+    intermediate, output_projection: of the feed-forward.
+  """
+
+  self_attention: Any
+  intermediate: Projection
+  output_projection: Projection
+
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+    return {"self_attention": self.self_attention,
+            "intermediate": self.intermediate,
+            "output": self.output_projection}
+
+  def projection(self, name: str) -> Any:
+    """The layer of one of `method.PROJECTIONS`."""
+    own = {"intermediate": self.intermediate, "output": self.output_projection}
+    return own.get(name) or self.self_attention.projection(name)
+
+
+class TransformerLayer(Block):
   """One layer of BERT: attention and feed-forward, each closed by a task.
 
   Each sub-layer ends with `LN(x + adapter(dropout(projection)))`, where the
@@ -211,34 +246,14 @@ class TransformerLayer(tf_keras.layers.Layer):
     self.dropout = Dropout(
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
-  def projection(self, name: str) -> Projection:
-    """The layer of one of `method.PROJECTIONS`."""
-    inside = {layer.name: layer for layer in self.self_attention.projections()}
-    return {**inside, "intermediate": self.intermediate,
-            "output": self.output_projection}[name]
-
-  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    """Those that it is made of, by the names of their variables."""
-    return {"self_attention": self.self_attention,
-            "intermediate": self.intermediate,
-            "output": self.output_projection}
-
-  def build(self, input_shape: Any = None) -> None:
-    for name, layer in self.named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
-
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
 
     def close(sublayer: str, outputs: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
-      outputs = self.dropout(outputs, training=training)
-      layer_norm = task.layer_norm(_LAYER_NORMS[sublayer])
-      hook = task.hook(SUBLAYER, sublayer)
-      if hook is not None:
-        outputs = hook(outputs, skip, layer_norm, training=training)
-      return layer_norm(skip + outputs)
+      return close_by(
+          task.layer_norm(_LAYER_NORMS[sublayer]),
+          task.hook(SUBLAYER, sublayer),
+          self.dropout(outputs, training=training), skip, training)
 
     def projected(projection: Projection, name: str,
                   inputs: tf.Tensor) -> tf.Tensor:
@@ -257,9 +272,6 @@ class TransformerLayer(tf_keras.layers.Layer):
     """What the output projection sees, of the intermediate one's outputs."""
     del hidden
     return expanded
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self.named_layers())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -9,6 +9,7 @@ import tf_keras
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert_layers import (
     SelfAttention,
+    close_by,
     project_by,
 )
 from tf_adapters.modeling.encoders.mobilebert import (
@@ -16,6 +17,7 @@ from tf_adapters.modeling.encoders.mobilebert import (
     MobileBertConfig,
 )
 from tf_adapters.modeling.layers import (
+    CompositeLayer,
     Dropout,
     Normal,
     Projection,
@@ -97,7 +99,7 @@ class MobileBertAttention(SelfAttention):
     return self.attended(hidden, joint, attention_bias, task, training)
 
 
-class MobileBertLayer(tf_keras.layers.Layer):
+class MobileBertLayer(CompositeLayer):
   """One layer of MobileBERT: narrow inside, as wide as BERT's at its ends.
 
   A method can enter behind attention, which is narrow, and at the end.
@@ -135,29 +137,19 @@ class MobileBertLayer(tf_keras.layers.Layer):
 
   def projection(self, name: str) -> Projection:
     """The layer of one of `method.PROJECTIONS`: of those in attention."""
-    return {layer.name: layer
-            for layer in self.self_attention.projections()}[name]
+    return self.self_attention.projection(name)
 
-  def _named_layers(self) -> dict[str, tf_keras.layers.Layer]:
+  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
     return {"self_attention": self.self_attention, **self.bottlenecks,
             **self.feed_forwards}
-
-  def build(self, input_shape: Any = None) -> None:
-    for name, layer in self._named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
 
     def close(name: str, outputs: tf.Tensor, skip: tf.Tensor,
               sublayer: str | None = None) -> tf.Tensor:
-      layer_norm = task.layer_norm(name)
       hook = None if sublayer is None else task.hook(SUBLAYER, sublayer)
-      if hook is not None:
-        outputs = hook(outputs, skip, layer_norm, training=training)
-      return layer_norm(skip + outputs)
+      return close_by(task.layer_norm(name), hook, outputs, skip, training)
 
     def narrowed(name: str) -> tf.Tensor:
       return task.layer_norm(f"{name}_layer_norm")(
@@ -177,9 +169,6 @@ class MobileBertLayer(tf_keras.layers.Layer):
     outputs = self.dropout(
         self.bottlenecks["bottleneck_output"](narrow), training=training)
     return close("output_layer_norm", outputs, hidden, "output")
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self._named_layers())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

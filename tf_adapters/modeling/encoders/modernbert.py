@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS, is_number, require
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
-from tf_adapters.modeling.methods.method import (
-    ATTENTION,
-    PROJECTION,
-    PROJECTIONS,
-    SUBLAYER,
-    SUBLAYERS,
-    Place,
-)
+from tf_adapters.modeling.encoders.transformer import TransformerConfig
+from tf_adapters.modeling.methods.method import PROJECTION, Place
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoders.modernbert_layers import ModernBertEncoder
@@ -53,9 +47,7 @@ class ModernBertConfig(EncoderConfig):
   """
 
   family = "modernbert"
-  hooks = {*((SUBLAYER, name) for name in SUBLAYERS),
-           *((PROJECTION, name) for name in PROJECTIONS),
-           (ATTENTION, "attention")}
+  hooks = TransformerConfig.hooks
 
   vocab_size: int = 50368
   hidden_size: int = 768

@@ -9,16 +9,20 @@ import tf_keras
 
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.bert_layers import project_by
+from tf_adapters.modeling.encoders.bert_layers import (
+    Block,
+    close_by,
+    project_by,
+)
 from tf_adapters.modeling.encoders.modernbert import ModernBertConfig
 from tf_adapters.modeling.layers import (
     Attention,
+    CompositeLayer,
     Dropout,
     LinearProjection,
     Normal,
     Projection,
     project,
-    variables_of,
 )
 from tf_adapters.modeling.methods.method import (
     ATTENTION,
@@ -93,7 +97,7 @@ class Third:
     self._joint.assign(whole, np.tile(bias, 3))
 
 
-class RotaryAttention(tf_keras.layers.Layer):
+class RotaryAttention(CompositeLayer):
   """Multi-head self-attention with rotary positions (Su et al. 2021).
 
   Call arguments:
@@ -119,15 +123,14 @@ class RotaryAttention(tf_keras.layers.Layer):
     self.dropout = Dropout(config.attention_dropout, dtype=self.dtype_policy)
 
   def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    """Those that it is made of, by the names of their variables."""
     return {"query_key_value": self.query_key_value,
             "attention_output": self.attention_output}
 
-  def build(self, input_shape: Any = None) -> None:
-    for name, layer in self.named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
+  def projection(self, name: str) -> Any:
+    """One of those that a method can change."""
+    if name in _PARTS:
+      return Third(self.query_key_value, _PARTS.index(name))
+    return self.named_layers()[name]
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
@@ -164,13 +167,9 @@ class RotaryAttention(tf_keras.layers.Layer):
     for number, name in enumerate(_PARTS):
       hook = task.hook(PROJECTION, name)
       if hook is not None:
-        third = LinearProjection(
-            Third(self.query_key_value, number), hidden, parts[number])
+        third = LinearProjection(self.projection(name), hidden, parts[number])
         parts[number] = hook(hidden, third, training=training)
     return parts
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self.named_layers())
 
 
 def rotate(values: tf.Tensor, theta: float) -> tf.Tensor:
@@ -194,7 +193,7 @@ def rotate(values: tf.Tensor, theta: float) -> tf.Tensor:
                     second * cosines + first * sines], axis=-1)
 
 
-class ModernBertLayer(tf_keras.layers.Layer):
+class ModernBertLayer(Block):
   """One layer of ModernBERT: each sub-layer sees a layer norm of the stream.
 
   What a sub-layer gives is added to the stream. A task's adapter stands between
@@ -223,36 +222,13 @@ class ModernBertLayer(tf_keras.layers.Layer):
         config.attention_dropout, dtype=self.dtype_policy)
     self.mlp_dropout = Dropout(config.mlp_dropout, dtype=self.dtype_policy)
 
-  def projection(self, name: str) -> Any:
-    """The layer of one of `method.PROJECTIONS`."""
-    joint = self.self_attention.query_key_value
-    if name in _PARTS:
-      return Third(joint, _PARTS.index(name))
-    return {"attention_output": self.self_attention.attention_output,
-            "intermediate": self.intermediate,
-            "output": self.output_projection}[name]
-
-  def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    """Those that it is made of, by the names of their variables."""
-    return {"self_attention": self.self_attention,
-            "intermediate": self.intermediate,
-            "output": self.output_projection}
-
-  def build(self, input_shape: Any = None) -> None:
-    for name, layer in self.named_layers().items():
-      with tf.name_scope(name):
-        layer.build()
-    self.built = True
-
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
 
     def add(sublayer: str, outputs: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
-      hook = task.hook(SUBLAYER, sublayer)
-      if hook is not None:
-        # No layer norm follows: what would see it sees the stream instead.
-        outputs = hook(outputs, stream, tf.identity, training=training)
-      return stream + outputs
+      # No layer norm follows: what would see it sees the stream instead.
+      return close_by(tf.identity, task.hook(SUBLAYER, sublayer), outputs,
+                      stream, training)
 
     seen = hidden
     if self.normalises:
@@ -271,9 +247,6 @@ class ModernBertLayer(tf_keras.layers.Layer):
         self.output_projection, task.hook(PROJECTION, "output"),
         self.mlp_dropout(expanded, training=training), training)
     return add("output", outputs, hidden)
-
-  def named_variables(self) -> dict[str, tf.Variable]:
-    return variables_of(self.named_layers())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.modeling.config import require
@@ -47,9 +46,7 @@ class BytePairsVocabulary(Vocabulary):
   special: SpecialTokens = BERT_TOKENS
 
   def __post_init__(self) -> None:
-    if isinstance(self.special, Mapping):
-      object.__setattr__(
-          self, "special", SpecialTokens.from_dict(self.special))
+    self.read_special()
     for name in ("tokens", "merges", "added"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
       require(all(isinstance(value, str) for value in getattr(self, name)),
@@ -60,18 +57,12 @@ class BytePairsVocabulary(Vocabulary):
     require(self.normalization in NORMALIZATIONS,
             f"normalization must be one of {NORMALIZATIONS}, not "
             f"{self.normalization!r:.50}")
-    self.check_special()
+    self.check_tokens()
     known = set(self.tokens)
-    strange = set(self.added) - known | {""} & set(self.added)
-    require(not strange, "the vocabulary lacks the added tokens "
-            f"{', '.join(sorted(map(repr, strange)))}")
     for merge in self.merges:
       pair = merge.split(" ")
       require(len(pair) == 2 and {*pair, "".join(pair)} <= known,
               f"{merge!r:.50} is no pair of tokens that become one")
-
-  def to_dict(self) -> dict[str, Any]:
-    return {**super().to_dict(), "special": self.special.to_dict()}
 
   def tokenizer(self) -> "BytePairsTokenizer":
     from tf_adapters.modeling.vocabularies.byte_pairs_tokenizer import (

@@ -5,7 +5,7 @@ import binascii
 import dataclasses
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.errors import InputError, first_line
@@ -61,7 +61,7 @@ class SentencePieceVocabulary(Vocabulary):
     return {"kind": self.kind, **super().fingerprint()}
 
   def to_dict(self) -> dict[str, Any]:
-    values = {**super().to_dict(), "special": self.special.to_dict()}
+    values = super().to_dict()
     del values["tokens"]  # which follow from the model
     return values
 
@@ -71,9 +71,7 @@ class SentencePieceVocabulary(Vocabulary):
     Raises:
       InputError: it is none, or lacks what the rules need.
     """
-    if isinstance(self.special, Mapping):
-      object.__setattr__(
-          self, "special", SpecialTokens.from_dict(self.special))
+    self.read_special()
     try:
       processor = self.processor()
       pieces = processor.id_to_piece(list(range(processor.get_piece_size())))
@@ -81,7 +79,7 @@ class SentencePieceVocabulary(Vocabulary):
       raise InputError("not a model of SentencePiece: "
                        f"{first_line(error)}") from None
     object.__setattr__(self, "tokens", tuple(self._tokens_of(pieces)))
-    self.check_special()
+    self.check_tokens()
 
   def _tokens_of(self, pieces: Sequence[str]) -> Sequence[str]:
     """The tokens, from the model's pieces in order."""

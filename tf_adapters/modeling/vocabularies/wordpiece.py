@@ -1,7 +1,6 @@
 """WordPiece: the vocabulary of BERT, and of others that split words as it."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tf_adapters.modeling.config import require
@@ -62,9 +61,7 @@ class WordpieceVocabulary(Vocabulary):
   special: SpecialTokens = BERT_TOKENS
 
   def __post_init__(self) -> None:
-    if isinstance(self.special, Mapping):
-      object.__setattr__(
-          self, "special", SpecialTokens.from_dict(self.special))
+    self.read_special()
     for name in ("tokens", "added"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     for name in ("lower_case", "tokenize_chinese_chars"):
@@ -76,13 +73,7 @@ class WordpieceVocabulary(Vocabulary):
             f"{self.strip_accents!r:.50}")
     for place, token in enumerate(self.tokens):
       _check_token(token, place)
-    self.check_special()
-    strange = set(self.added) - set(self.tokens) | {""} & set(self.added)
-    require(not strange, "the vocabulary lacks the added tokens "
-            f"{', '.join(sorted(map(repr, strange)))}")
-
-  def to_dict(self) -> dict[str, Any]:
-    return {**super().to_dict(), "special": self.special.to_dict()}
+    self.check_tokens()
 
   def tokenizer(self) -> "WordpieceTokenizer":
     from tf_adapters.modeling.vocabularies.wordpiece_tokenizer import (
