@@ -22,12 +22,13 @@ import tf_adapters as ta
 from tests import conftest, sentence_piece_reference
 from tests.adapters import with_random_values
 from tests.checkpoints import writers
+from tests.tools.calling import call
 from tf_adapters.checkpoints import hub_export, sources
-from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.modeling.encoders.table import ENCODERS, family_of
 from tf_adapters.modeling.methods.method import PROJECTIONS
 from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel
+from tf_adapters.tools import convert, inspect
 
 slow = pytest.mark.slow
 GOLDENS = pathlib.Path(__file__).parent / "families"
@@ -92,7 +93,7 @@ def in_time(*names):
       for name in OF_TRANSFORMERS], indirect=True)
 
 
-def test_outputs_are_those_of_transformers(source):
+def test_outputs_are_those_of_transformers(source, capfd):
   encoder = source.encoder
   assert encoder.family == encoder.config.family == source.name
   outputs = encoder(source.inputs)
@@ -106,9 +107,11 @@ def test_outputs_are_those_of_transformers(source):
   assert family.shapes(encoder.config) == {
       name: tuple(variable.shape)
       for name, variable in encoder.base_variables().items()}
-  rows = describe_encoder(source.folder)
-  assert rows["parameters"] == f"{encoder.count_params():,}"
-  assert rows["fingerprint"] == encoder.origin.fingerprint
+  assert call(inspect, f"--encoder={source.folder}") == 0
+  printed = capfd.readouterr().out
+  for text in (f"{encoder.count_params():,}", encoder.origin.fingerprint,
+               encoder.vocabulary.description()):
+    assert text in printed
   copy = type(encoder).from_config(encoder.get_config())
   assert copy.config == encoder.config
 
@@ -401,8 +404,8 @@ def talking(tmp_path_factory):
               if name != "encoder_outputs"})
 
 
-def test_talking_heads_are_those_of_tf_models(talking):
-  test_outputs_are_those_of_transformers(talking)
+def test_talking_heads_are_those_of_tf_models(talking, capfd):
+  test_outputs_are_those_of_transformers(talking, capfd)
   assert talking.encoder.config.hidden_act == "gelu_tanh"
   test_methods(talking)
 
@@ -551,23 +554,46 @@ def test_trains_and_is_saved(source, tmp_path):
         tf_keras.models.load_model(tmp_path / name)(inputs), model(inputs))
 
 
-@slow
-@pytest.mark.parametrize("source", ["electra", "mobilebert"], indirect=True)
+@pytest.mark.parametrize("source", [
+    "distilbert", *(pytest.param(name, marks=slow)
+                    for name in ("albert", "electra", "mobilebert"))],
+    indirect=True)
 def test_as_a_hub_saved_model(source, tmp_path, no_preprocessing):
-  folder = hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
-  assert fingerprint(folder) == source.encoder.origin.fingerprint
+  encoder = source.encoder
+  folder = hub_export.export_hub(encoder, tmp_path / "hub", 8)
+  theirs = tf.saved_model.load(str(folder))(
+      {name: tf.constant(rows) for name, rows in source.inputs.items()})
+  for name in ("sequence_output", "pooled_output"):
+    np.testing.assert_allclose(
+        theirs[name], encoder(source.inputs)[name], atol=1e-5)
+  again = ta.load_encoder(folder)
+  assert again.origin.fingerprint == encoder.origin.fingerprint
+  assert (again.config, again.vocabulary) == (
+      encoder.config, encoder.vocabulary)
 
 
-@golden_of("albert")
-def test_no_preprocessing_of_the_hub(source, tmp_path):
-  with pytest.raises(ta.InputError, match="is for WordPiece vocabularies"):
-    hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
+@slow
+@pytest.mark.parametrize("source", ["albert", "distilbert"], indirect=True)
+def test_converted_with_preprocessing(source, tmp_path, capfd):
+  path = tmp_path / "hub"
+  assert call(convert, f"--encoder={source.folder}", f"--output={path}",
+              "--preprocess_seq_length=12") == 0
+  assert source.encoder.origin.fingerprint in capfd.readouterr().out
+  texts = ["The film is good", "he said so, very!", ""]
+  inputs = tf.saved_model.load(f"{path}_preprocess")(tf.constant(texts))
+  ours = source.encoder.text_processor(12)(texts, length=12)
+  np.testing.assert_array_equal(
+      inputs["input_word_ids"], ours["input_word_ids"])
+  np.testing.assert_allclose(
+      tf.saved_model.load(str(path))(inputs)["sequence_output"],
+      source.encoder(ours)["sequence_output"], atol=1e-5)
 
 
-@golden_of("distilbert")
-def test_no_hub_saved_model(source, tmp_path):
-  with pytest.raises(ta.InputError, match="what a DistilBERT does not take"):
-    hub_export.export_hub(source.encoder, tmp_path / "hub", 8)
+@golden_of("modernbert")
+def test_no_preprocessing_of_the_hub(source, tmp_path, capfd):
+  assert call(convert, f"--encoder={source.folder}",
+              f"--output={tmp_path / 'hub'}") == 1
+  assert "TF Hub's preprocessing is not ModernBERT's" in capfd.readouterr().err
 
 
 def test_aliases_of_the_catalogue():

@@ -88,8 +88,8 @@ def test_convert_writes_two_saved_models(
   for name in ("bert", "bert_preprocess"):
     (tmp_path / name / "saved_model.pb").touch()
   assert call(convert, *arguments, "--overwrite") == 0
-  assert [path.name for path in (tmp_path / "bert").iterdir() if (
-      path.is_file())] == ["encoder"]
+  assert {path.name for path in (tmp_path / "bert").iterdir() if (
+      path.is_file())} == {"encoder", "encoder_config.json"}
 
 
 @pytest.mark.parametrize("tool, arguments, message", [

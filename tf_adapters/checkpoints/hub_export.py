@@ -4,14 +4,16 @@ The way back from all the formats that are read here. Adapters are not written:
 a task's file is the place for them.
 """
 
+import json
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 from official.nlp.tools import export_tfhub_lib
 
-from tf_adapters.checkpoints.saved_model_graph import ACTIVATION_MARKS
+from tf_adapters.checkpoints.hub_saved_model import OWN_CONFIG_NAME
 from tf_adapters.errors import InputError, check_name
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import (
@@ -22,14 +24,32 @@ from tf_adapters.files.writing import (
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.encoders.table import config_to_dict, family_of
 from tf_adapters.modeling.layers import Dropout
+from tf_adapters.modeling.vocabularies.sentence_piece import AlbertVocabulary
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import Vocabulary
 
 PREPROCESSING_SUFFIX = "_preprocess"
-VOCAB_NAME = "vocab.txt"
 
+# What TF Hub's encoders are called with.
+_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+class _Asset(NamedTuple):
+  """A vocabulary as TF Hub's SavedModels have it.
+
+  Attributes:
+    attribute: what the SavedModel, and tf-models' exporter, call it.
+    name: of its file.
+    content: of its file.
+    lower_case: whether text is lower-cased.
+  """
+
+  attribute: str
+  name: str
+  content: bytes
+  lower_case: bool
 
 
 def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
@@ -38,10 +58,13 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   """Writes two SavedModels that hub.load, hub.KerasLayer and Model Garden use.
 
   The encoder at `path`, called with a dict of int32 [batch, length] as TF Hub's
-  BERT v4 is, with `vocab_file` and `do_lower_case`; beside it, under the name
-  with "_preprocess" appended, tf-models' preprocessing from strings. The
-  preprocessing is TF Hub's: it cuts long pairs evenly and not the longer text
-  first, and departs from BERT's tokenizer in what docs/reference/text.md says.
+  BERT v4 is, with `vocab_file` (of an ALBERT `sp_model_file`) and
+  `do_lower_case`; beside it, under the name with "_preprocess" appended,
+  tf-models' preprocessing from strings. The preprocessing is TF Hub's: it cuts
+  long pairs evenly and not the longer text first, and departs from BERT's
+  tokenizer in what docs/reference/text.md says. Where an encoder has no
+  segments, `input_type_ids` are not looked at. What no graph tells of the
+  architecture is in encoder_config.json, for `load_encoder`.
 
   Args:
     encoder: without adapters, with a vocabulary.
@@ -53,9 +76,9 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
     The encoder's folder; `preprocessing_path` has the other one.
 
   Raises:
-    InputError: the encoder has adapters, no vocabulary, no positions for
-      sequences of that length, weights in bfloat16, or an activation that a
-      reader could not tell; a folder is there already, or cannot be written.
+    InputError: the encoder has adapters, no vocabulary, one that TF Hub's
+      preprocessing cannot have, no positions for sequences of that length, or
+      weights in bfloat16; a folder is there already, or cannot be written.
 
   Example:
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
@@ -66,18 +89,14 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   family = family_of(encoder.config)
   if not family.has_hub_api:
     raise InputError(
-        f"a TF Hub SavedModel takes what a {family.title} does not take: "
-        "export_model writes models of it")
+        f"TF Hub's preprocessing is not {family.title}'s: export_model writes "
+        "models of it")
   if encoder.variable_dtype != "float32":
     raise InputError(
         f"the encoder's weights are held in {encoder.variable_dtype}: load it "
         "with dtype='float32' to export it")
-  if encoder.config.hidden_act not in ACTIVATION_MARKS:
-    raise InputError(
-        f"activation {encoder.config.hidden_act} could not be told from a "
-        "SavedModel again")
   # It has a vocabulary, and positions.
-  vocabulary = _wordpieces(encoder.text_processor(seq_length).vocabulary)
+  asset = _asset(encoder.text_processor(seq_length).vocabulary)
   check_name(path)
   try:
     # Where links lead to, so that none is replaced by a folder.
@@ -88,7 +107,7 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   except (OSError, RuntimeError) as error:
     raise InputError(f"{path}: cannot be written: {error}") from None
   with writing_by_tensorflow(path):
-    _write(encoder, vocabulary, path, beside, seq_length)
+    _write(encoder, asset, path, beside, seq_length)
   return path
 
 
@@ -97,42 +116,51 @@ def preprocessing_path(path: pathlib.Path) -> pathlib.Path:
   return path.with_name(f"{path.name}{PREPROCESSING_SUFFIX}")
 
 
-def _wordpieces(vocabulary: Vocabulary) -> WordpieceVocabulary:
+def _asset(vocabulary: Vocabulary) -> _Asset:
   """A vocabulary that TF Hub's preprocessing can have; refuses others."""
-  if not isinstance(vocabulary, WordpieceVocabulary):
-    raise InputError("TF Hub's preprocessing is for WordPiece vocabularies: "
-                     f"this one is of {vocabulary.kind}")
-  for what, is_there in (
-      ("added tokens", vocabulary.added),
-      (f"strip_accents={vocabulary.strips_accents}",
-       vocabulary.strips_accents != vocabulary.lower_case),
-      ("tokenize_chinese_chars=False",
-       not vocabulary.tokenize_chinese_chars)):
+  what: dict[str, object]
+  if isinstance(vocabulary, WordpieceVocabulary):
+    what = {
+        "added tokens": vocabulary.added,
+        f"strip_accents={vocabulary.strips_accents}":
+            vocabulary.strips_accents != vocabulary.lower_case,
+        "tokenize_chinese_chars=False": not vocabulary.tokenize_chinese_chars}
+    asset = _Asset("vocab_file", "vocab.txt", "".join(
+        f"{token}\n" for token in vocabulary.wordpieces()).encode(),
+                   vocabulary.lower_case)
+  elif isinstance(vocabulary, AlbertVocabulary):
+    what = {"keep_accents=True": vocabulary.keep_accents}
+    asset = _Asset("sp_model_file", "spiece.model", vocabulary.model_bytes,
+                   vocabulary.lower_case)
+  else:
+    raise InputError("TF Hub's preprocessing is for WordPiece and for ALBERT's "
+                     f"SentencePiece: this vocabulary is {vocabulary.kind}")
+  for name, is_there in what.items():
     if is_there:
       raise InputError(
-          f"the vocabulary has {what}, which TF Hub's preprocessing cannot do: "
+          f"the vocabulary has {name}, which TF Hub's preprocessing cannot do: "
           "export_model writes a model from strings that can")
-  return vocabulary
+  return asset
 
 
-def _write(encoder: TransformerEncoder, vocabulary: WordpieceVocabulary,
-           path: pathlib.Path, beside: pathlib.Path, seq_length: int) -> None:
+def _write(encoder: TransformerEncoder, asset: _Asset, path: pathlib.Path,
+           beside: pathlib.Path, seq_length: int) -> None:
   with replaced_folder(path) as folder, replaced_folder(beside) as other:
+    (folder / OWN_CONFIG_NAME).write_text(
+        json.dumps(config_to_dict(encoder.config), indent=2) + "\n")
     assets = folder / "assets"
     assets.mkdir()
-    vocab_file = assets / VOCAB_NAME
-    vocab_file.write_text(
-        "".join(f"{token}\n" for token in vocabulary.wordpieces()),
-        encoding="utf-8")
-    _save_encoder(encoder, folder, vocab_file, vocabulary.lower_case)
+    file = assets / asset.name
+    file.write_bytes(asset.content)
+    _save_encoder(encoder, folder, file, asset)
     export_tfhub_lib.export_preprocessing(
-        str(other), vocab_file=str(vocab_file),
-        do_lower_case=vocabulary.lower_case, tokenize_with_offsets=False,
+        str(other), **{asset.attribute: str(file)},
+        do_lower_case=asset.lower_case, tokenize_with_offsets=False,
         default_seq_length=seq_length)
 
 
 def _save_encoder(encoder: TransformerEncoder, folder: pathlib.Path,
-                  vocab_file: pathlib.Path, lower_case: bool) -> None:
+                  file: pathlib.Path, asset: _Asset) -> None:
   # A root object of variables and functions alone: Keras' own way of saving
   # would add the layers, which a reader without this package cannot use.
   root = tf.train.Checkpoint()
@@ -141,9 +169,9 @@ def _save_encoder(encoder: TransformerEncoder, folder: pathlib.Path,
   root.regularization_losses = []
   root.dropout = [layer.state for layer in encoder.submodules
                   if isinstance(layer, Dropout)]
-  root.vocab_file = tf.saved_model.Asset(str(vocab_file))
+  setattr(root, asset.attribute, tf.saved_model.Asset(str(file)))
   root.do_lower_case = tf.Variable(
-      lower_case, trainable=False, name="do_lower_case")
+      asset.lower_case, trainable=False, name="do_lower_case")
 
   @tf.function(autograph=False)
   def call(inputs: Mapping[str, tf.Tensor],
@@ -151,7 +179,7 @@ def _save_encoder(encoder: TransformerEncoder, folder: pathlib.Path,
     return encoder(inputs, training=training)
 
   spec = {name: tf.TensorSpec([None, None], tf.int32, name=name)
-          for name in encoder.wanted_inputs()}
+          for name in _INPUTS}
   root.__call__ = call
 
   @tf.function(autograph=False, input_signature=[spec])

@@ -1,4 +1,4 @@
-"""Reads TF Hub's BERTs: SavedModels v1 to v4, and TF1 Hub modules.
+"""Reads TF Hub's encoders: SavedModels v1 to v4, and TF1 Hub modules.
 
 The SavedModel's graph is neither loaded nor run: tensors are read from its
 checkpoint, and what they do not tell of the architecture from the graph's text.
@@ -16,9 +16,14 @@ from tf_adapters.checkpoints.encoder_config import (
 from tf_adapters.checkpoints.saved_model_graph import SavedModelGraph
 from tf_adapters.checkpoints.tensor_bundle import TensorBundle
 from tf_adapters.checkpoints.vocabulary_files import find_asset
-from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoders.family import EncoderFamily
+from tf_adapters.errors import InputError, about
+from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.encoders.table import config_from_dict, family_of
 from tf_adapters.modeling.vocabulary import Vocabulary
+
+# Of `hub_export`, with what graphs do not tell; TF Hub's have none.
+OWN_CONFIG_NAME = "encoder_config.json"
 
 _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -26,14 +31,21 @@ _LOWER_CASE_KEY = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   """Opens a folder with saved_model.pb, variables/ and assets/vocab.txt.
 
-  A bert_config.json in it, which TF Hub's have not, goes before its graph.
+  An encoder_config.json of `hub_export`, or a bert_config.json, which TF Hub's
+  have not, goes before its graph.
 
   Raises:
-    InputError: it is damaged, or no BERT.
+    InputError: it is damaged, or no encoder that is offered.
   """
   graph = SavedModelGraph(folder)
   bundle = TensorBundle(folder / "variables" / "variables", folder)
-  if (folder / CONFIG_NAMES[0]).exists():
+  config: EncoderConfig
+  if (folder / OWN_CONFIG_NAME).exists():
+    values = read_json(folder / OWN_CONFIG_NAME)
+    with about(folder / OWN_CONFIG_NAME):
+      config = config_from_dict(values)
+    found = find_encoder(bundle, family_of(config))
+  elif (folder / CONFIG_NAMES[0]).exists():
     file = EncoderConfigFile(folder / CONFIG_NAMES[0])
     found = find_encoder(bundle, file.family)
     config = file.config(found.family, GOOGLE_ACTIVATIONS)

@@ -6,10 +6,11 @@ Examples:
   tf-adapters convert --adapter=from_peft/ --labels=no,yes --to=tf_adapters \\
       --encoder=bert-base-uncased/ --output=adapters/mrpc
 
-Of any BERT --output is the folder of a TF Hub SavedModel (v4); its
-preprocessing gets the same name with _preprocess appended. Of an adapter file
-it is the folder of the other one, where that computes the same. What is there
-already is an error, but with --overwrite.
+Of an encoder --output is the folder of a TF Hub SavedModel (v4); its
+preprocessing gets the same name with _preprocess appended.
+docs/reference/encoders.md says of which families. Of an adapter file it is the
+folder of the other one, where that computes the same. What is there already is
+an error, but with --overwrite.
 """
 
 import sys

@@ -53,6 +53,7 @@ class DistilBert(EncoderFamily):
   name = "distilbert"
   title = "DistilBERT"
   config = DistilBertConfig
+  has_hub_api = True
   marks = re.compile(r"distilbert|/q_lin/")
   places = {
       "word_embeddings": ("embeddings/word_embeddings",),

@@ -154,8 +154,8 @@ class EncoderFamily(abc.ABC):
     zeros: finds canonical names of variables that may be missing in files: they
       are zeros then.
     special_tokens: which special tokens there are, and where they stand.
-    has_hub_api: whether it fits TF Hub's API of BERTs: its inputs, outputs and
-      special tokens; so that it can be exported with it.
+    has_hub_api: whether TF Hub's preprocessing, `[CLS] a [SEP] b [SEP]`, makes
+      what it takes; so that it can be exported as one of TF Hub's BERTs.
   """
 
   name: str
