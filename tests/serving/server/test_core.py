@@ -1,0 +1,201 @@
+"""Requests of many callers: batches, limits, cancellation, the end."""
+
+import asyncio
+
+import pytest
+
+from tests.serving.server.fake_bank import FakeBank, make_server, predict
+from tf_adapters.serving.server.refusals import Refusal
+
+
+def run(coroutine):
+  return asyncio.run(asyncio.wait_for(coroutine, 20))
+
+
+def refusal(coroutine):
+  """(status, message) of a request that is refused."""
+  with pytest.raises(Refusal) as caught:
+    run(coroutine)
+  return caught.value.status, str(caught.value)
+
+
+async def turns(count=20):
+  """Lets others have their turn."""
+  for _ in range(count):
+    await asyncio.sleep(0.001)
+
+
+def test_rows_of_many_requests_and_tasks_share_batches():
+  bank = FakeBank()
+  server = make_server(bank, max_wait_ms=50.0)
+  asked = [(f"text {n}", ("topic", "tags", "score", None)[n % 4])
+           for n in range(40)]
+
+  async def all_at_once():
+    return await asyncio.gather(*(
+        server.predict([text], [task]) for text, task in asked))
+
+  answers = run(all_at_once())
+  for (text, task), (got,) in zip(asked, answers):
+    expected = predict(task or "base", task and bank.info(task), text)
+    assert repr(got) == repr(expected)
+  assert len(bank.batches) < 4
+  assert {row.row.name for row in bank.batches[0]} == {
+      "topic", "tags", "score", "base"}
+  assert server.figures()["queue_rows"] == 0
+  assert server.figures()["batch_tasks"] > 2
+
+
+def test_a_request_of_several_texts_keeps_their_order():
+  bank = FakeBank()
+  server = make_server(bank, max_batch_rows=2, max_wait_ms=0.0)
+  texts = ["a", "b " * 9, ("c", "d"), "e " * 5, ("f", "g")]
+  tasks = ["topic", "words", "same", "either", "answers"]
+  got = run(server.predict(texts, tasks))
+  assert got == [predict(task, bank.info(task), text)
+                 for text, task in zip(texts, tasks)]
+  assert run(server.predict([], [])) == []
+
+
+def test_what_is_refused_and_why():
+  server = make_server(max_request_rows=3, max_request_tokens=20)
+  assert refusal(server.predict(["a"], ["topik"])) == (
+      404, "no task 'topik': did you mean 'topic'?")
+  status, message = refusal(server.predict(["a"], ["x"]))
+  assert status == 404 and "GET /v1/models lists the 8" in message
+  status, message = refusal(server.predict(["a"], ["same"]))
+  assert status == 422 and "is on pairs of texts" in message
+  status, message = refusal(server.predict(["b", ("a", "b")], ["topic"] * 2))
+  assert status == 422 and message.startswith("text 1: ")
+  status, message = refusal(server.predict(["a"] * 4, ["topic"] * 4))
+  assert status == 413 and "4 texts, of which a request may have 3" in message
+  status, message = refusal(server.predict(["a", "a " * 11], ["topic"] * 2))
+  assert status == 413 and message == (
+      "text 1: is longer than the 12 wordpieces that task topic takes: ask for "
+      '"truncation": true, or send less')
+  status, message = refusal(server.predict(["a " * 10] * 2, ["topic"] * 2))
+  assert status == 413 and "24 wordpieces, of which" in message
+  status, message = refusal(server.predict(["too large"], ["topic"]))
+  assert (status, message) == (422, "text 0: is not finite")
+  # Nothing of it stays behind.
+  assert server.figures()["queue_rows"] == 0
+
+
+def test_long_texts_are_cut_where_that_is_asked_for():
+  for server, cut in ((make_server(), True),
+                      (make_server(truncate=True), False)):
+    (got,) = run(server.predict(["a " * 99], ["topic"], cut=cut))
+    assert got.value in "abc"
+    assert server.bank.batches[0][0].lengths == (12,)
+
+
+def test_a_full_queue_says_when_to_come_again():
+  bank = FakeBank()
+  server = make_server(bank, max_queue_rows=8, max_request_rows=8)
+
+  async def scenario():
+    bank.may_compute.clear()
+    waiting = [asyncio.ensure_future(server.predict(["a"], ["topic"]))
+               for _ in range(4)]
+    await turns()
+    with pytest.raises(Refusal) as caught:  # half of it is the others'
+      await server.predict(["b"], ["topic"])
+    assert caught.value.status == 429 and caught.value.retry_after >= 1
+    waiting.append(asyncio.ensure_future(server.predict(["c"], ["tags"])))
+    await turns()
+    bank.may_compute.set()
+    await asyncio.gather(*waiting)
+    await server.predict(["b"], ["topic"])
+
+  run(scenario())
+
+
+def test_who_hangs_up_is_not_computed():
+  bank = FakeBank()
+  server = make_server(bank, max_batch_rows=1, max_wait_ms=0.0)
+
+  async def scenario():
+    bank.may_compute.clear()
+    first = asyncio.ensure_future(server.predict(["first"], ["topic"]))
+    gone = [asyncio.ensure_future(server.predict([f"gone {n}"], ["topic"]))
+            for n in range(5)]
+    last = asyncio.ensure_future(server.predict(["last"], ["tags"]))
+    await turns()
+    for task in gone[2:]:
+      task.cancel()
+    await turns()
+    bank.may_compute.set()
+    await asyncio.gather(first, last, *gone[:2])
+    await turns()
+    assert server.figures()["queue_rows"] == 0
+
+  run(scenario())
+  computed = {row.row.first for batch in bank.batches for row in batch}
+  assert computed == {b"first", b"last", b"gone 0", b"gone 1"}
+
+
+def test_a_defect_fails_its_batch_and_no_more():
+  bank = FakeBank()
+  bank.fails_on = "this one"
+  server = make_server(bank, max_batch_rows=1)
+
+  async def scenario():
+    with pytest.raises(RuntimeError):
+      await server.predict(["fine", "this one", "fine"], ["topic"] * 3)
+    (got,) = await server.predict(["fine"], ["topic"])
+    assert got.value in "abc"
+    assert server.figures()["queue_rows"] == 0
+
+  run(scenario())
+
+
+def test_a_task_that_is_removed_answers_what_it_has_accepted():
+  bank = FakeBank()
+  server = make_server(bank)
+
+  async def scenario():
+    bank.may_compute.clear()
+    accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
+    await turns()
+    leaving = asyncio.ensure_future(server.remove("topic"))
+    await turns()
+    with pytest.raises(Refusal) as caught:
+      await server.predict(["a"], ["topic"])
+    assert caught.value.status == 404
+    assert "topic" in bank.infos and "topic" not in [
+        task.name for task in server.tasks()]
+    bank.may_compute.set()
+    assert (await accepted)[0].task == "topic"
+    await leaving
+    assert "topic" not in bank.infos
+    await server.add("here", "topic")  # and is served again
+    assert (await server.predict(["a"], ["topic"]))[0].task == "topic"
+    assert server.task("topic").path == "here"
+
+  run(scenario())
+
+
+def test_a_server_that_drains_finishes_and_takes_nothing():
+  bank = FakeBank()
+  server = make_server(bank)
+  assert not server.is_ready
+  server.warm_up()
+  assert server.is_ready
+  assert [batch[0].lengths for batch in bank.batches] == [(4,), (8,)]
+
+  async def scenario():
+    bank.may_compute.clear()
+    accepted = asyncio.ensure_future(server.predict(["a"] * 9, ["topic"] * 9))
+    await turns()
+    draining = asyncio.ensure_future(server.drain())
+    await turns()
+    with pytest.raises(Refusal) as caught:
+      await server.predict(["b"], ["topic"])
+    assert caught.value.status == 503 and not draining.done()
+    bank.may_compute.set()
+    await draining
+    assert len(await accepted) == 9
+
+  run(scenario())
+  server.close()
+  assert not server.is_ready

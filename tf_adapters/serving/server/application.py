@@ -1,0 +1,117 @@
+"""A server as an ASGI application: routes, errors, metrics."""
+
+import sys
+import traceback
+
+import prometheus_client
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tf_adapters.serving.server.core import ModelServer
+from tf_adapters.serving.server.json_http import JsonResponse, refused
+from tf_adapters.serving.server.metrics import Metrics
+from tf_adapters.serving.server.page import page_routes
+from tf_adapters.serving.server.refusals import HUNG_UP, Refusal
+from tf_adapters.serving.server.routes_open_inference import (
+    open_inference_routes,
+)
+from tf_adapters.serving.server.routes_pipeline import pipeline_routes
+from tf_adapters.serving.server.routes_tasks import task_routes
+from tf_adapters.serving.server.routes_tensorflow_serving import (
+    tensorflow_serving_routes,
+)
+
+
+def make_application(server: ModelServer,
+                     admin_token: str | None = None) -> Starlette:
+  """The ASGI application of a server.
+
+  Args:
+    server: answers.
+    admin_token: what requests that change tasks have to send; None where all
+      of them are refused.
+
+  Example:
+    >>> uvicorn.run(make_application(ModelServer(bank)), port=8080)
+  """
+  metrics = Metrics(server.figures, server.config.task_metrics)
+  server.observers.append(metrics)
+
+  async def stats(request: Request) -> Response:
+    return JsonResponse(server.figures())
+
+  async def show_metrics(request: Request) -> Response:
+    return Response(metrics.text(), headers={
+        "Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+  application = Starlette(
+      routes=[
+          *page_routes(), Route("/stats", stats, methods=["GET"]),
+          Route("/metrics", show_metrics, methods=["GET"]),
+          *pipeline_routes(server), *task_routes(server, admin_token),
+          *tensorflow_serving_routes(server), *open_inference_routes(server)],
+      exception_handlers={
+          Refusal: _refused, HTTPException: _no_route,
+          ClientDisconnect: _hung_up})
+  application.router.redirect_slashes = False
+  application.add_middleware(_Counted, metrics=metrics)
+  return application
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+  assert isinstance(error, Refusal)
+  return refused(error)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+  assert isinstance(error, HTTPException)
+  what = ("there is no such route" if error.status_code == 404
+          else f"this route does not take {request.method}"
+          if error.status_code == 405 else error.detail)
+  return JsonResponse({"error": f"{what}: docs/serving.md lists the routes"},
+                      error.status_code, error.headers)
+
+
+async def _hung_up(request: Request, error: Exception) -> Response:
+  return Response(status_code=HUNG_UP)  # which nobody reads
+
+
+class _Counted:
+  """Counts answers, and writes what failed to standard error.
+
+  Args:
+    app: what answers.
+    metrics: what counts.
+  """
+
+  def __init__(self, app: ASGIApp, metrics: Metrics):
+    self._app = app
+    self._metrics = metrics
+
+  async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+      await self._app(scope, receive, send)
+      return
+
+    has_begun = False
+
+    async def counted(message: Message) -> None:
+      nonlocal has_begun
+      if message["type"] == "http.response.start":
+        has_begun = True
+        self._metrics.request(message["status"])
+      await send(message)
+
+    try:
+      await self._app(scope, receive, counted)
+    except Exception:
+      traceback.print_exc(file=sys.stderr)  # a defect: for the log
+      if has_begun:
+        raise
+      failed = JsonResponse({"error": "the server failed: its log says why"},
+                            500)
+      await failed(scope, receive, counted)

@@ -1,0 +1,120 @@
+"""A folder whose adapter files are served: what appears there, changes, goes.
+
+Each folder in it that is an adapter file is a task, called as the folder is.
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import traceback
+from collections.abc import Callable
+
+from tf_adapters.adapter_files.info import CONFIG_NAME
+from tf_adapters.errors import InputError, say
+from tf_adapters.serving.server.core import ModelServer
+from tf_adapters.serving.server.refusals import Refusal
+
+# What tells that a file is another one: names, inodes, sizes, times.
+_State = tuple[tuple[str, int, int, int], ...]
+
+
+class FolderWatch:
+  """Keeps a server's tasks as a folder has them.
+
+  A file is taken when it has not changed between two looks, so one that is
+  still being copied is left alone; its checksums tell as well. One that cannot
+  be taken is said once, and the task stays as it was.
+
+  Args:
+    server: whose tasks.
+    folder: what is looked at.
+    served: the tasks of the folder that the server has already, as it was
+      `states_of` then.
+    report: is called with what is wrong with a file.
+  """
+
+  def __init__(self, server: ModelServer, folder: str | os.PathLike[str],
+               served: dict[str, _State],
+               report: Callable[[str], None] = lambda line: say(
+                   line, error=True)):
+    self._server = server
+    self._folder = pathlib.Path(folder)
+    self._tried = dict(served)
+    self._before = dict(served)
+    self._report = report
+    self._is_readable = True
+
+  async def run(self, seconds: float) -> None:
+    """Looks again and again, with so many seconds in between."""
+    while True:
+      await asyncio.sleep(seconds)
+      try:
+        await self.look()
+      except Exception:  # a defect: for the log; other files are looked at
+        traceback.print_exc()
+
+  async def look(self) -> None:
+    """Takes in what has changed before the last look and not since."""
+    try:
+      found = await asyncio.to_thread(states_of, self._folder)
+    except InputError as error:
+      # A folder that is gone for a while has no tasks to remove.
+      if self._is_readable:
+        self._report(str(error))
+      self._is_readable = False
+      return
+    self._is_readable = True
+    before, self._before = self._before, found
+    for name in [*self._tried]:
+      if name not in found and name not in before:
+        del self._tried[name]
+        await self._remove(name)
+    for name, state in found.items():
+      if state != self._tried.get(name) and state == before.get(name):
+        self._tried[name] = state
+        await self._add(name)
+
+  async def _add(self, name: str) -> None:
+    try:
+      await self._server.add(self._folder / name, name)
+    except InputError as error:
+      self._report(str(error))
+
+  async def _remove(self, name: str) -> None:
+    with contextlib.suppress(Refusal):  # a request was first
+      await self._server.remove(name)
+
+
+def states_of(folder: str | os.PathLike[str]) -> dict[str, _State]:
+  """The adapter files in a folder by name, and what tells whether they change.
+
+  Raises:
+    InputError: the folder cannot be read.
+  """
+  states = {}
+  try:
+    with os.scandir(folder) as entries:
+      for entry in sorted(entries, key=lambda entry: entry.name):
+        if not entry.name.startswith(".") and (
+            state := _state_of(pathlib.Path(entry.path))) is not None:
+          states[entry.name] = state
+  except OSError as error:
+    raise InputError(f"{os.fspath(folder)}: cannot be read: {error.strerror}"
+                     ) from None
+  return states
+
+
+def _state_of(path: pathlib.Path) -> _State | None:
+  """Of one adapter file; None where there is none."""
+  state = []
+  try:
+    for entry in os.scandir(path):
+      status = entry.stat()
+      state.append((entry.name, status.st_ino, status.st_size,
+                    status.st_mtime_ns))
+  except OSError:  # no folder, or one that goes at this moment
+    return None
+  if not any(name == CONFIG_NAME for name, *_ in state):
+    return None
+  return tuple(sorted(state))

@@ -1,0 +1,72 @@
+"""How a server is doing: what was computed and answered a moment ago."""
+
+import collections
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+from tf_adapters.serving.server.observer import BatchFigures
+
+_SECONDS = 10.0  # that count as a moment
+_MOST = 50_000  # requests and batches of it that are kept
+
+
+class LiveFigures:
+  """An `Observer` that remembers the last seconds.
+
+  Args:
+    clock: seconds that never go back.
+  """
+
+  def __init__(self, clock: Callable[[], float] = time.monotonic):
+    self._clock = clock
+    self._answers: collections.deque[tuple[float, float]] = (
+        collections.deque(maxlen=_MOST))
+    self._batches: collections.deque[tuple[float, BatchFigures]] = (
+        collections.deque(maxlen=_MOST))
+    self._seconds_per_row = 0.0
+
+  def tokenized(self, rows: int, seconds: float) -> None:
+    del rows, seconds
+
+  def computed(self, batch: BatchFigures) -> None:
+    self._batches.append((self._clock(), batch))
+    of_this = batch.seconds / batch.rows
+    self._seconds_per_row += (of_this - self._seconds_per_row) * (
+        0.1 if self._seconds_per_row else 1.0)
+
+  def answered(self, tasks: Mapping[str, int], status: int,
+               seconds: float) -> None:
+    if tasks and status == 200:
+      self._answers.append((self._clock(), seconds))
+
+  def loaded(self, seconds: float) -> None:
+    del seconds
+
+  def seconds_for(self, rows: int) -> float:
+    """How long so many texts will probably take."""
+    return rows * self._seconds_per_row
+
+  def figures(self) -> dict[str, float | None]:
+    """Of the last seconds, by name; None where there is nothing to tell."""
+    since = self._clock() - _SECONDS
+    answers = sorted(seconds for when, seconds in self._answers
+                     if when >= since)
+    batches = [batch for when, batch in self._batches if when >= since]
+    return {
+        "requests_per_second": round(len(answers) / _SECONDS, 2),
+        "p50_ms": _milliseconds(answers, 0.5),
+        "p95_ms": _milliseconds(answers, 0.95),
+        "batch_rows": _mean([batch.rows for batch in batches]),
+        "batch_tasks": _mean([batch.tasks for batch in batches])}
+
+
+def _milliseconds(seconds: list[float], part: float) -> float | None:
+  """A quantile of what is in order."""
+  if not seconds:
+    return None
+  return round(1000 * seconds[round(part * (len(seconds) - 1))], 2)
+
+
+def _mean(values: list[int]) -> float | None:
+  return round(statistics.fmean(values), 2) if values else None

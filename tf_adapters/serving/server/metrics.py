@@ -1,0 +1,102 @@
+"""What Prometheus reads of a server."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import prometheus_client as prometheus
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tf_adapters.serving.server.observer import BatchFigures
+
+_SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_TOKENS = tuple(32 * 2**step for step in range(12))
+# What `ModelServer.figures` has of it -> the name and what it is.
+_GAUGES = {
+    "queue_rows": "Texts that wait or are computed",
+    "resident_tasks": "Tasks in memory",
+    "known_tasks": "Tasks that are served",
+}
+
+
+class Metrics(Collector):
+  """An `Observer` that Prometheus can read.
+
+  Args:
+    figures: `ModelServer.figures`.
+    of_tasks: whether texts are counted for each task, too.
+  """
+
+  def __init__(self, figures: Callable[[], Mapping[str, float | None]],
+               of_tasks: bool):
+    self._figures = figures
+    self._registry = registry = prometheus.CollectorRegistry()
+    self._requests = prometheus.Counter(
+        "tf_adapters_requests", "Requests", ["code"], registry=registry)
+    self._seconds = prometheus.Histogram(
+        "tf_adapters_request_seconds", "From a request's arrival to its answer",
+        registry=registry, buckets=_SECONDS)
+    self._stages = prometheus.Histogram(
+        "tf_adapters_stage_seconds",
+        "Of a text in the queue; of texts that are tokenised, of batches that "
+        "are computed", ["stage"], registry=registry, buckets=_SECONDS)
+    self._batch = {
+        name: prometheus.Histogram(
+            f"tf_adapters_batch_{name}", what, registry=registry,
+            buckets=buckets)
+        for name, what, buckets in (
+            ("rows", "Texts of a batch", _COUNTS),
+            ("tokens", "Wordpieces of a batch, with its padding", _TOKENS),
+            ("tasks", "Different tasks of a batch", _COUNTS))}
+    self._loads = prometheus.Counter(
+        "tf_adapters_loads", "Tasks that were added or replaced",
+        registry=registry)
+    self._load_seconds = prometheus.Histogram(
+        "tf_adapters_load_seconds", "Of a task that is added or replaced",
+        registry=registry, buckets=_SECONDS)
+    self._rows = prometheus.Counter(
+        "tf_adapters_task_rows", "Texts that were answered", ["task"],
+        registry=registry) if of_tasks else None
+    registry.register(self)
+
+  def text(self) -> bytes:
+    """All of it, in Prometheus' text format."""
+    return prometheus.generate_latest(self._registry)
+
+  def collect(self) -> Iterator[GaugeMetricFamily]:
+    """What is looked up when it is asked for."""
+    figures = self._figures()
+    for name, what in _GAUGES.items():
+      yield GaugeMetricFamily(f"tf_adapters_{name}", what, figures[name])
+
+  def describe(self) -> Iterator[GaugeMetricFamily]:
+    """The names of `collect`, which are not looked up for that."""
+    for name, what in _GAUGES.items():
+      yield GaugeMetricFamily(f"tf_adapters_{name}", what)
+
+  def request(self, status: int) -> None:
+    """A request, of any route, was answered."""
+    self._requests.labels(str(status)).inc()
+
+  def tokenized(self, rows: int, seconds: float) -> None:
+    del rows
+    self._stages.labels("tokenize").observe(seconds)
+
+  def computed(self, batch: BatchFigures) -> None:
+    self._stages.labels("compute").observe(batch.seconds)
+    for wait in batch.waits:
+      self._stages.labels("queue").observe(wait)
+    for name, histogram in self._batch.items():
+      histogram.observe(getattr(batch, name))
+
+  def answered(self, tasks: Mapping[str, int], status: int,
+               seconds: float) -> None:
+    if status == 200:
+      self._seconds.observe(seconds)
+      if self._rows is not None:
+        for task, rows in tasks.items():
+          self._rows.labels(task).inc(rows)
+
+  def loaded(self, seconds: float) -> None:
+    self._loads.inc()
+    self._load_seconds.observe(seconds)

@@ -1,0 +1,190 @@
+"""Routes of the Open Inference Protocol, version 2, as KServe and Triton have.
+
+Strings are BYTES tensors. Inputs and outputs are those of a SavedModel of the
+task: docs/serving.md.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.serving.server import refusals
+from tf_adapters.serving.server.answers import as_tensors
+from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.json_http import (
+    JsonResponse,
+    check_keys,
+    flag_of,
+    read_object,
+    text_of,
+    unless_gone,
+)
+from tf_adapters.serving.server.refusals import Refusal
+from tf_adapters.serving.server.route_parts import (
+    VERSION,
+    asks_to_cut,
+    check_version,
+    info_of,
+    parameters_of,
+    task_in_path,
+    text_or_pair,
+)
+
+_COLUMNS = ("text", "text_pair")
+_TYPES = {"label": "BYTES", "scores": "FP32", "label_names": "BYTES",
+          "embedding": "FP32"}
+
+
+def open_inference_routes(server: ModelServer) -> list[Route]:
+  """What is below `/v2`, but for loading and unloading."""
+
+  async def live(request: Request) -> Response:
+    return JsonResponse({"live": True})
+
+  async def ready(request: Request) -> Response:
+    return JsonResponse({"ready": server.is_ready},
+                        200 if server.is_ready else refusals.DRAINING)
+
+  async def about(request: Request) -> Response:
+    return JsonResponse({"name": "tf_adapters", "version": "2",
+                         "extensions": ["model_repository"]})
+
+  async def model(request: Request) -> Response:
+    check_version(request)
+    task = server.task(task_in_path(request))
+    width = max(1, len(task.info.labels))
+    return JsonResponse({
+        "name": task.name, "versions": [VERSION], "platform": "tf_adapters",
+        "inputs": [_tensor(name, "BYTES", [-1]) for name in _COLUMNS],
+        "outputs": [_tensor("label", "BYTES", [-1]),
+                    _tensor("scores", "FP32", [-1, width]),
+                    _tensor("label_names", "BYTES", [-1, width])]})
+
+  async def model_ready(request: Request) -> Response:
+    check_version(request)
+    task = server.task(task_in_path(request))
+    return JsonResponse({"name": task.name, "ready": server.is_ready},
+                        200 if server.is_ready else refusals.DRAINING)
+
+  async def infer(request: Request) -> Response:
+    task = task_in_path(request)
+    check_version(request)
+    info = info_of(server, task)
+    cut = asks_to_cut(request)
+    body = await read_object(request, server.config.max_body_bytes)
+    check_keys(body, ("id", "parameters", "inputs", "outputs"), "the body")
+    cut = cut or _asks_to_cut(body)
+    texts = _texts(body.get("inputs"), info)
+    wanted = _wanted(body.get("outputs"), info)
+    outputs = as_tensors(await unless_gone(
+        request, server.predict(texts, [task] * len(texts), cut)), info)
+    answer: dict[str, Any] = {"model_name": task, "model_version": VERSION}
+    if "id" in body:
+      answer["id"] = text_of(body["id"], "id")
+    answer["outputs"] = [_output(name, outputs[name]) for name in wanted]
+    return JsonResponse(answer)
+
+  async def index(request: Request) -> Response:
+    return JsonResponse([
+        {"name": task.name, "version": VERSION, "state": "READY", "reason": ""}
+        for task in server.tasks()])
+
+  routes = [
+      Route("/v2", about, methods=["GET"]),
+      Route("/v2/health/live", live, methods=["GET"]),
+      Route("/v2/health/ready", ready, methods=["GET"]),
+      Route("/v2/repository/index", index, methods=["POST"])]
+  for version in ("/versions/{version}", ""):
+    path = "/v2/models/{task:path}" + version
+    routes += [Route(f"{path}/infer", infer, methods=["POST"]),
+               Route(f"{path}/ready", model_ready, methods=["GET"]),
+               Route(path, model, methods=["GET"])]
+  return routes
+
+
+def _tensor(name: str, kind: str, shape: list[int]) -> dict[str, Any]:
+  return {"name": name, "datatype": kind, "shape": shape}
+
+
+def _asks_to_cut(body: Mapping[str, Any]) -> bool:
+  parameters = parameters_of(body)
+  if parameters.get("binary_data_output"):
+    raise Refusal(refusals.WRONG_KIND, "outputs are JSON alone: leave out "
+                  "binary_data_output")
+  return flag_of(parameters.get("truncation", False), "truncation")
+
+
+def _texts(inputs: Any, info: AdapterInfo | None) -> list[Text]:
+  if not isinstance(inputs, list) or not all(
+      isinstance(one, dict) for one in inputs):
+    raise Refusal(refusals.WRONG_KIND, "inputs has to be a list of tensors")
+  columns: dict[str, list[str]] = {}
+  for one in inputs:
+    name = one.get("name")
+    if name not in _COLUMNS or name in columns:
+      raise Refusal(
+          refusals.WRONG_KIND, f"an input is called {name!r:.40}: a task takes "
+          "text and text_pair, each once")
+    columns[name] = _strings(one, name)
+  if "text" not in columns:
+    raise Refusal(refusals.WRONG_KIND, "inputs has no tensor text")
+  texts = columns["text"]
+  pairs = columns.get("text_pair", [None] * len(texts))
+  if len(pairs) != len(texts):
+    raise Refusal(refusals.WRONG_KIND, f"{len(texts)} values of text, but "
+                  f"{len(pairs)} of text_pair")
+  return [text_or_pair(info, *both) for both in zip(texts, pairs)]
+
+
+def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
+  """The texts of a tensor [rows] or [rows, 1].
+
+  Raises:
+    Refusal: it is something else.
+  """
+  shape, data = tensor.get("shape"), tensor.get("data")
+  if tensor.get("datatype") != "BYTES":
+    raise Refusal(refusals.WRONG_KIND, f"input {name} has the datatype "
+                  f"{tensor.get('datatype')!r:.40}: texts are BYTES")
+  if not (isinstance(shape, list) and len(shape) in (1, 2)
+          and all(type(size) is int and size >= 0 for size in shape)
+          and shape[1:] in ([], [1])):
+    raise Refusal(refusals.WRONG_KIND, f"input {name} has the shape "
+                  f"{shape!r:.40}: it has to be [rows] or [rows, 1]")
+  if not isinstance(data, list):
+    raise Refusal(refusals.WRONG_KIND, f"input {name} has no data in JSON")
+  values = [one[0] if isinstance(one, list) and len(one) == 1 else one
+            for one in data]
+  if len(values) != math.prod(shape):
+    raise Refusal(refusals.WRONG_KIND, f"input {name} has {len(values)} "
+                  f"values, and the shape {shape}")
+  return [text_of(value, f"input {name}[{number}]")
+          for number, value in enumerate(values)]
+
+
+def _wanted(outputs: Any, info: AdapterInfo | None) -> list[str]:
+  """The names of the outputs that are asked for; all where none are."""
+  there = (["embedding"] if info is None
+           else ["label", "scores", "label_names"])
+  if outputs is None:
+    return there
+  names = [one.get("name") if isinstance(one, dict) else None
+           for one in outputs] if isinstance(outputs, list) else [None]
+  for name in names:
+    if name not in there:
+      raise Refusal(refusals.WRONG_KIND, f"no output {name!r:.40}: there is "
+                    f"{', '.join(there)}")
+  return [name for name in there if name in names]
+
+
+def _output(name: str, values: list[Any]) -> dict[str, Any]:
+  if name == "label":
+    return {**_tensor(name, _TYPES[name], [len(values)]), "data": values}
+  width = len(values[0]) if values else 0
+  return {**_tensor(name, _TYPES[name], [len(values), width]),
+          "data": [one for row in values for one in row]}

@@ -1,0 +1,178 @@
+"""Routes that take what TensorFlow Serving's REST API takes.
+
+Inputs and outputs are those of a SavedModel of the task: docs/serving.md.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.serving.server import refusals
+from tf_adapters.serving.server.answers import as_tensors
+from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.json_http import (
+    JsonResponse,
+    check_keys,
+    read_object,
+    text_of,
+    unless_gone,
+)
+from tf_adapters.serving.server.refusals import Refusal
+from tf_adapters.serving.server.route_parts import (
+    VERSION,
+    asks_to_cut,
+    check_version,
+    info_of,
+    task_in_path,
+    text_or_pair,
+)
+
+_SIGNATURE = "serving_default"
+_COLUMNS = ("text", "text_pair")
+
+
+def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
+  """`POST /v1/models/{task}:predict`, and what is asked of a model there."""
+
+  async def predict(request: Request) -> Response:
+    task = task_in_path(request)
+    check_version(request)
+    info = info_of(server, task)
+    cut = asks_to_cut(request)
+    body = await read_object(request, server.config.max_body_bytes)
+    check_keys(body, ("instances", "inputs", "signature_name"), "the body")
+    _check_signature(body)
+    if ("instances" in body) == ("inputs" in body):
+      raise Refusal(refusals.WRONG_KIND, "the body has to have instances, a "
+                    "list of texts, or inputs, lists by name")
+    texts = (_of_rows(body["instances"], info) if "instances" in body
+             else _of_columns(body["inputs"], info))
+    outputs = as_tensors(await unless_gone(
+        request, server.predict(texts, [task] * len(texts), cut)), info)
+    return JsonResponse({"predictions": _rows(outputs)} if "instances" in body
+                        else {"outputs": _columns(outputs)})
+
+  async def status(request: Request) -> Response:
+    check_version(request)
+    server.task(task_in_path(request))
+    return JsonResponse({"model_version_status": [{
+        "version": VERSION, "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""}}]})
+
+  async def metadata(request: Request) -> Response:
+    check_version(request)
+    task = server.task(task_in_path(request))
+    return JsonResponse({
+        "model_spec": {"name": task.name, "signature_name": "",
+                       "version": VERSION},
+        "metadata": {"signature_def": {"signature_def": {
+            _SIGNATURE: _signature(task.info)}}}})
+
+  routes = []
+  for version in ("/versions/{version}", ""):
+    path = "/v1/models/{task:path}" + version
+    routes += [
+        Route(f"{path}:predict", predict, methods=["POST"]),
+        Route(f"{path}/metadata", metadata, methods=["GET"]),
+        Route(path, status, methods=["GET"])]
+  return routes
+
+
+def _check_signature(body: Mapping[str, Any]) -> None:
+  name = body.get("signature_name", _SIGNATURE)
+  if name not in ("", _SIGNATURE):
+    raise Refusal(refusals.WRONG_KIND, f"no signature {name!r:.40}: there is "
+                  f"{_SIGNATURE}")
+
+
+def _of_rows(instances: Any, info: AdapterInfo | None) -> list[Text]:
+  if not isinstance(instances, list):
+    raise Refusal(refusals.WRONG_KIND, "instances has to be a list")
+  texts = []
+  for number, one in enumerate(instances):
+    where = f"instances[{number}]"
+    if not isinstance(one, dict) or "b64" in one:
+      one = {"text": one}
+    check_keys(one, _COLUMNS, where)
+    if "text" not in one:
+      raise Refusal(refusals.WRONG_KIND, f"{where} has no text")
+    texts.append(text_or_pair(
+        info, _string(one["text"], f"{where}.text"),
+        _string(one["text_pair"], f"{where}.text_pair")
+        if "text_pair" in one else None))
+  return texts
+
+
+def _of_columns(inputs: Any, info: AdapterInfo | None) -> list[Text]:
+  if not isinstance(inputs, dict) or "b64" in inputs:
+    inputs = {"text": inputs}
+  check_keys(inputs, _COLUMNS, "inputs")
+  if "text" not in inputs:
+    raise Refusal(refusals.WRONG_KIND, "inputs has no text")
+  columns = {}
+  for name, values in inputs.items():
+    if not isinstance(values, list):
+      raise Refusal(refusals.WRONG_KIND,
+                    f"inputs.{name} has to be a list of texts")
+    columns[name] = [_string(value, f"inputs.{name}[{number}]")
+                     for number, value in enumerate(values)]
+  texts: Sequence[str] = columns["text"]
+  pairs: Sequence[str | None] = columns.get("text_pair", [None])
+  if len(pairs) == 1:  # one for all, as in a SavedModel
+    pairs = [pairs[0]] * len(texts)
+  if len(pairs) != len(texts):
+    raise Refusal(refusals.WRONG_KIND, f"{len(texts)} values of text, but "
+                  f"{len(pairs)} of text_pair")
+  return [text_or_pair(info, *both) for both in zip(texts, pairs)]
+
+
+def _string(value: Any, where: str) -> str:
+  """A text, or one in base 64.
+
+  Raises:
+    Refusal: it is something else.
+  """
+  if isinstance(value, dict) and value.keys() == {"b64"}:
+    try:
+      return base64.b64decode(
+          text_of(value["b64"], f"{where}.b64"), validate=True).decode()
+    except (binascii.Error, ValueError):
+      raise Refusal(refusals.WRONG_KIND,
+                    f"{where}.b64 is no UTF-8 in base 64") from None
+  return text_of(value, where)
+
+
+def _rows(outputs: Mapping[str, list[Any]]) -> list[Any]:
+  if len(outputs) == 1:  # then its name is left out
+    (values,) = outputs.values()
+    return values
+  return [dict(zip(outputs, row)) for row in zip(*outputs.values())]
+
+
+def _columns(outputs: Mapping[str, list[Any]]) -> Any:
+  if len(outputs) == 1:
+    (values,) = outputs.values()
+    return values
+  return outputs
+
+
+def _signature(info: AdapterInfo) -> dict[str, Any]:
+  width = max(1, len(info.labels))
+
+  def tensor(name: str, kind: str, *sizes: int) -> dict[str, Any]:
+    return {"dtype": kind, "name": name, "tensor_shape": {
+        "dim": [{"size": str(size), "name": ""} for size in sizes],
+        "unknown_rank": False}}
+
+  return {
+      "inputs": {name: tensor(name, "DT_STRING", -1) for name in _COLUMNS},
+      "outputs": {"label": tensor("label", "DT_STRING", -1),
+                  "scores": tensor("scores", "DT_FLOAT", -1, width),
+                  "label_names": tensor("label_names", "DT_STRING", -1, width)},
+      "method_name": "tensorflow/serving/predict"}
