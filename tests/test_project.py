@@ -147,6 +147,13 @@ def test_type_checkers_see_the_public_names():
   assert re.fullmatch(r"\d+\.\d+\.\d+", ta.__version__)
 
 
+def test_changelog_begins_with_the_version():
+  version, = re.findall(
+      r"^version = (.+)$", (ROOT / "setup.cfg").read_text(), re.M)
+  heading = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+  assert heading[1].split()[0] == version
+
+
 def test_files_of_tests_that_come_first_exist():
   assert [name for name in FIRST if not (
       ROOT / "tests" / name).is_file()] == []
