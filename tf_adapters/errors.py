@@ -1,4 +1,4 @@
-"""What is said to users: errors that a command line knows, notes, warnings."""
+"""Messages for users: errors that a command line knows, notes, warnings."""
 
 import contextlib
 import difflib

@@ -1,4 +1,4 @@
-"""What TensorFlow's libraries say of themselves, which no user can act upon.
+"""Drops log lines of TensorFlow's libraries that no user can act upon.
 
 Its C++ libraries write to standard error as it is imported and first looks for
 devices, some of it before their logging can be told to be quiet.

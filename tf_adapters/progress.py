@@ -1,4 +1,4 @@
-"""How far long work is: a bar, or a line now and then in a file."""
+"""Progress of long work: a bar in a terminal, elsewhere a line now and then."""
 
 import io
 import sys

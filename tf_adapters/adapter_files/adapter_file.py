@@ -1,4 +1,4 @@
-"""One task's file: everything that was tuned, and what it fits on.
+"""Saves and loads one task's file: all that was tuned, and for which encoder.
 
 A folder of `adapter_config.json`, `adapter.safetensors` and a model card:
 nothing in it can be run. Training and serving many tasks are elsewhere.

@@ -1,4 +1,4 @@
-"""An adapter file in words: what people read of it, and its model card."""
+"""An adapter file in words: a summary, and its model card."""
 
 import math
 import os

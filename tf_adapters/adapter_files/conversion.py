@@ -1,4 +1,4 @@
-"""From one library's adapter files to another's."""
+"""Converts adapter files of one library to those of another."""
 
 import os
 import pathlib

@@ -1,5 +1,4 @@
-"""Where an adapter file is: a folder, or a repository of the Hugging Face Hub.
-"""
+"""Finds an adapter file: in a folder, or in a Hugging Face Hub repository."""
 
 import os
 

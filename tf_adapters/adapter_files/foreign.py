@@ -1,4 +1,4 @@
-"""What files of other libraries have in common, whichever wrote them.
+"""What the readers of other libraries' adapter files share.
 
 Their readers say what a file holds by our names, as an `AdapterInfo` and as
 `Stored` tensors, of which none is read before it is known to fit.

@@ -1,4 +1,4 @@
-"""What an adapter file says: `adapter_config.json`, checked and checksummed.
+"""The configuration of an adapter file: `adapter_config.json`, checked.
 
 Its tensors are read in `adapter_tensors`; what fits on what is not known here.
 """

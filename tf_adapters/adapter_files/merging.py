@@ -1,4 +1,4 @@
-"""Several adapter files: how two of them differ, and the mean of many.
+"""Compares two adapter files, and averages several.
 
 What an adapter file is, and how it is read and written, is `adapter_file`'s
 business.

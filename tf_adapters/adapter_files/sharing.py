@@ -1,4 +1,4 @@
-"""Adapter files on the Hugging Face Hub: published, and taken from there."""
+"""Publishes adapter files on the Hugging Face Hub, and fetches them."""
 
 import os
 import pathlib

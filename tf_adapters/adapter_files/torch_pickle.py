@@ -1,4 +1,4 @@
-"""Tensors in a file of torch.save: a zip archive with a pickle, run by nobody.
+"""Reads tensors of torch.save: a zip archive with a pickle that is never run.
 
 A pickle is a program: what reads it usually calls whatever it names. Here its
 opcodes are read one after the other, those alone that a dictionary of tensors

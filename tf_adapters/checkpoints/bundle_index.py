@@ -1,4 +1,4 @@
-"""PREFIX.index of a TensorFlow checkpoint: what tensors there are, and where.
+"""Reads PREFIX.index of a TensorFlow checkpoint: its tensors and their places.
 
 TensorFlow's own reader ends the process at a shape that is none, and makes room
 for whatever is promised. So an index is checked here, byte by byte, before

@@ -1,4 +1,4 @@
-"""Hub URLs as folders: fetched once, by one process at a time, and kept.
+"""Fetches Hub URLs into folders: once, by one process at a time.
 
 The cache is tensorflow_hub's, which finds what lies here and the other way
 round; but nothing is given to it to be fetched or unpacked.

@@ -1,4 +1,4 @@
-"""Which reader the files of an encoder are for."""
+"""Chooses the reader for the files of an encoder."""
 
 import pathlib
 import re

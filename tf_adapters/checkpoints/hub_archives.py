@@ -1,4 +1,4 @@
-"""Archives that Hub handles lead to: .tar.gz of strangers, into a folder.
+"""Unpacks the archives of Hub handles, .tar.gz files of strangers, safely.
 
 They are checked while they are unpacked, in one pass and by one reader, so what
 was checked is what is there. A few kilobytes can claim terabytes, in memory

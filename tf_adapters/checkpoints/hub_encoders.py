@@ -1,4 +1,4 @@
-"""Encoders of the Hugging Face Hub: which files of a repository are one's."""
+"""Which files of a Hugging Face Hub repository make up an encoder."""
 
 import pathlib
 

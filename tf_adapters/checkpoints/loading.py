@@ -1,4 +1,4 @@
-"""Encoders with pretrained weights from any source: built, or described."""
+"""Loads encoders with pretrained weights from any source, or describes them."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""From what a user calls an encoder to its files.
+"""Finds the files of an encoder by its alias, URL, repository or path.
 
 Aliases, TF Hub handles, the demo's package and local paths are told apart
 here, without TensorFlow; which reader files are for is the business of

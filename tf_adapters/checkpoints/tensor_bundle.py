@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints as tensors by readable name, old and new.
+"""Reads TensorFlow checkpoints, old and new, as tensors by readable name.
 
 A name-based checkpoint (TF1) says what a tensor is called; an object-based one
 (TF2) has the variables' names in the object graph that it carries along. Which

@@ -1,4 +1,4 @@
-"""Files of safetensors: checked once, and then read as what was checked."""
+"""Reads files of safetensors: the bytes that are read are those checked."""
 
 import contextlib
 import hashlib

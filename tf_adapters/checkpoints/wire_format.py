@@ -1,4 +1,4 @@
-"""Serialized protocol buffers, looked through without being parsed.
+"""Scans serialized protocol buffers without parsing them as a whole.
 
 A parser makes an object of some hundred bytes of each message, and a message
 may take two bytes in a file. Here nothing is made of what nobody asks for.

@@ -1,4 +1,4 @@
-"""What becomes of rows that cannot be used: an error, or a count.
+"""Rows that cannot be used: an error, or a count with the reason.
 
 Every reader of rows has one of these for its file, and asks nothing else: a row
 is kept, or handed in here.

@@ -1,4 +1,4 @@
-"""How a prediction is written as one text: a number, a label, several of them.
+"""Writes a prediction as one text: a number, a label, or several labels.
 
 The same everywhere: in files, in SavedModels and in columns of Ray. Whatever a
 label holds, what is written can be read again.

@@ -1,4 +1,4 @@
-"""Lines of text files, in whatever encoding they were written.
+"""Reads lines of text files in any encoding.
 
 A byte that is not of a file's encoding comes as `os.fsdecode` has it,
 "\\udcff": what becomes of its line is the reader's business.

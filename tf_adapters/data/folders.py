@@ -1,4 +1,4 @@
-"""Which files of a folder are the splits of a task of the user's own."""
+"""Finds the files of a folder that are the splits of a user's own task."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Tasks of columns of values: their type of problem, labels and splits.
+"""Makes tasks of columns of values: type of problem, labels and splits.
 
 What is wrong with rows and labels is said as of files, by the same code.
 """

@@ -1,4 +1,4 @@
-"""Columns of values in memory: what DataFrames, dicts and others come to.
+"""Turns DataFrames, dicts and others into columns of values.
 
 They are known by what they can do. No library is imported for them, so none is
 needed.

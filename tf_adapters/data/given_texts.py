@@ -1,4 +1,4 @@
-"""The texts of whatever they come in: what is asked of banks and tasks.
+"""Takes the texts out of lists, DataFrames and other containers.
 
 Things are known by what they can do. No library is imported for them.
 """

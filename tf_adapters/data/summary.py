@@ -1,4 +1,4 @@
-"""What is in a task's data, in a few lines for the eye."""
+"""Shows a task's data in a few lines."""
 
 import html
 from collections.abc import Sequence

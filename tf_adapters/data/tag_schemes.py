@@ -1,4 +1,4 @@
-"""Which tags say where entities begin, go on and end, and which do not.
+"""Tagging schemes: which tags mark where entities begin, continue and end.
 
 Published files write entities in many ways: BIO, IOB1, BIOES, BILOU, BMES,
 BMEWO, with the type before or behind, with "-" or "_", or without a type. All

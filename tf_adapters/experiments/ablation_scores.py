@@ -1,4 +1,4 @@
-"""What a task's metrics are without the adapters of some layers.
+"""Measures a task's metrics without the adapters of some layers.
 
 Which layers are of interest is `analysis`' and `pruning`'s business.
 """

@@ -1,4 +1,4 @@
-"""What the adapters of each layer contribute, without training anew.
+"""Measures what the adapters of each layer contribute, without training.
 
 Houlsby et al., section 3.6: the adapters of a stretch of layers are taken out
 of a trained model, for every stretch, and the task's metric is measured: that

@@ -1,4 +1,4 @@
-"""What can be analysed, and where to: found out without TensorFlow."""
+"""Checks an analysis before TensorFlow is imported."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What all figures have in common: their style, their sizes, their files.
+"""Style, sizes and files that all figures share.
 
 matplotlib's objects are used directly: no pyplot, no state, no display. The
 same numbers are the same bytes, in PNG and in PDF.

@@ -1,4 +1,4 @@
-"""What became of a sweep's trials, and the table of it.
+"""Results of a sweep's trials, and their table.
 
 How a record is come by is elsewhere: `sweep` has the trials that it runs,
 `sweep_folder` those of a sweep that was. Nothing here needs TensorFlow.

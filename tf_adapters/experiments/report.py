@@ -1,4 +1,4 @@
-"""What sweeps came to, as a folder of text, tables and figures.
+"""Reports on sweeps: a folder of text, tables and figures.
 
 This module says what is in a report and writes it. Its parts are made by
 `tables` and `figures`, and set by `document`.

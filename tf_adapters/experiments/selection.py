@@ -1,4 +1,4 @@
-"""Which setting of each method is best, and how good that one is.
+"""Selects the best setting of each method, and says how good it is.
 
 Settings are chosen by their validation scores alone: nothing here reads another
 split before the choice is made.

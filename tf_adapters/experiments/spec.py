@@ -1,4 +1,4 @@
-"""What a sweep is: tasks, methods with the settings that are tried, seeds."""
+"""The spec of a sweep: tasks, methods with the settings to try, seeds."""
 
 import dataclasses
 import hashlib

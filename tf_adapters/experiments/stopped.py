@@ -1,4 +1,4 @@
-"""Which trials were stopped early: a file beside their folder, NAME.stopped.
+"""Marks trials that were stopped early: a file NAME.stopped beside them.
 
 By what rule is `asha`'s business. Nothing here needs TensorFlow.
 """

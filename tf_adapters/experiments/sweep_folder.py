@@ -1,4 +1,4 @@
-"""Reads sweeps from their folders, for who looks at what came of them.
+"""Reads finished and unfinished sweeps from their folders.
 
 What is written there, but for `sweep.json`'s name, is `sweep`'s business; what
 is made of the records that of `selection` and `report`.

@@ -1,4 +1,4 @@
-"""The trials that a sweep stands for: runs with a name each.
+"""Makes the trials of a spec: runs with a name each.
 
 How the text of a flag is read is the command line's business: it comes as
 `RunFlags`. How trials are run is `sweep`'s.

@@ -1,4 +1,4 @@
-"""Files that TensorFlow writes: its errors are not those of Python."""
+"""Turns TensorFlow's errors about files into those of Python."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Files and JSON, looked at before anything is made of them."""
+"""Reads files and JSON, with checks of their kind and size first."""
 
 import codecs
 import contextlib

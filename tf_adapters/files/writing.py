@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Writes files and folders as a whole or not at all."""
 
 import contextlib
 import errno

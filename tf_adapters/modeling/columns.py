@@ -1,5 +1,4 @@
-"""Columns of texts as people have them: lists, arrays, pandas' Series, tensors.
-"""
+"""Turns columns of texts (lists, arrays, Series, tensors) into tensors."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias

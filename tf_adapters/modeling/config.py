@@ -1,4 +1,4 @@
-"""What configurations are made of: options with bounds and help, and JSON.
+"""Building blocks of configurations: options with bounds and help, and JSON.
 
 They are frozen dataclasses that validate themselves and turn into JSON and
 back. Nothing here knows TensorFlow, files or flags.

@@ -1,4 +1,4 @@
-"""Which encoder something is of: fingerprints, made and compared.
+"""Fingerprints of encoders: made and compared.
 
 There are two. That of the weights is the same in every file format. That of the
 function is of what weights do not tell: TF Hub's BERTs have the tanh

@@ -1,4 +1,4 @@
-"""What `fit` looks at beside its data: callbacks, and the learning rate."""
+"""Checks of `fit`: callbacks, and the learning rate."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence

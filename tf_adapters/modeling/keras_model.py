@@ -1,4 +1,4 @@
-"""What Keras' methods do with a model of ours, before they are Keras' own.
+"""What our models do before Keras' own methods take over.
 
 `compile` gives names the meaning that is right for the model's problem; `fit`
 and its siblings look at what they are given. What cannot be right is refused

@@ -1,4 +1,4 @@
-"""Which losses and metrics of Keras are right for which kind of model.
+"""Which losses and metrics of Keras fit which kind of model.
 
 Keras' own take probabilities, and labels without gaps; models give logits, and
 taggers have tokens without a label. What a model's rules do not name is

@@ -1,4 +1,4 @@
-"""What a transformer computes between its products: each step one kernel.
+"""A transformer's steps between matrix products: one kernel for each.
 
 TensorFlow's libraries do the large products best. Between them a step spends
 its time on reading and writing memory: activations, dropout, layer norms and

@@ -1,4 +1,4 @@
-"""What labels are to a user: names, integers or booleans.
+"""Labels as the user's data has them: names, integers or booleans.
 
 Models, files and banks know labels by their names, which are texts. What a user
 gave as a number comes back as one.

@@ -1,4 +1,4 @@
-"""The learning rate of a training that does not say one.
+"""Default learning rates.
 
 What is right depends on what trains, and on the encoder's size. docs/results.md
 has the runs that these are taken from; methods say theirs themselves.

@@ -1,4 +1,4 @@
-"""What models are given, checked before Keras traces anything.
+"""Checks what models are given, before Keras traces anything.
 
 Looks at whatever values there are: arrays and eager tensors whole, symbolic
 tensors and the elements of tf.data by their types and shapes. Nothing of this

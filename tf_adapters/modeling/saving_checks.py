@@ -1,4 +1,4 @@
-"""Ways in which Keras saves and does not load again: refused before a training.
+"""Refuses ways of saving that Keras cannot load again, before training.
 
 A subclassed model is no whole .h5 file, and Keras' older files of weights have
 neither bfloat16 nor an order that does not depend on what trains.

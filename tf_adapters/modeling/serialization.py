@@ -1,4 +1,4 @@
-"""What layers share so that Keras saves and loads them, in every format."""
+"""Helps Keras to save and load the layers, in every format."""
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What many tasks own, stacked: arrays of methods, layer norms and heads.
+"""Stacks what many tasks own: arrays of methods, layer norms and heads.
 
 Arrays of the same names and shapes lie in one table, a row for each task that
 has them. A set of tables never changes: another one is made beside it, so that

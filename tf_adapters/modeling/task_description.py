@@ -1,4 +1,4 @@
-"""What a model knows of its task, in one object that travels with it.
+"""Describes a model's task in one object, which travels with the model.
 
 Through fits, Keras' files, adapter files and exports. Nothing here knows
 TensorFlow or files.

@@ -1,4 +1,4 @@
-"""What makes vectors of texts: what a model of a task stands on.
+"""The interface below a task's model: what turns texts into vectors.
 
 Heads, models and training know nothing else of a pretrained encoder, or of the
 network that takes its place.

@@ -1,4 +1,4 @@
-"""Training steps that go by what trains when they are made.
+"""Training steps, made anew when other variables train.
 
 Keras reads the trainable variables once, when a step is traced. Here tunings,
 and `trainable` of any layer, can change between two steps, in a callback too;

@@ -1,4 +1,4 @@
-"""What a checkpoint says of text: its tokens, casing and special tokens.
+"""A checkpoint's vocabulary: tokens, casing and special tokens.
 
 A kind of vocabulary is a file in `vocabularies` and a row of its table: a
 `Vocabulary`, which says what the ids of texts depend on, and a `Tokenizer`,

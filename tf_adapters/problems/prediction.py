@@ -1,4 +1,4 @@
-"""What a task predicts of a text, with all that is known of it."""
+"""The prediction of a task for a text, with all that is known of it."""
 
 import dataclasses
 from collections.abc import Mapping

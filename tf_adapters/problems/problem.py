@@ -1,4 +1,4 @@
-"""What a type of problem says of itself: the interface of the files here.
+"""The interface of a type of problem.
 
 Command lines are checked without TensorFlow, and ask for facts of a type of
 problem. So the files here import TensorFlow, SciPy and scikit-learn inside the

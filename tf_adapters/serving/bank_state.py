@@ -1,4 +1,4 @@
-"""All that a bank's prediction needs, as one object that never changes.
+"""All that a prediction of a bank needs, in one object that never changes.
 
 A bank that changes makes another state beside the one it has. Who predicts
 with a state goes on with it to the end, whatever becomes of the bank.

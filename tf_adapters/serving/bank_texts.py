@@ -1,4 +1,4 @@
-"""What a bank is asked: texts and their tasks, whatever they come in."""
+"""Reads a request to a bank: texts and their tasks, in any container."""
 
 import dataclasses
 import enum

@@ -1,4 +1,4 @@
-"""A file's rows through a bank, to a file of predictions that is never half.
+"""Predicts a file's rows with a bank, into a file that is never half.
 
 Reads, predicts and writes some hundred rows at a time, and goes on where a run
 was stopped. Formats are `data.rows`' business; what a row's task makes of it is

@@ -1,4 +1,4 @@
-"""What predictions are made from: lines of a file or a pipe.
+"""Reads the rows to predict: lines of a file or a pipe.
 
 Knows how much was read, and its digest, so that a run that was stopped can tell
 whether the input is still the one it began with.

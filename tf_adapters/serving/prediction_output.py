@@ -1,4 +1,4 @@
-"""Where predictions go: a file that is never half, or standard output.
+"""Writes predictions: to a file that is never half, or to standard output.
 
 A file grows as NAME.partial and gets its name when it is whole. What a run that
 was stopped has left is taken up by the same run, and by no other.

@@ -1,4 +1,4 @@
-"""How good a task is: metrics by label, mistakes, and how sure it may be.
+"""Evaluations of a task: metrics by label, mistakes, calibration.
 
 What holds for every type of problem is here; what single types have beside it
 is in `evaluations`, and the pictures are in `evaluation_plots`.

@@ -1,4 +1,4 @@
-"""What goes out as it came in: Series with their index, lists, DataFrames.
+"""Returns results in the form of the input: Series, lists, DataFrames.
 
 pandas is used where it is installed, and not needed.
 """

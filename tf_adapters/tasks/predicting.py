@@ -1,4 +1,4 @@
-"""What a model makes of texts: its outputs, and what is decided by them."""
+"""Predicts texts: a model's outputs, and the decisions made of them."""
 
 import dataclasses
 from collections.abc import Sequence

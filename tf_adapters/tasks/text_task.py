@@ -1,4 +1,4 @@
-"""A task from its data to predictions: encoder, model, training, file, in one.
+"""A task in one object: encoder, model, training, predictions, file.
 
 A thin class on top of the Keras models: the training is `training.trainer`'s,
 the file `adapter_files`', the decision the type of problem's.

@@ -1,4 +1,4 @@
-"""What every command line does alike: help, quiet logs, errors of one line."""
+"""What all command lines share: help, quiet logs, errors of one line."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What to say of flags that cannot be parsed: which one was probably meant."""
+"""Messages for flags that cannot be parsed: which one was probably meant."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Keeps what libraries say of themselves from users, and nothing else.
+"""Hides known log lines of libraries from users, and nothing else.
 
 TensorFlow's C++ libraries write to standard error what no user can do anything
 about, some of it before their logging can be told to be quiet. So all that they

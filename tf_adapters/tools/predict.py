@@ -1,4 +1,4 @@
-"""Predict texts of any number, for one task or many at once, from a file.
+"""Predict the texts of a file, for one task or many at once.
 
 Examples:
   tf-adapters predict --adapters=runs/sst2/adapter --input=reviews.csv \\

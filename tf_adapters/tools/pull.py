@@ -1,4 +1,4 @@
-"""Take an adapter file from the Hugging Face Hub into a folder.
+"""Fetch an adapter file from the Hugging Face Hub into a folder.
 
 Example:
   tf-adapters pull --adapter=hf://me/bert-base-mrpc@main --output=adapters/mrpc

@@ -1,4 +1,4 @@
-"""Say what sweeps came to: the paper's tables and figures, with your scores.
+"""Report on sweeps: the paper's tables and figures, with your scores.
 
 Examples:
   tf-adapters report --sweep_dir=sweeps/glue

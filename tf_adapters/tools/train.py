@@ -1,4 +1,4 @@
-"""Train and evaluate adapters on data of your own: a CSV file is enough.
+"""Train and evaluate adapters on your own data: a CSV file is enough.
 
 Examples:
   tf-adapters train --data=tickets.csv --text_column=ticket_text \\

@@ -1,5 +1,4 @@
-"""The machines of a run: what the environment variable TF_CONFIG says of them.
-"""
+"""The machines of a run, as the environment variable TF_CONFIG names them."""
 
 import json
 import os

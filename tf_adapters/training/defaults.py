@@ -1,4 +1,4 @@
-"""The number of epochs of a run that does not say it.
+"""The default number of epochs.
 
 What is right depends on how many steps an epoch has: three epochs of a few
 hundred rows are over before anything is learnt. docs/results.md has the runs

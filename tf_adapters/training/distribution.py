@@ -1,4 +1,4 @@
-"""Where a model runs: tf.distribute strategies, by name, and their workers."""
+"""Strategies of tf.distribute by name, and their workers."""
 
 import contextlib
 import json

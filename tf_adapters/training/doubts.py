@@ -1,4 +1,4 @@
-"""What makes a run's scores doubtful, each in one line: splits, predictions.
+"""Warnings about doubtful scores: of splits, of predictions.
 
 None of it is an error: a run with such data can be what its user wants.
 """

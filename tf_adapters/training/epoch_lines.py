@@ -1,4 +1,4 @@
-"""A training in a log file, where Keras' bar would be one endless line."""
+"""Progress of a training in a log file: a line for each epoch."""
 
 import time
 from typing import Any

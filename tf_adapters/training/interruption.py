@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, and the SIGTERM of a machine that goes away."""
+"""Stops a training at Ctrl-C, or at the SIGTERM of a machine that goes away."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""A whole run in its output_dir: train, evaluate, predict, and say what came.
+"""A whole run in its output_dir: train, evaluate, predict, write results.
 
 A run is described by a `RunConfig`, whose fields are a tool's flags. The folder
 is what makes a run repeatable, resumable and safe to call twice.

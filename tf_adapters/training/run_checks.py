@@ -1,4 +1,4 @@
-"""What no run can be, what it is to do, and with which files.
+"""Checks a run before it starts: its flags, its folder, its files.
 
 All of it is found out without TensorFlow, which takes seconds to import: flags
 that contradict each other or the adapter file, a folder that holds another run,

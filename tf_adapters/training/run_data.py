@@ -1,4 +1,4 @@
-"""What a run was made of: a sha256 of every file that its data was read from.
+"""The sha256 of every file that a run's data was read from.
 
 They lie in the run's folder beside its flags, and belong to the run as these
 do. Files that a run has not read yet, such as those of a test split that came

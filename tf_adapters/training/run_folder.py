@@ -1,4 +1,4 @@
-"""What a run leaves in its output_dir, and how it is read again.
+"""The files of a run's output_dir, and how they are read again.
 
 What a run is, and what it does with the folder, is elsewhere. Nothing here
 needs TensorFlow: who looks at runs that are over does not wait for it.

@@ -1,4 +1,4 @@
-"""What a training is resumed from: its state, in checkpoints of one folder.
+"""The state that a training is resumed from: checkpoints in one folder.
 
 The best epoch's weights lie beside them.
 """

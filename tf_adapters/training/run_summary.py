@@ -1,4 +1,4 @@
-"""What a run came to, for the eye."""
+"""The summary that a run prints at its end."""
 
 import pathlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How to train: a configuration that is known without TensorFlow."""
+"""The configuration of a training, which needs no TensorFlow."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Tokens of the beginnings of long texts, where no more of them are wanted."""
+"""Tokenises only the beginnings of long texts, where that is enough."""
 
 from collections.abc import Callable
 
