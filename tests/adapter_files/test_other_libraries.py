@@ -14,7 +14,7 @@ from tests.peers import tiny_bert
 from tests.tools.calling import call
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.opening import open_adapter
-from tf_adapters.tools import convert, inspect
+from tf_adapters.tools import analyse, convert, evaluate, glue, inspect
 
 FOLDER = pathlib.Path(__file__).parents[1] / "peers"
 LABELS = ["no", "yes", "maybe"]
@@ -86,7 +86,11 @@ def test_bottlenecks_that_are_refused(copy, changes, message):
     ("lora", {"use_gating": True}, "its use_gating is True"),
     ("lora", {"composition_mode": "x"}, "its composition_mode is 'x'"),
     ("lora", {"r": 3}, "expected"),
-    ("compacter", {"factorized_phm_rule": True}, "factorized_phm_rule is True"),
+    ("compacter", {"factorized_phm_rule": True}, "has no phm_rule_left"),
+    ("compacter", {"factorized_phm_W": False}, "has no adapter_down.0.W of 3"),
+    ("compacter", {"shared_W_phm": True}, "has no W_down_left of 3"),
+    ("compacter", {"phm_dim": 2}, "its phm_rule has shape .* phm_dim 2"),
+    ("compacter", {"shared_phm_rule": False}, "its shared_phm_rule is False"),
     ("compacter", {"scaling": 4.0}, "a Compacter that is parallel, scaled"),
     ("prefix_flat", {"prefix_length": 5}, "do not fit prefix_length 5"),
     ("prefix_flat", {"use_gating": True}, "its use_gating is True"),
@@ -114,7 +118,8 @@ def test_what_else_is_refused(copy, tmp_path):
   def hub(**changes):
     return copy("adapterhub_files/pfeiffer", **changes)
 
-  refused(hub(model_type="roberta"), "a model of type 'roberta'")
+  refused(hub(model_type="deberta"), "a model of type 'deberta'")
+  refused(hub(model_type="roberta"), "it changes bert.encoder.layer.0.output")
   refused(hub(hidden_size=64), "hidden_size 64, not 32 as tiny has")
   path = hub()
   rename(path, ("layer.1.", "layer.2."))
@@ -125,7 +130,8 @@ def test_what_else_is_refused(copy, tmp_path):
        "it holds invertible adapters"),
       ("adapters.task", "adapters.other", "no tensors of its configuration's"),
       ("layer.1.output.adapters", "layer.1.other", "which is not read"),
-      ("output.adapters", "output.dense.adapters", "it changes output.dense")):
+      ("output.adapters", "output.dense.adapters",
+       "it changes encoder.layer.0.output.dense")):
     shutil.rmtree(path)
     path = hub()
     rename(path, (old, new))
@@ -257,3 +263,74 @@ def test_command_line(tmp_path, capsys):
                  ("word_ids", "input_ids"), ("mask", "attention_mask"),
                  ("type_ids", "token_type_ids"))}),
       np.load(FOLDER / "peft_files/logits.npz")["lora"], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+  """The encoder, and a folder of texts with labels of the files."""
+  folder = tmp_path_factory.mktemp("labelled")
+  encoder = tiny_bert.write_encoder(folder / "bert")
+  rng = np.random.default_rng(0)
+  # As many positions as runs cut texts to.
+  (encoder / "config.json").write_text(json.dumps(
+      tiny_bert.CONFIG | {"max_position_embeddings": 128}))
+  safetensors.numpy.save_file(tiny_bert.base_tensors() | {
+      "embeddings.position_embeddings.weight":
+      rng.normal(size=(128, 32)).astype(np.float32)},
+                              encoder / "model.safetensors")
+  for name in ("train", "dev"):
+    (folder / f"{name}.tsv").write_text("text\tlabel\n" + "".join(
+        f"{' '.join(rng.choice(list('abcdef'), 3))}\t{LABELS[row % 3]}\n"
+        for row in range(24)))
+  return encoder, folder
+
+
+def test_comparing(capsys):
+  hub, peft = FOLDER / "adapterhub_files/lora", FOLDER / "peft_files/lora"
+  assert ta.compare_adapters(hub, hub).total.cosine == pytest.approx(1)
+  comparison = ta.compare_adapters(hub, peft, LABELS)
+  assert comparison.settings["pooling"] == ("cls", "pooler")
+  assert "transformer/layer_1/query_lora" in comparison.parts
+  assert call(inspect, f"--adapter={hub}", f"--compare_with={peft}",
+              "--labels=no,yes,maybe") == 0
+  assert "transformer/layer_1/query_lora" in capsys.readouterr().out
+  with pytest.raises(ta.InputError, match="write it as a file of this one"):
+    ta.average_adapters([hub, hub], "mean")
+
+
+def test_evaluation(labelled, tmp_path, capfd):
+  encoder, folder = labelled
+  command = [f"--adapter={FOLDER / 'peft_files/lora'}", "--text_column=text",
+             f"--data={folder / 'dev.tsv'}", "--label_column=label",
+             f"--output={tmp_path / 'picture.svg'}"]
+  assert call(evaluate, *command) == 1
+  assert "does not say what its 3 labels are called" in capfd.readouterr().err
+  command.append("--labels=no,yes,maybe")
+  assert call(evaluate, *command) == 1
+  assert "which is fetched only if you give it" in capfd.readouterr().err
+  assert call(evaluate, *command, f"--encoder={encoder}") == 0
+  assert "24 rows: accuracy" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_analysis_and_runs(labelled, tmp_path, capfd):
+  encoder, folder = labelled
+  adapter = FOLDER / "adapterhub_files/houlsby"
+  command = ["--task_name=tsv", f"--data_dir={folder}", f"--encoder={encoder}"]
+  analysis = [*command, f"--adapter={adapter}",
+              f"--output_dir={tmp_path / 'a'}"]
+  assert call(analyse, *analysis, f"--save_pruned={tmp_path / 'pruned'}") == 1
+  assert "write it as a file of this one first" in capfd.readouterr().err
+  assert call(analyse, *analysis) == 0
+  whole = json.loads((tmp_path / "a/ablation.json").read_text())["prunings"][
+      "none"]["metrics"]["validation"]["accuracy"]
+  run = [*command, f"--load_adapter={adapter}", "--do_eval",
+         f"--output_dir={tmp_path / 'run'}"]
+  assert call(glue, *run) == 0
+  results = json.loads((tmp_path / "run/results.json").read_text())
+  assert results["metrics"]["validation"]["accuracy"] == whole
+  run[-1] = f"--output_dir={tmp_path / 'other'}"
+  run[3] = f"--load_adapter={FOLDER / 'peft_files/lora'}"
+  assert call(glue, *run) == 1
+  assert "--to=tf_adapters writes a file that has them" in (
+      capfd.readouterr().err)

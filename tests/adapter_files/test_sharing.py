@@ -188,14 +188,14 @@ def test_files_of_other_libraries_load_from_there(hub, published, tmp_path):
     hub.requests.clear()
     file = open_adapter(find_adapter(f"hf://{name}"), ["a", "b", "c"] if (
         "peft" in str(path)) else None)
-    assert file.stored
+    assert file.foreign
     assert set(hub.fetched()) == {"adapter_config.json", *names}
     assert find_adapter(f"hf://{name}") == file.path
     assert not hub.fetched()
   refuses("was written by another library", PEERS / "peft_files" / "dora",
           "me/x")
   pull_adapter("hf://org/ia3", tmp_path / "ia3")
-  assert open_adapter(tmp_path / "ia3").stored
+  assert open_adapter(tmp_path / "ia3").foreign
 
 
 def test_what_cannot_be_published_is_refused(hub, file, tmp_path, monkeypatch):

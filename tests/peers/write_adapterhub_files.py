@@ -2,11 +2,12 @@
 
 Run it in the environment of make_adapterhub_goldens.py:
 
-  PYTHONPATH=. peer/bin/python tests/peers/write_adapterhub_files.py
+  PYTHONPATH=. peer/bin/python tests/peers/write_adapterhub_files.py [NAME ...]
 """
 
 import pathlib
 import shutil
+import sys
 
 import adapters
 import numpy as np
@@ -35,6 +36,10 @@ FILES = {
     "compacter": (adapters.CompacterConfig(reduction_factor=4), ONE),
     "compacter_plus_plus": (
         adapters.CompacterPlusPlusConfig(reduction_factor=4), ONE),
+    "compacter_shared": (adapters.CompacterConfig(
+        reduction_factor=4, shared_W_phm=True, factorized_phm_rule=True), ONE),
+    "compacter_whole": (adapters.CompacterPlusPlusConfig(
+        reduction_factor=4, factorized_phm_W=False), ONE),
     "lora": (adapters.LoRAConfig(r=2, alpha=6), ONE),
     "lora_all": (adapters.LoRAConfig(
         r=2, alpha=2, attn_matrices=["q", "k", "v"], intermediate_lora=True,
@@ -111,11 +116,10 @@ def outputs_of(model):
   return outputs.logits
 
 
-def main() -> None:
-  shutil.rmtree(FOLDER, ignore_errors=True)
-  FOLDER.mkdir()
-  logits = {}
-  for name in FILES:
+def main(names: list[str]) -> None:
+  logits = dict(np.load(FOLDER / "logits.npz"))
+  for name in names or FILES:
+    shutil.rmtree(FOLDER / name, ignore_errors=True)
     model = make_model(name)
     model.save_adapter(str(FOLDER / name), "task",
                        use_safetensors=name not in PICKLES)
@@ -124,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  main(sys.argv[1:])

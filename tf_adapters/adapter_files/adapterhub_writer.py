@@ -3,6 +3,7 @@
 What is written is what `adapterhub` reads; version 1.3 of the library loads it.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,20 +11,21 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from tf_adapters.adapter_files.adapterhub import (
-    ACTIVATIONS,
+from tf_adapters.adapter_files.adapterhub import WEIGHTS
+from tf_adapters.adapter_files.adapterhub_heads import (
     HEAD_CONFIG,
     HEAD_TYPES,
     HEAD_WEIGHTS,
-    PROJECTION_MODULES,
-    SUBLAYER_MODULES,
-    WEIGHTS,
 )
+from tf_adapters.adapter_files.adapterhub_methods import ACTIVATIONS
 from tf_adapters.adapter_files.foreign import (
+    TEXT_HEAD,
     base_tensors,
     cannot_write,
+    model_to_write,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
+from tf_adapters.adapter_files.torch_modules import TorchModel
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.compacter import CompacterConfig
@@ -35,14 +37,34 @@ from tf_adapters.modeling.methods.union import UnionConfig
 
 VERSION = "adapters.1.3.0"
 
-_SUBLAYERS = {ours: theirs for theirs, ours in SUBLAYER_MODULES.items()}
-_PROJECTIONS = {ours: theirs for theirs, ours in PROJECTION_MODULES.items()}
 # The first of several names that mean the same.
 _ACTIVATIONS = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
 _HEAD_TYPES = {ours: theirs for theirs, ours in HEAD_TYPES.items()} | {
     "regression": "classification"}
 
 Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Written:
+  """What is written.
+
+  Attributes:
+    name: the adapter's.
+    model: what it is for.
+    config: of its encoder.
+    tensors: by canonical name.
+  """
+
+  name: str
+  model: TorchModel
+  config: EncoderConfig
+  tensors: Mapping[str, np.ndarray]
+
+  def key(self, module: str, kind: str) -> str:
+    """How the names of tensors of a kind begin, in a module of the encoder."""
+    path = f"{module}.{kind}" if module else kind
+    return f"{self.model.names.encoder}.{path}.{self.name}."
 
 
 def files(info: AdapterInfo,
@@ -65,11 +87,14 @@ def files(info: AdapterInfo,
     cannot_write("it has tuned layer norms or other weights of the encoder, "
                  'which have no place in such a file: tune it with "adapters-'
                  'layer_norms"')
-  settings, arrays = _method(method, config, name, tensors)
-  head, head_arrays = _head(info, name, tensors)
+  model = model_to_write(config)
+  task = _Written(name, model, config, tensors)
+  settings, arrays = _method(method, task)
+  head, head_arrays = _head(info, task)
   about = {"hidden_size": config.hidden_size,
-           "model_class": "BertAdapterModel",
-           "model_name": info.encoder["source"], "model_type": "bert",
+           "model_class": f"{model.names.model}AdapterModel",
+           "model_name": info.encoder["source"],
+           "model_type": model.family.name,
            "name": name, "version": VERSION}
   return {
       CONFIG_NAME: _json({**about, "config": settings}),
@@ -100,34 +125,32 @@ def _card(info: AdapterInfo, name: str) -> str:
       "set_active=True)", "```", ""])
 
 
-def _method(method: Method, config: EncoderConfig, name: str,
-            tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Arrays]:
+def _method(method: Method, task: _Written) -> tuple[dict[str, Any], Arrays]:
   """A configuration and its tensors, as the library has them."""
   match method:
     case UnionConfig():
-      parts = [_method(one, config, name, tensors) for one in method.methods]
+      parts = [_method(one, task) for one in method.methods]
       return ({"architecture": "union",
                "configs": [settings for settings, _ in parts]},
               {key: array for _, arrays in parts
                for key, array in arrays.items()})
     case AdapterConfig() | CompacterConfig():
-      return _bottleneck(method, config, name, tensors)
+      return _bottleneck(method, task)
     case LoraConfig() | IA3Config():
-      return _low_rank(method, config, name, tensors)
+      return _low_rank(method, task)
     case PrefixConfig():
-      return _prefix(method, config, name, tensors)
+      return _prefix(method, task)
   cannot_write(f"the library has no method as {method.name}")
 
 
-def _left_out(method: Method, config: EncoderConfig) -> list[int]:
-  return sorted({*range(config.num_hidden_layers)}
-                - {*method.entered_layers(config.num_hidden_layers)})
+def _left_out(method: Method, task: _Written) -> list[int]:
+  layers = task.config.num_hidden_layers
+  return sorted({*range(layers)} - {*method.entered_layers(layers)})
 
 
-def _bottleneck(method: AdapterConfig | CompacterConfig, config: EncoderConfig,
-                name: str, tensors: Mapping[str, np.ndarray],
-                ) -> tuple[dict[str, Any], Arrays]:
-  hidden = config.hidden_size
+def _bottleneck(method: AdapterConfig | CompacterConfig,
+                task: _Written) -> tuple[dict[str, Any], Arrays]:
+  hidden, tensors = task.config.hidden_size, task.tensors
   factor: float = hidden // method.size
   if not factor or hidden // factor != method.size:
     factor = hidden / (method.size + 0.5)
@@ -137,12 +160,12 @@ def _bottleneck(method: AdapterConfig | CompacterConfig, config: EncoderConfig,
       "output_adapter": "output" in method.positions,
       "reduction_factor": factor, "dropout": method.dropout,
       "original_ln_before": method.input == "normed", "original_ln_after": True,
-      "residual_before_ln": True, "leave_out": _left_out(method, config)}
+      "residual_before_ln": True, "leave_out": _left_out(method, task)}
   arrays: Arrays = {}
   if isinstance(method, CompacterConfig):
     settings |= {"phm_layer": True, "phm_dim": method.dimension,
                  "phm_rank": method.rank}
-    arrays[f"bert.shared_parameters.{name}.phm_rule"] = tensors[
+    arrays[f"{task.key('', 'shared_parameters')}phm_rule"] = tensors[
         f"{method.shared_name}/rule/value"]
   else:
     if method.depth > 1:
@@ -154,10 +177,10 @@ def _bottleneck(method: AdapterConfig | CompacterConfig, config: EncoderConfig,
         "ln_before": method.layer_norm, "is_parallel": method.parallel,
         "scaling": "learned" if method.learned_scaling
         else float(method.scaling)}
-  for place in method.places(config.num_hidden_layers):
+  for place in method.places(task.config.num_hidden_layers):
     ours = f"{method.place_name(place)}/"
-    theirs = (f"bert.encoder.layer.{place.layer}.{_SUBLAYERS[place.name]}."
-              f"adapters.{name}.")
+    theirs = task.key(
+        task.model.sublayers.name(place.layer, place.name), "adapters")
     if isinstance(method, CompacterConfig):
       for part, module in (("down", "adapter_down.0"), ("up", "adapter_up")):
         arrays |= {
@@ -179,9 +202,8 @@ def _bottleneck(method: AdapterConfig | CompacterConfig, config: EncoderConfig,
   return settings, arrays
 
 
-def _low_rank(method: LoraConfig | IA3Config, config: EncoderConfig, name: str,
-              tensors: Mapping[str, np.ndarray],
-              ) -> tuple[dict[str, Any], Arrays]:
+def _low_rank(method: LoraConfig | IA3Config,
+              task: _Written) -> tuple[dict[str, Any], Arrays]:
   if isinstance(method, LoraConfig) and method.dora:
     cannot_write("the library's DoRA is another function")
   if isinstance(method, IA3Config) and method.scaled_inputs:
@@ -195,7 +217,7 @@ def _low_rank(method: LoraConfig | IA3Config, config: EncoderConfig, name: str,
                         if target in method.names],
       "intermediate_lora": "intermediate" in method.names,
       "output_lora": "output" in method.names,
-      "leave_out": _left_out(method, config)}
+      "leave_out": _left_out(method, task)}
   settings["selfattn_lora"] = bool(settings["attn_matrices"])
   if isinstance(method, LoraConfig):
     settings |= {
@@ -206,38 +228,47 @@ def _low_rank(method: LoraConfig | IA3Config, config: EncoderConfig, name: str,
     settings |= {"composition_mode": "scale", "r": 1, "alpha": 1,
                  "dropout": 0.0, "init_weights": "ia3"}
   arrays: Arrays = {}
-  for place in method.places(config.num_hidden_layers):
+  for place in method.places(task.config.num_hidden_layers):
     ours = f"{method.place_name(place)}/"
-    theirs = (f"bert.encoder.layer.{place.layer}.{_PROJECTIONS[place.name]}."
-              f"loras.{name}.")
+    theirs = task.key(
+        task.model.projections.name(place.layer, place.name), "loras")
     if isinstance(method, LoraConfig):
-      arrays |= {f"{theirs}lora_A": tensors[f"{ours}a/kernel"].T,
-                 f"{theirs}lora_B": tensors[f"{ours}b/kernel"].T}
+      arrays |= {f"{theirs}lora_A": task.tensors[f"{ours}a/kernel"].T,
+                 f"{theirs}lora_B": task.tensors[f"{ours}b/kernel"].T}
     else:
-      arrays[f"{theirs}lora_B"] = tensors[
+      arrays[f"{theirs}lora_B"] = task.tensors[
           f"{ours}output_scale/value"][:, np.newaxis]
   return settings, arrays
 
 
-def _prefix(method: PrefixConfig, config: EncoderConfig, name: str,
-            tensors: Mapping[str, np.ndarray],
-            ) -> tuple[dict[str, Any], Arrays]:
-  rows = [tensors[f"{method.place_name(place)}/{which}/value"]
-          for place in method.places(config.num_hidden_layers)
+def _prefix(method: PrefixConfig,
+            task: _Written) -> tuple[dict[str, Any], Arrays]:
+  if not task.model.names.prefixes:
+    cannot_write("the library computes prefixes otherwise in a "
+                 f"{task.model.family.title}")
+  rows = [task.tensors[f"{method.place_name(place)}/{which}/value"]
+          for place in method.places(task.config.num_hidden_layers)
           for which in ("keys", "values")]
   return ({"architecture": "prefix_tuning", "flat": True,
            "prefix_length": method.length, "dropout": method.dropout,
-           "leave_out": _left_out(method, config)},
-          {f"bert.prefix_tuning.prefix_tunings.{name}.self_prefix."
-           "control_trans": np.stack(rows, 1).reshape(-1)})
+           "leave_out": _left_out(method, task)},
+          {f"{task.key('prefix_tuning', 'prefix_tunings')}"
+           f"{task.model.names.prefixes}.control_trans":
+           np.stack(rows, 1).reshape(-1)})
 
 
-def _head(info: AdapterInfo, name: str, tensors: Mapping[str, np.ndarray],
-          ) -> tuple[dict[str, Any], Arrays]:
+def _head(info: AdapterInfo,
+          task: _Written) -> tuple[dict[str, Any], Arrays]:
   if info.pooling == "mean":
     cannot_write("the library's heads have no pooling by the mean")
-  per_token = info.problem.per_token
-  own = "pooler_transform/kernel" in tensors and info.pooling == "pooler"
+  per_token, model = info.problem.per_token, task.model
+  own = "pooler_transform/kernel" in task.tensors and info.pooling == "pooler"
+  # A DistilBERT's pooled output is the first token's.
+  pooled = info.pooling == "pooler" and not own and (
+      "pooler_transform" in model.family.places)
+  if pooled and not model.has_pooler:
+    cannot_write("its head sees the pooler's output, and "
+                 f"{model.family.title} has none there: tune the pooler")
   settings: dict[str, Any] = {
       "head_type": _HEAD_TYPES[info.problem_type],
       "num_labels": info.num_outputs, "layers": 2 if own else 1,
@@ -245,12 +276,10 @@ def _head(info: AdapterInfo, name: str, tensors: Mapping[str, np.ndarray],
       "label2id": {label: number for number, label in enumerate(info.labels)}
       or None}
   if not per_token:
-    settings |= {"use_pooler": info.pooling == "pooler" and not own,
-                 "bias": True}
+    settings |= {"use_pooler": pooled, "bias": True}
   arrays: Arrays = {}
-  modules = [("1", "pooler_transform"), ("4", "head")] if own else [
-      ("1", "head")]
-  for number, ours in modules:
-    arrays |= {f"heads.{name}.{number}.weight": tensors[f"{ours}/kernel"].T,
-               f"heads.{name}.{number}.bias": tensors[f"{ours}/bias"]}
+  for number, ours in zip(("1", "4"), TEXT_HEAD if own else TEXT_HEAD[1:]):
+    theirs = f"heads.{task.name}.{number}"
+    arrays |= {f"{theirs}.weight": task.tensors[f"{ours}/kernel"].T,
+               f"{theirs}.bias": task.tensors[f"{ours}/bias"]}
   return settings, arrays

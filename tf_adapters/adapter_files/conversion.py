@@ -49,13 +49,10 @@ def convert_adapter(adapter: str | os.PathLike[str],
         load_adapter(adapter, encoder_source, labels=labels), path)
   adapter = find_adapter(adapter)
   file = open_adapter(adapter, labels)
-  if file.stored is not None:
+  if file.foreign is not None:
     source = encoder_source or find_encoder_source(adapter, file.info)
     encoder = open_encoder(source)
     file = file.on(encoder.config, encoder.source)
-  if file.info.encoder_config.family != "bert":
-    raise InputError(f"{adapter}: cannot be written for {to}: it is for an "
-                     f"encoder of family {file.info.encoder_config.family}")
   try:
     content = _WRITERS[to].files(file.info, file.tensors())
   except InputError as error:

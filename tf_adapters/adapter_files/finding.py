@@ -3,6 +3,7 @@
 import os
 
 from tf_adapters.adapter_files import adapterhub, peft
+from tf_adapters.adapter_files.adapterhub_heads import HEAD_CONFIG, HEAD_WEIGHTS
 from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
@@ -11,9 +12,9 @@ from tf_adapters.checkpoints import hugging_face_hub
 # which are asked for where there is nothing else.
 _WEIGHTS = {WEIGHTS_NAME: adapterhub.WEIGHTS[1],
             peft.WEIGHTS[0]: peft.WEIGHTS[1]}
-_HEAD, _TORCH_HEAD = adapterhub.HEAD_WEIGHTS
+_HEAD, _TORCH_HEAD = HEAD_WEIGHTS
 # All that is fetched of a repository, but for these and the card.
-FILES = (CONFIG_NAME, *_WEIGHTS, adapterhub.HEAD_CONFIG, _HEAD)
+FILES = (CONFIG_NAME, *_WEIGHTS, HEAD_CONFIG, _HEAD)
 
 
 def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -33,7 +34,7 @@ def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
   further: list[str] = []
   if not any((folder / name).exists() for name in _WEIGHTS):
     further += _WEIGHTS.values()
-  if (folder / adapterhub.HEAD_CONFIG).exists() and not (
+  if (folder / HEAD_CONFIG).exists() and not (
       folder / _HEAD).exists():
     further.append(_TORCH_HEAD)
   if further:

@@ -8,21 +8,27 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from tf_adapters.adapter_files.info import FORMAT_VERSIONS, AdapterInfo
-from tf_adapters.adapter_files.tensors import check_tensors, expected_shapes
+from tf_adapters.adapter_files.tensors import AdapterTensors, check_tensors
+from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
 from tf_adapters.adapter_files.torch_pickle import TorchFile
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.errors import InputError, listed
+from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import kind_of
+
+# The layers of a head for whole texts: where there are two, the first one is as
+# BERT's pooler is.
+TEXT_HEAD = ("pooler_transform", "head")
 
 # Arrays of one task that are filled up to the same size may take so many times
 # what the file has of them.
@@ -60,6 +66,30 @@ class Stored(NamedTuple):
       return self
     return Stored(shape, lambda: np.pad(self.read(), [
         (0, size - has) for size, has in zip(shape, self.shape)]))
+
+
+Tensors = dict[str, Stored]
+
+
+class Foreign(NamedTuple):
+  """What another library's file holds, and what it was made for.
+
+  Attributes:
+    families: of encoders that it can be put on.
+    sizes: what it says of its encoder, by names of `EncoderConfig`.
+    tensors: by canonical name; what all layers share is in layer 0.
+  """
+
+  families: tuple[str, ...]
+  sizes: Mapping[str, int]
+  tensors: Mapping[str, Stored]
+
+  def in_all_layers(self, count: int) -> "Foreign":
+    """With what a method has in layer 0 in each of `count` layers."""
+    return self._replace(tensors={
+        name.replace("/layer_0/", f"/layer_{layer}/"): stored
+        for name, stored in self.tensors.items()
+        for layer in range(count if method_of(name) else 1)})
 
 
 def constant(shape: Sequence[int], value: float) -> Stored:
@@ -144,30 +174,21 @@ class WeightsFile:
           "read: without it the file would be another function")
 
 
-class ForeignTensors(Mapping[str, np.ndarray]):
-  """The tensors of another library's file: see `FileTensors`.
+class ForeignTensors(AdapterTensors):
+  """Those of another library's file.
 
   Args:
     path: the file.
     info: what it says, on an encoder.
     tensors: what is in it, by canonical name.
 
-  Attributes:
-    path: the file.
-    shapes: {canonical name: shape}.
-
   Raises:
-    InputError: they are not what the encoder and the configuration need, or
-      not finite.
+    InputError: as for `AdapterTensors`.
   """
 
   def __init__(self, path: str | os.PathLike[str], info: AdapterInfo,
                tensors: Mapping[str, Stored]):
-    self.path = path
-    try:
-      self.shapes = expected_shapes(info)
-    except InputError as error:
-      raise InputError(f"{path}: {error}") from None
+    super().__init__(path, info)
     self._tensors = tensors
     config = info.encoder_config
     as_matrix = family_of(config).as_matrix
@@ -186,15 +207,6 @@ class ForeignTensors(Mapping[str, np.ndarray]):
       return np.ascontiguousarray(
           self._tensors[name].read(), np.float32).reshape(self.shapes[name])
 
-  def __contains__(self, name: object) -> bool:
-    return name in self.shapes
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self.shapes)
-
-  def __len__(self) -> int:
-    return len(self.shapes)
-
 
 class Head(NamedTuple):
   """A task's head, and what it says of the task.
@@ -211,6 +223,33 @@ class Head(NamedTuple):
   dropout: float
   tensors: Mapping[str, Stored]
   tuned_pooler: bool = False
+
+
+def model_head(model: TorchModel, problem_type: str,
+               take: Callable[[str], Stored]) -> Tensors:
+  """The head that transformers' model for a type of problem has.
+
+  Args:
+    model: the family's.
+    problem_type: "classification" for all of whole texts, "tagging" or "span".
+    take: returns a tensor by its name in the model.
+
+  Returns:
+    Its tensors by canonical name.
+
+  Raises:
+    InputError: a tensor is missing, or the head is not computed here.
+  """
+  modules = {"tagging": ("classifier",), "span": ("qa_outputs",)}.get(
+      problem_type, model.names.text_head)
+  if len(modules) > 1 and model.names.text_head_act != "tanh":
+    refuse(f"its head is that of a {model.names.model}ForSequenceClassification"
+           f", which computes {model.names.text_head_act} between two layers")
+  tensors: Tensors = {}
+  for ours, module in zip(TEXT_HEAD[-len(modules):], modules):
+    tensors |= {f"{ours}/kernel": take(f"{module}.weight").transposed,
+                f"{ours}/bias": take(f"{module}.bias")}
+  return tensors
 
 
 def make_info(task: str, head: Head, method: Method | None, source: str,
@@ -259,7 +298,8 @@ def choose_labels(own: Sequence[str] | None, given: Sequence[str] | None,
   if own is None and given is None:
     raise InputError(
         f"does not say what its {count} labels are called: give their names in "
-        'the order of its outputs, as labels=["no", "yes"] or --labels=no,yes')
+        'the order of its outputs, as labels=["no", "yes"] or --labels=no,yes; '
+        "tf-adapters convert --to=tf_adapters writes a file that has them")
   if given is not None and own is not None and all(
       label == f"LABEL_{number}" for number, label in enumerate(own)):
     own = None  # what transformers calls labels that nobody named
@@ -298,6 +338,13 @@ def refuse(what: str) -> NoReturn:
       "docs/reference/other_libraries.md says what is read")
 
 
+def layers_of(model: TorchModel, places: Iterable[tuple[int, str]],
+              ) -> tuple[int, ...] | None:
+  """`Method.layers` of what is in places (layer, name)."""
+  return None if model.shares_layers else tuple(
+      sorted({layer for layer, _ in places}))
+
+
 def as_whole(layers: Sequence[int]) -> int:
   """How many layers an encoder has of which these are all."""
   return max(layers) + 1
@@ -307,6 +354,22 @@ def cannot_write(why: str) -> NoReturn:
   """Raises InputError for what has no place in another library's file."""
   raise InputError(
       f"{why}; docs/reference/other_libraries.md says what is written")
+
+
+def model_to_write(config: EncoderConfig) -> TorchModel:
+  """What a task on an encoder is written for.
+
+  Raises:
+    InputError: other libraries have no such encoder.
+  """
+  model = torch_models().get(config.family)
+  if model is None:
+    cannot_write("transformers has no model of PyTorch that is a "
+                 f"{family_of(config).title}, or not with its layers")
+  if model.shares_layers:
+    cannot_write(f"what is added to an {model.family.title} there is the same "
+                 "in all layers, and here each has its own")
+  return model
 
 
 def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:

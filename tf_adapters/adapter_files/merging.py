@@ -22,6 +22,7 @@ from tf_adapters.adapter_files.info import (
     library_versions,
     read_info,
 )
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.tensors import check_tensors, read_tensors
 from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling import fingerprints
@@ -153,8 +154,13 @@ class AdapterComparison:
   shapes: Sequence[tuple[str, Shape | None, Shape | None]]
 
 
-def compare_adapters(a: Path, b: Path) -> AdapterComparison:
+def compare_adapters(a: Path, b: Path, labels: Sequence[str] | None = None,
+                     ) -> AdapterComparison:
   """Compares two adapter files: settings, shapes and values.
+
+  Args:
+    a, b: the files, whoever wrote them.
+    labels: label names of both, where another library's file says none.
 
   Raises:
     InputError: a file cannot be read, or is damaged.
@@ -164,8 +170,8 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     0.982
   """
   a, b = find_adapter(a), find_adapter(b)
-  infos = [read_info(path) for path in (a, b)]
-  both = read_tensors(a, infos[0]), read_tensors(b, infos[1])
+  files = [open_adapter(path, labels) for path in (a, b)]
+  both = files[0].arrays(), files[1].arrays()
   shapes = _different(*map(_shapes, both))
   names = sorted({**both[0], **both[1]}, key=_in_order)
   parts: dict[str, list[str]] = {}
@@ -173,7 +179,7 @@ def compare_adapters(a: Path, b: Path) -> AdapterComparison:
     parts.setdefault(_part(name), []).append(name)
   alike = [part for part in parts if not shapes.keys() & parts[part]]
   return AdapterComparison(
-      _different_settings(*infos),
+      _different_settings(files[0].info, files[1].info),
       {part: _compare(*both, parts[part], part in alike) for part in parts},
       _compare(*both, [name for part in alike for name in parts[part]],
                bool(alike)),

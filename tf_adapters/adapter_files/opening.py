@@ -7,23 +7,28 @@ What is opened is the same for all, so that nothing else asks who wrote a file.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_adapters.adapter_files import adapterhub, peft
-from tf_adapters.adapter_files.foreign import ForeignTensors, Stored
+from tf_adapters.adapter_files.foreign import Foreign, ForeignTensors
 from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     AdapterInfo,
     check_is_adapter,
     read_info,
 )
-from tf_adapters.adapter_files.tensors import FileTensors
+from tf_adapters.adapter_files.tensors import (
+    AdapterTensors,
+    FileTensors,
+    read_tensors,
+)
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.reading import read_json
+from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.modeling.encoders.family import EncoderConfig
-from tf_adapters.modeling.encoders.table import config_to_dict
+from tf_adapters.modeling.encoders.table import ENCODERS, config_to_dict
 
 # Whose files are read and written.
 OURS = "tf_adapters"
@@ -38,14 +43,12 @@ class AdapterFile:
     path: the folder.
     info: what it says. Another library's has no architecture of its encoder
       before it is put `on` one.
-    sizes: what such a file says of it, by names of `EncoderConfig`.
-    stored: the tensors of such a file, by canonical name; None for ours.
+    foreign: what such a file holds; None for ours.
   """
 
   path: str | os.PathLike[str]
   info: AdapterInfo
-  sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  stored: Mapping[str, Stored] | None = None
+  foreign: Foreign | None = None
 
   def on(self, config: EncoderConfig, source: str) -> "AdapterFile":
     """The same, of another library's file, on an encoder; ours as it is.
@@ -55,24 +58,30 @@ class AdapterFile:
       source: what to call the encoder.
 
     Raises:
-      InputError: the file was made for one of other sizes.
+      InputError: the file was made for one of other sizes, or of another
+        family.
     """
-    if self.stored is None:
+    foreign = self.foreign
+    if foreign is None:
       return self
-    for name, size in self.sizes.items():
+    if config.family not in foreign.families:
+      titles = " or ".join(ENCODERS[name].title for name in foreign.families)
+      raise InputError(f"{self.path}: was made for a model of {titles}, not "
+                       f"for {source}, whose family is {config.family}")
+    for name, size in foreign.sizes.items():
       found = getattr(config, name, size)
       if found != size:
         raise InputError(
             f"{self.path}: was made for an encoder with {name} {size}, not "
             f"{found} as {source} has")
-    if config.family != "bert":
-      raise InputError(f"{self.path}: was made for a BERT, not for "
-                       f"{source}, whose family is {config.family}")
-    if getattr(config, "hidden_act", "") == "gelu_tanh":
+    if config.family == BERT.name and (
+        getattr(config, "hidden_act", "") == "gelu_tanh"):
       warn(f"{self.path}: does not say its encoder's activation, which is the "
            f"exact gelu in most of transformers' BERTs; {source} has its tanh "
            "approximation: predictions can differ a little")
-    return dataclasses.replace(self, info=dataclasses.replace(
+    if config.shares_layers:
+      foreign = foreign.in_all_layers(config.num_hidden_layers)
+    return dataclasses.replace(self, foreign=foreign, info=dataclasses.replace(
         self.info, encoder={**self.info.encoder, "source": source,
                             "architecture": config_to_dict(config)}))
 
@@ -82,23 +91,36 @@ class AdapterFile:
     Raises:
       InputError: it cannot be read, or is damaged.
     """
-    if self.stored is None:
+    if self.foreign is None:
       return FileTensors(self.path, self.info).shapes
-    for name, stored in self.stored.items():
-      if not np.isfinite(stored.read()).all():
-        raise InputError(f"{self.path}: {name}: expected finite numbers")
-    return {name: stored.shape for name, stored in self.stored.items()}
+    return {name: array.shape for name, array in self.arrays().items()}
 
-  def tensors(self) -> FileTensors | ForeignTensors:
+  def arrays(self) -> dict[str, np.ndarray]:
+    """{canonical name: array} of what is in it, whether it fits or not.
+
+    Raises:
+      InputError: it cannot be read, or is damaged.
+    """
+    if self.foreign is None:
+      return read_tensors(self.path, self.info)
+    arrays = {}
+    for name, stored in self.foreign.tensors.items():
+      with np.errstate(over="ignore"):  # of float64; said below
+        arrays[name] = np.asarray(stored.read(), np.float32)
+      if not np.isfinite(arrays[name]).all():
+        raise InputError(f"{self.path}: {name}: expected finite numbers")
+    return arrays
+
+  def tensors(self) -> AdapterTensors:
     """Its tensors, checked at once and read when asked for.
 
     Raises:
       InputError: they cannot be read, or are not what its configuration and
         its encoder need.
     """
-    if self.stored is None:
+    if self.foreign is None:
       return FileTensors(self.path, self.info)
-    return ForeignTensors(self.path, self.info, self.stored)
+    return ForeignTensors(self.path, self.info, self.foreign.tensors)
 
 
 def open_adapter(path: str | os.PathLike[str],
@@ -120,9 +142,9 @@ def open_adapter(path: str | os.PathLike[str],
     raise InputError("labels: expected a list of names, not a single text")
   try:
     if "peft_type" in values:
-      info, sizes, stored = peft.read(folder, values, labels)
+      info, foreign = peft.read(folder, values, labels)
     elif "format_version" not in values and "config" in values:
-      info, sizes, stored = adapterhub.read(folder, values, labels)
+      info, foreign = adapterhub.read(folder, values, labels)
     else:
       info = read_info(path)
       if labels is not None and tuple(labels) != info.labels:
@@ -132,4 +154,4 @@ def open_adapter(path: str | os.PathLike[str],
     text = str(error)
     raise InputError(text if text.startswith(f"{path}")
                      else f"{path}: {text}") from None
-  return AdapterFile(path, info, sizes, stored)
+  return AdapterFile(path, info, foreign)

@@ -8,22 +8,27 @@ computed is what version 0.21 computes.
 import math
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.foreign import (
+    Foreign,
     Head,
     Stored,
+    Tensors,
     WeightsFile,
     as_whole,
     check_padding,
     choose_labels,
     constant,
+    layers_of,
     make_info,
+    model_head,
     refuse,
     setting,
 )
 from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.modeling.methods.ia3 import IA3Config
@@ -37,13 +42,9 @@ from tf_adapters.modeling.methods.method import (
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
-_CLASSIFIER = f"{PREFIX}classifier"
-
-MODULES = {
-    "attention.self.query": "query", "attention.self.key": "key",
-    "attention.self.value": "value",
-    "attention.output.dense": "attention_output",
-    "intermediate.dense": "intermediate", "output.dense": "output"}
+# task_type -> type of problem. One output is regression.
+TASKS = {"SEQ_CLS": "classification", "TOKEN_CLS": "tagging",
+         "QUESTION_ANS": "span"}
 
 # What of a configuration does not change what a file computes, or follows from
 # its tensors.
@@ -59,20 +60,19 @@ _HARMLESS = {
 # Others change the pretrained weights where they begin.
 _INITS = (True, False, "gaussian", "eva", "orthogonal")
 
-_MODULE = re.compile(r"encoder\.layer\.(\d{1,4})\.([\w.]+)")
 _NAMES = re.compile(r"[\w.]+")
+_HEAD = re.compile(rf"{re.escape(PREFIX)}(classifier|qa_outputs)\.")
 # Name of a tensor below its module -> what it is.
 _LORA = {"lora_A.weight": "a", "lora_B.weight": "b",
          "lora_magnitude_vector": "magnitude",
          "lora_magnitude_vector.weight": "magnitude"}
 
-Tensors = dict[str, Stored]
 Places = dict[tuple[int, str], Tensors]
 
 
 def read(folder: pathlib.Path, values: Mapping[str, Any],
          labels: Sequence[str] | None,
-         ) -> tuple[AdapterInfo, dict[str, int], Tensors]:
+         ) -> tuple[AdapterInfo, Foreign]:
   """Reads a file's configuration and the names of its tensors.
 
   Args:
@@ -81,8 +81,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
     labels: label names, which such files never say.
 
   Returns:
-    What it says, the sizes of its encoder as far as it says them, and its
-    tensors by canonical name.
+    What it says, and what it holds.
 
   Raises:
     InputError: it is damaged, or what it holds is not computed here.
@@ -90,7 +89,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
   kind = setting(values, "peft_type", str)
   if kind not in ("LORA", "IA3", "LN_TUNING"):
     refuse(f"its peft_type is {kind:.40}"
-           + (", which moves the positions of BERT's tokens"
+           + (", which moves the positions of the tokens"
               if kind == "PREFIX_TUNING" else ""))
   _check_settings(values)
   weights = WeightsFile(folder, *WEIGHTS)
@@ -102,9 +101,9 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
   method: Method | None = None
   tensors: Tensors = {}
   if kind == "LORA":
-    method, tensors = _lora(values, found.places)
+    method, tensors = _lora(values, found)
   elif kind == "IA3":
-    method, tensors = _ia3(found.places)
+    method, tensors = _ia3(found)
   elif not any("layer_norm" in name for name in found.base):
     raise InputError("holds no layer norm")
   for places in found.places.values():
@@ -118,8 +117,9 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
       setting(values, "base_model_name_or_path", str | None, None) or "",
       {"peft": setting(values, "peft_version", str | None, None) or "unknown"},
       weights.sha256, changed_base=sorted(changed))
-  return info, _sizes(values, found, head), {
-      **tensors, **found.base, **head.tensors}
+  families = {family for model in found.models for family in model.read_as}
+  return info, Foreign(tuple(sorted(families)), _sizes(values, found, head), {
+      **tensors, **found.base, **head.tensors})
 
 
 def _check_settings(values: Mapping[str, Any]) -> None:
@@ -137,8 +137,9 @@ def _sizes(values: Mapping[str, Any], found: "_Found",
   """What a file tells of its encoder."""
   sizes = {"hidden_size": head.tensors["head/kernel"].shape[0]}
   # All layers have what is named, unless layers or a pattern are.
-  if found.places and not values.get("layers_to_transform") and isinstance(
-      values.get("target_modules"), list) and not values.get("exclude_modules"):
+  if found.places and not found.model.shares_layers and isinstance(
+      values.get("target_modules"), list) and not (
+          values.get("layers_to_transform") or values.get("exclude_modules")):
     sizes["num_hidden_layers"] = as_whole([layer for layer, _ in found.places])
   if "word_embeddings/embeddings" in found.base:
     sizes["vocab_size"] = found.base["word_embeddings/embeddings"].shape[0]
@@ -149,6 +150,7 @@ class _Found:
   """The tensors of a file by what they are of.
 
   Attributes:
+    models: what it can have been made for, as its names tell.
     places: (layer, our name of a projection) -> name of a tensor below it ->
       tensor.
     base: canonical name -> tensor, of what is the encoder's own.
@@ -156,89 +158,101 @@ class _Found:
 
   def __init__(self, weights: WeightsFile):
     self.weights = weights
+    self.models = _models(weights.left)
     self.places: Places = {}
     self.base: Tensors = {}
-    base = _base_names()
+    encoder = f"{PREFIX}{self.model.names.encoder}."
     for full in list(weights.left):
-      name = full.removeprefix(PREFIX).removeprefix("bert.")
+      name = full.removeprefix(encoder)
       name = name.replace(".base_layer.", ".").replace(
           ".ln_tuning_layers.", ".")
       module, mark, leaf = re.sub(
           r"\.((?:lora|ia3)_.*)", r" \1", name).partition(" ")
       if mark:
-        place = _MODULE.fullmatch(module)
-        if place is None or place[2] not in MODULES:
-          refuse(f"it changes {module:.60}")
-        self.places.setdefault((int(place[1]), MODULES[place[2]]), {})[
-            leaf] = weights.take(full)
-      elif canonical := base(name):
+        place = self.model.projections.find(module)
+        if place is None:
+          refuse(f"it changes {module.removeprefix(PREFIX):.60}")
+        self.places.setdefault(place, {})[leaf] = weights.take(full)
+      elif canonical := _canonical(self.model, name):
         stored = weights.take(full)
         self.base[canonical] = (
             stored.transposed if canonical.endswith("/kernel") else stored)
 
+  @property
+  def model(self) -> TorchModel:
+    """The first of `models`, whose names are the others'."""
+    return self.models[0]
 
-def _base_names() -> Any:
-  """A function from a name of PEFT's to the canonical one of BERT, or None."""
-  leaves = {"layer_norm": {"weight": "gamma", "bias": "beta"},
-            "embedding": {"weight": "embeddings"}}
-  modules = {other.replace("/", "."): place
-             for place, others in BERT.places.items() for other in others}
 
-  def find(name: str) -> str | None:
-    module, _, leaf = name.rpartition(".")
-    layer = re.search(r"(?<=layer\.)\d{1,4}", module)
-    place = modules.get(re.sub(r"layer\.\d{1,4}\.", "layer_{i}.", module))
-    if place is None:
-      return None
-    kind = ("layer_norm" if place.endswith("layer_norm") else
-            "embedding" if "embedding" in place else "")
-    ours = leaves.get(kind, {"weight": "kernel", "bias": "bias"}).get(leaf)
-    if ours is None:
-      return None
-    return f"{place}/{ours}".replace("{i}", layer[0] if layer else "")
+def _models(names: Iterable[str]) -> list[TorchModel]:
+  """What names of tensors are of; BERT where they do not tell."""
+  inside = {name.removeprefix(PREFIX).partition(".")[0] for name in names}
+  models = torch_models()
+  encoder = next((model.names.encoder for model in models.values()
+                  if model.names.encoder in inside), BERT.name)
+  return [model for model in models.values() if model.names.encoder == encoder]
 
-  return find
+
+def _canonical(model: TorchModel, name: str) -> str | None:
+  """The canonical name of an encoder's variable, or None."""
+  module, _, leaf = name.rpartition(".")
+  found = model.places.find(module)
+  if found is None:
+    return None
+  layer, place = found
+  leaves = {"weight": "kernel", "bias": "bias"}
+  if place.endswith("layer_norm"):
+    leaves = {"weight": "gamma", "bias": "beta"}
+  elif place.endswith(("embedding", "embeddings")):
+    leaves = {"weight": "embeddings"}
+  if leaf not in leaves:
+    return None
+  return f"{place}/{leaves[leaf]}".replace("{i}", str(layer))
 
 
 def _head(values: Mapping[str, Any], found: _Found,
           labels: Sequence[str] | None) -> Head:
   """The head that is among `modules_to_save`."""
   task = setting(values, "task_type", str | None, None)
-  weights = found.weights
-  if task == "QUESTION_ANS":
+  weights, model = found.weights, found.model
+  problem_type = TASKS.get(task or "")
+  if problem_type == "span" and model.has_segments:
     refuse("its task_type is QUESTION_ANS: PEFT's model for it does not tell "
-           "BERT which text is the question")
-  if task not in ("SEQ_CLS", "TOKEN_CLS") or (
-      f"{_CLASSIFIER}.weight" not in weights.left):
+           f"{model.family.title} which text is the question")
+  is_there = any(map(_HEAD.match, weights.left))
+  if problem_type is None or not is_there:
     raise InputError(
         f"has no head: task_type is {task}, and it holds "
-        + ("a" if f"{_CLASSIFIER}.weight" in weights.left else "no")
-        + " classifier, which modules_to_save keeps")
-  kernel = weights.take(f"{_CLASSIFIER}.weight").transposed
-  tensors = {"head/kernel": kernel,
-             "head/bias": weights.take(f"{_CLASSIFIER}.bias")}
+        f"{'a' if is_there else 'no'} classifier, which modules_to_save keeps")
+  tensors = model_head(
+      model, problem_type, lambda name: weights.take(f"{PREFIX}{name}"))
   if values.get("bias") == "all":  # writes the head's twice, and that before
-    for name in ("modules_to_save", "original_module"):
-      weights.left.pop(f"{_CLASSIFIER}.{name}.bias", None)
+    for name in list(weights.left):
+      if re.search(r"\.(modules_to_save|original_module)\.", name):
+        weights.left.pop(name)
+  kernel = tensors["head/kernel"]
   if len(kernel.shape) != 2:
-    raise InputError("classifier.weight is no matrix")
+    raise InputError("the head's weight is no matrix")
   outputs = kernel.shape[1]
-  if task == "TOKEN_CLS":
+  if problem_type == "span":
+    return Head("span", (), "tokens", 0.1, tensors)
+  if problem_type == "tagging":
     return Head("tagging", choose_labels(None, labels, outputs), "tokens", 0.1,
                 tensors)
   pooler = {"pooler_transform/kernel", "pooler_transform/bias"} <= (
-      found.base.keys())
+      found.base.keys() | tensors.keys())
   if outputs == 1:
     return Head("regression", (), "pooler", 0.1, tensors, pooler)
   return Head("classification", choose_labels(None, labels, outputs), "pooler",
               0.1, tensors, pooler)
 
 
-def _lora(values: Mapping[str, Any], places: Places) -> tuple[Method, Tensors]:
+def _lora(values: Mapping[str, Any],
+          found: _Found) -> tuple[Method, Tensors]:
   rslora = setting(values, "use_rslora", bool, False)
   dora = setting(values, "use_dora", bool, False)
   theirs: dict[tuple[int, str], Tensors] = {}
-  for place, leaves in _checked(places).items():
+  for place, leaves in _checked(found.places).items():
     theirs[place] = {}
     for leaf in list(leaves):
       if leaf not in _LORA:
@@ -249,13 +263,14 @@ def _lora(values: Mapping[str, Any], places: Places) -> tuple[Method, Tensors]:
         len(theirs[place][name].shape) != 2 for name in "ab"):
       raise InputError(f"has not all tensors of {place[1]} in layer {place[0]}")
   ranks = {place: one["a"].shape[0] for place, one in theirs.items()}
-  alphas = {place: _alpha(values, place) for place in theirs}
+  alphas = {place: _alpha(values, found.model, place) for place in theirs}
   rank = max(ranks.values())
   alike = {*ranks.values()} == {rank} and len({*alphas.values()}) == 1
   layers, targets = _grid(theirs)
   method = LoraConfig(
       rank=rank, alpha=next(iter(alphas.values())) if alike else float(rank),
-      rslora=rslora and alike, dora=dora, targets=targets, layers=layers,
+      rslora=rslora and alike, dora=dora, targets=targets,
+      layers=layers_of(found.model, theirs),
       dropout=setting(values, "lora_dropout", float | int, 0.0))
   before: Tensors = {}
   after: Tensors = {}
@@ -288,15 +303,14 @@ def _lora(values: Mapping[str, Any], places: Places) -> tuple[Method, Tensors]:
   return method, after
 
 
-def _alpha(values: Mapping[str, Any], place: tuple[int, str]) -> float:
+def _alpha(values: Mapping[str, Any], model: TorchModel,
+           place: tuple[int, str]) -> float:
   """The alpha of a place: of the first pattern that fits its module's end.
 
   Raises:
     InputError: a pattern is more than a name.
   """
-  layer, target = place
-  module = next(name for name, ours in MODULES.items() if ours == target)
-  name = f"bert.encoder.layer.{layer}.{module}"
+  name = f"{model.names.encoder}.{model.projections.name(*place)}"
   patterns = setting(values, "alpha_pattern", Mapping | None, None) or {}
   for pattern in patterns:
     # Whoever wrote the file could let a pattern run for ever.
@@ -308,20 +322,21 @@ def _alpha(values: Mapping[str, Any], place: tuple[int, str]) -> float:
   return float(setting(values, "lora_alpha", float | int, 8))
 
 
-def _ia3(places: Places) -> tuple[Method, Tensors]:
+def _ia3(found: _Found) -> tuple[Method, Tensors]:
   scales: dict[str, dict[tuple[int, str], Stored]] = {"output": {}, "input": {}}
-  for place, leaves in _checked(places).items():
+  for place, leaves in _checked(found.places).items():
     stored = leaves.pop("ia3_l", None)
     if stored is None or len(stored.shape) != 2 or 1 not in stored.shape:
       raise InputError(f"has no ia3_l of {place[1]} in layer {place[0]}")
     # [outputs, 1], or [1, inputs] of feed-forwards.
     side = "output" if stored.shape[1] == 1 else "input"
     scales[side][place] = stored.reshaped(max(stored.shape))
-  layers = tuple(sorted({layer for layer, _ in places}))
+  layers = tuple(sorted({layer for layer, _ in found.places}))
   sides = {side: tuple(name for name in PROJECTIONS if name in {
       name for _, name in scales[side]}) for side in scales}
   method = IA3Config(scaled_outputs=sides["output"] or None,
-                     scaled_inputs=sides["input"] or None, layers=layers)
+                     scaled_inputs=sides["input"] or None,
+                     layers=layers_of(found.model, found.places))
   tensors: Tensors = {}
   for side, names in sides.items():
     for name in names:

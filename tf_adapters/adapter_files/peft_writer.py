@@ -5,29 +5,34 @@ What is written is what `peft` reads; version 0.21 of the library loads it.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
-from tf_adapters.adapter_files.foreign import base_tensors, cannot_write
+from tf_adapters.adapter_files.foreign import (
+    TEXT_HEAD,
+    base_tensors,
+    cannot_write,
+    model_to_write,
+)
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
-from tf_adapters.adapter_files.peft import MODULES, PREFIX, WEIGHTS
-from tf_adapters.modeling.encoders.bert import BERT
+from tf_adapters.adapter_files.peft import PREFIX, TASKS, WEIGHTS
+from tf_adapters.adapter_files.torch_modules import Modules, TorchModel
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
-from tf_adapters.modeling.methods.method import Place
+from tf_adapters.modeling.methods.method import Method, Place
 from tf_adapters.modeling.tuning import is_layer_norm
 
 VERSION = "0.21.2"
 
-_MODULES = {ours: theirs for theirs, ours in MODULES.items()}
-_TASKS = {"classification": "SEQ_CLS", "regression": "SEQ_CLS",
-          "multi_label": "SEQ_CLS", "tagging": "TOKEN_CLS"}
+_TASKS = {problem: task for task, problem in TASKS.items()} | dict.fromkeys(
+    ("regression", "multi_label"), "SEQ_CLS")
 _CLASSES = {"SEQ_CLS": "SequenceClassification",
-            "TOKEN_CLS": "TokenClassification"}
+            "TOKEN_CLS": "TokenClassification",
+            "QUESTION_ANS": "QuestionAnswering"}
 
 Arrays = dict[str, np.ndarray]
 
@@ -43,35 +48,22 @@ def files(info: AdapterInfo,
   Raises:
     InputError: there is no such file of equal logits.
   """
-  if info.problem_type not in _TASKS:
-    cannot_write("PEFT's model for answers does not tell BERT which text is "
-                 "the question")
-  if info.pooling not in ("pooler", "tokens"):
-    cannot_write(f"its head pools by {info.pooling!r}, and those of "
-                 "transformers' BERTs by the pooler")
-  config, method = info.encoder_config, info.method
+  model = model_to_write(info.encoder_config)
+  encoder, method = _Encoder(model, info.encoder_config), info.method
   base = base_tensors(tensors, info)
   arrays: Arrays = {}
+  saved = _head(info, model, tensors, arrays)
   if method is None:
-    settings = _layer_norms(base, tensors, arrays)
-  elif base:
-    cannot_write("it has tuned layer norms or other weights of the encoder "
-                 "beside its method")
-  elif isinstance(method, LoraConfig):
-    settings = _lora(method, config, tensors, arrays)
+    settings = _layer_norms(base, encoder, tensors, arrays)
+  else:  # layer norms that are tuned with a method are kept as the head is
+    saved += _norms(base, encoder, tensors, "", arrays)
+  if isinstance(method, LoraConfig):
+    settings = _lora(method, encoder, tensors, arrays)
   elif isinstance(method, IA3Config):
-    settings = _ia3(method, config, tensors, arrays)
-  else:
+    settings = _ia3(method, encoder, tensors, arrays)
+  elif method is not None:
     cannot_write(f"PEFT has no method as {method.name}")
   task = _TASKS[info.problem_type]
-  saved = ["classifier"]
-  arrays |= {f"{PREFIX}classifier.weight": tensors["head/kernel"].T,
-             f"{PREFIX}classifier.bias": tensors["head/bias"]}
-  if "pooler_transform/kernel" in tensors and info.pooling == "pooler":
-    saved.append("pooler")
-    pooler = f"{PREFIX}bert.pooler.dense"
-    arrays |= {f"{pooler}.weight": tensors["pooler_transform/kernel"].T,
-               f"{pooler}.bias": tensors["pooler_transform/bias"]}
   return {
       CONFIG_NAME: json.dumps({
           **settings, "task_type": task, "modules_to_save": saved,
@@ -100,11 +92,77 @@ def _card(info: AdapterInfo, task: str) -> str:
       "```", ""])
 
 
-def _lora(method: LoraConfig, config: EncoderConfig,
+def _head(info: AdapterInfo, model: TorchModel,
+          tensors: Mapping[str, np.ndarray], arrays: Arrays) -> list[str]:
+  """Adds the head, and the pooler; returns the modules that they are in."""
+  if info.problem_type == "span":
+    if model.has_segments:
+      cannot_write(f"PEFT's model for answers does not tell "
+                   f"{model.family.title} which text is the question")
+    modules = {"head": "qa_outputs"}
+  elif info.problem.per_token:
+    modules = {"head": "classifier"}
+  else:
+    modules = _text_head(info, model, tensors)
+  for ours, theirs in modules.items():
+    arrays |= {f"{PREFIX}{theirs}.weight": tensors[f"{ours}/kernel"].T,
+               f"{PREFIX}{theirs}.bias": tensors[f"{ours}/bias"]}
+  encoder = f"{model.names.encoder}."
+  # As a whole, unless it is within the encoder.
+  return sorted({
+      theirs if theirs.startswith(encoder) else theirs.partition(".")[0]
+      for theirs in modules.values()})
+
+
+def _text_head(info: AdapterInfo, model: TorchModel,
+               tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+  """Our layers of a head for whole texts -> modules of transformers' model."""
+  names = model.names
+  own = "pooler_transform/kernel" in tensors
+  if info.pooling != "pooler":
+    cannot_write(f"its head pools by {info.pooling!r}, and that of a "
+                 f"{names.model}ForSequenceClassification by a pooler")
+  if len(names.text_head) == 1:
+    pooler = f"{names.encoder}.{model.places.name(0, 'pooler_transform')}"
+    return dict(zip(TEXT_HEAD[-1 - own:],
+                    [pooler, *names.text_head][-1 - own:]))
+  if names.text_head_act != "tanh" or not own:
+    cannot_write(
+        f"the head of a {names.model}ForSequenceClassification has two layers, "
+        f"with {names.text_head_act} between them: "
+        + ("it is another function" if names.text_head_act != "tanh" else
+           "tune the pooler, which is as the first one"))
+  return dict(zip(TEXT_HEAD, names.text_head))
+
+
+class _Encoder(NamedTuple):
+  """An encoder, by the names of its modules there."""
+
+  model: TorchModel
+  config: EncoderConfig
+
+  def places(self, method: Method) -> dict[Place, str]:
+    """{place: module} of where a method enters it."""
+    return {place: self._inside(
+        self.model.projections, place.layer, place.name)
+            for place in method.places(self.config.num_hidden_layers)}
+
+  def module(self, place: str) -> str:
+    """The module of a canonical place, which says the number of its layer."""
+    layer = re.search(r"layer_(\d+)/", place)
+    return self._inside(
+        self.model.places, int(layer[1]) if layer else 0,
+        re.sub(r"layer_\d+/", "layer_{i}/", place))
+
+  def _inside(self, modules: Modules, layer: int, ours: str) -> str:
+    return f"{self.model.names.encoder}.{modules.name(layer, ours)}"
+
+
+def _lora(method: LoraConfig, encoder: _Encoder,
           tensors: Mapping[str, np.ndarray], arrays: Arrays) -> dict[str, Any]:
-  places = method.places(config.num_hidden_layers)
-  for place in places:
-    ours, theirs = f"{method.place_name(place)}/", _module(place)
+  places = encoder.places(method)
+  for place, module in places.items():
+    ours, theirs = f"{method.place_name(place)}/", f"{PREFIX}{module}"
     arrays |= {f"{theirs}.lora_A.weight": tensors[f"{ours}a/kernel"].T,
                f"{theirs}.lora_B.weight": tensors[f"{ours}b/kernel"].T}
     if method.dora:
@@ -113,66 +171,63 @@ def _lora(method: LoraConfig, config: EncoderConfig,
   return {"peft_type": "LORA", "r": method.rank, "lora_alpha": method.alpha,
           "use_rslora": method.rslora, "use_dora": method.dora,
           "lora_dropout": method.dropout, "bias": "none",
-          "target_modules": _pattern(places)}
+          "target_modules": _pattern(places.values())}
 
 
-def _ia3(method: IA3Config, config: EncoderConfig,
+def _ia3(method: IA3Config, encoder: _Encoder,
          tensors: Mapping[str, np.ndarray], arrays: Arrays) -> dict[str, Any]:
-  places = method.places(config.num_hidden_layers)
+  places = encoder.places(method)
   inputs = set(method.scaled_inputs or ())
   if both := inputs & set(method.scaled_outputs or ()):
     cannot_write(f"PEFT's IA3 multiplies what {min(both)} sees or what it "
                  "gives, not both")
-  for place in places:
+  for place, module in places.items():
     ours = f"{method.place_name(place)}/"
     if place.name in inputs:
       array = tensors[f"{ours}input_scale/value"][np.newaxis]
     else:
       array = tensors[f"{ours}output_scale/value"][:, np.newaxis]
-    arrays[f"{_module(place)}.ia3_l"] = array
-  feedforwards = [place for place in places if place.name in inputs]
-  return {"peft_type": "IA3", "target_modules": _pattern(places),
-          "feedforward_modules": _pattern(feedforwards)}
+    arrays[f"{PREFIX}{module}.ia3_l"] = array
+  return {"peft_type": "IA3", "target_modules": _pattern(places.values()),
+          "feedforward_modules": _pattern(
+              module for place, module in places.items()
+              if place.name in inputs)}
 
 
-def _layer_norms(base: Sequence[str], tensors: Mapping[str, np.ndarray],
+def _layer_norms(base: Sequence[str], encoder: _Encoder,
+                 tensors: Mapping[str, np.ndarray],
                  arrays: Arrays) -> dict[str, Any]:
-  norms = sorted({name.rpartition("/")[0] for name in base})
-  if not norms or not all(map(is_layer_norm, base)):
-    cannot_write("it has no method, and tunes more than layer norms or nothing "
-                 "but the head")
+  """Of a task without a method: they are PEFT's method."""
+  if not base:
+    cannot_write("it tunes nothing but the head")
+  modules = _norms(base, encoder, tensors, ".ln_tuning_layers", arrays)
+  return {"peft_type": "LN_TUNING", "target_modules": _pattern(modules)}
+
+
+def _norms(base: Sequence[str], encoder: _Encoder,
+           tensors: Mapping[str, np.ndarray], inside: str,
+           arrays: Arrays) -> list[str]:
+  """Adds layer norms; returns their modules."""
+  if others := [name for name in base if not is_layer_norm(name)]:
+    cannot_write(f"it has other weights of the encoder than layer norms, such "
+                 f"as {others[0]}")
   modules = []
-  for norm in norms:
-    layer = re.search(r"layer_(\d+)/", norm)
-    place = re.sub(r"layer_\d+/", "layer_{i}/", norm)
-    theirs = BERT.places[place][0].replace("/", ".")
-    if layer:
-      theirs = theirs.replace("layer_{i}", f"layer.{layer[1]}")
-    modules.append(f"bert.{theirs}")
+  for norm in sorted({name.rpartition("/")[0] for name in base}):
+    modules.append(encoder.module(norm))
     for leaf, own in (("weight", "gamma"), ("bias", "beta")):
       if f"{norm}/{own}" not in tensors:
         cannot_write(f"it tunes one half of {norm} alone")
-      arrays[f"{PREFIX}bert.{theirs}.ln_tuning_layers.{leaf}"] = tensors[
+      arrays[f"{PREFIX}{modules[-1]}{inside}.{leaf}"] = tensors[
           f"{norm}/{own}"]
-  return {"peft_type": "LN_TUNING", "target_modules": _one_of(modules)}
+  return modules
 
 
-def _module(place: Place) -> str:
-  return f"{PREFIX}bert.encoder.layer.{place.layer}.{_MODULES[place.name]}"
+def _pattern(modules: Iterable[str]) -> str | list[str]:
+  """A pattern of modules: ends of names would hit others too.
 
-
-def _pattern(places: Sequence[Place]) -> str | list[str]:
-  """A pattern of the modules at places: ends of names would hit others too.
-
-  "output.dense" is the end of "attention.output.dense".
+  "output.dense" is the end of "attention.output.dense". Those of layers that
+  are alike are put together.
   """
-  if not places:
-    return []
-  return _one_of([_module(place).removeprefix(PREFIX) for place in places])
-
-
-def _one_of(modules: Sequence[str]) -> str:
-  """A pattern of names; those of layers that are alike are put together."""
   layers: dict[str, list[str]] = {}
   for module in modules:
     rest = re.sub(r"layer\.\d+\.", "layer.{i}.", module)
@@ -180,4 +235,4 @@ def _one_of(modules: Sequence[str]) -> str:
     layers.setdefault(rest, []).append(number[1] if number else "")
   return "|".join(
       re.escape(rest).replace(r"\{i\}", f"({'|'.join(numbers)})")
-      for rest, numbers in layers.items())
+      for rest, numbers in layers.items()) or []

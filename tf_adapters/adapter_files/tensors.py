@@ -19,10 +19,11 @@ from tf_adapters.modeling.tuning import Tuning, kind_of
 WEIGHTS_NAME = "adapter.safetensors"
 
 
-class FileTensors(Mapping[str, np.ndarray]):
+class AdapterTensors(Mapping[str, np.ndarray]):
   """The tensors of an adapter file, checked at once and read when asked for.
 
-  So many files, or large ones, do not take their memory twice.
+  So many files, or large ones, do not take their memory twice. This is the base
+  class: how an array is read depends on whose file it is.
 
   Args:
     path: the adapter file.
@@ -43,6 +44,22 @@ class FileTensors(Mapping[str, np.ndarray]):
       self.shapes = expected_shapes(info)
     except InputError as error:
       raise InputError(f"{path}: {error}") from None
+
+  def __contains__(self, name: object) -> bool:
+    return name in self.shapes
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.shapes)
+
+  def __len__(self) -> int:
+    return len(self.shapes)
+
+
+class FileTensors(AdapterTensors):
+  """Those of a file of ours."""
+
+  def __init__(self, path: str | os.PathLike[str], info: AdapterInfo):
+    super().__init__(path, info)
     self._tensors = _tensors(path, info)
     # What the header tells comes first: it takes no memory.
     check_tensors(self._tensors.path, self._tensors.shapes, self.shapes)
@@ -53,15 +70,6 @@ class FileTensors(Mapping[str, np.ndarray]):
 
   def __getitem__(self, name: str) -> np.ndarray:
     return self._tensors.read(name)
-
-  def __contains__(self, name: object) -> bool:
-    return name in self.shapes
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self.shapes)
-
-  def __len__(self) -> int:
-    return len(self.shapes)
 
 
 def read_tensors(path: str | os.PathLike[str],

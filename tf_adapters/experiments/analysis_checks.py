@@ -3,6 +3,7 @@
 import os
 
 from tf_adapters.adapter_files.info import AdapterInfo, check_place, read_info
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.tuning import Tuning
@@ -45,7 +46,7 @@ def check_analysis(config: RunConfig,
 def _read(config: RunConfig) -> AdapterInfo:
   """What the adapter file says; refuses what cannot be analysed."""
   path = str(config.load_adapter)
-  info = read_info(path)
+  info = open_adapter(path).info
   if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:
     raise InputError(f"{path}: was tuned with {info.tuning}: expected a file "
                      "of adapters")
@@ -64,6 +65,7 @@ def _check_output(config: RunConfig,
       raise InputError(f"pruning={pruned_by} has no effect without "
                        "save_pruned: leave it out")
     return
+  read_info(config.load_adapter or "")  # what is written is a file of ours
   check_place(save_pruned)
   if os.path.realpath(save_pruned) == os.path.realpath(
       str(config.load_adapter)):

@@ -352,19 +352,21 @@ class TextTask:
   @classmethod
   def load(cls, path: str | os.PathLike[str],
            encoder: str | os.PathLike[str] | None = None,
-           data: Dataset | None = None) -> Self:
+           data: Dataset | None = None,
+           labels: Sequence[str] | None = None) -> Self:
     """A task from its adapter file, whatever wrote it.
 
     Args:
       path: the file.
       encoder: where the encoder is; None for where it was.
       data: to train on or to be evaluated on.
+      labels: as for `load_adapter`.
 
     Raises:
       InputError: the file cannot be read, was made for another encoder, or the
         data has other labels.
     """
-    model = load_adapter(path, encoder)
+    model = load_adapter(path, encoder, labels=labels)
     task = cls.__new__(cls)
     task._set(model, None)
     if data is not None:

@@ -17,7 +17,9 @@ import sys
 
 from absl import flags
 
-from tf_adapters.adapter_files.info import AdapterInfo, read_info
+from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
+from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.checkpoints.hugging_face_hub import is_repository
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.tools import _command, _flags, train
@@ -34,23 +36,26 @@ _READING = ("data", "text_column", "text_pair_column", "label_column",
 
 _flags.define(OwnRunConfig, *_READING, "encoder", "overwrite",
               "eval_batch_size")
-_flags.use("adapter", "output")
+_flags.use("adapter", "output", "labels")
 
 
 def _evaluate() -> None:
   _command.require("adapter")
-  path = flags.FLAGS.adapter
-  info = read_info(path)
+  path, labels = _flags.adapter_file("adapter"), flags.FLAGS.labels
+  assert path is not None  # it was given
+  info = open_adapter(path, labels).info
   picture = _picture(path)
   config = _data_of(path, info)
   data = config.load_task(info.labels or None)
   if flags.FLAGS.encoder is not None:
     _flags.check_encoder()
+  else:
+    find_encoder_source(path, info)
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.tasks.text_task import TextTask
   for note in data.notes:
     say(f"data: {note}")
-  task = TextTask.load(path, flags.FLAGS.encoder)
+  task = TextTask.load(path, flags.FLAGS.encoder, labels=labels)
   evaluation = task.evaluate(data, flags.FLAGS.eval_batch_size)
   say(repr(evaluation))
   if evaluation.wrong:
@@ -78,6 +83,8 @@ def _picture(adapter: str) -> pathlib.Path:
     InputError: it has another ending, or is there already.
   """
   given = flags.FLAGS.output
+  if is_repository(flags.FLAGS.adapter):
+    _command.require("output")
   picture = (pathlib.Path(adapter).absolute().parent / "evaluation.png"
              if given is None else pathlib.Path(given))
   if picture.suffix.lower() not in _PICTURES:

@@ -36,7 +36,7 @@ def _inspect() -> None:
   if adapter is not None:
     open_adapter(adapter, values.labels)
   if other is not None:
-    open_adapter(other)
+    open_adapter(other, values.labels)
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.card import describe_adapter
@@ -44,7 +44,7 @@ def _inspect() -> None:
   from tf_adapters.checkpoints.loading import describe_encoder
   if adapter is not None and other is not None:
     _print_comparison(values.adapter, values.compare_with,
-                      compare_adapters(adapter, other))
+                      compare_adapters(adapter, other, values.labels))
     return
   if adapter is not None:
     rows = describe_adapter(adapter, values.labels)

@@ -10,11 +10,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from tf_adapters.adapter_files.info import (
-    AdapterInfo,
-    find_encoder_source,
-    read_info,
-)
+from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data import text_classification
 from tf_adapters.data.encodings import AUTO_ENCODING, check_encoding
@@ -458,7 +455,7 @@ def _check_adapter(
         if config.do_train else
         "do_eval and do_predict without do_train need load_adapter, or an "
         f"output_dir with a trained adapter: {path} does not exist")
-  info = read_info(path)
+  info = open_adapter(path).info
   if config.known_problem is not None:
     check_problem(config.known_problem, config.task_name, path, info)
   check_flags(config, path, info)

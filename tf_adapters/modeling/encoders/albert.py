@@ -11,7 +11,7 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.bert import Bert, BertConfig
-from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig, TorchNames
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 _HUGGING_FACE = "encoder/albert_layer_groups/0/albert_layers/0"
@@ -51,6 +51,9 @@ class Albert(Bert):
       r"|embedding_hidden_mapping_in/")
   vocabularies = ("albert",)
   special_tokens = SpecialTokens(padding="<pad>", unknown="<unk>")
+  # Adapters after attention see there what goes into it.
+  torch_names = TorchNames("Albert", "albert", {
+      "output": f"{_HUGGING_FACE}/output_adapters"})
   # After the canonical name: Hugging Face's, and google-research/albert's.
   places = {
       **{place: others for place, others in Bert.places.items()

@@ -9,6 +9,7 @@ from tf_adapters.modeling.encoders.family import (
     EncoderConfig,
     EncoderFamily,
     GraphFacts,
+    TorchNames,
 )
 from tf_adapters.modeling.encoders.transformer import (
     TransformerConfig,
@@ -51,6 +52,11 @@ class BertConfig(TransformerConfig):
   attention_probs_dropout_prob: float = 0.1
 
 
+BERT_NAMES = TorchNames("Bert", "bert", {
+    "attention": "encoder/layer_{i}/attention/output",
+    "output": "encoder/layer_{i}/output"})
+
+
 class Bert(EncoderFamily):
   """BERT, by the names of TF Hub's BERT v3 and v4 SavedModels."""
 
@@ -58,6 +64,7 @@ class Bert(EncoderFamily):
   title = "BERT"
   config: type[BertConfig] = BertConfig
   has_hub_api = True
+  torch_names: TorchNames | None = BERT_NAMES
   # After the canonical name: those in the TF1 release, which Hugging Face keeps
   # (with dots), and in TF Hub's v1 and v2 SavedModels.
   places = {

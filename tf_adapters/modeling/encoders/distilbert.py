@@ -8,7 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
+from tf_adapters.modeling.encoders.family import (
+    EncoderConfig,
+    EncoderFamily,
+    TorchNames,
+)
 from tf_adapters.modeling.encoders.transformer import TransformerConfig, shapes
 
 if TYPE_CHECKING:
@@ -55,6 +59,13 @@ class DistilBert(EncoderFamily):
   config = DistilBertConfig
   has_hub_api = True
   marks = re.compile(r"distilbert|/q_lin/")
+  torch_names = TorchNames(
+      "DistilBert", "distilbert", {
+          "attention": "transformer/layer_{i}/attention_adapters",
+          "output": "transformer/layer_{i}/output_adapters"},
+      prefixes="",  # what SDPA computes there is not what eager attention does
+      text_head=("pre_classifier", "classifier"),
+      text_head_act="relu")
   places = {
       "word_embeddings": ("embeddings/word_embeddings",),
       "position_embedding": ("embeddings/position_embeddings",),

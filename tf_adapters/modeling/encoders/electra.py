@@ -9,7 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tf_adapters.modeling.encoders.bert import Bert, BertConfig
+from tf_adapters.modeling.encoders.bert import (
+    BERT_NAMES,
+    Bert,
+    BertConfig,
+)
 from tf_adapters.modeling.encoders.family import EncoderConfig
 
 
@@ -49,6 +53,10 @@ class Electra(Bert):
   beside = re.compile(r"^(generator|discriminator)")
   places = {**Bert.places, "embedding_projection": ("embeddings_project",)}
   may_lack_pooler = True
+  torch_names = dataclasses.replace(
+      BERT_NAMES, model="Electra", encoder="electra",
+      text_head=("classifier.dense", "classifier.out_proj"),
+      text_head_act="gelu", read_as=("bert",))
 
   def read_config(self, values: Mapping[str, Any],
                   activations: Mapping[str | None, str]) -> EncoderConfig:

@@ -126,6 +126,35 @@ class GraphFacts(Protocol):
     """That of every layer norm."""
 
 
+@dataclasses.dataclass(frozen=True)
+class TorchNames:
+  """What a family's models are called in Hugging Face's transformers.
+
+  Adapter files of AdapterHub and PEFT go by these names, and by those that come
+  first in `EncoderFamily.places`.
+
+  Attributes:
+    model: how their classes begin: "Bert" of "BertForTokenClassification".
+    encoder: what the encoder is called in a model with a head: "bert".
+    sublayers: where AdapterHub has adapters that are computed as here, as in
+      `places`: {one of `methods.method.SUBLAYERS`: module}.
+    prefixes: what AdapterHub calls the prefixes of attention; "" where they are
+      not computed as here.
+    text_head: modules of the head for whole texts. One alone sees what the
+      pooler gives, the first of two the first token's output.
+    text_head_act: the activation between two.
+    read_as: names of other families that such an encoder can be here.
+  """
+
+  model: str
+  encoder: str
+  sublayers: Mapping[str, str]
+  prefixes: str = "self_prefix"
+  text_head: tuple[str, ...] = ("classifier",)
+  text_head_act: str = "tanh"
+  read_as: tuple[str, ...] = ()
+
+
 class EncoderFamily(abc.ABC):
   """What the package knows of a family of encoders, in one object.
 
@@ -154,6 +183,8 @@ class EncoderFamily(abc.ABC):
     zeros: finds canonical names of variables that may be missing in files: they
       are zeros then.
     special_tokens: which special tokens there are, and where they stand.
+    torch_names: what its models are called in PyTorch, where other libraries'
+      adapter files for them are read and written.
     has_hub_api: whether TF Hub's preprocessing, `[CLS] a [SEP] b [SEP]`, makes
       what it takes; so that it can be exported as one of TF Hub's BERTs.
   """
@@ -169,6 +200,7 @@ class EncoderFamily(abc.ABC):
   zeros: re.Pattern[str] | None = None
   vocabularies: tuple[str, ...] = ("wordpiece",)
   special_tokens = BERT_TOKENS
+  torch_names: TorchNames | None = None
   has_hub_api = False
 
   @abc.abstractmethod

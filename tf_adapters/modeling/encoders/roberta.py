@@ -12,7 +12,11 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import require
-from tf_adapters.modeling.encoders.bert import Bert, BertConfig
+from tf_adapters.modeling.encoders.bert import (
+    BERT_NAMES,
+    Bert,
+    BertConfig,
+)
 from tf_adapters.modeling.encoders.family import EncoderConfig, GraphFacts
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
@@ -57,6 +61,11 @@ class XlmRobertaConfig(RobertaConfig):
   family = "xlm-roberta"
 
 
+_TORCH_NAMES = dataclasses.replace(
+    BERT_NAMES, model="Roberta", encoder="roberta",
+    text_head=("classifier.dense", "classifier.out_proj"))
+
+
 class Roberta(Bert):
   """RoBERTa, as Hugging Face's safetensors have it."""
 
@@ -69,6 +78,7 @@ class Roberta(Bert):
   special_tokens = SpecialTokens(
       "<s>", "</s>", ("</s>", "</s>"), "<pad>", "<unk>", "<mask>",
       segments=False)
+  torch_names = _TORCH_NAMES
 
   def read_config(self, values: Mapping[str, Any],
                   activations: Mapping[str | None, str]) -> EncoderConfig:
@@ -94,6 +104,7 @@ class XlmRoberta(Roberta):
   title = "XLM-RoBERTa"
   config = XlmRobertaConfig
   vocabularies = ("fairseq",)
+  torch_names = dataclasses.replace(_TORCH_NAMES, model="XLMRoberta")
 
 
 ROBERTA = Roberta()

@@ -37,6 +37,7 @@ class TalkingHeads(Bert):
   title = "Talking Heads BERT"
   config = TalkingHeadsConfig
   marks = re.compile(r"/(pre|post)_softmax_weight$")
+  torch_names = None  # transformers has none
   places = {
       **Bert.places,
       **{f"transformer/layer_{{i}}/{ours}": (f"layer_{{i}}/{theirs}",)

@@ -1,0 +1,83 @@
+"""The tensors of an adapter of AdapterHub, by what they are of."""
+
+from tf_adapters.adapter_files.foreign import Tensors, WeightsFile, refuse
+from tf_adapters.adapter_files.torch_modules import TorchModel
+
+# Of adapter-transformers' first version -> those of today.
+_OLD_NAMES = {
+    "attention_text_task_adapters": "adapters",
+    "attention_text_lang_adapters": "adapters",
+    "layer_text_task_adapters": "adapters",
+    "layer_text_lang_adapters": "adapters",
+    "invertible_lang_adapters": "invertible_adapters"}
+
+
+class MethodTensors:
+  """The tensors of an adapter by what they are of.
+
+  Args:
+    weights: the file, from which they are taken.
+    name: of the adapter.
+    model: what it was made for.
+
+  Attributes:
+    model: the same.
+    of: kind of module ("adapters", "loras") -> module -> name of a tensor below
+      it -> tensor.
+    prefix: those of prefixes, by name below the module.
+    shared: what all places of a Compacter share, by name below the module.
+
+  Raises:
+    InputError: they are of a method that is not computed here.
+  """
+
+  def __init__(self, weights: WeightsFile, name: str, model: TorchModel):
+    self.model = model
+    self.of: dict[str, dict[str, Tensors]] = {"adapters": {}, "loras": {}}
+    self.prefix: Tensors = {}
+    self.shared: Tensors = {}
+    prefixes = f"{model.names.prefixes}."
+    for full in list(weights.left):
+      key = full
+      for old, new in _OLD_NAMES.items():
+        key = key.replace(old, new)
+      key = key.removeprefix(f"{model.names.encoder}.")
+      module, kind, leaf = _split(key, name)
+      if kind in self.of:
+        self.of[kind].setdefault(module, {})[leaf] = weights.take(full)
+      elif kind == "prefix_tunings" and not model.names.prefixes:
+        refuse(f"it has prefixes in a {model.family.title}, where AdapterHub "
+               "computes them otherwise")
+      elif kind == "prefix_tunings" and leaf.startswith(prefixes):
+        if module == "prefix_tuning":
+          self.prefix[leaf.removeprefix(prefixes)] = weights.take(full)
+        elif module.endswith(".prefix_tuning.pool"):
+          weights.left.pop(full)  # the same again, by the name of a layer
+      elif kind == "shared_parameters":
+        self.shared[leaf] = weights.take(full)
+      elif kind in ("refts", "prompt_tunings", "invertible_adapters",
+                    "prefix_gates", "adapter_fusion_layer"):
+        refuse(f"it holds {kind.replace('_', ' ')}")
+
+  def check_all_used(self) -> None:
+    """Refuses tensors that the configuration does not tell of."""
+    for places in self.of.values():
+      for tensors in places.values():
+        check_none_left(tensors)
+    check_none_left(self.prefix)
+    check_none_left(self.shared)
+
+
+def _split(key: str, name: str) -> tuple[str, str, str]:
+  """(module, kind, name below) of a tensor's name."""
+  module, mark, leaf = key.partition(f".{name}.")
+  if not mark:
+    return key, "", ""
+  module, _, kind = module.rpartition(".")
+  return module, kind, leaf
+
+
+def check_none_left(tensors: Tensors) -> None:
+  """Raises InputError for tensors that nobody has taken."""
+  for name in tensors:
+    refuse(f"it has a tensor {name} in one of its places")
