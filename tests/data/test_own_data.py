@@ -181,6 +181,49 @@ def test_files(tmp_path, name, content, notes):
   assert data.files == {"train": [path]}
 
 
+SQUAD = {"version": "1", "data": [{"title": "t", "paragraphs": [
+    {"context": "He is Bob.", "qas": [
+        {"id": "x", "question": "who", "answers": [
+            {"text": "Bob", "answer_start": 6}]},
+        {"id": "y", "question": "when", "answers": []}]}]}]}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_squad_s_own_files(tmp_path, indent):
+  path = tmp_path / "squad.json"
+  path.write_text(json.dumps(SQUAD, indent=indent))
+  data = ta.Dataset.from_file(path, "question", "context", "answers")
+  assert data.problem_type == "span" and data.span["version_2"]
+  assert [(one.text, one.answers, one.start) for one in data.train.questions
+          ] == [("who", ("Bob",), 6), ("when", (), None)]
+  assert data.notes == (
+      "questions without an answer, of which that is learnt: 1",)
+
+
+def test_answers_in_a_table_and_a_test_split_without(tmp_path):
+  (tmp_path / "train.csv").write_text(
+      "question,context,answers\nwho,He is Bob.,"
+      "\"{'text': ['Bob'], 'answer_start': [6]}\"\nwhat,A cat sat.,cat\n")
+  (tmp_path / "test.csv").write_text("question,context\nwho,It is Al.\n")
+  data = ta.Dataset.from_file(tmp_path, "question", "context", "answers",
+                              problem_type="span")
+  assert [one.start for one in data.train.questions] == [6, 2]
+  assert data.test.labels is None and not data.span["version_2"]
+
+
+def test_json_of_columns_is_refused_with_the_remedy(tmp_path):
+  path = tmp_path / "a.json"
+  frame = pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]})
+  frame.to_json(path)
+  with pytest.raises(ta.InputError, match="orient='records', lines=True"):
+    ta.Dataset.from_file(path)
+  frame.to_json(path, indent=1)
+  with pytest.raises(ta.InputError, match="one JSON object, expected one for"):
+    ta.Dataset.from_file(path)
+  frame.to_json(path, orient="records", lines=True)
+  assert len(ta.Dataset.from_file(path).train) == 2
+
+
 def test_parquet_and_a_folder(tmp_path):
   pytest.importorskip("pyarrow")
   df = pd.DataFrame(ROWS, columns=["text", "label"])

@@ -64,6 +64,23 @@ def test_texts_that_repeat_are_as_likely_to_be_drawn_as_others():
   assert abs(often - 0.2) < 0.02 and abs(once - 0.2) < 0.02
 
 
+def test_questions_on_the_same_text_are_in_the_same_split():
+  contexts = [f"he said {number}" for number in range(30)]
+  data = Dataset.from_dict({
+      "q": [f"what {row}" for row in range(120)],
+      "c": [contexts[row % 30] for row in range(120)],
+      "a": ["said"] * 120}, "q", "c", "a", "span", validation=0.2, test=0.2)
+  found = [{split.contexts[question.context] for question in split.questions}
+           for split in data.splits.values()]
+  assert [len(split) for split in data.splits.values()] == [72, 24, 24]
+  assert sum(map(len, found)) == len(set.union(*found)) == 30
+  assert len(data.train.contexts) == 30  # each is there, and tokenised, once
+  with pytest.raises(InputError, match="rows of the same text stay together"):
+    Dataset.from_dict({
+        "q": ["what", "who"] * 9, "c": ["he said so"] * 18,
+        "a": ["said"] * 18}, "q", "c", "a", "span", test=0.2)
+
+
 def test_few_texts_are_refused():
   with pytest.raises(InputError, match=r"test_fraction=0.2 of 20 rows \(2 "
                      r"different texts\) are 4, and 0 are there"):

@@ -214,10 +214,15 @@ def test_numbers_pairs_tags_and_spans(one_layer_source):
 
   spans = make(one_layer_source, ta.Dataset.from_dict({
       "question": ["he", "what"], "context": ["he said so", "the film is bad"],
-      "answer": ["so", "film"]}, "question", "context", "answer"),
+      "answer": ["so", "film"]}, "question", "context", "answer", "span"),
                max_length=40)
   found = spans.predict([("he", "he said so")])
   assert found[0] in "he said so"
+  # Windows fit the length, and are the task's own for other data, too.
+  assert spans.model.task.span["max_query_length"] == 10
+  assert spans.evaluate(ta.Dataset.from_dict({
+      "question": ["he"], "context": ["he said so " * 40], "answer": ["so"],
+  }, "question", "context", "answer", "span")).rows == 1
 
 
 def test_what_cannot_be_a_task_is_refused(one_layer_source):

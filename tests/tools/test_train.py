@@ -141,14 +141,27 @@ def test_words_with_tags_and_answers(tmp_path, one_layer_source, capfd):
       "question": "what is so?", "context": context,
       "answers": {"text": [context.split()[1]], "answer_start": [-1]}}) + "\n"
       for context in contexts))
-  config = OwnRunConfig(
-      data=str(tmp_path / "qa.jsonl"), problem_type="span",
-      text_column="question", text_pair_column="context",
-      label_column="answers", encoder=str(one_layer_source))
-  check_start(config)
-  task = config.load_task()
-  assert (task.problem_type, len(task.split("test"))) == ("span", 3)
+  config = OwnRunConfig(data=str(tmp_path / "qa.jsonl"), problem_type="span")
   assert config.default_max_seq_length == 384
+  command = [f"--data={tmp_path / 'qa.jsonl'}", "--text_column=question",
+             "--text_pair_column=context", "--label_column=answers",
+             f"--encoder={one_layer_source}", "--num_train_epochs=1",
+             "--max_seq_length=24", f"--output_dir={tmp_path / 'qa'}"]
+  assert call(train, *command) == 1
+  assert "qa.jsonl: holds questions and answers: --problem_type=span" in (
+      capfd.readouterr().err)
+  assert call(train, *command, "--problem_type=span", "--do_predict") == 0
+  results = json.loads((tmp_path / "qa/results.json").read_text())
+  assert set(results["metrics"]["test"]) == {"f1", "exact_match"}
+  adapter = json.loads(
+      (tmp_path / "qa/adapter/adapter_config.json").read_text())
+  assert adapter["span"]["max_query_length"] == 6
+  answers = json.loads(
+      (tmp_path / "qa/predictions/predictions.json").read_text())
+  assert len(answers) == 3
+  assert call(evaluate, f"--adapter={tmp_path / 'qa/adapter'}") == 0
+  assert f"f1 {results['metrics']['test']['f1']:.4f}" in (
+      capfd.readouterr().out)
   assert OwnRunConfig(data="a").default_max_seq_length == 128
 
 

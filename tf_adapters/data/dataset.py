@@ -65,6 +65,14 @@ class Dataset:
       default_factory=dict)
   label_type: str = "str"
 
+  def __new__(cls, *arguments: Any, **fields: Any) -> "Dataset":
+    """Says how one is made; copies and subclasses come here, too."""
+    if arguments and not isinstance(arguments[0], str):
+      raise InputError(
+          "ta.Dataset.from_dataframe(df, text=..., label=...) makes a Dataset, "
+          "and so do from_dict, from_lists, from_file and from_tf_data")
+    return super().__new__(cls)
+
   def __post_init__(self) -> None:
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
 
@@ -168,6 +176,9 @@ class Dataset:
     Example:
       >>> Dataset.from_lists(["It works.", "It broke."], ["good", "bad"])
     """
+    for argument, values in (("texts", texts), ("labels", labels)):
+      if isinstance(values, str | bytes):
+        raise InputError(f"{argument} is a single one: expected a list")
     columns = {"text": list(texts), "label": list(labels)}
     if text_pairs is not None:
       columns["text_pair"] = list(text_pairs)
@@ -207,6 +218,9 @@ class Dataset:
       >>> Dataset.from_file("tickets.csv", text="ticket_text", label="team")
     """
     from tf_adapters.data import frame_tasks, one_file
+    if not isinstance(path, str | os.PathLike):
+      raise InputError(f"a {type(path).__name__} is no path of a file: "
+                       "Dataset.from_dataframe takes DataFrames")
     columns = frame_tasks.Columns(
         text, text_pair, label, problem_type, labels, label_separator,
         validation, test, seed, on_bad_row, name)
@@ -266,6 +280,11 @@ class Dataset:
 
   def _named(self, name: str) -> Examples:
     """A split that says what its labels are called, wherever it goes."""
+    if name not in self.splits and name != "train":
+      raise InputError(
+          f"task {self.name}: no {name} split in {self.origin}; there is "
+          f"{', '.join(self.splits)}; Dataset.from_dataframe and from_file "
+          f"hold rows out for one by {name}=0.15")
     split: Any = self.split(name)
     if not hasattr(split, "label_names") or split.labels is None:
       return split

@@ -27,6 +27,7 @@ _NOT_IN_WINDOWS = b"\x81\x8d\x8f\x90\x9d"
 _READS_UTF_16 = "encoding=utf-16 reads it"
 # Lines of another encoding that are UTF-8 by accident do not follow each other.
 _NO_ACCIDENT = 3
+_CHUNK = 1 << 20  # bytes that are read at once
 
 
 def check_encoding(name: str) -> str:
@@ -43,6 +44,46 @@ def check_encoding(name: str) -> str:
         "encoding must be the name of one, such as utf-8, windows-1252, "
         f"latin-1, gb18030 or utf-16, not {name!r}") from None
   return UTF_8 if known in ("utf-8", "utf-8-sig") else name
+
+
+def found_encoding(path: pathlib.Path) -> str:
+  """UTF-8 or UTF-16 where a file is in it, or else windows-1252 or latin-1.
+
+  Raises:
+    InputError: the file cannot be read.
+  """
+  left = {name: codecs.getincrementaldecoder(name)()
+          for name in (UTF_8, "windows-1252")}
+  try:
+    with open(path, "rb") as file:
+      for number, content in enumerate(iter(lambda: file.read(_CHUNK), b"")):
+        if not number and content.startswith(
+            (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+          return "utf-16"
+        left = {name: decoder for name, decoder in left.items()
+                if _decodes(decoder, content)}
+        if not left:
+          break
+  except OSError as error:
+    raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+  return next((name for name, decoder in left.items()
+               if _decodes(decoder, b"", final=True)), "latin-1")
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, content: bytes,
+             final: bool = False) -> bool:
+  try:
+    decoder.decode(content, final)
+  except UnicodeDecodeError:
+    return False
+  return True
+
+
+def encoding_note(name: str, encoding: str) -> str:
+  """What to say of a file whose encoding was found; "" for UTF-8."""
+  return "" if encoding == UTF_8 else (
+      f"{name}: is not UTF-8 and is read as {encoding}: give encoding if "
+      "letters are wrong")
 
 
 def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:

@@ -80,6 +80,17 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     InputError: a column is missing, the type of problem cannot be told, labels
       cannot be right, or there is a bad row that is not to be left out.
   """
+  # All of a Series would be its values.
+  labels_given: list[Any] = ([columns.label] if hasattr(columns.label, "iloc")
+                             else columns.label_columns)
+  for argument, name in (
+      ("text", columns.text), ("text_pair", columns.text_pair),
+      *(("label", name) for name in labels_given)):
+    if not isinstance(name, str | None):
+      raise InputError(
+          f"{argument} is a {type(name).__name__}: it has to be the name of a "
+          'column, such as "text"; two columns of text can be joined before, '
+          'as in df["text"] = df.subject + " " + df.body')
   names = [*columns.texts, *columns.label_columns]
   folded = [name.lower() for name in names]
   if len(set(folded)) < len(folded):
@@ -164,6 +175,11 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
   task = own_files.of_tables(
       tables, columns.texts, columns.label_columns, problem, labels,
       columns.label_separator, order)
+  if problem == "regression" and not len(next(iter(task.splits.values()))):
+    raise InputError(
+        f"{first.name}: column {columns.label_columns[0]!r} holds no numbers: "
+        "problem_type=classification takes its cells for labels; "
+        + "; ".join(task.notes))
   return dataclasses.replace(task, label_type=label_type)
 
 
@@ -220,7 +236,7 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
         frame.column(columns.text, "text"),
         frame.column(columns.label_columns[0], "label"))):
       place = frame.place(row)
-      words, tags = ([label_name(item) for item in _list_of(cell)]
+      words, tags = ([label_name(item) for item in items_of(cell)]
                      for cell in (words, tags))
       if not words:
         bad.refuse(place, NO_TEXT, f"no words in column {columns.text!r}")
@@ -230,6 +246,9 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
         bad.refuse(place, *fault)
       else:
         read[split].append(Sentence([place] * len(words), words, tags))
+    if bad.count and not read[split]:
+      raise InputError(f"{frame.name}: no row has a tag for each word, as "
+                       f"problem_type=tagging wants: {bad.note()}")
   return tagging.of_sentences(
       read, {split: pathlib.Path(frame.name)
              for split, frame in frames.items()}, bad_rows,
@@ -245,18 +264,24 @@ def _hold_words(texts: Sequence[Any]) -> bool:
       isinstance(text, str) and is_list(text.strip()) for text in cells)
 
 
-def _list_of(cell: Any) -> list[Any]:
+def items_of(cell: Any) -> list[Any]:
   """The items of a cell: a list, one as pandas writes it, or words."""
   if isinstance(cell, list):
     return cell
   if not isinstance(cell, str):
     return []
   if is_list(cell.strip()):
-    try:
-      return list(ast.literal_eval(cell.strip()))
-    except (SyntaxError, ValueError):
-      return []
+    items = _literal(cell)
+    return [] if isinstance(items, str) else list(items)
   return cell.split()
+
+
+def _literal(cell: str) -> Any:
+  """A cell's value as Python writes it; the cell where it is none."""
+  try:
+    return ast.literal_eval(cell.strip())
+  except (SyntaxError, ValueError, MemoryError, RecursionError):
+    return cell
 
 
 def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
@@ -265,18 +290,27 @@ def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     raise InputError("problem_type='span': text is the questions' column, and "
                      "text_pair that of the texts that answer them")
   read, notes = {}, []
-  answers = {split: list(map(_answers, frame.column(
-      columns.label_columns[0], "label"))) for split, frame in frames.items()}
-  options = SquadOptions(version_2=any(
-      not one for part in answers.values() for one in part))
+  label = columns.label_columns[0]
+  # A test split may do without.
+  answers = {split: list(map(_answers, frame.column(label, "label")))
+             for split, frame in frames.items()
+             if split != "test" or frame.has(label)}
+  unanswered = sum(not one for part in answers.values() for one in part)
+  if unanswered:
+    notes.append(f"questions without an answer, of which that is learnt: "
+                 f"{unanswered:,}")
+  options = SquadOptions(version_2=bool(unanswered))
   for split, frame in frames.items():
     bad_rows = BadRows(frame.name, columns.on_bad_row, "questions")
-    rows = zip(frame.column(columns.text, "text"),
-               frame.column(columns.text_pair, "text_pair"), answers[split])
-    paragraphs = (({"context": context, "qas": [
-        {"id": row, "question": question, "answers": given}]},
-                   str(frame.place(row)))
-                  for row, (question, context, given) in enumerate(rows))
+    questions: list[dict[str, Any]] = [
+        {"id": row, "question": question} for row, question in enumerate(
+            frame.column(columns.text, "text"))]
+    for question, given in zip(questions, answers.get(split, ())):
+      question["answers"] = given
+    paragraphs = (
+        ({"context": context, "qas": [question]}, str(frame.place(row)))
+        for row, (question, context) in enumerate(zip(
+            questions, frame.column(columns.text_pair, "text_pair"))))
     read[split], more = squad.of_paragraphs(
         frame.name, paragraphs, options, split == "train", bad_rows)
     notes += [*more, bad_rows.note()]
@@ -290,8 +324,10 @@ def _answers(cell: Any) -> list[dict[str, Any]]:
   """The answers of a cell, as SQuAD's files have them.
 
   A cell is an answer, several, or what Hugging Face's datasets have: texts and
-  the places where each begins.
+  the places where each begins. In tables that stands as Python writes it.
   """
+  if isinstance(cell, str) and cell.lstrip().startswith("{"):
+    cell = _literal(cell)
   if isinstance(cell, Mapping):
     texts, starts = _several(cell.get("text")), _several(
         cell.get("answer_start"))

@@ -4,26 +4,32 @@ CSV, TSV, JSON lines and Parquet. Encodings and separators are found where they
 are not given, and what was found is said.
 """
 
-import codecs
-import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.encodings import (
-    UTF_8,
     check_encoding,
+    encoding_note,
+    found_encoding,
     is_utf_8,
     not_decoded,
     read_lines,
 )
 from tf_adapters.data.folders import find_splits
-from tf_adapters.data.frames import Frame, frames_of
+from tf_adapters.data.frames import Frame, frames_of, plain
 from tf_adapters.data.own_files import SPLIT_NAMES
-from tf_adapters.data.tables import Table, read_separated, read_table
+from tf_adapters.data.squad_files import is_squad, rows_of
+from tf_adapters.data.tables import (
+    Table,
+    check_delimiter,
+    read_separated,
+    read_table,
+)
 from tf_adapters.errors import InputError, first_line
+from tf_adapters.files.reading import near_name
 
 _TABLES = (".csv", ".tsv")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -37,6 +43,7 @@ _REMEDIES = {
         "pandas.read_excel to Dataset.from_dataframe")),
     **dict.fromkeys((".gz", ".zip", ".bz2", ".xz"), "is packed: unpack it")}
 _NO_JSON = "that are no JSON objects"
+_ROWS_AT_ONCE = 1024  # of Parquet
 
 
 def frames_of_path(path: pathlib.Path, wanted: Sequence[str],
@@ -55,8 +62,7 @@ def frames_of_path(path: pathlib.Path, wanted: Sequence[str],
     InputError: there is no such file, it cannot be read, its name has another
       ending, or there is a bad row that is not to be left out.
   """
-  if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-    raise InputError(f"delimiter must be one character, not {delimiter!r}")
+  delimiter = check_delimiter(delimiter)
 
   def read(file: pathlib.Path) -> Frame:
     return _frame(file, wanted, encoding, delimiter, on_bad_row)
@@ -64,14 +70,15 @@ def frames_of_path(path: pathlib.Path, wanted: Sequence[str],
   if path.is_dir():
     files, unread = find_splits(
         path, SPLIT_NAMES, _ENDINGS,
-        f"train, validation or test, ending in {', '.join(_ENDINGS)}")
+        f"train, validation or test, ending in {', '.join(_ENDINGS)}, or the "
+        "path of a single file")
     frames = {split: read(file) for split, file in files.items()}
     if unread:
       first = next(iter(frames))
       frames[first] = _with_notes(frames[first], unread)
     return frames
   if not path.exists():
-    raise InputError(f"{path}: no such file")
+    raise InputError(f"{path}: no such file{near_name(path)}")
   return {"train": read(path)}
 
 
@@ -93,9 +100,7 @@ def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,
   note = ""
   if encoding is None:
     encoding = found_encoding(path)
-    if encoding != UTF_8:
-      note = (f"{path.name}: is not UTF-8 and is read as {encoding}: give "
-              "encoding if letters are wrong")
+    note = encoding_note(path.name, encoding)
   else:
     encoding = check_encoding(encoding)
   bad_rows = BadRows(path, on_bad_row)
@@ -112,34 +117,11 @@ def _of_table(table: Table) -> Frame:
       of_text=True, places=table.lines)
 
 
-def found_encoding(path: pathlib.Path) -> str:
-  """UTF-8 or UTF-16 where a file is in it, or else windows-1252 or latin-1.
-
-  Raises:
-    InputError: the file cannot be read.
-  """
-  try:
-    content = path.read_bytes()
-  except OSError as error:
-    raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-  if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-    return "utf-16"
-  for encoding in (UTF_8, "windows-1252"):
-    try:
-      content.decode(encoding)
-      return encoding
-    except UnicodeDecodeError:
-      pass
-  return "latin-1"
-
-
 def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
-  """Objects, one on each line, or in one array."""
-  lines = read_lines(path, encoding)
-  first = next(lines, "")
-  lines = itertools.chain([first], lines)
-  values = (_of_array(path, lines) if first.lstrip().startswith("[")
-            else _of_lines(lines, encoding, bad_rows))
+  """Objects, one on each line, or of one array; or SQuAD's questions."""
+  values = rows_of_document(path, encoding)
+  if values is None:
+    values = _of_lines(read_lines(path, encoding), encoding, bad_rows)
   rows, places = [], []
   for place, value in values:
     if isinstance(value, dict):
@@ -156,14 +138,57 @@ def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
                places=places)
 
 
-def _of_array(path: pathlib.Path,
-              lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
+def rows_of_document(path: pathlib.Path,
+                     encoding: str) -> Iterable[tuple[int, Any]] | None:
+  """Number, from 1, and value of each row of JSON that is one document.
+
+  That is an array, or a file of SQuAD's, of which a question is a row.
+
+  Args:
+    path: the file.
+    encoding: of it.
+
+  Returns:
+    The rows; None where each line is a document of its own.
+
+  Raises:
+    InputError: it cannot be read, or holds one object for all rows.
+  """
+  lines = read_lines(path, encoding)
+  first = next(lines, "")
+  start = first.strip()
+  if not (start.startswith("[") or start == "{"):
+    one = _object(start)
+    if not one or not (is_squad(one) or _by_column(one)):
+      return None
   try:
-    yield from enumerate(json.loads("".join(lines)))
+    values = json.loads("".join([first, *lines]))
   except (ValueError, RecursionError) as error:
     raise InputError(
-        f"{path}: is no JSON array, though it begins as one: "
-        f"{first_line(error)}") from None
+        f"{path}: is no JSON {'array' if start[0] == '[' else 'object'}, "
+        f"though it begins as one: {first_line(error)}") from None
+  if isinstance(values, list):
+    return enumerate(values, 1)
+  if is_squad(values):
+    return enumerate(rows_of(path, values), 1)
+  raise InputError(
+      f"{path}: is one JSON object, expected one for each row, such as "
+      "df.to_json(path, orient='records', lines=True) writes")
+
+
+def _object(line: str) -> dict[str, Any] | None:
+  """The object that is a line; None where it is something else."""
+  try:
+    value = json.loads(line)
+  except (ValueError, RecursionError):
+    return None
+  return value if isinstance(value, dict) else None
+
+
+def _by_column(values: Mapping[str, Any]) -> bool:
+  """Whether an object is a DataFrame as pandas' to_json writes it."""
+  return all(isinstance(column, dict) and column
+             and all(map(str.isdecimal, column)) for column in values.values())
 
 
 def _of_lines(lines: Iterator[str], encoding: str,
@@ -182,17 +207,43 @@ def _of_lines(lines: Iterator[str], encoding: str,
 
 
 def _parquet(path: pathlib.Path) -> Frame:
+  table = _of_pyarrow(path, "read_table")
+  frame = frames_of(table)["train"]
+  return Frame(str(path), frame.header, frame.read,
+               places=range(1, table.num_rows + 1))
+
+
+def is_parquet(path: pathlib.Path) -> bool:
+  """Whether a file is one of Parquet, by its ending."""
+  return path.suffix.lower() in _PARQUET
+
+
+def rows_of_parquet(path: pathlib.Path) -> Iterator[dict[str, Any]]:
+  """The rows of a Parquet file, a few at a time.
+
+  Raises:
+    InputError: it cannot be read.
+  """
+  for batch in _of_pyarrow(path, "ParquetFile").iter_batches(_ROWS_AT_ONCE):
+    for row in batch.to_pylist():
+      yield {name: plain(value) for name, value in row.items()}
+
+
+def _of_pyarrow(path: pathlib.Path, reader: str) -> Any:
+  """What a function of pyarrow.parquet makes of a file.
+
+  Raises:
+    InputError: it cannot be read, or there is no pyarrow.
+  """
   try:
     import pyarrow.parquet
   except ImportError:
     raise InputError(
         f"{path}: Parquet needs the package pyarrow: pip install pyarrow, or "
         "save the file as CSV") from None
-  read: Callable[[pathlib.Path], Any] = pyarrow.parquet.read_table
+  read: Callable[[pathlib.Path], Any] = getattr(pyarrow.parquet, reader)
   try:
-    table = read(path)
+    return read(path)
   except (OSError, ValueError) as error:
     raise InputError(
         f"{path}: cannot be read as Parquet: {first_line(error)}") from None
-  frame = frames_of(table)["train"]
-  return Frame(str(path), frame.header, frame.read)

@@ -39,6 +39,9 @@ class Examples(Protocol):
   def contents(self) -> Sequence[Hashable]:
     """What each example is but for its label: equal ones are the same text."""
 
+  def groups(self) -> Sequence[Hashable]:
+    """What each example is drawn with: those of a group stay in one split."""
+
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
     """The examples of these numbers, in this order."""
 
@@ -85,6 +88,10 @@ class Split:
     """The texts, or pairs of them."""
     return self.first if self.second is None else list(
         zip(self.first, self.second))
+
+  def groups(self) -> Sequence[Hashable]:
+    """As `contents`."""
+    return self.contents()
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
     """The rows of these numbers, in this order."""

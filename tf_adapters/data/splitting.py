@@ -87,7 +87,8 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
       raise InputError(
           f"{_named({name: fraction}, suffix)} of {rows:,} rows{same} are "
           f"{count:,}, and {there:,} are there, beside one of each label to "
-          "train on: give another fraction, or more rows")
+          "train on: give another fraction, or more rows" + (
+              "; rows of the same text stay together" if same else ""))
     splits[name] = np.sort([row for unit in drawn for row in unit])
   others = set(range(rows)).difference(*(
       numbers.tolist() for numbers in splits.values()))
@@ -166,10 +167,10 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
   if not fractions:
     return task
   train = task.split("train")
-  contents = train.contents()
+  groups = train.groups()
   parts = split_rows(len(train), fractions, seed, strata_of(train.labels),
-                     suffix, contents)
-  repeats = len(train) - len(set(contents))
+                     suffix, groups)
+  repeats = len(train) - len(set(groups))
   splits = {name: train.take(numbers) for name, numbers in parts.items()}
   source = task.files.get("train", ())
   sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())

@@ -7,20 +7,17 @@ outputs is training's business.
 
 import collections
 import dataclasses
-import io
 import itertools
 import os
 import pathlib
 import re
 from collections.abc import (
-    Callable,
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
+  Callable,
+  Hashable,
+  Iterable,
+  Mapping,
+  Sequence,
 )
-from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -29,20 +26,18 @@ import tensorflow as tf
 from tf_adapters.data import batching
 from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.data.encodings import (
-    UTF_8,
-    decoded,
-    is_utf_8,
-    not_decoded,
+from tf_adapters.data.encodings import UTF_8
+from tf_adapters.data.squad_files import (
+  WrongTypeError,
+  answers_of,
+  entries,
+  field,
+  read_paragraphs,
 )
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
-from tf_adapters.files.reading import parse_json, read_file
 from tf_adapters.modeling.normalization import normalize
 from tf_adapters.modeling.text import TextProcessor
-
-# Of a file; SQuAD 2.0 has 42 MB.
-_MOST_BYTES = 1 << 30
 
 # What is counted and said of a file.
 _NO_TEXT = "questions without text"
@@ -115,6 +110,10 @@ class SquadSplit:
     """Questions with their contexts."""
     return [(question.text, self.contexts[question.context])
             for question in self.questions]
+
+  def groups(self) -> Sequence[Hashable]:
+    """The contexts, each for all questions on it."""
+    return [self.contexts[question.context] for question in self.questions]
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "SquadSplit":
     """The questions of these numbers, in this order."""
@@ -313,7 +312,8 @@ def load(train_file: str | os.PathLike[str] | None = None,
       files[name] = [path]
       bad_rows = BadRows(path, on_bad_row, "questions")
       splits[name], more = of_paragraphs(
-          path, _paragraphs(path, encoding), options, name == "train", bad_rows)
+          path, read_paragraphs(path, encoding), options, name == "train",
+          bad_rows)
       notes += [f"{name}: {note}" for note in more]
       notes.append(bad_rows.note())
   return Dataset(
@@ -344,25 +344,26 @@ def of_paragraphs(
     InputError: there are no questions, or there is a bad one.
   """
   counts: collections.Counter[str] = collections.Counter()
-  contexts, questions, ids = [], [], set()
+  contexts: dict[str, int] = {}  # text -> number
+  questions, ids = [], set()
   answered = False
   for paragraph, where in paragraphs:
     fault = None
     try:
-      context = _field(paragraph, "context", str)
-    except _WrongTypeError as error:  # so is each question on it
-      context, fault = "", _WrongTypeError(f"is on a text that {error}")
+      context = field(paragraph, "context", str)
+    except WrongTypeError as error:  # so is each question on it
+      context, fault = "", WrongTypeError(f"is on a text that {error}")
     counts[_EMPTY_CONTEXT] += not fault and not context.strip()
-    contexts.append(context)
-    for place, entry in enumerate(_part(path, paragraph, "qas", where)):
+    number = contexts.setdefault(context, len(contexts))
+    for place, entry in enumerate(entries(path, paragraph, "qas", where)):
       here = f"{where}.qas[{place}]"
       try:
         if fault:
           raise fault
-        identity = str(_field(entry, "id", str | int))
-        text = _field(entry, "question", str)
-        answers = _answers(entry)
-      except _WrongTypeError as error:
+        identity = str(field(entry, "id", str | int))
+        text = field(entry, "question", str)
+        answers = answers_of(entry)
+      except WrongTypeError as error:
         bad_rows.refuse(here, _OTHER_TYPE, str(error))
         continue
       if identity in ids:
@@ -380,66 +381,13 @@ def of_paragraphs(
       counts[_MOVED] += was_moved
       counts[_NO_TEXT] += not text.strip()
       questions.append(Question(
-          identity, text, len(contexts) - 1,
+          identity, text, number,
           tuple(answer for answer, _ in answers), start))
   if not questions:
     raise InputError("; ".join(filter(None, [
         f"{path}: has no questions", bad_rows.note()])))
-  return SquadSplit(contexts, questions, options, answered), [
+  return SquadSplit(list(contexts), questions, options, answered), [
       f"{count:,} {what}" for what, count in (+counts).items()]
-
-
-class _WrongTypeError(Exception):
-  """What is wrong with a paragraph or a question."""
-
-
-def _paragraphs(path: pathlib.Path,
-                encoding: str) -> Iterator[tuple[Any, str]]:
-  """(paragraph, where it is) of a file."""
-  content = io.BytesIO(read_file(path, _MOST_BYTES))
-  lines = list(decoded(path, content, encoding))
-  for number, line in enumerate(lines, 1):
-    if fault := not_decoded(line, encoding):
-      raise InputError(f"{path}:{number}: {'; '.join(fault[1:])}")
-  for number, article in enumerate(_part(
-      path, parse_json(path, "".join(lines)), "data", "the file")):
-    where = f"data[{number}]"
-    for place, paragraph in enumerate(
-        _part(path, article, "paragraphs", where)):
-      yield paragraph, f"{where}.paragraphs[{place}]"
-
-
-def _part(path: pathlib.Path | str, values: Any, key: str,
-          where: str) -> list[Any]:
-  """A list of what holds questions: without it there is no telling how many."""
-  try:
-    return _field(values, key, list)
-  except _WrongTypeError as error:
-    raise InputError(f"{path}: {where} {error}") from None
-
-
-def _field(values: Any, key: str, kind: type | UnionType) -> Any:
-  if not isinstance(values, dict) or not isinstance(values.get(key), kind):
-    raise _WrongTypeError(f"has no {key!r} of the right type")
-  value = values[key]
-  if isinstance(value, str) and not is_utf_8(value):
-    raise _WrongTypeError(f"has half a character in its {key!r}")
-  return value
-
-
-def _answers(entry: dict[str, Any]) -> list[tuple[str, int]]:
-  answers = entry.get("answers") or []
-  if not isinstance(answers, list):
-    raise _WrongTypeError("has no 'answers' of the right type")
-  result = []
-  for place, answer in enumerate(answers):
-    try:
-      text = _field(answer, "text", str)
-    except _WrongTypeError as error:
-      raise _WrongTypeError(f"answers[{place}] {error}") from None
-    start = answer.get("answer_start", -1)
-    result.append((text, start if type(start) is int else -1))
-  return result
 
 
 def _find(context: str,

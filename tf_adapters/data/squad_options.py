@@ -4,8 +4,16 @@ Apart from `squad`, since command lines are checked without TensorFlow.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, Self
 
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig, check_options, option
+
+if TYPE_CHECKING:
+  from tf_adapters.data.dataset import Dataset
+
+# For the special tokens of a pair, of whichever family.
+_SPECIAL_TOKENS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,3 +50,37 @@ class SquadOptions(JsonConfig):
 
   def __post_init__(self) -> None:
     check_options(self)
+
+  def fitted(self, max_length: int) -> Self:
+    """The same for windows of a length, where nobody has said otherwise.
+
+    Questions get a quarter of a window at most, and windows overlap by half of
+    their context or more. At 384 wordpieces that changes nothing.
+
+    Example:
+      >>> SquadOptions().fitted(128)
+      SquadOptions(..., doc_stride=46, max_query_length=32, ...)
+    """
+    query_length = max(1, min(self.max_query_length, max_length // 4))
+    room = max_length - query_length - _SPECIAL_TOKENS
+    return dataclasses.replace(
+        self, max_query_length=query_length,
+        doc_stride=max(1, min(self.doc_stride, room // 2)))
+
+
+def with_options(task: "Dataset", options: SquadOptions) -> "Dataset":
+  """A task on spans whose contexts are cut, and answers chosen, by options.
+
+  Raises:
+    InputError: it has questions without an answer, and the options say that
+      there are none.
+  """
+  given = SquadOptions.from_dict(task.span or {})
+  if given.version_2 and not options.version_2:
+    raise InputError(
+        f"task {task.name} has questions without an answer, and the adapter "
+        "was trained on none: leave them out")
+  windows: Any = task.splits
+  splits = {name: dataclasses.replace(split, options=options)
+            for name, split in windows.items()}
+  return dataclasses.replace(task, span=options.to_dict(), splits=splits)

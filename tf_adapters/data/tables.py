@@ -310,6 +310,19 @@ def csv_rows(path: pathlib.Path | str, lines: Iterable[str],
     ) from None
 
 
+def check_delimiter(delimiter: str | None) -> str | None:
+  """What separates cells, as a user gave it; None where it is to be found.
+
+  Raises:
+    InputError: nothing could.
+  """
+  if delimiter == "\\t":  # as it is typed in a shell
+    return "\t"
+  if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+    raise InputError(f"delimiter must be one character, not {delimiter!r}")
+  return delimiter
+
+
 # Of files whose endings say something else; Excel's where commas are decimal.
 _SEPARATORS = (",", ";", "\t", "|")
 

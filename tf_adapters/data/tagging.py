@@ -67,6 +67,10 @@ class TaggedSplit:
     """The sentences."""
     return list(map(tuple, self.words))
 
+  def groups(self) -> Sequence[Hashable]:
+    """As `contents`."""
+    return self.contents()
+
   def take(self, rows: Sequence[int] | np.ndarray) -> "TaggedSplit":
     """The sentences of these numbers, in this order."""
     return TaggedSplit(

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, similar
 
 # Of a file that is read whole; the largest that a BERT is known to have, a
 # tokenizer.json of half a million wordpieces, takes a third of it.
@@ -132,6 +132,22 @@ def _opened(path: pathlib.Path,
       yield file, status.st_size
   finally:
     os.close(descriptor)
+
+
+def near_name(path: str | os.PathLike[str]) -> str:
+  """What to say of a path that is not there: a similar name in its folder.
+
+  Example:
+    >>> near_name("data/ticket.csv")
+    '; did you mean data/tickets.csv?'
+  """
+  path = pathlib.Path(path)
+  try:
+    names = os.listdir(path.parent)
+  except OSError:
+    return ""
+  near = similar(path.name, sorted(names), cutoff=0.8)
+  return "" if near is None else f"; did you mean {path.with_name(near)}?"
 
 
 def check_is_file(path: str | os.PathLike[str]) -> None:

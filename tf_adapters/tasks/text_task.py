@@ -18,6 +18,7 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.own_files import METRICS
 from tf_adapters.data.splits import Examples
+from tf_adapters.data.squad_options import SquadOptions, with_options
 from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.errors import InputError, listed, warn
 from tf_adapters.modeling.label_types import Label, label_name, label_value
@@ -37,6 +38,9 @@ from tf_adapters.training.defaults import default_epochs, enough_epochs
 from tf_adapters.training.training_config import TrainingConfig
 
 _ADAPTER_SIZE = 64
+# What options of a `TrainingConfig` are called in `fit`.
+_ARGUMENTS = {"num_train_epochs": "epochs", "train_batch_size": "batch_size",
+              "early_stopping_epochs": "early_stopping"}
 _LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
 
 
@@ -81,8 +85,13 @@ class TextTask:
                seed: int = 0):
     if not isinstance(data, Dataset):
       raise InputError(
-          f"data is a {type(data).__name__}: a Dataset is wanted, which "
-          "ta.Dataset.from_dataframe, from_lists and from_file make")
+          f"TextTask(encoder, data): data is a {type(data).__name__}, and a "
+          "Dataset is wanted, which ta.Dataset.from_dataframe, from_lists and "
+          "from_file make")
+    if not isinstance(method, Method | None):
+      raise InputError(
+          f"method is a {type(method).__name__}: a configuration is wanted, "
+          "such as ta.LoraConfig(rank=8)")
     if method is not None and adapter_size is not None:
       raise InputError("adapter_size is of bottleneck adapters: method says "
                        "its own size")
@@ -90,11 +99,15 @@ class TextTask:
     split = next(iter(data.splits), "train")
     with seeded(seed):
       loaded = load_encoder(
-          encoder, method or AdapterConfig(adapter_size or _ADAPTER_SIZE))
+          encoder, method or AdapterConfig(
+              _ADAPTER_SIZE if adapter_size is None else adapter_size))
       model = problem.make_model(loaded, data.labels, pooling)
     if max_length is None and problem.outputs == "windows":
       max_length = min(_LONGEST_WINDOW, loaded.config.longest_text)
     text = loaded.text_processor(max_length)
+    if problem.outputs == "windows":
+      data = with_options(data, SquadOptions.from_dict(data.span or {}).fitted(
+          text.max_length))
     for part in data.splits.values():
       part.check(text)
     model.task = TaskDescription(
@@ -178,18 +191,27 @@ class TextTask:
       InputError: there is no training split, an argument is out of range, or
         the loss is not finite.
     """
+    if isinstance(epochs, Dataset):
+      raise InputError("fit trains on the data that the task was made with: "
+                       "TextTask(encoder, data).fit()")
     data = self._data_for("fit")
     rows = len(data.split("train"))
-    steps = max(1, rows // batch_size) if batch_size > 0 else 1
-    patience: int | None = None
+    try:
+      config = TrainingConfig(
+          learning_rate=learning_rate, num_train_epochs=epochs,
+          train_batch_size=batch_size, seed=seed,
+          early_stopping_epochs=None if isinstance(early_stopping, bool)
+          else early_stopping)
+    except InputError as error:
+      flag, *rest = str(error).split(" ", 1)
+      raise InputError(" ".join([_ARGUMENTS.get(flag, flag), *rest])) from None
     validated = data.splits.get("validation")
-    if early_stopping and validated is not None and (
-        validated.labels is not None):
-      patience = (enough_epochs(epochs or default_epochs(steps))
-                  if early_stopping is True else early_stopping)
-    config = TrainingConfig(
-        learning_rate=learning_rate, num_train_epochs=epochs,
-        train_batch_size=batch_size, early_stopping_epochs=patience, seed=seed)
+    if validated is None or validated.labels is None:
+      config = dataclasses.replace(config, early_stopping_epochs=None)
+    elif early_stopping is True:
+      config = dataclasses.replace(
+          config, early_stopping_epochs=enough_epochs(
+              epochs or default_epochs(max(1, rows // batch_size))))
     weights = None
     if isinstance(class_weight, Mapping):
       weights = data.class_weight(
@@ -309,6 +331,10 @@ class TextTask:
     if data is None or isinstance(data, str):
       own = self._data_for("evaluate")
       return evaluating.evaluate(predictor, own, data or _last_split(own))
+    if not hasattr(data, "with_labels") and not isinstance(data, Dataset):
+      raise InputError(
+          f"a {type(data).__name__} is no split: ta.Dataset.from_dataframe, "
+          "from_lists and from_file make a Dataset of what is to be evaluated")
     if isinstance(data, Dataset):
       return evaluating.evaluate(
           predictor, self._with_labels_of_model(data), _last_split(data))
@@ -383,6 +409,9 @@ class TextTask:
     rows = rows_of(texts, problem.takes_pairs(self.model.task.pairs),
                    problem.outputs == "words")
     predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
+    if not self.model.is_trained:
+      warn("the task was never trained, so its predictions are by chance: "
+           "fit() trains it", stacklevel=3)
     there = [row for row in rows if row is not None]
     if len(there) < len(rows):
       warn(f"{len(rows) - len(there):,} of {len(rows):,} texts are missing, "
@@ -430,6 +459,8 @@ class TextTask:
       raise InputError(f"the data is for {data.problem_type}, the task for "
                        f"{self.model.problem_type}")
     labels = self.model.labels
+    if self.model.task.span is not None:
+      data = with_options(data, SquadOptions.from_dict(self.model.task.span))
     if data.labels == labels:
       return data
     unknown = [label for label in data.labels if label not in labels]

@@ -4,15 +4,19 @@ import dataclasses
 import functools
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tf_adapters.data import one_file, own_files
 from tf_adapters.data.bad_rows import ON_BAD_ROW
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import AUTO_ENCODING
 from tf_adapters.data.splitting import DEFAULT_FRACTION, split_task
+from tf_adapters.data.squad_files import ANSWERS, CONTEXT, QUESTION
+from tf_adapters.data.squad_options import SquadOptions, with_options
 from tf_adapters.data.tables import find_column
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
+from tf_adapters.files.reading import near_name
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.config import option, options
 from tf_adapters.training.run_config import RunConfig
@@ -109,6 +113,15 @@ class OwnRunConfig(RunConfig):
     if self.class_weight is not None:
       task.class_weight(class_weight.parse(self.class_weight))
 
+  def fitted(self, task: Dataset, max_length: int,
+             span: Mapping[str, Any] | None) -> Dataset:
+    """A task whose contexts are cut to fit; no flag says how."""
+    if task.problem_type != "span":
+      return task
+    return with_options(
+        task, SquadOptions.from_dict(task.span or {}).fitted(max_length)
+        if span is None else SquadOptions.from_dict(span))
+
   def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     return _load(self, labels and tuple(labels))
 
@@ -117,18 +130,25 @@ class OwnRunConfig(RunConfig):
 def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
   path = pathlib.Path(config.data).expanduser()
   if not path.exists():
-    raise InputError(f"{path}: no such file or folder; --data says where it is")
+    raise InputError(f"{path}: no such file or folder"
+                     + (near_name(path) or "; --data says where it is"))
   columns = [config.text_column, *filter(None, [config.text_pair_column])]
-  delimiter = "\t" if config.delimiter == "\\t" else config.delimiter
   encoding = None if config.encoding == AUTO_ENCODING else config.encoding
   first, *_ = one_file.frames_of_path(
-      path, columns, encoding, delimiter, config.on_bad_row).items()
+      path, columns, encoding, config.delimiter, config.on_bad_row).items()
   split, frame = first
   if config.problem_type == "span" and config.text_pair_column is None:
     raise InputError(
         "problem_type=span: --text_column names the questions, "
-        "--text_pair_column the texts that answer them; tf-adapters squad "
-        "reads files such as SQuAD's")
+        "--text_pair_column the texts that answer them, --label_column the "
+        f"answers; {path} has {listed(frame.header)}")
+  if config.problem_type != "span" and {QUESTION, CONTEXT, ANSWERS} <= {
+      *map(str.lower, frame.header)} and not (
+          all(map(frame.has, columns)) and config.label_column != ANSWERS):
+    raise InputError(
+        f"{path}: holds questions and answers: --problem_type=span "
+        f"--text_column={QUESTION} --text_pair_column={CONTEXT} "
+        f"--label_column={ANSWERS} learns to answer")
   labelled = [config.label_column]
   if config.problem_type == "multi_label" and not frame.has(*labelled):
     labelled = [name.strip() for name in config.label_column.split(",")]
@@ -146,7 +166,7 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
         labelled if len(labelled) > 1 else config.label_column,
         config.problem_type, labels, config.label_separator,
         on_bad_row=config.on_bad_row, name=config.name, encoding=encoding,
-        delimiter=delimiter)
+        delimiter=config.delimiter)
   if "train" not in task.splits:  # a test file alone, to be predicted
     return task
   return split_task(task, config.validation_fraction, config.test_fraction,

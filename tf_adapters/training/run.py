@@ -208,6 +208,7 @@ class _Run:
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
         or config.default_max_seq_length)
+    task = config.fitted(task, text.max_length, info.span if info else None)
     if "train" in todo:
       for name in ("train", *trainer.VALIDATION_SPLITS):
         if name == "train" or name in task.splits:

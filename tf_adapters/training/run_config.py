@@ -5,7 +5,7 @@ be is in `run_checks`, what a run does in `run`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.checkpoints.sources import ALIASES
@@ -266,6 +266,18 @@ class RunConfig(TrainingConfig, _MethodOptions):
       InputError: so it is.
     """
     raise NotImplementedError
+
+  def fitted(self, task: Dataset, max_length: int,
+             span: Mapping[str, Any] | None) -> Dataset:
+    """A task with the options that suit its model; here it has them already.
+
+    Args:
+      task: the task.
+      max_length: longest input in wordpieces.
+      span: what an adapter file says of spans.
+    """
+    del max_length, span
+    return task
 
   def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
     """The task with its data.
