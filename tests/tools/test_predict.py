@@ -111,6 +111,69 @@ def test_the_input_s_columns_stay_beside_the_predictions(
   capfd.readouterr()
 
 
+def test_what_train_reads_is_read_here(
+    one_layer_source, files, tmp_path, capfd, monkeypatch):
+  bank = AdapterBank(str(one_layer_source), [files["topic"]])
+  monkeypatch.setattr(_flags, "load_bank", lambda: bank)
+  rows = [{"text": "schön; good", "n": 1}, {"text": "bad é", "n": 2}]
+  lines = ["text|n", *(f"{row['text']}|{row['n']}" for row in rows)]
+  contents = {
+      "a.csv": "\n".join(lines).encode("latin-1"),
+      "b.tsv": "\n".join(lines).replace("|", "\t").encode("utf-16"),
+      "c.csv": "\n".join(lines).replace("|", "~").encode(),
+      "d.json": json.dumps(rows, indent=1).encode(),
+      "e.jsonl": "\n".join(map(json.dumps, rows)).encode(),
+      "f.parquet": b""}
+  pandas = pytest.importorskip("pandas")
+  pytest.importorskip("pyarrow")
+  said = {}
+  for name, content in contents.items():
+    (tmp_path / name).write_bytes(content)
+    if name == "f.parquet":
+      pandas.DataFrame(rows).to_parquet(tmp_path / name)
+    assert call(
+        predict, f"--adapters={files['topic']}", f"--input={tmp_path / name}",
+        f"--output={tmp_path / 'out.jsonl'}", "--overwrite",
+        *["--delimiter=~"] * (name == "c.csv")) == 0
+    said[name] = capfd.readouterr().err
+    found = [json.loads(line) for line in (
+        tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [record["text"] for record in found] == [
+        row["text"] for row in rows], name
+    assert [str(record["n"]) for record in found] == ["1", "2"]
+    assert [record["prediction"] for record in found] == bank.predict(
+        [row["text"] for row in rows])
+    first = 1 if name[0] in "def" else 2
+    assert [record["line"] for record in found] == [first, first + 1]
+  assert "data: a.csv: is not UTF-8 and is read as windows-1252: give" in (
+      said["a.csv"])
+  assert "data: '|' separates its cells" in said["a.csv"]
+  assert "is read as utf-16" in said["b.tsv"]
+  assert not any("data:" in said[name] for name in (
+      "c.csv", "d.json", "e.jsonl", "f.parquet"))
+
+
+def test_words_may_be_lists(one_layer_source, tmp_path, monkeypatch, capfd):
+  tagger = make(one_layer_source, tmp_path / "words", *TASKS["words"])
+  bank = AdapterBank(str(one_layer_source), [tagger])
+  monkeypatch.setattr(_flags, "load_bank", lambda: bank)
+  (tmp_path / "a.jsonl").write_text(
+      '{"tokens": ["good", "film"]}\n{"tokens": "so bad"}\n')
+  (tmp_path / "a.csv").write_text(
+      "tokens\n\"['good', 'film']\"\nso bad\n")
+  command = [f"--adapters={tagger}", "--text_column=tokens", "--overwrite",
+             f"--output={tmp_path / 'out.jsonl'}"]
+  for name in ("a.jsonl", "a.csv"):
+    assert call(predict, *command, f"--input={tmp_path / name}") == 0
+    assert [json.loads(line)["words"] for line in (
+        tmp_path / "out.jsonl").read_text().splitlines()] == [
+            ["good", "film"], ["so", "bad"]]
+  (tmp_path / "b.jsonl").write_text('{"tokens": ["a film"]}\n')
+  assert call(predict, *command, f"--input={tmp_path / 'b.jsonl'}") == 1
+  assert ("b.jsonl:1: expected a string in 'tokens': a list of words, without "
+          "blanks in them, is for tagging") in capfd.readouterr().err
+
+
 def test_ctrl_c_says_how_to_go_on(
     arguments, tmp_path, capfd, monkeypatch):
   def interrupted(*arguments):

@@ -22,6 +22,7 @@ from tf_adapters.data.encodings import (
 )
 from tf_adapters.data.tables import (
     cells_fault,
+    csv_rows,
     find_column,
     read_header,
     separated_rows,
@@ -31,6 +32,8 @@ from tf_adapters.errors import InputError
 # Ending of a file's name -> its format.
 ENDINGS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl",
            ".ndjson": "jsonl"}
+# Of what is read only: the rows of Parquet become JSON objects.
+INPUT_ENDINGS = {**ENDINGS, ".parquet": "jsonl", ".pq": "jsonl"}
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 SEPARATORS = {"tsv": "\t", "csv": ","}
 
@@ -38,8 +41,10 @@ SEPARATORS = {"tsv": "\t", "csv": ","}
 _NO_JSON = "that are no JSON objects"
 _NO_STRING = "with something else than a string"
 
+# A string, words of a JSON list, or what null stands for.
+Cell = str | list[str] | None
 # A row's line in the file, from 1, and {column: cell}.
-Row = tuple[int, dict[str, str | None]]
+Row = tuple[int, dict[str, Cell]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,23 +56,30 @@ class WholeRows:
       of the first.
     rows: line, wanted cells as `read_rows` has them, and {column: value} of
       all of the row.
+    note: on how they are read, or "".
   """
 
   names: Sequence[str]
-  rows: Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]
+  rows: Iterator[tuple[int, dict[str, Cell], dict[str, Any]]]
+  note: str = ""
 
 
-def format_of(path: str | os.PathLike[str]) -> str:
+def format_of(path: str | os.PathLike[str],
+              endings: Mapping[str, str] = ENDINGS) -> str:
   """One of `FORMATS`, by a file's ending.
+
+  Args:
+    path: of the file.
+    endings: that are known, `INPUT_ENDINGS` of an input.
 
   Raises:
     InputError: it has another one.
   """
   ending = pathlib.Path(path).suffix.lower()
-  if ending not in ENDINGS:
-    raise InputError(f"{path}: its name has to end in {', '.join(ENDINGS)}; "
+  if ending not in endings:
+    raise InputError(f"{path}: its name has to end in {', '.join(endings)}; "
                      "of an input the format can be given instead")
-  return ENDINGS[ending]
+  return endings[ending]
 
 
 def read_rows(lines: Iterable[bytes], name: str, format: str,
@@ -104,15 +116,25 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
 
 def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
                     columns: Sequence[str], bad_rows: BadRows,
-                    encoding: str = UTF_8) -> WholeRows:
-  """As `read_rows`, with the cells of all columns beside those wanted."""
+                    encoding: str = UTF_8,
+                    delimiter: str | None = None) -> WholeRows:
+  """As `read_rows`, with the cells of all columns beside those wanted.
+
+  Args:
+    lines, name, format, columns, bad_rows, encoding: as for `read_rows`.
+    delimiter: what stands between the cells of a table; None to find it.
+  """
   texts = decoded(name, lines, encoding)
   if format == "jsonl":
     line = next(texts, "")
     _check_json_lines(name, line)
     return WholeRows(_keys(line), _json_rows(
         itertools.chain([line], texts), columns, bad_rows, encoding))
-  numbered, _ = separated_rows(name, format, texts, columns)
+  note = ""
+  if delimiter is None:
+    numbered, note = separated_rows(name, format, texts, columns)
+  else:
+    numbered = csv_rows(name, texts, delimiter)
   first = next(numbered, None)
   if first is None:
     raise InputError(f"{name}: is empty: expected a header")
@@ -122,13 +144,13 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
             for column in columns}
   return WholeRows(
       [column for column in header if column],
-      _table_rows(numbered, header, places, bad_rows, encoding))
+      _table_rows(numbered, header, places, bad_rows, encoding), note)
 
 
 def _table_rows(
     numbered: Iterable[tuple[int, list[str]]], header: Sequence[str],
     places: Mapping[str, int], bad_rows: BadRows, encoding: str,
-) -> Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]:
+) -> Iterator[tuple[int, dict[str, Cell], dict[str, Any]]]:
   for line, cells in numbered:
     if fault := cells_fault(cells, len(header)) or not_decoded(
         "".join(cells), encoding):
@@ -165,7 +187,7 @@ def _check_json_lines(name: str, first: str) -> None:
 def _json_rows(
     lines: Iterable[str], columns: Sequence[str], bad_rows: BadRows,
     encoding: str,
-) -> Iterator[tuple[int, dict[str, str | None], dict[str, Any]]]:
+) -> Iterator[tuple[int, dict[str, Cell], dict[str, Any]]]:
   for line, text in enumerate(lines, 1):
     if not text.strip():
       continue
@@ -185,14 +207,17 @@ def _json_rows(
       continue
     row = {column: values[column] for column in columns if column in values}
     wrong = [column for column, value in row.items()
-             if not isinstance(value, str | None)]
+             if not isinstance(value, str | None) and not _are_words(value)]
     if wrong:
-      words = isinstance(row[wrong[0]], list)
       bad_rows.refuse(
-          line, _NO_STRING, f"expected a string in {wrong[0]!r}" + (
-              ", of words one with blanks between them" if words else ""))
+          line, _NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
       yield line, row, values
+
+
+def _are_words(value: Any) -> bool:
+  return isinstance(value, list) and all(
+      isinstance(word, str) for word in value)
 
 
 def write_header(format: str, columns: Sequence[str]) -> bytes:

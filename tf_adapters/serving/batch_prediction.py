@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
-from tf_adapters.data.encodings import UTF_8, check_encoding
+from tf_adapters.data.encodings import AUTO_ENCODING, UTF_8, check_encoding
+from tf_adapters.data.frame_tasks import items_of
+from tf_adapters.data.labels import is_list
+from tf_adapters.data.tables import check_delimiter
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.problems.prediction import Prediction
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _UNKNOWN_TASK = "of an unknown task"
 _NO_SECOND_TEXT = "without a second text"
 _SECOND_TEXT = "with a second text"
+_NO_STRING = "with something else than a string"
 
 # Rows that are sorted by length, predicted and written together: more leaves
 # less padding, fewer loses less when a run is stopped.
@@ -60,7 +64,9 @@ class PredictionConfig:
     on_bad_row: "error" stops at a row that cannot be predicted, "skip" leaves
       such rows out and counts them; see `BadRows`.
     predict_batch_size: texts per forward pass.
-    encoding: of the input, see `data.encodings.decoded`.
+    encoding: of the input, see `data.encodings.decoded`; `AUTO_ENCODING` to
+      find it.
+    delimiter: what stands between the cells of a table; None to find it.
     keep_columns: whether a record has the input's columns, too.
     overwrite: whether to write over an output that is there.
 
@@ -77,6 +83,7 @@ class PredictionConfig:
   on_bad_row: str = "error"
   predict_batch_size: int = 64
   encoding: str = UTF_8
+  delimiter: str | None = None
   keep_columns: bool = False
   overwrite: bool = False
 
@@ -93,12 +100,16 @@ class PredictionConfig:
       raise InputError("text_column, text_pair_column and task_column must "
                        "differ")
     BadRows(self.input, self.on_bad_row)  # raises
-    check_encoding(self.encoding)
+    if self.encoding != AUTO_ENCODING:
+      check_encoding(self.encoding)
+    check_delimiter(self.delimiter)
+    if self.format is None and os.path.isdir(self.input):
+      raise InputError(f"{self.input}: is a folder: give one of its files")
     self.formats()
 
   def formats(self) -> tuple[str, str]:
     """The formats of the input and the output."""
-    read = self.format or rows.format_of(self.input)
+    read = self.format or rows.format_of(self.input, rows.INPUT_ENDINGS)
     return read, (
         read if self.output == STANDARD else rows.format_of(self.output))
 
@@ -126,16 +137,24 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
         f"there are {len(tasks)} tasks ({', '.join(tasks)}): task_column has "
         "to say which one a row is for")
   if config.output != STANDARD:
+    if config.input != STANDARD and os.path.realpath(
+        config.input) == os.path.realpath(config.output):
+      raise InputError(f"{config.output}: is the input, too: choose another "
+                       "output")
     if os.path.exists(config.output) and not config.overwrite:
       raise InputError(f"{config.output}: is there already: choose another "
                        "output, or --overwrite this one")
     if os.path.isdir(config.output):
       raise InputError(f"{config.output}: is a folder: choose another output")
+    parent = pathlib.Path(config.output).parent
     with writing(config.output):
-      os.stat(pathlib.Path(config.output).parent)
+      if not parent.exists():
+        raise InputError(
+            f"{config.output}: cannot be written: No such file or directory: "
+            f"make the folder {parent}, or choose another output")
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
     bad_rows = BadRows(config.input, config.on_bad_row)
-    with PredictionInput(config.input) as source:
+    with _input(config) as source:
       next(_items(_rows(config, source, bad_rows).rows, config, tasks,
                   bad_rows), None)
 
@@ -176,15 +195,18 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
   written = config.formats()[1]
   count, start = 0, time.monotonic()
   with contextlib.ExitStack() as stack:
-    source = PredictionInput(config.input, progress=True)
+    source = _input(config, progress=True)
     bad_rows = BadRows(source.name, config.on_bad_row)
     stack.callback(_say, bad_rows)  # what was left out, however this ends
     whole = _rows(config, stack.enter_context(source), bad_rows)
+    for note in filter(None, (source.note, whole.note)):
+      say(f"data: {note}", error=True)
     kept = _kept(config, whole.names)
     output = stack.enter_context(prediction_output(
         config.output, rows.write_header(
             written, [*_TABLE_COLUMNS, *kept.values()]),
-        _description(config, tasks, list(kept)), source, config.overwrite))
+        _description(config, tasks, list(kept), source.encoding), source,
+        config.overwrite))
     # The same rows together in every run: sums of floats depend on it.
     for chunk in _chunks(_items(whole.rows, config, tasks, bad_rows),
                          _BATCHES_AT_ONCE * config.predict_batch_size):
@@ -226,16 +248,22 @@ def _say(bad_rows: BadRows) -> None:
     say(bad_rows.note(), error=True)
 
 
-_WholeRow = tuple[int, Mapping[str, str | None], Mapping[str, Any]]
+_WholeRow = tuple[int, Mapping[str, rows.Cell], Mapping[str, Any]]
 # Line, task and text of a row, and all of its cells.
 _Item = tuple[int, str, Text, Mapping[str, Any]]
+
+
+def _input(config: PredictionConfig,
+           progress: bool = False) -> PredictionInput:
+  return PredictionInput(
+      config.input, progress, config.encoding, config.formats()[0])
 
 
 def _rows(config: PredictionConfig, source: PredictionInput,
           bad_rows: BadRows) -> rows.WholeRows:
   return rows.read_whole_rows(
       source, source.name, config.formats()[0], config.columns(), bad_rows,
-      config.encoding)
+      source.encoding, check_delimiter(config.delimiter))
 
 
 def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
@@ -261,14 +289,20 @@ def _items(numbered: Iterable[_WholeRow], config: PredictionConfig,
     if config.task_column is None:
       (task,) = tasks
     else:
-      task = cells.get(config.task_column) or ""
+      task = _string(cells.get(config.task_column)) or ""
     if task not in tasks:
       bad_rows.refuse(line, _UNKNOWN_TASK, (
           f"no task {task!r}; there is {', '.join(tasks)}" if task
           else f"no task in {config.task_column!r}"))
       continue
-    first = cells.get(config.text_column) or ""
-    second = cells.get(config.text_pair_column or "")
+    first = _string(cells.get(config.text_column) or "",
+                    tasks[task].problem.outputs == "words")
+    second = _string(cells.get(config.text_pair_column or ""))
+    if first is None:
+      bad_rows.refuse(line, _NO_STRING, (
+          f"expected a string in {config.text_column!r}: a list of words, "
+          "without blanks in them, is for tagging"))
+      continue
     takes_pairs = tasks[task].takes_pairs
     # A context may be empty: it has no answers.
     empty = second is None or (
@@ -277,8 +311,11 @@ def _items(numbered: Iterable[_WholeRow], config: PredictionConfig,
     if not first.strip():
       bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
     elif takes_pairs and empty:
-      bad_rows.refuse(line, _NO_SECOND_TEXT,
-                      f"task {task} is on pairs of texts; there is one only")
+      bad_rows.refuse(
+          line, _NO_SECOND_TEXT,
+          f"task {task} is on pairs of texts; there is one only",
+          "text_pair_column names the column of the others"
+          if config.text_pair_column is None else None)
     elif takes_pairs is False and second:
       bad_rows.refuse(line, _SECOND_TEXT,
                       f"task {task} is on single texts; there are two")
@@ -293,6 +330,26 @@ def _items(numbered: Iterable[_WholeRow], config: PredictionConfig,
       yield line, task, (_utf8(first), _utf8(second or "")), whole
     else:
       yield line, task, _utf8(first), whole
+
+
+def _string(cell: rows.Cell, of_words: bool = False) -> str | None:
+  """A cell's text; words have blanks between them.
+
+  Args:
+    cell: the cell.
+    of_words: whether its task is on words, which may be a list.
+
+  Returns:
+    The text; None where there is none, or a list that is of no use.
+  """
+  words = cell
+  if of_words and isinstance(cell, str) and is_list(cell.strip()):
+    words = items_of(cell)
+  if not isinstance(words, list):
+    return words
+  is_fine = of_words and all(
+      isinstance(word, str) and word.split() == [word] for word in words)
+  return " ".join(words) if is_fine else None
 
 
 def _utf8(text: str) -> bytes:
@@ -315,17 +372,17 @@ def _record(line: int, task: str, info: AdapterInfo,
 
 
 def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],
-                 kept: Sequence[str]) -> dict[str, Any]:
+                 kept: Sequence[str], encoding: str) -> dict[str, Any]:
   """What decides over the records, beside the input, as JSON has it."""
   return {
       "input": config.input if config.input == STANDARD else os.path.abspath(
           config.input),
-      "formats": list(config.formats()),
+      "formats": [*config.formats(), *filter(None, [config.delimiter])],
       "columns": [
           config.text_column, config.text_pair_column, config.task_column],
       "kept columns": kept,
       "predict_batch_size": config.predict_batch_size,
-      "encoding": config.encoding,
+      "encoding": encoding,
       # Weights and labels, and the encoder's fingerprint with them.
       "adapters": {name: hashlib.sha256(json.dumps(
           info.to_dict(), sort_keys=True).encode()).hexdigest()

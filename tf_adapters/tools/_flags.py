@@ -27,7 +27,9 @@ _Config = TypeVar("_Config", bound=JsonConfig)
 # --help shows a flag where `define` or `use` was called, not here.
 flags.disclaim_key_flags()
 
-flags.DEFINE_string("adapter", None, "Folder of an adapter file.")
+flags.DEFINE_string(
+    "adapter", None, "Folder of one adapter file; tools that take several have "
+    "--adapters.")
 flags.DEFINE_string("output", None, "What to write; see above.")
 flags.DEFINE_list(
     "adapters", None,
@@ -39,8 +41,17 @@ flags.DEFINE_list(
     "Label names in the order of the outputs, with commas between them, for an "
     "adapter file of another library that says none.")
 flags.register_validator(
+    "adapter", lambda path: path is None or "," not in path or (
+        os.path.exists(path)),
+    "takes one adapter file; --adapters, of predict and export, takes several")
+flags.register_validator(
     "adapters", lambda paths: paths is None or (paths and all(paths)),
     "must name adapter files")
+flags.register_validator(
+    "adapters", lambda paths: not any(
+        " " in path and not os.path.exists(path.partition("=")[2] or path)
+        for path in paths or ()),
+    "adapter files have commas between them")
 
 
 class _Parser(flags.ArgumentParser):
@@ -133,9 +144,23 @@ def read(config: type[_Config], values: flags.FlagValues = flags.FLAGS
   Raises:
     InputError: they contradict each other.
   """
-  return config(**{
-      name: option.default if values[name].using_default_value
-      else values[name].value for name, option in options(config).items()})
+  return config(**{name: value(config, name, values)
+                   for name in options(config)})
+
+
+def value(config: type, name: str,
+          values: flags.FlagValues = flags.FLAGS) -> Any:
+  """What a flag says: where it was not given, its default in a configuration.
+
+  Args:
+    config: the configuration; a flag that is none of its options has a default
+      of its own.
+    name: of the flag.
+    values: the flags.
+  """
+  own = options(config).get(name)
+  return (own.default if own is not None and values[name].using_default_value
+          else values[name].value)
 
 
 def check_encoder() -> None:

@@ -7,10 +7,10 @@ Examples:
       --adapters=topic=runs/news/adapter,spam=runs/sms/adapter \\
       --task_column=task --input=- --format=jsonl --output=predictions.tsv
 
---output is a file with the ending .tsv, .csv or .jsonl, or - for standard
-output: a record for each row, with its line in the input, task, prediction and
-score, and the input's columns behind them. Without --encoder it is the first
-adapter's.
+The input is read as tf-adapters train reads its data. --output is a file with
+the ending .tsv, .csv or .jsonl, or - for standard output: a record for each
+row, with its line in the input, task, prediction and score, and the input's
+columns behind them. Without --encoder it is the first adapter's.
 
 It is written as OUTPUT.partial and renamed when it is whole. The same command
 again goes on behind the last record of a run that was stopped.
@@ -22,23 +22,34 @@ import sys
 from absl import flags
 
 from tf_adapters.data.rows import FORMATS
+from tf_adapters.modeling.config import option_of
 from tf_adapters.serving.batch_prediction import (
-    PredictionConfig,
-    check,
-    predict_file,
+  PredictionConfig,
+  check,
+  predict_file,
 )
 from tf_adapters.tools import _command, _flags
-from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.training.own_run_config import OwnRunConfig
+from tf_adapters.training.run_config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options(OwnRunConfig):
+  """What the options of a run are here, of those that it shares."""
+
+  # Predictions are joined to their rows: none is left out by itself.
+  on_bad_row: str = option_of(RunConfig, "on_bad_row")
+
 
 _flags.define(
-    GlueRunConfig, *_flags.ENCODER, "text_column", "text_pair_column",
-    "on_bad_row", "encoding", "overwrite")
+    _Options, *_flags.ENCODER, "text_column", "text_pair_column",
+    "on_bad_row", "encoding", "delimiter", "overwrite")
 _flags.use("adapters", "labels", "output")
 flags.DEFINE_string(
     "input", None,
-    "File of the texts, one a row, with the ending .tsv, .csv, .jsonl, .json "
-    "or .ndjson; or - for standard input. TSV and CSV begin with a header; in "
-    "CSV cells may be quoted.")
+    "File of the texts, one a row, with the ending .csv, .tsv, .jsonl, .json, "
+    ".ndjson or .parquet; or - for standard input. CSV and TSV begin with a "
+    "header; in CSV cells may be quoted.")
 flags.DEFINE_enum(
     "format", None, FORMATS,
     "The input's format, for standard input and files of other endings.")
@@ -56,7 +67,7 @@ flags.DEFINE_integer(
 def _predict() -> None:
   _command.require("input", "output", "adapters")
   config = PredictionConfig(**{
-      field.name: flags.FLAGS[field.name].value
+      field.name: _flags.value(_Options, field.name)
       for field in dataclasses.fields(PredictionConfig)})
   check(config, _flags.infos())  # a bank takes its time
   _flags.check_encoder()
@@ -68,4 +79,4 @@ def main() -> None:
   _command.run(
       sys.modules[__name__], _predict,
       interrupted="interrupted; from file to file, the same command goes on "
-      "behind the last record")
+      "behind the last record", config=_Options)
