@@ -8,7 +8,7 @@ import pytest
 import tqdm.auto
 
 from tf_adapters import progress
-from tf_adapters.progress import duration, progress_bar
+from tf_adapters.progress import Pace, duration, progress_bar
 
 
 @pytest.mark.parametrize("total", [1000, None])
@@ -55,6 +55,34 @@ def test_a_notebook_gets_its_own_bar(monkeypatch, capsys):
     bar.update(2)
   assert isinstance(bar, tqdm.auto.tqdm)
   assert "reading" in "".join(capsys.readouterr())
+
+
+def test_time_left_does_not_jump():
+  pace = Pace()
+  assert pace.seconds(10) is None
+  pace.add(1, 30)  # compiles
+  assert pace.seconds(10) == 300  # nothing better is known
+  found = []
+  for seconds in (1.0, 1.2, 0.8, 20, 1.0, 0.9, 1.1):  # another one compiles
+    pace.add(1, seconds)
+    found.append(pace.seconds(100))
+  assert found[0] == 100
+  assert all(90 <= seconds <= 111 for seconds in found)
+  pace.add(2, 2)  # two at once
+  assert pace.seconds(100) == pytest.approx(100)
+
+
+def test_a_bar_s_time_left_leaves_the_first_piece_out(monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+  monkeypatch.setattr("sys.stderr", io.StringIO())
+  with progress_bar("reading", 500) as bar:
+    for seconds in (60, 2, 2):
+      for _ in range(100):  # a chunk is read at once, and then computed
+        bar.update()
+      now[0] += seconds
+    bar.update()
+    assert bar.format_dict["rate"] == pytest.approx(50, rel=0.02)
 
 
 @pytest.mark.parametrize("seconds, text", [

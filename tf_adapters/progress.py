@@ -1,15 +1,68 @@
 """Progress of long work: a bar in a terminal, elsewhere a line now and then."""
 
+import collections
+import functools
 import io
+import statistics
 import sys
+import time
 import warnings
-from typing import TextIO
+from typing import Any, TextIO
 
 import tqdm
 
 # Between lines where there is no terminal, such as in the log file of a job.
 SECONDS_BETWEEN_LINES = 120
 _SECONDS_TO_FIRST_BAR = 2  # what is over sooner needs none
+
+# Of `Pace`: pieces that it goes by, how many times as long as usual one may
+# take that counts, and the shortest time that is a piece of a bar.
+_MOST_PIECES = 1000
+_UNUSUAL = 4
+_SECONDS_OF_A_PIECE = 1
+
+
+class Pace:
+  """How long work takes that is still to be done, by what was done.
+
+  The first piece, and others that take far longer than usual, say nothing of
+  those to come: they compile something. The mean of the others hardly jumps.
+
+  Example:
+    >>> pace = Pace()
+    >>> for seconds in (30, 1, 1, 20, 1):
+    ...   pace.add(1, seconds)
+    >>> pace.seconds(60)
+    60.0
+  """
+
+  def __init__(self) -> None:
+    self._pieces: collections.deque[tuple[float, float]] = collections.deque(
+        maxlen=_MOST_PIECES)
+    self._count = 0
+
+  def add(self, units: float, seconds: float) -> None:
+    """Takes a piece of work.
+
+    Args:
+      units: that were done, more than 0.
+      seconds: that it took.
+    """
+    self._count += 1
+    if self._count == 2:
+      self._pieces.clear()
+    self._pieces.append((units, seconds))
+
+  def seconds(self, units: float) -> float | None:
+    """How long so many units take; None where nothing is done yet."""
+    if not self._pieces:
+      return None
+    usual = statistics.median(
+        seconds / units for units, seconds in self._pieces)
+    pieces = [(units, seconds) for units, seconds in self._pieces
+              if seconds <= _UNUSUAL * usual * units]
+    done, took = map(sum, zip(*pieces))
+    return float(units * took / done)
 
 
 def progress_bar(what: str, total: int | None, unit: str = "rows",
@@ -36,16 +89,45 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # that there are no widgets
       from tqdm.auto import tqdm as notebook_bar
-    return notebook_bar(desc=what, total=total, unit=unit, unit_scale=scaled,
-                        leave=leave, delay=_SECONDS_TO_FIRST_BAR)
+    return _steady(notebook_bar)(
+        desc=what, total=total, unit=unit, unit_scale=scaled, leave=leave,
+        delay=_SECONDS_TO_FIRST_BAR)
   if sys.stderr.isatty():
-    return tqdm.tqdm(desc=what, total=total, unit=unit, unit_scale=scaled,
-                     leave=leave, delay=_SECONDS_TO_FIRST_BAR, file=sys.stderr)
-  return tqdm.tqdm(
+    return _steady(tqdm.tqdm)(
+        desc=what, total=total, unit=unit, unit_scale=scaled, leave=leave,
+        delay=_SECONDS_TO_FIRST_BAR, file=sys.stderr)
+  return _steady(tqdm.tqdm)(
       desc=what, total=total, unit=unit, unit_scale=scaled, leave=False,
       delay=SECONDS_BETWEEN_LINES, mininterval=SECONDS_BETWEEN_LINES,
       maxinterval=SECONDS_BETWEEN_LINES, miniters=1, file=_Lines(sys.stderr),
       bar_format=_line_format(total, unit))
+
+
+@functools.cache
+def _steady(bar: Any) -> Any:
+  """The class of bars whose time left is a `Pace`'s, made of tqdm's."""
+
+  def begin(self: Any, **arguments: Any) -> None:
+    self.pace, self.since, self.units = Pace(), time.monotonic(), 0
+    bar.__init__(self, **arguments)
+
+  def update(self: Any, n: float = 1) -> Any:
+    now = time.monotonic()
+    self.units += n
+    # Rows may be read in no time, and computed later.
+    if self.units and now - self.since >= _SECONDS_OF_A_PIECE:
+      self.pace.add(self.units, now - self.since)
+      self.since, self.units = now, 0
+    return bar.update(self, n)
+
+  def format_dict(self: Any) -> dict[str, Any]:
+    seconds = self.pace.seconds(1)
+    return {**bar.format_dict.fget(self),
+            "rate": 1 / seconds if seconds else None}
+
+  return type("Bar", (bar,), {
+      "__init__": begin, "update": update,
+      "format_dict": property(format_dict)})
 
 
 def _in_notebook() -> bool:

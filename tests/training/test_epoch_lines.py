@@ -2,6 +2,8 @@
 
 import types
 
+import pytest
+
 from tf_adapters.training import epoch_lines
 from tf_adapters.training.epoch_lines import EpochLines
 from tf_adapters.training.run_state import Progress
@@ -31,6 +33,28 @@ def test_a_line_an_epoch_and_every_few_minutes(monkeypatch, capsys):
       "epoch 2 of 2: loss 0.2500, val_f1 0.7500, learning rate 0.0003, 8 min "
       "so far",
   ]
+
+
+@pytest.mark.parametrize("has_bar", [False, True])
+def test_a_long_training_says_how_long_it_takes(monkeypatch, capsys, has_bar):
+  now = [0.0]
+  monkeypatch.setattr(epoch_lines.time, "monotonic", lambda: now[0])
+  progress = Progress()
+  lines = EpochLines(progress, 30, 10, "fewer are a first look", has_bar)
+  lines.set_model(types.SimpleNamespace(
+      optimizer=types.SimpleNamespace(learning_rate=3e-4)))
+  lines.on_train_begin()
+  for step in range(30):
+    now[0] += 40 if step in (0, 5) else 1  # two of them compile
+    progress.steps += 1
+    lines.on_train_batch_end(step, {"loss": 0.5})
+  now[0] += 10  # the validation, of which there are nine more
+  lines.on_epoch_end(0, {"loss": 0.25})
+  assert capsys.readouterr().out.splitlines() == [
+      *[""] * has_bar,
+      "training takes 5 min more, by its first steps; fewer are a first look",
+      *["epoch 1 of 10: loss 0.2500, learning rate 0.0003, 2 min so far, 6 min "
+        "left"] * (not has_bar)]
 
 
 def test_time_left_of_a_run_that_was_resumed_goes_by_its_own_steps(

@@ -245,9 +245,10 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
       callbacks.append(
           _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
     in_terminal = sys.stdout.isatty()
-    if not in_terminal:
-      callbacks.append(
-          EpochLines(progress, steps_per_epoch, epochs))
+    callbacks.append(EpochLines(
+        progress, steps_per_epoch, epochs,
+        "--num_train_epochs=1, or --max_train_examples=1000, is a first look"
+        if resumable else "fit(epochs=1) is a first look", in_terminal))
     try:
       while not is_over():
         # An epoch that was stopped midway is ended in a fit of its own, since
