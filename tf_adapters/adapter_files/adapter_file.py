@@ -79,8 +79,8 @@ def save_adapter(
   if not isinstance(model, TaskModel):
     raise InputError(
         f"{path}: adapter files are of models with a head of ours, such as "
-        f"TextClassifier, not of a {type(model).__name__}: a Keras model on "
-        "an encoder is saved with its own save method")
+        f"TextClassifier, not of a {type(model).__name__}: other models on an "
+        "encoder, and a TextTask, are saved with their own save method")
   encoder = model.encoder
   if not encoder.family:
     raise InputError(

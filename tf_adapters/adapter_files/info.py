@@ -42,6 +42,8 @@ from tf_adapters.problems.problem import Problem
 
 FORMAT_VERSIONS = (1, 2)
 CONFIG_NAME = "adapter_config.json"
+# Files that folders of encoders have.
+_OF_ENCODERS = ("saved_model.pb", "config.json", "bert_config.json")
 
 # The key of the sha256 over all else that adapter_config.json says.
 _CHECKSUM = "config_sha256"
@@ -269,6 +271,10 @@ def check_is_adapter(path: str | os.PathLike[str]) -> None:
         what += f"; the run in {run} has not ended: the same command goes on"
     elif os.path.exists(inside / CONFIG_NAME):
       what = f"it has no {CONFIG_NAME}; {inside} is one"
+    elif os.path.isfile(file.parent):
+      what = "it is a file, and those are folders"
+    elif any(os.path.exists(file.parent / name) for name in _OF_ENCODERS):
+      what = "it is an encoder: --encoder, or load_encoder, reads it"
     else:
       what = f"it has no {CONFIG_NAME}"
     raise InputError(f"{path}: not an adapter file: {what}")

@@ -68,6 +68,9 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
     PosixPath('serving/sst2/1')
   """
+  if not isinstance(model, TaskModel):
+    raise InputError(f"a {type(model).__name__} is no model: a Keras model on "
+                     "an encoder is wanted, task.model of a TextTask")
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
   if not text.has_wordpieces:

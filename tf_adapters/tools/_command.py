@@ -41,6 +41,7 @@ def run(tool: ModuleType, main: Callable[[], object],
   """
 
   def parse(argv: list[str]) -> list[str]:
+    argv[1:] = map(_with_home, argv[1:])
     if {"--help", "-help", "-h"} & set(argv[1:]):
       print(_help.help_text(tool, config))
       sys.exit(0)
@@ -81,6 +82,13 @@ def run(tool: ModuleType, main: Callable[[], object],
       sys.exit(130)
 
   app.run(guarded, flags_parser=parse)
+
+
+def _with_home(argument: str) -> str:
+  """A flag with a path below ~, which shells leave as it is behind a "="."""
+  flag, equals, value = argument.partition("=")
+  return (f"{flag}={os.path.expanduser(value)}"
+          if equals and value.startswith("~/") else argument)
 
 
 def _show(message: Warning | str, category: type[Warning], filename: str,

@@ -86,7 +86,10 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "reduction_factor": ["adapter_size"],
     "fp16": ["mixed_precision"],
     "bf16": ["mixed_precision"],
+    **dict.fromkeys(("gpu", "cuda", "device", "devices", "accelerator"),
+                    ("distribution_strategy",)),
     "gpus": ["distribution_strategy", "gpus_per_trial"],
+    "num_gpus": ["distribution_strategy", "gpus_per_trial"],
     "strategy": ["distribution_strategy"],
     "xla": ["jit_compile"],
     "parallel": ["max_parallel_trials"],
@@ -98,6 +101,10 @@ _VALUES = {
     "distribution_strategy": {
         **dict.fromkeys(("gpu", "gpus", "cuda"), "mirrored"), "cpu": "off",
         "none": "off", "ddp": "multi_worker_mirrored"},
+    "best_metric": {
+        **dict.fromkeys(("acc", "val_acc", "val_accuracy"), "accuracy"),
+        "mcc": "matthews_correlation", "em": "exact_match", "macro": "macro_f1",
+        "micro": "micro_f1"},
     "problem_type": {
         **dict.fromkeys(("multiclass", "binary", "sentiment"),
                         "classification"),
@@ -150,6 +157,8 @@ def stray(argument: str, names: Sequence[str]) -> str:
   """
   flag = next((name for name in ("data", "input", "data_dir")
                if name in names), None)
+  if argument.lower() in ("help", "h", "?"):
+    return f"unexpected argument {argument!r}: --help lists the flags"
   if os.path.exists(argument) and flag is not None:
     return (f"unexpected argument {argument!r}: did you mean "
             f"--{flag}={argument}?")

@@ -42,6 +42,8 @@ def _convert() -> None:
   for name in ("to", "labels"):
     if values[name].value is not None:
       raise InputError(f"--{name}: for --adapter only")
+  if values.encoder is None:
+    raise InputError("give either --encoder or --adapter")
   _command.require("encoder", "output")
   check_vacant(values.output, SAVED_MODEL if values.overwrite else "")
   _flags.check_encoder()

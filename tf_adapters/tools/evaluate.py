@@ -20,7 +20,7 @@ from absl import flags
 from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.hugging_face_hub import is_repository
-from tf_adapters.errors import InputError, say
+from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files.writing import writing
 from tf_adapters.tools import _command, _flags, train
 from tf_adapters.tools._flag_reader import FlagReader
@@ -47,6 +47,10 @@ def _evaluate() -> None:
   picture = _picture(path)
   config = _data_of(path, info)
   data = config.load_task(info.labels or None)
+  if not any(map(len, data.splits.values())):
+    known = f"; its labels are {listed(info.labels)}" if info.labels else ""
+    raise InputError(f"{config.data}: no row that {path} can be judged by: "
+                     f"{'; '.join(data.notes)}{known}")
   if flags.FLAGS.encoder is not None:
     _flags.check_encoder()
   else:

@@ -12,6 +12,7 @@ task and from token ids. A version or a file that is there already is an error,
 but with --overwrite.
 """
 
+import pathlib
 import sys
 
 from absl import flags
@@ -22,6 +23,10 @@ from tf_adapters.training.run_config import RunConfig
 
 _flags.define(RunConfig, *_flags.ENCODER, "overwrite")
 _flags.use("adapters", "labels", "output")
+# What a file of another format would be called.
+_OTHER_FORMATS = (".h5", ".hdf5", ".keras", ".onnx", ".pb", ".pt", ".pth",
+                  ".bin", ".safetensors", ".zip")
+
 flags.DEFINE_string(
     "default_task", None,
     "Task of texts whose task is unknown; without it they are an error.")
@@ -35,6 +40,11 @@ def _export() -> None:
   values = flags.FLAGS
   adapters = _flags.adapters()
   to_litert = values.output.endswith(".tflite")
+  if pathlib.Path(values.output).suffix in _OTHER_FORMATS:
+    raise InputError(
+        f"--output={values.output}: a SavedModel is a folder, whose name has "
+        "no such ending, and a file that ends in .tflite is for LiteRT; other "
+        "formats are not written")
   if to_litert and len(adapters) > 1:
     raise InputError(
         f"--adapters: a .tflite file holds one task, not {len(adapters)}")

@@ -16,6 +16,7 @@ from absl import flags
 
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.checkpoints.hugging_face_hub import Repository, check_library
+from tf_adapters.errors import InputError
 from tf_adapters.tools import _command, _flags
 
 _flags.use("adapter")
@@ -35,6 +36,9 @@ flags.DEFINE_list(
 def _push() -> None:
   _command.require("adapter", "repository")
   values = flags.FLAGS
+  if "/" not in values.repository:
+    raise InputError(f"--repository={values.repository}: owner/name is wanted, "
+                     f"such as me/{values.repository}")
   check_library(str(Repository.parse(values.repository)))
   read_info(values.adapter)
   # What comes now imports TensorFlow, which takes seconds.
