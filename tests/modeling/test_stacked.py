@@ -34,10 +34,10 @@ CONFIGS = st.builds(
             dataclasses.replace(config, input="normed")]))
 
 
-def no_tasks():
+def no_tasks(capacity=None):
   return StackedTasks.of_encoder({NORM: {
       "gamma": np.full([HIDDEN], -1, np.float32),
-      "beta": np.zeros([HIDDEN], np.float32)}})
+      "beta": np.zeros([HIDDEN], np.float32)}}, capacity)
 
 
 def head(value, labels=2):
@@ -117,23 +117,7 @@ def test_kinds_are_told_apart_by_what_they_compute_alone():
     assert one.kind() != two.kind()
 
 
-@settings(max_examples=50, deadline=None)
-@given(steps=st.lists(st.integers(-5, 3), max_size=12))
-def test_stacks_hold_what_was_added_and_not_removed(steps):
-  tasks, expected = no_tasks(), []
-  for number, step in enumerate(steps):
-    before = tasks, [tensor.numpy() for tensor in tasks.tensors]
-    if step > 0:
-      own = [3 * number + i for i in range(step)]
-      tasks = tasks.with_tasks(
-          [head(value, 20 if value % 3 else 2) for value in own])
-      expected += own
-    elif 0 < -step <= len(expected):
-      tasks = tasks.without_task(-step)
-      del expected[-step - 1]
-    # Whoever has the ones before goes on with them.
-    for tensor, array in zip(before[0].tensors, before[1]):
-      np.testing.assert_array_equal(tensor, array)
+def assert_holds(tasks, expected):
   assert tasks.num_tasks == len(expected)
   stacks = batch_rows(tasks.keys, tasks.tensors, tf.range(len(expected) + 1))
   (norm,) = (rows for rows in stacks if rows.key.name == NORM)
@@ -143,11 +127,76 @@ def test_stacks_hold_what_was_added_and_not_removed(steps):
   biases = sum((rows["bias"][:, 0].numpy() for rows in heads),
                np.zeros([len(expected) + 1]))
   np.testing.assert_allclose(biases, [0, *expected])
-  # Nothing is kept of tasks that are gone.
-  assert {rows.key.kind for rows in heads} == {
-      ("mean", 24 if value % 3 else 8) for value in expected}
-  assert tasks.tensors[1].shape[0] == 1 + sum(
-      value % 2 for value in expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps=st.lists(st.tuples(st.integers(-5, 3), st.booleans()),
+                      max_size=12),
+       capacity=st.sampled_from([None, 4]))
+def test_stacks_hold_what_was_added_and_not_removed(steps, capacity):
+  tasks, expected, kept = no_tasks(capacity), [], []
+  for number, (step, is_kept) in enumerate(steps):
+    if is_kept:  # by someone who goes on with them
+      kept.append((tasks, expected))
+    if step > 0:
+      own = [3 * number + i for i in range(step)]
+      tasks = tasks.with_tasks(
+          [head(value, 20 if value % 3 else 2) for value in own])
+      expected = expected + own
+    elif 0 < -step <= len(expected):
+      others = [n for n in range(len(expected)) if n != -step - 1]
+      tasks = tasks.only([n + 1 for n in others]).without_empty_stacks()
+      expected = [expected[n] for n in others]
+    if step == 3:
+      tasks = tasks.with_more_room([head(1)])
+  for some, values in [*kept, (tasks, expected)]:
+    assert_holds(some, values)
+    assert_holds(some.compact(), values)
+    # Nothing is kept of tasks that are gone.
+    assert {key.kind for key in some.keys if key.name == "head"} == {
+        ("mean", 24 if value % 3 else 8) for value in values}
+
+
+def capacities(tasks):
+  return {variable.shape[0] for variable in tasks.variables[2:]}
+
+
+def test_rows_are_used_again_when_nobody_has_them():
+  tasks = no_tasks().with_tasks([head(2), head(4)])
+  variables = tasks.variables
+  assert capacities(tasks) == {3}
+  tasks = tasks.only([2])
+  tasks = tasks.with_tasks([head(6)])
+  assert [*map(id, tasks.variables)] == [*map(id, variables)]
+  held = tasks.only([1])
+  tasks = tasks.only([2])
+  tasks = tasks.with_tasks([head(8)])
+  assert capacities(tasks) == {6}  # there was no row, so they were doubled
+  tasks = tasks.with_tasks([head(10), head(12)]).only([2, 3])
+  assert_holds(held, [4])
+  assert_holds(tasks, [8, 10])
+  assert capacities(tasks) == {6}
+
+
+def test_tables_of_a_fixed_capacity_do_not_grow():
+  tasks = no_tasks(capacity=3).with_tasks([head(1)])
+  variables = tasks.variables
+  for value in range(2, 40):
+    tasks = tasks.with_tasks([head(value)])
+    tasks = tasks.only(range(max(1, tasks.num_tasks - 1), tasks.num_tasks + 1))
+    assert [*map(id, tasks.variables)] == [*map(id, variables)]
+  assert_holds(tasks, [38, 39])
+
+
+def test_what_lies_in_rows_that_nobody_has_does_not_matter():
+  tasks = no_tasks().with_tasks([head(2), head(4)]).only([1])
+  for table in tasks.variables[2:]:
+    table.scatter_update(tf.IndexedSlices(
+        tf.fill([1, *table.shape[1:]], np.nan), [2]))
+  assert_holds(tasks, [2])
+  compact = tasks.compact()
+  assert_holds(compact, [2])
+  assert all(np.isfinite(table.numpy()).all() for table in compact.variables)
 
 
 def test_a_stack_that_no_new_task_has_a_row_in_is_not_copied():

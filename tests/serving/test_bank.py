@@ -178,20 +178,25 @@ def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
 
 
 def test_memory_is_the_adapters_own(hf_source, task_files):
-  def size(bank):
-    return sum(
-        tensor.numpy().nbytes for tensor in bank._now().tasks.tensors)
-
   tensors = ta.load_adapter(task_files["topic"]).tuned_variables()
   own = sum(variable.numpy().nbytes for name, variable in tensors.items()
             if not name.startswith("head/"))
-  bank = ta.AdapterBank(str(hf_source), {"one": task_files["topic"]})
-  before = size(bank)
-  for name in "abcde":
-    bank.add(task_files["topic"], name)
+  sizes = []
+  for count in (1, 6):
+    tasks = ta.AdapterBank(
+        str(hf_source), dict.fromkeys("abcdef"[:count], task_files["topic"])
+    )._now().tasks
+    sizes.append(sum(table.numpy().nbytes for table in tasks.variables))
   head = 4 * 8 * (32 + 1)  # three labels, in a stack of heads with eight
-  numbers = 4 * (5 + 4 + 1)  # a row in the stack of each place
-  assert (size(bank) - before) / 5 == own + head + numbers
+  assert (sizes[1] - sizes[0]) / 5 == own + head
+
+
+def test_a_batch_reads_its_rows_of_the_tables_alone(bank):
+  graph = bank._now().forward._graph.graph
+  tables = [tensor for tensor in graph.inputs if tensor.dtype == tf.resource]
+  tables = tables[:len(bank._now().tasks.variables)]
+  assert {op.type for table in tables for op in table.consumers()} == {
+      "ResourceGather"}
 
 
 def test_lists_can_be_empty_and_long(bank):

@@ -113,6 +113,58 @@ def test_a_change_that_ends_anywhere_is_done_or_is_not(
   assert min(ended[what] for what in changes) > 3
 
 
+@pytest.mark.parametrize("capacity", [None, 5])
+def test_any_order_of_changes(one_layer_source, files, truth, capacity):
+  # One of each kind stays, so that no change has to wait for a new trace.
+  of = {name: name for name in ("t4", "t6", "t7")}
+  bank = ta.AdapterBank(str(one_layer_source), [files[name] for name in of],
+                        capacity=capacity)
+  rng = random.Random(capacity)
+  for step in range(40):
+    name, file = rng.choice("ab"), rng.choice(list(files))
+    if name not in of:
+      assert bank.add(files[file], name) == name
+      of[name] = file
+    elif rng.random() < 0.6:
+      bank.replace(name, files[file])
+      of[name] = file
+    else:
+      bank.remove(name)
+      del of[name]
+    assert bank.names() == list(of)
+    if step % 8 == 7:
+      assert_right(bank, truth, of)
+  # As few rows as there were tasks at the same time; twice as many at most.
+  capacities = [table.shape[0] for table in bank._now().tasks.variables]
+  assert max(capacities) <= (22 if capacity else 12)
+
+
+def test_a_bank_can_be_full(one_layer_source, files, truth):
+  bank = ta.AdapterBank(str(one_layer_source), [files["t3"]], capacity=2)
+  bank.add(files["t7"])
+  for call in (lambda: bank.add(files["t0"]),
+               lambda: ta.AdapterBank(
+                   str(one_layer_source), files, capacity=2)):
+    with pytest.raises(ta.InputError, match="room for 2 tasks, not for"):
+      call()
+  bank.replace("t3", files["t7"])
+  assert_right(bank, truth, {"t3": "t7"})
+  with pytest.raises(ta.InputError, match="no task 't9'"):
+    bank.replace("t9", files["t7"])
+  with pytest.raises(ta.InputError, match="capacity must be positive, not 0"):
+    ta.AdapterBank(str(one_layer_source), capacity=0)
+
+
+def test_a_kind_goes_with_its_last_task(one_layer_source, files, truth):
+  bank = ta.AdapterBank(str(one_layer_source), [files["t0"], files["t2"]])
+  both = bank._now().tasks.keys
+  bank.remove("t2")
+  assert 0 < len(bank._now().tasks.keys) < len(both)
+  bank.replace("t0", files["t3"])
+  assert_right(bank, truth, {"t0": "t3"})
+  assert all(key.place is None for key in bank._now().tasks.keys)
+
+
 def test_files_that_vanish_or_change_midway_change_nothing(
     one_layer_source, files, truth, tmp_path, monkeypatch):
   bank = ta.AdapterBank(str(one_layer_source), [files["t0"]])
@@ -201,7 +253,12 @@ def test_no_answer_is_wrong_while_tasks_come_and_go(
             path = shutil.copytree(path, tmp_path / "copy", dirs_exist_ok=True)
             (path / rng.choice(
                 ["adapter.safetensors", "adapter_config.json"])).unlink()
-          if name in bank.names():
+          is_there = name in bank.names()
+          if is_there and rng.random() < 0.3:
+            bank.replace(name, path)
+            counts["replaced"] += 1
+            continue
+          if is_there:
             bank.remove(name)
             counts["removed"] += 1
           if rng.random() < 0.7:
@@ -222,7 +279,8 @@ def test_no_answer_is_wrong_while_tasks_come_and_go(
     thread.join()
   assert counts["right"] and counts["stopped"] and counts["added"]
   assert not counts.keys() - {
-      "right", "refused", "added", "removed", "stopped", "file gone"}, counts
+      "right", "refused", "added", "removed", "replaced", "stopped",
+      "file gone"}, counts
   of = {name: next(file for file in may_be[name] if np.allclose(
       scores(bank, name), truth[file], atol=1e-4)) for name in bank.names()}
   assert_right(bank, truth, of)

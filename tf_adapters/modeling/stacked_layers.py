@@ -29,6 +29,7 @@ from tf_adapters.modeling.stacked import (
     OWN_POOLER,
     StackedTasks,
     StackKey,
+    gather,
     specs,
 )
 from tf_adapters.modeling.task_layers import (
@@ -42,24 +43,24 @@ class BatchRows:
 
   Args:
     key: of the stack.
-    tables: its tables.
     rows: int32 [batch], the row of the tables for each row of the batch.
+    arrays: {name of a table: float32 [batch, ...]}.
   """
 
-  def __init__(self, key: StackKey, tables: Mapping[str, tf.Tensor],
-               rows: tf.Tensor):
+  def __init__(self, key: StackKey, rows: tf.Tensor,
+               arrays: Mapping[str, tf.Tensor]):
     self.key = key
-    self._tables = tables
-    self._rows = rows
+    self.rows = rows
+    self.arrays = arrays
 
   def __getitem__(self, name: str) -> tf.Tensor:
     """Float32 [batch, ...]."""
-    return tf.gather(self._tables[name], self._rows)
+    return self.arrays[name]
 
   @property
   def own(self) -> tf.Tensor:
     """Bool [batch]: whether a row's task has arrays of its own."""
-    return self._rows > 0
+    return self.rows > 0
 
 
 def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
@@ -70,9 +71,10 @@ def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
     keys, tensors: as those of `StackedTasks`.
     task_index: int32 [batch], the task of each row; 0 for the encoder alone.
   """
-  all_rows, *tables = tensors
-  left = iter(tables)
-  return [BatchRows(key, {table.name: next(left) for table in key.tables}, rows)
+  all_rows, *handles = tensors
+  left = iter(handles)
+  return [BatchRows(key, rows, {
+      table.name: gather(table, next(left), rows) for table in key.tables})
           for key, rows in zip(keys, tf.unstack(
               tf.gather(all_rows, task_index, axis=1), num=len(keys)))]
 
@@ -294,18 +296,27 @@ class StackedModel:
     self.encoder = encoder
     self._pooling = pooling
 
-  def no_tasks(self) -> StackedTasks:
-    """The weights of the encoder alone, to which tasks can be added."""
+  def no_tasks(self, capacity: int | None = None) -> StackedTasks:
+    """The weights of the encoder alone, to which tasks can be added.
+
+    Args:
+      capacity: as for `StackedTasks`.
+    """
     return StackedTasks.of_encoder({
         name: {key: variable.numpy()
                for key, variable in norm.named_variables().items()}
-        for name, norm in self.encoder.task_layers.layer_norms.items()})
+        for name, norm in self.encoder.task_layers.layer_norms.items()},
+        capacity)
 
   def __call__(self, keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
                inputs: Mapping[str, tf.Tensor],
                task_index: tf.Tensor) -> dict[str, tf.Tensor]:
+    return self.outputs(batch_rows(keys, tensors, task_index), inputs)
+
+  def outputs(self, stacks: Sequence[BatchRows],
+              inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """As a call, of what `batch_rows` gives."""
     encoder = self.encoder
-    stacks = batch_rows(keys, tensors, task_index)
     layers = StackedTaskLayers(
         stacks, encoder.config.layer_norm_eps,
         encoder.task_layers.compute_dtype)
@@ -329,16 +340,18 @@ class StackedModel:
 class TracedModel:
   """A `StackedModel` as a graph, for all tasks whose stacks have these keys.
 
-  The weights are arguments of the graph: so it needs no new trace where tasks
-  come or go, and never sees tasks that are half changed.
+  The tables are arguments of the graph: so it needs no new trace where tasks
+  come or go, or where tables grow.
 
   Args:
     model: the model.
     keys: of the tasks' stacks.
-    jit_compile: whether to compile with XLA.
+    jit_compile: whether to compile with XLA all that follows the look-up of
+      each row's arrays. So what is compiled does not depend on how large the
+      tables are, which XLA would read as a whole.
 
   Call arguments:
-    tasks: the weights.
+    tasks: the tasks.
     inputs, task_index: as for the model, and so is what is returned.
   """
 
@@ -347,15 +360,26 @@ class TracedModel:
     self.keys = keys
     tokens = tf.TensorSpec([None, None], tf.int32)
 
+    def outputs(inputs: Mapping[str, tf.Tensor],
+                stacks: Sequence[tuple[tf.Tensor, Mapping[str, tf.Tensor]]],
+                ) -> dict[str, tf.Tensor]:
+      return model.outputs([BatchRows(key, *stack)
+                            for key, stack in zip(keys, stacks)], inputs)
+
+    if jit_compile:
+      outputs = tf.function(outputs, autograph=False, jit_compile=True)
+
     def call(word_ids: tf.Tensor, mask: tf.Tensor, type_ids: tf.Tensor,
              task_index: tf.Tensor,
              *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-      return model(keys, tensors, {
+      return outputs({
           "input_word_ids": word_ids, "input_mask": mask,
-          "input_type_ids": type_ids}, task_index)
+          "input_type_ids": type_ids}, [
+              (rows.rows, rows.arrays)
+              for rows in batch_rows(keys, tensors, task_index)])
 
     self._graph = tf.function(
-        call, autograph=False, jit_compile=jit_compile, input_signature=[
+        call, autograph=False, input_signature=[
             tokens, tokens, tokens, tf.TensorSpec([None], tf.int32),
             *specs(keys)]).get_concrete_function()
 

@@ -11,8 +11,6 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-import tensorflow as tf
-
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -22,16 +20,17 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed, printable
-from tf_adapters.modeling import stacked
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
 from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.tuning import is_layer_norm, kind_of
 from tf_adapters.problems.prediction import Prediction, Probabilities, Value
 from tf_adapters.serving import saved_model
 from tf_adapters.serving.bank_state import (
     BankEncoder,
     BankState,
+    NewTask,
     Published,
 )
 from tf_adapters.serving.bank_texts import (
@@ -41,6 +40,7 @@ from tf_adapters.serving.bank_texts import (
     Row,
     Tasks,
     Texts,
+    asked_of,
     frame_of,
     only_task,
 )
@@ -66,11 +66,12 @@ class AdapterBank:
   another kind (`Method.kind`) cost a product more for every
   batch; others cost nothing.
 
-  Threads may predict, export, add and remove at the same time. A call sees the
-  tasks that there were when it began, to its end. A change is made beside what
-  there is and takes its place in one step: however it ends, with an error, with
-  Ctrl-C or without memory, it is done or it is not. While it is made, what it
-  changes is in memory twice. A process that was forked from the one that made
+  Threads may predict, export, add, replace and remove at the same time. A call
+  sees the tasks that there were when it began, to its end. A new task is
+  written into rows of the tables that nobody has, and appears in one step:
+  however a change ends, with an error, with Ctrl-C or without memory, it is
+  done or it is not. Where no row is free, a table of twice the size takes the
+  place of one after the other. A process that was forked from the one that made
   the bank cannot use it.
 
   Args:
@@ -83,6 +84,9 @@ class AdapterBank:
       tasks whose files do not say theirs; None for `text_processor`'s default.
     jit_compile: whether to compile with XLA; batches are then filled up, so
       that few shapes occur.
+    capacity: the most tasks that there can be. Rows for all of them are set
+      aside for each kind of adapter; on a CPU they take memory when a task is
+      written there. None for any number.
 
   Raises:
     InputError: as for `add`, or the encoder cannot be loaded.
@@ -101,21 +105,22 @@ class AdapterBank:
                vocab_file: str | os.PathLike[str] | None = None,
                lower_case: bool | None = None,
                pooling: str = "auto", max_length: int | None = None,
-               jit_compile: bool = False):
+               jit_compile: bool = False, capacity: int | None = None):
     if pooling != AUTO_POOLING:
       check_pooling(pooling)
+    if capacity is not None and capacity < 1:
+      raise InputError(f"capacity must be positive, not {capacity}")
     if isinstance(adapters, str | os.PathLike):
       raise InputError("expected a list of adapter files, not a single one")
     encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
     shared = BankEncoder(
         encoder, choose_pooling(pooling, encoder.pooling), max_length,
-        jit_compile)
+        jit_compile, capacity)
     self._process = os.getpid()
-    self._published = Published(_extended(
-        shared.no_tasks(),
+    self._published = Published(shared.no_tasks().with_tasks(_opened(
         [(name, path, None) for name, path in adapters.items()]
         if isinstance(adapters, Mapping)
-        else [(None, path, None) for path in adapters]))
+        else [(None, path, None) for path in adapters], shared)))
 
   def add(self, path: str | os.PathLike[str], name: str | None = None,
           labels: Sequence[str] | None = None) -> str:
@@ -150,10 +155,40 @@ class AdapterBank:
     return self._extend([(name, path, None) for name, path in adapters])
 
   def _extend(self, adapters: Sequence[_Added]) -> list[str]:
+    new = self._opened(adapters)
+    self._published.replace(lambda state: state.with_tasks(new))
+    return list(new)
+
+  def _opened(self, adapters: Sequence[_Added]) -> dict[str, NewTask]:
+    """Tasks to take in, for which the tables have room."""
     self._check_process()
-    old, new = self._published.replace(
-        lambda state: _extended(state, adapters))
-    return list(new.infos)[len(old.infos):]
+    new = _opened(adapters, self._published.state().shared)
+    grown = True
+    while grown:
+      old, state = self._published.replace(
+          lambda state: state.with_more_room(new.values()))
+      grown = state is not old
+    return new
+
+  def replace(self, name: str, path: str | os.PathLike[str],
+              labels: Sequence[str] | None = None) -> None:
+    """Puts another adapter file into the place of a task's, in one step.
+
+    Predictions that have begun go on with the old one.
+
+    Args:
+      name: of the task.
+      path, labels: as for `add`.
+
+    Raises:
+      InputError: there is no such task, or as for `add`. The old one is then
+        as before.
+    """
+    self._check_process()
+    self.info(name)  # raises before the file is read
+    (new,) = self._opened([(name, path, labels)]).values()
+    self._published.replace(lambda state: state.with_replaced(name, new))
+    self._drop_empty_stacks()
 
   def remove(self, name: str) -> None:
     """Takes a task out. Predictions that have begun still have it.
@@ -162,7 +197,15 @@ class AdapterBank:
       InputError: there is no such task.
     """
     self._check_process()
-    self._published.replace(lambda state: state.without_task(name))
+    self._published.replace(lambda state: state.without(name))
+    self._drop_empty_stacks()
+
+  def _drop_empty_stacks(self) -> None:
+    """Lets what is left be computed without kinds that have gone.
+
+    That is a new trace. Nobody waits for it but the caller.
+    """
+    self._published.replace(lambda state: state.without_empty_stacks())
 
   @property
   def source(self) -> str:
@@ -243,8 +286,9 @@ class AdapterBank:
     state = self._now()
     names = list(state.infos)
     if not isinstance(tasks, EveryTask) or len(names) < 2:
-      return [prediction.value for prediction in state.predict(
-          texts, only_task(tasks, names), batch_size)]
+      del state  # see `stream_predictions`
+      return [prediction.value for prediction in self.stream_predictions(
+          texts, tasks, batch_size)]
     rows = list_of(texts)
     found = state.predict(
         rows * len(names), [name for name in names for _ in rows], batch_size)
@@ -294,8 +338,12 @@ class AdapterBank:
     then; numbers that are not finite when their text's turn comes.
     """
     state = self._now()
-    return state.predict(
-        texts, only_task(tasks, list(state.infos)), batch_size)
+    tasks = only_task(tasks, list(state.infos))
+    if tasks is not None and not isinstance(tasks, str):
+      tasks = list_of(tasks, "tasks")
+    # Rows of other tasks can be given to new ones while this goes on.
+    state = state.only(asked_of(tasks))
+    return state.predict(texts, tasks, batch_size)
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
     """Texts and their tasks, checked: what `tokenize` takes.
@@ -338,7 +386,10 @@ class AdapterBank:
       >>> bank.predict_rows(rows)[0].value
       'positive'
     """
-    return self._now().predict_rows(rows, batch_size)
+    state = self._now()
+    state = state.only([name for name in asked_of([
+        row.row.name for row in rows]) if name in state.infos])
+    return state.predict_rows(rows, batch_size)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None,
@@ -363,13 +414,12 @@ class AdapterBank:
       InputError: the bank is empty, or the version is there already.
     """
     state = self._now()
-    shared = state.shared
-    weights = [tf.Variable(tensor, trainable=False)
-               for tensor in state.tasks.tensors]
+    shared, tasks = state.shared, state.tasks.compact()
     return saved_model.write_saved_model(
         lambda inputs, task_index: shared.model(
-            state.tasks.keys, weights, inputs, task_index),
-        [*weights, *shared.encoder.base_variables().values()], shared.text,
+            tasks.keys, tasks.tensors, inputs, task_index),
+        [*tasks.variables, *shared.encoder.base_variables().values()],
+        shared.text,
         [ServedTask.of(name, info, shared.max_length)
          for name, info in state.infos.items()], path, default_task,
         overwrite)
@@ -392,14 +442,15 @@ class AdapterBank:
           'process, or start it with multiprocessing.get_context("spawn")')
 
 
-def _extended(state: BankState, adapters: Sequence[_Added]) -> BankState:
-  """A state with more tasks.
+def _opened(adapters: Sequence[_Added],
+            shared: BankEncoder) -> dict[str, NewTask]:
+  """Opens and checks adapter files: {name of the task: what is to be taken in}.
 
   Raises:
     InputError: as for `AdapterBank.add`.
   """
-  infos, arrays = {}, []
-  encoder = state.shared.encoder
+  new: dict[str, NewTask] = {}
+  encoder = shared.encoder
   source = encoder.origin.source if encoder.origin else ""
   for name, path, labels in adapters:
     path = find_adapter(path)
@@ -409,7 +460,7 @@ def _extended(state: BankState, adapters: Sequence[_Added]) -> BankState:
     if not isinstance(name, str) or name in ("", BASE):
       raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
                        "another name")
-    if name in state.infos or name in infos:
+    if name in new:
       raise InputError(f"{path}: the bank has a task {name!r} already: "
                        "choose another name")
     file = file.on(encoder.config, source)
@@ -417,14 +468,13 @@ def _extended(state: BankState, adapters: Sequence[_Added]) -> BankState:
     adapter_file.check_fits(path, info, encoder)
     try:
       shapes = expected_shapes(info)
-      _check_stacks(info, shapes, state.shared)
+      _check_stacks(info, shapes, shared)
     except InputError as error:
       raise InputError(f"{path}: {error}") from None
-    infos[name] = info
-    arrays.append(stacked.TaskArrays(
+    new[name] = NewTask(path, info, TaskArrays(
         encoder.config, info.method, info.pooling, shapes, file.tensors,
         encoder.projection_weights))
-  return state.with_tasks(infos, arrays)
+  return new
 
 
 def _check_stacks(info: AdapterInfo, names: Iterable[str],

@@ -1,12 +1,15 @@
 """All that a prediction of a bank needs, in one object that never changes.
 
 A bank that changes makes another state beside the one it has. Who predicts
-with a state goes on with it to the end, whatever becomes of the bank.
+takes the tasks that it needs from a state, and goes on with these to the end,
+whatever becomes of the bank.
 """
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import tensorflow as tf
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import batching, tagging
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.stacked import StackedTasks, TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
@@ -77,22 +80,25 @@ class BankEncoder:
 
   Args:
     encoder: a plain encoder.
-    pooling, max_length, jit_compile: as for `AdapterBank`.
+    pooling, max_length, jit_compile, capacity: as for `AdapterBank`.
 
   Attributes:
     encoder: the encoder.
     text: its text processor, for the longest texts.
     max_length: of tasks whose files do not say theirs.
     model: encoder and heads.
+    capacity: the most tasks that there can be; None for any number.
   """
 
   def __init__(self, encoder: TransformerEncoder, pooling: str,
-               max_length: int | None, jit_compile: bool):
+               max_length: int | None, jit_compile: bool,
+               capacity: int | None = None):
     self.encoder = encoder
     self.text = encoder.text_processor(encoder.config.longest_text)
     self.max_length = encoder.text_processor(max_length).max_length
     self.model = StackedModel(encoder, pooling)
     self.jit_compile = jit_compile
+    self.capacity = capacity
     # Without AutoGraph, which would take seconds to find nothing to convert.
     self.pack = tf.function(
         self.text.pack_rows, autograph=False, input_signature=[
@@ -100,21 +106,43 @@ class BankEncoder:
                 tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
     ).get_concrete_function()
 
+    # The graph that was traced last: it may be of a change that another one
+    # came before, and that is then made once more.
+    self._newest: TracedModel | None = None
+
   def traced(self, tasks: StackedTasks,
              before: TracedModel | None = None) -> TracedModel:
     """The model's graph for tasks: the one `before`, if it will do."""
-    if before is not None and before.keys == tasks.keys:
-      return before
-    return TracedModel(self.model, tasks.keys, self.jit_compile)
+    for graph in (before, self._newest):
+      if graph is not None and graph.keys == tasks.keys:
+        return graph
+    graph = TracedModel(self.model, tasks.keys, self.jit_compile)
+    self._newest = graph
+    return graph
 
   def no_tasks(self) -> "BankState":
     """What a bank's first state is made of."""
-    return BankState(self, {}, self.model.no_tasks(), None)
+    return BankState(self, {}, self.model.no_tasks(self.capacity), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class NewTask:
+  """A task to take in.
+
+  Attributes:
+    path: its adapter file.
+    info: what that says.
+    arrays: what the task owns.
+  """
+
+  path: str | os.PathLike[str]
+  info: AdapterInfo
+  arrays: TaskArrays
 
 
 @dataclasses.dataclass(frozen=True)
 class BankState:
-  """Tasks, their weights, and the graph that computes with them.
+  """Tasks, the rows that hold their weights, and the graph that computes.
 
   Attributes:
     shared: what other states have, too.
@@ -128,25 +156,73 @@ class BankState:
   tasks: StackedTasks
   forward: TracedModel | None
 
-  def with_tasks(self, infos: Mapping[str, AdapterInfo],
-                 arrays: Sequence[TaskArrays]) -> "BankState":
-    """With more tasks, behind those there are."""
-    return self._changed({**self.infos, **infos},
-                         self.tasks.with_tasks(arrays))
+  def with_tasks(self, new: Mapping[str, NewTask]) -> "BankState":
+    """With more tasks, behind those there are.
 
-  def without_task(self, name: str) -> "BankState":
-    """Without a task.
+    Raises:
+      InputError: there is such a task already, or there are too many.
+    """
+    for name, task in new.items():
+      if name in self.infos:
+        raise InputError(f"{task.path}: the bank has a task {name!r} already: "
+                         "choose another name")
+    count = len(self.infos) + len(new)
+    if self.shared.capacity is not None and count > self.shared.capacity:
+      raise InputError(
+          f"the bank has room for {self.shared.capacity:,} tasks, not for "
+          f"{count:,}: remove some, or give it more capacity")
+    return self._changed(
+        {**self.infos, **{name: task.info for name, task in new.items()}},
+        self.tasks.with_tasks([task.arrays for task in new.values()]))
+
+  def with_replaced(self, name: str, new: NewTask) -> "BankState":
+    """With another task in the place of one.
 
     Raises:
       InputError: there is no such task.
     """
     number, _ = self.find(name)
+    numbers = list(range(1, 1 + len(self.infos)))
+    numbers[number - 1] = 1 + len(self.infos)
     return self._changed(
-        {other: info for other, info in self.infos.items() if other != name},
-        self.tasks.without_task(number))
+        {**self.infos, name: new.info},
+        self.tasks.with_tasks([new.arrays]).only(numbers))
+
+  def with_more_room(self, new: Iterable[NewTask]) -> "BankState":
+    """See `StackedTasks.with_more_room`."""
+    tasks = self.tasks.with_more_room([task.arrays for task in new])
+    return self if tasks is self.tasks else dataclasses.replace(
+        self, tasks=tasks)
+
+  def only(self, names: Iterable[str]) -> "BankState":
+    """Some of the tasks, by the same graph.
+
+    Raises:
+      InputError: there is no such task.
+    """
+    found = {name: self.find(name) for name in names}
+    return BankState(
+        self.shared, {name: info for name, (_, info) in found.items()},
+        self.tasks.only([number for number, _ in found.values()]), self.forward)
+
+  def without(self, name: str) -> "BankState":
+    """Without a task, by the same graph.
+
+    Raises:
+      InputError: there is no such task.
+    """
+    self.find(name)
+    return self.only(other for other in self.infos if other != name)
+
+  def without_empty_stacks(self) -> "BankState":
+    """With a graph that computes what the tasks need and no more."""
+    tasks = self.tasks.without_empty_stacks()
+    return self if tasks is self.tasks else self._changed(self.infos, tasks)
 
   def _changed(self, infos: Mapping[str, AdapterInfo],
                tasks: StackedTasks) -> "BankState":
+    if self.forward is None or self.forward.keys != tasks.keys:
+      tasks = tasks.without_empty_stacks()  # a trace that comes anyway
     return BankState(self.shared, infos, tasks,
                      self.shared.traced(tasks, self.forward))
 
@@ -167,8 +243,12 @@ class BankState:
     if name not in self.infos:
       raise InputError(
           f"the bank has no task {name!r}; there is "
-          f"{', '.join(self.infos) or 'none at all'}")
-    return 1 + list(self.infos).index(name), self.infos[name]
+          f"{listed(list(self.infos)) or 'none at all'}")
+    return self._numbers[name], self.infos[name]
+
+  @functools.cached_property
+  def _numbers(self) -> Mapping[str, int]:
+    return {name: 1 + place for place, name in enumerate(self.infos)}
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
     """The rows of texts and their tasks: as `AdapterBank.rows`."""
@@ -193,7 +273,7 @@ class BankState:
     outputs: list[Any] = []
     for chunk in batching.chunks(rows, _PACKED_AT_ONCE):
       outputs += self._outputs(tokenize(chunk, self.shared), batch_size)
-    return self._predictions(rows, outputs)
+    return _predictions(rows, outputs)
 
   def predict_rows(
       self, rows: Sequence[TokenizedRow], batch_size: int,
@@ -227,14 +307,6 @@ class BankState:
           self.rows([tokenized.text], row.name), self.shared)[0]
     return dataclasses.replace(
         tokenized, row=dataclasses.replace(row, task=task))
-
-  def _predictions(self, rows: Sequence[Row],
-                   outputs: list[Any]) -> Iterator[Prediction[Any, Any]]:
-    for number, row in enumerate(rows):
-      output, outputs[number] = outputs[number], None
-      if output is None:
-        raise _not_finite(number, row)
-      yield _prediction(row, output)
 
   def _outputs(self, rows: Sequence[TokenizedRow],
                batch_size: int) -> list[Any]:
@@ -330,6 +402,15 @@ def _decided(rows: Sequence[TokenizedRow],
       else:
         yield number, (predicted[start:end].copy(), scores[start:end].copy(),
                        rows[number].words)
+
+
+def _predictions(rows: Sequence[Row],
+                 outputs: list[Any]) -> Iterator[Prediction[Any, Any]]:
+  for number, row in enumerate(rows):
+    output, outputs[number] = outputs[number], None
+    if output is None:
+      raise _not_finite(number, row)
+    yield _prediction(row, output)
 
 
 def _prediction(row: Row, output: Any) -> Prediction[Any, Any]:

@@ -6,14 +6,11 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed
 
 BASE = "base"  # the name of the encoder without a task
-
 
 
 class EveryTask(enum.Enum):
@@ -43,6 +40,13 @@ def only_task(tasks: Tasks | EveryTask, names: Sequence[str]) -> Tasks:
       f"tasks has to say which of {listed(names)} each text is for" if names
       else "the bank has no task: add one, or say tasks=\"base\" for "
       "embeddings")
+
+
+def asked_of(tasks: Tasks) -> list[str]:
+  """The tasks that are named, each once; the encoder alone is none."""
+  names = [tasks] if tasks is None or isinstance(tasks, str) else tasks
+  return [name for name in dict.fromkeys(
+      name for name in names if isinstance(name, str)) if name != BASE]
 
 
 class RowError(InputError):
@@ -157,8 +161,3 @@ def _utf8(text: str | bytes) -> bytes:
   # Lone surrogates become bytes that are no character, and then [UNK].
   return text if isinstance(text, bytes) else text.encode(
       errors="surrogatepass")
-
-
-def task_of(rows: Sequence[Row]) -> np.ndarray:
-  """Int32 [rows], the number of each row's task."""
-  return np.array([row.task for row in rows], np.int32)
