@@ -97,7 +97,7 @@ def _row(flag: flags.Flag) -> str:
   # Where several tools have a flag, its help is that of all of them.
   text = " ".join(dict.fromkeys(
       re.split(r"(?<=\.) ", " ".join(text.split()))))
-  text = re.sub(r"(?<![`\w])(--[a-z_]+(=\w+)?)", r"`\1`", text)
+  text = re.sub(r"(?<![`\w])(--[a-z_]+(=[\w:]+)?)", r"`\1`", text)
   text = text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
   return f"| `--{flag.name}` | {'' if default == '``' else default} | {text} |"
 

@@ -57,7 +57,7 @@ flags.DEFINE_enum(
     "data.")
 for _part in ("tasks", "methods"):
   flags.DEFINE_list(
-      _part, None, f"Those of the spec's {_part} that are wanted. (all)")
+      _part, None, f"Which of the spec's {_part} to run. (all)")
   flags.register_validator(
       _part, lambda names: names is None or (names and all(names)),
       f"must name {_part}")
@@ -86,7 +86,7 @@ flags.DEFINE_integer(
     lower_bound=1)
 flags.DEFINE_integer(
     "asha_reduction_factor", 4,
-    "ASHA lets one in so many go on, to so many times the epochs.",
+    "ASHA lets one trial in this many go on, to this many times the epochs.",
     lower_bound=2)
 flags.DEFINE_bool(
     "keep_adapters", False,

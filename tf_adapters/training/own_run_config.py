@@ -75,7 +75,7 @@ class OwnRunConfig(RunConfig):
       f"none. ({DEFAULT_FRACTION}; none where there is a test file)", least=0,
       most=0.9)
   split_seed: int = option(
-      0, "Of the rows that are held out; every label has its share of them. "
+      0, "Seed of the rows that are held out; every label has its share. "
       "Not --seed's: runs that are compared are of the same rows.", least=0,
       most=2**31 - 1)
   name: str = option(

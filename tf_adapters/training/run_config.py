@@ -68,8 +68,8 @@ def _method_fields(
     presets = "; ".join(
         f"{name}, {preset.help}" for name, preset in method.PRESETS.items())
     yield f"{method.suffix}_preset", str, option(
-        default, f"What the other {method.suffix} flags are where they are not "
-        f"given: {presets}.", choices=tuple(method.PRESETS))
+        default, f"Values of the other {method.suffix} flags, where not given: "
+        f"{presets}.", choices=tuple(method.PRESETS))
   for flag, name in method_flags(method).items():
     field = vars(method)["__dataclass_fields__"][name]
     text = field.metadata["help"]
@@ -113,10 +113,11 @@ class RunConfig(TrainingConfig, _MethodOptions):
       False, "Write predictions for the test split, for GLUE tasks as the GLUE "
       "server takes them.")
   encoder: str | None = option(
-      None, f"The pretrained BERT: an alias ({', '.join(ALIASES[:4])}, "
-      "small_bert_L-2_H-128, ...), a TF Hub or Kaggle Models URL or handle, or "
-      "the folder or file of a Hub SavedModel, a TF1 Hub module, a TF1 or "
-      "Model Garden checkpoint, or a Hugging Face BERT.")
+      None, f"The pretrained encoder: an alias ({', '.join(ALIASES[:4])}, "
+      "small_bert_L-2_H-128, ...), a TF Hub or Kaggle Models URL or handle, a "
+      "repository of the Hugging Face Hub (hf://owner/name), or the folder or "
+      "file of a Hub SavedModel, a TF1 Hub module, a TF1 or Model Garden "
+      "checkpoint, or a Hugging Face model.")
   vocab_file: str | None = option(
       None, "A vocab.txt to use instead of the encoder's own.")
   do_lower_case: bool | None = option(
@@ -304,10 +305,10 @@ class GlueRunConfig(RunConfig):
       "or the folder that holds all tasks' folders. Without it GLUE tasks are "
       "downloaded with tensorflow_datasets.")
   holdout: float = option(
-      0.0, "Part of the training rows that is the validation split, the same "
-      "ones for every seed; what has been that is a test split then. For data "
-      "of one file only, and for choosing between runs where test labels are "
-      "hidden, as GLUE's are. 0 for none.", least=0, most=0.9)
+      0.0, "Part of the training rows that validates, the same rows for every "
+      "seed. The validation split that there was becomes a test split. For "
+      "data of one file only, and for choosing between runs where test labels "
+      "are hidden, as GLUE's are. 0 for none.", least=0, most=0.9)
   text_column: str = option(
       "text", "Name of the texts' column. Task tagging: number of the words' "
       "column, from 1; without it the first one, or the second where the first "

@@ -39,12 +39,12 @@ class TrainingConfig:
       64, "Examples per evaluation step, over all replicas.", least=1,
       most=1_000_000)
   seed: int = option(
-      0, "Of initial weights, dropout and the order of the examples.",
+      0, "Seed of initial weights, dropout and the order of the examples.",
       least=0, most=2**31 - 1)
   jit_compile: bool = option(False, "Compile the steps with XLA.")
   steps_per_execution: int = option(
       1, "Steps between two looks at a training: at the loss, Ctrl-C, the "
-      "progress bar, and whether to write a checkpoint. TPUs want many.",
+      "progress bar, and whether to write a checkpoint. TPUs need many.",
       least=1, most=1_000_000)
   batch_widths: tuple[int, ...] | None = option(
       None, "Wordpieces that batches are padded to, and max_seq_length. (8, "
