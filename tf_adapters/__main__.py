@@ -24,7 +24,8 @@ _OTHER_TOOLS = {
         ("infer", "inference", "classify_file"), "predict reads a file of "
         "texts"),
     **dict.fromkeys(
-        ("serve", "save"), "export writes a SavedModel that takes strings"),
+        ("server", "start", "deploy"),
+        "serve answers texts of many tasks over HTTP"),
     **dict.fromkeys(
         ("info", "show", "describe"), "inspect says what an encoder or an "
         "adapter file holds"),
@@ -34,12 +35,13 @@ _OTHER_TOOLS = {
     **dict.fromkeys(
         ("download", "fetch"),
         "pull takes an adapter file from the Hugging Face Hub"),
+    "save": "export writes a SavedModel that takes strings",
     "prune": "analyse says which adapters can be left out",
     "tune": "sweep runs many trials, train and glue a single one",
 }
 # In the order in which they are needed; others come behind them.
-_ORDER = ("train", "evaluate", "predict", "export", "inspect", "glue", "squad",
-          "sweep", "report", "analyse", "convert", "push", "pull")
+_ORDER = ("train", "evaluate", "predict", "serve", "export", "inspect", "glue",
+          "squad", "sweep", "report", "analyse", "convert", "push", "pull")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.browser import CONTROL, DOWN, ENTER, TAB, browser
+from tf_adapters.serving.server.page import content_security_policy
 
 PAGE = (pathlib.Path(__file__).parents[2]
         / "tf_adapters/serving/server/page/index.html")
@@ -74,6 +75,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     self.send_response(status)
     self.send_header("Content-Type", kind)
     self.send_header("Content-Length", str(len(content)))
+    if self.path == "/":
+      self.send_header("Content-Security-Policy", content_security_policy(
+          content.decode()))
     if retry:
       self.send_header("Retry-After", retry)
     self.end_headers()

@@ -16,7 +16,8 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     _FIRST: (
         "data", "task_name", "data_dir", "train_file", "predict_file", "spec",
         "preset", "sweep_dir", "text_column", "text_pair_column",
-        "label_column", "problem_type", "adapters", "adapter", "input",
+        "label_column", "problem_type", "adapters", "adapters_dir", "adapter",
+        "input",
         "encoder", "repository", "output_dir", "output", "overwrite"),
     "What to do": (
         "do_train", "do_eval", "do_predict", "load_adapter", "save_adapter",
@@ -41,6 +42,11 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "Without BERT": (
         "text_network", "text_embedding", "tune_embedding", "hidden_layers",
         "hidden_units", "hidden_dropout"),
+    "Serving": (
+        "host", "port", "admin_token_file", "truncate", "max_body_bytes",
+        "max_request_rows", "max_request_tokens", "max_queue_rows",
+        "max_batch_rows", "max_batch_tokens", "max_wait_ms", "task_metrics",
+        "drain_seconds"),
     "Sweeps": (
         "tasks", "methods", "max_parallel_trials", "keep_adapters", "runner",
         "ray_address", "cpus_per_trial", "gpus_per_trial", "asha",

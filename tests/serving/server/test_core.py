@@ -28,7 +28,7 @@ async def turns(count=20):
 def test_rows_of_many_requests_and_tasks_share_batches():
   bank = FakeBank()
   server = make_server(bank, max_wait_ms=50.0)
-  asked = [(f"text {n}", ("topic", "tags", "score", None)[n % 4])
+  asked = [(f"text {n}", ("topic", "tags", "score", "base")[n % 4])
            for n in range(40)]
 
   async def all_at_once():
@@ -36,9 +36,11 @@ def test_rows_of_many_requests_and_tasks_share_batches():
         server.predict([text], [task]) for text, task in asked))
 
   answers = run(all_at_once())
+  infos = {**bank.infos, "base": None}
   for (text, task), (got,) in zip(asked, answers):
-    expected = predict(task or "base", task and bank.info(task), text)
-    assert repr(got) == repr(expected)
+    expected = predict(task, infos[task], text)
+    assert repr(got.prediction) == repr(expected)
+    assert got.info is infos[task]
   assert len(bank.batches) < 4
   assert {row.row.name for row in bank.batches[0]} == {
       "topic", "tags", "score", "base"}
@@ -52,8 +54,8 @@ def test_a_request_of_several_texts_keeps_their_order():
   texts = ["a", "b " * 9, ("c", "d"), "e " * 5, ("f", "g")]
   tasks = ["topic", "words", "same", "either", "answers"]
   got = run(server.predict(texts, tasks))
-  assert got == [predict(task, bank.info(task), text)
-                 for text, task in zip(texts, tasks)]
+  assert [one.prediction for one in got] == [
+      predict(task, bank.info(task), text) for text, task in zip(texts, tasks)]
   assert run(server.predict([], [])) == []
 
 
@@ -85,7 +87,7 @@ def test_long_texts_are_cut_where_that_is_asked_for():
   for server, cut in ((make_server(), True),
                       (make_server(truncate=True), False)):
     (got,) = run(server.predict(["a " * 99], ["topic"], cut=cut))
-    assert got.value in "abc"
+    assert got.prediction.value in "abc"
     assert server.bank.batches[0][0].lengths == (12,)
 
 
@@ -143,7 +145,7 @@ def test_a_defect_fails_its_batch_and_no_more():
     with pytest.raises(RuntimeError):
       await server.predict(["fine", "this one", "fine"], ["topic"] * 3)
     (got,) = await server.predict(["fine"], ["topic"])
-    assert got.value in "abc"
+    assert got.prediction.value in "abc"
     assert server.figures()["queue_rows"] == 0
 
   run(scenario())
@@ -165,11 +167,11 @@ def test_a_task_that_is_removed_answers_what_it_has_accepted():
     assert "topic" in bank.infos and "topic" not in [
         task.name for task in server.tasks()]
     bank.may_compute.set()
-    assert (await accepted)[0].task == "topic"
+    assert (await accepted)[0].prediction.task == "topic"
     await leaving
     assert "topic" not in bank.infos
     await server.add("here", "topic")  # and is served again
-    assert (await server.predict(["a"], ["topic"]))[0].task == "topic"
+    assert (await server.predict(["a"], ["topic"]))[0].info.task == "topic"
     assert server.task("topic").path == "here"
 
   run(scenario())
@@ -199,3 +201,21 @@ def test_a_server_that_drains_finishes_and_takes_nothing():
   run(scenario())
   server.close()
   assert not server.is_ready
+
+
+def test_a_task_that_is_replaced_midway_answers_by_one_file():
+  bank = FakeBank()
+  server = make_server(bank, max_batch_rows=1)
+
+  async def scenario():
+    bank.may_compute.clear()
+    asked = asyncio.ensure_future(server.predict(["a", "b"], ["tags"] * 2))
+    await turns()
+    await server.add("another", "tags")  # of another type of problem
+    bank.may_compute.set()
+    return await asked
+
+  answers = run(scenario())
+  assert [one.info for one in answers] == [bank.info("tags")] * 2
+  assert [one.prediction for one in answers] == [
+      predict("tags", bank.info("tags"), text) for text in ("a", "b")]

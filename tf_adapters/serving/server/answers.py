@@ -10,19 +10,18 @@ import numpy as np
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.server.core import Text
+from tf_adapters.serving.bank_texts import BASE
+from tf_adapters.serving.server.asked import Answer, Text
 
 # What stands between the blanks of TensorFlow's `strings.split`.
 _WORD = re.compile("[^ \t\n\v\f\r]+")
 
 
-def as_pipeline(prediction: Prediction[Any, Any], info: AdapterInfo | None,
-                text: Text, top_k: int | None) -> Any:
+def as_pipeline(answer: Answer, text: Text, top_k: int | None) -> Any:
   """A prediction as Hugging Face's pipelines have it.
 
   Args:
-    prediction: of the text.
-    info: its task's; None for the encoder alone.
+    answer: of the text.
     text: what it is of.
     top_k: how many labels to name; None for all.
 
@@ -32,6 +31,7 @@ def as_pipeline(prediction: Prediction[Any, Any], info: AdapterInfo | None,
     "end"}, ...] for tags, {"answer", "score", "start", "end"} for questions,
     {"score"} for numbers, an embedding as a list.
   """
+  prediction, info = answer.prediction, answer.info
   value, probabilities = prediction.value, prediction.probabilities
   if isinstance(value, np.ndarray):
     return value.tolist()
@@ -79,23 +79,28 @@ def _entities(prediction: Prediction[Any, Any], info: AdapterInfo,
           for kind, members in groups]
 
 
-def as_tensors(predictions: Sequence[Prediction[Any, Any]],
-               info: AdapterInfo | None) -> Mapping[str, list[Any]]:
+def tensor_names(task: str) -> tuple[str, ...]:
+  """What `as_tensors` has of a task."""
+  return ("embedding",) if task == BASE else ("label", "scores", "label_names")
+
+
+def as_tensors(answers: Sequence[Answer],
+               task: str) -> Mapping[str, list[Any]]:
   """Predictions of one task as a SavedModel of it has them.
 
-  Args:
-    predictions: of texts.
-    info: the task's; None for the encoder alone.
-
   Returns:
-    {name: a value for each text}: "label", "scores" and "label_names"; or
-    "embedding".
+    {name: a value for each text}, see `tensor_names`.
   """
+  return dict(zip(tensor_names(task), map(list, zip(*map(
+      _tensors, answers))) if answers else [[], [], []]))
+
+
+def _tensors(answer: Answer) -> tuple[Any, ...]:
+  prediction, info = answer.prediction, answer.info
   if info is None:
-    return {"embedding": [one.value.tolist() for one in predictions]}
-  return {"label": [info.problem.write(one.value) for one in predictions],
-          "scores": [_scores(one, info) for one in predictions],
-          "label_names": [_names(one, info) for one in predictions]}
+    return (prediction.value.tolist(),)
+  return (info.problem.write(prediction.value), _scores(prediction, info),
+          _names(prediction, info))
 
 
 def _scores(prediction: Prediction[Any, Any],

@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tf_adapters.errors import InputError
-from tf_adapters.problems.prediction import Prediction
+from tf_adapters.serving.server.bank_protocol import Result
 from tf_adapters.serving.server.batch_choice import choose, is_full
 from tf_adapters.serving.server.fair_queue import FairQueue
 from tf_adapters.serving.server.limits import ServerConfig
@@ -23,8 +22,6 @@ from tf_adapters.serving.server.observer import BatchFigures, Observer
 if TYPE_CHECKING:
   from tf_adapters.serving.bank_texts import Row
   from tf_adapters.serving.tokenized_rows import TokenizedRow
-
-Result = Prediction[Any, Any] | InputError
 
 # Batches that a batch is chosen from.
 _LOOKED_AT = 4

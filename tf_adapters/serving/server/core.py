@@ -7,13 +7,14 @@ not how batches are chosen (`batcher`), not how they are computed (the bank).
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -22,7 +23,14 @@ from tf_adapters.errors import InputError, similar
 from tf_adapters.problems.prediction import Prediction
 from tf_adapters.serving.bank_texts import BASE
 from tf_adapters.serving.server import refusals
-from tf_adapters.serving.server.batcher import Batcher, Result, Tokenizer
+from tf_adapters.serving.server.asked import (
+    Answer,
+    Columns,
+    ServedTask,
+    Text,
+)
+from tf_adapters.serving.server.bank_protocol import Bank, Result
+from tf_adapters.serving.server.batcher import Batcher, Tokenizer
 from tf_adapters.serving.server.fair_queue import Admission
 from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.live_figures import LiveFigures
@@ -33,68 +41,11 @@ if TYPE_CHECKING:
   from tf_adapters.serving.bank_texts import Row
   from tf_adapters.serving.tokenized_rows import TokenizedRow
 
-Text = str | tuple[str, str]
-
 # Similar names are looked for among so many: that takes time.
 _MOST_COMPARED = 300
 # Seconds that a task that is removed has to answer what it has accepted.
 _SECONDS_TO_LEAVE = 30.0
 _LONGEST_WAIT = 60  # seconds that a client is told to wait
-
-
-class Bank(Protocol):
-  """What a server needs of an `AdapterBank`."""
-
-  @property
-  def source(self) -> str:
-    """The encoder's."""
-
-  @property
-  def widths(self) -> Sequence[int]:
-    """What batches are padded to, in order."""
-
-  def names(self) -> list[str]:
-    """The tasks."""
-
-  def info(self, name: str) -> AdapterInfo:
-    """What a task's file says; raises InputError for none."""
-
-  def rows(self, texts: Sequence[Any],
-           tasks: Sequence[str | None]) -> list["Row"]:
-    """Texts of tasks, checked."""
-
-  def tokenize(self, rows: list["Row"],
-               cut: bool = True) -> list["TokenizedRow"]:
-    """The rows as wordpieces."""
-
-  def predict_rows(self, rows: list["TokenizedRow"],
-                   batch_size: int) -> list[Result]:
-    """A prediction for each row, or what is wrong with it."""
-
-  def add(self, path: str | os.PathLike[str],
-          name: str | None = None) -> str:
-    """Takes a task in."""
-
-  def replace(self, name: str, path: str | os.PathLike[str]) -> None:
-    """Puts another file into the place of a task's."""
-
-  def remove(self, name: str) -> None:
-    """Takes a task out."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ServedTask:
-  """A task, as callers see it.
-
-  Attributes:
-    name: what it is called.
-    info: what its file says.
-    path: where its file is; "" where that is not known.
-  """
-
-  name: str
-  info: AdapterInfo
-  path: str
 
 
 class ModelServer:
@@ -116,7 +67,7 @@ class ModelServer:
   Example:
     >>> server = ModelServer(AdapterBank("bert_base_uncased", ["sst2"]))
     >>> server.warm_up()
-    >>> (prediction,) = await server.predict(["a moving film"], ["sst2"])
+    >>> (answer,) = await server.predict(["a moving film"], ["sst2"])
   """
 
   def __init__(self, bank: Bank, config: ServerConfig | None = None,
@@ -138,13 +89,13 @@ class ModelServer:
 
   # Predictions.
 
-  async def predict(self, texts: Sequence[Text], tasks: Sequence[str | None],
-                    cut: bool = False) -> list[Prediction[Any, Any]]:
+  async def predict(self, texts: Sequence[Text], tasks: Sequence[str],
+                    cut: bool = False) -> list[Answer]:
     """What is predicted for each text by its task.
 
     Args:
-      texts: strings, or pairs of them.
-      tasks: the task of each; None or "base" for the encoder alone.
+      texts: strings, pairs of them, or what SavedModels take.
+      tasks: the task of each; "base" for the encoder alone.
       cut: whether texts that are too long are cut.
 
     Raises:
@@ -158,13 +109,13 @@ class ModelServer:
     try:
       self._check_open()
       self._check_number(len(texts))
-      for task in set(tasks):
+      for task in dict.fromkeys(tasks):
         self.check_task(task)
-      known = collections.Counter(task or BASE for task in tasks)
-      predictions = await self._predict(
+      known = collections.Counter(tasks)
+      answers = await self._predict(
           texts, tasks, known, cut or self.config.truncate)
       status = 200
-      return predictions
+      return answers
     except Refusal as refusal:
       status = refusal.status
       raise
@@ -175,13 +126,8 @@ class ModelServer:
       for observer in self.observers:
         observer.answered(known, status, time.monotonic() - start)
 
-  async def _predict(self, texts: Sequence[Text], tasks: Sequence[str | None],
-                     wanted: Mapping[str, int],
-                     cut: bool) -> list[Prediction[Any, Any]]:
-    try:
-      rows = self.bank.rows(texts, tasks)
-    except InputError as error:
-      raise Refusal(refusals.WRONG_KIND, str(error)) from None
+  async def _predict(self, texts: Sequence[Text], tasks: Sequence[str],
+                     wanted: Mapping[str, int], cut: bool) -> list[Answer]:
     if not self._admission.fits(wanted):
       raise Refusal(
           refusals.TOO_MANY,
@@ -189,29 +135,50 @@ class ModelServer:
           self.retry_after())
     self._admission.enter(wanted)
     try:
-      tokenized = await self._tokenizer.tokenize(rows, cut)
-      self._check_lengths(tokenized)
-      results = await self._batcher.predict(tokenized)
+      while True:
+        infos = {task: self._info(task) for task in wanted}
+        tokenized = await self._tokenizer.tokenize(
+            self._rows(texts, tasks, infos), cut)
+        self._check_lengths(tokenized)
+        results = await self._batcher.predict(tokenized)
+        answers = [
+            Answer(self._prediction(number, task, result), infos[task])
+            for number, (task, result) in enumerate(zip(tasks, results))]
+        if all(self._info(task) is infos[task] for task in wanted):
+          return answers  # otherwise one was replaced meanwhile
     finally:
       self._admission.leave(wanted.items())
-    return [self._prediction(number, task, result)
-            for number, (task, result) in enumerate(zip(tasks, results))]
 
-  def _prediction(self, number: int, task: str | None,
+  def _info(self, task: str) -> AdapterInfo | None:
+    try:
+      return None if task == BASE else self.bank.info(task)
+    except InputError:
+      raise self._no_task(task) from None
+
+  def _rows(self, texts: Sequence[Text], tasks: Sequence[str],
+            infos: Mapping[str, AdapterInfo | None]) -> list["Row"]:
+    try:
+      return self.bank.rows(
+          [text.text_for(infos[task]) if isinstance(text, Columns)
+           else text for text, task in zip(texts, tasks)], tasks)
+    except InputError as error:
+      raise Refusal(refusals.WRONG_KIND, str(error)) from None
+
+  def _prediction(self, number: int, task: str,
                   result: Result) -> Prediction[Any, Any]:
     if isinstance(result, Prediction):
       return result
-    self.check_task(task)  # it may have gone meanwhile
+    self._info(task)  # it may have gone meanwhile
     reason = getattr(result, "reason", str(result))
     raise Refusal(refusals.WRONG_KIND, f"text {number}: {reason}")
 
-  def check_task(self, name: str | None) -> None:
-    """Refuses a task that is not served; None is the encoder alone.
+  def check_task(self, name: str) -> None:
+    """Refuses a task that is not served; "base" is the encoder alone.
 
     Raises:
       Refusal: there is none.
     """
-    if name is not None and name != BASE:
+    if name != BASE:
       self.task(name)
 
   def _check_open(self) -> None:
@@ -251,16 +218,17 @@ class ModelServer:
     Raises:
       Refusal: there is none of that name.
     """
-    try:
-      if name not in self._leaving:
+    if name not in self._leaving:
+      with contextlib.suppress(InputError):
         return ServedTask(
             name, self.bank.info(name), self._paths.get(name, ""))
-    except InputError:
-      pass
+    raise self._no_task(name)
+
+  def _no_task(self, name: str) -> Refusal:
     names = [other for other in self.bank.names()
              if other not in self._leaving]
     near = similar(name, _nearest(name, names))
-    raise Refusal(
+    return Refusal(
         refusals.NOT_FOUND, f"no task {name!r:.80}"
         + (f": did you mean {near!r}?" if near else
            f": GET /v1/models lists the {len(names):,} that there are"

@@ -5,10 +5,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.serving.bank_texts import BASE
 from tf_adapters.serving.server import refusals
-from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.asked import Columns, Text
 from tf_adapters.serving.server.refusals import Refusal
 
 # A task has one version at a time, its newest; protocols want a number.
@@ -33,28 +31,20 @@ def check_version(request: Request) -> None:
                   f"has its newest one alone, which is called {VERSION}")
 
 
-def info_of(server: ModelServer, task: str) -> AdapterInfo | None:
-  """What a task's file says; None for the encoder alone.
+def texts_of_columns(columns: Mapping[str, list[str]]) -> list[Text]:
+  """The rows of "text" and, where there is such a column, "text_pair".
 
   Raises:
-    Refusal: there is no such task.
+    Refusal: they are not of the same length.
   """
-  return None if task == BASE else server.task(task).info
-
-
-def text_or_pair(info: AdapterInfo | None, first: str,
-                 second: str | None) -> Text:
-  """A row of two columns, as SavedModels of tasks take it.
-
-  Args:
-    info: the task's; None for the encoder alone.
-    first: the text.
-    second: the second one; None where there is no such column. An empty one is
-      none, unless the task is on pairs.
-  """
-  if second or (second is not None and info is not None and info.takes_pairs):
-    return first, second
-  return first
+  texts = columns["text"]
+  if "text_pair" not in columns:
+    return [*texts]
+  pairs = columns["text_pair"]
+  if len(pairs) != len(texts):
+    raise Refusal(refusals.WRONG_KIND, f"{len(texts)} values of text, but "
+                  f"{len(pairs)} of text_pair")
+  return [Columns(*both) for both in zip(texts, pairs)]
 
 
 def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:

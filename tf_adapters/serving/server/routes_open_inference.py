@@ -5,17 +5,17 @@ task: docs/serving.md.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.serving.server import refusals
-from tf_adapters.serving.server.answers import as_tensors
-from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.answers import as_tensors, tensor_names
+from tf_adapters.serving.server.asked import Text
+from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import (
     JsonResponse,
     check_keys,
@@ -29,10 +29,9 @@ from tf_adapters.serving.server.route_parts import (
     VERSION,
     asks_to_cut,
     check_version,
-    info_of,
     parameters_of,
     task_in_path,
-    text_or_pair,
+    texts_of_columns,
 )
 
 _COLUMNS = ("text", "text_pair")
@@ -74,15 +73,15 @@ def open_inference_routes(server: ModelServer) -> list[Route]:
   async def infer(request: Request) -> Response:
     task = task_in_path(request)
     check_version(request)
-    info = info_of(server, task)
+    server.check_task(task)
     cut = asks_to_cut(request)
     body = await read_object(request, server.config.max_body_bytes)
     check_keys(body, ("id", "parameters", "inputs", "outputs"), "the body")
     cut = cut or _asks_to_cut(body)
-    texts = _texts(body.get("inputs"), info)
-    wanted = _wanted(body.get("outputs"), info)
+    texts = _texts(body.get("inputs"))
+    wanted = _wanted(body.get("outputs"), tensor_names(task))
     outputs = as_tensors(await unless_gone(
-        request, server.predict(texts, [task] * len(texts), cut)), info)
+        request, server.predict(texts, [task] * len(texts), cut)), task)
     answer: dict[str, Any] = {"model_name": task, "model_version": VERSION}
     if "id" in body:
       answer["id"] = text_of(body["id"], "id")
@@ -119,7 +118,7 @@ def _asks_to_cut(body: Mapping[str, Any]) -> bool:
   return flag_of(parameters.get("truncation", False), "truncation")
 
 
-def _texts(inputs: Any, info: AdapterInfo | None) -> list[Text]:
+def _texts(inputs: Any) -> list[Text]:
   if not isinstance(inputs, list) or not all(
       isinstance(one, dict) for one in inputs):
     raise Refusal(refusals.WRONG_KIND, "inputs has to be a list of tensors")
@@ -133,12 +132,7 @@ def _texts(inputs: Any, info: AdapterInfo | None) -> list[Text]:
     columns[name] = _strings(one, name)
   if "text" not in columns:
     raise Refusal(refusals.WRONG_KIND, "inputs has no tensor text")
-  texts = columns["text"]
-  pairs = columns.get("text_pair", [None] * len(texts))
-  if len(pairs) != len(texts):
-    raise Refusal(refusals.WRONG_KIND, f"{len(texts)} values of text, but "
-                  f"{len(pairs)} of text_pair")
-  return [text_or_pair(info, *both) for both in zip(texts, pairs)]
+  return texts_of_columns(columns)
 
 
 def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
@@ -167,10 +161,8 @@ def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
           for number, value in enumerate(values)]
 
 
-def _wanted(outputs: Any, info: AdapterInfo | None) -> list[str]:
+def _wanted(outputs: Any, there: Sequence[str]) -> Sequence[str]:
   """The names of the outputs that are asked for; all where none are."""
-  there = (["embedding"] if info is None
-           else ["label", "scores", "label_names"])
   if outputs is None:
     return there
   names = [one.get("name") if isinstance(one, dict) else None

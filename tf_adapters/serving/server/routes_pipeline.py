@@ -9,7 +9,8 @@ from starlette.routing import Route
 
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.answers import as_pipeline
-from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.asked import Text
+from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import (
     JsonResponse,
     check_keys,
@@ -19,11 +20,7 @@ from tf_adapters.serving.server.json_http import (
     unless_gone,
 )
 from tf_adapters.serving.server.refusals import Refusal
-from tf_adapters.serving.server.route_parts import (
-    info_of,
-    parameters_of,
-    task_in_path,
-)
+from tf_adapters.serving.server.route_parts import parameters_of, task_in_path
 
 # "options" of Hugging Face say how to wait and cache: that is theirs.
 _KEYS = ("inputs", "parameters", "truncate", "options")
@@ -51,14 +48,12 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
                    tasks: Sequence[str], by_name: bool) -> Response:
     texts, is_one = _texts(body)
     top_k, cut = _parameters(body)
-    infos = {task: info_of(server, task) for task in tasks}
-    predictions = iter(await unless_gone(request, server.predict(
+    found = iter(await unless_gone(request, server.predict(
         [text for _ in tasks for text in texts],
         [task for task in tasks for _ in texts], cut)))
     answers = {}
     for task in tasks:
-      of_texts = [as_pipeline(next(predictions), infos[task], text, top_k)
-                  for text in texts]
+      of_texts = [as_pipeline(next(found), text, top_k) for text in texts]
       answers[task] = of_texts[0] if is_one else of_texts
     return JsonResponse(answers if by_name else answers[tasks[0]])
 

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from tf_adapters.errors import InputError
 from tf_adapters.serving.server import refusals
-from tf_adapters.serving.server.core import ModelServer, ServedTask
+from tf_adapters.serving.server.asked import ServedTask
+from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import (
     JsonResponse,
     check_keys,

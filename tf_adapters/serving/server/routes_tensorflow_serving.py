@@ -5,7 +5,7 @@ Inputs and outputs are those of a SavedModel of the task: docs/serving.md.
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +15,8 @@ from starlette.routing import Route
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.answers import as_tensors
-from tf_adapters.serving.server.core import ModelServer, Text
+from tf_adapters.serving.server.asked import Columns, Text
+from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import (
     JsonResponse,
     check_keys,
@@ -28,9 +29,8 @@ from tf_adapters.serving.server.route_parts import (
     VERSION,
     asks_to_cut,
     check_version,
-    info_of,
     task_in_path,
-    text_or_pair,
+    texts_of_columns,
 )
 
 _SIGNATURE = "serving_default"
@@ -43,7 +43,7 @@ def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
   async def predict(request: Request) -> Response:
     task = task_in_path(request)
     check_version(request)
-    info = info_of(server, task)
+    server.check_task(task)
     cut = asks_to_cut(request)
     body = await read_object(request, server.config.max_body_bytes)
     check_keys(body, ("instances", "inputs", "signature_name"), "the body")
@@ -51,10 +51,10 @@ def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
     if ("instances" in body) == ("inputs" in body):
       raise Refusal(refusals.WRONG_KIND, "the body has to have instances, a "
                     "list of texts, or inputs, lists by name")
-    texts = (_of_rows(body["instances"], info) if "instances" in body
-             else _of_columns(body["inputs"], info))
+    texts = (_of_rows(body["instances"]) if "instances" in body
+             else _of_columns(body["inputs"]))
     outputs = as_tensors(await unless_gone(
-        request, server.predict(texts, [task] * len(texts), cut)), info)
+        request, server.predict(texts, [task] * len(texts), cut)), task)
     return JsonResponse({"predictions": _rows(outputs)} if "instances" in body
                         else {"outputs": _columns(outputs)})
 
@@ -91,10 +91,10 @@ def _check_signature(body: Mapping[str, Any]) -> None:
                   f"{_SIGNATURE}")
 
 
-def _of_rows(instances: Any, info: AdapterInfo | None) -> list[Text]:
+def _of_rows(instances: Any) -> list[Text]:
   if not isinstance(instances, list):
     raise Refusal(refusals.WRONG_KIND, "instances has to be a list")
-  texts = []
+  texts: list[Text] = []
   for number, one in enumerate(instances):
     where = f"instances[{number}]"
     if not isinstance(one, dict) or "b64" in one:
@@ -102,14 +102,13 @@ def _of_rows(instances: Any, info: AdapterInfo | None) -> list[Text]:
     check_keys(one, _COLUMNS, where)
     if "text" not in one:
       raise Refusal(refusals.WRONG_KIND, f"{where} has no text")
-    texts.append(text_or_pair(
-        info, _string(one["text"], f"{where}.text"),
-        _string(one["text_pair"], f"{where}.text_pair")
-        if "text_pair" in one else None))
+    parts = [_string(one[name], f"{where}.{name}")
+             for name in _COLUMNS if name in one]
+    texts.append(Columns(*parts) if len(parts) == 2 else parts[0])
   return texts
 
 
-def _of_columns(inputs: Any, info: AdapterInfo | None) -> list[Text]:
+def _of_columns(inputs: Any) -> list[Text]:
   if not isinstance(inputs, dict) or "b64" in inputs:
     inputs = {"text": inputs}
   check_keys(inputs, _COLUMNS, "inputs")
@@ -122,14 +121,9 @@ def _of_columns(inputs: Any, info: AdapterInfo | None) -> list[Text]:
                     f"inputs.{name} has to be a list of texts")
     columns[name] = [_string(value, f"inputs.{name}[{number}]")
                      for number, value in enumerate(values)]
-  texts: Sequence[str] = columns["text"]
-  pairs: Sequence[str | None] = columns.get("text_pair", [None])
-  if len(pairs) == 1:  # one for all, as in a SavedModel
-    pairs = [pairs[0]] * len(texts)
-  if len(pairs) != len(texts):
-    raise Refusal(refusals.WRONG_KIND, f"{len(texts)} values of text, but "
-                  f"{len(pairs)} of text_pair")
-  return [text_or_pair(info, *both) for both in zip(texts, pairs)]
+  if len(columns.get("text_pair", ())) == 1:  # for all, as in a SavedModel
+    columns["text_pair"] *= len(columns["text"])
+  return texts_of_columns(columns)
 
 
 def _string(value: Any, where: str) -> str:

@@ -1,0 +1,56 @@
+"""What a server needs of a bank, which an `AdapterBank` has."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.errors import InputError
+from tf_adapters.problems.prediction import Prediction
+
+if TYPE_CHECKING:
+  from tf_adapters.serving.bank_texts import Row
+  from tf_adapters.serving.tokenized_rows import TokenizedRow
+
+# Of a text: what is predicted, or what is wrong with it.
+Result = Prediction[Any, Any] | InputError
+
+
+class Bank(Protocol):
+  """What a server needs of an `AdapterBank`."""
+
+  @property
+  def source(self) -> str:
+    """The encoder's."""
+
+  @property
+  def widths(self) -> Sequence[int]:
+    """What batches are padded to, in order."""
+
+  def names(self) -> list[str]:
+    """The tasks."""
+
+  def info(self, name: str) -> AdapterInfo:
+    """What a task's file says; raises InputError for none."""
+
+  def rows(self, texts: Sequence[Any],
+           tasks: Sequence[str | None]) -> list["Row"]:
+    """Texts of tasks, checked."""
+
+  def tokenize(self, rows: list["Row"],
+               cut: bool = True) -> list["TokenizedRow"]:
+    """The rows as wordpieces."""
+
+  def predict_rows(self, rows: list["TokenizedRow"],
+                   batch_size: int) -> list[Result]:
+    """A prediction for each row, or what is wrong with it."""
+
+  def add(self, path: str | os.PathLike[str],
+          name: str | None = None) -> str:
+    """Takes a task in."""
+
+  def replace(self, name: str, path: str | os.PathLike[str]) -> None:
+    """Puts another file into the place of a task's."""
+
+  def remove(self, name: str) -> None:
+    """Takes a task out."""

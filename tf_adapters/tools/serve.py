@@ -1,0 +1,151 @@
+"""Serve many tasks on one encoder over HTTP, in batches across tasks.
+
+Examples:
+  tf-adapters serve --encoder=bert_base_uncased --adapters_dir=adapters
+  tf-adapters serve --adapters=topic=runs/news/adapter,spam=runs/sms/adapter \\
+      --host=0.0.0.0 --port=80
+
+Each folder in --adapters_dir that is an adapter file is a task, called as the
+folder is. One that appears is served, one that changes takes the place of the
+old one, one that goes is served no more. Without --encoder it is the one of the
+first adapter.
+
+  curl localhost:8080/models/topic -d '{"inputs": "a moving film"}'
+
+docs/serving.md lists the routes; / is a page to try texts on. SIGTERM ends it
+after what it has accepted is answered. Needs pip install 'tf_adapters[serve]'.
+"""
+
+import importlib
+import os
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from tf_adapters.adapter_files.info import find_encoder_source
+from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.errors import InputError, listed, say
+from tf_adapters.files.reading import read_file
+from tf_adapters.serving.server.limits import ServerConfig
+from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
+
+if TYPE_CHECKING:
+  from tf_adapters.serving.bank import AdapterBank
+
+_PACKAGES = ("starlette", "uvicorn", "prometheus_client")
+_SHORTEST_TOKEN = 16
+
+_flags.define(RunConfig, *_flags.ENCODER)
+_flags.define(ServerConfig)
+_flags.use("adapters")
+flags.DEFINE_string(
+    "adapters_dir", None, "Folder of adapter files, which is watched.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for every machine that "
+    "can reach this one.")
+flags.DEFINE_integer(
+    "port", 8080, "Port to listen on; 0 for any that is free.", lower_bound=0,
+    upper_bound=65535)
+flags.DEFINE_string(
+    "admin_token_file", None, "File of a text that requests have to send to "
+    "add, replace and remove tasks; without it they cannot.")
+flags.DEFINE_integer(
+    "drain_seconds", 30, "How long what was accepted may take after SIGTERM.",
+    lower_bound=0)
+
+
+def _serve() -> None:
+  values = flags.FLAGS
+  config = _flags.read(ServerConfig)
+  _check_packages()
+  token = _token(values.admin_token_file)
+  if values.adapters is None and values.adapters_dir is None:
+    raise InputError("--adapters_dir or --adapters must be given")
+  _flags.check_encoder()
+  from tf_adapters.serving.server import folder_watch, running
+  named = dict((name or open_adapter(path).info.task, path)
+               for name, path in _flags.adapters()) if values.adapters else {}
+  states = {} if values.adapters_dir is None else (
+      folder_watch.states_of(values.adapters_dir))
+  in_folder = {name: os.fspath(pathlib.Path(values.adapters_dir) / name)
+               for name in states}
+  for name in named.keys() & in_folder.keys():
+    raise InputError(f"--adapters: task {name} is in {values.adapters_dir}, "
+                     "too: give it another name, NAME=PATH")
+  encoder = values.encoder or _encoder_of({**named, **in_folder})
+  found = running.listen(values.host, values.port)
+  # What comes now imports TensorFlow, which takes seconds.
+  from tf_adapters.serving.bank import AdapterBank
+  from tf_adapters.serving.server.application import make_application
+  from tf_adapters.serving.server.core import ModelServer
+  bank = AdapterBank(encoder, named, values.vocab_file, values.do_lower_case)
+  _take_in(bank, in_folder)
+  server = ModelServer(bank, config, {**named, **in_folder})
+  server.warm_up()
+  say(f"{running.address_of(found)} serves {_listed(bank.names())}")
+  running.run(
+      make_application(server, token), server, found, values.drain_seconds,
+      folder_watch.FolderWatch(server, values.adapters_dir, states)
+      if values.adapters_dir is not None else None)
+
+
+def _take_in(bank: "AdapterBank", in_folder: dict[str, str]) -> None:
+  """Takes in the tasks of a folder, but for files that cannot be read."""
+  try:
+    bank.extend(list(in_folder.items()))  # together, which takes less time
+  except InputError:
+    for name, path in in_folder.items():
+      try:
+        bank.add(path, name)
+      except InputError as error:
+        say(f"warning: {error}", error=True)
+
+
+def _listed(names: list[str]) -> str:
+  if not names:
+    return "no task yet"
+  return f"{len(names):,} task{'s' * (len(names) != 1)}: {listed(names)}"
+
+
+def _encoder_of(adapters: dict[str, str]) -> str:
+  for path in adapters.values():
+    return find_encoder_source(path, open_adapter(path).info)
+  raise InputError(f"--encoder must be given: {flags.FLAGS.adapters_dir} has "
+                   "no adapter file that says it")
+
+
+def _check_packages() -> None:
+  for package in _PACKAGES:
+    try:
+      importlib.import_module(package)
+    except ImportError:
+      raise InputError(f"needs the package {package.replace('_', '-')}: pip "
+                       "install 'tf_adapters[serve]'") from None
+
+
+def _token(path: str | None) -> str | None:
+  """The admin token that a file holds; None without a file.
+
+  Raises:
+    InputError: it cannot be read, or is too short.
+  """
+  if path is None:
+    return None
+  try:
+    token = read_file(pathlib.Path(path)).decode().strip()
+  except UnicodeDecodeError:
+    token = ""
+  if not (len(token) >= _SHORTEST_TOKEN and token.isascii()
+          and token.isprintable()):
+    raise InputError(
+        f"{path}: has to hold a text of at least {_SHORTEST_TOKEN} printable "
+        "characters of ASCII, such as `openssl rand -hex 32` writes")
+  return token
+
+
+def main() -> None:
+  """Entry point of `tf-adapters serve`."""
+  _command.run(sys.modules[__name__], _serve)
