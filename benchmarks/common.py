@@ -18,6 +18,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 ENCODER = "minilm_l6"
+# MiniLM-L6's, for encoders of other families.
+SIZES = dict(vocab_size=30522, hidden_size=384, num_hidden_layers=6,
+             num_attention_heads=12, intermediate_size=1536)
+# As wide beside the hidden size as in the published ones.
+OWN_SIZES = {
+    "mobilebert": dict(num_attention_heads=4, intermediate_size=384,
+                       intra_bottleneck_size=96),
+    "modernbert": dict(intermediate_size=576)}
 ADAPTER_SIZE = 64
 BATCH_SIZE = 32
 
@@ -187,19 +195,32 @@ def encoder_folder() -> str:
       f"resolve; print(resolve({ENCODER!r}))").output.strip()
 
 
-def load_encoder(tuning: str, precision: str = "float32") -> Any:
+def load_encoder(tuning: str, precision: str = "float32",
+                 family: str = "bert") -> Any:
   """The pretrained encoder, with adapters if they are what trains.
 
   Args:
     tuning: "adapters" or "full".
     precision: "float32" or "bfloat16", as `--mixed_precision` would have it.
+    family: of `ENCODERS`; of another one than BERT's it is an encoder of the
+      same sizes, with random weights.
   """
   import tf_adapters as ta
+  from tf_adapters.modeling.encoders.table import ENCODERS
+  from tf_adapters.modeling.task_layers import TaskLayers
 
   adapters = (
       ta.AdapterConfig(ADAPTER_SIZE) if tuning == "adapters" else None)
   mixed = "mixed_" if precision == "bfloat16" and adapters is None else ""
-  return ta.load_encoder(ENCODER, adapters, dtype=mixed + precision)
+  dtype = mixed + precision
+  if family == "bert":
+    return ta.load_encoder(ENCODER, adapters, dtype=dtype)
+  kind = ENCODERS[family]
+  sizes = {**SIZES, **OWN_SIZES.get(family, {})}
+  config = kind.config(**{name: size for name, size in sizes.items()
+                          if name in kind.config.__dataclass_fields__})
+  return kind.encoder_class()(
+      config, TaskLayers(config, adapters, dtype=dtype), dtype=dtype)
 
 
 def compiled_model(

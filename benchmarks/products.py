@@ -91,7 +91,8 @@ def products(config: Any, length: int,
 
 def floor(length: int, precision: str, tuning: str) -> dict[str, float]:
   """The least that a step and a prediction take."""
-  config = common.load_encoder(tuning, precision).config
+  encoder = common.load_encoder(tuning, precision)
+  config = encoder.config
   seconds: dict[Product, float] = {}
 
   def total(several: list[Product]) -> float:
@@ -106,7 +107,7 @@ def floor(length: int, precision: str, tuning: str) -> dict[str, float]:
   return {
       "train_milliseconds": 1e3 * step, "infer_milliseconds": 1e3 * forward,
       "peak_gflops": peak,
-      "part_of_peak": step_flops(config, length, tuning) / step / 1e9 / peak}
+      "part_of_peak": step_flops(encoder, length, tuning) / step / 1e9 / peak}
 
 
 def measure() -> dict[str, Any]:

@@ -8,12 +8,14 @@ is that of training. Project and peer take turns; medians over rounds.
 
 `achieved_gflops` counts the matrix products of a training step, and
 `part_of_peak` divides it by the fastest product of large matrices that
-TensorFlow did between the rounds. Prints JSON.
+TensorFlow did between the rounds. `--families` has encoders of other families,
+of the same sizes and with random weights. Prints JSON.
 
   python benchmarks/steps.py --peer_python=PEER/bin/python \\
       --peer_script=adapterhub_peer.py
   python benchmarks/steps.py --lengths=32 --precisions=float32 \\
       --tunings=adapters --rounds=1
+  python benchmarks/steps.py --families=bert,albert,modernbert --lengths=128
 
 What the peer does otherwise:
 
@@ -27,7 +29,9 @@ What the peer does otherwise:
 """
 
 import itertools
+import math
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 import common
@@ -39,46 +43,58 @@ TUNINGS = ("adapters", "full")
 PRODUCTS = ((2048, 2048, 2048), (4096, 1536, 384))
 
 
-def step_flops(config: Any, length: int, tuning: str) -> int:
+def step_flops(encoder: Any, length: int, tuning: str) -> int:
   """Floating-point operations in the matrix products of a training step.
 
   An [n, k] matrix times a [k, m] one is 2nkm. The gradient of each factor is a
   product of the same size. Those of activations are all needed, since the
   first layer norm trains too, those of weights only where they train. Both
   factors of attention's two products are activations. Left out is what is no
-  product, and the head: it sees one vector per row.
+  product, and the pooler and the head: they see one vector per row.
 
   Args:
-    config: the encoder's `BertConfig`.
+    encoder: the encoder.
     length: tokens per row.
     tuning: "adapters" or "full".
   """
-  layer_tokens = common.BATCH_SIZE * length * config.num_hidden_layers
-  hidden = config.hidden_size
-  # Query, key, value, output; the feed-forward sub-layer's two.
-  base = 2 * layer_tokens * (
-      4 * hidden**2 + 2 * hidden * config.intermediate_size)
+  tokens = common.BATCH_SIZE * length
+  layers = encoder.config.num_hidden_layers
+  kernels = {name: math.prod(kernel.shape)
+             for name, kernel in encoder.named_variables().items()
+             if name.endswith("/kernel") and not name.startswith("pooler")}
+  base = [name for name in encoder.base_variables() if name in kernels]
+  shared = {name for name in base if encoder.config.shares_layers
+            and name.startswith("transformer/")}
+
+  def products(names: Iterable[str]) -> int:
+    """Of every token with each of these kernels."""
+    # Weights that all layers share are multiplied in each of them.
+    return 2 * tokens * sum(
+        kernels[name] * (layers if name in shared else 1) for name in names)
+
   # Queries with keys, weights with values.
-  attention = 2 * layer_tokens * 2 * length * hidden
+  output = next(kernel for name, kernel in encoder.base_variables().items()
+                if name.endswith("self_attention/attention_output/kernel"))
+  width = math.prod(output.shape[:-1])
+  attention = 2 * tokens * layers * 2 * length * width
   if tuning == "full":
-    return 3 * (base + attention)
-  # Two adapters of two kernels.
-  adapters = 2 * layer_tokens * 4 * hidden * common.ADAPTER_SIZE
-  return 2 * base + 3 * (attention + adapters)
+    return 3 * (products(base) + attention)
+  return 2 * products(base) + 3 * (attention + products(
+      name for name in kernels if name not in base))
 
 
-def _model(precision: str, tuning: str, jit_compile: bool) -> Any:
+def _model(family: str, precision: str, tuning: str, jit_compile: bool) -> Any:
   import tf_keras
 
   tf_keras.utils.set_random_seed(0)
   return common.compiled_model(
-      common.load_encoder(tuning, precision), tuning, jit_compile)
+      common.load_encoder(tuning, precision, family), tuning, jit_compile)
 
 
-def train(length: int, precision: str, tuning: str, jit_compile: bool,
-          steps: int) -> dict[str, float]:
+def train(family: str, length: int, precision: str, tuning: str,
+          jit_compile: bool, steps: int) -> dict[str, float]:
   """Trains for some steps after the first one."""
-  model = _model(precision, tuning, jit_compile)
+  model = _model(family, precision, tuning, jit_compile)
   step = model.make_train_function()
   batches = iter(common.random_batches(length))
   first, *seconds = common.seconds_of_calls(
@@ -87,15 +103,18 @@ def train(length: int, precision: str, tuning: str, jit_compile: bool,
   return {
       "train_examples_per_second": common.BATCH_SIZE * rate,
       "first_step_seconds": first,
+      "encoder_parameters": sum(
+          math.prod(variable.shape)
+          for variable in model.encoder.base_variables().values()),
       "trained_parameters": model.summary_of_tuning().trained,
       "achieved_gflops": rate / 1e9 * step_flops(
-          model.encoder.config, length, tuning)}
+          model.encoder, length, tuning)}
 
 
-def infer(length: int, precision: str, tuning: str, jit_compile: bool,
-          steps: int) -> dict[str, float]:
+def infer(family: str, length: int, precision: str, tuning: str,
+          jit_compile: bool, steps: int) -> dict[str, float]:
   """Predicts some batches after the first one."""
-  model = _model(precision, tuning, jit_compile)
+  model = _model(family, precision, tuning, jit_compile)
   step = model.make_predict_function()
   batches = iter(common.random_batches(length).map(
       lambda inputs, labels: inputs))
@@ -122,7 +141,12 @@ def multiply(precision: str) -> dict[str, float]:
 
 def measure() -> dict[str, Any]:
   """Runs all cases in turns; see the module's docstring."""
+  from tf_adapters.modeling.encoders.table import ENCODERS
+
   parser = common.parser_of(__doc__)
+  parser.add_argument(
+      "--families", type=common.comma_separated(str, list(ENCODERS)),
+      default=["bert"], help="of encoders: bert")
   parser.add_argument(
       "--lengths", type=common.comma_separated(int), default=[128, 32],
       help="tokens per row: 128,32")
@@ -162,12 +186,16 @@ def measure() -> dict[str, Any]:
         "peak_mb": ended.peak_mb}
 
   cases = {
-      f"{length} tokens, {precision}, {tuning}":
-          {"length": length, "precision": precision, "tuning": tuning}
-      for length, precision, tuning in itertools.product(
-          args.lengths, args.precisions, args.tunings)}
+      ("" if family == "bert" else f"{family}, ")
+      + f"{length} tokens, {precision}, {tuning}":
+          {"family": family, "length": length, "precision": precision,
+           "tuning": tuning}
+      for family, length, precision, tuning in itertools.product(
+          args.families, args.lengths, args.precisions, args.tunings)}
   systems = {"project": project}
   if args.peer_python:
+    if args.families != ["bert"]:
+      parser.error("--peer_python: the peer's encoder is a BERT")
     systems["peer"] = peer
   turns = {("peak", precision):
            lambda _, precision=precision: common.ask(
