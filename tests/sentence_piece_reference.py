@@ -1,4 +1,4 @@
-"""SentencePiece by the rules of ALBERT and of XLM-RoBERTa, in plain Python.
+"""SentencePiece by the rules of ALBERT and others, in plain Python.
 
 Written from google-research/albert tokenization.py and from fairseq's order of
 tokens, on SentencePiece's own library. Nothing here imports the package.
@@ -18,13 +18,21 @@ _NUMBERS = ["in 9, 19, 1999, 20, 9,9 and 100,000 of 9, or 19,"] * 40
 
 
 def train(kind):
-  """The bytes of a small model, as ALBERT's or XLM-RoBERTa's are trained."""
+  """The bytes of a small model, as those of encoders are trained.
+
+  Args:
+    kind: "albert"; "fairseq", as XLM-RoBERTa's; or "sentencepiece", as
+      DeBERTa's.
+  """
   texts = [text for _, text in scripts.texts(400, seed=5)]
   model = io.BytesIO()
   special = dict(
       albert=dict(pad_id=0, unk_id=1, bos_id=-1, eos_id=-1,
                   control_symbols=["[CLS]", "[SEP]", "[MASK]"]),
-      fairseq=dict(unk_id=0, bos_id=1, eos_id=2))[kind]
+      fairseq=dict(unk_id=0, bos_id=1, eos_id=2),
+      sentencepiece=dict(
+          pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]",
+          bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]"))[kind]
   sentencepiece.SentencePieceTrainer.train(
       sentence_iterator=iter([*texts, *_NUMBERS]), model_writer=model,
       vocab_size=700, character_coverage=0.98, split_by_unicode_script=False,
@@ -66,3 +74,8 @@ def albert(processor, text, lower_case=True, keep_accents=False):
 def fairseq(processor, text):
   """Ids of a text, without special tokens."""
   return [number + 1 if number else 3 for number in processor.encode(text)]
+
+
+def plain(processor, text):
+  """Ids of a text, without special tokens: the model's own."""
+  return processor.encode(text)

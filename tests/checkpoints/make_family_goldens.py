@@ -39,6 +39,12 @@ MODELS = {
         local_attention=4, pad_token_id=3, cls_token_id=1, sep_token_id=2,
         bos_token_id=1, eos_token_id=2, reference_compile=False,
         attn_implementation="eager"),
+    "deberta-v2": transformers.DebertaV2Config(
+        **BERT_SIZES, vocab_size=760, max_position_embeddings=16,
+        type_vocab_size=0, relative_attention=True, position_buckets=4,
+        max_relative_positions=-1, position_biased_input=False,
+        pos_att_type=["p2c", "c2p"], share_att_key=True,
+        norm_rel_ebd="layer_norm"),
 }
 
 
@@ -57,7 +63,7 @@ def main(names: list[str]) -> None:
         5 if "roberta" in name else 0, model.config.vocab_size, [3, 9])
     mask = (np.arange(9) < np.array([[9], [4], [1]])).astype(int)
     types = rng.integers(
-        0, getattr(model.config, "type_vocab_size", 2), [3, 9])
+        0, getattr(model.config, "type_vocab_size", 2) or 1, [3, 9])
     inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
     if name in ("distilbert", "modernbert"):
       del inputs["token_type_ids"]

@@ -24,6 +24,7 @@ from tests.adapters import with_random_values
 from tests.checkpoints import writers
 from tests.tools.calling import call
 from tf_adapters.checkpoints import hub_export, sources
+from tf_adapters.modeling.encoders.deberta_layers import bucket_rows
 from tf_adapters.modeling.encoders.table import ENCODERS, family_of
 from tf_adapters.modeling.methods.method import PROJECTIONS
 from tf_adapters.modeling.stacked import TaskArrays
@@ -34,7 +35,7 @@ slow = pytest.mark.slow
 GOLDENS = pathlib.Path(__file__).parent / "families"
 VOCABULARIES = GOLDENS.parents[1] / "modeling" / "vocabularies" / "goldens"
 OF_TRANSFORMERS = ("albert", "distilbert", "electra", "mobilebert", "roberta",
-                   "xlm-roberta", "modernbert")
+                   "xlm-roberta", "modernbert", "deberta-v2")
 # Of each method one, which does something in every layer.
 METHODS = [
     ta.AdapterConfig(size=4), ta.LoraConfig(rank=2, targets=PROJECTIONS),
@@ -79,7 +80,7 @@ def write_vocabulary(folder, name):
   kind, = ENCODERS[name].vocabularies
   if kind == "wordpiece":
     (folder / "vocab.txt").write_text("\n".join(conftest.TOKENS) + "\n")
-  elif kind in ("albert", "fairseq"):
+  elif kind in ("albert", "fairseq", "sentencepiece"):
     (folder / "spiece.model").write_bytes(sentence_piece_reference.train(kind))
   elif kind == "byte_pairs":
     for path in (VOCABULARIES / name).glob("*"):
@@ -533,6 +534,24 @@ def test_layer_norms_that_come_first(source):
     assert np.abs(gradient).max() > 0
   with pytest.raises(ta.InputError, match="norm_bias is true"):
     ta.load_encoder(again(source, source.folder / "bias", norm_bias=True))
+
+
+@golden_of("deberta-v2")
+def test_debertas_of_other_versions(source, tmp_path):
+  encoder = source.encoder
+  assert encoder.config.max_relative_positions == 16  # -1 in the file
+  # Half of the buckets have a distance each, the last one the farthest.
+  rows = bucket_rows(dataclasses.replace(
+      encoder.config, max_position_embeddings=512, position_buckets=256,
+      max_relative_positions=512))
+  np.testing.assert_array_equal(
+      rows[511 - 128:511 + 129], np.arange(384, 127, -1))
+  assert (rows[0], rows[-1]) == (511, 1)
+  for number, (name, value) in enumerate((
+      ("conv_kernel_size", 3), ("pos_att_type", ["c2p"]),
+      ("position_biased_input", True), ("norm_rel_ebd", "none"))):
+    with pytest.raises(ta.InputError, match=f"config.json: {name}"):
+      ta.load_encoder(again(source, tmp_path / str(number), **{name: value}))
 
 
 @slow

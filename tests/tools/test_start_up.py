@@ -216,7 +216,8 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--encoder=google/sentence-t5/st5-base/1"):
           "positions are relative",
       (*run, "--encoder=deberta-base"): "deberta is no BERT",
-      (*run, "--encoder=microsoft/deberta-v3-base"): "deberta is no BERT",
+      (*run, "--encoder=microsoft/deberta-v3-base"):
+          "is hf://microsoft/deberta-v3-base",
       (*run, "--encoder=prajjwal1/bert-tiny"):
           "a repository of the Hugging Face Hub is hf://prajjwal1/bert-tiny",
       (*run, "--encoder=google-bert/bert-base-cased"):

@@ -15,6 +15,7 @@ from tf_adapters.files.reading import read_file
 from tf_adapters.modeling.vocabularies.sentence_piece import (
     AlbertVocabulary,
     FairseqVocabulary,
+    PlainVocabulary,
 )
 from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
@@ -40,8 +41,17 @@ def read_albert(path: pathlib.Path, lower_case: bool | None,
     return AlbertVocabulary(model, lower_case is not False, special=special)
 
 
+def read_plain(path: pathlib.Path, lower_case: bool | None,
+               special: SpecialTokens) -> PlainVocabulary:
+  """Reads a model of SentencePiece, to be used as it is, as DeBERTa-v3's.
+
+  Args and raises as `read_fairseq`.
+  """
+  return _read(PlainVocabulary, path, lower_case, special)
+
+
 def read_fairseq(path: pathlib.Path, lower_case: bool | None,
-                 special: SpecialTokens) -> FairseqVocabulary:
+                 special: SpecialTokens) -> PlainVocabulary:
   """Reads a model of SentencePiece, to be used with fairseq's ids.
 
   Args:
@@ -51,9 +61,7 @@ def read_fairseq(path: pathlib.Path, lower_case: bool | None,
   Raises:
     InputError: it is no model, or lacks special tokens.
   """
-  model = _base64(path)
-  with about(path):
-    return FairseqVocabulary(model, special).with_lower_case(bool(lower_case))
+  return _read(FairseqVocabulary, path, lower_case, special)
 
 
 def read_albert_tokenizer(folder: pathlib.Path,
@@ -88,18 +96,46 @@ def read_albert_tokenizer(folder: pathlib.Path,
                             settings["keep_accents"], special)
 
 
+def read_plain_tokenizer(folder: pathlib.Path,
+                         special: SpecialTokens) -> Vocabulary | None:
+  """The vocabulary of a Hugging Face folder of a DeBERTa-v3.
+
+  Returns and raises as `read_albert_tokenizer`.
+  """
+  path = _of_folder(folder, special)
+  return None if path is None else read_plain(path, None, special)
+
+
 def read_fairseq_tokenizer(folder: pathlib.Path,
                            special: SpecialTokens) -> Vocabulary | None:
   """The vocabulary of a Hugging Face folder of an XLM-RoBERTa.
 
   Returns and raises as `read_albert_tokenizer`.
   """
+  path = _of_folder(folder, special)
+  return None if path is None else read_fairseq(path, None, special)
+
+
+def _read(
+    kind: type[PlainVocabulary], path: pathlib.Path, lower_case: bool | None,
+    special: SpecialTokens) -> PlainVocabulary:
+  model = _base64(path)
+  with about(path):
+    return kind(model, special).with_lower_case(bool(lower_case))
+
+
+def _of_folder(folder: pathlib.Path,
+               special: SpecialTokens) -> pathlib.Path | None:
+  """A folder's model that is to see texts as they stand; None without one."""
   files = read_tokenizer_files(folder)
   path = _model_file(folder, files)
-  if path is None:
-    return None
-  _check_tokens(folder, files, special)
-  return read_fairseq(path, None, special)
+  if path is not None:
+    for key in ("do_lower_case", "split_by_punct"):
+      if files["tokenizer_config.json"].get(key):
+        raise InputError(f"{folder / 'tokenizer_config.json'}: {key}=true is "
+                         "not offered")
+    _check_tokens(folder, files, special)
+  return path
 
 
 def _base64(path: pathlib.Path) -> str:

@@ -207,9 +207,10 @@ def _other_family(name: str) -> str | None:
   for part, reason in _REFUSED.items():
     if part in name.lower():
       return reason
+  # Versions 2 and 3 of DeBERTa are a family here.
   found = re.search(
-      rf"(?<![a-z])({'|'.join(filter(str.isalpha, not_offered()))})(?![a-z])",
-      name, re.IGNORECASE)
+      rf"(?<![a-z])({'|'.join(filter(str.isalpha, not_offered()))})"
+      r"(?!-v[23])(?![a-z])", name, re.IGNORECASE)
   titles = " or ".join(family.title for family in ENCODERS.values())
   return f"{found[0]} is no {titles}" if found else None
 

@@ -13,6 +13,8 @@ from tf_adapters.checkpoints.sentence_piece_files import (
     read_albert_tokenizer,
     read_fairseq,
     read_fairseq_tokenizer,
+    read_plain,
+    read_plain_tokenizer,
 )
 from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
@@ -45,6 +47,8 @@ _FILES = {
     "albert": _Files("*.model", "*.model", read_albert, read_albert_tokenizer),
     "fairseq": _Files(
         "*.model", "*.model", read_fairseq, read_fairseq_tokenizer),
+    "sentencepiece": _Files(
+        "*.model", "*.model", read_plain, read_plain_tokenizer),
 }
 
 

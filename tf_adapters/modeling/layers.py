@@ -228,8 +228,10 @@ class Attention:
       value = tf.concat([self._heads_of(values), value], axis=2)
       # What is added is seen from everywhere.
       seen = tf.zeros_like(keys[..., 0], bias.dtype)[:, tf.newaxis, tf.newaxis]
-      if bias.shape[2] != 1:  # of a window, which differs from token to token
-        seen = tf.repeat(seen, tf.shape(bias)[2], axis=2)
+      # Where it differs from head to head, and from token to token.
+      for axis in (1, 2):
+        if bias.shape[axis] != 1:
+          seen = tf.repeat(seen, tf.shape(bias)[axis], axis=axis)
       bias = tf.concat([seen, bias], axis=-1)
     return self.attend(key, value, bias)
 

@@ -29,7 +29,8 @@ ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 MODERNBERT_TOKENS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 SENTENCE_PIECE = {
     "albert": (transformers.AlbertTokenizer, reference.albert),
-    "fairseq": (transformers.XLMRobertaTokenizer, reference.fairseq)}
+    "fairseq": (transformers.XLMRobertaTokenizer, reference.fairseq),
+    "sentencepiece": (transformers.DebertaV2Tokenizer, reference.plain)}
 TEXTS = ["", " ", "  a  b ", "it's I'LL 'tis", "a\u00a0b\t\tc\n d", "x" * 50,
          "\u00e9 e\u0301 \u1e9b\u0323", "|||EMAIL_ADDRESS||| 12  345",
          "9,9 ``x'' 1,000"]

@@ -1,4 +1,4 @@
-"""Ids of texts against ALBERT's and XLM-RoBERTa's rules in plain Python."""
+"""Ids of texts against the rules of ALBERT and others in plain Python."""
 
 import base64
 import dataclasses
@@ -13,6 +13,7 @@ from tests import scripts, sentence_piece_reference as reference
 from tf_adapters.modeling.vocabularies.sentence_piece import (
     AlbertVocabulary,
     FairseqVocabulary,
+    PlainVocabulary,
 )
 from tf_adapters.modeling.vocabularies.table import (
     vocabulary_of,
@@ -59,7 +60,7 @@ class Both:
 @pytest.fixture(scope="module")
 def models():
   return {kind: base64.b64encode(reference.train(kind)).decode()
-          for kind in ("albert", "fairseq")}
+          for kind in ("albert", "fairseq", "sentencepiece")}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,11 @@ def albert(models):
 def fairseq(models):
   return Both(FairseqVocabulary(models["fairseq"], FAIRSEQ_TOKENS),
               reference.fairseq)
+
+
+@pytest.fixture(scope="module")
+def plain(models):
+  return Both(PlainVocabulary(models["sentencepiece"]), reference.plain)
 
 
 TEXTS = [
@@ -101,11 +107,21 @@ def test_fairseq(fairseq):
       fairseq.processor.get_piece_size() + 2)
 
 
+def test_plain(plain):
+  plain.agree([*TEXTS, *(text for _, text in scripts.texts(30, seed=2))])
+  tokens = plain.vocabulary.tokens
+  assert (tokens[:4], tokens[-1]) == (
+      ("[PAD]", "[CLS]", "[SEP]", "[UNK]"), "[MASK]")
+  ids = ta.TextProcessor(plain.vocabulary, 8)(["", ""])["input_word_ids"]
+  assert ids.numpy().tolist() == [[1, 2]] * 2
+  assert "".join(plain.surfaces("All human")) == "All human"
+
+
 @pytest.mark.slow
-def test_texts_in_many_scripts(albert, fairseq):
+def test_texts_in_many_scripts(albert, fairseq, plain):
   texts = [text for _, text in scripts.texts(2000, seed=3)]
-  albert.agree(texts)
-  fairseq.agree(texts)
+  for both in (albert, fairseq, plain):
+    both.agree(texts)
 
 
 def test_what_is_wanted_of_a_text_is_that_of_the_whole(albert, fairseq):

@@ -119,20 +119,29 @@ class SelfAttention(CompositeLayer):
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
-    return self.attended(
-        hidden, self._query_key_value(hidden, task, training), attention_bias,
-        task, training)
+    query, key, value = self.by_head(
+        self.query_key_value(hidden, task, training))
+    return self.attended(hidden, self.attention(
+        query, key, value, attention_bias, training), task, training)
 
-  def attended(self, hidden: tf.Tensor, joint: tf.Tensor,
-               attention_bias: tf.Tensor, task: LayerHooks,
+  def by_head(self, joint: tf.Tensor) -> list[tf.Tensor]:
+    """Queries, keys and values, each [batch, heads, length, size].
+
+    Args:
+      joint: [batch, length, 3 * width].
+    """
+    heads, size = self.query.output_dims
+    joint = tf.reshape(
+        joint, [tf.shape(joint)[0], tf.shape(joint)[1], 3, heads, size])
+    parts: list[tf.Tensor] = tf.unstack(
+        tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
+    return parts
+
+  def attended(self, hidden: tf.Tensor, attention: Attention, task: LayerHooks,
                training: bool | None) -> tf.Tensor:
-    """As a call, of queries, keys and values: [batch, length, 3 * width]."""
+    """As a call, of what is to be computed of queries, keys and values."""
     heads, size = self.query.output_dims
     batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
-    joint = tf.reshape(joint, [batch, length, 3, heads, size])
-    query, key, value = tf.unstack(
-        tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    attention = self.attention(query, key, value, attention_bias, training)
     hook = task.hook(ATTENTION, "attention")
     context = attention() if hook is None else hook(
         hidden, attention, training=training)
@@ -150,9 +159,9 @@ class SelfAttention(CompositeLayer):
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
 
-  def _query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
-                       training: bool | None) -> tf.Tensor:
-    """[batch, length, 3 * hidden_size]."""
+  def query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
+                      training: bool | None) -> tf.Tensor:
+    """[batch, length, 3 * width]."""
     parts = (self.query, self.key, self.value)
     joint = project(
         hidden, tf.concat([part.matrix() for part in parts], axis=1),
@@ -325,10 +334,11 @@ class BertEncoder(TransformerEncoder):
   """
 
   layer_class: type[TransformerLayer] = TransformerLayer
+  embeddings_class: type[Any] = Embeddings
 
   def make_layers(self) -> None:
     config: TransformerConfig = self.config
-    self.embeddings = Embeddings(config, dtype=self.dtype_policy)
+    self.embeddings = self.embeddings_class(config, dtype=self.dtype_policy)
     self.embedding_projection: Projection | None = None
     if config.embedding_width != config.hidden_size:
       self.embedding_projection = Projection(

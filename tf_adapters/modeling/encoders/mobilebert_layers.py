@@ -96,7 +96,9 @@ class MobileBertAttention(SelfAttention):
         for part, inputs in (
             (self.query, hidden), (self.key, hidden), (self.value, wide))],
         axis=-1)
-    return self.attended(hidden, joint, attention_bias, task, training)
+    query, key, value = self.by_head(joint)
+    return self.attended(hidden, self.attention(
+        query, key, value, attention_bias, training), task, training)
 
 
 class MobileBertLayer(CompositeLayer):

@@ -6,6 +6,7 @@ from typing import Any
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.albert import ALBERT
 from tf_adapters.modeling.encoders.bert import BERT
+from tf_adapters.modeling.encoders.deberta import DEBERTA
 from tf_adapters.modeling.encoders.distilbert import DISTILBERT
 from tf_adapters.modeling.encoders.electra import ELECTRA
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
@@ -19,7 +20,8 @@ ENCODERS: dict[str, EncoderFamily] = {
     "bert": BERT, "distilbert": DISTILBERT, "albert": ALBERT,
     "mobilebert": MOBILEBERT, "electra": ELECTRA,
     "talking_heads": TALKING_HEADS, "roberta": ROBERTA,
-    "xlm-roberta": XLM_ROBERTA, "modernbert": MODERNBERT}
+    "xlm-roberta": XLM_ROBERTA, "modernbert": MODERNBERT,
+    "deberta-v2": DEBERTA}
 
 # In an architecture that is written down; without it, as in version 0.1, it is
 # a BERT's.

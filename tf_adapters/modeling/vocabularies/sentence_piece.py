@@ -1,4 +1,4 @@
-"""SentencePiece, by the rules of ALBERT and by those of XLM-RoBERTa."""
+"""SentencePiece, by the rules of ALBERT, of DeBERTa-v3 and of XLM-RoBERTa."""
 
 import base64
 import binascii
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   from tf_adapters.modeling.vocabularies.sentence_piece_tokenizer import (
       AlbertTokenizer,
       FairseqTokenizer,
+      PlainTokenizer,
   )
 
 BLANK = "▁"  # what stands for a blank in a piece
@@ -163,16 +164,17 @@ class AlbertVocabulary(SentencePieceVocabulary):
 
 
 @dataclasses.dataclass(frozen=True)
-class FairseqVocabulary(SentencePieceVocabulary):
-  """SentencePiece with the ids of fairseq, as XLM-RoBERTa has them.
+class PlainVocabulary(SentencePieceVocabulary):
+  """SentencePiece with the model's own ids, as DeBERTa-v3 has them.
 
   Attributes:
     model: the bytes of the model's file, as base64.
     special: the special tokens, and where they stand.
-    tokens: fairseq's special tokens, the model's pieces, and <mask>.
+    tokens: the model's pieces, and behind them the token for masks, where the
+      model has none.
   """
 
-  kind = "fairseq"
+  kind = "sentencepiece"
   lower_case = False
 
   model: str = dataclasses.field(repr=False)
@@ -182,6 +184,30 @@ class FairseqVocabulary(SentencePieceVocabulary):
 
   def __post_init__(self) -> None:
     self._check()
+
+  def _tokens_of(self, pieces: Sequence[str]) -> Sequence[str]:
+    mask = self.special.mask
+    return pieces if mask in pieces else [*pieces, mask]
+
+  def tokenizer(self) -> "PlainTokenizer":
+    from tf_adapters.modeling.vocabularies.sentence_piece_tokenizer import (
+        PlainTokenizer,
+    )
+    return PlainTokenizer(self)
+
+  def description(self) -> str:
+    return f"{len(self.tokens):,} pieces of SentencePiece, cased"
+
+
+@dataclasses.dataclass(frozen=True)
+class FairseqVocabulary(PlainVocabulary):
+  """SentencePiece with the ids of fairseq, as XLM-RoBERTa has them.
+
+  Attributes:
+    tokens: fairseq's special tokens, the model's pieces, and <mask>.
+  """
+
+  kind = "fairseq"
 
   def _tokens_of(self, pieces: Sequence[str]) -> Sequence[str]:
     require(tuple(pieces[:3]) == _MODEL_FIRST,
@@ -194,6 +220,3 @@ class FairseqVocabulary(SentencePieceVocabulary):
         FairseqTokenizer,
     )
     return FairseqTokenizer(self)
-
-  def description(self) -> str:
-    return f"{len(self.tokens):,} pieces of SentencePiece, cased"

@@ -16,7 +16,7 @@ from tf_adapters.modeling.vocabularies.sentence_piece import (
     DROPPED,
     FAIRSEQ_FIRST,
     AlbertVocabulary,
-    FairseqVocabulary,
+    PlainVocabulary,
     SentencePieceVocabulary,
 )
 from tf_adapters.modeling.vocabularies.wordpiece_tokenizer import (
@@ -78,14 +78,14 @@ class SentencePieceTokenizer:
     return ids, tf.cast(begins, tf.int64), tf.cast(ends, tf.int64)
 
 
-class FairseqTokenizer(SentencePieceTokenizer):
-  """Texts as they stand; ids are fairseq's.
+class PlainTokenizer(SentencePieceTokenizer):
+  """Texts as they stand; ids are the model's.
 
   Args:
     vocabulary: the model.
   """
 
-  def __init__(self, vocabulary: FairseqVocabulary):
+  def __init__(self, vocabulary: PlainVocabulary):
     super().__init__(vocabulary)
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> tuple[
@@ -95,6 +95,13 @@ class FairseqTokenizer(SentencePieceTokenizer):
 
   def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
     return self._ids(self._model.tokenize(texts))
+
+  def _ids(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+    return ids
+
+
+class FairseqTokenizer(PlainTokenizer):
+  """Texts as they stand; ids are fairseq's."""
 
   def _ids(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
     # The model's <unk> is 0; fairseq has one token more in front of others.

@@ -8,6 +8,7 @@ from tf_adapters.modeling.vocabularies.byte_pairs import BytePairsVocabulary
 from tf_adapters.modeling.vocabularies.sentence_piece import (
     AlbertVocabulary,
     FairseqVocabulary,
+    PlainVocabulary,
 )
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import Vocabulary
@@ -15,7 +16,7 @@ from tf_adapters.modeling.vocabulary import Vocabulary
 VOCABULARIES: dict[str, type[Vocabulary]] = {
     kind.kind: kind for kind in (
         WordpieceVocabulary, AlbertVocabulary, FairseqVocabulary,
-        BytePairsVocabulary)}
+        PlainVocabulary, BytePairsVocabulary)}
 
 # In a vocabulary that is written down; without it, as in version 0.1, it is of
 # wordpieces.
