@@ -87,7 +87,7 @@ def test_every_import_is_a_requirement():
     if module == "google":  # a namespace of many
       names = {"protobuf"}
     extra = {"ray": "sweep", "pyarrow": "parquet", "huggingface_hub": "hub",
-             "tokenizers": "tokenizers", "starlette": "serve",
+             "tokenizers": "tokenizers", "jax": "plan", "starlette": "serve",
              "uvicorn": "serve", "prometheus_client": "serve"}.get(module, "")
     assert names & asked[extra], (module, names, files)
 
@@ -148,7 +148,7 @@ def test_a_fresh_environment_has_what_is_imported_late(prepared):
           for name in names_imported(function)
           if "ray" not in name and "serving.server" not in name
           and name.partition(".")[0] not in (
-              "huggingface_hub", "tokenizers")}
+              "huggingface_hub", "jax", "tokenizers")}
   assert "tensorflow_datasets" in late
   known = {name: [normal(one) for one in ones] for name, ones in
            importlib.metadata.packages_distributions().items()

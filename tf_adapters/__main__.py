@@ -41,7 +41,8 @@ _OTHER_TOOLS = {
 }
 # In the order in which they are needed; others come behind them.
 _ORDER = ("train", "evaluate", "predict", "serve", "export", "inspect", "glue",
-          "squad", "sweep", "report", "analyse", "convert", "push", "pull")
+          "squad", "sweep", "report", "analyse", "plan", "convert", "push",
+          "pull")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 

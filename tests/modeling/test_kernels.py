@@ -205,3 +205,25 @@ def test_portable_graphs_compute_the_same_without_kernels():
   with kernels.portable():
     assert not functions(plain.get_concrete_function(x).graph)
   assert_equal(plain(x), fused(x), 1e-5)
+
+
+def test_one_program_computes_the_same_without_kernels_inside():
+  x = values(2, 3, 5, 8)
+
+  @tf.function(jit_compile=True)
+  def whole(x):
+    with kernels.one_program():
+      return with_gradients(step, x)
+
+  inside = whole.get_concrete_function(x).graph.as_graph_def()
+  assert not any(node.attr["_XlaMustCompile"].b for node in inside.node)
+  assert_equal(whole(x), tf.function(lambda x: with_gradients(step, x))(x),
+               1e-4)
+
+
+def test_seeds_of_calls_differ():
+  seeds = {tuple(kernels.seed_of_call(
+      tf.constant(seed, tf.int64), tf.constant(call, tf.int64)).numpy())
+           for seed in (0, 1, 2**31 - 1) for call in range(4)}
+  assert len(seeds) == 12
+  assert len({number for pair in seeds for number in pair}) == 24

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 # What a masked position adds to its attention score before the softmax.
 MASKED = -1e9
 
 _PORTABLE = contextvars.ContextVar("portable", default=False)
+_ONE_PROGRAM = contextvars.ContextVar("one_program", default=False)
 
 
 @contextlib.contextmanager
@@ -39,15 +41,56 @@ def portable() -> Iterator[None]:
     _PORTABLE.reset(token)
 
 
-def _plain() -> bool:
-  return _PORTABLE.get() or isinstance(
+@contextlib.contextmanager
+def one_program() -> Iterator[None]:
+  """No kernels inside a step that XLA compiles as a whole, as for TPUs.
+
+  XLA joins operations as it likes, and keeps what the backward pass would
+  compute again, unless it is told that this is something else.
+
+  Example:
+    >>> @tf.function(jit_compile=True)
+    ... def step(data):
+    ...   with one_program():
+    ...     return model.train_step(data)
+  """
+  token = _ONE_PROGRAM.set(True)
+  try:
+    yield
+  finally:
+    _ONE_PROGRAM.reset(token)
+
+
+def in_one_program() -> bool:
+  """Whether operations are of a step that XLA compiles as a whole."""
+  return _ONE_PROGRAM.get() or isinstance(
       tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
+
+
+def _again(tensor: tf.Tensor) -> tf.Tensor:
+  """The same tensor, which XLA takes for another one.
+
+  It keeps what is computed of a tensor, and would not compute it again.
+  """
+  if not in_one_program():
+    return tensor
+  # A strategy can stand in the place of TPUStrategy, without XLA.
+  if not _ONE_PROGRAM.get() and not any(
+      "TPU" in device for device
+      in tf.distribute.get_strategy().extended.worker_devices):
+    return tensor
+  return gen_xla_ops.xla_optimization_barrier([tensor])[0]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   """A function of tensors, compiled into a kernel for each set of shapes."""
-  return tf.function(
+  kernel = tf.function(
       function, autograph=False, jit_compile=True, reduce_retracing=True)
+
+  def call(*inputs: tf.Tensor) -> Any:
+    return (function if in_one_program() else kernel)(*inputs)
+
+  return call
 
 
 def fused(function: Callable[..., tf.Tensor],
@@ -74,12 +117,13 @@ def fused(function: Callable[..., tf.Tensor],
   def with_gradient(*inputs: tf.Tensor) -> Any:
 
     def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
-      return *backward(upstream, *inputs), *[None] * constants
+      return (*backward(upstream, *map(_again, inputs)),
+              *[None] * constants)
 
     return forward(*inputs), gradient
 
   def call(*inputs: tf.Tensor) -> tf.Tensor:
-    return (function if _plain() else with_gradient)(*inputs)
+    return (function if _PORTABLE.get() else with_gradient)(*inputs)
 
   return call
 
@@ -128,6 +172,36 @@ def _layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
 _fused_layer_norm = fused(_layer_norm, constants=1)
 
 
+@tf.custom_gradient
+def _layer_norm_of_rows(
+    hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
+    epsilon: tf.Tensor) -> Any:
+  """The same in one program, where the gradient keeps two numbers of a vector.
+
+  Both sums are taken at once, and vectors are rows of a matrix, as they are for
+  the products before and behind: no order of a tensor's axes is to be changed.
+  """
+  values = tf.cast(hidden, tf.float32)
+  mean = tf.reduce_mean(values, axis=-1)
+  variance = tf.reduce_mean(tf.square(values), axis=-1) - tf.square(mean)
+  scale = tf.math.rsqrt(tf.maximum(variance, 0.0) + epsilon)
+
+  def normed(values: tf.Tensor) -> tf.Tensor:
+    return (values - mean[:, tf.newaxis]) * scale[:, tf.newaxis]
+
+  def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
+    vectors = normed(tf.cast(_again(hidden), tf.float32))
+    upstream = tf.cast(upstream, tf.float32)
+    inner = upstream * gamma
+    along = tf.reduce_mean(inner, axis=-1)[:, tf.newaxis] + vectors * (
+        tf.reduce_mean(inner * vectors, axis=-1)[:, tf.newaxis])
+    return (tf.cast((inner - along) * scale[:, tf.newaxis], hidden.dtype),
+            tf.reduce_sum(upstream * vectors, axis=0),
+            tf.reduce_sum(upstream, axis=0), None)
+
+  return tf.cast(normed(values) * gamma + beta, hidden.dtype), gradient
+
+
 def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                epsilon: float | None,
                training: bool | None = None) -> tf.Tensor:
@@ -145,6 +219,11 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
   if epsilon is None:
     return tf.cast(
         tf.cast(hidden, tf.float32) * gamma + beta, hidden.dtype)
+  if in_one_program() and gamma.shape.rank == 1:
+    rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
+    return tf.reshape(_layer_norm_of_rows(
+        rows, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta),
+        tf.constant(epsilon)), tf.shape(hidden))
   # Plain operations would write bfloat16 out in float32, and back.
   kernel = training or hidden.dtype != tf.float32
   return (_fused_layer_norm if kernel else _layer_norm)(
@@ -173,8 +252,7 @@ def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     bool, of that shape.
   """
   shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
-  numbers = tf.reshape(tf.range(tf.reduce_prod(shape)), shape)
-  bits = tf.bitcast(numbers, tf.uint32) * np.uint32(0x9E3779B1)
+  bits = _numbers(shape) * np.uint32(0x9E3779B1)
   bits = xor(bits, seed[0])
   bits = xor(bits, shift(bits, np.uint32(16))) * np.uint32(0x85EBCA6B)
   bits = xor(bits, seed[1])
@@ -182,6 +260,23 @@ def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   bits = xor(bits, shift(bits, np.uint32(15))) * np.uint32(0x2C1B3C6D)
   bits = xor(bits, shift(bits, np.uint32(16)))
   return bits >= tf.cast(rate * 2.0 ** 32, tf.uint32)
+
+
+def _numbers(shape: tf.Tensor) -> tf.Tensor:
+  """The number of each value of a tensor, uint32."""
+  sizes = tf.get_static_value(shape) if in_one_program() else None
+  if sizes is None:
+    return tf.bitcast(
+        tf.reshape(tf.range(tf.reduce_prod(shape)), shape), tf.uint32)
+  # One range would be a constant of the tensor's size. These are added where
+  # they are wanted.
+  numbers = tf.zeros([1] * len(sizes), tf.uint32)
+  for axis, size in enumerate(sizes):
+    steps = np.arange(size, dtype=np.uint32) * np.uint32(
+        np.prod(sizes[axis + 1:], dtype=np.uint32))
+    numbers += tf.reshape(
+        _again(tf.constant(steps)), [-1] + [1] * (len(sizes) - axis - 1))
+  return numbers
 
 
 def _dropout(
@@ -196,7 +291,45 @@ _fused_dropout = fused(_dropout, constants=2)
 
 def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
   """Inverted dropout: see `kept`."""
-  return _fused_dropout(hidden, tf.constant(rate), seed)
+  if not in_one_program():
+    return _fused_dropout(hidden, tf.constant(rate), seed)
+  rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
+  # Or XLA would write both, what is dropped and what is not, for others to drop
+  # it again.
+  rows = _written(_fused_dropout(rows, tf.constant(rate), seed))
+  return tf.reshape(rows, tf.shape(hidden))
+
+
+@tf.custom_gradient
+def _written(tensor: tf.Tensor) -> Any:
+  """The same tensor, which XLA has to write to memory."""
+  return _again(tensor), lambda upstream: upstream
+
+
+def seed_of_call(seed: tf.Tensor, call: tf.Tensor) -> tf.Tensor:
+  """The seed of a mask, where TensorFlow's generator is hundreds of operations.
+
+  XLA compiles each of them as a program of its own.
+
+  Args:
+    seed, call: int64 scalars: a layer's seed, and how often it was called.
+
+  Returns:
+    uint32 [2].
+  """
+  words = tf.constant([0x9E3779B1, 0x7F4A7C15], tf.uint32)
+  for number in (seed, call):
+    words = _scrambled(
+        tf.bitwise.bitwise_xor(words, tf.cast(number, tf.uint32)))
+  return words
+
+
+def _scrambled(bits: tf.Tensor) -> tf.Tensor:
+  """The finalizer of MurmurHash3, of each number."""
+  shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
+  bits = xor(bits, shift(bits, np.uint32(16))) * np.uint32(0x85EBCA6B)
+  bits = xor(bits, shift(bits, np.uint32(13))) * np.uint32(0xC2B2AE35)
+  return xor(bits, shift(bits, np.uint32(16)))
 
 
 # Attention.
@@ -218,7 +351,7 @@ def attention(
     [batch, heads, length, size].
   """
   bias = tf.cast(bias, query.dtype)
-  if training and not _plain():
+  if training and not _PORTABLE.get():
     if seed is None:
       rate, seed = 0.0, tf.zeros([2], tf.uint32)
     return _attention(query, key, value, bias, tf.constant(rate), seed)
@@ -287,7 +420,7 @@ def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
   def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
     scores, dropped = _scores_gradient(
         weights, tf.matmul(upstream, value, transpose_b=True), upstream,
-        context, tf.constant(query.shape[-1] ** -0.5), rate, seed)
+        context, tf.constant(query.shape[-1] ** -0.5), rate, _again(seed))
     return (tf.matmul(scores, key),
             tf.matmul(scores, query, transpose_a=True),
             tf.matmul(dropped, upstream, transpose_a=True), None, None, None)

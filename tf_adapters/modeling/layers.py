@@ -373,6 +373,8 @@ class Dropout(tf_keras.layers.Layer):
     if replica is not None:
       seed += tf.stack(
           [tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
+    if kernels.in_one_program():
+      return kernels.seed_of_call(*tf.unstack(seed))
     return tf.random.stateless_uniform(
         [2], seed, minval=None, maxval=None, dtype=tf.uint32)
 

@@ -14,7 +14,8 @@ from tf_adapters.training.run_config import flag_text, method_flags
 _FIRST = "What one needs"
 _GROUPS: Mapping[str, Sequence[str]] = {
     _FIRST: (
-        "data", "task_name", "data_dir", "train_file", "predict_file", "spec",
+        "accelerator", "data", "task_name", "data_dir", "train_file",
+        "predict_file", "spec",
         "preset", "sweep_dir", "text_column", "text_pair_column",
         "label_column", "problem_type", "adapters", "adapters_dir", "adapter",
         "input",
@@ -30,7 +31,7 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "label_separator", "on_bad_row", "encoding", "max_train_examples",
         "max_seq_length", "version_2_with_negative", "doc_stride",
         "max_query_length", "n_best_size", "max_answer_length",
-        "null_score_diff_threshold"),
+        "null_score_diff_threshold", "num_labels", "num_train_examples"),
     "Training": (
         "num_train_epochs", "learning_rate", "train_batch_size", "class_weight",
         "seed", "warmup_proportion", "weight_decay", "eval_each_epoch",
@@ -54,7 +55,8 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "The machine": (
         "eval_batch_size", "predict_batch_size", "mixed_precision",
         "jit_compile", "batch_widths", "steps_per_execution", "prefix_cache",
-        "prefix_cache_dir", "distribution_strategy", "num_replicas", "tpu"),
+        "prefix_cache_dir", "distribution_strategy", "num_replicas", "tpu",
+        "largest_batch"),
 }
 _WIDTH = 80
 _FEW = 6  # choices that are shown in one word

@@ -161,7 +161,7 @@ def load_trained(config: RunConfig, task: Dataset, path: str,
   check_problem(task.problem_type, task.name, path, info)
   model = adapter_file.load_adapter(
       path, config.encoder, config.vocab_file,
-      _dtype(config, Tuning.parse(info.tuning)))
+      config.dtype(Tuning.parse(info.tuning)))
   if model.labels != task.labels:
     raise InputError(
         f"{path}: predicts {listed(model.labels)}, but task {task.name} has "
@@ -172,12 +172,6 @@ def load_trained(config: RunConfig, task: Dataset, path: str,
 def _max_length(text: TextLayer) -> int | None:
   """The longest sequence in wordpieces; of whole texts nothing is cut."""
   return text.max_length if text.has_wordpieces else None
-
-
-def _dtype(config: RunConfig, tuning: Tuning) -> str:
-  if config.mixed_precision == "off":
-    return "float32"
-  return "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
 
 
 class _Run:
@@ -321,7 +315,7 @@ class _Run:
       return load_trained(config, task, path, info)
     tuning = config.what_trains
     encoder = self._load_encoder(
-        task.split("train").pairs, _dtype(config, tuning))
+        task.split("train").pairs, config.dtype(tuning))
     model = find_problem(task.problem_type).make_model(
         encoder, task.labels, config.pooling)
     if config.tune_pooler is not None:  # nothing to a pooling without one

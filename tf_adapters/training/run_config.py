@@ -239,6 +239,16 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return Tuning.parse(
         self.tuning, self.tune_layer_norms, self.tune_pooler)
 
+  def dtype(self, tuning: Tuning) -> str:
+    """What an encoder holds and computes in, see `load_encoder`.
+
+    Args:
+      tuning: what trains.
+    """
+    if self.mixed_precision == "off":
+      return "float32"
+    return "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
+
   def network(self) -> NetworkConfig | None:
     """The configuration of a `TextNetwork`, or None where there is none.
 

@@ -112,6 +112,26 @@ def settled(config: TrainingConfig, model: TaskModel,
           rows, config.train_batch_size)) if epochs is None else epochs)
 
 
+def compile_model(
+    model: TaskModel, config: TrainingConfig, total_steps: int) -> None:
+  """Compiles a model as it is to be trained.
+
+  Args:
+    model: tuned as it will be trained.
+    config: the configuration.
+    total_steps: of the training.
+  """
+  rate = config.learning_rate
+  model.compile(
+      optimizer=create_optimizer(
+          default_learning_rate(model) if rate is None else rate, total_steps,
+          config.warmup_proportion, config.weight_decay),
+      loss=model.loss_function,
+      metrics=list(find_problem(model.problem_type).keras_metrics),
+      jit_compile=config.jit_compile,
+      steps_per_execution=config.steps_per_execution)
+
+
 def weights_of_labels(
     config: TrainingConfig, task: Dataset) -> dict[str, float] | None:
   """What labels weigh in the loss; None where all weigh the same.
@@ -197,17 +217,10 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
           f"steps, learning rate {config.learning_rate:g}")
   # Of each width of a batch, which a log or a notebook shows as a long silence.
   print("the first epoch compiles its steps, which takes a while", flush=True)
-  rate, epochs = config.learning_rate, config.num_train_epochs
-  assert rate is not None and epochs is not None  # they are settled
+  epochs = config.num_train_epochs
+  assert epochs is not None  # it is settled
   total_steps = steps_per_epoch * epochs
-  model.compile(
-      optimizer=create_optimizer(
-          rate, total_steps, config.warmup_proportion,
-          config.weight_decay),
-      loss=model.loss_function,
-      metrics=list(find_problem(model.problem_type).keras_metrics),
-      jit_compile=config.jit_compile,
-      steps_per_execution=config.steps_per_execution)
+  compile_model(model, config, total_steps)
   # Metrics are of all workers already: Keras would add them up.
   model.distribute_reduction_method = "first"
   # A first trace that makes variables would have to be done twice.

@@ -1,6 +1,6 @@
 """BERT as Keras layers: embeddings, Transformer layers, and the encoder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -124,18 +124,21 @@ class SelfAttention(CompositeLayer):
     return self.attended(hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 
-  def by_head(self, joint: tf.Tensor) -> list[tf.Tensor]:
+  def by_head(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Queries, keys and values, each [batch, heads, length, size].
 
     Args:
-      joint: [batch, length, 3 * width].
+      parts: all three as one tensor [batch, length, 3 * width], or each as one
+        of its own.
     """
     heads, size = self.query.output_dims
-    joint = tf.reshape(
-        joint, [tf.shape(joint)[0], tf.shape(joint)[1], 3, heads, size])
-    parts: list[tf.Tensor] = tf.unstack(
-        tf.transpose(joint, [2, 0, 3, 1, 4]), num=3)
-    return parts
+    count = 3 // len(parts)  # in each
+    by_head: list[tf.Tensor] = []
+    for part in parts:
+      batch, length = tf.shape(part)[0], tf.shape(part)[1]
+      part = tf.reshape(part, [batch, length, count, heads, size])
+      by_head += tf.unstack(tf.transpose(part, [2, 0, 3, 1, 4]), num=count)
+    return by_head
 
   def attended(self, hidden: tf.Tensor, attention: Attention, task: LayerHooks,
                training: bool | None) -> tf.Tensor:
@@ -160,22 +163,26 @@ class SelfAttention(CompositeLayer):
         self.dropout.next_seed(training), training)
 
   def query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
-                      training: bool | None) -> tf.Tensor:
-    """[batch, length, 3 * width]."""
+                      training: bool | None) -> Sequence[tf.Tensor]:
+    """What `by_head` gets."""
     parts = (self.query, self.key, self.value)
+    if kernels.in_one_program():
+      # What is one product would have to be cut into three, and turned.
+      return [project_by(part, task.hook(PROJECTION, part.name), hidden,
+                         training) for part in parts]
     joint = project(
         hidden, tf.concat([part.matrix() for part in parts], axis=1),
         tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
     hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if not any(hooks):
-      return joint
+      return [joint]
     changed = []
     for part, hook, outputs in zip(parts, hooks, tf.split(joint, 3, axis=-1)):
       if hook is not None:
         outputs = hook(hidden, LinearProjection(part, hidden, outputs),
                        training=training)
       changed.append(outputs)
-    return tf.concat(changed, axis=-1)
+    return changed
 
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,

@@ -91,12 +91,11 @@ class MobileBertAttention(SelfAttention):
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None,
            wide: tf.Tensor | None = None) -> tf.Tensor:
-    joint = tf.concat([
+    parts = [
         project_by(part, task.hook(PROJECTION, part.name), inputs, training)
         for part, inputs in (
-            (self.query, hidden), (self.key, hidden), (self.value, wide))],
-        axis=-1)
-    query, key, value = self.by_head(joint)
+            (self.query, hidden), (self.key, hidden), (self.value, wide))]
+    query, key, value = self.by_head(parts)
     return self.attended(hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 
