@@ -43,7 +43,7 @@ def _convert() -> None:
     if values[name].value is not None:
       raise InputError(f"--{name}: for --adapter only")
   if values.encoder is None:
-    raise InputError("give either --encoder or --adapter")
+    raise InputError("--encoder must be given, or --adapter")
   _command.require("encoder", "output")
   check_vacant(values.output, SAVED_MODEL if values.overwrite else "")
   _flags.check_encoder()
