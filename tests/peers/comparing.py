@@ -6,15 +6,12 @@ import numpy as np
 import tf_keras
 
 import tf_adapters as ta
-from tests.peers import tiny_bert
+from tests.peers import families, tiny_bert
 
 
 def our_inputs() -> dict[str, np.ndarray]:
   """The batch, as our models take it."""
-  return {f"input_{ours}": tiny_bert.INPUTS[theirs].astype(np.int32)
-          for ours, theirs in (
-              ("word_ids", "input_ids"), ("mask", "attention_mask"),
-              ("type_ids", "token_type_ids"))}
+  return families.our_inputs("bert")
 
 
 def check(source, method, golden: Mapping[str, np.ndarray],

@@ -1,4 +1,4 @@
-"""The tiny encoders of tests/checkpoints/families, for other libraries' files.
+"""Tiny encoders for other libraries: BERT, and those of checkpoints/families.
 
 Needs NumPy alone, as tiny_bert.py does.
 """
@@ -8,6 +8,8 @@ import json
 import pathlib
 
 import numpy as np
+
+from tests.peers import tiny_bert
 
 FOLDER = pathlib.Path(__file__).parent / "family_files"
 GOLDENS = pathlib.Path(__file__).parents[1] / "checkpoints" / "families"
@@ -19,8 +21,18 @@ def golden(family):
   return dict(np.load(GOLDENS / f"{family}.npz"))
 
 
+def base_tensors(family):
+  """The weights by Hugging Face's names, in PyTorch's shapes."""
+  if family == "bert":
+    return tiny_bert.base_tensors()
+  return {name.removeprefix("tensor "): array for name, array
+          in golden(family).items() if name.startswith("tensor ")}
+
+
 def model_config(family):
   """The values of its config.json, without dropout."""
+  if family == "bert":
+    return tiny_bert.CONFIG
   config = json.loads(str(golden(family)["config"]))
   return {name: 0.0 if "dropout" in name and value else value
           for name, value in config.items()}
@@ -28,6 +40,8 @@ def model_config(family):
 
 def inputs_of(family):
   """A batch, as transformers' models take it."""
+  if family == "bert":
+    return tiny_bert.INPUTS
   arrays = golden(family)
   inputs = {"input_ids": arrays["word_ids"], "attention_mask": arrays["mask"]}
   if family != "distilbert":
@@ -37,9 +51,12 @@ def inputs_of(family):
 
 def our_inputs(family):
   """The same batch, as our models take it."""
-  arrays = golden(family)
-  return {f"input_{name}": arrays[name]
-          for name in ("word_ids", "mask", "type_ids")}
+  inputs = inputs_of(family)
+  ids = inputs["input_ids"]
+  return {f"input_{ours}": inputs.get(theirs, np.zeros_like(ids)).astype("i4")
+          for ours, theirs in (
+              ("word_ids", "input_ids"), ("mask", "attention_mask"),
+              ("type_ids", "token_type_ids"))}
 
 
 def write_encoder(family, folder):
@@ -49,7 +66,5 @@ def write_encoder(family, folder):
   folder.mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps(model_config(family)))
   safetensors.numpy.save_file(
-      {name.removeprefix("tensor "): array
-       for name, array in golden(family).items() if name.startswith("tensor ")},
-      folder / "model.safetensors")
+      base_tensors(family), folder / "model.safetensors")
   return folder

@@ -1,28 +1,23 @@
 """Writes the logits that AdapterHub gives for adapter files.
 
   read_adapterhub_files.py FOLDER_OF_FILES LOGITS
+
+A file's folder is called as the family of its encoder, "." and a name.
 """
 
 import pathlib
 import sys
 
-import adapters
 import numpy as np
-import torch
-import transformers
 
-from tests.peers import tiny_bert
-from tests.peers.write_adapterhub_files import outputs_of
+from tests.peers.write_family_files import base_model, outputs_of
 
 
 def main(folder: str, output: str) -> None:
   logits = {}
   for path in sorted(pathlib.Path(folder).iterdir()):
-    model = adapters.BertAdapterModel(
-        transformers.BertConfig(**tiny_bert.CONFIG))
-    model.bert.load_state_dict({
-        name: torch.tensor(array)
-        for name, array in tiny_bert.base_tensors().items()}, strict=False)
+    family = path.name.split(".")[0]
+    model = base_model(family, None)
     loading_info = {}
     name = model.load_adapter(
         str(path), use_safetensors=True, set_active=True,
@@ -32,7 +27,7 @@ def main(folder: str, output: str) -> None:
     assert not missing, (path, missing)
     assert not loading_info.get("unexpected_keys"), (path, loading_info)
     assert model.active_head == name, path
-    logits[path.name] = outputs_of(model.eval()).detach().numpy()
+    logits[path.name] = outputs_of(model.eval(), family)
   np.savez(output, **logits)
 
 

@@ -13,7 +13,8 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import with_random_values
-from tests.peers import comparing
+from tests.peers import families
+from tf_adapters.modeling.methods.method import PROJECTIONS
 from tf_adapters.problems import find_problem
 
 PEER = os.environ.get("TF_ADAPTERS_PEER", "")
@@ -51,6 +52,24 @@ ADAPTERHUB = {
                             A.preset("parallel", size=4))), "classification",
             "ab", "cls", FROZEN),
 }
+FAMILIES = ("bert", "roberta", "xlm-roberta", "distilbert", "electra")
+# Encoders of these are 8 wide.
+ADAPTERHUB |= {
+    "roberta.houlsby": (A(size=3), "classification", "abc", "pooler",
+                        f"{FROZEN}+pooler"),
+    "roberta.ia3": (ta.IA3Config.preset("adapterhub"), "multi_label", "abc",
+                    "pooler", "adapters"),
+    "xlm-roberta.prefix": (ta.PrefixConfig(length=3, flat=True),
+                           "classification", "ab", "cls", "adapters"),
+    "distilbert.normed": (A(size=3, input="normed"), "classification", "ab",
+                          "pooler", FROZEN),
+    "distilbert.lora": (ta.LoraConfig(rank=2, targets=(
+        "query", "value", "intermediate", "output")), "tagging", "abc",
+                        "tokens", "adapters"),
+    "electra.compacter": (
+        ta.CompacterConfig(size=4, dimension=2, init_scale=0.5),
+        "classification", "ab", "pooler", "adapters+pooler"),
+}
 PEFT = {
     "lora": (ta.LoraConfig(rank=3, alpha=5, rslora=True, targets=(
         "key", "intermediate", "output")), "classification", "abc", "pooler",
@@ -63,10 +82,25 @@ PEFT = {
     "ia3_peft": (ta.IA3Config.preset("peft", layers=(0,)), "tagging", "abc",
                  "tokens", "adapters"),
     "norms": (None, "classification", "ab", "pooler", "layer_norm"),
+    "lora_norms": (ta.LoraConfig(rank=2), "classification", "ab", "pooler",
+                   "adapters+layer_norms"),
+    "roberta.lora": (ta.LoraConfig(rank=2, targets=PROJECTIONS),
+                     "classification", "abc", "pooler", "adapters+pooler"),
+    "roberta.ia3": (ta.IA3Config.preset("peft"), "span", "", "tokens",
+                    "adapters"),
+    "xlm-roberta.norms": (None, "tagging", "abc", "tokens", "layer_norm"),
+    "distilbert.lora": (ta.LoraConfig(rank=2, targets=PROJECTIONS), "tagging",
+                        "abc", "tokens", "adapters+layer_norms"),
+    "electra.dora": (ta.LoraConfig(rank=2, dora=True), "tagging", "abc",
+                     "tokens", "adapters"),
 }
 
 
-def logits_of(source, path, method, problem, labels, pooling, tuning):
+def family_of(name):
+  return name.partition(".")[0] if "." in name else "bert"
+
+
+def logits_of(source, path, family, method, problem, labels, pooling, tuning):
   """Saves a task of random numbers; returns its logits."""
   encoder = ta.load_encoder(source, method)
   encoder.tune(tuning)
@@ -79,16 +113,21 @@ def logits_of(source, path, method, problem, labels, pooling, tuning):
         encoder.trains(name) and "adapter" not in name):
       variable.assign_add(rng.normal(0, 0.2, variable.shape))
   ta.save_adapter(model, path)
-  return np.asarray(model(comparing.our_inputs()))
+  return np.asarray(model(families.our_inputs(family)))
 
 
 @pytest.mark.parametrize("library,tasks", [
     ("adapterhub", ADAPTERHUB), ("peft", PEFT)])
-def test_logits(source, tmp_path, library, tasks):
+def test_logits(tmp_path, library, tasks):
+  sources = {family: families.write_encoder(family, tmp_path / family)
+             for family in FAMILIES}
   ours = {}
   for name, task in tasks.items():
-    ours[name] = logits_of(source, tmp_path / name, *task)
-    ta.convert_adapter(tmp_path / name, tmp_path / library / name, library)
+    family = family_of(name)
+    path = tmp_path / library / f"{family}.{name.rpartition('.')[2]}"
+    file = tmp_path / "ours" / path.name
+    ours[path.name] = logits_of(sources[family], file, family, *task)
+    ta.convert_adapter(file, path, library)
   done = subprocess.run(
       [PEER, f"tests/peers/read_{library}_files.py", tmp_path / library,
        tmp_path / "logits.npz"], capture_output=True, text=True,
@@ -97,9 +136,9 @@ def test_logits(source, tmp_path, library, tasks):
            "HF_HUB_OFFLINE": "1"})
   assert done.returncode == 0, done.stderr[-3000:]
   theirs = np.load(tmp_path / "logits.npz")
-  tokens = comparing.our_inputs()["input_mask"] == 1
   for name, logits in ours.items():
     found = theirs[name]
+    tokens = families.our_inputs(family_of(name))["input_mask"] == 1
     if logits.ndim == 3:
       logits, found = logits[tokens], found[tokens]
     np.testing.assert_allclose(found, logits, atol=1e-5, err_msg=name)

@@ -17,7 +17,12 @@ import torch
 import transformers
 
 from tests.peers import torch_step
-from tests.peers.families import FOLDER, golden, inputs_of, model_config
+from tests.peers.families import (
+    FOLDER,
+    base_tensors,
+    inputs_of,
+    model_config,
+)
 
 LABELS = {0: "no", 1: "yes", 2: "maybe"}
 STATIC = {"texts": transformers.AutoModelForSequenceClassification,
@@ -79,13 +84,20 @@ PEFT = {
 }
 
 
-def base_model(family, kind):
-  """A model of transformers with the golden's weights, and a head or none."""
+def base_model(family, kind, outputs=3):
+  """A model of transformers with the golden's weights.
+
+  Args:
+    family: of the encoder.
+    kind: of `STATIC`; None for one of AdapterHub without a head.
+    outputs: of the head.
+  """
   config = transformers.AutoConfig.for_model(**model_config(family))
   config.name_or_path = f"org/tiny-{family}"
   if kind in ("texts", "tags"):
-    config.id2label = LABELS
-    config.label2id = {label: number for number, label in LABELS.items()}
+    config.id2label = {number: LABELS[number] for number in range(outputs)}
+    config.label2id = {label: number
+                       for number, label in config.id2label.items()}
   if kind is None:
     model = adapters.AutoAdapterModel.from_config(config)
   else:
@@ -98,8 +110,8 @@ def load_base(model, family):
   """Gives the encoder in a model the golden's weights."""
   encoder = getattr(model, model.base_model_prefix)
   missing = encoder.load_state_dict({
-      name.removeprefix("tensor "): torch.tensor(array)
-      for name, array in golden(family).items() if name.startswith("tensor ")},
+      name: torch.tensor(array)
+      for name, array in base_tensors(family).items()},
       strict=False).missing_keys
   # AdapterHub has the embeddings a second time.
   assert all(name.startswith("prompt_tuning.") for name in missing), missing
