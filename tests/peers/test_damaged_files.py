@@ -11,6 +11,7 @@ import pytest
 import tf_adapters as ta
 from tests.peers import tiny_bert
 from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.modeling.encoders.table import ENCODERS
 
 FOLDER = pathlib.Path(__file__).parent
 CONFIG = ta.BertConfig(**{
@@ -20,14 +21,29 @@ LABELS = ["no", "yes", "maybe"]
 FILES = [FOLDER / "adapterhub_files" / name for name in (
     "houlsby", "prefix_flat", "compacter", "lora_all", "static")] + [
         FOLDER / "peft_files" / name for name in (
-            "patterns", "lora_all", "ia3", "layer_norms")]
+            "patterns", "lora_all", "ia3", "layer_norms")] + [
+                FOLDER / "family_files" / name for name in (
+                    "adapterhub/roberta-static", "adapterhub/albert-prefix",
+                    "adapterhub/electra-compacter", "peft/roberta-lora_texts",
+                    "peft/albert-norms_texts")]
+SIZES = {"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2,
+         "num_attention_heads": 2, "intermediate_size": 12}
 ODD = [None, True, -1, 0, 1e400, "", "x" * 300, [], {}, [[]], {"a": None},
        ["\ud800"], 10 ** 30, "gelu", 2.5]
 
 
-def read(path):
+def config_of(whole):
+  """The architecture of the encoder that a file is for."""
+  family = whole.name.partition("-")[0]
+  if family not in ENCODERS:
+    return CONFIG
+  narrow = {} if family == "roberta" else {"embedding_size": 4}
+  return ENCODERS[family].config(**SIZES, **narrow)
+
+
+def read(path, config):
   """Reads all of a file, as it is and on its encoder."""
-  labels = LABELS if path.parent.name == "peft_files" else None
+  labels = LABELS if path.parent.name.startswith("peft") else None
   try:
     file = open_adapter(path, labels)
   except ta.InputError as error:
@@ -35,7 +51,7 @@ def read(path):
       raise
     file = open_adapter(path)
   file.shapes()
-  return dict(file.on(CONFIG, "tiny").tensors())
+  return dict(file.on(config, "tiny").tensors())
 
 
 def with_other_values(content, rng):
@@ -73,8 +89,13 @@ def damaged(content, rng):
   return bytes(content)
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_whole_they_are_read(path):
+  assert read(path, config_of(path))
+
+
 @pytest.mark.parametrize("count", [
-    270, pytest.param(3000, marks=pytest.mark.slow)])
+    280, pytest.param(3000, marks=pytest.mark.slow)])
 def test_one_line_for_each(tmp_path, count):
   rng = random.Random(count)
   refused = 0
@@ -88,7 +109,8 @@ def test_one_line_for_each(tmp_path, count):
               and rng.random() < 0.8 else damaged)
     file.write_bytes(change(file.read_bytes(), rng))
     try:
-      assert all(np.isfinite(array).all() for array in read(path).values())
+      assert all(np.isfinite(array).all()
+                 for array in read(path, config_of(whole)).values())
     except ta.InputError as error:
       refused += 1
       text = str(error)
