@@ -155,7 +155,7 @@ def run(files, tmp_path, monkeypatch, one_layer_source):
   def run(codes, **names):
     for code in codes:
       code = re.sub(r'"(minilm_l6|bert_base_uncased)"', source, code)
-      code = code.replace("max_length=128", "max_length=24")
+      code = re.sub(r"(max_length=|text_processor\()\d+", r"\g<1>24", code)
       exec(compile(code, "document", "exec"), names)
     return names
 
