@@ -7,11 +7,13 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
+import yaml
 
 import tf_adapters as ta
 from tests.hugging_face_hub import serving
 from tests.peers import tiny_bert
 from tests.tools.calling import call
+from tf_adapters.adapter_files import adapterhub_writer
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.tools import analyse, convert, evaluate, glue, inspect
@@ -263,6 +265,31 @@ def test_command_line(tmp_path, capsys):
                  ("word_ids", "input_ids"), ("mask", "attention_mask"),
                  ("type_ids", "token_type_ids"))}),
       np.load(FOLDER / "peft_files/logits.npz")["lora"], atol=1e-5)
+
+
+def test_cards_of_written_files(tmp_path):
+  """What the Hub reads, and the code that loads the encoder's own function."""
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  config = json.loads((encoder / "config.json").read_text())
+  (encoder / "config.json").write_text(json.dumps(
+      config | {"hidden_act": "gelu_new"}))
+  with pytest.warns(match='load them with hidden_act="gelu_new", as the'):
+    ta.convert_adapter(FOLDER / "peft_files/pooler", tmp_path / "peft", "peft",
+                       encoder, LABELS)
+  _, head, card = (tmp_path / "peft/README.md").read_text().split("---\n")
+  assert yaml.safe_load(head) == {
+      "library_name": "peft", "tags": ["adapter"],
+      "pipeline_tag": "text-classification"}
+  assert f'    {str(encoder)!r}, hidden_act="gelu_new", num_labels=3' in card
+  opened = open_adapter(FOLDER / "adapterhub_files/pooler").on(
+      CONFIG, "hf://google-bert/bert-base-uncased@main")
+  written = adapterhub_writer.files(opened.info, opened.tensors())
+  assert "from_pretrained('google-bert/bert-base-uncased')" in (
+      written["README.md"])
+  assert "base_model: google-bert/bert-base-uncased\n" in written["README.md"]
+  assert "library_name: adapter-transformers\n" in written["README.md"]
+  assert json.loads(written["adapter_config.json"])["model_name"] == (
+      "google-bert/bert-base-uncased")
 
 
 @pytest.fixture(scope="module")

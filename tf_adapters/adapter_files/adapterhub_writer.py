@@ -18,10 +18,13 @@ from tf_adapters.adapter_files.adapterhub_heads import (
     HEAD_WEIGHTS,
 )
 from tf_adapters.adapter_files.adapterhub_methods import ACTIVATIONS
-from tf_adapters.adapter_files.foreign import (
-    TEXT_HEAD,
+from tf_adapters.adapter_files.foreign import TEXT_HEAD
+from tf_adapters.adapter_files.foreign_writing import (
     base_tensors,
     cannot_write,
+    encoder_name,
+    foreign_card,
+    loading,
     model_to_write,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
@@ -93,7 +96,7 @@ def files(info: AdapterInfo,
   head, head_arrays = _head(info, task)
   about = {"hidden_size": config.hidden_size,
            "model_class": f"{model.names.model}AdapterModel",
-           "model_name": info.encoder["source"],
+           "model_name": encoder_name(info),
            "model_type": model.family.name,
            "name": name, "version": VERSION}
   return {
@@ -101,7 +104,15 @@ def files(info: AdapterInfo,
       WEIGHTS[0]: _saved(arrays),
       HEAD_CONFIG: _json({**about, "config": head}),
       HEAD_WEIGHTS[0]: _saved(head_arrays),
-      "README.md": _card(info, name)}
+      "README.md": foreign_card(
+          info, "adapter-transformers", [model.family.name],
+          "An adapter file for AdapterHub's library `adapters`, written by "
+          "tf_adapters.", [
+              "import adapters",
+              "model = adapters.AutoAdapterModel.from_pretrained("
+              f"{loading(info)})",
+              'model.load_adapter("path/to/this/folder", use_safetensors=True, '
+              "set_active=True)"])}
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -112,17 +123,6 @@ def _saved(arrays: Mapping[str, np.ndarray]) -> bytes:
   return safetensors.numpy.save({
       name: np.ascontiguousarray(array, np.float32)
       for name, array in arrays.items()}, {"format": "pt"})
-
-
-def _card(info: AdapterInfo, name: str) -> str:
-  return "\n".join([
-      f"# {name}", "",
-      "An adapter file for AdapterHub's library `adapters`, written by "
-      "tf_adapters:", "", "```python", "import adapters",
-      "model = adapters.AutoAdapterModel.from_pretrained("
-      f"{info.encoder['source']!r})",
-      "model.load_adapter(\"path/to/this/folder\", use_safetensors=True, "
-      "set_active=True)", "```", ""])
 
 
 def _method(method: Method, task: _Written) -> tuple[dict[str, Any], Arrays]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tf_adapters.adapter_files import adapterhub_writer, peft_writer
 from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
 from tf_adapters.adapter_files.finding import find_adapter
+from tf_adapters.adapter_files.foreign_writing import computes_by_tanh
 from tf_adapters.adapter_files.info import check_place, find_encoder_source
 from tf_adapters.adapter_files.opening import LIBRARIES, OURS, open_adapter
 from tf_adapters.checkpoints.loading import open_encoder
@@ -60,6 +61,10 @@ def convert_adapter(adapter: str | os.PathLike[str],
     raise InputError(
         text if text.startswith(f"{adapter}")
         else f"{adapter}: cannot be written for {to}: {text}") from None
+  if computes_by_tanh(file.info.encoder_config):
+    warn(f"{path}: its encoder computes gelu by tanh, transformers' models of "
+         'the same weights do not: load them with hidden_act="gelu_new", as '
+         "the README.md says")
   if file.info.thresholds:
     warn(f"{path}: the thresholds of its labels have no place in it")
   folder = pathlib.Path(path).resolve()

@@ -15,16 +15,14 @@ import numpy as np
 
 from tf_adapters.adapter_files.info import FORMAT_VERSIONS, AdapterInfo
 from tf_adapters.adapter_files.tensors import AdapterTensors, check_tensors
-from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
+from tf_adapters.adapter_files.torch_modules import TorchModel
 from tf_adapters.adapter_files.torch_pickle import TorchFile
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.errors import InputError, listed
-from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
-from tf_adapters.modeling.tuning import kind_of
 
 # The layers of a head for whole texts: where there are two, the first one is as
 # BERT's pooler is.
@@ -348,33 +346,3 @@ def layers_of(model: TorchModel, places: Iterable[tuple[int, str]],
 def as_whole(layers: Sequence[int]) -> int:
   """How many layers an encoder has of which these are all."""
   return max(layers) + 1
-
-
-def cannot_write(why: str) -> NoReturn:
-  """Raises InputError for what has no place in another library's file."""
-  raise InputError(
-      f"{why}; docs/reference/other_libraries.md says what is written")
-
-
-def model_to_write(config: EncoderConfig) -> TorchModel:
-  """What a task on an encoder is written for.
-
-  Raises:
-    InputError: other libraries have no such encoder.
-  """
-  model = torch_models().get(config.family)
-  if model is None:
-    cannot_write("transformers has no model of PyTorch that is a "
-                 f"{family_of(config).title}, or not with its layers")
-  if model.shares_layers:
-    cannot_write(f"what is added to an {model.family.title} there is the same "
-                 "in all layers, and here each has its own")
-  return model
-
-
-def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
-  """Names of a task's tensors that are of neither method, head nor pooler."""
-  pooler = {"pooler_transform/kernel", "pooler_transform/bias"}
-  own = info.pooling == "pooler" and pooler <= tensors.keys()
-  return [name for name in tensors if not (
-      method_of(name) or kind_of(name) == "head" or (own and name in pooler))]

@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from tf_adapters.adapter_files.foreign import (
-    TEXT_HEAD,
+from tf_adapters.adapter_files.foreign import TEXT_HEAD
+from tf_adapters.adapter_files.foreign_writing import (
     base_tensors,
     cannot_write,
+    encoder_name,
+    foreign_card,
+    loading,
     model_to_write,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
@@ -67,7 +70,7 @@ def files(info: AdapterInfo,
   return {
       CONFIG_NAME: json.dumps({
           **settings, "task_type": task, "modules_to_save": saved,
-          "base_model_name_or_path": info.encoder["source"],
+          "base_model_name_or_path": encoder_name(info),
           "inference_mode": True, "peft_version": VERSION},
           indent=2, sort_keys=True) + "\n",
       WEIGHTS[0]: safetensors.numpy.save({
@@ -77,19 +80,20 @@ def files(info: AdapterInfo,
 
 
 def _card(info: AdapterInfo, task: str) -> str:
-  labels = ""
+  labels = []
   if info.num_outputs != 2 or info.labels:
-    labels = f", num_labels={info.num_outputs}"
+    labels.append(f"num_labels={info.num_outputs}")
   if info.labels:
-    labels += f", id2label={dict(enumerate(info.labels))!r}"
-  return "\n".join([
-      f"# {info.task}", "",
+    labels.append(f"id2label={dict(enumerate(info.labels))!r}")
+  return foreign_card(
+      info, "peft", [],
       "An adapter file for PEFT, written by tf_adapters. Such files have no "
-      "names of labels:", "", "```python", "import peft, transformers",
-      f"model = transformers.AutoModelFor{_CLASSES[task]}.from_pretrained(",
-      f"    {info.encoder['source']!r}{labels})",
-      "model = peft.PeftModel.from_pretrained(model, \"path/to/this/folder\")",
-      "```", ""])
+      "names of labels.", [
+          "import peft, transformers",
+          f"model = transformers.AutoModelFor{_CLASSES[task]}.from_pretrained(",
+          f"    {loading(info, *labels)})",
+          "model = peft.PeftModel.from_pretrained(model, "
+          '"path/to/this/folder")'])
 
 
 def _head(info: AdapterInfo, model: TorchModel,

@@ -1,0 +1,88 @@
+"""What writers of other libraries' files have in common.
+
+In these files nothing says which function an encoder of some weights computes,
+and the encoder has the name that the Hugging Face Hub calls it by.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from tf_adapters.adapter_files.front_matter import (
+    front_matter,
+    with_front_matter,
+)
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
+from tf_adapters.checkpoints.hub_names import hugging_face_name
+from tf_adapters.errors import InputError, printable
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.tuning import kind_of
+
+
+def cannot_write(why: str) -> NoReturn:
+  """Raises InputError for what has no place in another library's file."""
+  raise InputError(
+      f"{why}; docs/reference/other_libraries.md says what is written")
+
+
+def model_to_write(config: EncoderConfig) -> TorchModel:
+  """What a task on an encoder is written for.
+
+  Raises:
+    InputError: other libraries have no such encoder.
+  """
+  model = torch_models().get(config.family)
+  if model is None:
+    cannot_write("transformers has no model of PyTorch that is a "
+                 f"{family_of(config).title}, or not with its layers")
+  if model.shares_layers:
+    cannot_write(f"what is added to an {model.family.title} there is the same "
+                 "in all layers, and here each has its own")
+  return model
+
+
+def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
+  """Names of a task's tensors that are of neither method, head nor pooler."""
+  pooler = {"pooler_transform/kernel", "pooler_transform/bias"}
+  own = info.pooling == "pooler" and pooler <= tensors.keys()
+  return [name for name in tensors if not (
+      method_of(name) or kind_of(name) == "head" or (own and name in pooler))]
+
+
+def encoder_name(info: AdapterInfo) -> str:
+  """What the other library calls a task's encoder."""
+  source: str = info.encoder["source"]
+  return hugging_face_name(source) or source
+
+
+def computes_by_tanh(config: EncoderConfig) -> bool:
+  """Whether the encoder's gelu is not the one of most of transformers' models.
+  """
+  return getattr(config, "hidden_act", "") == "gelu_tanh"
+
+
+def loading(info: AdapterInfo, *more: str) -> str:
+  """The arguments of `from_pretrained` for a task's encoder, in Python."""
+  if computes_by_tanh(info.encoder_config):
+    more = ('hidden_act="gelu_new"', *more)
+  return ", ".join([repr(encoder_name(info)), *more])
+
+
+def foreign_card(info: AdapterInfo, library: str, tags: Sequence[str],
+                 about: str, code: Sequence[str]) -> str:
+  """The model card of a file for another library.
+
+  Args:
+    info: what our file says.
+    library: what the Hugging Face Hub calls the library.
+    tags: for the head, beside "adapter".
+    about: a sentence on the file.
+    code: lines of Python that load it.
+  """
+  return with_front_matter(
+      "\n".join([f"# {printable(info.task)}", "", about, "", "```python",
+                 *code, "```", ""]),
+      {**front_matter(info), "library_name": library,
+       "tags": ["adapter", *tags]})
