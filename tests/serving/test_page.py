@@ -6,8 +6,12 @@ import pathlib
 import threading
 
 import pytest
+import uvicorn
 
 from tests.browser import CONTROL, DOWN, ENTER, TAB, browser
+from tests.serving.server.fake_bank import FakeBank, make_server, predict
+from tf_adapters.serving.server import running
+from tf_adapters.serving.server.application import make_application
 from tf_adapters.serving.server.page import content_security_policy
 
 PAGE = (pathlib.Path(__file__).parents[2]
@@ -40,7 +44,8 @@ ANSWERS = {
     "ner": [{"entity_group": "PER", "score": 0.9, "word": "Delerue",
              "start": 2, "end": 9}],
     "squad": {"answer": "Delerue", "score": 0.8, "start": 2, "end": 9},
-    "topics": [{"label": f"topic_{n}", "score": n / 10} for n in range(9)],
+    "topics": [{"label": f"topic_{n}", "score": n / 10, "predicted": n > 6}
+               for n in range(9)],
     "<b>odd</b>": [{"label": "<i>no</i>", "score": 1.0}],
 }
 STATS = {"requests_per_second": 41.5, "p50_ms": 12.25, "p95_ms": 30,
@@ -126,6 +131,8 @@ def test_two_tasks_answer_a_text(page, server):
       "sst2", "one label", "positive", "97.5 %", "negative", "2.5 %"]
   # The best come first, the others when they are asked for.
   assert page.text(".answer[data-task=topics] li") == "topic_8\n80.0 %"
+  assert page.run("return document.querySelectorAll("
+                  "'[data-task=topics] .on').length") == 2
   page.click(".answer[data-task=topics] button")
   assert page.run("return document.querySelectorAll("
                   "'[data-task=topics] .bars li').length") == 9
@@ -133,6 +140,34 @@ def test_two_tasks_answer_a_text(page, server):
       "sst2", "topics"], "parameters": {"top_k": 9}}]
   assert "positive, 97.5 %" in page.run(
       "return document.querySelector('[aria-live=polite]').textContent")
+
+
+def test_the_server_itself_answers(window):
+  bank = FakeBank()
+  found = running.listen("127.0.0.1", 0)
+  server = uvicorn.Server(uvicorn.Config(
+      make_application(make_server(bank)), lifespan="off",
+      log_level="warning"))
+  thread = threading.Thread(target=server.run, args=([found],))
+  thread.start()
+  try:
+    window.open(running.address_of(found))
+    window.wait("return document.querySelector('[role=option]')")
+    pick(window, "topic", "score")
+    window.type("#text", "a film" + ENTER)
+    window.press(CONTROL, ENTER)
+    window.wait("return document.querySelectorAll('.answer').length == 2")
+  finally:
+    server.should_exit = True
+    thread.join()
+  text = "a film\n"
+  scores = predict("topic", bank.info("topic"), text).probabilities
+  best = max(scores, key=scores.get)
+  assert window.text(".answer[data-task=topic] li") == (
+      f"{best}\n{100 * scores[best]:.1f} %")
+  assert float(window.text(".answer[data-task=score] .number")
+               ) == pytest.approx(
+                   predict("score", bank.info("score"), text).value, rel=1e-3)
 
 
 def test_every_kind_of_task_shows_its_answer(page, server):
