@@ -57,7 +57,8 @@ class Stopped(BaseException):
 class Faults:
   """Lets every few lines of a change's modules raise, in this thread."""
 
-  modules = ("bank.py", "bank_state.py", "stacked.py", "stacked_layers.py",
+  modules = ("bank.py", "bank_tasks.py", "bank_files.py", "bank_state.py",
+             "published.py", "stack.py", "stacked.py", "stacked_layers.py",
              "tensors.py", "tensor_file.py")
 
   def __init__(self, lines):

@@ -24,18 +24,9 @@ from tf_adapters.modeling.methods.method import (
     Part,
     Place,
 )
-from tf_adapters.modeling.stacked import (
-    HEAD,
-    OWN_POOLER,
-    StackedTasks,
-    StackKey,
-    gather,
-    specs,
-)
-from tf_adapters.modeling.task_layers import (
-    Hook,
-    compute,
-)
+from tf_adapters.modeling.stack import StackKey, gather
+from tf_adapters.modeling.stacked import HEAD, OWN_POOLER, StackedTasks, specs
+from tf_adapters.modeling.task_layers import Hook, compute
 
 
 class BatchRows:
@@ -296,17 +287,18 @@ class StackedModel:
     self.encoder = encoder
     self._pooling = pooling
 
-  def no_tasks(self, capacity: int | None = None) -> StackedTasks:
+  def no_tasks(self, capacity: int | None = None,
+               adapter_dtype: str = "float32") -> StackedTasks:
     """The weights of the encoder alone, to which tasks can be added.
 
     Args:
-      capacity: as for `StackedTasks`.
+      capacity, adapter_dtype: as for `StackedTasks`.
     """
     return StackedTasks.of_encoder({
         name: {key: variable.numpy()
                for key, variable in norm.named_variables().items()}
         for name, norm in self.encoder.task_layers.layer_norms.items()},
-        capacity)
+        capacity, adapter_dtype)
 
   def __call__(self, keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
                inputs: Mapping[str, tf.Tensor],
@@ -314,15 +306,24 @@ class StackedModel:
     return self.outputs(batch_rows(keys, tensors, task_index), inputs)
 
   def outputs(self, stacks: Sequence[BatchRows],
-              inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """As a call, of what `batch_rows` gives."""
+              inputs: Mapping[str, tf.Tensor], hidden: tf.Tensor | None = None,
+              first: int = 0) -> dict[str, tf.Tensor]:
+    """As a call, of what `batch_rows` gives.
+
+    Args:
+      stacks: from `batch_rows`.
+      inputs: what an encoder takes; the mask alone where there is `hidden`.
+      hidden: what layer `first` sees; None to begin with the embeddings.
+      first: number of the first layer to compute.
+    """
     encoder = self.encoder
     layers = StackedTaskLayers(
         stacks, encoder.config.layer_norm_eps,
         encoder.task_layers.compute_dtype)
-    hidden = encoder.embed(inputs, training=False, task_layers=layers)
-    *_, hidden = encoder.run_layers(
-        range(encoder.config.num_hidden_layers), hidden, inputs,
+    if hidden is None:
+      hidden = encoder.embed(inputs, training=False, task_layers=layers)
+    *_, hidden = hidden, *encoder.run_layers(
+        range(first, encoder.config.num_hidden_layers), hidden, inputs,
         training=False, task_layers=layers)
     outputs = encoder.close(hidden, layers)
     for rows in stacks:

@@ -8,6 +8,7 @@ padding, words) is `text.TextProcessor`.
 
 import abc
 import dataclasses
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -188,6 +189,11 @@ class Vocabulary(JsonConfig, abc.ABC):
 
     JSON values: "lower_case", "vocab_sha256", and what departs from BERT.
     """
+    return dict(self._fingerprint)
+
+  # Once: it takes as long as all else that is checked of an adapter file.
+  @functools.cached_property
+  def _fingerprint(self) -> dict[str, Any]:
     return {"lower_case": self.lower_case, "vocab_sha256": self.sha256(),
             **departs(self), **departs(self.special)}
 

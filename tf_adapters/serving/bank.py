@@ -1,40 +1,32 @@
 """One frozen encoder, any number of tasks: mixed batches in one forward pass.
 
-Takes adapter files in and out, also while others predict. What a prediction
-needs is the business of `bank_state`; how the tasks' weights are stacked, that
-of `modeling.stacked`; what a SavedModel of a bank is, that of `saved_model`.
+Which tasks there are, also while others predict, is the business of
+`bank_tasks`; what a prediction needs, that of `bank_state`; how weights are
+stacked, that of `modeling.stacked`; what a SavedModel is, that of
+`saved_model`.
 """
 
-import itertools
+import contextlib
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from tf_adapters.adapter_files import adapter_file
-from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.adapter_files.opening import open_adapter
-from tf_adapters.adapter_files.tensors import expected_shapes
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed, printable
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
-from tf_adapters.modeling.methods.table import method_of
-from tf_adapters.modeling.stacked import TaskArrays
-from tf_adapters.modeling.tuning import is_layer_norm, kind_of
+from tf_adapters.modeling.stacked import ADAPTER_DTYPES
 from tf_adapters.problems.prediction import Prediction, Probabilities, Value
 from tf_adapters.serving import saved_model
-from tf_adapters.serving.bank_state import (
-    BankEncoder,
-    BankState,
-    NewTask,
-    Published,
-)
+from tf_adapters.serving.adapter_folder import AdapterFolder
+from tf_adapters.serving.bank_encoder import BankEncoder
+from tf_adapters.serving.bank_state import BankState
+from tf_adapters.serving.bank_tasks import BankTasks
 from tf_adapters.serving.bank_texts import (
-    BASE,
     EVERY_TASK,
     EveryTask,
     Row,
@@ -44,13 +36,11 @@ from tf_adapters.serving.bank_texts import (
     frame_of,
     only_task,
 )
+from tf_adapters.serving.residency import Residency
 from tf_adapters.serving.served_graphs import ServedTask
 from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
 
 _MOST_SHOWN = 20
-
-# A task to take in: a name or None, its adapter file, label names or None.
-_Added = tuple[str | None, str | os.PathLike[str], Sequence[str] | None]
 
 
 class AdapterBank:
@@ -61,17 +51,14 @@ class AdapterBank:
   task takes the memory of its adapter file, padded by less than a half; one of
   Compacter that of the bottleneck adapters that it is.
 
-  Adapters may differ in size, layers, position, activation and everything else
-  that an `AdapterConfig` says, in pooling, labels and type of problem. Those of
-  another kind (`Method.kind`) cost a product more for every
-  batch; others cost nothing.
+  Adapters may differ in all that a method's configuration says, in pooling,
+  labels and type of problem. Those of another kind (`Method.kind`) cost a
+  product more for every batch; others cost nothing.
 
   Threads may predict, export, add, replace and remove at the same time. A call
-  sees the tasks that there were when it began, to its end. A new task is
-  written into rows of the tables that nobody has, and appears in one step:
-  however a change ends, with an error, with Ctrl-C or without memory, it is
-  done or it is not. Where no row is free, a table of twice the size takes the
-  place of one after the other. A process that was forked from the one that made
+  sees the tasks that there were when it began, to its end. However a change
+  ends, with an error, with Ctrl-C or without memory, it is done or it is not.
+  It costs what its task costs. A process that was forked from the one that made
   the bank cannot use it.
 
   Args:
@@ -84,9 +71,15 @@ class AdapterBank:
       tasks whose files do not say theirs; None for `text_processor`'s default.
     jit_compile: whether to compile with XLA; batches are then filled up, so
       that few shapes occur.
-    capacity: the most tasks that there can be. Rows for all of them are set
-      aside for each kind of adapter; on a CPU they take memory when a task is
-      written there. None for any number.
+    capacity: the most tasks that there can be, or, with a store, that can be
+      resident. Rows for all of them are set aside for each kind of adapter; on
+      a CPU they take memory when a task is written there. None for any number.
+    store: a folder of adapter files, each of which is a task by the name of its
+      folder. A task is loaded when a call needs it first, and the least
+      recently used one that no call needs goes where there is no room. Those of
+      `adapters` and `add` stay.
+    adapter_dtype: what the matrices of adapters are held in: "float32", or
+      "bfloat16" for half the memory, rounded to 8 bits.
 
   Raises:
     InputError: as for `add`, or the encoder cannot be loaded.
@@ -105,22 +98,26 @@ class AdapterBank:
                vocab_file: str | os.PathLike[str] | None = None,
                lower_case: bool | None = None,
                pooling: str = "auto", max_length: int | None = None,
-               jit_compile: bool = False, capacity: int | None = None):
+               jit_compile: bool = False, capacity: int | None = None,
+               store: str | os.PathLike[str] | None = None,
+               adapter_dtype: str = "float32"):
     if pooling != AUTO_POOLING:
       check_pooling(pooling)
     if capacity is not None and capacity < 1:
       raise InputError(f"capacity must be positive, not {capacity}")
+    if adapter_dtype not in ADAPTER_DTYPES:
+      raise InputError(f"adapter_dtype must be {' or '.join(ADAPTER_DTYPES)}, "
+                       f"not {adapter_dtype!r:.40}")
     if isinstance(adapters, str | os.PathLike):
       raise InputError("expected a list of adapter files, not a single one")
     encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
-    shared = BankEncoder(
-        encoder, choose_pooling(pooling, encoder.pooling), max_length,
-        jit_compile, capacity)
-    self._process = os.getpid()
-    self._published = Published(shared.no_tasks().with_tasks(_opened(
+    self._tasks = BankTasks(
+        BankEncoder(encoder, choose_pooling(pooling, encoder.pooling),
+                    max_length, jit_compile, capacity, adapter_dtype),
         [(name, path, None) for name, path in adapters.items()]
         if isinstance(adapters, Mapping)
-        else [(None, path, None) for path in adapters], shared)))
+        else [(None, path, None) for path in adapters],
+        None if store is None else AdapterFolder(store))
 
   def add(self, path: str | os.PathLike[str], name: str | None = None,
           labels: Sequence[str] | None = None) -> str:
@@ -139,7 +136,7 @@ class AdapterBank:
         made for another encoder; or it changes what all tasks share (full
         fine-tuning, top layers, biases). The bank is then as before.
     """
-    return self._extend([(name, path, labels)])[0]
+    return self._tasks.extend([(name, path, labels)])[0]
 
   def extend(
       self, adapters: Sequence[tuple[str | None, str | os.PathLike[str]]],
@@ -152,23 +149,7 @@ class AdapterBank:
     Raises:
       InputError: as for `add`.
     """
-    return self._extend([(name, path, None) for name, path in adapters])
-
-  def _extend(self, adapters: Sequence[_Added]) -> list[str]:
-    new = self._opened(adapters)
-    self._published.replace(lambda state: state.with_tasks(new))
-    return list(new)
-
-  def _opened(self, adapters: Sequence[_Added]) -> dict[str, NewTask]:
-    """Tasks to take in, for which the tables have room."""
-    self._check_process()
-    new = _opened(adapters, self._published.state().shared)
-    grown = True
-    while grown:
-      old, state = self._published.replace(
-          lambda state: state.with_more_room(new.values()))
-      grown = state is not old
-    return new
+    return self._tasks.extend([(name, path, None) for name, path in adapters])
 
   def replace(self, name: str, path: str | os.PathLike[str],
               labels: Sequence[str] | None = None) -> None:
@@ -178,64 +159,80 @@ class AdapterBank:
 
     Args:
       name: of the task.
-      path, labels: as for `add`.
+      path: its new adapter file; of a task of the store, the file in the store,
+        which has changed.
+      labels: as for `add`.
 
     Raises:
       InputError: there is no such task, or as for `add`. The old one is then
         as before.
     """
-    self._check_process()
-    self.info(name)  # raises before the file is read
-    (new,) = self._opened([(name, path, labels)]).values()
-    self._published.replace(lambda state: state.with_replaced(name, new))
-    self._drop_empty_stacks()
+    self._tasks.replace(name, path, labels)
 
   def remove(self, name: str) -> None:
     """Takes a task out. Predictions that have begun still have it.
 
+    A task of the store is loaded again when a call needs it.
+
     Raises:
       InputError: there is no such task.
     """
-    self._check_process()
-    self._published.replace(lambda state: state.without(name))
-    self._drop_empty_stacks()
-
-  def _drop_empty_stacks(self) -> None:
-    """Lets what is left be computed without kinds that have gone.
-
-    That is a new trace. Nobody waits for it but the caller.
-    """
-    self._published.replace(lambda state: state.without_empty_stacks())
+    self._tasks.remove(name)
 
   @property
   def source(self) -> str:
     """Where the encoder is from."""
-    origin = self._published.state().shared.encoder.origin
+    origin = self._tasks.state().shared.encoder.origin
     return origin.source if origin else ""
 
   @property
   def widths(self) -> tuple[int, ...]:
     """Wordpieces that batches are padded to, in order."""
     return batching.widths_up_to(
-        self._published.state().shared.text.max_length)
+        self._tasks.state().shared.text.max_length)
 
   def names(self) -> list[str]:
-    """The tasks, in the order in which they were added."""
-    return list(self._published.state().infos)
+    """The tasks, in the order in which they were added; then the store's."""
+    return self._tasks.names()
 
   def info(self, name: str) -> AdapterInfo:
     """What a task's adapter file says of it: labels, metrics and so on.
 
     Raises:
-      InputError: there is no such task.
+      InputError: there is no such task, or its file in the store is damaged.
     """
-    return self._published.state().info(name)
+    return self._tasks.info(name)
+
+  @property
+  def residency(self) -> Residency | None:
+    """Which tasks are resident, and how many loads there were, with a store."""
+    return self._tasks.residency
+
+  @contextlib.contextmanager
+  def loaded(self, names: Iterable[str]) -> Iterator[None]:
+    """Makes tasks of the store resident, and keeps them so in its block.
+
+    A call loads what it needs by itself. Who loads it before, in another
+    thread, need not let rows of resident tasks wait for it.
+
+    Raises:
+      InputError: there is no such task, its file is damaged, or there are more
+        than there is room for.
+
+    Example:
+      >>> with bank.loaded(["sst2"]):
+      ...   bank.predict(texts, tasks)
+    """
+    with self._tasks.resident(list(names)):
+      yield
 
   def __repr__(self) -> str:
-    state = self._published.state()
+    state = self._tasks.state()
     origin = state.shared.encoder.origin
     lines = [f"AdapterBank on {origin and origin.source}: "
              f"{len(state.infos):,} task{'s' * (len(state.infos) != 1)}"]
+    if self._tasks.folder:
+      lines[0] += f" loaded, of those in {self._tasks.folder.path} and others"
     lines += [f"  {name}: {info.problem_type}"
               + (", pairs" if info.takes_pairs else "")
               + (f", {listed(info.labels, 6)}" if info.labels else "")
@@ -283,19 +280,43 @@ class AdapterBank:
       0  positive  culture
       1  negative  culture
     """
-    state = self._now()
-    names = list(state.infos)
-    if not isinstance(tasks, EveryTask) or len(names) < 2:
-      del state  # see `stream_predictions`
+    if not isinstance(tasks, EveryTask) or len(self.names()) < 2:
       return [prediction.value for prediction in self.stream_predictions(
           texts, tasks, batch_size)]
-    rows = list_of(texts)
-    found = state.predict(
-        rows * len(names), [name for name in names for _ in rows], batch_size)
-    return frame_of({
-        name: [prediction.value
-               for prediction in itertools.islice(found, len(rows))]
-        for name in names}, getattr(texts, "index", None))
+    found = self.predict_tasks(texts, batch_size=batch_size)
+    return frame_of({name: [prediction.value for prediction in predictions]
+                     for name, predictions in found.items()},
+                    getattr(texts, "index", None))
+
+  def predict_tasks(
+      self, texts: Texts, tasks: Iterable[str] | EveryTask = EVERY_TASK,
+      batch_size: int = 64,
+  ) -> dict[str, list[Prediction[Value, Probabilities]]]:
+    """Predictions for texts that are all for the same tasks.
+
+    A text is tokenised once for all tasks of the same `max_length`. The layers
+    below the lowest adapter or tuned layer norm of the tasks are computed once.
+
+    Args:
+      texts: as for `predict`.
+      tasks: their names; without them all tasks.
+      batch_size: texts, and rows of a text and a task, per forward pass.
+
+    Returns:
+      {task: what `predictions` returns}.
+
+    Raises:
+      InputError: as for `predict`.
+
+    Example:
+      >>> found = bank.predict_tasks(["a moving film"], ["sst2", "topic"])
+      >>> found["topic"][0].value
+      'culture'
+    """
+    names = None if isinstance(tasks, EveryTask) else list(
+        dict.fromkeys(list_of(tasks, "tasks")))
+    with self._tasks.resident(names) as state:
+      return state.predict_all(texts, batch_size)
 
   def predict_proba(self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
                     batch_size: int = 64) -> list[Probabilities | Value]:
@@ -337,13 +358,12 @@ class AdapterBank:
     All texts are computed at once, and what is wrong with one of them is raised
     then; numbers that are not finite when their text's turn comes.
     """
-    state = self._now()
-    tasks = only_task(tasks, list(state.infos))
+    if isinstance(tasks, EveryTask):
+      tasks = only_task(self.names())
     if tasks is not None and not isinstance(tasks, str):
       tasks = list_of(tasks, "tasks")
-    # Rows of other tasks can be given to new ones while this goes on.
-    state = state.only(asked_of(tasks))
-    return state.predict(texts, tasks, batch_size)
+    with self._tasks.resident(asked_of(tasks)) as state:
+      return state.predict(texts, tasks, batch_size)
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
     """Texts and their tasks, checked: what `tokenize` takes.
@@ -355,7 +375,7 @@ class AdapterBank:
     Raises:
       InputError: as for `predict`; RowError where one of the texts is meant.
     """
-    return self._now().rows(texts, tasks)
+    return self._tasks.rows(texts, tasks)
 
   def tokenize(self, rows: Sequence[Row],
                cut: bool = True) -> list[TokenizedRow]:
@@ -386,10 +406,9 @@ class AdapterBank:
       >>> bank.predict_rows(rows)[0].value
       'positive'
     """
-    state = self._now()
-    state = state.only([name for name in asked_of([
-        row.row.name for row in rows]) if name in state.infos])
-    return state.predict_rows(rows, batch_size)
+    with self._tasks.resident_or_not(
+        asked_of([row.row.name for row in rows])) as (state, wrong):
+      return state.predict_rows(rows, batch_size, wrong)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None,
@@ -411,8 +430,13 @@ class AdapterBank:
       The version's folder.
 
     Raises:
-      InputError: the bank is empty, or the version is there already.
+      InputError: the bank is empty or has a store, or the version is there
+        already.
     """
+    if self._tasks.folder:
+      raise InputError(
+          f"which tasks of {self._tasks.folder.path} to export is not said: "
+          "make a bank of these, as its adapters and without a store")
     state = self._now()
     shared, tasks = state.shared, state.tasks.compact()
     return saved_model.write_saved_model(
@@ -425,82 +449,10 @@ class AdapterBank:
         overwrite)
 
   def _now(self) -> BankState:
-    """The state, for a call that goes on with it to its end.
+    """The state, for a call that goes on with all of it.
 
     Raises:
       InputError: this process was forked from the bank's.
     """
-    self._check_process()
-    return self._published.state()
-
-  def _check_process(self) -> None:
-    """Raises InputError in a process that was forked from the bank's."""
-    if os.getpid() != self._process:
-      raise InputError(
-          "this process was forked from the one that made the bank, and "
-          "TensorFlow would wait for ever in it: make the bank in this "
-          'process, or start it with multiprocessing.get_context("spawn")')
-
-
-def _opened(adapters: Sequence[_Added],
-            shared: BankEncoder) -> dict[str, NewTask]:
-  """Opens and checks adapter files: {name of the task: what is to be taken in}.
-
-  Raises:
-    InputError: as for `AdapterBank.add`.
-  """
-  new: dict[str, NewTask] = {}
-  encoder = shared.encoder
-  source = encoder.origin.source if encoder.origin else ""
-  for name, path, labels in adapters:
-    path = find_adapter(path)
-    file = open_adapter(path, labels)
-    info = file.info
-    name = info.task if name is None else name
-    if not isinstance(name, str) or name in ("", BASE):
-      raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
-                       "another name")
-    if name in new:
-      raise InputError(f"{path}: the bank has a task {name!r} already: "
-                       "choose another name")
-    file = file.on(encoder.config, source)
-    info = file.info
-    adapter_file.check_fits(path, info, encoder)
-    try:
-      shapes = expected_shapes(info)
-      _check_stacks(info, shapes, shared)
-    except InputError as error:
-      raise InputError(f"{path}: {error}") from None
-    new[name] = NewTask(path, info, TaskArrays(
-        encoder.config, info.method, info.pooling, shapes, file.tensors,
-        encoder.projection_weights))
-  return new
-
-
-def _check_stacks(info: AdapterInfo, names: Iterable[str],
-                  shared: BankEncoder) -> None:
-  """Raises InputError for a task that cannot be one of many."""
-  names = list(names)
-  for name in names:
-    if not (method_of(name) or is_layer_norm(name)
-            or kind_of(name) in ("head", "pooler")) or (
-                not _beside(name) <= {*names}):
-      reason = f"was tuned with {info.tuning}, which changes the encoder itself"
-      if name in info.changed_base:
-        reason = (f"has its own {name} ({len(info.changed_base)} weights of "
-                  "the encoder changed beside the tuning)")
-      raise InputError(
-          f"{reason}: a bank holds adapters, layer norms, poolers and heads")
-  if info.problem.outputs == "windows":
-    info.problem.check_windows(shared.encoder.text_processor(
-        info.max_length or shared.max_length), info.span)
-
-
-def _beside(name: str) -> set[str]:
-  """What a task has to have beside a variable of a layer norm or a pooler."""
-  place = name.rpartition("/")[0]
-  if is_layer_norm(name):
-    return {f"{place}/gamma", f"{place}/beta"}
-  if kind_of(name) == "pooler":
-    return {f"{place}/kernel", f"{place}/bias"}
-  return set()
+    self._tasks.check_process()
+    return self._tasks.state()

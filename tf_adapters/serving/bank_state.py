@@ -8,21 +8,23 @@ whatever becomes of the bank.
 import collections
 import dataclasses
 import functools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import batching, tagging
+from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError, listed
-from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.stacked import StackedTasks, TaskArrays
-from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
+from tf_adapters.modeling.shared_layers import SharedLayers
+from tf_adapters.modeling.stacked import StackedTasks
+from tf_adapters.modeling.stacked_layers import TracedModel
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
+from tf_adapters.serving.bank_batches import computed, computed_sharing
+from tf_adapters.serving.bank_encoder import BankEncoder
+from tf_adapters.serving.bank_files import NewTask
 from tf_adapters.serving.bank_texts import (
     Row,
     RowError,
@@ -30,114 +32,10 @@ from tf_adapters.serving.bank_texts import (
     Texts,
     make_rows,
 )
-from tf_adapters.serving.tokenized_rows import TokenizedRow, pad, tokenize
+from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
 
 # Sorted by length among these, so that little is computed on padding.
 _PACKED_AT_ONCE = 4096
-
-
-class Published:
-  """A bank's state, which is replaced in one step.
-
-  Without a lock: a thread that is stopped while it holds one would stop all
-  others for ever. A change is made of the state that there is, and once more
-  where another change came first.
-  """
-
-  def __init__(self, state: "BankState"):
-    # A state, and under "next" what it was replaced by.
-    self._newest: tuple[BankState, dict[str, Any]] = (state, {})
-
-  def state(self) -> "BankState":
-    """The newest state."""
-    return self._find()[0]
-
-  def replace(self, make: Callable[["BankState"], "BankState"],
-              ) -> tuple["BankState", "BankState"]:
-    """Replaces the state by what is made of it, or leaves it as it is.
-
-    Returns:
-      The old and the new one.
-    """
-    while True:
-      old, after = self._find()
-      new: tuple[BankState, dict[str, Any]] = make(old), {}
-      # The step: a single call, in which nothing can come.
-      if after.setdefault("next", new) is new:
-        self._newest = new  # the old one can go
-        return old, new[0]
-
-  def _find(self) -> tuple["BankState", dict[str, Any]]:
-    newest = self._newest
-    while newest[1]:
-      newest = newest[1]["next"]
-    self._newest = newest
-    return newest
-
-
-class BankEncoder:
-  """What all states of a bank have in common.
-
-  Args:
-    encoder: a plain encoder.
-    pooling, max_length, jit_compile, capacity: as for `AdapterBank`.
-
-  Attributes:
-    encoder: the encoder.
-    text: its text processor, for the longest texts.
-    max_length: of tasks whose files do not say theirs.
-    model: encoder and heads.
-    capacity: the most tasks that there can be; None for any number.
-  """
-
-  def __init__(self, encoder: TransformerEncoder, pooling: str,
-               max_length: int | None, jit_compile: bool,
-               capacity: int | None = None):
-    self.encoder = encoder
-    self.text = encoder.text_processor(encoder.config.longest_text)
-    self.max_length = encoder.text_processor(max_length).max_length
-    self.model = StackedModel(encoder, pooling)
-    self.jit_compile = jit_compile
-    self.capacity = capacity
-    # Without AutoGraph, which would take seconds to find nothing to convert.
-    self.pack = tf.function(
-        self.text.pack_rows, autograph=False, input_signature=[
-            tf.TensorSpec([None], dtype) for dtype in (
-                tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
-    ).get_concrete_function()
-
-    # The graph that was traced last: it may be of a change that another one
-    # came before, and that is then made once more.
-    self._newest: TracedModel | None = None
-
-  def traced(self, tasks: StackedTasks,
-             before: TracedModel | None = None) -> TracedModel:
-    """The model's graph for tasks: the one `before`, if it will do."""
-    for graph in (before, self._newest):
-      if graph is not None and graph.keys == tasks.keys:
-        return graph
-    graph = TracedModel(self.model, tasks.keys, self.jit_compile)
-    self._newest = graph
-    return graph
-
-  def no_tasks(self) -> "BankState":
-    """What a bank's first state is made of."""
-    return BankState(self, {}, self.model.no_tasks(self.capacity), None)
-
-
-@dataclasses.dataclass(frozen=True)
-class NewTask:
-  """A task to take in.
-
-  Attributes:
-    path: its adapter file.
-    info: what that says.
-    arrays: what the task owns.
-  """
-
-  path: str | os.PathLike[str]
-  info: AdapterInfo
-  arrays: TaskArrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +53,12 @@ class BankState:
   infos: Mapping[str, AdapterInfo]
   tasks: StackedTasks
   forward: TracedModel | None
+
+  @classmethod
+  def of_no_tasks(cls, shared: BankEncoder) -> "BankState":
+    """What a bank's first state is made of."""
+    return cls(shared, {}, shared.model.no_tasks(
+        shared.capacity, shared.adapter_dtype), None)
 
   def with_tasks(self, new: Mapping[str, NewTask]) -> "BankState":
     """With more tasks, behind those there are.
@@ -251,7 +155,7 @@ class BankState:
     return {name: 1 + place for place, name in enumerate(self.infos)}
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
-    """The rows of texts and their tasks: as `AdapterBank.rows`."""
+    """The rows of texts and their tasks."""
     return make_rows(texts, tasks, self.find, self.shared.max_length)
 
   def predict(self, texts: Texts, tasks: Tasks,
@@ -267,21 +171,51 @@ class BankState:
     Raises:
       InputError: as for `AdapterBank.predict`; RowError where a text is meant.
     """
+    rows = self.rows(texts, tasks)
+    return _predictions(rows, self._all_outputs(rows, batch_size, None))
+
+  def predict_all(
+      self, texts: Texts, batch_size: int,
+  ) -> dict[str, list[Prediction[Any, Any]]]:
+    """As `predict` for all texts and each task: {task: predictions}.
+
+    What the tasks have in common is computed once for each text.
+    """
+    texts = list_of(texts)
+    of_tasks = [self.rows(texts, name) for name in self.infos]
+    together = [row for of_text in zip(*of_tasks) for row in of_text]
+    outputs = self._all_outputs(
+        together, batch_size,
+        self.shared.shared_layers(self.tasks) if together else None)
+    return {name: list(_predictions(rows, outputs[number::len(of_tasks)]))
+            for number, (name, rows) in enumerate(zip(self.infos, of_tasks))}
+
+  def _all_outputs(self, rows: Sequence[Row], batch_size: int,
+                   layers: SharedLayers | None) -> list[Any]:
+    """As `_outputs`, of rows that are still to be tokenised."""
     if batch_size < 1:
       raise InputError(f"batch_size must be positive, not {batch_size}")
-    rows = self.rows(texts, tasks)
     outputs: list[Any] = []
     for chunk in batching.chunks(rows, _PACKED_AT_ONCE):
-      outputs += self._outputs(tokenize(chunk, self.shared), batch_size)
-    return _predictions(rows, outputs)
+      outputs += self._outputs(tokenize(chunk, self.shared), batch_size, layers)
+    return outputs
 
   def predict_rows(
       self, rows: Sequence[TokenizedRow], batch_size: int,
+      wrong: Mapping[str, InputError],
   ) -> list[Prediction[Any, Any] | InputError]:
-    """As `AdapterBank.predict_rows`."""
+    """As `AdapterBank.predict_rows`.
+
+    Args:
+      rows, batch_size: as there.
+      wrong: {name of a task that is not among these: the reason}.
+    """
     results: list[Prediction[Any, Any] | InputError | None] = [None] * len(rows)
     known: dict[int, TokenizedRow] = {}
     for number, row in enumerate(rows):
+      if row.row.name in wrong:
+        results[number] = wrong[row.row.name]
+        continue
       try:
         known[number] = self._now(row)
       except InputError as error:
@@ -302,15 +236,15 @@ class BankState:
     if row.info is None:
       return tokenized
     task, info = self.find(row.name)
-    if info is not row.info:  # it was replaced
+    if info != row.info:  # it was replaced
       return tokenize(
           self.rows([tokenized.text], row.name), self.shared)[0]
     return dataclasses.replace(
         tokenized, row=dataclasses.replace(row, task=task))
 
-  def _outputs(self, rows: Sequence[TokenizedRow],
-               batch_size: int) -> list[Any]:
-    """What the model makes of each row.
+  def _outputs(self, rows: Sequence[TokenizedRow], batch_size: int,
+               layers: SharedLayers | None = None) -> list[Any]:
+    """What the model makes of each row, by `layers` if they are given.
 
     That is what is decided, the scores and the words, see
     `Problem.prediction`; a prediction where windows are read; an embedding
@@ -319,7 +253,11 @@ class BankState:
     done: list[Any] = [None] * len(rows)
     windows = {number: [np.empty(0)] * len(row.word_ids)
                for number, row in enumerate(rows) if row.windows is not None}
-    for batch in self._computed(rows, batch_size):
+    assert self.forward is not None  # it is of a bank
+    for batch in (
+        computed(rows, batch_size, self.shared, self.tasks, self.forward)
+        if layers is None else
+        computed_sharing(rows, batch_size, self.shared, self.tasks, layers)):
       texts = []
       for number, place, outputs in batch:
         info = rows[number].row.info
@@ -335,35 +273,6 @@ class BankState:
       (done[number],) = row.info.problem.decide_windows(
           row.name, rows[number].windows, logits)
     return done
-
-  def _computed(
-      self, rows: Sequence[TokenizedRow], batch_size: int,
-  ) -> Iterator[list[tuple[int, int, dict[str, np.ndarray]]]]:
-    """Yields batches of (row, sequence, the model's outputs): shortest first.
-
-    Those for tokens are without padding.
-    """
-    text, jit_compile = self.shared.text, self.shared.jit_compile
-    assert self.forward is not None  # it is of a bank
-    sequences = [(number, place) for number, row in enumerate(rows)
-                 for place in range(len(row.word_ids))]
-    lengths = np.array([len(rows[number].word_ids[place])
-                        for number, place in sequences], np.int64)
-    for batch in batching.chunks(
-        np.argsort(lengths, kind="stable"), batch_size):
-      filled = [sequences[one] for one in (
-          np.resize(batch, batch_size) if jit_compile else batch)]
-      outputs = self.forward(
-          self.tasks,
-          pad([(rows[number].word_ids[place], rows[number].type_ids[place])
-               for number, place in filled],
-              batching.width_for(lengths[batch].max(), text.max_length), text),
-          tf.constant([rows[number].row.task for number, _ in filled]))
-      outputs = {name: output.numpy() for name, output in outputs.items()}
-      yield [(*sequences[one], {
-          name: output[place, :lengths[one]] if name == "tokens"
-          else output[place] for name, output in outputs.items()})
-             for place, one in enumerate(batch)]
 
 
 def _decided(rows: Sequence[TokenizedRow],

@@ -26,14 +26,12 @@ Texts = Iterable[Text]
 Tasks = str | Iterable[str | None] | None
 
 
-def only_task(tasks: Tasks | EveryTask, names: Sequence[str]) -> Tasks:
-  """What `tasks` of a bank's methods says; the only task where none is given.
+def only_task(names: Sequence[str]) -> str:
+  """The task of texts for which none is given, where there is one alone.
 
   Raises:
-    InputError: none is given, and there are several or none.
+    InputError: there are several or none.
   """
-  if not isinstance(tasks, EveryTask):
-    return tasks
   if len(names) == 1:
     return names[0]
   raise InputError(

@@ -17,7 +17,7 @@ from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.serving.bank_texts import Row, Text
 
 if TYPE_CHECKING:
-  from tf_adapters.serving.bank_state import BankEncoder
+  from tf_adapters.serving.bank_encoder import BankEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,24 +101,26 @@ def pad(rows: Sequence[tuple[np.ndarray, np.ndarray]], width: int,
 
 def _as_sequences(rows: Sequence[Row], shared: "BankEncoder",
                   cut: bool) -> list[TokenizedRow]:
-  is_words = [row.outputs == "words" for row in rows]
-  firsts = tf.constant([row.first for row in rows], tf.string)
-  word_ids, type_ids, starts = shared.pack(
-      firsts,
-      tf.constant([row.second for row in rows], tf.string),
-      tf.constant([row.is_pair for row in rows], tf.bool),
-      tf.constant(is_words, tf.bool),
-      tf.constant([row.max_length + (not cut) for row in rows], tf.int32))
+  # Each text once, however many tasks it is for.
+  inputs: dict[tuple[bytes, bytes, bool, bool, int], int] = {}
+  input_of = [inputs.setdefault(
+      (row.first, row.second, row.is_pair, row.outputs == "words",
+       row.max_length), len(inputs)) for row in rows]
+  first, second, is_pair, is_words, max_length = zip(*inputs)
+  firsts = tf.constant(first, tf.string)
+  packed = shared.pack(
+      firsts, tf.constant(second, tf.string), tf.constant(is_pair),
+      tf.constant(is_words),
+      tf.constant([length + (not cut) for length in max_length], tf.int32))
+  word_ids, type_ids, starts = map(_split, packed)
   places = np.flatnonzero(is_words)
-  words = dict(zip(places.tolist(), shared.text.split_words(
-      tf.gather(firsts, places)).to_list() if len(places) else []))
-  return [
-      TokenizedRow(
-          row, [ids], [types], first if number in words else None,
-          tuple(word.decode(errors="replace")
-                for word in words.get(number, ())))
-      for number, (row, ids, types, first) in enumerate(zip(
-          rows, *map(_split, (word_ids, type_ids, starts))))]
+  words = {place: tuple(word.decode(errors="replace") for word in split)
+           for place, split in zip(places.tolist(), shared.text.split_words(
+               tf.gather(firsts, places)).to_list() if len(places) else [])}
+  return [TokenizedRow(
+      row, [word_ids[one]], [type_ids[one]],
+      starts[one] if one in words else None, words.get(one, ()))
+          for row, one in zip(rows, input_of)]
 
 
 def _as_windows(rows: Sequence[Row],

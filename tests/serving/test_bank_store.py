@@ -1,0 +1,148 @@
+"""A bank of tasks that are loaded when they are needed."""
+
+import collections
+import random
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+import tf_adapters as ta
+from tests.adapters import A, make
+
+TEXTS = ["the film is good", "bad"]
+
+
+@pytest.fixture(scope="module")
+def folder(one_layer_source, tmp_path_factory):
+  """Twelve adapter files of one kind; what each makes of the texts."""
+  folder = tmp_path_factory.mktemp("store")
+  for number in range(12):
+    make(one_layer_source, folder / f"t{number}", A(size=8), "classification",
+         "abc", "mean", "adapters-layer_norms", seed=number)
+  bank = ta.AdapterBank(str(one_layer_source), sorted(folder.iterdir()))
+  return folder, {name: scores(bank, name) for name in bank.names()}
+
+
+@pytest.fixture
+def store(folder, tmp_path):
+  return shutil.copytree(folder[0], tmp_path / "store")
+
+
+def scores(bank, name):
+  return np.array([list(row.values()) for row in bank.predict_proba(
+      TEXTS, name)])
+
+
+def assert_right(bank, truth, name, of=None):
+  np.testing.assert_allclose(scores(bank, name), truth[of or name], atol=1e-5)
+
+
+def test_tasks_are_loaded_and_go(one_layer_source, folder, store, tmp_path):
+  truth = folder[1]
+  own = shutil.copytree(store / "t11", tmp_path / "own")
+  bank = ta.AdapterBank(str(one_layer_source), {"own": own}, capacity=4,
+                        store=store)
+  assert bank.names() == ["own", *sorted(truth)]
+  assert bank.info("t7").labels == tuple("abc")  # without its weights
+  assert bank.residency.names() == ["own"]
+  tables = [*map(id, bank._now().tasks.variables)]
+  for name in ("t1", "t2", "t3", "t1", "t4", "t1"):
+    assert_right(bank, truth, name)
+  assert_right(bank, truth, "own", "t11")
+  assert bank.residency.names() == ["t3", "t4", "t1", "own"]
+  assert (bank.residency.loads, bank.residency.evictions) == (4, 1)
+  # Four tasks are served from tables that were made for them.
+  for name in truth:
+    assert_right(bank, truth, name)
+  assert [*map(id, bank._now().tasks.variables)] == tables
+  assert "own" in bank.residency.names()
+  with bank.loaded(["t1", "t2", "t3"]):
+    with pytest.raises(ta.InputError, match="room for 4, of which 1 were"):
+      bank.predict(["good"] * 4, ["t4", "t5", "t6", "t7"])
+    assert_right(bank, truth, "t2")
+  assert repr(bank).startswith(
+      f"AdapterBank on {one_layer_source}: 4 tasks loaded, of those in {store}")
+  with pytest.raises(ta.InputError, match="which tasks of .*store to export"):
+    bank.export(tmp_path / "export")
+
+
+def test_a_store_changes(one_layer_source, folder, store, tmp_path):
+  truth = folder[1]
+  bank = ta.AdapterBank(str(one_layer_source), capacity=3, store=store)
+  assert_right(bank, truth, "t0")
+
+  def put(name, of):
+    shutil.rmtree(store / name, ignore_errors=True)
+    shutil.copytree(folder[0] / of, store / name)
+
+  put("t0", "t5")
+  assert_right(bank, truth, "t0")  # until it is said
+  bank.replace("t0", store / "t0")
+  assert_right(bank, truth, "t0", "t5")
+  put("new", "t6")
+  assert "new" in bank.names()
+  assert_right(bank, truth, "new", "t6")
+  (store / "t0" / "adapter.safetensors").write_bytes(b"damaged")
+  with pytest.raises(ta.InputError, match="t0.*damaged"):
+    bank.replace("t0", store / "t0")
+  assert_right(bank, truth, "t0", "t5")
+  bank.remove("t0")
+  for _ in range(3):
+    with pytest.raises(ta.InputError, match="t0.*damaged"):
+      bank.predict(["good"], "t0")
+  assert bank.residency.names() == ["new"]
+  for name in ("t3", "t4"):
+    assert_right(bank, truth, name)
+  shutil.rmtree(store / "t0")
+  for name in ("t0", "../store/t1", "", ".", "t1/", "a\0b", "x" * 999):
+    with pytest.raises(ta.InputError, match="has no task .*, nor has .*store"):
+      bank.predict(["good"], name)
+  assert bank.residency.names() == ["new", "t3", "t4"]
+  with pytest.raises(ta.InputError, match="has a task 't3' already"):
+    bank.add(folder[0] / "t3")
+  with pytest.raises(ta.InputError, match="'t3' is of the store"):
+    bank.replace("t3", folder[0] / "t4")
+  bank.add(folder[0] / "t1", "mine")
+  bank.replace("mine", folder[0] / "t2")
+  assert_right(bank, truth, "mine", "t2")
+  bank.remove("mine")
+  assert "mine" not in bank.names()
+  with pytest.raises(ta.InputError, match="none: cannot be read as a folder"):
+    ta.AdapterBank(str(one_layer_source), store=tmp_path / "none")
+
+
+def test_no_answer_is_wrong_while_tasks_are_loaded(one_layer_source, folder):
+  path, truth = folder
+  bank = ta.AdapterBank(str(one_layer_source), capacity=5, store=path)
+  counts = collections.Counter()
+
+  def predict(seed):
+    rng = random.Random(seed)
+    for _ in range(6):
+      asked = rng.choices(sorted(truth), weights=range(1, 13), k=3)
+      rows = bank.predict_proba(TEXTS[:1] * 3, asked)
+      for name, row in zip(asked, rows):
+        counts[np.allclose(list(row.values()), truth[name][0], atol=1e-4)] += 1
+
+  threads = [threading.Thread(target=predict, args=[seed]) for seed in range(3)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert counts == {True: 54}
+  assert bank.residency.evictions > 5
+
+
+def test_ten_thousand_files_are_listed_without_being_read(
+    one_layer_source, tmp_path):
+  for number in range(300):  # of which one tells as much
+    (tmp_path / f"t{number:03}").mkdir()
+    (tmp_path / f"t{number:03}" / "adapter_config.json").write_text("no JSON")
+  (tmp_path / ".hidden").mkdir()
+  (tmp_path / "file").write_text("")
+  bank = ta.AdapterBank(str(one_layer_source), store=tmp_path)
+  assert bank.names() == [f"t{number:03}" for number in range(300)]
+  with pytest.raises(ta.InputError, match="t007"):
+    bank.info("t007")

@@ -1,0 +1,181 @@
+"""Which tasks are resident, by names alone: without TensorFlow."""
+
+import collections
+import random
+import threading
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tf_adapters.errors import InputError
+from tf_adapters.serving.residency import Residency
+
+
+class Tasks:
+  """What is resident, and what was done for it."""
+
+  def __init__(self, capacity, bad=()):
+    self.resident = set()
+    self.steps = []
+    self.bad = bad
+    self.most = 0
+    self.residency = Residency(capacity, self.load, self.evict)
+
+  def load(self, name):
+    if name in self.bad:
+      raise InputError(f"{name} is damaged")
+    assert name not in self.resident
+    self.resident.add(name)
+    self.most = max(self.most, len(self.resident))
+    self.steps.append(f"+{name}")
+
+  def evict(self, name):
+    self.resident.remove(name)
+    self.steps.append(f"-{name}")
+
+  def add(self, *names):
+    with self.residency.adding(names):
+      for name in names:
+        self.load(name)
+
+  def use(self, *names):
+    with self.residency.using(names):
+      assert self.resident >= {*names}
+
+
+def test_the_least_recently_used_goes():
+  tasks = Tasks(2)
+  for names in ("a", "b", "a", "c", "c", "a", "b"):
+    tasks.use(*names)
+  assert tasks.steps == ["+a", "+b", "-b", "+c", "-c", "+b"]
+  assert tasks.residency.names() == ["a", "b"]
+  assert (tasks.residency.loads, tasks.residency.evictions) == (4, 2)
+
+
+def test_what_a_call_needs_stays():
+  tasks = Tasks(3)
+  with tasks.residency.using("ab"):
+    tasks.use("c")
+    tasks.use("d")
+    tasks.use("a")
+    assert tasks.resident == {*"abd"}
+  tasks.use(*"efg")
+  assert tasks.resident == {*"efg"}
+
+
+def test_a_call_for_too_many_is_refused():
+  tasks = Tasks(3)
+  tasks.use(*"abc")
+  with pytest.raises(InputError, match="a call for 4 tasks, but .* for 3, of"):
+    tasks.use(*"abcd")
+  tasks.add("x")
+  with pytest.raises(InputError, match="for 3 tasks,.* which 1 were added"):
+    tasks.use(*"abc")
+  tasks.use(*"abx")
+  tasks.add("y", "z")
+  with pytest.raises(InputError, match="a call for 1 tasks.* 3 were added"):
+    tasks.add("w")
+  with pytest.raises(InputError, match="3 were added"):
+    tasks.use("a")
+  tasks.use(*"xyz")
+  assert tasks.resident == {*"xyz"}
+  with tasks.residency.removing("y"):
+    tasks.evict("y")
+  tasks.use("a")
+  assert tasks.resident == {*"xza"}
+
+
+def test_what_cannot_be_loaded_takes_no_room():
+  tasks = Tasks(2, bad="?")
+  for _ in range(3):
+    with pytest.raises(InputError, match="damaged"):
+      tasks.use("a", "?")
+  with pytest.raises(InputError, match="damaged"):
+    tasks.add("?")
+  tasks.use("a", "b")
+  assert tasks.resident == {*"ab"}
+  tasks.bad = ""
+  tasks.use("?")
+
+
+def test_a_call_waits_for_room_that_others_take():
+  tasks = Tasks(2)
+  with tasks.residency.using("ab"):
+    waiting = threading.Thread(target=tasks.use, args=["c"])
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive() and "+c" not in tasks.steps
+    tasks.use("b")  # others do not wait
+  waiting.join(10)
+  assert tasks.steps == ["+a", "+b", "-a", "+c"]
+
+
+def test_a_load_keeps_nobody_waiting_but_those_who_need_it():
+  tasks = Tasks(3)
+  tasks.use("a")
+  begun, go_on = threading.Event(), threading.Event()
+  load = tasks.load
+
+  def slow(name):
+    begun.set()
+    assert go_on.wait(10)
+    load(name)
+
+  residency = Residency(3, slow, tasks.evict)
+  with residency.adding("a"):
+    pass
+  users = [threading.Thread(target=lambda: tasks.steps.append(
+      residency.using("b").__enter__())) for _ in range(2)]
+  for user in users:
+    user.start()
+  assert begun.wait(10)
+  with residency.using("a"):
+    pass  # at once
+  go_on.set()
+  for user in users:
+    user.join(10)
+  assert tasks.steps.count("+b") == 1
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdef"), min_size=1, max_size=3)),
+       st.integers(3, 5))
+def test_any_order_of_calls(calls, capacity):
+  tasks = Tasks(capacity)
+  recent = []
+  for names in calls:
+    names = sorted(names)
+    tasks.use(*names)
+    recent = [name for name in recent if name not in names] + names
+    assert tasks.residency.names() == recent[-len(tasks.resident):]
+    assert len(tasks.resident) <= capacity
+  assert len({*recent}) <= capacity or len(tasks.resident) == capacity
+
+
+def test_threads_that_need_others_tasks():
+  tasks = Tasks(4)
+  names, wrong = "abcdefgh", []
+  ended = collections.Counter()
+
+  def work(seed):
+    rng = random.Random(seed)
+    for _ in range(300):
+      asked = rng.sample(names, rng.randint(1, 4))
+      try:
+        if rng.random() < 0.1:
+          with tasks.residency.removing(asked[0]):
+            tasks.resident.discard(asked[0])
+        else:
+          with tasks.residency.using(asked):
+            pass
+        ended[seed] += 1
+      except BaseException as error:
+        wrong.append(error)
+
+  threads = [threading.Thread(target=work, args=[seed]) for seed in range(4)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(60)
+  assert not wrong and sum(ended.values()) == 1200
+  assert {*tasks.residency.names()} == tasks.resident
+  assert len(tasks.resident) <= 4

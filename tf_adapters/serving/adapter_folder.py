@@ -1,0 +1,62 @@
+"""Finds adapter files in a folder, each a task by the name of its own folder.
+
+Nothing is read before a task is asked for: the folder may have many thousands.
+"""
+
+import os
+import pathlib
+
+from tf_adapters.adapter_files.info import CONFIG_NAME
+from tf_adapters.errors import InputError
+from tf_adapters.serving.bank_texts import BASE
+
+
+class AdapterFolder:
+  """The adapter files in a folder, by the names of their folders.
+
+  Args:
+    path: the folder; a file that appears in it later is one of its tasks.
+
+  Raises:
+    InputError: there is no such folder.
+
+  Example:
+    >>> folder = AdapterFolder("adapters")
+    >>> folder.names()
+    ['mrpc', 'sst2']
+    >>> folder.find("sst2")
+    PosixPath('adapters/sst2')
+  """
+
+  def __init__(self, path: str | os.PathLike[str]):
+    self.path = pathlib.Path(path)
+    self.names()  # raises
+
+  def names(self) -> list[str]:
+    """All tasks, sorted.
+
+    Raises:
+      InputError: the folder cannot be read.
+    """
+    try:
+      with os.scandir(self.path) as entries:
+        return sorted(entry.name for entry in entries
+                      if self.find(entry.name))
+    except OSError as error:
+      raise InputError(f"{self.path}: cannot be read as a folder of adapter "
+                       f"files: {error.strerror or error}") from None
+
+  def find(self, name: str) -> pathlib.Path | None:
+    """A task's adapter file; None where there is none of that name.
+
+    Args:
+      name: anything; it may come from a stranger.
+    """
+    # No way to other folders, nor to the hidden one that is being written.
+    if name in ("", BASE) or name[0] == "." or os.path.basename(name) != name:
+      return None
+    path = self.path / name
+    try:
+      return path if (path / CONFIG_NAME).is_file() else None
+    except (OSError, ValueError):  # too long; with a NUL
+      return None

@@ -1,0 +1,76 @@
+"""Holds what does not change in a bank: the encoder, and its graphs."""
+
+import tensorflow as tf
+
+from tf_adapters.modeling.encoder import TransformerEncoder
+from tf_adapters.modeling.shared_layers import SharedLayers
+from tf_adapters.modeling.stack import StackKey
+from tf_adapters.modeling.stacked import StackedTasks
+from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
+
+
+class BankEncoder:
+  """What all states of a bank have in common.
+
+  Args:
+    encoder: a plain encoder.
+    pooling, max_length, jit_compile, capacity, adapter_dtype: as for
+      `AdapterBank`.
+
+  Attributes:
+    encoder: the encoder.
+    text: its text processor, for the longest texts.
+    max_length: of tasks whose files do not say theirs.
+    model: encoder and heads.
+    jit_compile, capacity, adapter_dtype: as given.
+  """
+
+  def __init__(self, encoder: TransformerEncoder, pooling: str,
+               max_length: int | None, jit_compile: bool,
+               capacity: int | None, adapter_dtype: str):
+    self.encoder = encoder
+    self.text = encoder.text_processor(encoder.config.longest_text)
+    self.max_length = encoder.text_processor(max_length).max_length
+    self.model = StackedModel(encoder, pooling)
+    self.jit_compile = jit_compile
+    self.capacity = capacity
+    self.adapter_dtype = adapter_dtype
+    # Without AutoGraph, which would take seconds to find nothing to convert.
+    self.pack = tf.function(
+        self.text.pack_rows, autograph=False, input_signature=[
+            tf.TensorSpec([None], dtype) for dtype in (
+                tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
+    ).get_concrete_function()
+
+    # The graph that was traced last: it may be of a change that another one
+    # came before, and that is then made once more.
+    self._newest: TracedModel | None = None
+    self._shared_layers: tuple[
+        tuple[StackKey, ...], dict[int, SharedLayers]] = ((), {})
+
+  def traced(self, tasks: StackedTasks,
+             before: TracedModel | None = None) -> TracedModel:
+    """The model's graph for tasks: the one `before`, if it will do."""
+    for graph in (before, self._newest):
+      if graph is not None and graph.keys == tasks.keys:
+        return graph
+    graph = TracedModel(self.model, tasks.keys, self.jit_compile)
+    self._newest = graph
+    return graph
+
+  def shared_layers(self, tasks: StackedTasks) -> SharedLayers | None:
+    """The graphs for texts that are for many tasks; None if nothing is shared.
+
+    They are traced when they are needed first, for each layer at which tasks
+    begin to differ.
+    """
+    layer = tasks.lowest_own_layer(self.encoder.config.num_hidden_layers)
+    if layer == 0 or self.jit_compile:
+      return None
+    keys, graphs = self._shared_layers
+    if keys != tasks.keys:
+      keys, graphs = tasks.keys, {}
+      self._shared_layers = keys, graphs
+    if layer not in graphs:
+      graphs[layer] = SharedLayers(self.model, keys, layer)
+    return graphs[layer]

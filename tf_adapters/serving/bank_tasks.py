@@ -1,0 +1,246 @@
+"""Takes tasks into a bank and out of it, while others predict.
+
+Adapter files are read before anything changes. A change writes the rows of its
+tasks, and then publishes another state in one step.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.errors import InputError
+from tf_adapters.serving.adapter_folder import AdapterFolder
+from tf_adapters.serving.bank_encoder import BankEncoder
+from tf_adapters.serving.bank_files import NewTask, open_task
+from tf_adapters.serving.bank_state import BankState
+from tf_adapters.serving.bank_texts import Row, Tasks, Texts, make_rows
+from tf_adapters.serving.published import Published
+from tf_adapters.serving.residency import Residency
+
+# A task to take in: a name or None, its adapter file, label names or None.
+Added = tuple[str | None, str | os.PathLike[str], Sequence[str] | None]
+
+
+class BankTasks:
+  """The tasks of a bank: those that were added, and those of a store.
+
+  Args:
+    shared: the encoder.
+    adapters: the tasks to begin with.
+    folder: the store, if there is one.
+
+  Attributes:
+    folder: as given.
+    residency: which tasks are resident, where there is a store.
+  """
+
+  def __init__(self, shared: BankEncoder, adapters: Sequence[Added],
+               folder: AdapterFolder | None):
+    self._process = os.getpid()
+    self._shared = shared
+    self.folder = folder
+    self.residency = None if folder is None else Residency(
+        shared.capacity, self._load, self._evict)
+    new = self._opened(adapters)
+    with self._adding(new):
+      self._published = Published(
+          BankState.of_no_tasks(shared).with_tasks(new))
+
+  def state(self) -> BankState:
+    """The newest state."""
+    return self._published.state()
+
+  def extend(self, adapters: Sequence[Added]) -> list[str]:
+    """See `AdapterBank.extend`."""
+    self.check_process()
+    new = self._opened(adapters)
+    if len(new) == 1:  # the files of many would fill the memory
+      new = {name: task.in_memory() for name, task in new.items()}
+    with self._adding(new):
+      self._take_in(new)
+    return list(new)
+
+  def replace(self, name: str, path: str | os.PathLike[str],
+              labels: Sequence[str] | None) -> None:
+    """See `AdapterBank.replace`."""
+    stored = self.folder and self.folder.find(name)
+    if stored and os.path.realpath(path) != os.path.realpath(stored):
+      raise InputError(f"{path}: task {name!r} is of the store: its new file "
+                       f"has to take the place of {stored}")
+    self.check_process()
+    _, new = self._open(name, path, labels)
+    if stored and name not in self.state().infos:
+      return  # it is read when it is needed
+    new = new.in_memory()
+    with self.resident([name]):
+      self._make_room({name: new})
+      self._published.replace(lambda state: state.with_replaced(name, new))
+    self._drop_empty_stacks()
+
+  def remove(self, name: str) -> None:
+    """See `AdapterBank.remove`."""
+    self.check_process()
+    if self.residency is None:
+      self._published.replace(lambda state: state.without(name))
+    else:
+      self._check_known([name])
+      with self.residency.removing(name):
+        self._evict(name)
+    self._drop_empty_stacks()
+
+  def names(self) -> list[str]:
+    """See `AdapterBank.names`."""
+    names = list(self.state().infos)
+    if self.folder is None:
+      return names
+    stored = dict.fromkeys(self.folder.names())
+    return [name for name in names if name not in stored] + list(stored)
+
+  def info(self, name: str) -> AdapterInfo:
+    """See `AdapterBank.info`."""
+    return self._find(name)[1]
+
+  def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
+    """See `AdapterBank.rows`. Tasks of a store need not be resident."""
+    self.check_process()
+    return make_rows(texts, tasks, self._find, self._shared.max_length)
+
+  def _find(self, name: str) -> tuple[int, AdapterInfo]:
+    """A task's number, 0 for one that is not resident, and information."""
+    state = self.state()
+    if self.folder is None or name in state.infos:
+      return state.find(name)
+    return 0, self._open(name, self._path(name), None)[1].info
+
+  @contextlib.contextmanager
+  def resident(self, names: Sequence[str] | None) -> Iterator[BankState]:
+    """A state of some tasks alone, or of all: they are resident in the block.
+
+    Rows of others can be given to new tasks meanwhile: so nothing here refers
+    to the whole state.
+
+    Raises:
+      InputError: see `AdapterBank.loaded`; or this process was forked from the
+        bank's.
+    """
+    self.check_process()
+    if self.residency is None:
+      yield self.state() if names is None else self.state().only(names)
+      return
+    if names is None:
+      names = self.names()
+    self._check_known(names)
+    with self.residency.using(names):
+      yield self.state().only(names)
+
+  @contextlib.contextmanager
+  def resident_or_not(self, names: Sequence[str]) -> Iterator[
+      tuple[BankState, dict[str, InputError]]]:
+    """As `resident`, without tasks that cannot be; and what is wrong with them.
+    """
+    self.check_process()
+    wrong: dict[str, InputError] = {}
+    if self.residency is not None:
+      for name in names:
+        try:
+          self._check_known([name])
+          with self.residency.using([name]):
+            pass
+        except InputError as error:
+          wrong[name] = error
+      names = [name for name in names if name not in wrong]
+    with (contextlib.nullcontext() if self.residency is None
+          else self.residency.using(names)):
+      yield self._known(names, wrong), wrong
+
+  def _known(self, names: Sequence[str],
+             wrong: dict[str, InputError]) -> BankState:
+    """The state of those that there are; adds the others to `wrong`."""
+    state = self.state()
+    for name in names:
+      try:
+        state.find(name)
+      except InputError as error:
+        wrong[name] = error
+    return state.only([name for name in names if name not in wrong])
+
+  def check_process(self) -> None:
+    """Raises InputError in a process that was forked from the bank's."""
+    if os.getpid() != self._process:
+      raise InputError(
+          "this process was forked from the one that made the bank, and "
+          "TensorFlow would wait for ever in it: make the bank in this "
+          'process, or start it with multiprocessing.get_context("spawn")')
+
+  def _check_known(self, names: Sequence[str]) -> None:
+    """Raises InputError for what is no task, before others make room for it."""
+    for name in names:
+      if name not in self.state().infos:
+        self._path(name)
+
+  def _path(self, name: str) -> os.PathLike[str]:
+    """The adapter file of a task of the store.
+
+    Raises:
+      InputError: there is no such task.
+    """
+    assert self.folder is not None  # there is a store
+    path = self.folder.find(name)
+    if path is None:
+      raise InputError(
+          f"the bank has no task {name!r}, nor has {self.folder.path}")
+    return path
+
+  def _open(self, name: str | None, path: str | os.PathLike[str],
+            labels: Sequence[str] | None) -> tuple[str, NewTask]:
+    return open_task(path, name, labels, self._shared.encoder,
+                     self._shared.max_length)
+
+  def _opened(self, adapters: Sequence[Added]) -> dict[str, NewTask]:
+    """{name: what is to be taken in}."""
+    new: dict[str, NewTask] = {}
+    for given, path, labels in adapters:
+      name, task = self._open(given, path, labels)
+      if name in new or (self.folder and self.folder.find(name)):
+        raise InputError(f"{task.path}: the bank has a task {name!r} already: "
+                         "choose another name")
+      new[name] = task
+    return new
+
+  def _adding(
+      self, new: Mapping[str, NewTask]) -> contextlib.AbstractContextManager[
+          None]:
+    """For a block in which tasks are taken in that stay."""
+    return (contextlib.nullcontext() if self.residency is None
+            else self.residency.adding(list(new)))
+
+  def _take_in(self, new: Mapping[str, NewTask]) -> None:
+    self._make_room(new)
+    self._published.replace(lambda state: state.with_tasks(new))
+
+  def _make_room(self, new: Mapping[str, NewTask]) -> None:
+    """Publishes larger tables one after the other, where they have to be."""
+    is_larger = True
+    while is_larger:
+      old, state = self._published.replace(
+          lambda state: state.with_more_room(new.values()))
+      is_larger = state is not old
+
+  def _drop_empty_stacks(self) -> None:
+    """Lets what is left be computed without kinds that have gone.
+
+    That is a new trace. Nobody waits for it but the caller.
+    """
+    self._published.replace(lambda state: state.without_empty_stacks())
+
+  def _load(self, name: str) -> None:
+    """Makes a task of the store resident, which may have been left so."""
+    if name not in self.state().infos:
+      _, task = self._open(name, self._path(name), None)
+      self._take_in({name: task.in_memory()})
+
+  def _evict(self, name: str) -> None:
+    """Gives a task up, if it is there."""
+    self._published.replace(
+        lambda state: state.without(name) if name in state.infos else state)
