@@ -13,7 +13,7 @@ from tf_adapters.checkpoints import hugging_face_hub
 _WEIGHTS = {WEIGHTS_NAME: adapterhub.WEIGHTS[1],
             peft.WEIGHTS[0]: peft.WEIGHTS[1]}
 _HEAD, _TORCH_HEAD = HEAD_WEIGHTS
-# All that is fetched of a repository, but for these and the card.
+# All that is fetched of a repository, except for these and the card.
 FILES = (CONFIG_NAME, *_WEIGHTS, HEAD_CONFIG, _HEAD)
 
 

@@ -175,7 +175,7 @@ class AdapterInfo(JsonConfig):
 
 
 def _is_method(values: Mapping[str, Any]) -> bool:
-  """Whether values are flat, but for those of the methods of a union."""
+  """Whether values are flat, except for those of the methods of a union."""
   methods = values.get("methods", [])
   return isinstance(methods, list) and is_flat(
       {**values, "methods": None}) and all(

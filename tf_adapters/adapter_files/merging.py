@@ -33,7 +33,7 @@ Shape = tuple[int, ...]
 # The settings without which tensors mean something else, all that begin so ...
 _OF_TENSORS = ("problem_type", "labels", "pooling", "tuning", "changed_base",
                "adapter", "tokenizer", "span")
-# ... but for those that matter in training only.
+# ... except for those that matter in training only.
 _OF_TRAINING = ("adapter init_scale", "adapter dropout",
                 "adapter identity_init")
 
@@ -48,8 +48,8 @@ def average_adapters(paths: Sequence[Path], path: Path,
   better than each; those of different seeds need not have a useful one. Metrics
   are not carried over: they have to be measured.
 
-  The mean is that of every tensor, but for LoRA: its products are averaged, and
-  not their factors. So the mean of n files of rank r has rank n r.
+  The mean is that of every tensor. For LoRA it is that of the products, not of
+  their factors: the mean of n files of rank r has rank n r.
 
   Args:
     paths: adapter files of the same configuration, on the same encoder.
@@ -227,7 +227,7 @@ def _different_settings(a: AdapterInfo, b: AdapterInfo,
                         ) -> dict[str, tuple[Any, Any]]:
   """As `_different`; of fingerprints those that tell another encoder.
 
-  Files of version 0.1 have not all of them.
+  Files of version 0.1 do not have all of them.
   """
   different = _different(_settings(a), _settings(b))
   tell = [fingerprints.FUNCTION] * fingerprints.other_function(

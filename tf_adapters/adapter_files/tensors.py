@@ -96,8 +96,8 @@ def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
   """{canonical name: shape} of what a file of such a configuration holds.
 
   Raises:
-    InputError: adapters are in layers that its encoder has not, or it cannot
-      be tuned so.
+    InputError: adapters are in layers that its encoder does not have, or it
+      cannot be tuned so.
   """
   config, method = info.encoder_config, info.method
   if config.num_hidden_layers > MOST_LAYERS:

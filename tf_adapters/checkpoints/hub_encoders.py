@@ -9,7 +9,7 @@ from tf_adapters.files.reading import read_json
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
-# All that `hugging_face.read_hugging_face` opens, but for an index's files.
+# All that `hugging_face.read_hugging_face` opens, except for an index's files.
 FILES = (
     "config.json", _WEIGHTS, _INDEX,
     "vocab.txt", "tokenizer.json", "tokenizer_config.json",

@@ -104,14 +104,14 @@ def fetch(source: str, names: Sequence[str]) -> pathlib.Path:
 
   Args:
     source: the repository.
-    names: of the files; those that it has not are left out, but not the first.
+    names: of the files; all but the first may be missing.
 
   Returns:
     A folder of the cache, whose name is the commit.
 
   Raises:
     InputError: there is no such repository or revision, it may not be read, it
-      has not the first file, or it cannot be fetched.
+      does not have the first file, or it cannot be fetched.
   """
   repository, hub = Repository.parse(source), library(source)
   with errors(source):

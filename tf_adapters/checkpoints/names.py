@@ -92,7 +92,7 @@ def find_encoder(names: Iterable[str],
 
   Raises:
     InputError: there is no encoder, more than one, one of another family, or
-      one with variables that its family has not.
+      one with variables that its family does not have.
   """
   names = list(names)
   plain = _plain_names(names)

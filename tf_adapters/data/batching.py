@@ -230,8 +230,8 @@ def evaluation_batches(
 
   Returns:
     A dataset of `(inputs, labels)`, or of inputs alone where there are no
-    labels, and the row number of each of its examples but for the copies, which
-    come last: what a model makes of these is to be dropped.
+    labels, and the row number of each of its examples. Copies come last and
+    have none: drop what a model makes of them.
   """
   order = np.argsort(encoded.lengths.numpy(), kind="stable")
   return _gathered(

@@ -101,7 +101,7 @@ def read_sentences(
     path: pathlib.Path, bad_rows: BadRows, word_column: int | None = None,
     tag_column: int | None = None, encoding: str = UTF_8,
 ) -> tuple[list[Sentence], list[str]]:
-  """Reads the sentences of a file, but for bad ones.
+  """Reads the sentences of a file, except for bad ones.
 
   One word a line, its cells with tabs or else blanks between them; an empty
   line, or one that begins with "-DOCSTART-", ends a sentence. Lines that begin

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Dataset:
-  """A task with its data; made by `load_task` or from data of one's own.
+  """A task with its data; made by `load_task` or from data of your own.
 
   Attributes:
     name: as `load_task` knows it.
@@ -47,7 +47,7 @@ class Dataset:
     files: split name -> what it was read from: files, or folders with all that
       is in them.
     label_type: "str", or "int" or "bool" where the labels were integers or
-      booleans: predictions of a `TextTask` are such, too.
+      booleans: predictions of a `TextTask` are of these types, too.
   """
 
   name: str

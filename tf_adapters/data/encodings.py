@@ -19,7 +19,7 @@ AUTO_ENCODING = "auto"  # what a user says who wants it to be found
 LATIN_1 = "latin-1, even if utf-8"
 # UTF-8 with stray bytes of latin-1;
 MIXED = "utf-8 or latin-1"
-# latin-1, but for files that somebody has converted to UTF-8.
+# latin-1, except for files that somebody has converted to UTF-8.
 EITHER = "latin-1, if not utf-8"
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")

@@ -83,7 +83,7 @@ def load(data_dir: str, text_column: str = "text",
       be several.
     on_bad_row: see `BadRows`; a bad row is one of another number of columns, in
       another encoding, with a NUL byte, without a text or a label, with a label
-      that the training file has not, or with a score that is no number.
+      that the training file does not have, or with a score that is no number.
     encoding: of the files, see `encodings.read_lines`.
 
   Raises:

@@ -37,7 +37,7 @@ class Examples(Protocol):
   def __len__(self) -> int: ...
 
   def contents(self) -> Sequence[Hashable]:
-    """What each example is but for its label: equal ones are the same text."""
+    """Each example without its label: equal ones are the same text."""
 
   def groups(self) -> Sequence[Hashable]:
     """What each example is drawn with: those of a group stay in one split."""

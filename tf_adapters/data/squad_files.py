@@ -54,7 +54,7 @@ def paragraphs_of(path: pathlib.Path | str,
 
 
 def is_squad(values: Any) -> bool:
-  """Whether a JSON value is a file of SQuAD's, and not a row of one's own."""
+  """Whether a JSON value is a file of SQuAD's, and not a row of your own."""
   data = values.get("data") if isinstance(values, Mapping) else None
   return isinstance(data, list) and any(
       isinstance(article, Mapping) and "paragraphs" in article

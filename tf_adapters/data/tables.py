@@ -49,7 +49,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """The rows of a file, but for those that were left out.
+  """The rows of a file, except for those that were left out.
 
   Attributes:
     path: the file.
@@ -332,9 +332,8 @@ def separated_rows(
     wanted: Sequence[str]) -> tuple[Iterator[tuple[int, list[str]]], str]:
   """(line, cells) of each row of "tsv" or "csv", whatever separates cells.
 
-  Where the header has not the wanted columns, but would have them with another
-  separator, that is the file's; or where it would have several columns instead
-  of one.
+  If the header has the wanted columns only with another separator, that one is
+  the file's; also if it has several columns with it instead of one.
 
   Args:
     path: what to call the file in errors.

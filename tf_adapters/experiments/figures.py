@@ -163,7 +163,7 @@ class _Maker:
     self.left_out.append(f"{title}{self._end}: {reason}.")
 
   def _families(self, panels: Sequence[Panel]) -> dict[str, list[Panel]]:
-    """Tasks of a kind together, in the paper's order; what it has not last."""
+    """Tasks of a kind together, in the paper's order; others come last."""
     kinds = {column.task: family for family, paper in _FAMILIES.items()
              for column in paper.columns if column.task in self._titles}
     places = {task: place for place, task in enumerate(self._titles)}

@@ -43,7 +43,7 @@ _STYLES = {
     "head alone": ("#E69F00", "P", ":"),
     FULL: ("#000000", "D", "-."),
 }
-_OTHERS = ("#999999", ".", "-")  # methods of one's own
+_OTHERS = ("#999999", ".", "-")  # methods of your own
 
 def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
                 x_label: str, of_parameters: bool) -> Figure:

@@ -127,7 +127,7 @@ def results_csv(
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-  """Rows as CSV with a header; values that a row has not are empty."""
+  """Rows as CSV with a header; values that a row does not have are empty."""
   text = io.StringIO()
   writer = csv.DictWriter(text, names, lineterminator="\n")
   writer.writeheader()

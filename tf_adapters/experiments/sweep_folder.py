@@ -1,7 +1,6 @@
 """Reads finished and unfinished sweeps from their folders.
 
-What is written there, but for `sweep.json`'s name, is `sweep`'s business; what
-is made of the records that of `selection` and `report`.
+`sweep` writes these folders; `selection` and `report` use the records.
 """
 
 import dataclasses

@@ -44,7 +44,7 @@ class Trial:
       a sweep grows.
     task: the task's name in the sweep.
     methods: those that it is tried for.
-    settings: flag -> text, as the methods set it, but for flags that make no
+    settings: flag -> text, as the methods set it, except for flags that make no
       other run, such as eval_batch_size.
     config: the run.
     selects: whether its seed is one of those by which settings are selected.

@@ -105,7 +105,7 @@ def weights_of_elements(weights: Sequence[float], labels: tf.Tensor,
 def of_keras(value: Any) -> bool:
   """Whether a loss or a metric is one of Keras' own, function or object."""
   module = getattr(value, "__module__", None) or ""
-  # A wrapper of a function of one's own is not.
+  # A wrapper of a function of your own is not.
   return (module.startswith("tf_keras.")
           and type(value).__name__ not in ("LossFunctionWrapper",
                                            "MeanMetricWrapper"))

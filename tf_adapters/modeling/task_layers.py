@@ -198,8 +198,8 @@ class TaskLayers(tf_keras.layers.Layer):
     method: configuration of the method, or None for a plain encoder.
 
   Raises:
-    InputError: `method.layers` names a layer that the encoder has not, or the
-      method enters where the encoder has no place for it.
+    InputError: `method.layers` names a layer that the encoder does not have,
+      or the method enters where the encoder has no place for it.
   """
 
   def __init__(self, config: EncoderConfig | Mapping[str, Any],

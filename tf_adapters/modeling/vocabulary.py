@@ -136,7 +136,7 @@ class Vocabulary(JsonConfig, abc.ABC):
     """What there is to say of it, for people."""
 
   def with_lower_case(self, lower_case: bool) -> Self:
-    """The same, but for whether text is lower-cased.
+    """The same, except for whether text is lower-cased.
 
     Raises:
       InputError: the kind has no choice.

@@ -9,7 +9,7 @@ Examples:
 
 Nothing is trained. For every stretch of layers the task's metric is measured on
 the validation split without the adapters in it: ablation.csv, ablation.json and
-a heat map, ablation.png and ablation.pdf, in output_dir. Then it is told which
+a heat map, ablation.png and ablation.pdf, in output_dir. Then it says which
 adapters can be left out at a loss of at most max_loss: those of the lowest
 layers, and those of any.
 

@@ -10,7 +10,7 @@ Of an encoder --output is the folder of a TF Hub SavedModel (v4); its
 preprocessing gets the same name with _preprocess appended.
 docs/reference/encoders.md says of which families. Of an adapter file it is the
 folder of the other one, where that computes the same. What is there already is
-an error, but with --overwrite.
+an error without --overwrite.
 """
 
 import sys

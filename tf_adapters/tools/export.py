@@ -8,8 +8,8 @@ make a bank, which takes a task's name with each text:
 
 --output is a version's folder (serving/bank/3), or the folder that the next
 version is put into. A file that ends in .tflite makes LiteRT's format, of one
-task and from token ids. A version or a file that is there already is an error,
-but with --overwrite.
+task and from token ids. A version or a file that is there already is an error
+without --overwrite.
 """
 
 import pathlib

@@ -93,7 +93,7 @@ def _serve() -> None:
 
 
 def _take_in(bank: "AdapterBank", in_folder: dict[str, str]) -> None:
-  """Takes in the tasks of a folder, but for files that cannot be read."""
+  """Takes in the tasks of a folder, except for files that cannot be read."""
   try:
     bank.extend(list(in_folder.items()))  # together, which takes less time
   except InputError:

@@ -177,7 +177,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
     text: the encoder's text processor.
     config: how to train.
     output_dir: gets checkpoints/ and tensorboard/.
-    say_cut: is told of each split that was encoded, by its name.
+    say_cut: is called with each split that was encoded, by its name.
     label_weights: what labels weigh in the loss; None: what the configuration's
       `class_weight` says.
     resumable: whether `output_dir` outlives the call. Who stops the training is

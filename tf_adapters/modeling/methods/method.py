@@ -344,7 +344,7 @@ class Method(JsonConfig):
     """Numbers of the layers that it enters.
 
     Raises:
-      InputError: `layers` names a layer that the encoder has not.
+      InputError: `layers` names a layer that the encoder does not have.
     """
     if self.layers is None:
       return tuple(range(num_layers))
@@ -373,7 +373,7 @@ class Method(JsonConfig):
     """Where it enters an encoder, from the lowest layer to the highest.
 
     Raises:
-      InputError: `layers` names a layer that the encoder has not.
+      InputError: `layers` names a layer that the encoder does not have.
     """
     return [Place(layer, self.hook, name)
             for layer in self.entered_layers(num_layers) for name in self.names]

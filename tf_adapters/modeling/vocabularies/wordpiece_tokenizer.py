@@ -121,7 +121,7 @@ class WordpieceTokenizer:
     Returns:
       Ids, and where each wordpiece begins and ends in its text: int32 and int64
       ragged [batch, (wordpieces)]. What a character becomes several wordpieces
-      of ends where it begins, but for the last.
+      of ends where it begins, except for the last.
     """
     texts = self._prepared(texts)
     if self._added is None:

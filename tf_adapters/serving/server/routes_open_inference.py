@@ -40,7 +40,7 @@ _TYPES = {"label": "BYTES", "scores": "FP32", "label_names": "BYTES",
 
 
 def open_inference_routes(server: ModelServer) -> list[Route]:
-  """What is below `/v2`, but for loading and unloading."""
+  """What is below `/v2`, except for loading and unloading."""
 
   async def live(request: Request) -> Response:
     return JsonResponse({"live": True})
