@@ -3,7 +3,6 @@
 import collections
 import functools
 import io
-import statistics
 import sys
 import time
 import warnings
@@ -15,8 +14,8 @@ import tqdm
 SECONDS_BETWEEN_LINES = 120
 _SECONDS_TO_FIRST_BAR = 2  # what is over sooner needs none
 
-# Of `Pace`: pieces that it goes by, how many times as long as usual one may
-# take that counts, and the shortest time that is a piece of a bar.
+# Of `Pace`: pieces that it goes by, how many times as long as the quicker ones
+# a piece may take that counts, and the shortest time that is a piece of a bar.
 _MOST_PIECES = 1000
 _UNUSUAL = 4
 _SECONDS_OF_A_PIECE = 1
@@ -57,10 +56,11 @@ class Pace:
     """How long so many units take; None where nothing is done yet."""
     if not self._pieces:
       return None
-    usual = statistics.median(
-        seconds / units for units, seconds in self._pieces)
+    # In the first of a few epochs most steps may compile.
+    paces = sorted(seconds / units for units, seconds in self._pieces)
+    most = _UNUSUAL * paces[len(paces) // 4]
     pieces = [(units, seconds) for units, seconds in self._pieces
-              if seconds <= _UNUSUAL * usual * units]
+              if seconds <= most * units]
     done, took = map(sum, zip(*pieces))
     return float(units * took / done)
 

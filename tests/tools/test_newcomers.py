@@ -143,6 +143,8 @@ _from = ta.Dataset.from_dataframe
 @pytest.mark.parametrize("mistake, message", [
     (lambda _: _from("tickets.csv"), "Dataset.from_file a file"),
     (lambda _: _from(DF.text), "a DataFrame is wanted"),
+    (lambda _: _from(DF.to_dict("records")), "pandas.DataFrame(rows)"),
+    (lambda _: _from({"train": DF, "unsupervised": DF}), "leave it out, as in"),
     (lambda _: _from(DF, text=["text", "other"]), "df.subject"),
     (lambda _: _from(DF, text=DF.text), "the name of a column"),
     (lambda _: _from(DF, label=DF.label), "label is a Series"),

@@ -147,7 +147,7 @@ def test_what_train_reads_is_read_here(
     assert [record["line"] for record in found] == [first, first + 1]
   assert "data: a.csv: is not UTF-8 and is read as windows-1252: give" in (
       said["a.csv"])
-  assert "data: '|' separates its cells" in said["a.csv"]
+  assert "data: a.csv: '|' separates its cells" in said["a.csv"]
   assert "is read as utf-16" in said["b.tsv"]
   assert not any("data:" in said[name] for name in (
       "c.csv", "d.json", "e.jsonl", "f.parquet"))

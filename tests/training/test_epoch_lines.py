@@ -15,7 +15,7 @@ def test_a_line_an_epoch_and_every_few_minutes(monkeypatch, capsys):
   progress = Progress()
   lines = EpochLines(progress, steps_per_epoch=4, epochs=2)
   lines.set_model(types.SimpleNamespace(
-      optimizer=types.SimpleNamespace(learning_rate=3e-4)))
+      stop_training=False, optimizer=types.SimpleNamespace(learning_rate=3e-4)))
   lines.on_train_begin()
   for epoch in range(2):
     for batch in range(4):
@@ -42,18 +42,18 @@ def test_a_long_training_says_how_long_it_takes(monkeypatch, capsys, has_bar):
   progress = Progress()
   lines = EpochLines(progress, 30, 10, "fewer are a first look", has_bar)
   lines.set_model(types.SimpleNamespace(
-      optimizer=types.SimpleNamespace(learning_rate=3e-4)))
+      stop_training=False, optimizer=types.SimpleNamespace(learning_rate=3e-4)))
   lines.on_train_begin()
   for step in range(30):
     now[0] += 40 if step in (0, 5) else 1  # two of them compile
     progress.steps += 1
     lines.on_train_batch_end(step, {"loss": 0.5})
-  now[0] += 10  # the validation, of which there are nine more
+  now[0] += 20  # the validation, which compiles, too; there are nine more
   lines.on_epoch_end(0, {"loss": 0.25})
   assert capsys.readouterr().out.splitlines() == [
       *[""] * has_bar,
       "training takes 5 min more, by its first steps; fewer are a first look",
-      *["epoch 1 of 10: loss 0.2500, learning rate 0.0003, 2 min so far, 6 min "
+      *["epoch 1 of 10: loss 0.2500, learning rate 0.0003, 2 min so far, 7 min "
         "left"] * (not has_bar)]
 
 
@@ -64,7 +64,7 @@ def test_time_left_of_a_run_that_was_resumed_goes_by_its_own_steps(
   progress = Progress(steps=6)
   lines = EpochLines(progress, steps_per_epoch=4, epochs=3)
   lines.set_model(types.SimpleNamespace(
-      optimizer=types.SimpleNamespace(learning_rate=1e-5)))
+      stop_training=False, optimizer=types.SimpleNamespace(learning_rate=1e-5)))
   lines.on_train_begin()
   now[0], progress.steps = 20.0, 8
   lines.on_epoch_end(1, {"loss": 0.25})

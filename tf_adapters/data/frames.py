@@ -118,7 +118,8 @@ def frames_of(data: Any) -> dict[str, Frame]:
       raise InputError(
           f"a dict of DataFrames is one of splits: {listed(wrong)} "
           f"{'is' if len(wrong) == 1 else 'are'} none of train, validation and "
-          "test")
+          "test: leave it out, as in {name: data[name] for name in (\"train\", "
+          "\"test\")}")
     frames = {SPLITS[name]: _frame(part, str(name))
               for name, part in data.items()}
     return {name: frames[name] for name in ("train", "validation", "test")
@@ -146,13 +147,19 @@ def plain(value: Any) -> Any:
 
 def _is_frame(data: Any) -> bool:
   return isinstance(data, Mapping) or (
-      not isinstance(data, np.ndarray)
+      not isinstance(data, np.ndarray) and not hasattr(data, "collect")
       and (hasattr(data, "columns") or hasattr(data, "column_names")))
 
 
 def _frame(data: Any, name: str) -> Frame:
   if isinstance(data, Mapping):
     return _frame_of_lists(data, name)
+  if hasattr(data, "collect"):
+    raise InputError(f"a {type(data).__name__} is no table yet: collect() "
+                     "makes one of it")
+  if isinstance(data, list) and data and isinstance(data[0], Mapping):
+    raise InputError("a list of dicts is no table: pandas.DataFrame(rows) "
+                     "makes one of it")
   if not _is_frame(data):
     raise InputError(
         f"a {type(data).__name__} is no table: a DataFrame is wanted, a dict "

@@ -144,7 +144,8 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
             for column in columns}
   return WholeRows(
       [column for column in header if column],
-      _table_rows(numbered, header, places, bad_rows, encoding), note)
+      _table_rows(numbered, header, places, bad_rows, encoding),
+      note and f"{os.path.basename(name)}: {note}")
 
 
 def _table_rows(

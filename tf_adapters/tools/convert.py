@@ -44,7 +44,7 @@ def _convert() -> None:
       raise InputError(f"--{name}: for --adapter only")
   if values.encoder is None:
     raise InputError("--encoder must be given, or --adapter")
-  _command.require("encoder", "output")
+  _command.require("output")
   check_vacant(values.output, SAVED_MODEL if values.overwrite else "")
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.

@@ -38,7 +38,7 @@ class EpochLines(tf_keras.callbacks.Callback):
     self._began = self._said = self._since = time.monotonic()
     self._steps = self._steps_before = 0
     self._pace = Pace()
-    self._validation = 0.0  # seconds, of the last one
+    self._validations: list[float] = []  # seconds
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     self._began = self._said = self._since = time.monotonic()
@@ -61,7 +61,8 @@ class EpochLines(tf_keras.callbacks.Callback):
       self, epoch: int, logs: dict[str, Any] | None = None) -> None:
     self._take_steps()
     now = time.monotonic()
-    self._validation, self._since = now - self._since, now
+    self._validations.append(now - self._since)
+    self._since = now
     self._say(epoch, "", logs or {})
 
   def _take_steps(self) -> None:
@@ -76,8 +77,15 @@ class EpochLines(tf_keras.callbacks.Callback):
     seconds = self._pace.seconds(left) if left else None
     if seconds is None:
       return None
-    validations = -(-left // self._steps_per_epoch)
-    return seconds + validations * self._validation
+    return seconds + -(-left // self._steps_per_epoch) * self._of_validation()
+
+  def _of_validation(self) -> float:
+    """How long a validation takes, in seconds; 0 before there was one."""
+    if len(self._validations) != 1:
+      return self._validations[-1] if self._validations else 0.0
+    # The first one compiles, too.
+    epoch = self._pace.seconds(self._steps_per_epoch) or 0.0
+    return min(self._validations[0], epoch / 2)
 
   def _estimate(self) -> None:
     self._has_estimated = True
@@ -96,7 +104,7 @@ class EpochLines(tf_keras.callbacks.Callback):
         self.model.optimizer.learning_rate))
     times = [f"{duration(self._said - self._began)} so far"]
     left = self._seconds_left()
-    if left is not None:
+    if left is not None and not self.model.stop_training:
       times.append(f"{duration(left)} left")
     print(f"epoch {epoch + 1} of {self._epochs}{where}: "
           + ", ".join([*values, f"learning rate {rate:.2g}", *times]),
