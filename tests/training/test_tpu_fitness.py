@@ -5,12 +5,15 @@ Shapes are static, there are no strings and no calls back to the host. A
 others do is tested where they are.
 """
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.loading import load_task
+from tf_adapters.modeling import kernels
+from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.problems import PROBLEMS, find_problem
 from tf_adapters.training import distribution
 from tf_adapters.training.optimization import create_optimizer
@@ -120,3 +123,36 @@ def test_batches_have_few_shapes(one_layer_source, sentiment_dir):
       tuple(inputs["input_word_ids"].shape)
       for inputs, _ in training_batches(encoded, 7, 0, range(3), widths=(8,))}
   assert shapes == {(7, 8), (7, 16)}
+
+
+@pytest.mark.parametrize("method", [
+    ta.AdapterConfig(size=4),
+    ta.LoraConfig(rank=2, targets=("query", "output"))])
+def test_one_program_has_the_same_gradients(method):
+  """As steps for TPUs are written, and as those for other devices are."""
+  config = ta.BertConfig(
+      vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+      intermediate_size=16, hidden_dropout_prob=0.0,
+      attention_probs_dropout_prob=0.0)
+  model = ta.TextClassifier(
+      ta.BertEncoder(config, TaskLayers(config, method)), LABELS)
+  rng = np.random.default_rng(0)
+  for variable in model.named_variables().values():
+    variable.assign_add(rng.normal(0, 0.1, variable.shape))
+  ids = tf.reshape(tf.range(12) % 9, [2, 6])
+  inputs = {"input_word_ids": ids, "input_type_ids": 0 * ids,
+            "input_mask": tf.cast(ids != 5, tf.int32)}
+
+  def gradients():
+    with tf.GradientTape() as tape:
+      loss = model.loss_function(tf.constant([0, 2]), model(
+          inputs, training=True))
+    return loss, *tape.gradient(loss, model.trainable_variables)
+
+  @tf.function(jit_compile=True)
+  def whole():
+    with kernels.one_program():
+      return gradients()
+
+  for one, other in zip(whole(), gradients(), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)

@@ -191,7 +191,8 @@ def _layer_norm_of_rows(
 
   def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
     vectors = normed(tf.cast(_again(hidden), tf.float32))
-    upstream = tf.cast(upstream, tf.float32)
+    # What is a sum of several XLA would write in float32, twice the bytes.
+    upstream = tf.cast(_again(upstream), tf.float32)
     inner = upstream * gamma
     along = tf.reduce_mean(inner, axis=-1)[:, tf.newaxis] + vectors * (
         tf.reduce_mean(inner * vectors, axis=-1)[:, tf.newaxis])
@@ -293,11 +294,9 @@ def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
   """Inverted dropout: see `kept`."""
   if not in_one_program():
     return _fused_dropout(hidden, tf.constant(rate), seed)
-  rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
   # Or XLA would write both, what is dropped and what is not, for others to drop
   # it again.
-  rows = _written(_fused_dropout(rows, tf.constant(rate), seed))
-  return tf.reshape(rows, tf.shape(hidden))
+  return _written(_fused_dropout(hidden, tf.constant(rate), seed))
 
 
 @tf.custom_gradient

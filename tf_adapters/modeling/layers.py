@@ -268,15 +268,23 @@ def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,
   """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
   rows = tf.reshape(inputs, [-1, matrix.shape[0]])
   outputs = tf.matmul(rows, matrix)
+
+  def shaped(outputs: tf.Tensor) -> tf.Tensor:
+    shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
+    outputs = tf.reshape(outputs, shape)
+    outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
+    return outputs
+
+  # XLA gives a product the order of axes that is wanted behind it, where what
+  # is between has the same axes.
+  if kernels.in_one_program():
+    outputs = shaped(outputs)
   if bias is not None:
     outputs = tf.nn.bias_add(outputs, bias)
   # Before the reshape: so TensorFlow joins it to the product.
   if activation != "linear":
     outputs = kernels.activation_function(activation, bool(training))(outputs)
-  shape = tf.concat([tf.shape(inputs)[:-1], [matrix.shape[1]]], axis=0)
-  outputs = tf.reshape(outputs, shape)
-  outputs.set_shape(inputs.shape[:-1].concatenate(matrix.shape[1]))
-  return outputs
+  return outputs if kernels.in_one_program() else shaped(outputs)
 
 
 class LayerNorm(tf_keras.layers.Layer):

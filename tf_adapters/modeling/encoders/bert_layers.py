@@ -119,8 +119,7 @@ class SelfAttention(CompositeLayer):
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
-    query, key, value = self.by_head(
-        self.query_key_value(hidden, task, training))
+    query, key, value = self.query_key_value(hidden, task, training)
     return self.attended(hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 
@@ -163,26 +162,31 @@ class SelfAttention(CompositeLayer):
         self.dropout.next_seed(training), training)
 
   def query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
-                      training: bool | None) -> Sequence[tf.Tensor]:
-    """What `by_head` gets."""
+                      training: bool | None) -> list[tf.Tensor]:
+    """What attention is computed of, each [batch, heads, length, size]."""
     parts = (self.query, self.key, self.value)
+    hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if kernels.in_one_program():
-      # What is one product would have to be cut into three, and turned.
-      return [project_by(part, task.hook(PROJECTION, part.name), hidden,
-                         training) for part in parts]
+      # What is one product would have to be cut into three, and turned. One
+      # alone has the order of axes that is wanted, if no bias is in between.
+      by_head = self.by_head([
+          project(hidden, part.matrix(), None) if hook is None
+          else project_by(part, hook, hidden, training)
+          for part, hook in zip(parts, hooks)])
+      return [one + part.bias[:, tf.newaxis] if hook is None else one
+              for one, part, hook in zip(by_head, parts, hooks)]
     joint = project(
         hidden, tf.concat([part.matrix() for part in parts], axis=1),
         tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
-    hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if not any(hooks):
-      return [joint]
+      return self.by_head([joint])
     changed = []
     for part, hook, outputs in zip(parts, hooks, tf.split(joint, 3, axis=-1)):
       if hook is not None:
         outputs = hook(hidden, LinearProjection(part, hidden, outputs),
                        training=training)
       changed.append(outputs)
-    return changed
+    return self.by_head(changed)
 
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,

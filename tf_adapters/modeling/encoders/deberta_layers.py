@@ -131,8 +131,7 @@ class DisentangledAttention(SelfAttention):
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
-    query, key, value = self.by_head(
-        self.query_key_value(hidden, task, training))
+    query, key, value = self.query_key_value(hidden, task, training)
     positions = self.position_dropout(
         self.positions(tf.shape(hidden)[1]), training=training)
 
