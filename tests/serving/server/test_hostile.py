@@ -216,7 +216,11 @@ def test_statuses_of_a_server_that_has_too_much_or_ends():
       ready = await client.get("/v2/health/ready")
       assert ready.status_code == 503
       bank.may_compute.set()
-      assert [one.status_code for one in await asyncio.gather(*waiting)] == [
-          200]
+      (answer,) = await asyncio.gather(*waiting)
+      assert answer.status_code == 200
+      # Another request on the same connection would be lost.
+      assert "connection" not in full.headers
+      assert answer.headers["connection"] == "close"
+      assert closed.headers["connection"] == "close"
 
   asyncio.run(asyncio.wait_for(scenario(), 20))

@@ -58,7 +58,7 @@ def make_application(server: ModelServer,
           Refusal: _refused, HTTPException: _no_route,
           ClientDisconnect: _hung_up})
   application.router.redirect_slashes = False
-  application.add_middleware(_Counted, metrics=metrics)
+  application.add_middleware(_Counted, metrics=metrics, server=server)
   return application
 
 
@@ -83,14 +83,19 @@ async def _hung_up(request: Request, error: Exception) -> Response:
 class _Counted:
   """Counts answers, and writes what failed to standard error.
 
+  While the server drains, an answer says that its connection closes: a client
+  that sent another request on it would lose that.
+
   Args:
     app: what answers.
     metrics: what counts.
+    server: what drains.
   """
 
-  def __init__(self, app: ASGIApp, metrics: Metrics):
+  def __init__(self, app: ASGIApp, metrics: Metrics, server: ModelServer):
     self._app = app
     self._metrics = metrics
+    self._server = server
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
@@ -104,6 +109,8 @@ class _Counted:
       if message["type"] == "http.response.start":
         has_begun = True
         self._metrics.request(message["status"])
+        if self._server.is_draining:
+          message["headers"] = [*message["headers"], (b"connection", b"close")]
       await send(message)
 
     try:
