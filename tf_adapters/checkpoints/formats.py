@@ -11,6 +11,10 @@ from tf_adapters.checkpoints.hugging_face import (
     read_hugging_face,
     refuse_pickle,
 )
+from tf_adapters.checkpoints.keras_hub import (
+    WEIGHTS_NAME as KERAS_HUB_NAME,
+    read_keras_hub,
+)
 from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.checkpoints.tensorflow_checkpoint import (
     find_prefix,
@@ -33,6 +37,8 @@ def open_checkpoint(source: str) -> Checkpoint:
   prefix = find_prefix(path)
   if prefix is not None and not any(path.glob("*.safetensors")):
     return read_tensorflow_checkpoint(prefix)
+  if (path / KERAS_HUB_NAME).exists():
+    return read_keras_hub(path)
   if (path / "config.json").exists():
     return read_hugging_face(path)
   if (path / "adapter_config.json").exists():
@@ -41,7 +47,8 @@ def open_checkpoint(source: str) -> Checkpoint:
   holds = ", ".join(sorted(file.name for file in path.iterdir())[:5])
   raise InputError(
       f"{path}: not a BERT that can be read: expected a TF Hub SavedModel "
-      "(saved_model.pb), a TensorFlow checkpoint (bert_model.ckpt.index) or a "
+      "(saved_model.pb), a TensorFlow checkpoint (bert_model.ckpt.index), a "
+      "KerasHub preset (config.json, model.weights.h5) or a "
       "Hugging Face folder (config.json, model.safetensors); "
       + (f"it holds {holds}" if holds else "it is empty"))
 
@@ -51,6 +58,8 @@ def _open_file(path: pathlib.Path) -> Checkpoint:
   """
   if path.name == "saved_model.pb":
     return read_hub_saved_model(path.parent)
+  if path.name == KERAS_HUB_NAME:
+    return read_keras_hub(path.parent)
   if path.name in (WEIGHTS_NAME, INDEX_NAME, "config.json"):
     return read_hugging_face(path.parent)
   prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name)
