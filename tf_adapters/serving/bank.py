@@ -191,6 +191,11 @@ class AdapterBank:
     return batching.widths_up_to(
         self._tasks.state().shared.text.max_length)
 
+  def __contains__(self, name: object) -> bool:
+    """Whether there is a task of that name; one of the store need not be read.
+    """
+    return isinstance(name, str) and name in self._tasks
+
   def names(self) -> list[str]:
     """The tasks, in the order in which they were added; then the store's."""
     return self._tasks.names()
@@ -202,6 +207,12 @@ class AdapterBank:
       InputError: there is no such task, or its file in the store is damaged.
     """
     return self._tasks.info(name)
+
+  @property
+  def store(self) -> pathlib.Path | None:
+    """The folder whose tasks are loaded when they are needed."""
+    folder = self._tasks.folder
+    return None if folder is None else folder.path
 
   @property
   def residency(self) -> Residency | None:

@@ -89,6 +89,11 @@ class BankTasks:
         self._evict(name)
     self._drop_empty_stacks()
 
+  def __contains__(self, name: str) -> bool:
+    """See `AdapterBank.__contains__`."""
+    return name in self.state().infos or (
+        self.folder is not None and self.folder.find(name) is not None)
+
   def names(self) -> list[str]:
     """See `AdapterBank.names`."""
     names = list(self.state().infos)

@@ -61,7 +61,7 @@ class Tasks:
 
 async def _serve_these(server: ModelServer,
                        adapters: Mapping[str, str]) -> None:
-  served = {task.name: task.path for task in server.tasks()}
+  served = {task.name: task.path for task in server.served.all()}
   for name, path in adapters.items():
     if served.get(name) != path:
       try:

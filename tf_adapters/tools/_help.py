@@ -44,10 +44,10 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "text_network", "text_embedding", "tune_embedding", "hidden_layers",
         "hidden_units", "hidden_dropout"),
     "Serving": (
-        "host", "port", "admin_token_file", "truncate", "max_body_bytes",
-        "max_request_rows", "max_request_tokens", "max_queue_rows",
-        "max_batch_rows", "max_batch_tokens", "max_wait_ms", "task_metrics",
-        "drain_seconds"),
+        "host", "port", "max_resident_tasks", "admin_token_file", "truncate",
+        "max_body_bytes", "max_request_rows", "max_request_tokens",
+        "max_queue_rows", "max_batch_rows", "max_batch_tokens", "max_wait_ms",
+        "task_metrics", "drain_seconds"),
     "Sweeps": (
         "tasks", "methods", "max_parallel_trials", "keep_adapters", "runner",
         "ray_address", "cpus_per_trial", "gpus_per_trial", "asha",

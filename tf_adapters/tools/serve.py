@@ -43,6 +43,10 @@ _flags.define(ServerConfig)
 _flags.use("adapters")
 flags.DEFINE_string(
     "adapters_dir", None, "Folder of adapter files, which is watched.")
+flags.DEFINE_integer(
+    "max_resident_tasks", None, "Tasks of --adapters_dir in memory at a time: "
+    "one is loaded when a request needs it, and the least recently used one "
+    "goes. (all, from the start)", lower_bound=1)
 flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for every machine that "
     "can reach this one.")
@@ -64,6 +68,8 @@ def _serve() -> None:
   token = _token(values.admin_token_file)
   if values.adapters is None and values.adapters_dir is None:
     raise InputError("--adapters_dir or --adapters must be given")
+  if values.max_resident_tasks is not None and values.adapters_dir is None:
+    raise InputError("--max_resident_tasks: for --adapters_dir only")
   _flags.check_encoder()
   from tf_adapters.serving.server import folder_watch, running
   named = dict((name or open_adapter(path).info.task, path)
@@ -81,9 +87,15 @@ def _serve() -> None:
   from tf_adapters.serving.bank import AdapterBank
   from tf_adapters.serving.server.application import make_application
   from tf_adapters.serving.server.core import ModelServer
-  bank = AdapterBank(encoder, named, values.vocab_file, values.do_lower_case)
-  _take_in(bank, in_folder)
-  server = ModelServer(bank, config, {**named, **in_folder})
+  most = values.max_resident_tasks
+  bank = AdapterBank(
+      encoder, named, values.vocab_file, values.do_lower_case,
+      capacity=most and most + len(named),
+      store=None if most is None else values.adapters_dir)
+  if most is None:
+    _take_in(bank, in_folder)
+    named |= in_folder
+  server = ModelServer(bank, config, named)
   server.warm_up()
   say(f"{running.address_of(found)} serves {_listed(bank.names())}")
   running.run(

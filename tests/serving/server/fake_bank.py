@@ -97,6 +97,11 @@ class FakeBank:
     self.may_compute.set()
     self.fails_on = None
 
+  store = residency = None
+
+  def __contains__(self, name):
+    return name in self.infos
+
   def names(self):
     return list(self.infos)
 

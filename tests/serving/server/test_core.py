@@ -64,7 +64,7 @@ def test_what_is_refused_and_why():
   assert refusal(server.predict(["a"], ["topik"])) == (
       404, "no task 'topik': did you mean 'topic'?")
   status, message = refusal(server.predict(["a"], ["x"]))
-  assert status == 404 and "GET /v1/models lists the 8" in message
+  assert status == 404 and "GET /v1/models lists those" in message
   status, message = refusal(server.predict(["a"], ["same"]))
   assert status == 422 and "is on pairs of texts" in message
   status, message = refusal(server.predict(["b", ("a", "b")], ["topic"] * 2))
@@ -165,14 +165,14 @@ def test_a_task_that_is_removed_answers_what_it_has_accepted():
       await server.predict(["a"], ["topic"])
     assert caught.value.status == 404
     assert "topic" in bank.infos and "topic" not in [
-        task.name for task in server.tasks()]
+        task.name for task in server.served.all()]
     bank.may_compute.set()
     assert (await accepted)[0].prediction.task == "topic"
     await leaving
     assert "topic" not in bank.infos
     await server.add("here", "topic")  # and is served again
     assert (await server.predict(["a"], ["topic"]))[0].info.task == "topic"
-    assert server.task("topic").path == "here"
+    assert server.served.find("topic").path == "here"
 
   run(scenario())
 

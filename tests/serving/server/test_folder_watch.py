@@ -32,7 +32,7 @@ def test_a_folder_is_followed(tmp_path):
     assert bank.names() == []  # it may still be written
     await watch.look()
     assert bank.names() == ["first"]
-    assert server.task("first").path == str(folder / "first")
+    assert server.served.find("first").path == str(folder / "first")
     before = bank.info("first")
     await looks(5)
     assert bank.info("first") is before  # nothing is read again

@@ -130,6 +130,10 @@ def test_a_body_that_is_too_large_is_not_kept(monkeypatch):
             "/models/topic", content=content, headers=headers)
         assert response.status_code == 413
         assert "more than the 1,000 bytes" in response.json()["error"]
+      told = await client.post(
+          "/models/topic", content=endless(), headers={
+              "Content-Length": "100000000", "Expect": "100-continue"})
+      assert told.status_code == 413 and sent < 220_000_000
       fine = json.dumps({"inputs": "a" * 900}).encode()
       response = await client.post("/models/topic", content=fine)
       assert response.status_code == 200

@@ -116,10 +116,37 @@ def test_answers_are_the_offline_ones_while_tasks_come_and_go(
       assert not changing.done()
       changing.cancel()
 
-  asyncio.run(asyncio.wait_for(scenario(), 120))
+  asyncio.run(asyncio.wait_for(scenario(), 300))
   assert len(statuses) == count and statuses.count(200) > count / 3
   assert {*stay} <= {*bank.names()}
   assert server.figures()["queue_rows"] == 0
+  server.close()
+
+
+def test_tasks_of_a_store_are_loaded_for_requests(
+    one_layer_source, tmp_path):
+  for number in range(6):
+    make(one_layer_source, tmp_path / f"s{number}", None, "classification",
+         "abc", "mean", "head", 20, False, number)
+  bank = ta.AdapterBank(str(one_layer_source), capacity=3, store=tmp_path)
+  expected = {(name, text): bank.predict_proba([text], name)[0]
+              for name in bank.names() for text in TEXTS}
+  server = ModelServer(bank, ServerConfig(max_batch_rows=8, truncate=True))
+  rng = random.Random(0)
+
+  async def check():
+    key = rng.choice(list(expected))
+    (answer,) = await server.predict([key[1]], [key[0]])
+    assert answer.prediction.probabilities == pytest.approx(
+        expected[key], abs=1e-4)
+
+  async def scenario():
+    await asyncio.gather(*(check() for _ in range(60)))
+
+  asyncio.run(asyncio.wait_for(scenario(), 60))
+  figures = server.figures()
+  assert figures["known_tasks"] == 6 and figures["resident_tasks"] == 3
+  assert figures["evictions"] > 3
   server.close()
 
 

@@ -13,6 +13,7 @@ from tests.serving.server.fake_bank import (
     post,
     predict,
 )
+from tf_adapters.serving.server import json_http
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,17 @@ def test_inputs_as_hugging_face_has_them(bank, server):
   assert answer({"inputs": "a " * 50, "truncate": True}, "/models/topic")
   assert answer({"inputs": "a " * 50, "parameters": {"truncation": True}},
                 "/models/topic")
+
+
+def test_answers_of_very_many_labels_are_the_same(bank, server, monkeypatch):
+  requests = [("POST", "/models/topic", {"inputs": ["a", "b"]}),
+              ("POST", "/v1/models/topic:predict", {"instances": ["a"]}),
+              ("POST", "/v2/models/topic/infer", {"inputs": [{
+                  "name": "text", "shape": [1], "datatype": "BYTES",
+                  "data": ["a"]}]})]
+  expected = [response.json() for response in asked(server, *requests)]
+  monkeypatch.setattr(json_http, "_MANY_LABELS", 3)
+  assert [response.json() for response in asked(server, *requests)] == expected
 
 
 def test_tags_are_pieces_of_the_text(bank, server):

@@ -1,5 +1,6 @@
 """A server as an ASGI application: routes, errors, metrics."""
 
+import asyncio
 import sys
 import traceback
 
@@ -11,11 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tf_adapters.errors import InputError
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import JsonResponse, refused
 from tf_adapters.serving.server.metrics import Metrics
 from tf_adapters.serving.server.page import page_routes
-from tf_adapters.serving.server.refusals import HUNG_UP, Refusal
+from tf_adapters.serving.server.refusals import FAILED, HUNG_UP, Refusal
 from tf_adapters.serving.server.routes_open_inference import (
     open_inference_routes,
 )
@@ -42,10 +44,10 @@ def make_application(server: ModelServer,
   server.observers.append(metrics)
 
   async def stats(request: Request) -> Response:
-    return JsonResponse(server.figures())
+    return JsonResponse(await asyncio.to_thread(server.figures))
 
   async def show_metrics(request: Request) -> Response:
-    return Response(metrics.text(), headers={
+    return Response(await asyncio.to_thread(metrics.text), headers={
         "Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
   application = Starlette(
@@ -55,8 +57,8 @@ def make_application(server: ModelServer,
           *pipeline_routes(server), *task_routes(server, admin_token),
           *tensorflow_serving_routes(server), *open_inference_routes(server)],
       exception_handlers={
-          Refusal: _refused, HTTPException: _no_route,
-          ClientDisconnect: _hung_up})
+          Refusal: _refused, InputError: _cannot_be_read,
+          HTTPException: _no_route, ClientDisconnect: _hung_up})
   application.router.redirect_slashes = False
   application.add_middleware(_Counted, metrics=metrics, server=server)
   return application
@@ -65,6 +67,11 @@ def make_application(server: ModelServer,
 async def _refused(request: Request, error: Exception) -> Response:
   assert isinstance(error, Refusal)
   return refused(error)
+
+
+async def _cannot_be_read(request: Request, error: Exception) -> Response:
+  """A file in the store: no request can do anything about it."""
+  return refused(Refusal(FAILED, str(error)))
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
 """What a server needs of a bank, which an `AdapterBank` has."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 Result = Prediction[Any, Any] | InputError
 
 
+class Residency(Protocol):
+  """What a server needs of a `Residency`."""
+
+  loads: int
+  evictions: int
+  load_seconds: float
+
+  def names(self) -> list[str]:
+    """The tasks in memory."""
+
+
 class Bank(Protocol):
   """What a server needs of an `AdapterBank`."""
 
@@ -26,6 +38,22 @@ class Bank(Protocol):
   @property
   def widths(self) -> Sequence[int]:
     """What batches are padded to, in order."""
+
+  @property
+  def store(self) -> str | os.PathLike[str] | None:
+    """The folder whose tasks are loaded when they are needed, if there is one.
+    """
+
+  @property
+  def residency(self) -> Residency | None:
+    """What counts these, where there is a store."""
+
+  def loaded(
+      self, names: Iterable[str]) -> contextlib.AbstractContextManager[None]:
+    """Has tasks in memory, and keeps them there in its block."""
+
+  def __contains__(self, name: object) -> bool:
+    """Whether there is such a task, in memory or not."""
 
   def names(self) -> list[str]:
     """The tasks."""

@@ -7,7 +7,6 @@ not how batches are chosen (`batcher`), not how they are computed (the bank).
 import asyncio
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import math
@@ -16,33 +15,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.adapter_files.opening import open_adapter
-from tf_adapters.errors import InputError, similar
+from tf_adapters.errors import InputError
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.bank_texts import BASE
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.asked import (
-    Answer,
-    Columns,
-    ServedTask,
-    Text,
+  Answer,
+  Columns,
+  Text,
 )
 from tf_adapters.serving.server.bank_protocol import Bank, Result
 from tf_adapters.serving.server.batcher import Batcher, Tokenizer
 from tf_adapters.serving.server.fair_queue import Admission
 from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.live_figures import LiveFigures
+from tf_adapters.serving.server.loader import Loader
 from tf_adapters.serving.server.observer import Observer
 from tf_adapters.serving.server.refusals import Refusal
+from tf_adapters.serving.server.served_tasks import ServedTasks
 
 if TYPE_CHECKING:
   from tf_adapters.serving.bank_texts import Row
   from tf_adapters.serving.tokenized_rows import TokenizedRow
 
-# Similar names are looked for among so many: that takes time.
-_MOST_COMPARED = 300
 # Seconds that a task that is removed has to answer what it has accepted.
 _SECONDS_TO_LEAVE = 30.0
 _LONGEST_WAIT = 60  # seconds that a client is told to wait
@@ -60,6 +55,7 @@ class ModelServer:
 
   Attributes:
     bank, config: the same.
+    served: which tasks there are.
     observers: who counts; others can be appended.
     is_draining: whether nothing new is accepted.
     is_warm: whether `warm_up` is done.
@@ -78,9 +74,8 @@ class ModelServer:
     self.observers: list[Observer] = [self._live]
     self.is_draining = False
     self.is_warm = False
-    self._paths = {name: os.fspath(path)
-                   for name, path in (paths or {}).items()}
-    self._leaving: set[str] = set()
+    self.served = ServedTasks(bank, paths or {})
+    self._loader = Loader(bank)
     self._admission = Admission(config.max_queue_rows)
     self._tokenizer = Tokenizer(bank.tokenize, self.observers)
     self._batcher = Batcher(
@@ -110,7 +105,7 @@ class ModelServer:
       self._check_open()
       self._check_number(len(texts))
       for task in dict.fromkeys(tasks):
-        self.check_task(task)
+        self.served.check(task)
       known = collections.Counter(tasks)
       answers = await self._predict(
           texts, tasks, known, cut or self.config.truncate)
@@ -135,25 +130,28 @@ class ModelServer:
           self.retry_after())
     self._admission.enter(wanted)
     try:
-      while True:
-        infos = {task: self._info(task) for task in wanted}
-        tokenized = await self._tokenizer.tokenize(
-            self._rows(texts, tasks, infos), cut)
-        self._check_lengths(tokenized)
-        results = await self._batcher.predict(tokenized)
-        answers = [
-            Answer(self._prediction(number, task, result), infos[task])
-            for number, (task, result) in enumerate(zip(tasks, results))]
-        if all(self._info(task) is infos[task] for task in wanted):
-          return answers  # otherwise one was replaced meanwhile
+      async with self._loader.holding(wanted):
+        while True:
+          infos = {task: self.served.info(task) for task in wanted}
+          tokenized = await self._tokenizer.tokenize(
+              self._rows(texts, tasks, infos), cut)
+          self._check_lengths(tokenized)
+          results = await self._batcher.predict(tokenized)
+          if all(map(self._is_still, wanted, infos.values())):
+            return [Answer(self._prediction(number, task, result), infos[task])
+                    for number, (task, result) in enumerate(
+                        zip(tasks, results))]
+    except InputError as error:  # a file that cannot be loaded
+      raise Refusal(refusals.FAILED, str(error)) from None
     finally:
       self._admission.leave(wanted.items())
 
-  def _info(self, task: str) -> AdapterInfo | None:
+  def _is_still(self, task: str, info: AdapterInfo | None) -> bool:
+    """Whether a task was not replaced; one that was removed was not."""
     try:
-      return None if task == BASE else self.bank.info(task)
-    except InputError:
-      raise self._no_task(task) from None
+      return self.served.info(task) is info
+    except Refusal:
+      return True
 
   def _rows(self, texts: Sequence[Text], tasks: Sequence[str],
             infos: Mapping[str, AdapterInfo | None]) -> list["Row"]:
@@ -168,18 +166,9 @@ class ModelServer:
                   result: Result) -> Prediction[Any, Any]:
     if isinstance(result, Prediction):
       return result
-    self._info(task)  # it may have gone meanwhile
+    self.served.info(task)  # it may have gone meanwhile
     reason = getattr(result, "reason", str(result))
     raise Refusal(refusals.WRONG_KIND, f"text {number}: {reason}")
-
-  def check_task(self, name: str) -> None:
-    """Refuses a task that is not served; "base" is the encoder alone.
-
-    Raises:
-      Refusal: there is none.
-    """
-    if name != BASE:
-      self.task(name)
 
   def _check_open(self) -> None:
     if self.is_draining:
@@ -212,38 +201,6 @@ class ModelServer:
 
   # Tasks.
 
-  def task(self, name: str) -> ServedTask:
-    """A task.
-
-    Raises:
-      Refusal: there is none of that name.
-    """
-    if name not in self._leaving:
-      with contextlib.suppress(InputError):
-        return ServedTask(
-            name, self.bank.info(name), self._paths.get(name, ""))
-    raise self._no_task(name)
-
-  def _no_task(self, name: str) -> Refusal:
-    names = [other for other in self.bank.names()
-             if other not in self._leaving]
-    near = similar(name, _nearest(name, names))
-    return Refusal(
-        refusals.NOT_FOUND, f"no task {name!r:.80}"
-        + (f": did you mean {near!r}?" if near else
-           f": GET /v1/models lists the {len(names):,} that there are"
-           if names else ": none is served yet"))
-
-  def tasks(self) -> list[ServedTask]:
-    """All tasks."""
-    found = []
-    for name in self.bank.names():
-      try:
-        found.append(self.task(name))
-      except Refusal:  # it has gone meanwhile
-        continue
-    return found
-
   async def add(self, path: str | os.PathLike[str],
                 name: str | None = None) -> str:
     """Takes a task in, in the place of one of the same name if there is one.
@@ -255,40 +212,18 @@ class ModelServer:
       InputError: the file cannot be read, or does not fit. Then nothing has
         changed.
     """
-    start = time.monotonic()
-    name = await self._change(self._add, path, name)
-    self._paths[name] = os.fspath(path)
-    for observer in self.observers:
-      observer.loaded(time.monotonic() - start)
-    return name
-
-  def _add(self, path: str | os.PathLike[str], name: str | None) -> str:
-    if name is None:
-      path = find_adapter(path)
-      name = open_adapter(path).info.task
-    if name in self.bank.names():
-      self.bank.replace(name, path)
-    else:
-      self.bank.add(path, name)
-    return name
+    return await self._change(self.served.add, path, name)
 
   async def remove(self, name: str) -> None:
     """Takes a task out, after what it has accepted is answered.
 
     Raises:
-      Refusal: there is none of that name.
+      Refusal: there is none of that name, or its file is in the bank's store.
     """
-    self.task(name)
-    self._leaving.add(name)
-    try:
+    with self.served.leaving(name):
       await self._until(lambda: not self._admission.of_task(name),
                         _SECONDS_TO_LEAVE)
-      await self._change(self.bank.remove, name)
-      self._paths.pop(name, None)
-    except InputError:
-      pass  # someone else has removed it
-    finally:
-      self._leaving.discard(name)
+      await self._change(self.served.remove, name)
 
   async def _change(self, change: Callable[..., Any], *arguments: Any) -> Any:
     """Changes the bank: one change after the other."""
@@ -302,8 +237,7 @@ class ModelServer:
     """
     bank = self.bank
     (row,) = bank.rows(["a " * bank.widths[-1]], [None])
-    longest = max([row.max_length, *(
-        task.info.max_length or 0 for task in self.tasks())])
+    longest = max(row.max_length, self.served.longest())
     for width in bank.widths:
       if width <= longest:
         bank.predict_rows(bank.tokenize(
@@ -316,10 +250,9 @@ class ModelServer:
     return self.is_warm and not self.is_draining
 
   def figures(self) -> dict[str, float | None]:
-    """What `GET /stats` says."""
-    names = self.bank.names()
-    return {**self._live.figures(), "queue_rows": self._admission.rows,
-            "resident_tasks": len(names), "known_tasks": len(names)}
+    """What `GET /stats` says. Takes time where a store has many tasks."""
+    return {**self._live.figures(), **self.served.figures(),
+            "queue_rows": self._admission.rows}
 
   async def drain(self, seconds: float | None = None) -> None:
     """Accepts nothing more, and waits until all is answered.
@@ -333,6 +266,7 @@ class ModelServer:
   def close(self) -> None:
     """Ends the threads."""
     self.is_draining = True
+    self._loader.close()
     self._tokenizer.close()
     self._batcher.close()
     self._changes.shutdown(wait=False)
@@ -343,11 +277,3 @@ class ModelServer:
     while not condition() and (
         seconds is None or time.monotonic() < start + seconds):
       await asyncio.sleep(0.005)
-
-
-def _nearest(name: str, names: Sequence[str]) -> Sequence[str]:
-  """Those that a name is compared with; where there are very many, not all."""
-  if len(names) <= _MOST_COMPARED:
-    return names
-  return [other for other in names
-          if other[:1].casefold() == name[:1].casefold()][:_MOST_COMPARED]

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import time
 import traceback
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from tf_adapters.errors import InputError, say
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.refusals import Refusal
 
+# A look may take a twentieth of the time.
+_TIMES_AS_LONG = 20
 # What tells that a file is another one: names, inodes, sizes, times.
 _State = tuple[tuple[str, int, int, int], ...]
 
@@ -46,13 +49,21 @@ class FolderWatch:
     self._is_readable = True
 
   async def run(self, seconds: float) -> None:
-    """Looks again and again, with so many seconds in between."""
+    """Looks again and again.
+
+    Args:
+      seconds: in between; more where a look takes long, in a folder of many
+        thousands of files.
+    """
+    took = 0.0
     while True:
-      await asyncio.sleep(seconds)
+      await asyncio.sleep(max(seconds, _TIMES_AS_LONG * took))
+      start = time.monotonic()
       try:
         await self.look()
       except Exception:  # a defect: for the log; other files are looked at
         traceback.print_exc()
+      took = time.monotonic() - start
 
   async def look(self) -> None:
     """Takes in what has changed before the last look and not since."""

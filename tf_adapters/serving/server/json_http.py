@@ -1,8 +1,9 @@
 """JSON over HTTP from and to anybody: bodies of any size, shape and bytes."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -10,11 +11,13 @@ from starlette.responses import JSONResponse
 
 from tf_adapters.errors import listed
 from tf_adapters.serving.server import refusals
+from tf_adapters.serving.server.asked import Answer
 from tf_adapters.serving.server.refusals import Refusal
 
 _Answer = TypeVar("_Answer")
 
 _SECONDS_TO_SEND = 30.0
+_MANY_LABELS = 5000  # of all texts of a request
 # A client that is cut off while it sends does not read why.
 _SECONDS_TO_DISCARD = 5.0
 
@@ -75,15 +78,16 @@ async def _read_body(request: Request, most: int) -> bytes:
 async def _discard(request: Request, most: int) -> NoReturn:
   """Reads what else a client sends, so that it reads the answer, and refuses.
 
+  A client that asks before it sends is told at once.
+
   Raises:
     Refusal: the body is too large.
   """
-  try:
-    async with asyncio.timeout(_SECONDS_TO_DISCARD):
-      while (await request.receive()).get("more_body"):
-        pass
-  except TimeoutError:
-    pass
+  if request.headers.get("expect", "").lower() != "100-continue":
+    with contextlib.suppress(TimeoutError):
+      async with asyncio.timeout(_SECONDS_TO_DISCARD):
+        while (await request.receive()).get("more_body"):
+          pass
   raise Refusal(refusals.TOO_LARGE, f"the body has more than the {most:,} "
                 "bytes that a request may have: send less")
 
@@ -160,6 +164,19 @@ def flag_of(value: Any, where: str) -> bool:
     raise Refusal(refusals.WRONG_KIND,
                   f"{where} has to be true or false, not {value!r:.40}")
   return value
+
+
+async def respond(make: Callable[[], Any],
+                  answers: Sequence[Answer]) -> JsonResponse:
+  """The response that holds what is made of answers.
+
+  Where there are very many labels, that takes so long that it is made beside
+  the thread of the event loop.
+  """
+  if sum(len(answer.info.labels) for answer in answers
+         if answer.info) < _MANY_LABELS:
+    return JsonResponse(make())
+  return await asyncio.to_thread(lambda: JsonResponse(make()))
 
 
 async def unless_gone(request: Request,

@@ -40,9 +40,6 @@ class LiveFigures:
     if tasks and status == 200:
       self._answers.append((self._clock(), seconds))
 
-  def loaded(self, seconds: float) -> None:
-    del seconds
-
   def seconds_for(self, rows: int) -> float:
     """How long so many texts will probably take."""
     return rows * self._seconds_per_row
@@ -50,9 +47,10 @@ class LiveFigures:
   def figures(self) -> dict[str, float | None]:
     """Of the last seconds, by name; None where there is nothing to tell."""
     since = self._clock() - _SECONDS
-    answers = sorted(seconds for when, seconds in self._answers
+    # Copies, since others may be added meanwhile.
+    answers = sorted(seconds for when, seconds in list(self._answers)
                      if when >= since)
-    batches = [batch for when, batch in self._batches if when >= since]
+    batches = [batch for when, batch in list(self._batches) if when >= since]
     return {
         "requests_per_second": round(len(answers) / _SECONDS, 2),
         "p50_ms": _milliseconds(answers, 0.5),

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import prometheus_client as prometheus
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from tf_adapters.serving.server.observer import BatchFigures
@@ -11,11 +15,14 @@ from tf_adapters.serving.server.observer import BatchFigures
 _SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TOKENS = tuple(32 * 2**step for step in range(12))
-# What `ModelServer.figures` has of it -> the name and what it is.
-_GAUGES = {
-    "queue_rows": "Texts that wait or are computed",
-    "resident_tasks": "Tasks in memory",
-    "known_tasks": "Tasks that are served",
+# What `ModelServer.figures` has of it -> what it is.
+_FIGURES = {
+    "queue_rows": (GaugeMetricFamily, "Texts that wait or are computed"),
+    "resident_tasks": (GaugeMetricFamily, "Tasks in memory"),
+    "known_tasks": (GaugeMetricFamily, "Tasks that are served"),
+    "loads": (CounterMetricFamily, "Tasks that were read into memory"),
+    "evictions": (CounterMetricFamily, "Tasks that made room for others"),
+    "load_seconds": (CounterMetricFamily, "Of all loads together"),
 }
 
 
@@ -48,12 +55,6 @@ class Metrics(Collector):
             ("rows", "Texts of a batch", _COUNTS),
             ("tokens", "Wordpieces of a batch, with its padding", _TOKENS),
             ("tasks", "Different tasks of a batch", _COUNTS))}
-    self._loads = prometheus.Counter(
-        "tf_adapters_loads", "Tasks that were added or replaced",
-        registry=registry)
-    self._load_seconds = prometheus.Histogram(
-        "tf_adapters_load_seconds", "Of a task that is added or replaced",
-        registry=registry, buckets=_SECONDS)
     self._rows = prometheus.Counter(
         "tf_adapters_task_rows", "Texts that were answered", ["task"],
         registry=registry) if of_tasks else None
@@ -63,16 +64,16 @@ class Metrics(Collector):
     """All of it, in Prometheus' text format."""
     return prometheus.generate_latest(self._registry)
 
-  def collect(self) -> Iterator[GaugeMetricFamily]:
+  def collect(self) -> Iterator[Metric]:
     """What is looked up when it is asked for."""
     figures = self._figures()
-    for name, what in _GAUGES.items():
-      yield GaugeMetricFamily(f"tf_adapters_{name}", what, figures[name])
+    for name, (kind, what) in _FIGURES.items():
+      yield kind(f"tf_adapters_{name}", what, figures[name])
 
-  def describe(self) -> Iterator[GaugeMetricFamily]:
+  def describe(self) -> Iterator[Metric]:
     """The names of `collect`, which are not looked up for that."""
-    for name, what in _GAUGES.items():
-      yield GaugeMetricFamily(f"tf_adapters_{name}", what)
+    for name, (kind, what) in _FIGURES.items():
+      yield kind(f"tf_adapters_{name}", what)
 
   def request(self, status: int) -> None:
     """A request, of any route, was answered."""
@@ -96,7 +97,3 @@ class Metrics(Collector):
       if self._rows is not None:
         for task, rows in tasks.items():
           self._rows.labels(task).inc(rows)
-
-  def loaded(self, seconds: float) -> None:
-    self._loads.inc()
-    self._load_seconds.observe(seconds)

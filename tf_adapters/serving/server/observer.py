@@ -42,6 +42,3 @@ class Observer(Protocol):
       status: of HTTP; 499 where the client hung up.
       seconds: since it came.
     """
-
-  def loaded(self, seconds: float) -> None:
-    """A task was added or replaced."""

@@ -11,6 +11,7 @@ TOO_LARGE = 413
 WRONG_KIND = 422
 TOO_MANY = 429
 HUNG_UP = 499  # as nginx has it: the client did not wait
+FAILED = 500
 DRAINING = 503
 
 

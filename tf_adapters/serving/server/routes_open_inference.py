@@ -21,6 +21,7 @@ from tf_adapters.serving.server.json_http import (
     check_keys,
     flag_of,
     read_object,
+    respond,
     text_of,
     unless_gone,
 )
@@ -55,7 +56,7 @@ def open_inference_routes(server: ModelServer) -> list[Route]:
 
   async def model(request: Request) -> Response:
     check_version(request)
-    task = server.task(task_in_path(request))
+    task = server.served.find(task_in_path(request))
     width = max(1, len(task.info.labels))
     return JsonResponse({
         "name": task.name, "versions": [VERSION], "platform": "tf_adapters",
@@ -66,32 +67,35 @@ def open_inference_routes(server: ModelServer) -> list[Route]:
 
   async def model_ready(request: Request) -> Response:
     check_version(request)
-    task = server.task(task_in_path(request))
+    task = server.served.find(task_in_path(request))
     return JsonResponse({"name": task.name, "ready": server.is_ready},
                         200 if server.is_ready else refusals.DRAINING)
 
   async def infer(request: Request) -> Response:
     task = task_in_path(request)
     check_version(request)
-    server.check_task(task)
+    server.served.check(task)
     cut = asks_to_cut(request)
     body = await read_object(request, server.config.max_body_bytes)
     check_keys(body, ("id", "parameters", "inputs", "outputs"), "the body")
     cut = cut or _asks_to_cut(body)
     texts = _texts(body.get("inputs"))
     wanted = _wanted(body.get("outputs"), tensor_names(task))
-    outputs = as_tensors(await unless_gone(
-        request, server.predict(texts, [task] * len(texts), cut)), task)
-    answer: dict[str, Any] = {"model_name": task, "model_version": VERSION}
-    if "id" in body:
-      answer["id"] = text_of(body["id"], "id")
-    answer["outputs"] = [_output(name, outputs[name]) for name in wanted]
-    return JsonResponse(answer)
+    same_id = {"id": text_of(body["id"], "id")} if "id" in body else {}
+    answers = await unless_gone(
+        request, server.predict(texts, [task] * len(texts), cut))
+
+    def outputs() -> Any:
+      tensors = as_tensors(answers, task)
+      return {"model_name": task, "model_version": VERSION, **same_id,
+              "outputs": [_output(name, tensors[name]) for name in wanted]}
+
+    return await respond(outputs, answers)
 
   async def index(request: Request) -> Response:
     return JsonResponse([
         {"name": task.name, "version": VERSION, "state": "READY", "reason": ""}
-        for task in server.tasks()])
+        for task in server.served.all()])
 
   routes = [
       Route("/v2", about, methods=["GET"]),

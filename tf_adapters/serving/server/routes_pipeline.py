@@ -12,10 +12,10 @@ from tf_adapters.serving.server.answers import as_pipeline
 from tf_adapters.serving.server.asked import Text
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import (
-    JsonResponse,
     check_keys,
     flag_of,
     read_object,
+    respond,
     text_of,
     unless_gone,
 )
@@ -39,7 +39,7 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
 
   async def predict_task(request: Request) -> Response:
     task = task_in_path(request)
-    server.check_task(task)
+    server.served.check(task)
     body = await read_object(request, server.config.max_body_bytes)
     check_keys(body, _KEYS, "the body")
     return await answer(request, body, [task], False)
@@ -48,14 +48,18 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
                    tasks: Sequence[str], by_name: bool) -> Response:
     texts, is_one = _texts(body)
     top_k, cut = _parameters(body)
-    found = iter(await unless_gone(request, server.predict(
+    answers = await unless_gone(request, server.predict(
         [text for _ in tasks for text in texts],
-        [task for task in tasks for _ in texts], cut)))
-    answers = {}
-    for task in tasks:
-      of_texts = [as_pipeline(next(found), text, top_k) for text in texts]
-      answers[task] = of_texts[0] if is_one else of_texts
-    return JsonResponse(answers if by_name else answers[tasks[0]])
+        [task for task in tasks for _ in texts], cut))
+
+    def by_task() -> Any:
+      left, made = iter(answers), {}
+      for task in tasks:
+        of_texts = [as_pipeline(next(left), text, top_k) for text in texts]
+        made[task] = of_texts[0] if is_one else of_texts
+      return made if by_name else made[tasks[0]]
+
+    return await respond(by_task, answers)
 
   return [Route("/predict", predict, methods=["POST"]),
           Route("/models/{task:path}", predict_task, methods=["POST"])]

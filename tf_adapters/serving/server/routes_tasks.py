@@ -40,7 +40,7 @@ def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
     # Beside the thread of the event loop: there can be many thousands.
     return await asyncio.to_thread(lambda: JsonResponse({
         "object": "list", "data": [
-            _description(server, task) for task in server.tasks()]}))
+            _description(server, task) for task in server.served.all()]}))
 
   async def add(request: Request) -> Response:
     body = await read_object(request, _MOST_BYTES)
@@ -52,7 +52,7 @@ def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
     name = await server.add(
         text_of(body["path"], "path"),
         None if name is None else text_of(name, "name"))
-    return JsonResponse(_description(server, server.task(name)))
+    return JsonResponse(_description(server, server.served.find(name)))
 
   async def remove(request: Request) -> Response:
     task = task_in_path(request)
@@ -61,7 +61,7 @@ def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
 
   async def load(request: Request) -> Response:
     """Reads a task's file again."""
-    task = server.task(task_in_path(request))
+    task = server.served.find(task_in_path(request))
     if not task.path:
       raise Refusal(refusals.WRONG_KIND, f"where the file of task {task.name} "
                     "is is not known: POST /v1/adapters takes a path")

@@ -21,6 +21,7 @@ from tf_adapters.serving.server.json_http import (
     JsonResponse,
     check_keys,
     read_object,
+    respond,
     text_of,
     unless_gone,
 )
@@ -43,7 +44,7 @@ def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
   async def predict(request: Request) -> Response:
     task = task_in_path(request)
     check_version(request)
-    server.check_task(task)
+    server.served.check(task)
     cut = asks_to_cut(request)
     body = await read_object(request, server.config.max_body_bytes)
     check_keys(body, ("instances", "inputs", "signature_name"), "the body")
@@ -53,21 +54,26 @@ def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
                     "list of texts, or inputs, lists by name")
     texts = (_of_rows(body["instances"]) if "instances" in body
              else _of_columns(body["inputs"]))
-    outputs = as_tensors(await unless_gone(
-        request, server.predict(texts, [task] * len(texts), cut)), task)
-    return JsonResponse({"predictions": _rows(outputs)} if "instances" in body
-                        else {"outputs": _columns(outputs)})
+    answers = await unless_gone(
+        request, server.predict(texts, [task] * len(texts), cut))
+
+    def outputs() -> Any:
+      tensors = as_tensors(answers, task)
+      return ({"predictions": _rows(tensors)} if "instances" in body
+              else {"outputs": _columns(tensors)})
+
+    return await respond(outputs, answers)
 
   async def status(request: Request) -> Response:
     check_version(request)
-    server.task(task_in_path(request))
+    server.served.find(task_in_path(request))
     return JsonResponse({"model_version_status": [{
         "version": VERSION, "state": "AVAILABLE",
         "status": {"error_code": "OK", "error_message": ""}}]})
 
   async def metadata(request: Request) -> Response:
     check_version(request)
-    task = server.task(task_in_path(request))
+    task = server.served.find(task_in_path(request))
     return JsonResponse({
         "model_spec": {"name": task.name, "signature_name": "",
                        "version": VERSION},

@@ -14,6 +14,9 @@ from tf_adapters.serving.server.folder_watch import FolderWatch
 
 # More are answered with status 503 at once. Each may hold a body.
 _MOST_CONNECTIONS = 1000
+# Longer than the minute after which most proxies close a connection: one that
+# a proxy takes again must not be closed at that moment.
+_SECONDS_OF_SILENCE = 75
 _SECONDS_BETWEEN_LOOKS = 2.0
 
 
@@ -82,6 +85,7 @@ def run(application: ASGIApp, server: ModelServer, found: socket.socket,
   process = _Process(uvicorn.Config(
       application, lifespan="off", access_log=False, log_level="warning",
       server_header=False, limit_concurrency=_MOST_CONNECTIONS,
+      timeout_keep_alive=_SECONDS_OF_SILENCE,
       timeout_graceful_shutdown=drain_seconds), server)
 
   async def serve() -> None:
