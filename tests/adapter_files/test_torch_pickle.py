@@ -16,8 +16,9 @@ from tf_adapters.adapter_files.torch_pickle import TorchFile
 FOLDER = pathlib.Path(__file__).parents[1] / "peers/torch_files"
 
 
-def test_tensors_of_all_kinds():
-  file = TorchFile(FOLDER / "tensors.bin")
+@pytest.mark.parametrize("name", ["tensors", "old"])
+def test_tensors_of_all_kinds(name):
+  file = TorchFile(FOLDER / f"{name}.bin")
   expected = np.load(FOLDER / "tensors.npz")
   assert file.shapes.keys() == set(expected)
   for name, array in expected.items():
@@ -29,13 +30,34 @@ def test_tensors_of_all_kinds():
       "plain", "half", "bfloat16", "double", "integers")} == {
           "plain": "F32", "half": "F16", "bfloat16": "BF16", "double": "F64",
           "integers": "I64"}
+
+
+def test_a_state_dict():
   assert TorchFile(FOLDER / "state_dict.bin").shapes == {
       "weight": (3, 2), "bias": (3,)}
 
 
-def test_old_files_are_refused_with_what_to_do():
-  with pytest.raises(ta.InputError, match="before 1.6.*save it again"):
-    TorchFile(FOLDER / "old.bin")
+def test_old_files_that_do_not_fit(tmp_path):
+  whole = (FOLDER / "old.bin").read_bytes()
+  count = (24).to_bytes(8, "little")
+  for old, new, message in (
+      (b"little_endianq\x02\x88", b"little_endianq\x02\x89", "little-endian"),
+      (count, (1 << 40).to_bytes(8, "little"), "cut off"),
+      (count, (-1).to_bytes(8, "little", signed=True), "cut off"),
+      (count, (23).to_bytes(8, "little"), "cut off|numbers are not there"),
+      (b"e.\x18", b"e.", "cut off|not there"),
+      (b"]q\x00(", b"}q\x00(", "damaged")):
+    assert old in whole
+    path = tmp_path / "x.bin"
+    path.write_bytes(whole.replace(old, new, 1))
+    with pytest.raises(ta.InputError, match=message):
+      TorchFile(path)
+  path.write_bytes(pickle.dumps({"a": 1}, 2))
+  with pytest.raises(ta.InputError, match="is a bare pickle"):
+    TorchFile(path)
+  path.write_bytes(whole[:-1])
+  with pytest.raises(ta.InputError, match="cut off"):
+    TorchFile(path)
 
 
 class Call:
@@ -65,10 +87,14 @@ def test_nothing_is_run(tmp_path, protocol):
       Call(exec, f"open({str(canary)!r}, 'w')"),
       Call(open, str(canary), "w"), Call(__import__, "os"),
       {"weight": Call(pathlib.Path.touch, canary)}]):
-    path = archive(tmp_path / f"{number}.bin", pickle.dumps(call, protocol))
-    with pytest.raises(ta.InputError, match="is not read") as error:
-      TorchFile(path)
-    assert "\n" not in str(error.value)
+    content = pickle.dumps(call, protocol)
+    path = archive(tmp_path / f"{number}.bin", content)
+    old = tmp_path / f"old{number}.bin"
+    old.write_bytes((FOLDER / "old.bin").read_bytes()[:21] + content)
+    for file in (path, old):
+      with pytest.raises(ta.InputError, match="is not read") as error:
+        TorchFile(file)
+      assert "\n" not in str(error.value)
   assert not canary.exists()
 
 
@@ -143,7 +169,9 @@ def test_archives_that_torch_does_not_write(tmp_path):
           "bytes, expected at most")
   refused(archive(tmp_path / "steps.bin", b"\x80\x02" + b"}" * (1 << 19)),
           "too long")
-  refused(archive(tmp_path / "no.bin", pickle.dumps([1], 2)), "APPEND")
+  refused(archive(tmp_path / "no.bin", pickle.dumps([1], 2)),
+          "something else than a dictionary")
+  refused(archive(tmp_path / "set.bin", pickle.dumps({1}, 4)), "EMPTY_SET")
   refused(archive(tmp_path / "text.bin", pickle.dumps({"a": "b"}, 2)),
           "is no tensor")
   (tmp_path / "empty.bin").touch()
@@ -177,11 +205,15 @@ def test_damaged_files_and_pickles(tmp_path, count):
   with zipfile.ZipFile(io.BytesIO(whole)) as file:
     members = {name: file.read(name) for name in file.namelist()}
   (pickled,) = [name for name in members if name.endswith("data.pkl")]
+  old = (FOLDER / "old.bin").read_bytes()
   path = tmp_path / "x.bin"
   read = 0
   for number in range(count):
     if number % 2:
       path.write_bytes(damaged(whole, rng))
+    elif number % 4:  # whose numbers have no checksums
+      place = old.index(b"e.\x18") + 2
+      path.write_bytes(damaged(old[:place], rng) + old[place:])
     else:  # of which the checksums are right
       with zipfile.ZipFile(path, "w") as file:
         for name, content in members.items():

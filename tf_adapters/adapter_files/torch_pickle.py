@@ -1,29 +1,31 @@
-"""Reads tensors of torch.save: a zip archive with a pickle that is never run.
+"""Reads tensors of torch.save: numbers, and a pickle that is never run.
 
-A pickle is a program: what reads it usually calls whatever it names. Here its
-opcodes are read one after the other, those alone that a dictionary of tensors
-needs, and nothing is ever called: a name that is not in `_NAMES` is refused,
-and those that are there stand for what this module makes itself.
+Since PyTorch 1.6 such a file is a zip archive. Before, it was a row of pickles
+and the numbers behind them. `torch_opcodes` says how pickles are read.
 """
 
 import contextlib
 import dataclasses
-import math
+import io
 import pathlib
-import pickletools
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from tf_adapters.adapter_files.torch_opcodes import (
+    STORAGES,
+    Tensor,
+    tensors_in,
+    unpickled,
+)
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import Unchanged, check_file
 
-# Of the pickle. Those of BERT-large have 40 kB and 10,000 opcodes.
+# Of the pickle. That of BERT-large has 40 kB.
 _MOST_BYTES = 1 << 20
-_MOST_OPCODES = 1 << 18
 # Of the archive's directory: 65,535 members of torch.save have 5 MB.
 _MOST_DIRECTORY_BYTES = 1 << 23
 
@@ -31,62 +33,24 @@ _END = struct.Struct("<4s4H2LH")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 
-# How files of PyTorch before 1.6 begin, and any pickle.
-_OLD = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80")
-
-# Storage -> what safetensors call its type, and NumPy. Of bfloat16, which NumPy
-# has not, the 16 bits are read.
-_STORAGES = {
-    "torch FloatStorage": ("F32", "<f4"),
-    "torch HalfStorage": ("F16", "<f2"),
-    "torch BFloat16Storage": ("BF16", "<u2"),
-    "torch DoubleStorage": ("F64", "<f8"),
-    "torch LongStorage": ("I64", "<i8"),
-    "torch IntStorage": ("I32", "<i4"),
-}
-_DICT = "collections OrderedDict"
-_TENSOR = "torch._utils _rebuild_tensor_v2"
-_PARAMETER = "torch._utils _rebuild_parameter"
-_NAMES = {*_STORAGES, _DICT, _TENSOR, _PARAMETER}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Name:
-  """A name in a pickle, which stands for itself."""
-
-  name: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Storage:
-  """Numbers in a member of the archive."""
-
-  name: str  # of the storage's type
-  key: str
-  numel: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tensor:
-  """A view of a storage; strides are in numbers, not bytes."""
-
-  storage: _Storage
-  offset: int
-  shape: tuple[int, ...]
-  strides: tuple[int, ...]
-
-  @property
-  def numel(self) -> int:
-    return math.prod(self.shape)
+# How files of PyTorch before 1.6 begin: pickles of two numbers.
+_OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+_COUNT = struct.Struct("<q")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-  """A file in the archive."""
+  """A file in the archive, or numbers in a file that is none.
 
-  offset: int  # of its local header
+  Attributes:
+    offset: of its local header, or of the numbers.
+    size: in bytes.
+    crc: its checksum; None of numbers without a header.
+  """
+
+  offset: int
   size: int
-  crc: int
+  crc: int | None
 
 
 class TorchFile:
@@ -101,8 +65,8 @@ class TorchFile:
     dtypes: {name: type}, as safetensors call them: "F32".
 
   Raises:
-    InputError: it cannot be read, is damaged or of an old version, holds
-      something else than tensors, or one has more numbers than there are.
+    InputError: it cannot be read, is damaged, holds something else than
+      tensors, or one has more numbers than there are.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -111,25 +75,20 @@ class TorchFile:
     with self._errors():
       self._unchanged = Unchanged(path)
       with self._opened() as file:
-        self._members, self._prefix = _directory(file)
-        self._tensors = _tensors(_member(
-            file, self._members[f"{self._prefix}data.pkl"], _MOST_BYTES))
-        order = self._members.get(f"{self._prefix}byteorder")
-        if order is not None and _member(file, order, 16) != b"little":
-          raise InputError("its numbers are not little-endian")
+        read = _old if file.read(len(_OLD)) == _OLD else _archive
+        self._tensors, self._numbers = read(file)
       self._check()
     self.shapes = {
         name: tensor.shape for name, tensor in self._tensors.items()}
-    self.dtypes = {name: _STORAGES[tensor.storage.name][0]
+    self.dtypes = {name: STORAGES[tensor.storage.name][0]
                    for name, tensor in self._tensors.items()}
 
   def _check(self) -> None:
     """Holds tensors to what there is of them, before any is made."""
     for name, tensor in self._tensors.items():
       storage = tensor.storage
-      member = self._members.get(f"{self._prefix}data/{storage.key}")
-      itemsize = np.dtype(_STORAGES[storage.name][1]).itemsize
-      if member is None or member.size != storage.numel * itemsize:
+      member = self._numbers.get(storage.key)
+      if member is None or member.size != storage.numel * _itemsize(tensor):
         raise InputError(f"{name}: its numbers are not there")
       last = tensor.offset + sum(
           (size - 1) * stride
@@ -145,10 +104,9 @@ class TorchFile:
       InputError: it cannot be read, or is of another file by now.
     """
     tensor = self._tensors[name]
-    kind, dtype = _STORAGES[tensor.storage.name]
+    kind, dtype = STORAGES[tensor.storage.name]
     with self._errors(f"{name} "), self._opened() as file:
-      content = _member(
-          file, self._members[f"{self._prefix}data/{tensor.storage.key}"])
+      content = _member(file, self._numbers[tensor.storage.key])
     numbers = np.frombuffer(content, dtype)[tensor.offset:]
     view = np.lib.stride_tricks.as_strided(
         numbers, tensor.shape,
@@ -176,19 +134,75 @@ class TorchFile:
       raise InputError(f"{self.path}: {what}cannot be read: {error}") from None
 
 
+# The tensors by name, and where the numbers of each storage are, by its key.
+_Content = tuple[dict[str, Tensor], dict[str, _Member]]
+
+
+def _archive(file: BinaryIO) -> _Content:
+  """What an archive of torch.save holds."""
+  members, prefix = _directory(file)
+  tensors = tensors_in(unpickled(io.BytesIO(_member(
+      file, members[f"{prefix}data.pkl"], _MOST_BYTES))))
+  order = members.get(f"{prefix}byteorder")
+  if order is not None and _member(file, order, 16) != b"little":
+    raise InputError("its numbers are not little-endian")
+  folder = f"{prefix}data/"
+  return tensors, {name.removeprefix(folder): member
+                   for name, member in members.items()
+                   if name.startswith(folder)}
+
+
+def _old(file: BinaryIO) -> _Content:
+  """What a file of PyTorch before 1.6 holds, from behind `_OLD`.
+
+  Pickles of what machine it was, of the tensors and of their storages' keys;
+  and for each key how many numbers there are, and these.
+  """
+  size = file.seek(0, 2)
+  file.seek(len(_OLD))
+  pickles = io.BytesIO(file.read(_MOST_BYTES))
+  machine, values, keys = (unpickled(pickles) for _ in range(3))
+  if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+    raise InputError("its numbers are not little-endian")
+  tensors = tensors_in(values)
+  itemsizes = {tensor.storage.key: _itemsize(tensor)
+               for tensor in tensors.values()}
+  if not isinstance(keys, list) or len(keys) != len(itemsizes) or any(
+      key not in keys for key in itemsizes):
+    raise InputError("its pickle is damaged: its storages are others")
+  numbers = {}
+  place = len(_OLD) + pickles.tell()
+  for key in keys:
+    file.seek(place)
+    content = file.read(_COUNT.size)
+    if len(content) < _COUNT.size:
+      raise InputError("it is cut off")
+    (count,) = _COUNT.unpack(content)
+    place += _COUNT.size
+    numbers[key] = _Member(place, count * itemsizes[key], None)
+    place += count * itemsizes[key]
+    if count < 0 or place > size:
+      raise InputError("it is cut off, or damaged")
+  return tensors, numbers
+
+
+def _itemsize(tensor: Tensor) -> int:
+  """Bytes of a number in its storage."""
+  return np.dtype(STORAGES[tensor.storage.name][1]).itemsize
+
+
 def _directory(file: BinaryIO) -> tuple[dict[str, _Member], str]:
   """The members of an archive, and how the names of torch.save's begin.
 
   Raises:
     InputError: it is none, or none of torch.save.
   """
-  start = file.read(16)
-  if start.startswith(_OLD):
-    raise InputError(
-        "it was written by PyTorch before 1.6, or is a bare pickle: load it in "
-        "PyTorch and save it again, best with safetensors.torch.save_file")
+  file.seek(0)
+  start = file.read(4)
+  if start.startswith(b"\x80"):
+    raise InputError("it is a bare pickle, and no file of torch.save")
   end = file.seek(0, 2) - _END.size
-  if not start.startswith(b"PK\x03\x04") or end < 0:
+  if start != b"PK\x03\x04" or end < 0:
     raise InputError("it is no file of torch.save, or cut off")
   file.seek(end)
   mark, disk, first, here, count, size, offset, comment = _END.unpack(
@@ -230,6 +244,11 @@ def _member(file: BinaryIO, member: _Member, most: int | None = None) -> bytes:
     raise InputError(f"a member has {member.size:,} bytes, expected at most "
                      f"{most:,}")
   file.seek(member.offset)
+  if member.crc is None:
+    content = file.read(member.size)
+    if len(content) < member.size:
+      raise InputError("it is cut off")
+    return content
   header = file.read(_LOCAL.size)
   if len(header) < _LOCAL.size or not header.startswith(b"PK\x03\x04"):
     raise InputError("a member is damaged")
@@ -239,160 +258,3 @@ def _member(file: BinaryIO, member: _Member, most: int | None = None) -> bytes:
   if len(content) < member.size or zlib.crc32(content) != member.crc:
     raise InputError("a member is damaged: its checksum is another one")
   return content
-
-
-def _tensors(content: bytes) -> dict[str, _Tensor]:
-  """The tensors by name that a pickle is a dictionary of.
-
-  Raises:
-    InputError: it is of something else, or names what is not read.
-  """
-  try:
-    values = _Machine().run(content)
-  except InputError:
-    raise
-  except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError
-          ) as error:
-    raise InputError(
-        f"its pickle is damaged: {type(error).__name__}") from None
-  if not isinstance(values, dict):
-    raise InputError("it holds something else than a dictionary of tensors")
-  for name, value in values.items():
-    if not isinstance(value, _Tensor):
-      raise InputError(f"{name}: is no tensor")
-  return values
-
-
-class _Machine:
-  """Reads a pickle without calling anything that it names."""
-
-  def __init__(self) -> None:
-    self._stack: list[Any] = []
-    self._marks: list[int] = []
-    self._memo: dict[int, Any] = {}
-
-  def run(self, content: bytes) -> Any:
-    """What the pickle is of."""
-    for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
-      if count > _MOST_OPCODES:
-        raise InputError("its pickle is too long")
-      if opcode.name == "STOP":
-        return self._stack.pop()
-      self._step(opcode.name, value)
-    raise InputError("its pickle has no end")
-
-  def _step(self, opcode: str, value: Any) -> None:
-    stack = self._stack
-    match opcode:
-      case "PROTO" | "FRAME":
-        pass
-      case "MARK":
-        self._marks.append(len(stack))
-      case "NONE":
-        stack.append(None)
-      case "NEWTRUE" | "NEWFALSE":
-        stack.append(opcode == "NEWTRUE")
-      case ("BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT"
-            | "BINUNICODE" | "SHORT_BINUNICODE"):
-        stack.append(value)
-      case "EMPTY_DICT":
-        stack.append({})
-      case "EMPTY_LIST":
-        stack.append([])
-      case "EMPTY_TUPLE":
-        stack.append(())
-      case "TUPLE1" | "TUPLE2" | "TUPLE3":
-        number = int(opcode[-1])
-        if len(stack) < number:
-          raise LookupError
-        stack[-number:] = [tuple(stack[-number:])]
-      case "TUPLE":
-        stack.append(tuple(self._behind_mark()))
-      case "BINPUT" | "LONG_BINPUT":
-        self._memo[value] = stack[-1]
-      case "MEMOIZE":
-        self._memo[len(self._memo)] = stack[-1]
-      case "BINGET" | "LONG_BINGET":
-        stack.append(self._memo[value])
-      case "GLOBAL":
-        stack.append(_name(value))
-      case "STACK_GLOBAL":
-        attribute, module = stack.pop(), stack.pop()
-        stack.append(_name(f"{module:s} {attribute:s}"))
-      case "BINPERSID":
-        stack.append(_storage(stack.pop()))
-      case "REDUCE":
-        arguments, name = stack.pop(), stack.pop()
-        stack.append(_made(name, arguments))
-      case "BUILD":  # an OrderedDict's attributes: versions of modules
-        stack.pop()
-        self._dictionary()
-      case "SETITEM":
-        value, key = stack.pop(), stack.pop()
-        self._set([key, value])
-      case "SETITEMS":
-        self._set(self._behind_mark())
-      case _:
-        raise InputError(f"its pickle has an opcode {opcode}, which no "
-                         "dictionary of tensors needs: it is not read")
-
-  def _behind_mark(self) -> list[Any]:
-    place = self._marks.pop()
-    values = self._stack[place:]
-    del self._stack[place:]
-    return values
-
-  def _dictionary(self) -> dict[str, Any]:
-    found = self._stack[-1]
-    if not isinstance(found, dict):
-      raise TypeError
-    return found
-
-  def _set(self, pairs: list[Any]) -> None:
-    dictionary = self._dictionary()
-    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-      if not isinstance(key, str):
-        raise TypeError
-      dictionary[key] = value
-
-
-def _name(name: str) -> _Name:
-  if name not in _NAMES:
-    raise InputError(
-        f"its pickle names {name.replace(' ', '.')!r:.80}, which no dictionary "
-        "of tensors needs: it is not read")
-  return _Name(name)
-
-
-def _storage(identity: Any) -> _Storage:
-  kind, name, key, _, numel = identity
-  if kind != "storage" or not isinstance(name, _Name) or (
-      name.name not in _STORAGES or not isinstance(key, str)):
-    raise TypeError
-  (numel,) = _sizes((numel,))
-  return _Storage(name.name, key, numel)
-
-
-def _made(name: Any, arguments: Any) -> Any:
-  """What a call in the pickle stands for."""
-  match name, arguments:
-    case _Name(name=name), () if name == _DICT:
-      return {}
-    case _Name(name=name), (_Storage() as storage, offset, shape, strides, _,
-                            *_) if name == _TENSOR:
-      shape, strides = _sizes(shape), _sizes(strides)
-      if len(shape) != len(strides):
-        raise TypeError
-      (offset,) = _sizes((offset,))
-      return _Tensor(storage, offset, shape, strides)
-    case _Name(name=name), (_Tensor() as tensor, *_) if name == _PARAMETER:
-      return tensor
-  raise TypeError
-
-
-def _sizes(values: Any) -> tuple[int, ...]:
-  """Integers that are not negative."""
-  if not isinstance(values, tuple) or len(values) > 32 or not all(
-      type(value) is int and 0 <= value < 1 << 48 for value in values):
-    raise TypeError
-  return values
