@@ -1,5 +1,6 @@
 """BERT as Keras layers: embeddings, Transformer layers, and the encoder."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -120,7 +121,7 @@ class SelfAttention(CompositeLayer):
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
     query, key, value = self.query_key_value(hidden, task, training)
-    return self.attended(hidden, self.attention(
+    return attended_by(self.attention_output, hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 
   def by_head(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -138,20 +139,6 @@ class SelfAttention(CompositeLayer):
       part = tf.reshape(part, [batch, length, count, heads, size])
       by_head += tf.unstack(tf.transpose(part, [2, 0, 3, 1, 4]), num=count)
     return by_head
-
-  def attended(self, hidden: tf.Tensor, attention: Attention, task: LayerHooks,
-               training: bool | None) -> tf.Tensor:
-    """As a call, of what is to be computed of queries, keys and values."""
-    heads, size = self.query.output_dims
-    batch, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
-    hook = task.hook(ATTENTION, "attention")
-    context = attention() if hook is None else hook(
-        hidden, attention, training=training)
-    context = tf.transpose(context, [0, 2, 1, 3])
-    return project_by(
-        self.attention_output,
-        task.hook(PROJECTION, "attention_output"),
-        tf.reshape(context, [batch, length, heads * size]), training)
 
   def attention(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
                 attention_bias: tf.Tensor,
@@ -197,6 +184,27 @@ def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
   outputs = hook(inputs, LinearProjection(projection), training=training)
   return kernels.activation_function(
       projection.activation, bool(training))(outputs)
+
+
+def attended_by(projection: Projection, hidden: tf.Tensor,
+                attention: Attention, task: LayerHooks,
+                training: bool | None) -> tf.Tensor:
+  """What attention gives, with what a task puts in its place, projected.
+
+  Args:
+    projection: of the outputs of all heads.
+    hidden: what queries, keys and values are made of, [batch, length, width].
+    attention: of these.
+    task, training: as for the layer's call.
+  """
+  hook = task.hook(ATTENTION, "attention")
+  context = attention() if hook is None else hook(
+      hidden, attention, training=training)
+  shape = tf.shape(hidden)
+  return project_by(
+      projection, task.hook(PROJECTION, "attention_output"),
+      tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [
+          shape[0], shape[1], math.prod(projection.input_dims)]), training)
 
 
 def close_by(layer_norm: Callable[[tf.Tensor], tf.Tensor], hook: Hook | None,

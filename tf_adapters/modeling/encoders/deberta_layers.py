@@ -12,6 +12,7 @@ from tf_adapters.modeling.encoders.bert_layers import (
     BertEncoder,
     SelfAttention,
     TransformerLayer,
+    attended_by,
     project_by,
 )
 from tf_adapters.modeling.encoders.deberta import DebertaConfig
@@ -153,7 +154,7 @@ class DisentangledAttention(SelfAttention):
         transpose_b=True))
     bias = (to_positions + tf.linalg.matrix_transpose(of_keys)) * size ** -0.5
     bias = tf.cast(bias, tf.float32) + attention_bias
-    return self.attended(hidden, BiasedAttention(
+    return attended_by(self.attention_output, hidden, BiasedAttention(
         query, key, value, bias, self.dropout.rate,
         self.dropout.next_seed(training), training), task, training)
 

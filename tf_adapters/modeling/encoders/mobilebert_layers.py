@@ -9,6 +9,7 @@ import tf_keras
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert_layers import (
     SelfAttention,
+    attended_by,
     close_by,
     project_by,
 )
@@ -96,7 +97,7 @@ class MobileBertAttention(SelfAttention):
         for part, inputs in (
             (self.query, hidden), (self.key, hidden), (self.value, wide))]
     query, key, value = self.by_head(parts)
-    return self.attended(hidden, self.attention(
+    return attended_by(self.attention_output, hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 
 

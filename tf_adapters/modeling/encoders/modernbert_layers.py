@@ -11,6 +11,7 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.bert_layers import (
     Block,
+    attended_by,
     close_by,
     project_by,
 )
@@ -25,7 +26,6 @@ from tf_adapters.modeling.layers import (
     project,
 )
 from tf_adapters.modeling.methods.method import (
-    ATTENTION,
     PROJECTION,
     SUBLAYER,
     Weights,
@@ -152,14 +152,8 @@ class RotaryAttention(CompositeLayer):
     attention = Attention(
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
-    hook = task.hook(ATTENTION, "attention")
-    context = attention() if hook is None else hook(
-        hidden, attention, training=training)
-    context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]),
-                         [batch, length, heads * size])
-    return project_by(
-        self.attention_output, task.hook(PROJECTION, "attention_output"),
-        context, training)
+    return attended_by(
+        self.attention_output, hidden, attention, task, training)
 
   def _query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
                        training: bool | None) -> list[tf.Tensor]:
