@@ -211,6 +211,13 @@ def test_answers_in_a_table_and_a_test_split_without(tmp_path):
   assert data.test.labels is None and not data.span["version_2"]
 
 
+def test_words_without_tags_in_a_test_split():
+  data = ta.Dataset.from_dict({
+      "train": {"text": [["he", "said"], ["Bob"]], "tags": [["O", "O"], ["B"]]},
+      "test": {"text": [["so", "he"]]}}, label="tags")
+  assert data.test.words == [["so", "he"]] and data.test.labels is None
+
+
 def test_json_of_columns_is_refused_with_the_remedy(tmp_path):
   path = tmp_path / "a.json"
   frame = pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]})

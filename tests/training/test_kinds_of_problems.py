@@ -1,6 +1,8 @@
 """Every type of problem: a run, `model.fit`, an adapter file, predictions."""
 
+import csv
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -81,6 +83,8 @@ def test_tagging(one_layer_source, tagging_dir):
   words = [line.split("\t")[0] for line in predicted.split("\n")]
   assert words == [line.split("\t")[0] for line in true.strip().split("\n")
                    ] + [""]
+  assert [line.split("\t")[:2] for line in predicted.splitlines()] == [
+      line.split("\t") for line in true.strip().split("\n")]
   again = run(config(
       one_layer_source, tagging_dir, task_name="tagging", do_train=False,
       do_predict=False, output_dir=str(tagging_dir / "again"),
@@ -196,6 +200,10 @@ def test_squad(one_layer_source, squad_file, tmp_path, version_2):
              for name, context in contexts.items())
   candidates = json.loads((folder / "nbest_predictions.json").read_text())
   assert set(candidates) == set(predictions)
+  header, *rows = csv.reader(
+      io.StringIO((folder / "validation.tsv").read_text()), delimiter="\t")
+  assert header == ["index", "question", "label", "prediction"]
+  assert {row[0]: row[3] for row in rows} == predictions
   again = run(SquadRunConfig(
       output_dir=str(tmp_path / "again"), predict_file=str(squad_file),
       load_adapter=str(tmp_path / "run" / "adapter"), do_eval=True,

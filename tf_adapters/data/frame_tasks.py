@@ -228,13 +228,17 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   from tf_adapters.data import tagging  # needs TensorFlow
   from tf_adapters.data.conll import Sentence
   read: dict[str, list[Sentence]] = {}
+  untagged: dict[str, list[Sentence]] = {}
   bad_rows = {}
+  label = columns.label_columns[0]
   for split, frame in frames.items():
     bad = bad_rows[split] = BadRows(frame.name, columns.on_bad_row, "sentences")
-    read[split] = []
+    texts = frame.column(columns.text, "text")
+    # A test split may do without.
+    is_tagged = split != "test" or frame.has(label)
+    sentences = (read if is_tagged else untagged).setdefault(split, [])
     for row, (words, tags) in enumerate(zip(
-        frame.column(columns.text, "text"),
-        frame.column(columns.label_columns[0], "label"))):
+        texts, frame.column(label, "label") if is_tagged else texts)):
       place = frame.place(row)
       words, tags = ([label_name(item) for item in items_of(cell)]
                      for cell in (words, tags))
@@ -245,14 +249,19 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       elif fault := _fault("".join(words)):
         bad.refuse(place, *fault)
       else:
-        read[split].append(Sentence([place] * len(words), words, tags))
-    if bad.count and not read[split]:
+        sentences.append(Sentence([place] * len(words), words, tags))
+    if bad.count and not sentences:
       raise InputError(f"{frame.name}: no row has a tag for each word, as "
                        f"problem_type=tagging wants: {bad.note()}")
-  return tagging.of_sentences(
+  task = tagging.of_sentences(
       read, {split: pathlib.Path(frame.name)
              for split, frame in frames.items()}, bad_rows,
       columns.labels and list(map(label_name, columns.labels)))
+  return dataclasses.replace(task, splits={**task.splits, **{
+      split: tagging.TaggedSplit(
+          [sentence.words for sentence in sentences], None,
+          list(map(str, range(len(sentences)))))
+      for split, sentences in untagged.items()}})
 
 
 def _hold_words(texts: Sequence[Any]) -> bool:

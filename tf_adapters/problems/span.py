@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_adapters.data.rows import write_cells
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.problems.prediction import OfLabels, Prediction
@@ -84,7 +85,7 @@ class Span(Problem):
 
   def files(self, task: "Dataset", name: str, encoded: "EncodedWindows",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    """As SQuAD's official scripts take them, and the candidates."""
+    """As SQuAD's official scripts take them, the candidates, and a table."""
     chosen = _choose(encoded, outputs)
     files: dict[str, Any] = {
         "predictions.json": {
@@ -99,7 +100,18 @@ class Span(Problem):
           name: answers.null_odds for name, answers in chosen.items()}
     return {name: json.dumps(values, indent=2, ensure_ascii=False,
                              allow_nan=False) + "\n"
-            for name, values in files.items()}
+            for name, values in files.items()} | {
+                f"{name}.tsv": _table(encoded.split, chosen)}
+
+
+def _table(split: "SquadSplit", chosen: Mapping[str, "Answers"]) -> str:
+  """Questions, the answers that are right where they are known, and ours."""
+  rows: list[list[Any]] = [
+      ["index", "question", *["label"] * split.answered, "prediction"]]
+  rows += [[question.id, question.text,
+            *[list(question.answers)] * split.answered,
+            chosen[question.id].text] for question in split.questions]
+  return b"".join(write_cells("tsv", cells) for cells in rows).decode()
 
 
 def _choose(encoded: "EncodedWindows",

@@ -95,11 +95,19 @@ class Tagging(Problem):
 
   def files(self, task: "Dataset", name: str, encoded: "EncodedWords",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    tags = self.tags(encoded, outputs, task.labels)
+    """Words with the predicted tags; of a labelled split behind the true ones.
+
+    As conlleval takes them.
+    """
     split: Any = task.splits[name]
+    columns = [split.words]
+    if split.tags is not None:
+      columns.append([[task.labels[tag] for tag in tags]
+                      for tags in split.tags])
+    columns.append(self.tags(encoded, outputs, task.labels))
     return {f"{name}.conll": "\n\n".join(
-        "\n".join(f"{word}\t{tag}" for word, tag in zip(*sentence))
-        for sentence in zip(split.words, tags)) + "\n"}
+        "\n".join(map("\t".join, zip(*sentence)))
+        for sentence in zip(*columns)) + "\n"}
 
   def same_labels(self, labels: Sequence[np.ndarray],
                   names: Sequence[str]) -> str:
