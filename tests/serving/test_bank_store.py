@@ -1,6 +1,7 @@
 """A bank of tasks that are loaded when they are needed."""
 
 import collections
+import os
 import random
 import shutil
 import threading
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 import tf_adapters as ta
-from tests.adapters import A, make
+from tests.adapters import A, edit, make
+from tf_adapters.serving import bank_tasks
+from tf_adapters.serving.adapter_folder import AdapterFolder
 
 TEXTS = ["the film is good", "bad"]
 
@@ -135,14 +138,40 @@ def test_no_answer_is_wrong_while_tasks_are_loaded(one_layer_source, folder):
   assert bank.residency.evictions > 5
 
 
-def test_ten_thousand_files_are_listed_without_being_read(
-    one_layer_source, tmp_path):
-  for number in range(300):  # of which one tells as much
-    (tmp_path / f"t{number:03}").mkdir()
-    (tmp_path / f"t{number:03}" / "adapter_config.json").write_text("no JSON")
-  (tmp_path / ".hidden").mkdir()
+def put(folder, name):
+  (folder / name).mkdir(exist_ok=True)
+  (folder / name / "adapter_config.json").write_text("no JSON")
+
+
+def test_a_folder_is_listed_without_being_read(tmp_path, monkeypatch):
+  for name in ("b", "a", ".hidden", "base"):
+    put(tmp_path, name)
   (tmp_path / "file").write_text("")
-  bank = ta.AdapterBank(str(one_layer_source), store=tmp_path)
-  assert bank.names() == [f"t{number:03}" for number in range(300)]
-  with pytest.raises(ta.InputError, match="t007"):
-    bank.info("t007")
+  (tmp_path / "later").mkdir()
+  os.utime(tmp_path, (1, 1))  # nothing has changed for long
+  folder = AdapterFolder(tmp_path)
+  assert folder.names() == ["a", "b"]
+  with monkeypatch.context() as patched:
+    patched.setattr(os, "listdir", None)
+    assert folder.names() == ["a", "b"]
+    (tmp_path / "later" / "adapter_config.json").write_text("no JSON")
+    assert folder.names() == ["a", "b", "later"]
+  put(tmp_path, "new")  # within a second it is listed every time
+  assert folder.names() == ["a", "b", "later", "new"]
+  put(tmp_path, "newer")
+  shutil.rmtree(tmp_path / "b")
+  assert folder.names() == ["a", "later", "new", "newer"]
+  assert folder.find("b") is None and folder.find("base") is None
+
+
+def test_what_a_file_says_is_read_once(one_layer_source, store, monkeypatch):
+  bank = ta.AdapterBank(str(one_layer_source), store=store)
+  bank.info("t1")
+  with monkeypatch.context() as patched:
+    patched.setattr(bank_tasks, "open_task", None)
+    assert bank.info("t1").labels == tuple("abc")
+  edit(store / "t1", labels=["x", "y", "z"])
+  assert bank.info("t1").labels == tuple("xyz")
+  (store / "t1" / "adapter_config.json").write_text("no JSON")
+  with pytest.raises(ta.InputError, match="t1"):
+    bank.info("t1")

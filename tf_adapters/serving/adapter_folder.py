@@ -5,10 +5,14 @@ Nothing is read before a task is asked for: the folder may have many thousands.
 
 import os
 import pathlib
+import time
 
 from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.errors import InputError
 from tf_adapters.serving.bank_texts import BASE
+
+# Changes of a folder within so many nanoseconds can have the same time.
+_CLOCK_NS = 1_000_000_000
 
 
 class AdapterFolder:
@@ -30,6 +34,9 @@ class AdapterFolder:
 
   def __init__(self, path: str | os.PathLike[str]):
     self.path = pathlib.Path(path)
+    # When the folder had changed last, and then its tasks and what else was
+    # there, which may become an adapter file without a change of the folder.
+    self._listed: tuple[int, list[str], list[str]] = (-1, [], [])
     self.names()  # raises
 
   def names(self) -> list[str]:
@@ -39,12 +46,18 @@ class AdapterFolder:
       InputError: the folder cannot be read.
     """
     try:
-      with os.scandir(self.path) as entries:
-        return sorted(entry.name for entry in entries
-                      if self.find(entry.name))
+      changed = os.stat(self.path).st_mtime_ns
+      before, names, others = self._listed
+      if before == changed:
+        return sorted([*names, *filter(self.find, others)])
+      entries = os.listdir(self.path)
     except OSError as error:
       raise InputError(f"{self.path}: cannot be read as a folder of adapter "
                        f"files: {error.strerror or error}") from None
+    names = sorted(filter(self.find, entries))
+    if time.time_ns() - changed > _CLOCK_NS:
+      self._listed = changed, names, sorted({*entries} - {*names})
+    return list(names)
 
   def find(self, name: str) -> pathlib.Path | None:
     """A task's adapter file; None where there is none of that name.

@@ -1,5 +1,7 @@
 """Holds what does not change in a bank: the encoder, and its graphs."""
 
+import threading
+
 import tensorflow as tf
 
 from tf_adapters.modeling.encoder import TransformerEncoder
@@ -45,18 +47,19 @@ class BankEncoder:
     # The graph that was traced last: it may be of a change that another one
     # came before, and that is then made once more.
     self._newest: TracedModel | None = None
+    self._tracing = threading.Lock()
     self._shared_layers: tuple[
         tuple[StackKey, ...], dict[int, SharedLayers]] = ((), {})
 
   def traced(self, tasks: StackedTasks,
              before: TracedModel | None = None) -> TracedModel:
     """The model's graph for tasks: the one `before`, if it will do."""
-    for graph in (before, self._newest):
-      if graph is not None and graph.keys == tasks.keys:
-        return graph
-    graph = TracedModel(self.model, tasks.keys, self.jit_compile)
-    self._newest = graph
-    return graph
+    if before is not None and before.keys == tasks.keys:
+      return before
+    with self._tracing:  # who needs the same graph waits, and nobody else
+      if self._newest is None or self._newest.keys != tasks.keys:
+        self._newest = TracedModel(self.model, tasks.keys, self.jit_compile)
+      return self._newest
 
   def shared_layers(self, tasks: StackedTasks) -> SharedLayers | None:
     """The graphs for texts that are for many tasks; None if nothing is shared.

@@ -5,10 +5,12 @@ tasks, and then publishes another state in one step.
 """
 
 import contextlib
+import dataclasses
 import os
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from tf_adapters.adapter_files.info import AdapterInfo
+from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
 from tf_adapters.errors import InputError
 from tf_adapters.serving.adapter_folder import AdapterFolder
 from tf_adapters.serving.bank_encoder import BankEncoder
@@ -42,6 +44,8 @@ class BankTasks:
     self.folder = folder
     self.residency = None if folder is None else Residency(
         shared.capacity, self._load, self._evict)
+    # What files of the store say, as long as they are the same.
+    self._infos: dict[str, tuple[tuple[int, int, int], AdapterInfo]] = {}
     new = self._opened(adapters)
     with self._adding(new):
       self._published = Published(
@@ -116,7 +120,17 @@ class BankTasks:
     state = self.state()
     if self.folder is None or name in state.infos:
       return state.find(name)
-    return 0, self._open(name, self._path(name), None)[1].info
+    path = self._path(name)
+    try:
+      status = os.stat(path / CONFIG_NAME)
+    except OSError:  # it has gone meanwhile
+      return 0, self._open(name, path, None)[1].info
+    version = status.st_mtime_ns, status.st_ino, status.st_size
+    known = self._infos.get(name)
+    if known is None or known[0] != version:
+      known = version, self._open(name, path, None)[1].info
+      self._infos[name] = known
+    return 0, known[1]
 
   @contextlib.contextmanager
   def resident(self, names: Sequence[str] | None) -> Iterator[BankState]:
@@ -184,7 +198,7 @@ class BankTasks:
       if name not in self.state().infos:
         self._path(name)
 
-  def _path(self, name: str) -> os.PathLike[str]:
+  def _path(self, name: str) -> pathlib.Path:
     """The adapter file of a task of the store.
 
     Raises:
@@ -243,6 +257,9 @@ class BankTasks:
     """Makes a task of the store resident, which may have been left so."""
     if name not in self.state().infos:
       _, task = self._open(name, self._path(name), None)
+      _, info = self._find(name)
+      if info == task.info:  # who compares sees that it is the same task
+        task = dataclasses.replace(task, info=info)
       self._take_in({name: task.in_memory()})
 
   def _evict(self, name: str) -> None:
