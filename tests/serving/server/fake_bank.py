@@ -96,6 +96,7 @@ class FakeBank:
     self.may_compute = threading.Event()
     self.may_compute.set()
     self.fails_on = None
+    self.on_bad = lambda: None
 
   store = residency = None
 
@@ -148,6 +149,7 @@ class FakeBank:
 
   def add(self, path, name=None):
     if "bad" in str(path):
+      self.on_bad()
       raise InputError(f"{path}: is damaged")
     self.infos[name] = make_info(name, "classification", "abc", False, path)
     return name

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from tests.serving.server.fake_bank import FakeBank, make_server, predict
+from tf_adapters.serving.server.live_figures import LiveFigures
+from tf_adapters.serving.server.observer import BatchFigures
 from tf_adapters.serving.server.refusals import Refusal
 
 
@@ -219,3 +221,20 @@ def test_a_task_that_is_replaced_midway_answers_by_one_file():
   assert [one.info for one in answers] == [bank.info("tags")] * 2
   assert [one.prediction for one in answers] == [
       predict("tags", bank.info("tags"), text) for text in ("a", "b")]
+
+
+def test_figures_are_of_the_last_seconds_and_no_more_is_kept():
+  now = 0.0
+  live = LiveFigures(lambda: now)
+  for second in range(1000):
+    now = float(second)
+    live.answered({"a": 1}, 200, second / 1000)
+    live.computed(BatchFigures(second, 8 * second, 2, [0.0] * second, 1.0)
+                  if second else BatchFigures(1, 8, 1, [0.0], 1.0))
+  figures = live.figures()
+  assert figures["requests_per_second"] == 1.1
+  assert figures["batch_rows"] == 994 and figures["batch_tasks"] == 2
+  assert 989 <= figures["p50_ms"] < figures["p95_ms"] <= 999
+  assert len(live._answers) == len(live._batches) == 11
+  now += 60
+  assert live.figures()["p50_ms"] is None

@@ -53,6 +53,15 @@ def test_a_folder_is_followed(tmp_path):
     await looks()
     assert len(said) == 2
 
+    # What is replaced while it is read is not damaged.
+    bank.on_bad = lambda: write(folder / "bad", "another one")
+    write(folder / "bad", "a third one")
+    await looks()
+    bank.on_bad = lambda: None
+    assert len(said) == 2
+    await looks()
+    assert len(said) == 3
+
     # What grows from look to look is not taken.
     for size in range(4):
       write(folder / "slow", "{}" * (1 + size))
@@ -80,10 +89,10 @@ def test_a_folder_is_followed(tmp_path):
 
     folder.rename(tmp_path / "elsewhere")
     await looks(4)
-    assert bank.names() and len(said) == 3  # nothing is removed; said once
+    assert bank.names() and len(said) == 4  # nothing is removed; said once
     (tmp_path / "elsewhere").rename(folder)
     await looks(3)
-    assert len(said) == 3
+    assert len(said) == 4
 
   asyncio.run(asyncio.wait_for(scenario(), 20))
 

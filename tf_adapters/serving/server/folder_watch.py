@@ -84,13 +84,16 @@ class FolderWatch:
     for name, state in found.items():
       if state != self._tried.get(name) and state == before.get(name):
         self._tried[name] = state
-        await self._add(name)
+        await self._add(name, state)
 
-  async def _add(self, name: str) -> None:
+  async def _add(self, name: str, state: _State) -> None:
+    path = self._folder / name
     try:
-      await self._server.add(self._folder / name, name)
+      await self._server.add(path, name)
     except InputError as error:
-      self._report(str(error))
+      # One that another took the place of while it was read is not damaged.
+      if await asyncio.to_thread(_state_of, path) == state:
+        self._report(str(error))
 
   async def _remove(self, name: str) -> None:
     with contextlib.suppress(Refusal):  # a request was first

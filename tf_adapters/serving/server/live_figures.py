@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from tf_adapters.serving.server.observer import BatchFigures
 
 _SECONDS = 10.0  # that count as a moment
-_MOST = 50_000  # requests and batches of it that are kept
 
 
 class LiveFigures:
@@ -20,17 +19,21 @@ class LiveFigures:
 
   def __init__(self, clock: Callable[[], float] = time.monotonic):
     self._clock = clock
-    self._answers: collections.deque[tuple[float, float]] = (
-        collections.deque(maxlen=_MOST))
-    self._batches: collections.deque[tuple[float, BatchFigures]] = (
-        collections.deque(maxlen=_MOST))
+    # When each request was answered, and how long it took.
+    self._answers: collections.deque[tuple[float, float]] = collections.deque()
+    # When each batch was computed, its rows and its tasks.
+    self._batches: collections.deque[tuple[float, int, int]] = (
+        collections.deque())
     self._seconds_per_row = 0.0
 
   def tokenized(self, rows: int, seconds: float) -> None:
     del rows, seconds
 
   def computed(self, batch: BatchFigures) -> None:
-    self._batches.append((self._clock(), batch))
+    now = self._clock()
+    self._batches.append((now, batch.rows, batch.tasks))
+    while self._batches[0][0] < now - _SECONDS:
+      self._batches.popleft()
     of_this = batch.seconds / batch.rows
     self._seconds_per_row += (of_this - self._seconds_per_row) * (
         0.1 if self._seconds_per_row else 1.0)
@@ -38,7 +41,10 @@ class LiveFigures:
   def answered(self, tasks: Mapping[str, int], status: int,
                seconds: float) -> None:
     if tasks and status == 200:
-      self._answers.append((self._clock(), seconds))
+      now = self._clock()
+      self._answers.append((now, seconds))
+      while self._answers[0][0] < now - _SECONDS:
+        self._answers.popleft()
 
   def seconds_for(self, rows: int) -> float:
     """How long so many texts will probably take."""
@@ -50,13 +56,14 @@ class LiveFigures:
     # Copies, since others may be added meanwhile.
     answers = sorted(seconds for when, seconds in list(self._answers)
                      if when >= since)
-    batches = [batch for when, batch in list(self._batches) if when >= since]
+    batches = [(rows, tasks) for when, rows, tasks in list(self._batches)
+               if when >= since]
     return {
         "requests_per_second": round(len(answers) / _SECONDS, 2),
         "p50_ms": _milliseconds(answers, 0.5),
         "p95_ms": _milliseconds(answers, 0.95),
-        "batch_rows": _mean([batch.rows for batch in batches]),
-        "batch_tasks": _mean([batch.tasks for batch in batches])}
+        "batch_rows": _mean([rows for rows, _ in batches]),
+        "batch_tasks": _mean([tasks for _, tasks in batches])}
 
 
 def _milliseconds(seconds: list[float], part: float) -> float | None:
