@@ -1,17 +1,44 @@
 """How a golden file of another library is held against a model of ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
 from tests.peers import families, tiny_bert
+from tf_adapters.adapter_files.opening import AdapterFile
+from tf_adapters.adapter_files.tensors import expected_shapes
+from tf_adapters.modeling.stacked import TaskArrays
+from tf_adapters.modeling.stacked_layers import StackedModel
 
 
 def our_inputs() -> dict[str, np.ndarray]:
   """The batch, as our models take it."""
   return families.our_inputs("bert")
+
+
+def in_one_batch(encoder, files: Sequence[AdapterFile],
+                 inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+  """Logits of files on an encoder, each for all inputs, from one batch.
+
+  As a bank does it, which would make a graph of it first. Outputs are padded.
+  """
+  model = StackedModel(encoder, "cls")
+  tasks = model.no_tasks().with_tasks([TaskArrays(
+      encoder.config, file.info.method, file.info.pooling,
+      expected_shapes(file.info), file.tensors, encoder.projection_weights)
+      for file in files])
+  rows = len(inputs["input_mask"])
+  outputs = model(
+      tasks.keys, tasks.tensors,
+      {name: tf.constant(np.tile(array, (len(files), 1)))
+       for name, array in inputs.items()},
+      tf.repeat(tf.range(1, len(files) + 1), rows))
+  return [outputs["tokens" if file.info.problem.per_token else "texts"][
+      number * rows:(number + 1) * rows].numpy()
+          for number, file in enumerate(files)]
 
 
 def check(source, method, golden: Mapping[str, np.ndarray],

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 import tf_adapters as ta
+from tests.peers.comparing import in_one_batch
 from tests.peers.families import FOLDER, our_inputs, write_encoder
 from tf_adapters.adapter_files import adapterhub_writer, peft_writer
 from tf_adapters.adapter_files.opening import open_adapter
@@ -63,12 +64,29 @@ def test_logits(encoders, golden, path):
   family = family_of(path)
   model = ta.load_adapter(
       path, encoders[family].source, labels=labels_of(path))
-  inputs, expected = our_inputs(family), golden[name_of(path)]
-  logits = np.asarray(model(inputs))
+  inputs = our_inputs(family)
+  assert_equal(np.asarray(model(inputs)), golden[name_of(path)], inputs)
+
+
+def assert_equal(logits, expected, inputs):
   if expected.ndim == 3:  # of tokens
     tokens = inputs["input_mask"] == 1
     logits, expected = logits[tokens], expected[tokens]
   np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [
+    pytest.param(family, marks=[] if family == "roberta" else pytest.mark.slow)
+    for family in FAMILIES])
+def test_all_in_one_batch(encoders, golden, family):
+  encoder = encoders[family].build()
+  files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny")
+           for path in FILES if family_of(path) == family]
+  inputs = our_inputs(family)
+  for file, found in zip(files, in_one_batch(encoder, files, inputs),
+                         strict=True):
+    expected = golden[name_of(file.path)]
+    assert_equal(found[..., :expected.shape[-1]], expected, inputs)
 
 
 @pytest.mark.parametrize("name,family,message", [

@@ -14,9 +14,6 @@ from tests.peers import comparing
 from tf_adapters.adapter_files.adapterhub_writer import files as adapterhub
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.peft_writer import files as peft
-from tf_adapters.adapter_files.tensors import expected_shapes
-from tf_adapters.modeling.stacked import TaskArrays
-from tf_adapters.modeling.stacked_layers import StackedModel
 
 FOLDER = pathlib.Path(__file__).parent
 FILES = [path for library in ("adapterhub", "peft")
@@ -68,26 +65,12 @@ def test_alone(source, path, golden):
 
 def test_all_in_one_batch(source, golden):
   encoder = ta.load_encoder(source)
-  # As a bank does it, which would make a graph of it first.
-  model = StackedModel(encoder, "cls")
   files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny")
            for path in FILES if path.name not in NOT_IN_BANKS]
-  tasks = model.no_tasks().with_tasks([TaskArrays(
-      encoder.config, file.info.method, file.info.pooling,
-      expected_shapes(file.info), file.tensors, encoder.projection_weights)
-      for file in files])
-  inputs = comparing.our_inputs()
-  rows = len(inputs["input_mask"])
-  outputs = model(
-      tasks.keys, tasks.tensors,
-      {name: tf.constant(np.tile(array, (len(files), 1)))
-       for name, array in inputs.items()},
-      tf.repeat(tf.range(1, len(files) + 1), rows))
-  for number, file in enumerate(files):
+  logits = comparing.in_one_batch(encoder, files, comparing.our_inputs())
+  for file, found in zip(files, logits, strict=True):
     expected = golden[name_of(file.path)]
-    what = "tokens" if expected.ndim == 3 else "texts"
-    logits = outputs[what][number * rows:(number + 1) * rows]
-    assert_equal(logits[..., :expected.shape[-1]], expected)
+    assert_equal(found[..., :expected.shape[-1]], expected)
 
 
 def test_a_bank_takes_files_of_all_libraries(source):
