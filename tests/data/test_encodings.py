@@ -29,6 +29,17 @@ def test_lines_of_every_encoding():
         f"{text}\r\n", "\n", text]
 
 
+@pytest.mark.parametrize("content, found", [
+    ("a é 😀".encode(), "utf-8"), (b"", "utf-8"),
+    ("a é".encode()[:-1], "windows-1252"),
+    ("Das „Café“".encode("windows-1252"), "windows-1252"),
+    (b"\x81 a", "latin-1"), ("a é".encode("utf-16"), "utf-16")])
+def test_an_encoding_is_found(tmp_path, monkeypatch, content, found):
+  monkeypatch.setattr(encodings, "_CHUNK", 3)  # within characters, too
+  (tmp_path / "a").write_bytes(content)
+  assert encodings.found_encoding(tmp_path / "a") == found
+
+
 @pytest.mark.parametrize("encoding, text", ROWS.items())
 def test_tables_and_sentences_in_their_encoding(tmp_path, encoding, text):
   word = text.replace(" ", "\u3000" if encoding == "shift_jis" else "_")

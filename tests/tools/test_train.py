@@ -189,6 +189,15 @@ def test_a_mistake_is_said_at_once(tickets, one_layer_source, values, message):
     config.load_task()
 
 
+def test_without_an_encoder_a_quicker_one_is_named(
+    tickets, monkeypatch, capfd):
+  monkeypatch.setattr("tf_adapters.training.run.run", lambda config: None)
+  assert call(train, f"--data={tickets}", "--text_column=ticket_text",
+              "--label_column=team") == 0
+  assert "encoder: bert_base_uncased, as none is given; --encoder=mini" in (
+      capfd.readouterr().out)
+
+
 def test_help_is_of_this_tool_in_groups(capfd):
   from tf_adapters.tools import glue  # which has flags of the same names
   assert call(train, "--help") == call(glue, "--help") == 0

@@ -8,6 +8,7 @@ import codecs
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from tf_adapters.data.bad_rows import NO_UTF_8
 from tf_adapters.errors import InputError
@@ -52,28 +53,24 @@ def found_encoding(path: pathlib.Path) -> str:
   Raises:
     InputError: the file cannot be read.
   """
-  left = {name: codecs.getincrementaldecoder(name)()
-          for name in (UTF_8, "windows-1252")}
   try:
     with open(path, "rb") as file:
-      for number, content in enumerate(iter(lambda: file.read(_CHUNK), b"")):
-        if not number and content.startswith(
-            (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-          return "utf-16"
-        left = {name: decoder for name, decoder in left.items()
-                if _decodes(decoder, content)}
-        if not left:
-          break
+      if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+      return next((name for name in (UTF_8, "windows-1252")
+                   if _is_in(file, name)), "latin-1")
   except OSError as error:
     raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-  return next((name for name, decoder in left.items()
-               if _decodes(decoder, b"", final=True)), "latin-1")
 
 
-def _decodes(decoder: codecs.IncrementalDecoder, content: bytes,
-             final: bool = False) -> bool:
+def _is_in(file: BinaryIO, encoding: str) -> bool:
+  """Whether all of a file can be decoded."""
+  decoder = codecs.getincrementaldecoder(encoding)()
+  file.seek(0)
   try:
-    decoder.decode(content, final)
+    while content := file.read(_CHUNK):
+      decoder.decode(content)
+    decoder.decode(b"", final=True)
   except UnicodeDecodeError:
     return False
   return True
