@@ -29,7 +29,7 @@ TINY = dict(
 PROGRAM = Program(
     arguments=300, outputs=200, aliased=100, temporary=50, code=10,
     flops=22.5e12, bytes_accessed=700e9, seconds=1.5,
-    buffers=(Buffer(8, "f32[2]", "encoder/add"),))
+    buffers=(Buffer(8, 3, "f32[2]", "encoder/add"),))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_run_on_slices(config_file):
   written = json.loads(json.dumps(first.to_dict()))
   assert written["training"]["memory"] == 460
   assert written["training"]["buffers"] == [
-      {"size": 8, "shape": "f32[2]", "operation": "encoder/add"}]
+      {"size": 8, "count": 3, "shape": "f32[2]", "operation": "encoder/add"}]
   assert written["replicas"] == 8 and written["topology"] == "v2:2x2x1"
 
 
@@ -195,11 +195,12 @@ ENTRY %main (p: f32[1000]) -> f32[8] {
   %small = f32[8]{0} fusion(%p), kind=kLoop, calls=%fused
   %on_chip = f32[512]{0:T(256)S(1)} fusion(%p), kind=kLoop, calls=%fused
   %large = bf16[8,16]{1,0:T(8,128)(2,1)} fusion(%p), metadata={op_name="a/b"}
-  ROOT %same = bf16[128]{0} bitcast(%large)
+  %next = bf16[8,16]{1,0:T(8,128)(2,1)} fusion(%large), metadata={op_name="b"}
+  ROOT %same = bf16[128]{0} bitcast(%next)
 }
 """
   assert largest_buffers(text) == (
-      Buffer(256, "bf16[8,16]", "a/b"), Buffer(32, "f32[8]", "small"))
+      Buffer(256, 2, "bf16[8,16]", "a/b"), Buffer(32, 1, "f32[8]", "small"))
 
 
 def test_the_tool(untraced, monkeypatch, config_file, tmp_path, capsys):
@@ -218,7 +219,7 @@ def test_the_tool(untraced, monkeypatch, config_file, tmp_path, capsys):
   assert shown[2].split() == [
       "training", "1", "x", "8", "2", "s", "0.00", "GiB", "0.0", "MB",
       "22.500", "700.00", "1000.00", "2000.00"]
-  assert "  0.0 MB  f32[2]  encoder/add" in shown
+  assert "  3 x 0.0 MB  f32[2]  encoder/add" in shown
   assert "300 training steps take at least 600.0 s" in shown
   found, = json.loads(output.read_text())
   assert found["training"]["flops"] == 22.5e12

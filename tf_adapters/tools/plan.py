@@ -65,10 +65,10 @@ def _print(plan: "SlicePlan") -> None:
     if step.error is not None:
       say(f"{name}: the compiler refuses it: {step.error}")
   if plan.training.program is not None:
-    say("largest buffers of the training step:")
+    say("what the training step writes to memory:")
     _command.print_columns([
-        (f"  {buffer.size / 1e6:.1f} MB", buffer.shape, buffer.operation)
-        for buffer in plan.training.program.buffers])
+        (f"  {buffer.count} x {buffer.size / 1e6:.1f} MB", buffer.shape,
+         buffer.operation) for buffer in plan.training.program.buffers])
   if plan.largest_batch is not None:
     say(f"largest training batch: {plan.largest_batch} rows")
   if plan.bound_seconds is not None:

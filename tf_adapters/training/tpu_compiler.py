@@ -33,15 +33,17 @@ class CompilerError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Buffer:
-  """What a program holds in memory while it runs.
+  """What a program writes to memory while it runs, of one shape.
 
   Attributes:
     size: in bytes, without padding.
+    count: how many there are, one for each layer for instance.
     shape: such as "bf16[32,128]".
-    operation: of the model, which makes it.
+    operation: of the model, which makes the first of them.
   """
 
   size: int
+  count: int
   shape: str
   operation: str
 
@@ -56,7 +58,7 @@ class Program:
     flops: floating-point operations.
     bytes_accessed: what operations read and write.
     seconds: that it took to compile.
-    buffers: the largest temporary ones.
+    buffers: those that take most; see `largest_buffers`.
   """
 
   arguments: int
@@ -103,19 +105,25 @@ def compile_program(hlo: bytes, accelerator: Accelerator) -> Program:
   # Nothing is to look for a TPU, or to ask Google Cloud what this machine is.
   for name, value in (("JAX_PLATFORMS", "cpu"), ("TPU_SKIP_MDS_QUERY", "1"),
                       ("TPU_WORKER_HOSTNAMES", "localhost"),
-                      ("TPU_STDERR_LOG_LEVEL", "3")):
+                      ("TPU_ACCELERATOR_TYPE", accelerator.name),
+                      ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")):
     os.environ.setdefault(name, value)
   import numpy as np
   from jax._src.lib import xla_client
   from jax.experimental import topologies
 
+  # A host has four chips, if it is not said.
+  bounds = {} if accelerator.chips > 1 else {
+      "chips_per_host_bounds": (1, 1, 1)}
   try:
     devices = topologies.get_topology_desc(
-        platform="tpu", topology_name=accelerator.topology).devices
+        platform="tpu", topology_name=accelerator.topology, **bounds).devices
   except Exception as error:  # of whatever type
     raise InputError(
         f"accelerator {accelerator.name}: libtpu has no topology "
         f"{accelerator.topology}: {error}") from None
+  # Of v4 there are both cores of a chip, which compute as one device.
+  devices = devices[::len(devices) // accelerator.replicas]
   options = xla_client.CompileOptions()
   options.num_replicas, options.num_partitions = len(devices), 1
   options.device_assignment = xla_client.DeviceAssignment.create(
@@ -168,12 +176,14 @@ def _stablehlo(hlo: bytes) -> Any:
 
 
 def largest_buffers(text: str) -> tuple[Buffer, ...]:
-  """The largest values that a compiled program writes to memory.
+  """What a compiled program writes to memory, the most bytes first.
+
+  Not all of it is there at once.
 
   Args:
     text: the program, as XLA prints it.
   """
-  found = []
+  found: dict[str, Buffer] = {}
   in_entry = False
   for line in text.splitlines():
     if line.startswith("ENTRY "):
@@ -188,11 +198,14 @@ def largest_buffers(text: str) -> tuple[Buffer, ...]:
     size = _SIZES.get(match["type"], 4)
     for dim in filter(None, match["dims"].split(",")):
       size *= int(dim)
+    shape = f"{match['type']}[{match['dims']}]"
     operation = _OPERATION.search(line)
-    found.append(Buffer(size, f"{match['type']}[{match['dims']}]",
-                        operation[1] if operation else match["name"]))
-  found.sort(key=lambda buffer: -buffer.size)
-  return tuple(found[:_MOST_BUFFERS])
+    first = found.setdefault(shape, Buffer(
+        size, 0, shape, operation[1] if operation else match["name"]))
+    found[shape] = dataclasses.replace(first, count=first.count + 1)
+  return tuple(sorted(
+      found.values(), key=lambda buffer: -buffer.size * buffer.count)[
+          :_MOST_BUFFERS])
 
 
 def explained(message: str) -> str:
