@@ -182,7 +182,7 @@ def test_only_models_of_one_task_are_saved(encoder, tmp_path):
   outputs = tf_keras.layers.Dense(2)(encoder(inputs)["pooled_output"])
   for model in (tf_keras.Model(inputs, outputs), encoder):
     with pytest.raises(ta.InputError, match=(
-        f"not of a {type(model).__name__}: .* its own save method")):
+        f"not of a {type(model).__name__}: .* their own save method")):
       ta.save_adapter(model, tmp_path / "adapter")
 
 

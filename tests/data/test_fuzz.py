@@ -187,7 +187,7 @@ def write_json_lines(planted_rows):
         '{"text": "a\tb"}'],
              "with something else than a string": [
         json.dumps({"text": value})
-        for value in (1, [text], {"text": text}, True, 1e400, 0.5)]}
+        for value in (1, [text, 1], {"text": text}, True, 1e400, 0.5)]}
     if kind is None:
       kept.append(text)
       lines.append(json.dumps(
