@@ -5,7 +5,7 @@ of methods.py. Examples per second of a bank with 1, 2, 8 and 32 tasks in the
 batch, of a model of one task, and of that model when it is given one task's
 weights after the other; runs take turns, medians. Then a bank of 1, 10, 100 and
 1000 tasks, each in a process of its own: resident memory beyond that of a bank
-without any. Prints JSON.
+without any, and what it takes to add and to remove one more. Prints JSON.
 
   python benchmarks/mixed_batches.py
   python benchmarks/mixed_batches.py --method=lora
@@ -17,9 +17,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import common
 import methods
+
+if TYPE_CHECKING:
+  import tf_adapters as ta
 
 ROWS = 64
 LENGTHS = (32, 128)
@@ -112,7 +116,7 @@ def take_turns(cases: dict[str, Callable[[], object]]) -> dict[str, object]:
 
 
 def memory(adapter: str, tasks: int) -> dict[str, float]:
-  """Resident MB of this process with a bank of so many tasks."""
+  """Resident MB of this process with a bank of so many tasks, and times."""
   import resource
 
   import tf_adapters as ta
@@ -120,12 +124,26 @@ def memory(adapter: str, tasks: int) -> dict[str, float]:
   started = time.perf_counter()
   bank = ta.AdapterBank(
       common.ENCODER, {str(number): adapter for number in range(tasks)},
-      pooling="mean")
+      pooling="mean", capacity=tasks + 1)
   seconds = time.perf_counter() - started
   bank.predict(["some text"], None)
   pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
   return {"resident": pages * resource.getpagesize() / 1e6,
-          "seconds": round(seconds, 1)}
+          "seconds": round(seconds, 1),
+          **(changes(bank, adapter) if tasks else {})}
+
+
+def changes(bank: "ta.AdapterBank", adapter: str) -> dict[str, float]:
+  """Median milliseconds to add one more task, and to remove it."""
+  times: dict[str, list[float]] = {"add_ms": [], "remove_ms": []}
+  for _ in range(ROUNDS):
+    for what, change in (("add_ms", lambda: bank.add(adapter, "one more")),
+                         ("remove_ms", lambda: bank.remove("one more"))):
+      started = time.perf_counter()
+      change()
+      times[what].append(1e3 * (time.perf_counter() - started))
+  return {what: round(statistics.median(values), 2)
+          for what, values in times.items()}
 
 
 def measure() -> dict[str, object]:
@@ -152,7 +170,9 @@ def measure() -> dict[str, object]:
         "mb_beyond_an_empty_bank": round(beyond, 1),
         "adapter_files": round(beyond / megabytes, 2),
         "peak_mb": round(ended.peak_mb, 1),
-        "seconds_to_load": ended.answer()["seconds"]}
+        "seconds_to_load": ended.answer()["seconds"],
+        "add_ms": ended.answer()["add_ms"],
+        "remove_ms": ended.answer()["remove_ms"]}
   return result
 
 
