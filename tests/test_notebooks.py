@@ -14,7 +14,8 @@ MOST_BYTES = 150_000
 SHORTER = {
     "steps = 150\n": "steps = 10\n", "rows = 1500 ": "rows = 60 ",
     "rows = 1200 ": "rows = 60 ", "epochs=3": "epochs=1",
-    "epochs=2": "epochs=1"}
+    "epochs=2": "epochs=1", "max_length=48": "max_length=32",
+    "text_processor(48)": "text_processor(32)"}
 
 
 def names(paths):
@@ -42,7 +43,7 @@ def test_runs(path, tmp_path, one_layer_source):
   for cell in notebook.cells:
     for text, shorter in SHORTER.items():
       cell.source = cell.source.replace(text, shorter)
-    if path.stem != "quickstart":
+    if path.stem != "quickstart":  # which is about MiniLM's package
       cell.source = cell.source.replace(
           '"minilm_l6"', repr(str(one_layer_source)))
   # One of them reads golden files of the tests beside it.
