@@ -29,7 +29,7 @@ def test_outputs_are_small_and_no_errors(path):
   for cell in notebook.cells:
     for output in cell.get("outputs", []):
       assert output.output_type != "error"
-      assert "/work/" not in str(output) and "/tmp/" not in str(output)
+      assert str(ROOT) not in str(output) and "/tmp/" not in str(output)
 
 
 @pytest.mark.slow

@@ -63,9 +63,14 @@ def tools_page() -> str:
   for name, tool in tools().items():
     lines += [f"## tf-adapters {name}\n", _as_markdown(tool.__doc__ or "")]
     lines += ["| group | flags |\n|---|---|"]
+    groups = _help.groups(flags_of(tool))
+    # Those of all methods are in one line.
+    methods = [title for title in groups if title.startswith("--")]
     lines += [
         f"| {_link(title)} | {', '.join(f'`--{flag}`' for flag in members)} |"
-        for title, members in _help.groups(flags_of(tool)).items()]
+        for title, members in groups.items() if title not in methods]
+    if methods:
+      lines.append(f"| Methods | all of {', '.join(map(_link, methods))} |")
     lines.append("")
   return "\n".join(lines)
 
