@@ -116,20 +116,22 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
 
 def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
                     columns: Sequence[str], bad_rows: BadRows,
-                    encoding: str = UTF_8,
-                    delimiter: str | None = None) -> WholeRows:
+                    encoding: str = UTF_8, delimiter: str | None = None,
+                    word_lists: bool = False) -> WholeRows:
   """As `read_rows`, with the cells of all columns beside those wanted.
 
   Args:
     lines, name, format, columns, bad_rows, encoding: as for `read_rows`.
     delimiter: what stands between the cells of a table; None to find it.
+    word_lists: whether a wanted cell of JSON may be a list of words.
   """
   texts = decoded(name, lines, encoding)
   if format == "jsonl":
     line = next(texts, "")
     _check_json_lines(name, line)
     return WholeRows(_keys(line), _json_rows(
-        itertools.chain([line], texts), columns, bad_rows, encoding))
+        itertools.chain([line], texts), columns, bad_rows, encoding,
+        word_lists))
   note = ""
   if delimiter is None:
     numbered, note = separated_rows(name, format, texts, columns)
@@ -187,7 +189,7 @@ def _check_json_lines(name: str, first: str) -> None:
 
 def _json_rows(
     lines: Iterable[str], columns: Sequence[str], bad_rows: BadRows,
-    encoding: str,
+    encoding: str, word_lists: bool,
 ) -> Iterator[tuple[int, dict[str, Cell], dict[str, Any]]]:
   for line, text in enumerate(lines, 1):
     if not text.strip():
@@ -208,7 +210,8 @@ def _json_rows(
       continue
     row = {column: values[column] for column in columns if column in values}
     wrong = [column for column, value in row.items()
-             if not isinstance(value, str | None) and not _are_words(value)]
+             if not (isinstance(value, str | None)
+                     or (word_lists and _are_words(value)))]
     if wrong:
       bad_rows.refuse(
           line, _NO_STRING, f"expected a string in {wrong[0]!r}")

@@ -263,7 +263,7 @@ def _rows(config: PredictionConfig, source: PredictionInput,
           bad_rows: BadRows) -> rows.WholeRows:
   return rows.read_whole_rows(
       source, source.name, config.formats()[0], config.columns(), bad_rows,
-      source.encoding, check_delimiter(config.delimiter))
+      source.encoding, check_delimiter(config.delimiter), word_lists=True)
 
 
 def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
