@@ -106,8 +106,7 @@ def test_a_run_on_slices(config_file):
   assert (first.training.rows, first.evaluation.rows) == (2, 3)
   assert (first.training.ms_by_flops, first.training.ms_by_bytes) == (
       1000.0, 2000.0)
-  assert first.training.bound_ms == 2000.0
-  assert (first.steps, first.bound_seconds) == (200, 400.0)
+  assert (first.steps, first.seconds) == (200, (200.0, 400.0))
   assert second.training.ms_by_bytes == pytest.approx(700e3 / 819)
   written = json.loads(json.dumps(first.to_dict()))
   assert written["training"]["memory"] == 460
@@ -130,7 +129,7 @@ def test_what_the_compiler_refuses_is_told(untraced, config_file):
     raise CompilerError("no such thing (encoder/add)")
 
   found, = tpu_plan.plan(config(config_file), compile_program)
-  assert found.training.program is None and found.bound_seconds is None
+  assert found.training.program is None and found.seconds is None
   assert found.evaluation.error == "no such thing (encoder/add)"
   assert found.largest_batch is None
   assert found.to_dict()["training"]["compiles"] is False
@@ -220,7 +219,8 @@ def test_the_tool(untraced, monkeypatch, config_file, tmp_path, capsys):
       "training", "1", "x", "8", "2", "s", "0.00", "GiB", "0.0", "MB",
       "22.500", "700.00", "1000.00", "2000.00"]
   assert "  3 x 0.0 MB  f32[2]  encoder/add" in shown
-  assert "300 training steps take at least 600.0 s" in shown
+  assert ("300 training steps take at least 300.0 s by FLOPs; by bytes 600.0 s"
+          in shown)
   found, = json.loads(output.read_text())
   assert found["training"]["flops"] == 22.5e12
   assert found["evaluation"]["flops"] == 2e12

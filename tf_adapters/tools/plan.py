@@ -9,8 +9,8 @@ Examples:
 The flags are those of a run (tf-adapters glue --help); without --task_name
 --problem_type and --num_labels say what it is about. --encoder can be a
 config.json or bert_config.json alone. --output is a file of JSON. The compiler
-comes with pip install 'tf_adapters[plan]'. A step takes at least the longer of
-its two bounds; what replicas send each other comes on top.
+comes with pip install 'tf_adapters[plan]'. What replicas send each other comes
+on top of both times.
 """
 
 import json
@@ -71,9 +71,10 @@ def _print(plan: "SlicePlan") -> None:
          buffer.operation) for buffer in plan.training.program.buffers])
   if plan.largest_batch is not None:
     say(f"largest training batch: {plan.largest_batch} rows")
-  if plan.bound_seconds is not None:
-    say(f"{plan.steps:,} training steps take at least "
-        f"{plan.bound_seconds:,.1f} s")
+  if plan.seconds is not None:
+    by_flops, by_bytes = plan.seconds
+    say(f"{plan.steps:,} training steps take at least {by_flops:,.1f} s by "
+        f"FLOPs; by bytes {by_bytes:,.1f} s")
   print()
 
 

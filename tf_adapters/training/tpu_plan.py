@@ -38,9 +38,11 @@ class StepPlan:
     length: of each, in wordpieces.
     program: what the compiler says; None where it refuses the step.
     error: why it does.
-    ms_by_flops, ms_by_bytes: what a step takes at least, if its products ran at
-      the peak, or if nothing but memory had to be waited for. What replicas
-      send each other is in neither.
+    ms_by_flops: what a step takes at least: if its products ran at the peak.
+    ms_by_bytes: what all bytes take that the compiler counts, at the speed of
+      HBM. Where a chip has a large memory of its own, as v5e and v6e, those
+      are counted that are moved there, and read there; it can be less then.
+      What replicas send each other is in neither.
   """
 
   rows: int
@@ -49,11 +51,6 @@ class StepPlan:
   error: str | None
   ms_by_flops: float
   ms_by_bytes: float
-
-  @property
-  def bound_ms(self) -> float:
-    """What a step takes at least."""
-    return max(self.ms_by_flops, self.ms_by_bytes)
 
   def to_dict(self) -> dict[str, Any]:
     """As JSON values."""
@@ -86,11 +83,12 @@ class SlicePlan:
   steps: int | None
 
   @property
-  def bound_seconds(self) -> float | None:
-    """What the training steps of the run take at least."""
+  def seconds(self) -> tuple[float, float] | None:
+    """What the training steps of the run take, by FLOPs and by bytes."""
     if self.steps is None or self.training.program is None:
       return None
-    return self.steps * self.training.bound_ms / 1e3
+    return (self.steps * self.training.ms_by_flops / 1e3,
+            self.steps * self.training.ms_by_bytes / 1e3)
 
   def to_dict(self) -> dict[str, Any]:
     """As JSON values."""
@@ -103,7 +101,9 @@ class SlicePlan:
         "training": self.training.to_dict(),
         "evaluation": self.evaluation.to_dict(),
         "largest_train_batch_size": self.largest_batch,
-        "steps": self.steps, "bound_seconds": self.bound_seconds}
+        "steps": self.steps,
+        "seconds_by_flops": self.seconds and self.seconds[0],
+        "seconds_by_bytes": self.seconds and self.seconds[1]}
 
 
 def plan(config: PlanConfig, compile_program: Compiler) -> Iterator[SlicePlan]:
@@ -120,7 +120,7 @@ def plan(config: PlanConfig, compile_program: Compiler) -> Iterator[SlicePlan]:
   Example:
     >>> for found in plan(PlanConfig(accelerator=("v2-8", "v5litepod-8")),
     ...                   compile_program):
-    ...   print(found.training.bound_ms)
+    ...   print(found.training.ms_by_flops)
   """
   run = config.run_config()
   slices = [parse_accelerator(name) for name in config.accelerator or ()]
