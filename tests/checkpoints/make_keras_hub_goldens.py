@@ -64,7 +64,7 @@ def main() -> None:
       with h5py.File(path / "model.weights.h5") as file:
         weights = arrays_of(file)
     np.savez_compressed(
-        pathlib.Path(__file__).parent / "families" / f"keras_hub_{name}.npz",
+        pathlib.Path(__file__).parent / "keras_hub" / f"{name}.npz",
         config=json.dumps(config), **inputs,
         **{key: np.asarray(value) for key, value in outputs.items()},
         **{f"tensor {key}": array for key, array in weights.items()})

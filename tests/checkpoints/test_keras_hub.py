@@ -14,14 +14,14 @@ import tf_adapters as ta
 from tests import conftest, sentence_piece_reference
 from tf_adapters.checkpoints.formats import open_checkpoint
 
-GOLDENS = pathlib.Path(__file__).parent / "families"
+GOLDENS = pathlib.Path(__file__).parent / "keras_hub"
 BPE = GOLDENS.parents[1] / "modeling" / "vocabularies" / "goldens" / "roberta"
 
 
 @pytest.fixture(scope="module", params=[
     "bert", "distilbert", "albert", "electra", "roberta"])
 def preset(request, tmp_path_factory):
-  golden = dict(np.load(GOLDENS / f"keras_hub_{request.param}.npz"))
+  golden = dict(np.load(GOLDENS / f"{request.param}.npz"))
   folder = tmp_path_factory.mktemp("presets") / request.param
   assets = folder / "assets" / "tokenizer"
   assets.mkdir(parents=True)
