@@ -20,10 +20,11 @@ from official.nlp.tools import export_tfhub_lib
 
 import tf_adapters as ta
 from tests import conftest, sentence_piece_reference
-from tests.adapters import with_random_values
+from tests.adapters import make, with_random_values
 from tests.checkpoints import writers
 from tests.tools.calling import call
 from tf_adapters.checkpoints import hub_export, sources
+from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.modeling.encoders.deberta_layers import bucket_rows
 from tf_adapters.modeling.encoders.table import ENCODERS, family_of
 from tf_adapters.modeling.methods.method import PROJECTIONS
@@ -496,6 +497,31 @@ def test_from_files_to_a_bank_and_a_saved_model(source, tmp_path):
         scores[:, 1], [expected[row][row] for row in range(3)], atol=1e-5)
   np.testing.assert_allclose(tf.saved_model.load(path).signatures[name](
       **given)["scores"][:, 1], expected[2], atol=1e-5)
+
+
+@slow
+def test_tags_and_answers(source, tmp_path):
+  """Of words and of windows of a context, by the family's own vocabulary."""
+  if not source.encoder.vocabulary.in_graph:
+    pytest.importorskip("tokenizers")
+  options = SquadOptions(doc_stride=4, max_query_length=4).to_dict()
+  files = {
+      "words": make(source.folder, tmp_path / "words", source.methods[0],
+                    "tagging", "OBI", "mean", "adapters", 16),
+      "answers": make(source.folder, tmp_path / "answers", source.methods[0],
+                      "span", "", "mean", "adapters", 16, True, span=options)}
+  bank = ta.AdapterBank(source.folder, files)
+  text = "the film is good, very good, he said so"
+  tags, = bank.predict(["the film is good"], "words")
+  tagger = ta.load_adapter(files["words"])
+  processor = tagger.encoder.text_processor(16)
+  ids, types, starts = processor.pack_words(
+      tf.ragged.constant([[word for word, _ in tags]]))
+  expected = np.argmax(tagger(processor.pad(ids, types))[0], axis=-1)
+  assert [tag for _, tag in tags] == [
+      "OBI"[expected[start]] for start in starts.to_list()[0]]
+  prediction, = bank.predictions([("good?", text)], "answers")
+  assert prediction.value in text
 
 
 @in_time("modernbert")
