@@ -5,7 +5,7 @@ What they are to be follows from the file's configuration alone.
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 
 import numpy as np
 
@@ -63,13 +63,20 @@ class FileTensors(AdapterTensors):
     self._tensors = _tensors(path, info)
     # What the header tells comes first: it takes no memory.
     check_tensors(self._tensors.path, self._tensors.shapes, self.shapes)
-    for name, dtype in self._tensors.dtypes.items():
-      if dtype != "F32" or not np.isfinite(self[name]).all():
-        raise InputError(f"{self._tensors.path}: {name}: expected finite "
-                         "float32 numbers")
+    wrong = [name for name, dtype in self._tensors.dtypes.items()
+             if dtype != "F32"] or [
+                 name for name, array in self._tensors.items()
+                 if not np.isfinite(array).all()]
+    if wrong:
+      raise InputError(f"{self._tensors.path}: {wrong[0]}: expected finite "
+                       "float32 numbers")
 
   def __getitem__(self, name: str) -> np.ndarray:
     return self._tensors.read(name)
+
+  def items(self) -> ItemsView[str, np.ndarray]:
+    """All of them, read at once: the file is opened once."""
+    return dict(self._tensors.items()).items()
 
 
 def read_tensors(path: str | os.PathLike[str],
@@ -84,7 +91,7 @@ def read_tensors(path: str | os.PathLike[str],
     InputError: the file cannot be read, or is damaged.
   """
   tensors = _tensors(path, info)
-  return {name: tensors.read(name) for name in tensors.shapes}
+  return dict(tensors.items())
 
 
 def _tensors(path: str | os.PathLike[str], info: AdapterInfo) -> TensorFile:

@@ -20,7 +20,7 @@ _HEADER_SIZE = struct.Struct("<Q")
 
 
 class TensorFile:
-  """A file of arrays, opened anew for each of them.
+  """A file of arrays, opened anew for each of them, or for all at once.
 
   A file that stays mapped would count as memory in use, page by page, until all
   of it does.
@@ -70,6 +70,19 @@ class TensorFile:
     """
     with self._errors(f"{name} "), self._opened() as tensors:
       return tensors.get_tensor(name)
+
+  def items(self) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields all names and arrays; the file is opened once.
+
+    Raises:
+      InputError: as for `read`.
+    """
+    with self._errors(), self._opened() as tensors:
+      for name in self.shapes:
+        with self._errors(f"{name} "):
+          array = tensors.get_tensor(name)
+        yield name, array
+      self._unchanged.check()
 
   @contextlib.contextmanager
   def _opened(self) -> Iterator[Any]:

@@ -85,7 +85,7 @@ class TaskArrays:
 
   def in_memory(self) -> "TaskArrays":
     """The same, read now."""
-    arrays = dict(self.read())
+    arrays = dict(self.read().items())  # which opens a file once
     return dataclasses.replace(self, read=lambda: arrays)
 
   def stack_keys(self, adapter_dtype: str = "float32") -> list[StackKey]:
