@@ -180,7 +180,8 @@ def test_several_steps_per_execution_change_nothing(
   assert_same(tensors(several), tensors(whole))
 
 
-def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
+def test_early_stopping_goes_on_where_it_was(
+    config, tmp_path, monkeypatch, capsys):
   config = dataclasses.replace(
       config, num_train_epochs=9, early_stopping_epochs=2, do_eval=False)
   whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
@@ -199,6 +200,9 @@ def test_early_stopping_goes_on_where_it_was(config, tmp_path, monkeypatch):
   scripted([0.5, 0.7, 0.6, 0.7])
   expected = run(whole)
   assert (expected["steps"], expected["best_epoch"]) == (4 * 6, 2)
+  [*_, after] = capsys.readouterr().out.split("epoch 4 of 9: ")
+  assert after.splitlines()[1] == (
+      "no epoch after 2 was better: the training ends")
   scripted([0.5, 0.7, 0.6, 0.7])
   with monkeypatch.context() as patched:
     patched.setattr(trainer.RunState, "save", stop)

@@ -322,6 +322,7 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
                   if resumable else "nothing of this training is kept")
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
+    self._has_enough = False  # of epochs that are not better
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
     self._since = time.perf_counter()
@@ -383,9 +384,14 @@ class _Bookkeeping(tf_keras.callbacks.Callback):
     self._ask_workers()
     self._stop_if_asked()
     if progress.best_epoch is not None and _is_enough(self._config, progress):
-      print(f"\nno epoch after {progress.best_epoch + 1} was better: the "
-            "training ends")
+      self._has_enough = True
       self.model.stop_training = True
+
+  def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    best = self._progress.best_epoch
+    if self._has_enough and best is not None:
+      # Behind the last epoch's own line, which is another callback's.
+      print(f"no epoch after {best + 1} was better: the training ends")
 
   def _is_best(self, epoch: int) -> bool:
     if self._progress.best_epoch is None:
