@@ -57,7 +57,8 @@ def _plan() -> None:
 def _print(plan: "SlicePlan") -> None:
   accelerator = plan.accelerator
   steps = {"training": plan.training, "evaluation": plan.evaluation}
-  say(f"{accelerator.name}: {accelerator.replicas} replicas, "
+  replicas = accelerator.replicas
+  say(f"{accelerator.name}: {replicas} replica{'s' * (replicas > 1)}, "
       f"{accelerator.generation.memory / _GIB:.0f} GiB each")
   _command.print_columns([
       _HEADER, *((name, *_cells(step)) for name, step in steps.items())])
