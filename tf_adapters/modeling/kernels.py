@@ -210,26 +210,26 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
 
   Args:
     hidden: [..., size].
-    gamma, beta: float32 [size], or what broadcasts to hidden's shape.
+    gamma, beta: [size], or what broadcasts to hidden's shape.
     epsilon: added to variances; None to scale and shift alone.
     training: whether gradients will be wanted.
 
   Returns:
     A tensor of hidden's shape and type.
   """
+  # An encoder's own can be held in bfloat16.
+  gamma, beta = tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32)
   if epsilon is None:
     return tf.cast(
         tf.cast(hidden, tf.float32) * gamma + beta, hidden.dtype)
   if in_one_program() and gamma.shape.rank == 1:
     rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
     return tf.reshape(_layer_norm_of_rows(
-        rows, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta),
-        tf.constant(epsilon)), tf.shape(hidden))
+        rows, gamma, beta, tf.constant(epsilon)), tf.shape(hidden))
   # Plain operations would write bfloat16 out in float32, and back.
   kernel = training or hidden.dtype != tf.float32
   return (_fused_layer_norm if kernel else _layer_norm)(
-      hidden, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta),
-      tf.constant(epsilon))
+      hidden, gamma, beta, tf.constant(epsilon))
 
 
 # Dropout.
