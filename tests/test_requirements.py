@@ -178,3 +178,15 @@ def test_what_goes_wrong_in_a_download_is_one_line(
   with pytest.raises(InputError, match="task rte: .*give --data_dir") as caught:
     load_task("rte")
   assert "\n" not in str(caught.value)
+
+
+def test_scripts_beside_a_clone_find_the_package(tmp_path):
+  """A clone is a folder of the package's name, but not the package."""
+  (tmp_path / "tf_adapters").mkdir()
+  done = subprocess.run(
+      [sys.executable, "-c", "import tf_adapters; print(tf_adapters.__file__)"],
+      cwd=tmp_path, capture_output=True, text=True, check=False,
+      env={name: value for name, value in os.environ.items()
+           if name != "PYTHONPATH"})
+  assert done.returncode == 0, done.stderr
+  assert pathlib.Path(done.stdout.strip()).name == "__init__.py"

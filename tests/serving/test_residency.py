@@ -129,6 +129,7 @@ def test_a_load_keeps_nobody_waiting_but_those_who_need_it():
   for user in users:
     user.start()
   assert begun.wait(10)
+  assert residency.has("a") and not residency.has("ab")
   with residency.using("a"):
     pass  # at once
   go_on.set()

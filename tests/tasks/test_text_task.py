@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tf_adapters.adapter_files.info import read_info
+from tf_adapters.errors import InputWarning
 
 pd = pytest.importorskip("pandas")
 
@@ -119,6 +120,7 @@ def test_another_dataset_may_have_other_numbers_for_its_labels(tickets):
   assert data.labels == ("good", "bad")
   for given in (data, data.train):
     report = task.evaluate(given)
+    assert report.split == "given"  # and not trained on
     assert report.metrics["accuracy"] == 0.0
     mistakes = report.mistakes(2)
     assert len(mistakes) == 2 and report.rows == 3
@@ -128,6 +130,20 @@ def test_another_dataset_may_have_other_numbers_for_its_labels(tickets):
   other = ta.Dataset.from_lists(["a", "b"], ["x", "y"])
   with pytest.raises(ta.InputError, match="labels that the task has not: x, y"):
     task.evaluate(other)
+
+
+def test_mistakes_have_the_index_of_their_data_frame(tickets):
+  task, _ = tickets
+  frame = pd.DataFrame(
+      {"text": ["so bad", "good", "bad", "so good"] * 5,
+       "label": ["bad", "good", "good", "bad"] * 5}).sample(20, random_state=1)
+  frame.loc[2, "text"] = None  # is left out
+  with pytest.warns(InputWarning, match=r"without a text \(first: DataFrame:2"):
+    data = ta.Dataset.from_dataframe(frame, test=0.5)
+  mistakes = task.evaluate(data).mistakes()
+  assert len(mistakes) >= 2
+  assert (frame.text[mistakes.index] == mistakes.text).all()
+  assert (mistakes.index % 4).isin([2, 3]).all()
 
 
 def test_a_saved_task_is_the_same_task(tickets, tmp_path):
@@ -231,8 +247,15 @@ def test_what_cannot_be_a_task_is_refused(one_layer_source):
   data = ta.Dataset.from_lists(["a", "b"], ["x", "y"])
   with pytest.raises(ta.InputError, match="adapter_size is of bottleneck"):
     ta.TextTask(one_layer_source, data, 8, ta.LoraConfig(rank=2))
+  with pytest.raises(ta.InputError, match="the encoder comes first"):
+    ta.TextTask(data, one_layer_source)
   task = ta.TextTask(one_layer_source, data, method=ta.LoraConfig(rank=2))
   with pytest.raises(ta.InputError, match="no learning curves"):
     task.plot()
+  with pytest.raises(ta.InputError, match="fit takes no list: it trains on"):
+    task.fit(["a", "b"], ["x", "y"])
+  with pytest.warns(InputWarning, match="never trained") as warned:
+    task.evaluate()
+  assert warned[0].filename == __file__
   with pytest.raises(ta.InputError, match="thresholds are for multi_label"):
     task.thresholds = {"x": 0.3}

@@ -173,6 +173,7 @@ _from = ta.Dataset.from_dataframe
     (lambda task: ta.TextTask("encoder", task.data, pooling="max"),
      "one of pooler, cls, mean"),
     (lambda task: task.fit(task.data), "TextTask(encoder, data).fit()"),
+    (lambda task: task.fit(DF), "takes no DataFrame: it trains on the data"),
     (lambda task: task.fit(epochs=0), "epochs must be"),
     (lambda task: task.fit(batch_size="32"), "batch_size must be"),
     (lambda task: task.fit(early_stopping=-1), "early_stopping must be"),

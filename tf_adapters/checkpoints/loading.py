@@ -68,7 +68,6 @@ def load_encoder(encoder_source: str | os.PathLike[str],
   if method is not None and adapters is not None:
     raise InputError("adapters is the older name of method: give one of them")
   pretrained = open_encoder(encoder_source, vocab_file, lower_case)
-  quiet_first_operation()
   return pretrained.build(method or adapters, dtype)
 
 
@@ -99,6 +98,7 @@ class PretrainedEncoder:
       InputError: a tensor cannot be read, or the method enters a layer that
         does not exist.
     """
+    quiet_first_operation()
     config: Any = self.config  # of the family's own type
     with values_follow():
       encoder = family_of(self.config).encoder_class()(

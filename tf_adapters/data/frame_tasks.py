@@ -202,7 +202,8 @@ def _table(frame: Frame, columns: Columns, split: str) -> Table:
       rows.append(row)
   return Table(pathlib.Path(frame.name), tuple(names),
                [[column[row] for row in rows] for column in cells],
-               [frame.place(row) for row in rows], rows, bad_rows)
+               [frame.place(row) for row in rows],
+               [frame.called(row) for row in rows], bad_rows)
 
 
 def _cell(value: Any) -> str:

@@ -38,6 +38,8 @@ class Frame:
     of_text: whether all values are texts, as in a CSV file.
     places: where each row stands, its line in a file; None for its number.
     notes: on how it was read.
+    index: what each row is called, by an index of whole numbers; None for its
+      number.
   """
 
   name: str
@@ -46,10 +48,15 @@ class Frame:
   of_text: bool = False
   places: Sequence[int] | None = None
   notes: tuple[str, ...] = ()
+  index: Sequence[int] | None = None
 
   def place(self, row: int) -> int:
     """Where a row stands, for messages."""
-    return row if self.places is None else self.places[row]
+    return self.called(row) if self.places is None else self.places[row]
+
+  def called(self, row: int) -> int:
+    """What a row is called in its data."""
+    return row if self.index is None else self.index[row]
 
   def has(self, column: str) -> bool:
     """Whether there is a column of that name, in any case."""
@@ -171,7 +178,18 @@ def _frame(data: Any, name: str) -> Frame:
   if isinstance(names, list):
     return _frame_of_columns(data, names, name)
   keys = list(data.columns)
-  return Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]])
+  return Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]],
+               index=_index(data))
+
+
+def _index(data: Any) -> Sequence[int] | None:
+  """The index of a DataFrame of pandas, if it can be told from row numbers."""
+  index: Any = getattr(data, "index", None)
+  if not getattr(index, "is_unique", False):
+    return None
+  names = index.tolist()
+  return names if all(
+      type(name) is int and name >= 0 for name in names) else None
 
 
 def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:

@@ -343,15 +343,16 @@ def _doubts(table: Table, text_columns: Sequence[str], column: str,
     InputError: it is certain.
   """
   rows = {row for places in found.values() for row in places}
-  if len(names) < _MANY_LABELS or 2 * len(names) <= len(rows):
+  if len(names) < _MANY_LABELS or 4 * len(names) <= len(rows):
     return ""
   texts = [cell for text_column in text_columns
            for cell in table.column(text_column)]
   longest = sum(map(len, texts)) / max(len(texts), 1)
   cells = [cell.strip() for cell in table.column(column) if cell.strip()]
   what = f"{len(names):,} different labels in {len(rows):,} rows of {column!r}"
-  if len(set(cells)) > len(set(texts)) or (
-      len(rows) >= _MANY_ROWS and sum(map(len, cells)) / len(cells) > longest):
+  if 2 * len(names) > len(rows) and (
+      len(set(cells)) > len(set(texts)) or (len(rows) >= _MANY_ROWS
+      and sum(map(len, cells)) / len(cells) > longest)):
     examples = listed([f"{name!r:.40}" for name in names], 2)
     raise InputError(
         f"{table.path}: {what} ({examples}): is it the texts' column? "

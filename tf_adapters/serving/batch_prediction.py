@@ -89,7 +89,9 @@ class PredictionConfig:
 
   def __post_init__(self) -> None:
     if self.input == STANDARD and self.format is None:
-      raise InputError("format must be given for standard input")
+      raise InputError(
+          "format must be given for standard input: tsv or csv, whose first "
+          "line names the columns, or jsonl")
     if self.format not in (None, *rows.FORMATS):
       raise InputError(f"format must be one of {', '.join(rows.FORMATS)}, not "
                        f"{self.format!r}")

@@ -77,6 +77,12 @@ class Residency:
     with self._changed:
       return [name for name, task in self._tasks.items() if task.is_loaded]
 
+  def has(self, names: Iterable[str]) -> bool:
+    """Whether all of these are resident, so that `using` would not wait."""
+    with self._changed:
+      return all((task := self._tasks.get(name)) is not None and task.is_loaded
+                 for name in names)
+
   @contextlib.contextmanager
   def using(self, names: Iterable[str]) -> Iterator[None]:
     """Makes tasks resident, and keeps them so.

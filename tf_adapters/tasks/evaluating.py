@@ -54,6 +54,12 @@ def _texts(examples: Any) -> dict[str, Sequence[Any]]:
   return columns | ({"text_pair": examples.second} if examples.pairs else {})
 
 
+def _index(examples: Any) -> list[int] | None:
+  """What rows are called in their data, if that is numbers."""
+  ids = list(examples.ids)
+  return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
+
+
 def _surest_first(wrong: np.ndarray, confidences: np.ndarray) -> list[int]:
   """The numbers of rows that are wrong, by falling confidence."""
   rows = np.flatnonzero(wrong)
@@ -75,6 +81,7 @@ def _of_classes(predictor: Predictor, data: Dataset, split: str, examples: Any,
           "prediction": [labels[number] for number in predicted],
           "confidence": confidences.tolist()},
       wrong=_surest_first(true != predicted, confidences),
+      index=_index(examples),
       labels=labels, true=true, predicted=predicted, scores=scores)
 
 
@@ -99,6 +106,7 @@ def _of_label_sets(predictor: Predictor, data: Dataset, split: str,
           "label": names(true), "prediction": names(predicted),
           "confidence": doubts.tolist()},
       wrong=_surest_first((true != predicted).any(axis=1), doubts),
+      index=_index(examples),
       labels=labels, true=true, predicted=predicted, scores=scores)
 
 
@@ -112,7 +120,7 @@ def _of_numbers(predictor: Predictor, data: Dataset, split: str, examples: Any,
       columns=_texts(examples) | {
           "label": examples.labels.tolist(), "prediction": predicted.tolist(),
           "error": errors.tolist()},
-      wrong=_surest_first(errors > 0, errors),
+      wrong=_surest_first(errors > 0, errors), index=_index(examples),
       true=examples.labels, predicted=predicted)
 
 

@@ -87,6 +87,7 @@ class Evaluation:
     columns: of the mistakes, name -> a value for each row: the texts, "label",
       "prediction" and "confidence".
     wrong: the numbers of the rows that are wrong, the surest first.
+    index: what each row is called in its data; None for its number.
   """
 
   task: str
@@ -95,6 +96,7 @@ class Evaluation:
   metrics: Mapping[str, float]
   columns: Mapping[str, Sequence[Any]]
   wrong: Sequence[int]
+  index: Sequence[int] | None = None
 
   def __repr__(self) -> str:
     lines = [f"{self._title()}: " + ", ".join(
@@ -145,12 +147,14 @@ class Evaluation:
       most: how many rows.
 
     Returns:
-      A DataFrame, whose index has the rows' numbers; a list of dicts without
-      pandas.
+      A DataFrame, whose index is that of the DataFrame that the rows come from,
+      or their numbers in a file or in lists; a list of dicts without pandas.
     """
     numbers = list(self.wrong[:most])
     return table({name: [values[number] for number in numbers]
-                  for name, values in self.columns.items()}, numbers)
+                  for name, values in self.columns.items()},
+                 numbers if self.index is None else
+                 [self.index[number] for number in numbers])
 
   def plot(self) -> "Figure":
     """A picture, a figure of matplotlib, which a notebook shows."""

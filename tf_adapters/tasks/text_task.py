@@ -7,6 +7,7 @@ the file `adapter_files`', the decision the type of problem's.
 import contextlib
 import dataclasses
 import io
+import numbers
 import os
 import pathlib
 import tempfile
@@ -83,6 +84,9 @@ class TextTask:
                adapter_size: int | None = None, method: Method | None = None,
                max_length: int | None = None, pooling: str = "auto",
                seed: int = 0):
+    if isinstance(encoder, Dataset):
+      raise InputError("TextTask(encoder, data): the encoder comes first, and "
+                       "then the data")
     if not isinstance(data, Dataset):
       raise InputError(
           f"TextTask(encoder, data): data is a {type(data).__name__}, and a "
@@ -191,9 +195,10 @@ class TextTask:
       InputError: there is no training split, an argument is out of range, or
         the loss is not finite.
     """
-    if isinstance(epochs, Dataset):
-      raise InputError("fit trains on the data that the task was made with: "
-                       "TextTask(encoder, data).fit()")
+    if not isinstance(epochs, numbers.Number | None):
+      raise InputError(
+          f"fit takes no {type(epochs).__name__}: it trains on the data that "
+          "the task was made with, TextTask(encoder, data).fit()")
     data = self._data_for("fit")
     rows = len(data.split("train"))
     try:
@@ -203,8 +208,7 @@ class TextTask:
           early_stopping_epochs=None if isinstance(early_stopping, bool)
           else early_stopping)
     except InputError as error:
-      flag, *rest = str(error).split(" ", 1)
-      raise InputError(" ".join([_ARGUMENTS.get(flag, flag), *rest])) from None
+      raise InputError(_by_arguments(str(error))) from None
     validated = data.splits.get("validation")
     if validated is None or validated.labels is None:
       config = dataclasses.replace(config, early_stopping_epochs=None)
@@ -240,7 +244,7 @@ class TextTask:
     self.model.task = dataclasses.replace(
         self.model.task, metrics=metrics, weights_sha256="")
     for doubt in progress.warnings:
-      warn(doubt, stacklevel=2)
+      warn(_by_arguments(doubt), stacklevel=2)
     return self
 
   def predict(self, texts: Any, batch_size: int = 64) -> Any:
@@ -327,17 +331,24 @@ class TextTask:
     Example:
       >>> task.evaluate("test").mistakes(20)
     """
+    self._warn_if_untrained(2)
+    self._warn_if_untrained(3)
     predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
     if data is None or isinstance(data, str):
       own = self._data_for("evaluate")
       return evaluating.evaluate(predictor, own, data or _last_split(own))
     if not hasattr(data, "with_labels") and not isinstance(data, Dataset):
       raise InputError(
-          f"a {type(data).__name__} is no split: ta.Dataset.from_dataframe, "
-          "from_lists and from_file make a Dataset of what is to be evaluated")
+          f"a {type(data).__name__} is no split: ta.Dataset.from_dataframe(df, "
+          "text=..., label=...), from_lists and from_file make a Dataset of "
+          "what is to be evaluated")
     if isinstance(data, Dataset):
-      return evaluating.evaluate(
-          predictor, self._with_labels_of_model(data), _last_split(data))
+      name = _last_split(data)
+      data = self._with_labels_of_model(data)
+      if name == "train":  # all that it has, on which nothing was trained
+        name, data = "given", dataclasses.replace(
+            data, splits={"given": data.split(name)})
+      return evaluating.evaluate(predictor, data, name)
     own_splits = self.data.splits if self.data else {}
     name = next((name for name, split in own_splits.items() if (
         split is data or split.ids is data.ids)), "given")
@@ -409,14 +420,17 @@ class TextTask:
     rows = rows_of(texts, problem.takes_pairs(self.model.task.pairs),
                    problem.outputs == "words")
     predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
-    if not self.model.is_trained:
-      warn("the task was never trained, so its predictions are by chance: "
-           "fit() trains it", stacklevel=3)
+    self._warn_if_untrained(3)
     there = [row for row in rows if row is not None]
     if len(there) < len(rows):
       warn(f"{len(rows) - len(there):,} of {len(rows):,} texts are missing, "
            "and have no prediction", stacklevel=3)
     return rows, predictor.predictions(there)
+
+  def _warn_if_untrained(self, stacklevel: int) -> None:
+    if not self.model.is_trained:
+      warn("the task was never trained, so its predictions are by chance: "
+           "fit() trains it", stacklevel + 1)
 
   def _value(self, prediction: Prediction[Any, Any]) -> Any:
     """What is predicted, as the data has it."""
@@ -472,6 +486,13 @@ class TextTask:
         data, labels=labels, label_type=self.model.task.label_type, splits={
             name: split.with_labels(places, len(labels))
             for name, split in data.splits.items()})
+
+
+def _by_arguments(message: str) -> str:
+  """A message about flags, about the arguments of `fit`."""
+  for flag, argument in _ARGUMENTS.items():
+    message = message.replace(flag, argument)
+  return message
 
 
 def _spread(rows: Sequence[Any],

@@ -63,7 +63,7 @@ def _evaluate() -> None:
   evaluation = task.evaluate(data, flags.FLAGS.eval_batch_size)
   say(repr(evaluation))
   if evaluation.wrong:
-    say("\nthe worst mistakes:")
+    say("\nthe surest mistakes:")
     names = list(evaluation.columns)
     _command.print_columns([names, *(
         [_cell(evaluation.columns[name][row]) for name in names]

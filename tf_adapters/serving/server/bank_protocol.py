@@ -27,6 +27,9 @@ class Residency(Protocol):
   def names(self) -> list[str]:
     """The tasks in memory."""
 
+  def has(self, names: Iterable[str]) -> bool:
+    """Whether all of these are in memory."""
+
 
 class Bank(Protocol):
   """What a server needs of an `AdapterBank`."""

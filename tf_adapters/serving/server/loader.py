@@ -37,6 +37,12 @@ class Loader:
       yield
       return
     context = self._bank.loaded(names)
+    if self._bank.residency.has(names):
+      # At once, and not behind those that wait for a disk or for room. If one
+      # is evicted at this very moment, all wait for this load.
+      with context:
+        yield
+      return
     entering = asyncio.get_running_loop().run_in_executor(
         self._threads, context.__enter__)
     try:
