@@ -129,9 +129,10 @@ def token_file(beside: str) -> str:
 def linked(folder: str, count: int, beside: str) -> str:
   """A folder of links to the first adapter files of another."""
   path = pathlib.Path(beside, f"first_{count}")
-  path.mkdir(parents=True)
-  for name in serve_load.names(range(count)):
-    (path / name).symlink_to(pathlib.Path(folder, name).resolve())
+  if not path.exists():  # from a part before this one
+    path.mkdir(parents=True)
+    for name in serve_load.names(range(count)):
+      (path / name).symlink_to(pathlib.Path(folder, name).resolve())
   return str(path)
 
 
