@@ -183,7 +183,9 @@ def _frame(data: Any, name: str) -> Frame:
 
 
 def _index(data: Any) -> Sequence[int] | None:
-  """The index of a DataFrame of pandas, if it can be told from row numbers."""
+  """The index of a DataFrame of pandas; None if it does not name each row by a
+  whole number.
+  """
   index: Any = getattr(data, "index", None)
   if not getattr(index, "is_unique", False):
     return None

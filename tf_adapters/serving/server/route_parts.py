@@ -11,6 +11,8 @@ from tf_adapters.serving.server.refusals import Refusal
 
 # A task has one version at a time, its newest; protocols want a number.
 VERSION = "1"
+# What a row of a task has, as in a SavedModel; the first one alone is needed.
+COLUMNS = ("text", "text_pair")
 
 
 def task_in_path(request: Request) -> str:

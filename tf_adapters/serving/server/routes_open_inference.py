@@ -27,6 +27,7 @@ from tf_adapters.serving.server.json_http import (
 )
 from tf_adapters.serving.server.refusals import Refusal
 from tf_adapters.serving.server.route_parts import (
+    COLUMNS,
     VERSION,
     asks_to_cut,
     check_version,
@@ -35,7 +36,6 @@ from tf_adapters.serving.server.route_parts import (
     texts_of_columns,
 )
 
-_COLUMNS = ("text", "text_pair")
 _TYPES = {"label": "BYTES", "scores": "FP32", "label_names": "BYTES",
           "embedding": "FP32"}
 
@@ -60,7 +60,7 @@ def open_inference_routes(server: ModelServer) -> list[Route]:
     width = max(1, len(task.info.labels))
     return JsonResponse({
         "name": task.name, "versions": [VERSION], "platform": "tf_adapters",
-        "inputs": [_tensor(name, "BYTES", [-1]) for name in _COLUMNS],
+        "inputs": [_tensor(name, "BYTES", [-1]) for name in COLUMNS],
         "outputs": [_tensor("label", "BYTES", [-1]),
                     _tensor("scores", "FP32", [-1, width]),
                     _tensor("label_names", "BYTES", [-1, width])]})
@@ -129,7 +129,7 @@ def _texts(inputs: Any) -> list[Text]:
   columns: dict[str, list[str]] = {}
   for one in inputs:
     name = one.get("name")
-    if name not in _COLUMNS or name in columns:
+    if name not in COLUMNS or name in columns:
       raise Refusal(
           refusals.WRONG_KIND, f"an input is called {name!r:.40}: a task takes "
           "text and text_pair, each once")

@@ -27,6 +27,7 @@ from tf_adapters.serving.server.json_http import (
 )
 from tf_adapters.serving.server.refusals import Refusal
 from tf_adapters.serving.server.route_parts import (
+    COLUMNS,
     VERSION,
     asks_to_cut,
     check_version,
@@ -35,7 +36,6 @@ from tf_adapters.serving.server.route_parts import (
 )
 
 _SIGNATURE = "serving_default"
-_COLUMNS = ("text", "text_pair")
 
 
 def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
@@ -105,11 +105,11 @@ def _of_rows(instances: Any) -> list[Text]:
     where = f"instances[{number}]"
     if not isinstance(one, dict) or "b64" in one:
       one = {"text": one}
-    check_keys(one, _COLUMNS, where)
+    check_keys(one, COLUMNS, where)
     if "text" not in one:
       raise Refusal(refusals.WRONG_KIND, f"{where} has no text")
     parts = [_string(one[name], f"{where}.{name}")
-             for name in _COLUMNS if name in one]
+             for name in COLUMNS if name in one]
     texts.append(Columns(*parts) if len(parts) == 2 else parts[0])
   return texts
 
@@ -117,7 +117,7 @@ def _of_rows(instances: Any) -> list[Text]:
 def _of_columns(inputs: Any) -> list[Text]:
   if not isinstance(inputs, dict) or "b64" in inputs:
     inputs = {"text": inputs}
-  check_keys(inputs, _COLUMNS, "inputs")
+  check_keys(inputs, COLUMNS, "inputs")
   if "text" not in inputs:
     raise Refusal(refusals.WRONG_KIND, "inputs has no text")
   columns = {}
@@ -171,7 +171,7 @@ def _signature(info: AdapterInfo) -> dict[str, Any]:
         "unknown_rank": False}}
 
   return {
-      "inputs": {name: tensor(name, "DT_STRING", -1) for name in _COLUMNS},
+      "inputs": {name: tensor(name, "DT_STRING", -1) for name in COLUMNS},
       "outputs": {"label": tensor("label", "DT_STRING", -1),
                   "scores": tensor("scores", "DT_FLOAT", -1, width),
                   "label_names": tensor("label_names", "DT_STRING", -1, width)},
