@@ -30,7 +30,7 @@ def check_not_keras_3(what: str, *values: Any) -> None:
     *values: of any type.
 
   Raises:
-    InputError: one of them is made by tf.keras, where that is Keras 3.
+    InputError: one of them is of the package keras.
   """
   for value in values:
     kind = value if isinstance(value, type) else type(value)
@@ -39,8 +39,8 @@ def check_not_keras_3(what: str, *values: Any) -> None:
     if any(module.split(".")[0] == "keras" for module in modules):
       name = getattr(value, "__name__", kind.__name__)
       raise InputError(
-          f"{what} {name}: is of Keras 3 (tf.keras or keras), which does not "
-          "go with models of tf_keras: take tf_keras's "
+          f"{what} {name}: is of Keras 3, TensorFlow's own or the package "
+          "keras, which does not go with models of tf_keras: take tf_keras's "
           f"{'Input' if name == 'KerasTensor' else name}")
 
 

@@ -4,24 +4,19 @@ A thin class on top of the Keras models: the training is `training.trainer`'s,
 the file `adapter_files`', the decision the type of problem's.
 """
 
-import contextlib
 import dataclasses
-import io
 import numbers
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.data.own_files import METRICS
 from tf_adapters.data.splits import Examples
 from tf_adapters.data.squad_options import SquadOptions, with_options
-from tf_adapters.data.tag_schemes import entity_tags
-from tf_adapters.errors import InputError, listed, warn
+from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling.label_types import Label, label_name, label_value
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.method import Method
@@ -29,19 +24,15 @@ from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.tasks import evaluating
+from tf_adapters.tasks import evaluating, fitting
+from tf_adapters.tasks.evaluated import rows_to_evaluate, with_labels_of
 from tf_adapters.tasks.evaluation import Evaluation
 from tf_adapters.tasks.frame_forms import index_of, like, rows_of, table
 from tf_adapters.tasks.predicting import Predictor
 from tf_adapters.tasks.seeds import seeded
-from tf_adapters.training import doubts, trainer
-from tf_adapters.training.defaults import default_epochs, enough_epochs
-from tf_adapters.training.training_config import TrainingConfig
+from tf_adapters.training import doubts
 
 _ADAPTER_SIZE = 64
-# What options of a `TrainingConfig` are called in `fit`.
-_ARGUMENTS = {"num_train_epochs": "epochs", "train_batch_size": "batch_size",
-              "early_stopping_epochs": "early_stopping"}
 _LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
 
 
@@ -199,52 +190,25 @@ class TextTask:
       raise InputError(
           f"fit takes no {type(epochs).__name__}: it trains on the data that "
           "the task was made with, TextTask(encoder, data).fit()")
-    data = self._data_for("fit")
-    rows = len(data.split("train"))
-    try:
-      config = TrainingConfig(
-          learning_rate=learning_rate, num_train_epochs=epochs,
-          train_batch_size=batch_size, seed=seed,
-          early_stopping_epochs=None if isinstance(early_stopping, bool)
-          else early_stopping)
-    except InputError as error:
-      raise InputError(_by_arguments(str(error))) from None
-    validated = data.splits.get("validation")
-    if validated is None or validated.labels is None:
-      config = dataclasses.replace(config, early_stopping_epochs=None)
-    elif early_stopping is True:
-      config = dataclasses.replace(
-          config, early_stopping_epochs=enough_epochs(
-              epochs or default_epochs(max(1, rows // batch_size))))
-    weights = None
-    if isinstance(class_weight, Mapping):
-      weights = data.class_weight(
-          {label_name(label): value for label, value in class_weight.items()})
-    elif class_weight is not None:
-      weights = data.class_weight(class_weight)
+    data = self.data
+    if data is None:
+      raise InputError("fit needs data, and this task was loaded without: "
+                       "TextTask.load(path, data=data)")
+    config = fitting.configuration(
+        data, epochs, batch_size, learning_rate, early_stopping, seed)
+    weights = fitting.weights_of(data, class_weight)
     for doubt in doubts.of_splits(data, True):
       warn(doubt, stacklevel=2)
-
-    def say_cut(name: str, encoded: Any) -> None:
-      if note := encoded.cut_note():
-        print(f"data: {name}: {note}")
-
-    with contextlib.ExitStack() as stack:
-      folder = stack.enter_context(tempfile.TemporaryDirectory())
-      stack.enter_context(seeded(seed))
-      if not verbose:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-      progress = trainer.train(
-          self.model, data, self._text, config, pathlib.Path(folder), say_cut,
-          weights, resumable=False)
-    self.history = _history(progress.losses, progress.history)
+    progress = fitting.train(
+        self.model, data, self._text, config, weights, verbose)
+    self.history = fitting.history_of(progress)
     best = progress.best_epoch
     self.best_epoch = None if best is None else best + 1
     metrics = {} if best is None else progress.history[best]
     self.model.task = dataclasses.replace(
         self.model.task, metrics=metrics, weights_sha256="")
     for doubt in progress.warnings:
-      warn(_by_arguments(doubt), stacklevel=2)
+      warn(fitting.by_arguments(doubt), stacklevel=2)
     return self
 
   def predict(self, texts: Any, batch_size: int = 64) -> Any:
@@ -332,33 +296,10 @@ class TextTask:
       >>> task.evaluate("test").mistakes(20)
     """
     self._warn_if_untrained(2)
-    self._warn_if_untrained(3)
-    predictor = dataclasses.replace(self._predictor, batch_size=batch_size)
-    if data is None or isinstance(data, str):
-      own = self._data_for("evaluate")
-      return evaluating.evaluate(predictor, own, data or _last_split(own))
-    if not hasattr(data, "with_labels") and not isinstance(data, Dataset):
-      raise InputError(
-          f"a {type(data).__name__} is no split: ta.Dataset.from_dataframe(df, "
-          "text=..., label=...), from_lists and from_file make a Dataset of "
-          "what is to be evaluated")
-    if isinstance(data, Dataset):
-      name = _last_split(data)
-      data = self._with_labels_of_model(data)
-      if name == "train":  # all that it has, on which nothing was trained
-        name, data = "given", dataclasses.replace(
-            data, splits={"given": data.split(name)})
-      return evaluating.evaluate(predictor, data, name)
-    own_splits = self.data.splits if self.data else {}
-    name = next((name for name, split in own_splits.items() if (
-        split is data or split.ids is data.ids)), "given")
-    names = getattr(data, "label_names", ()) or self.model.labels
-    given = Dataset(
-        self.model.task.name, self.model.problem_type, tuple(names),
-        self._metrics(), {name: data}, "what was given",
-        span=self.model.task.span)
+    rows, split = rows_to_evaluate(self.model, self.data, data)
     return evaluating.evaluate(
-        predictor, self._with_labels_of_model(given), name)
+        dataclasses.replace(self._predictor, batch_size=batch_size), rows,
+        split)
 
   def plot(self) -> Any:
     """The learning curves, a figure of matplotlib.
@@ -407,7 +348,7 @@ class TextTask:
     task = cls.__new__(cls)
     task._set(model, None)
     if data is not None:
-      task.data = task._with_labels_of_model(data)
+      task.data = with_labels_of(model, data)
     return task
 
   @property
@@ -442,82 +383,9 @@ class TextTask:
         return [tag for _, tag in value]
     return value
 
-  def _data_for(self, what: str) -> Dataset:
-    if self.data is None:
-      raise InputError(f"{what} needs data, and this task was loaded without: "
-                       "TextTask.load(path, data=data)")
-    return self.data
-
-  def _metrics(self) -> tuple[str, ...]:
-    """The metrics of a split that comes alone."""
-    if self.data is not None:
-      return self.data.metrics
-    match self.model.problem_type:
-      case "tagging":
-        from tf_adapters.data import tagging
-        return (tagging.ENTITY_METRICS if entity_tags(
-            self.model.labels).entities else tagging.TOKEN_METRICS)
-      case "span":
-        from tf_adapters.data import squad
-        return (squad.V2_METRICS if (self.model.task.span or {}).get(
-            "version_2") else squad.V1_METRICS)
-    return METRICS[self.model.problem_type]
-
-  def _with_labels_of_model(self, data: Dataset) -> Dataset:
-    """The dataset with the model's numbers for its labels.
-
-    Raises:
-      InputError: it is of another type of problem, or has other labels.
-    """
-    if data.problem_type != self.model.problem_type:
-      raise InputError(f"the data is for {data.problem_type}, the task for "
-                       f"{self.model.problem_type}")
-    labels = self.model.labels
-    if self.model.task.span is not None:
-      data = with_options(data, SquadOptions.from_dict(self.model.task.span))
-    if data.labels == labels:
-      return data
-    unknown = [label for label in data.labels if label not in labels]
-    if unknown:
-      raise InputError(f"the data has labels that the task has not: "
-                       f"{listed(unknown)}; the task's are {listed(labels)}")
-    places = [labels.index(label) for label in data.labels]
-    return dataclasses.replace(
-        data, labels=labels, label_type=self.model.task.label_type, splits={
-            name: split.with_labels(places, len(labels))
-            for name, split in data.splits.items()})
-
-
-def _by_arguments(message: str) -> str:
-  """A message about flags, about the arguments of `fit`."""
-  for flag, argument in _ARGUMENTS.items():
-    message = message.replace(flag, argument)
-  return message
-
 
 def _spread(rows: Sequence[Any],
             found: Sequence[Prediction[Any, Any]]) -> list[Any]:
   """Predictions at the places of their texts; None for those missing."""
   left = iter(found)
   return [None if row is None else next(left) for row in rows]
-
-
-def _last_split(data: Dataset) -> str:
-  """The name of the split that a dataset is evaluated on."""
-  labelled = [name for name in ("test", "validation", "train")
-              if name in data.splits and data.splits[name].labels is not None]
-  return labelled[0] if labelled else "test"
-
-
-def _history(losses: Sequence[float | None],
-             epochs: Sequence[Mapping[str, Mapping[str, float]]],
-             ) -> dict[str, list[float]]:
-  """What each epoch came to, as Keras' History has it."""
-  history = {"loss": [float("nan") if loss is None else loss
-                      for loss in losses]}
-  for values in epochs:
-    for split, metrics in values.items():
-      prefix = split.replace("validation", "val")
-      for name, value in metrics.items():
-        history.setdefault(f"{prefix}_{name}", []).append(value)
-  return history

@@ -1,0 +1,113 @@
+"""Trains the model of a `TextTask`: what `fit`'s arguments mean.
+
+The training itself is `training.trainer`'s.
+"""
+
+import contextlib
+import dataclasses
+import io
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from tf_adapters.data.batching import Encoded
+from tf_adapters.data.dataset import Dataset
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.label_types import label_name
+from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.modeling.text import TextLayer
+from tf_adapters.tasks.seeds import seeded
+from tf_adapters.training import trainer
+from tf_adapters.training.defaults import default_epochs, enough_epochs
+from tf_adapters.training.run_state import Progress
+from tf_adapters.training.training_config import TrainingConfig
+
+# What options of a `TrainingConfig` are called in `fit`.
+_ARGUMENTS = {"num_train_epochs": "epochs", "train_batch_size": "batch_size",
+              "early_stopping_epochs": "early_stopping"}
+
+
+def configuration(
+    data: Dataset, epochs: int | None, batch_size: int,
+    learning_rate: float | None, early_stopping: bool | int,
+    seed: int) -> TrainingConfig:
+  """The training that `TextTask.fit`'s arguments describe.
+
+  Args:
+    data: to train on.
+    epochs, batch_size, learning_rate, early_stopping, seed: as for `fit`.
+
+  Raises:
+    InputError: an argument is out of range, or there is no training split.
+  """
+  rows = len(data.split("train"))
+  try:
+    config = TrainingConfig(
+        learning_rate=learning_rate, num_train_epochs=epochs,
+        train_batch_size=batch_size, seed=seed,
+        early_stopping_epochs=None if isinstance(early_stopping, bool)
+        else early_stopping)
+  except InputError as error:
+    raise InputError(by_arguments(str(error))) from None
+  validated = data.splits.get("validation")
+  if validated is None or validated.labels is None:
+    return dataclasses.replace(config, early_stopping_epochs=None)
+  if early_stopping is True:
+    return dataclasses.replace(
+        config, early_stopping_epochs=enough_epochs(
+            epochs or default_epochs(max(1, rows // batch_size))))
+  return config
+
+
+def weights_of(data: Dataset, class_weight: str | Mapping[Any, float] | None,
+               ) -> dict[str, float] | None:
+  """What each label weighs; None where all weigh the same.
+
+  Raises:
+    InputError: the task has no labels, or there is no such label.
+  """
+  if class_weight is None:
+    return None
+  if isinstance(class_weight, Mapping):
+    return data.class_weight(
+        {label_name(label): value for label, value in class_weight.items()})
+  return data.class_weight(class_weight)
+
+
+def train(model: TaskModel, data: Dataset, text: TextLayer,
+          config: TrainingConfig, weights: Mapping[str, float] | None,
+          verbose: bool) -> Progress:
+  """Trains a model without a folder of its own; see `trainer.train`."""
+
+  def say_cut(name: str, encoded: Encoded) -> None:
+    if note := encoded.cut_note():
+      print(f"data: {name}: {note}")
+
+  with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    stack.enter_context(seeded(config.seed))
+    if not verbose:
+      stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    return trainer.train(
+        model, data, text, config, pathlib.Path(folder), say_cut, weights,
+        resumable=False)
+
+
+def history_of(progress: Progress) -> dict[str, list[float]]:
+  """What each epoch came to, as Keras' History has it."""
+  history = {"loss": [float("nan") if loss is None else loss
+                      for loss in progress.losses]}
+  for values in progress.history:
+    for split, metrics in values.items():
+      prefix = split.replace("validation", "val")
+      for name, value in metrics.items():
+        history.setdefault(f"{prefix}_{name}", []).append(value)
+  return history
+
+
+def by_arguments(message: str) -> str:
+  """A message about flags, about the arguments of `fit`."""
+  for flag, argument in _ARGUMENTS.items():
+    message = message.replace(flag, argument)
+  return message
