@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes that are measured, turns, a model.
+"""Parts that the benchmarks share: measured processes, turns, a model.
 
 Only the standard library is imported before a measurement begins: a process
 counts the peak of its memory from that of the process that started it, which

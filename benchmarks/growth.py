@@ -1,4 +1,4 @@
-"""How cost grows: with length, batch, layers, size, labels, rows and tasks.
+"""Measures how cost grows: by length, batch, layers, labels, rows and tasks.
 
 Each axis takes its values in turn, each in a process of its own, so that peaks
 of memory are theirs. `seconds` are by stage. `growth` is the exponent between

@@ -1,4 +1,4 @@
-"""How much memory and time it takes to load a BERT-base, by format.
+"""Measures memory and time of loading a BERT-base, by format.
 
 Writes a BERT-base of random weights (438 MB) in each format, loads each in a
 process of its own, and prints JSON: seconds, and the peak of resident memory

@@ -1,4 +1,4 @@
-"""What each method costs: a training step and a prediction, beside PEFT's.
+"""Measures the cost of each method: training and prediction, beside PEFT's.
 
 Batches of 32 rows of random tokens, all of one length, on MiniLM-L6 with mean
 pooling and two labels, in float32. The compiled Keras functions that `fit` and

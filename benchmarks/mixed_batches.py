@@ -1,4 +1,4 @@
-"""What a batch of many tasks costs, and what memory many tasks take.
+"""Measures a batch of many tasks, and the memory that many tasks take.
 
 Batches of 64 rows on MiniLM-L6 with adapters of size 64, or with another method
 of methods.py. Examples per second of a bank with 1, 2, 8 and 32 tasks in the

@@ -1,4 +1,4 @@
-"""What a whole run takes, and how good it is, beside AdapterHub's: MRPC.
+"""Measures the time and the scores of a whole run, MRPC, beside AdapterHub's.
 
 From the start of the process to the metrics of the dev set: 3 epochs in batches
 of 32, learning rate 1e-3, warm-up over a tenth of the steps, MiniLM-L6,

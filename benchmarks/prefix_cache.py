@@ -1,4 +1,4 @@
-"""What an epoch costs where the lower half of an encoder is frozen, and cached.
+"""Measures an epoch with the lower half of an encoder frozen and cached.
 
 MiniLM-L6 with adapters of size 64, batches of 32: adapters in all layers; in
 the upper three alone; the same with the lower three computed once. Epochs of

@@ -1,4 +1,4 @@
-"""What a step would take if it were its matrix products alone.
+"""Measures the matrix products of a step alone.
 
 Each product of a training step and of a prediction (batches of 32 rows on
 MiniLM-L6, adapters of size 64, or all of it trained) by itself, the fastest of

@@ -1,4 +1,4 @@
-"""What a server of many tasks does under load, beside other ways to serve them.
+"""Measures a server of many tasks under load, beside other ways to serve.
 
 MiniLM-L6, adapters of size 64, one text of 4 to 40 words in a request. Servers
 of 1, 10, 100 and 1,000 tasks, and one of 10,000 tasks on disk with 1,000 of

@@ -1,4 +1,4 @@
-"""What serve.py's servers serve: adapter files, their answers, a SavedModel."""
+"""The files that serve.py's servers serve: adapters, answers, a SavedModel."""
 
 import json
 import os

@@ -37,7 +37,7 @@ class Request:
   text: str
 
   def bytes(self) -> bytes:
-    """What goes over the wire."""
+    """Returns the request as it goes over the wire."""
     return post("/predict", {"inputs": self.text, "task": self.task})
 
 
@@ -114,7 +114,7 @@ class Connection:
 
 
 class Tally:
-  """What came of requests.
+  """Counts of a load: answers, errors and latencies of its requests.
 
   Args:
     expected: checks an answer: None where it is right, else what is wrong.

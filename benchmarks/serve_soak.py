@@ -287,7 +287,7 @@ async def _soak(server: Any, folder: pathlib.Path, expected: str,
 
 def soak(server: Any, folder: str, expected: str, minutes: float,
          token: str) -> dict[str, Any]:
-  """What came of so many minutes.
+  """Runs the soak for so many minutes, and returns its counts.
 
   Args:
     server: a `serve.Server`, which is ended.

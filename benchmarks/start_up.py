@@ -1,4 +1,4 @@
-"""What passes before training: imports, the encoder, the first step, tokens.
+"""Measures what comes before training: imports, encoder, first step, tokens.
 
 Seconds of importing what a training needs, of loading MiniLM-L6, and of
 building a model with adapters and doing its first step (32 rows of 128 tokens:

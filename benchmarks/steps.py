@@ -1,4 +1,4 @@
-"""What a step costs: training and inference, beside AdapterHub's, and its peak.
+"""Measures a step in training and inference, beside AdapterHub's, and memory.
 
 Batches of 32 rows of random tokens, all of one length, on MiniLM-L6 with mean
 pooling, two labels and adapters of size 64, or all of it trained. The compiled

@@ -44,11 +44,11 @@ class Browser:
               "mobile": width < 600})
 
   def run(self, script):
-    """What a script returns."""
+    """Runs a script, and returns its value."""
     return _call(f"{self._session}/execute/sync", script=script, args=[])
 
   def wait(self, script, seconds=10):
-    """What a script returns as soon as that is something."""
+    """Runs a script until its value is something, and returns that."""
     end = time.monotonic() + seconds
     while not (value := self.run(script)):
       assert time.monotonic() < end, f"in vain: {script}"
@@ -56,7 +56,7 @@ class Browser:
     return value
 
   def text(self, selector):
-    """What somebody sees in the first element of a CSS selector."""
+    """Returns the visible text of the first element of a CSS selector."""
     return _call(f"{self._element(selector)}/text")
 
   def click(self, selector):

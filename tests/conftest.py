@@ -63,7 +63,7 @@ TINY = dict(
 
 
 def once(tmp_path_factory, name, make):
-  """What is written once for all processes of a session, to be read alone.
+  """Writes a folder once for all processes of a session, to be read alone.
 
   Args:
     tmp_path_factory: pytest's.

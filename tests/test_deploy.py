@@ -1,4 +1,4 @@
-"""What deploy/ holds, against schemas where they are installed."""
+"""The files of deploy/, against schemas where they are installed."""
 
 import importlib
 import pathlib

@@ -38,7 +38,7 @@ _LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 
 def sentences(text):
-  """What a reader reads in one go: sentences, and cells of tables."""
+  """Splits a page into sentences, and cells of tables."""
   text = re.sub(r"<!--.*?-->", "", _FENCE.sub("\n", text), flags=re.S)
   text = re.sub(r"`[^`]+`", "code", text)
   text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)

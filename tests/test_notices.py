@@ -1,4 +1,4 @@
-"""What TensorFlow says as it is imported is kept from notebooks, no more."""
+"""TensorFlow's notices at import are kept from notebooks, and no more."""
 
 import os
 import sys

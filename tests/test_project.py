@@ -1,4 +1,4 @@
-"""What the project's own files say of it has to be true."""
+"""The project's own files say what is true of it."""
 
 import ast
 import os

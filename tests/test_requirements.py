@@ -1,4 +1,4 @@
-"""What the package imports is what it asks for, however late it does so."""
+"""The package requires what it imports, however late it does so."""
 
 import ast
 import configparser

@@ -9,7 +9,7 @@ _TABLE = np.random.default_rng(3).normal(
 
 
 def vectors_of(text):
-  """What the modules make of a text, by numpy: the mean of hashed words."""
+  """Returns the modules' vector of a text, by numpy: a mean of hashed words."""
   rows = tf.strings.to_hash_bucket_fast(text.split(), BUCKETS).numpy()
   return _TABLE[rows].mean(axis=0) if len(rows) else np.zeros(SIZE)
 

@@ -98,7 +98,7 @@ def _take_standard_streams() -> None:
 
 
 def _drop_output() -> None:
-  """What is left of the output is not tried again at the exit."""
+  """Drops the rest of the output, which is not tried again at the exit."""
   os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -34,7 +34,7 @@ def say(text: str, error: bool = False) -> None:
 
 
 class InputWarning(UserWarning):
-  """What is odd, and may well be meant: its message is one line."""
+  """Something odd that may well be meant: its message is one line."""
 
 
 def warn(message: str, stacklevel: int = 2) -> None:
@@ -101,7 +101,7 @@ def check_name(name: object) -> None:
 
 
 def first_line(error: Exception) -> str:
-  """What an error of a library says in its first line, or else its type."""
+  """Returns the first line of a library's error, or else its type."""
   lines = str(error).strip().splitlines()
   return lines[0] if lines else type(error).__name__
 

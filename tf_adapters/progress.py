@@ -22,7 +22,7 @@ _SECONDS_OF_A_PIECE = 1
 
 
 class Pace:
-  """How long work takes that is still to be done, by what was done.
+  """An estimate of the time that work still takes, by the work that is done.
 
   The first piece, and others that take far longer than usual, say nothing of
   those to come: they compile something. The mean of the others hardly jumps.
@@ -53,7 +53,7 @@ class Pace:
     self._pieces.append((units, seconds))
 
   def seconds(self, units: float) -> float | None:
-    """How long so many units take; None where nothing is done yet."""
+    """Estimates the time of so many units; None where nothing is done yet."""
     if not self._pieces:
       return None
     # In the first of a few epochs most steps may compile.

@@ -58,7 +58,7 @@ def flags_of(tool: types.ModuleType) -> list[str]:
 
 
 def tools_page() -> str:
-  """What each tool does, and which flags it has."""
+  """Returns the page with the text and the flags of each tool."""
   lines = [_TOOLS, _MADE]
   for name, tool in tools().items():
     lines += [f"## tf-adapters {name}\n", _as_markdown(tool.__doc__ or "")]
@@ -76,7 +76,7 @@ def tools_page() -> str:
 
 
 def flags_page() -> str:
-  """What each flag means."""
+  """Returns the page with the meaning of each flag."""
   names = dict.fromkeys(
       flag for tool in tools().values() for flag in flags_of(tool))
   lines = [_FLAGS, _MADE]

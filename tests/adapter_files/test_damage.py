@@ -46,7 +46,7 @@ def copy(written, tmp_path):
 
 @pytest.fixture(scope="module")
 def content(written):
-  """What an adapter file says, and what it holds."""
+  """The facts and the arrays of an adapter file."""
   return held(written)
 
 
@@ -72,7 +72,7 @@ def flipped(data, place, mask):
 
 
 def every_byte(written, copy, content, masks, step=1):
-  """How many changed bytes passed, and which in the weights."""
+  """Lists the changed bytes that made no difference: (file, place)."""
   same = []
   for name in (CONFIG, WEIGHTS):
     data = (written / name).read_bytes()
@@ -150,7 +150,7 @@ def test_any_mutation(written, copy, content, data):
                              "architecture", "source", "lower_case"])
             | st.text(max_size=4), inner, max_size=4), max_leaves=8))
 def test_any_value_by_hand(written, copy, content, key, value):
-  """What a stranger writes, without a checksum: never a stack trace."""
+  """A value that a stranger writes, without a checksum: no stack trace."""
   shutil.copyfile(written / CONFIG, copy / CONFIG)
   edit(copy, **{key: value})
   for read in (read_info, describe_adapter):

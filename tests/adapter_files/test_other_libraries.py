@@ -1,4 +1,4 @@
-"""What of AdapterHub's and PEFT's files is read otherwise, or not at all."""
+"""Parts of AdapterHub's and PEFT's files that are read otherwise or refused."""
 
 import json
 import pathlib
@@ -268,7 +268,7 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_cards_of_written_files(tmp_path):
-  """What the Hub reads, and the code that loads the encoder's own function."""
+  """Cards name what the Hub reads, and code for the encoder's own function."""
   encoder = tiny_bert.write_encoder(tmp_path / "bert")
   config = json.loads((encoder / "config.json").read_text())
   (encoder / "config.json").write_text(json.dumps(

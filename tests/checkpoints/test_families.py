@@ -526,7 +526,7 @@ def test_tags_and_answers(source, tmp_path):
 
 @in_time("modernbert")
 def test_merged(source):
-  """What LoRA and IA3 add is in the weights, also of a third of a product."""
+  """Weights hold what LoRA and IA3 add, also to a third of a product."""
   if source.encoder.config.shares_layers:
     pytest.skip("refused, see test_layers_that_share_their_weights")
   for method in (source.methods[1], source.methods[3]):

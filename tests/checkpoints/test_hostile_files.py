@@ -77,7 +77,7 @@ def _audit(event, arguments):
 
 @pytest.fixture
 def watched():
-  """What the interpreter is seen to do that reading would not."""
+  """Collects what the interpreter does that reading would not do."""
   global _watched
   if not getattr(_audit, "added", False):
     sys.addaudithook(_audit)  # there is no taking it away again

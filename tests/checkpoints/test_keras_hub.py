@@ -91,7 +91,7 @@ def test_casing(preset, tmp_path):
 
 @one("bert")
 def test_damaged_presets(preset, tmp_path):
-  """What lies elsewhere is not read; the rest is checked before it is."""
+  """Files elsewhere are not read; the rest is checked before it is read."""
   def refused(message, change=None, **config):
     folder = tmp_path / "preset"
     shutil.rmtree(folder, ignore_errors=True)

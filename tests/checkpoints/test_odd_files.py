@@ -1,4 +1,4 @@
-"""What real and hostile files have been found to hold."""
+"""Odd contents that real and hostile files were found to have."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What encoders say of how their texts are pooled, and who goes by it."""
+"""Encoders that say how their texts are pooled, and who follows it."""
 
 import json
 import re

@@ -30,7 +30,7 @@ def inputs(hub_source):
 
 @pytest.fixture(scope="module")
 def expected(bert_weights, inputs):
-  """What an independent BERT in numpy computes."""
+  """Outputs of an independent BERT in numpy."""
   return reference.bert(
       bert_weights, *(inputs[name].numpy() for name in (
           "input_word_ids", "input_mask", "input_type_ids")),

@@ -49,7 +49,7 @@ OF_FILES = re.compile(
 
 
 def load(format, path, on_bad_row):
-  """What is kept of a file, and the note on what is not.
+  """Returns the rows that are kept of a file, and the note on the others.
 
   Kept are texts; words of sentences; identities and texts of questions.
   """
@@ -76,7 +76,7 @@ def load(format, path, on_bad_row):
 
 
 def reasons(note):
-  """What was left out by a note: {reason: (count, first place)}."""
+  """Reads a note on rows left out: {reason: (count, first place)}."""
   found = {reason: (int(count), first) for count, reason, first in re.findall(
       r"(\d+) ([^(]+) \(first: [\w.]+:([^)]+)\)", note.partition(": ")[2])}
   assert sum(count for count, _ in found.values()) == int(

@@ -119,7 +119,7 @@ def test_splits_by_fraction_and_by_name():
 
 
 class OfHuggingFace:
-  """What is asked of a `datasets.Dataset`."""
+  """A stand-in for `datasets.Dataset`, with all that is asked of one."""
 
   column_names = ["sentence", "label"]
 

@@ -1,4 +1,4 @@
-"""What the adapters of each layer contribute: the analysis and its files."""
+"""The analysis of what each layer's adapters contribute, and its files."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Which adapters can be left out, and the file of the others."""
+"""Adapters that can be left out, and the file of the others."""
 
 import dataclasses
 import itertools
@@ -115,7 +115,7 @@ def test_a_pruned_file_is_the_model_without_these_adapters(
 
 
 def lowest_of_its_own(model):
-  """How many layers lie below what the encoder alone has not so."""
+  """Counts the layers below the first that differs from the encoder's."""
   base = ta.load_encoder(model.encoder.origin.source).named_variables()
   return min((depth_of(name, 3)
               for name, variable in model.encoder.named_variables().items()

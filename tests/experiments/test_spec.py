@@ -1,4 +1,4 @@
-"""What a spec stands for, and what is said of one that stands for nothing."""
+"""Specs of sweeps: the trials that they list, and the errors of wrong ones."""
 
 import collections
 import json

@@ -1,4 +1,4 @@
-"""What killed writers leave beside outputs goes, and nothing else."""
+"""Leftovers of killed writers beside outputs go, and nothing else."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What a Keras user tries first: a number of labels, texts, a bare compile."""
+"""First tries of a Keras user: a number of labels, texts, a bare compile."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What users hand to models, and the line that they get for it."""
+"""Inputs that users hand to models, and the line that they get for it."""
 
 import collections
 

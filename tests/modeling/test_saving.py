@@ -27,7 +27,7 @@ INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 def possible(dtype, tuning, way):
-  """What is not refused: see the tests of that."""
+  """Whether such a model can be saved so: other tests hold the refusals."""
   return not (dtype == "bfloat16" and (
       tuning in ("full", "top_layers:1", "bias") or way == "x.h5"))
 

@@ -14,7 +14,7 @@ from tf_adapters.modeling.tuning import Tuning, is_layer_norm
 
 
 def expected_names(tuning, everything):
-  """Which variables each tuning trains, spelled out."""
+  """Lists the variables that each tuning trains, spelled out."""
   def norm(name):
     return "layer_norm" in name
   pooler = ("pooler_transform/kernel", "pooler_transform/bias")

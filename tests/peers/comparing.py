@@ -1,4 +1,4 @@
-"""How a golden file of another library is held against a model of ours."""
+"""Compares a golden file of another library with a model of ours."""
 
 from collections.abc import Callable, Mapping, Sequence
 

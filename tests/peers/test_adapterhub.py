@@ -1,4 +1,4 @@
-"""What we compute is what AdapterHub 1.3 computes, and learns in a step.
+"""Models compute what AdapterHub 1.3 computes, and learn the same in a step.
 
 The golden files are written by make_adapterhub_goldens.py.
 """

@@ -28,7 +28,7 @@ def name_of(path):
 
 
 def labels_of(path):
-  """What has to be said for a file that says no labels."""
+  """Labels to give for a file that has none."""
   if path.name in ("regression", "answers"):
     return None
   says_none = path.parent.name == "peft_files" or path.name == "no_labels"
@@ -107,7 +107,7 @@ def test_saved_they_are_files_of_ours(source, tmp_path, golden):
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_written_again_they_are_the_same(source, path, tmp_path):
-  """What was read from a library's file and is written for it, is read alike.
+  """A file that is read, and written again, is read alike.
   """
   config = ta.BertConfig(**{
       name: value for name, value in comparing.tiny_bert.CONFIG.items()

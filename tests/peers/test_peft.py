@@ -1,4 +1,4 @@
-"""What we compute is what PEFT 0.21 computes, and learns in a step.
+"""Models compute what PEFT 0.21 computes, and learn the same in a step.
 
 The golden files are written by make_peft_goldens.py.
 """

@@ -17,7 +17,7 @@ LOGITS = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [0, 1]], float)
 
 
 def decided(logits, problem="classification"):
-  """What is predicted."""
+  """Returns the decisions on logits."""
   return PROBLEMS[problem].decided(logits)[0]
 
 

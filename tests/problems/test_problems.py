@@ -1,4 +1,4 @@
-"""What the types of problem say of themselves, as the table has them."""
+"""Types of problem: the facts that each has in the table."""
 
 import subprocess
 import sys

@@ -29,7 +29,7 @@ def rows():
 
 
 def alone(model, text, max_length):
-  """What the model of one adapter file makes of one text: its logits."""
+  """Returns the logits of one text by the model of one adapter file."""
   processor = model.encoder.text_processor(max_length)
 
   def utf8(text):
@@ -48,7 +48,7 @@ def alone(model, text, max_length):
 
 @pytest.fixture(scope="module")
 def logits(task_files, rows):
-  """What the models of the tasks make of the rows, one by one."""
+  """The logits of the rows by the tasks' models, one by one."""
   models = {name: ta.load_adapter(path) for name, path in task_files.items()}
   return [alone(models[task], text, TASKS[task][5] or 20)
           for text, task in rows]

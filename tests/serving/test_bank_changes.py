@@ -34,7 +34,7 @@ def files(one_layer_source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def truth(one_layer_source, files):
-  """What each file makes of the texts, in a bank at rest."""
+  """The predictions of each file on the texts, in a bank at rest."""
   bank = ta.AdapterBank(str(one_layer_source), files)
   return {name: scores(bank, name) for name in files}
 

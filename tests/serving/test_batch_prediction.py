@@ -60,7 +60,7 @@ def records(path):
 
 
 def predictions(bank, rows, batch_size=64):
-  """What the records of rows have to hold, and their scores."""
+  """Returns the predictions that the records must hold, and their scores."""
   texts = [(text, second) if second or TASKS[task][-1] else text
            for task, text, second in rows]
   tasks = [row[0] for row in rows]

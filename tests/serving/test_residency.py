@@ -1,4 +1,4 @@
-"""Which tasks are resident, by names alone: without TensorFlow."""
+"""Residency, by names of tasks alone: without TensorFlow."""
 
 import collections
 import random
@@ -12,7 +12,7 @@ from tf_adapters.serving.residency import Residency
 
 
 class Tasks:
-  """What is resident, and what was done for it."""
+  """The resident tasks, and the calls that loaded or dropped them."""
 
   def __init__(self, capacity, bad=()):
     self.resident = set()

@@ -389,7 +389,7 @@ def test_litert_gives_the_models_logits(
 
 def test_the_command_line_exports(
     one_layer_source, small_files, tmp_path, monkeypatch, capfd):
-  """What it has written: how that is, the tests above show."""
+  """The command calls the writers, which the tests above try."""
   written = []
 
   def note(module, name):

@@ -1,4 +1,4 @@
-"""What evaluations count, on numbers that can be added up by hand."""
+"""Evaluations, on numbers that can be added up by hand."""
 
 import io
 

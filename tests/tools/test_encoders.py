@@ -59,7 +59,7 @@ def test_inspect_compares_adapters(task_files, capfd):
 
 def test_convert_writes_two_saved_models(
     one_layer_source, tmp_path, capfd, monkeypatch):
-  """Which the tests of exports look at."""
+  """Converts twice; the tests of exports look at what is written."""
 
   def save(encoder, folder, *_):
     (folder / "encoder").write_text(encoder.origin.fingerprint)

@@ -1,4 +1,4 @@
-"""What `tf-adapters serve` refuses before it loads anything."""
+"""Refusals of `tf-adapters serve` before it loads anything."""
 
 import importlib
 import pathlib

@@ -168,7 +168,7 @@ def test_no_room_for_what_is_printed_is_one_line(tool):
 
 
 def test_closed_streams_are_nobody_elses(tmp_path):
-  """What is printed goes to no file that has the number of the stream."""
+  """Text that is printed goes to no file with the number of the stream."""
   done = subprocess.run(
       f"{sys.executable} -c 'from tf_adapters import __main__; import os; "
       "__main__._take_standard_streams(); print(1); "

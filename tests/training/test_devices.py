@@ -1,4 +1,4 @@
-"""What computes is named, and said where it is not what one may think."""
+"""Devices that compute are named, and a line says where they may surprise."""
 
 import types
 

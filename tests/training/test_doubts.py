@@ -1,4 +1,4 @@
-"""What is said of splits and predictions that can tell nobody anything."""
+"""Doubts about splits and predictions from which nothing can be learnt."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What a training says in a log file."""
+"""Lines that a training writes into a log file."""
 
 import types
 

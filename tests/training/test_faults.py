@@ -63,7 +63,7 @@ def tensors(config):
 
 @pytest.fixture(scope="module")
 def whole(module_config, tmp_path_factory):
-  """What a run comes to that nothing happens to."""
+  """The outcome of a run to which nothing happens."""
   config = dataclasses.replace(
       module_config, output_dir=str(tmp_path_factory.mktemp("whole") / "run"))
   run(config)

@@ -45,7 +45,7 @@ CONFIG = ta.BertConfig(
 
 
 def trained(make, labels, strategy, layers=None, prefix_cache=False):
-  """What a step of SGD on four texts does, and is told of it.
+  """Takes a step of SGD on four texts.
 
   Returns:
     The tuned variables before and after it, and the step's loss and metrics.

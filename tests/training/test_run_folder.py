@@ -1,4 +1,4 @@
-"""What this version makes of runs that those before have left."""
+"""Run folders that earlier versions have left."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a TPU asks of a step, without a TPU: XLA translates it as a whole.
+"""Demands of a TPU on a step, without a TPU: XLA translates it as a whole.
 
 Shapes are static, there are no strings and no calls back to the host. A
 `OneDeviceStrategy` stands in for TPUStrategy. That compiled steps train as

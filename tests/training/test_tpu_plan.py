@@ -1,4 +1,4 @@
-"""What a run takes on TPUs, planned with a made-up compiler."""
+"""Plans of runs on TPUs, with a made-up compiler."""
 
 import dataclasses
 import json

@@ -95,7 +95,7 @@ def _must_be(config: Mapping[str, Any], **values: Any) -> None:
 
 def _whole(config: Mapping[str, Any],
            layers: Sequence[int] | None) -> dict[str, int]:
-  """How many layers the encoder has, if the file tells."""
+  """Returns the number of the encoder's layers by name, if the file tells."""
   if layers is None or config.get("leave_out"):
     return {}
   return {"num_hidden_layers": as_whole(layers)}
@@ -316,7 +316,7 @@ def _prefix(config: Mapping[str, Any], found: MethodTensors, hidden_size: int,
 
 
 def _network(config: Mapping[str, Any], theirs: Tensors) -> Stored:
-  """What the network that makes prefixes gives, [length, all layers]."""
+  """Computes the prefixes that the network makes, [length, all layers]."""
   activation = str(config.get("non_linearity", "tanh")).lower()
   if activation not in _NUMPY:
     refuse(f"its prefix's non_linearity is {activation!r:.40}")

@@ -50,7 +50,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class _Written:
-  """What is written.
+  """A task that is written.
 
   Attributes:
     name: the adapter's.
@@ -65,7 +65,7 @@ class _Written:
   tensors: Mapping[str, np.ndarray]
 
   def key(self, module: str, kind: str) -> str:
-    """How the names of tensors of a kind begin, in a module of the encoder."""
+    """Returns the beginning of tensor names of a kind, in a module."""
     path = f"{module}.{kind}" if module else kind
     return f"{self.model.names.encoder}.{path}.{self.name}."
 

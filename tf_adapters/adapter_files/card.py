@@ -25,7 +25,7 @@ _MARKS = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
 def describe_adapter(path: str | os.PathLike[str],
                      labels: Sequence[str] | None = None) -> dict[str, str]:
-  """What there is to say of an adapter file, for people.
+  """Describes an adapter file for people, as label -> text.
 
   Reads the tensors too, so that a damaged file does not pass.
 

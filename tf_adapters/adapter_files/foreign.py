@@ -1,4 +1,4 @@
-"""What the readers of other libraries' adapter files share.
+"""Parts that the readers of other libraries' adapter files share.
 
 Their readers say what a file holds by our names, as an `AdapterInfo` and as
 `Stored` tensors, of which none is read before it is known to fit.
@@ -70,7 +70,7 @@ Tensors = dict[str, Stored]
 
 
 class Foreign(NamedTuple):
-  """What another library's file holds, and what it was made for.
+  """The contents of another library's file, and the encoders that it fits.
 
   Attributes:
     families: of encoders that it can be put on.
@@ -253,7 +253,7 @@ def model_head(model: TorchModel, problem_type: str,
 def make_info(task: str, head: Head, method: Method | None, source: str,
               versions: Mapping[str, str], sha256: str, tuning: str = "",
               changed_base: Sequence[str] = ()) -> AdapterInfo:
-  """What a file says, before it is put on an encoder.
+  """Makes the information of a file, before it is put on an encoder.
 
   Args:
     task: its name.
@@ -344,5 +344,5 @@ def layers_of(model: TorchModel, places: Iterable[tuple[int, str]],
 
 
 def as_whole(layers: Sequence[int]) -> int:
-  """How many layers an encoder has of which these are all."""
+  """Counts the layers of an encoder of which these are all."""
   return max(layers) + 1

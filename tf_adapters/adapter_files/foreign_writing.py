@@ -1,4 +1,4 @@
-"""What writers of other libraries' files have in common.
+"""Parts that the writers of other libraries' files share.
 
 In these files nothing says which function an encoder of some weights computes,
 and the encoder has the name that the Hugging Face Hub calls it by.
@@ -28,7 +28,7 @@ def cannot_write(why: str) -> NoReturn:
 
 
 def model_to_write(config: EncoderConfig) -> TorchModel:
-  """What a task on an encoder is written for.
+  """Returns the model of PyTorch that a task on an encoder is written for.
 
   Raises:
     InputError: other libraries have no such encoder.
@@ -52,7 +52,7 @@ def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
 
 
 def encoder_name(info: AdapterInfo) -> str:
-  """What the other library calls a task's encoder."""
+  """Returns the other library's name of a task's encoder."""
   source: str = info.encoder["source"]
   return hugging_face_name(source) or source
 

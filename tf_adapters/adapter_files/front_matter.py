@@ -19,7 +19,7 @@ _LIBRARY = "tf_adapters"
 
 
 def front_matter(info: AdapterInfo) -> dict[str, Any]:
-  """What is known of an adapter file, by the Hub's names.
+  """Describes an adapter file by the names of the Hugging Face Hub.
 
   Who wrote the file may know more: the license, the language, the datasets.
   """

@@ -53,7 +53,7 @@ _PACKAGES = ("tf_adapters", "tensorflow", "tf_keras", "tensorflow-text")
 
 @dataclasses.dataclass(frozen=True)
 class AdapterInfo(JsonConfig):
-  """What `adapter_config.json` says.
+  """The contents of `adapter_config.json`.
 
   Attributes:
     format_version: of the file: see the function of that name.
@@ -153,7 +153,7 @@ class AdapterInfo(JsonConfig):
 
   @property
   def description(self) -> TaskDescription:
-    """What a model of the file knows of its task."""
+    """The description of the task that a model of the file has."""
     return TaskDescription(
         self.task, self.labels, self.max_length, self.pairs, self.span,
         self.metrics, self.weights_sha256, self.label_type, self.thresholds)

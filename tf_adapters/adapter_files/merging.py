@@ -117,7 +117,7 @@ def average_adapters(paths: Sequence[Path], path: Path,
 
 @dataclasses.dataclass(frozen=True)
 class PartComparison:
-  """How two adapter files compare in one part of the model.
+  """A comparison of two adapter files in one part of the model.
 
   Attributes:
     parameters: how many there are in each file.
@@ -135,7 +135,7 @@ class PartComparison:
 
 @dataclasses.dataclass(frozen=True)
 class AdapterComparison:
-  """How two adapter files, a and b, differ.
+  """A comparison of two adapter files, a and b.
 
   Attributes:
     settings: name -> the values in a and b, of those that differ; None where a
@@ -189,7 +189,7 @@ def compare_adapters(a: Path, b: Path, labels: Sequence[str] | None = None,
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
-  """What each of `count` files contributes: numbers whose sum is 1."""
+  """Returns the share of each of `count` files: numbers whose sum is 1."""
   if not count:
     raise InputError("there is no adapter file to average")
   weights = [1] * count if weights is None else list(weights)

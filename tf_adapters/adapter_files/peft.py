@@ -134,7 +134,7 @@ def _check_settings(values: Mapping[str, Any]) -> None:
 
 def _sizes(values: Mapping[str, Any], found: "_Found",
            head: Head) -> dict[str, int]:
-  """What a file tells of its encoder."""
+  """Returns the sizes of the encoder that a file tells."""
   sizes = {"hidden_size": head.tensors["head/kernel"].shape[0]}
   # All layers have what is named, unless layers or a pattern are.
   if found.places and not found.model.shares_layers and isinstance(
@@ -185,7 +185,7 @@ class _Found:
 
 
 def _models(names: Iterable[str]) -> list[TorchModel]:
-  """What names of tensors are of; BERT where they do not tell."""
+  """Finds models by names of tensors; BERT where these do not tell."""
   inside = {name.removeprefix(PREFIX).partition(".")[0] for name in names}
   models = torch_models()
   encoder = next((model.names.encoder for model in models.values()

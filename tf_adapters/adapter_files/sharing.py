@@ -37,7 +37,7 @@ _NEW = {".gitattributes", CARD_NAME, "LICENSE"}
 
 
 class HasModel(Protocol):
-  """What a model is in, such as a `TextTask`."""
+  """An object with a model in it, such as a `TextTask`."""
 
   @property
   def model(self) -> TaskModel: ...

@@ -59,12 +59,12 @@ class Tensor:
 
   @property
   def numel(self) -> int:
-    """How many numbers it has."""
+    """The number of its elements."""
     return math.prod(self.shape)
 
 
 def unpickled(file: BinaryIO) -> Any:
-  """What the pickle is of that begins at a file's place.
+  """Returns the value of the pickle that begins at a file's position.
 
   Afterwards the file stands behind it.
 
@@ -104,7 +104,7 @@ class _Machine:
     self._memo: dict[int, Any] = {}
 
   def run(self, file: BinaryIO) -> Any:
-    """What the pickle is of."""
+    """Runs the pickle, and returns its value."""
     for count, (opcode, value, _) in enumerate(pickletools.genops(file)):
       if count > _MOST_OPCODES:
         raise InputError("its pickle is too long")
@@ -219,7 +219,7 @@ def _storage(identity: Any) -> Storage:
 
 
 def _made(name: Any, arguments: Any) -> Any:
-  """What a call in the pickle stands for."""
+  """Returns the value that a call in the pickle stands for."""
   match name, arguments:
     case _Name(name=name), () if name == _DICT:
       return {}

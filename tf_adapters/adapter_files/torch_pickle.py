@@ -139,7 +139,7 @@ _Content = tuple[dict[str, Tensor], dict[str, _Member]]
 
 
 def _archive(file: BinaryIO) -> _Content:
-  """What an archive of torch.save holds."""
+  """Reads an archive of torch.save."""
   members, prefix = _directory(file)
   tensors = tensors_in(unpickled(io.BytesIO(_member(
       file, members[f"{prefix}data.pkl"], _MOST_BYTES))))
@@ -153,7 +153,7 @@ def _archive(file: BinaryIO) -> _Content:
 
 
 def _old(file: BinaryIO) -> _Content:
-  """What a file of PyTorch before 1.6 holds, from behind `_OLD`.
+  """Reads a file of PyTorch before 1.6, from behind `_OLD`.
 
   Pickles of what machine it was, of the tensors and of their storages' keys;
   and for each key how many numbers there are, and these.

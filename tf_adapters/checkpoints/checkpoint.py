@@ -1,6 +1,6 @@
-"""What every reader returns: an architecture, tensors by canonical name, a
-vocabulary. The checks that are the same for all formats.
+"""Checkpoints as every reader returns them, and the checks of all formats.
 
+A checkpoint has an architecture, tensors by canonical name and a vocabulary.
 Nothing here knows a file format.
 """
 
@@ -176,7 +176,7 @@ class Checkpoint:
 
   @property
   def pooler(self) -> str:
-    """What the pooler is worth: "trained", "never trained" or "none".
+    """The state of the pooler: "trained", "never trained" or "none".
 
     Biases begin as zeros, and no training leaves all of them there.
 
@@ -201,7 +201,7 @@ class Checkpoint:
 
   @property
   def num_parameters(self) -> int:
-    """How many numbers the encoder has."""
+    """The number of the encoder's parameters."""
     return sum(int(np.prod(shape)) for shape in self._shapes.values())
 
 

@@ -101,7 +101,7 @@ def _keras_layer(path: pathlib.Path) -> tf_keras.layers.Layer:
 
 
 def _call(module: tf_keras.layers.Layer, texts: tf.Tensor) -> Any:
-  """What a module makes of texts, in the scope of any strategy."""
+  """Calls a module on texts, in the scope of any strategy."""
   strategy = tf.distribute.get_strategy()
   # Not by `module()`, whose errors are Keras' own with the reason behind.
   outputs = strategy.run(module.call, args=(texts,))

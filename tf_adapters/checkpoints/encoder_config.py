@@ -74,7 +74,7 @@ class EncoderConfigFile:
 
 
 class GoogleDefaults:
-  """What is known where there is no graph: `GraphFacts`."""
+  """The facts to assume where there is no graph: `GraphFacts`."""
 
   def num_layers(self) -> int:
     raise _nothing_tells("layers")

@@ -146,7 +146,7 @@ def _fetch(url: str, request: urllib.request.Request,
 
 
 class _Response:
-  """What a server answers, read with a line of progress now and then.
+  """The answer of a server, read with a line of progress now and then.
 
   Args:
     url: as it was asked for, for messages.

@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 
 
 class Stream(Protocol):
-  """What an archive is read from, such as a response."""
+  """A source that an archive is read from, such as a response."""
 
   def read(self, size: int, /) -> bytes:
     """Reads some bytes; none at the end."""

@@ -1,4 +1,4 @@
-"""Which files of a Hugging Face Hub repository make up an encoder."""
+"""Chooses the files of a Hugging Face Hub repository that are an encoder."""
 
 import pathlib
 

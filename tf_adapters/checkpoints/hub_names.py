@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub calls encoders that come from elsewhere."""
+"""The Hugging Face Hub's names of encoders that come from elsewhere."""
 
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.sources import HUB_ALIASES
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def hugging_face_name(source: str) -> str | None:
-  """What the Hugging Face Hub calls an encoder; None where nobody knows.
+  """Returns the Hugging Face Hub's name of an encoder, None if it is unknown.
 
   Those of TF Hub are the weights that their authors have released, as those of
   the Hugging Face Hub are.

@@ -122,7 +122,7 @@ class PretrainedEncoder:
 def describe_encoder(encoder_source: str | os.PathLike[str],
                      vocab_file: str | os.PathLike[str] | None = None,
                      lower_case: bool | None = None) -> dict[str, str]:
-  """What there is to say of an encoder, for people, without building it.
+  """Describes an encoder for people, without building it.
 
   Args:
     encoder_source, vocab_file, lower_case: as for `load_encoder`.

@@ -73,7 +73,7 @@ class Found:
 
   @property
   def num_layers(self) -> int:
-    """How many Transformer layers there are."""
+    """The number of Transformer layers."""
     return len({match[1] for name in self.names
                 if (match := _LAYER.search(name))})
 

@@ -1,4 +1,4 @@
-"""What the graph of a SavedModel says of its architecture: read, never run.
+"""Reads a model's architecture from the graph of a SavedModel; runs nothing.
 
 Weights do not tell an activation, an epsilon, or, where kernels are matrices,
 the number of attention heads. Operations do, whatever their names are.
@@ -45,7 +45,7 @@ _MOST_NODE_BYTES = 1 << 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Node:
-  """What a node of a graph tells.
+  """A node of a graph.
 
   Attributes:
     name, op: its own.
@@ -129,7 +129,7 @@ class SavedModelGraph:
     return found[0]
 
   def layer_norm_eps(self) -> float:
-    """What is added to variances before the root.
+    """Returns the number that is added to variances before the root.
 
     Raises:
       InputError: there is no telling, or it is not the same everywhere.
@@ -150,7 +150,7 @@ class SavedModelGraph:
     return self._only(found, "epsilon of its layer norms")
 
   def num_layers(self) -> int:
-    """How often attention weights are computed, one layer after the other.
+    """Counts how often attention weights are computed, layer after layer.
 
     Raises:
       InputError: they are not.

@@ -1,4 +1,4 @@
-"""What the files of a sentence encoder say beside those of its BERT.
+"""Reads the files that a sentence encoder has beside those of its BERT.
 
 sentence-transformers lays them there: how the vectors of a text's tokens
 become the one vector that the encoder was trained for.
@@ -14,7 +14,7 @@ _OTHERS = ("modules.json", "sentence_bert_config.json")
 
 
 def read_sentence_pooling(folder: pathlib.Path) -> str | None:
-  """How a sentence encoder pools: "cls" or "mean"; None where it is none.
+  """Reads a sentence encoder's pooling: "cls" or "mean"; None if it is none.
 
   Where its files name another way, such as the maximum, or none at all, it is
   the mean: the pooler of such an encoder has seen no sentence.

@@ -1,4 +1,4 @@
-"""What Hugging Face's tokenizer files say: vocab.txt, tokenizer.json, others.
+"""Reads Hugging Face's tokenizer files: vocab.txt, tokenizer.json, others.
 
 BERT's tokenizer is the one that there is here. What a file says of it is done;
 what makes another one of it is said.
@@ -22,7 +22,7 @@ _MOST_FREE_ROWS = 10_000
 
 def read_tokenizer_files(
     folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """What a folder's files say: name -> JSON values, {} of one that is missing.
+  """Reads a folder's files: name -> JSON values, {} if one is missing.
 
   Raises:
     InputError: a file is damaged.
@@ -150,7 +150,7 @@ def _unfollowed_tokens(files: Mapping[str, Mapping[str, Any]],
 
 
 def _roles(special: SpecialTokens) -> dict[str, str]:
-  """What the files call the special tokens -> these."""
+  """Maps the files' names of special tokens to the tokens."""
   return {"pad_token": special.padding, "unk_token": special.unknown,
           "cls_token": special.start, "sep_token": special.end,
           "mask_token": special.mask}

@@ -24,7 +24,7 @@ from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 
 class _Files(NamedTuple):
-  """How a kind of vocabulary is read.
+  """The way to read a kind of vocabulary.
 
   Attributes:
     beside: pattern of its file's name beside a TensorFlow checkpoint.

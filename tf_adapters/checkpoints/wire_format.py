@@ -24,7 +24,7 @@ class WireFormat:
 
   def values(self, data: bytes | memoryview, kind: Descriptor,
              path: str) -> Iterator[memoryview]:
-    """What messages and texts in a message hold, in their order.
+    """Yields the values of the messages and texts in a message, in their order.
 
     Args:
       data: the message, serialized.

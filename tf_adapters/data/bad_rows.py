@@ -90,7 +90,7 @@ class BadRows:
     return sum(count for count, _ in self._found.values())
 
   def note(self) -> str:
-    """How many rows were left out and why, or "" if none was."""
+    """Describes how many rows were left out and why; "" if none was."""
     if not self._found:
       return ""
     name = os.path.basename(self._path)

@@ -96,7 +96,7 @@ class Encoded:
     return self.word_ids.row_lengths()
 
   def inputs(self, rows: tf.Tensor, width: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What the encoder takes of some rows, padded.
+    """Makes the encoder's inputs of some rows, padded.
 
     Args:
       rows: their numbers, int64 [batch].

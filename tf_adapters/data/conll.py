@@ -72,7 +72,7 @@ class _Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-  """What the columns of a file are.
+  """The layout of a file: its columns.
 
   Attributes:
     width: how many there are.
@@ -158,7 +158,7 @@ def read_sentences(
 
 
 def _languages(sentences: Sequence[Sentence]) -> list[str]:
-  """What stands in front of all words with a colon; [] where it does not."""
+  """Finds the languages in front of all words, with a colon; [] for none."""
   words = list(itertools.chain.from_iterable(
       sentence.words for sentence in sentences))
   languages = [match[1] for match in itertools.takewhile(
@@ -218,7 +218,7 @@ def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
 
 def _fault(row: _Row, cells: Sequence[str], layout: _Layout,
            encoding: str) -> tuple[Any, ...] | None:
-  """What `BadRows.refuse` is told of a word's line, or None."""
+  """Returns the arguments of `BadRows.refuse` for a word's line, or None."""
   if "\0" in row.text:
     return row.line, NUL, "has a NUL byte in it"
   if fault := not_decoded(row.text, encoding):
@@ -276,7 +276,7 @@ def _layout(path: pathlib.Path, blocks: Sequence[Sequence[_Row]],
 
 
 def _values(width: int, rows: Sequence[Sequence[_Row]]) -> list[set[str]]:
-  """What stands in each column, but in what may be comments."""
+  """Collects the values of each column, but for those of possible comments."""
   values: list[set[str]] = [set() for _ in range(width)]
   for row in itertools.chain(*rows):
     if not row.text.startswith("#"):

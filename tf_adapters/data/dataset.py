@@ -1,4 +1,4 @@
-"""What a task is: its problem, label names, metrics and splits.
+"""The data of a task: its problem, label names, metrics and splits.
 
 Where the examples come from is the loaders' business; how metrics are computed
 is training's. TensorFlow is imported where examples are encoded, and no sooner:
@@ -309,7 +309,7 @@ class Dataset:
   def class_weight(
       self, weights: str | Mapping[str, float] = class_weight.BALANCED,
   ) -> dict[str, float]:
-    """What labels weigh in a training: the `class_weight` of `model.fit`.
+    """Returns a weight for each label: the `class_weight` of `model.fit`.
 
     Args:
       weights: "balanced", for labels to weigh the more the rarer they are in

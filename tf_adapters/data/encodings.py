@@ -77,7 +77,7 @@ def _is_in(file: BinaryIO, encoding: str) -> bool:
 
 
 def encoding_note(name: str, encoding: str) -> str:
-  """What to say of a file whose encoding was found; "" for UTF-8."""
+  """Returns the note on an encoding that was found; "" for UTF-8."""
   return "" if encoding == UTF_8 else (
       f"{name}: is not UTF-8 and is read as {encoding}: give encoding if "
       "letters are wrong")
@@ -202,7 +202,7 @@ def is_utf_8(text: str) -> bool:
 
 
 def not_decoded(text: str, encoding: str) -> tuple[str, str, str] | None:
-  """What `BadRows.refuse` is told of a row, or None.
+  """Returns the arguments of `BadRows.refuse` for a row, or None.
 
   Args:
     text: of the row, by `decoded`.

@@ -33,7 +33,7 @@ _OTHER_WORDS = "with another number of tags than words"
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """Which columns of a task are what, and what to do with rows.
+  """The columns of a task, and what to do with its rows.
 
   Attributes:
     text, text_pair: the texts' columns.
@@ -215,7 +215,7 @@ def _cell(value: Any) -> str:
 
 
 def _fault(text: str) -> tuple[str, str] | None:
-  """What is wrong with the characters of a row; None for nothing."""
+  """Describes what is wrong with the characters of a row; None for nothing."""
   if "\0" in text:
     return NUL, "has a NUL byte in it"
   try:

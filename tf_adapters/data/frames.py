@@ -55,7 +55,7 @@ class Frame:
     return self.called(row) if self.places is None else self.places[row]
 
   def called(self, row: int) -> int:
-    """What a row is called in its data."""
+    """Returns the name of a row in its data: a number."""
     return row if self.index is None else self.index[row]
 
   def has(self, column: str) -> bool:
@@ -91,7 +91,7 @@ class Frame:
 
 
 def of_texts(values: Sequence[str | None]) -> list[Any]:
-  """What the cells of a column are: integers, numbers, booleans or texts.
+  """Reads the cells of a column as integers, numbers, booleans or texts.
 
   Example:
     >>> of_texts(["1", "", "2"]), of_texts(["1.5"]), of_texts(["01", "2"])
@@ -228,7 +228,7 @@ def _frame_of_columns(data: Any, names: Sequence[str], name: str) -> Frame:
 
 
 def _label_names(features: Any, column: str) -> Sequence[str] | None:
-  """What the numbers of a column are called, by Hugging Face's features."""
+  """Returns the names of a column's numbers, by Hugging Face's features."""
   if not isinstance(features, Mapping):
     return None
   feature = features.get(column)

@@ -28,7 +28,7 @@ _NLI_LABELS = ("entailment", "not_entailment")
 
 @dataclasses.dataclass(frozen=True)
 class GlueTask:
-  """How one task stands in GLUE's files.
+  """A task as it is in GLUE's files.
 
   Attributes:
     folder: of the classic download.

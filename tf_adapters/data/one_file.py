@@ -230,7 +230,7 @@ def rows_of_parquet(path: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 def _of_pyarrow(path: pathlib.Path, reader: str) -> Any:
-  """What a function of pyarrow.parquet makes of a file.
+  """Opens a file with a function of pyarrow.parquet.
 
   Raises:
     InputError: it cannot be read, or there is no pyarrow.

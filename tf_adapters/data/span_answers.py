@@ -46,7 +46,7 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-  """What a model answers to one question.
+  """The answers of a model to one question.
 
   Attributes:
     best: the candidates, best first; with SQuAD v2.0 "no answer" among them.

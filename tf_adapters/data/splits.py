@@ -40,7 +40,7 @@ class Examples(Protocol):
     """Each example without its label: equal ones are the same text."""
 
   def groups(self) -> Sequence[Hashable]:
-    """What each example is drawn with: those of a group stay in one split."""
+    """Returns the group of each example: a group stays in one split."""
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
     """The examples of these numbers, in this order."""
@@ -126,7 +126,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-  """How a benchmark's server wants the predictions of a split.
+  """The form in which a benchmark's server wants the predictions of a split.
 
   Attributes:
     file_name: of the file.

@@ -21,7 +21,7 @@ QUESTION, CONTEXT, ANSWERS = "question", "context", "answers"
 
 
 class WrongTypeError(Exception):
-  """What is wrong with a paragraph or a question."""
+  """A paragraph or a question has a value of a wrong type."""
 
 
 def read_paragraphs(path: pathlib.Path,
@@ -92,7 +92,7 @@ def field_or_none(values: Any, key: str) -> Any:
 
 def entries(path: pathlib.Path | str, values: Any, key: str,
             where: str) -> list[Any]:
-  """What a list of a file holds: without it no question can be counted.
+  """Returns a list of a file: without it no question can be counted.
 
   Args:
     path: what to call the file in errors.

@@ -1,4 +1,4 @@
-"""How SQuAD is read: the options of runs, and of adapter files of its tasks.
+"""The options of reading SQuAD: of runs, and of adapter files of its tasks.
 
 Apart from `squad`, since command lines are checked without TensorFlow.
 """
@@ -18,7 +18,7 @@ _SPECIAL_TOKENS = 4
 
 @dataclasses.dataclass(frozen=True)
 class SquadOptions(JsonConfig):
-  """How contexts are cut, and answers chosen (google-research/bert run_squad).
+  """Options that cut contexts and choose answers (google-research/bert's).
 
   Attributes:
     version_2: whether questions may have no answer.

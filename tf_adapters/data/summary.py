@@ -54,7 +54,7 @@ def _rows(dataset: "Dataset") -> list[tuple[str, str, str]]:
 
 
 def _classes(split: "Examples", names: Sequence[str]) -> str:
-  """How often each label is there, or what the numbers are like."""
+  """Describes how often each label is there, or the range of the numbers."""
   labels: Any = split.labels
   if labels is None:
     return "without labels"

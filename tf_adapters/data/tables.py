@@ -156,7 +156,7 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
 
 def cells_fault(
     cells: Sequence[str], width: int) -> tuple[str, str] | None:
-  """What is wrong with a row, in general and of this one; None for nothing.
+  """Finds the fault of a row, in general and of this one; None for none.
 
   Bytes that are no UTF-8 are the caller's business.
 
@@ -311,7 +311,7 @@ def csv_rows(path: pathlib.Path | str, lines: Iterable[str],
 
 
 def check_delimiter(delimiter: str | None) -> str | None:
-  """What separates cells, as a user gave it; None where it is to be found.
+  """Returns the delimiter that a user gave; None where it is to be found.
 
   Raises:
     InputError: nothing could.
@@ -366,7 +366,7 @@ def separated_rows(
 
 
 def _separator(header: str, usual: str, wanted: Sequence[str]) -> str:
-  """What separates the cells of a file with this header."""
+  """Finds the delimiter of a file with this header."""
   names = {}
   for separator in dict.fromkeys([usual, *_SEPARATORS]):
     try:

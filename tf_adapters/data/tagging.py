@@ -158,7 +158,7 @@ def at_words(logits: np.ndarray, starts: np.ndarray,
 
 
 def of_cut_off(labels: Sequence[str]) -> np.ndarray:
-  """What stands for a model's outputs for a word that was cut off, [labels]."""
+  """Returns outputs that stand for a word that was cut off, [labels]."""
   logits = np.full(len(labels), -np.inf, np.float32)
   logits[labels.index(OUTSIDE) if OUTSIDE in labels else 0] = 0.0
   return logits

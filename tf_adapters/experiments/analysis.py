@@ -64,7 +64,7 @@ class Pruned:
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-  """What was found of an adapter file.
+  """The findings on an adapter file.
 
   Attributes:
     adapter: the adapter file.
@@ -147,7 +147,7 @@ class Analysis:
     return rows
 
   def remarks(self) -> list[str]:
-    """What there is to say beside the table, a line each."""
+    """Returns the remarks beside the table, a line each."""
     single = {layer: self.change((layer, layer)) for layer in self.layers}
     worst = min(single, key=single.__getitem__)
     span = (self.layers[0], self.layers[-1])

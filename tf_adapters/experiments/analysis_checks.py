@@ -44,7 +44,7 @@ def check_analysis(config: RunConfig,
 
 
 def _read(config: RunConfig) -> AdapterInfo:
-  """What the adapter file says; refuses what cannot be analysed."""
+  """Reads what an adapter file says; refuses one that cannot be analysed."""
   path = str(config.load_adapter)
   info = open_adapter(path).info
   if Tuning.parse(info.tuning).method != "adapters" or info.adapter is None:

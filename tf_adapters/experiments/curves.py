@@ -66,7 +66,7 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """What a point loses to full fine-tuning, over tasks.
+  """The difference of a point to full fine-tuning, over tasks.
 
   Attributes:
     name: of the point.

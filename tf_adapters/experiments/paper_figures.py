@@ -1,4 +1,4 @@
-"""What Houlsby et al., ICML 2019 (arXiv:1902.00751v2) print in their tables.
+"""The figures in the tables of Houlsby et al., ICML 2019 (arXiv:1902.00751v2).
 
 Figures of the paper alone, in per cent, to stand beside those of a sweep and
 never among them: `measured` says whose they are.

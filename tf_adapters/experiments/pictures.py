@@ -56,12 +56,12 @@ _METRICS = {
 
 
 def styled() -> contextlib.AbstractContextManager[None]:
-  """What a figure is drawn in."""
+  """Returns the context that figures are drawn in."""
   return matplotlib.rc_context(_STYLE)
 
 
 def metric_label(metric: str) -> str:
-  """What a metric is called in a sentence."""
+  """Returns the name of a metric in a sentence."""
   return _METRICS.get(metric, metric.replace("_", " "))
 
 

@@ -1,4 +1,4 @@
-"""Which adapters a trained model can do without, and the file of the others.
+"""Finds adapters that a model can do without, and writes the others.
 
 The layers are chosen by scores alone; how these are computed is not known here.
 """
@@ -72,13 +72,13 @@ def _greedy(layers: Sequence[int], max_loss: float, score: Score) -> LayerSet:
 
 
 def adapter_parameters(model: TaskModel, removed: LayerSet) -> int:
-  """How many parameters the adapters of the other layers have."""
+  """Counts the parameters of the other layers' adapters."""
   return sum(variable.shape.num_elements()
              for name, variable in _adapters(model, removed).items())
 
 
 def shared_layers(model: TaskModel, removed: LayerSet) -> int:
-  """How many of the lowest layers are the encoder's alone then.
+  """Counts the lowest layers that are then the encoder's alone.
 
   Other tasks on it can use what they say of a text. Where the task tuned the
   layer norms they are its own, with adapters or without.
@@ -94,7 +94,7 @@ def shared_layers(model: TaskModel, removed: LayerSet) -> int:
 
 
 def pruned_info(info: AdapterInfo, removed: LayerSet) -> AdapterInfo:
-  """What an adapter file says without the adapters of some layers.
+  """Makes the information of an adapter file without some layers' adapters.
 
   Args:
     info: what it says with all of them.

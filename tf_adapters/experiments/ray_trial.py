@@ -100,5 +100,5 @@ def best_scores(output_dir: pathlib.Path) -> list[float]:
 
 
 def missing_folders(folders: Sequence[pathlib.Path]) -> list[str]:
-  """Which of the folders are not there."""
+  """Lists the folders that are not there."""
   return [str(folder) for folder in folders if not folder.is_dir()]

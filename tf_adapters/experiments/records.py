@@ -21,7 +21,7 @@ _LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
 
 
 class Trial(Protocol):
-  """What is known of a trial wherever it is: see `trials.Trial`."""
+  """A trial, wherever it is run: see `trials.Trial`."""
 
   @property
   def name(self) -> str: ...

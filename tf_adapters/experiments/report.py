@@ -199,7 +199,7 @@ def _tables(records: Sequence[Record],
 
 def _runs(sweeps: Sequence[Sweep],
           records: Sequence[Record]) -> list[Block]:
-  """What each sweep is, and what failed."""
+  """Lists the sweeps, and the trials that failed."""
   blocks: list[Block] = []
   for sweep in sweeps:
     spec = sweep.spec

@@ -47,7 +47,7 @@ def unfinished(records: Iterable[Record]) -> list[Trial]:
 
 
 def command(trial: Trial, tool: str, threads: int | None) -> TrialCommand:
-  """What runs a trial."""
+  """Returns the command that runs a trial."""
   return TrialCommand(
       tool, tuple(trial.config.flag_lines()),
       pathlib.Path(trial.config.output_dir).absolute(), pathlib.Path.cwd(),

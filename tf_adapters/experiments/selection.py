@@ -225,7 +225,7 @@ def _metric(record: Record) -> str:
 
 
 def _score(record: Record) -> float:
-  """What a trial is judged by; NaN where there is nothing."""
+  """Returns the score that a trial is judged by; NaN if there is none."""
   values = record.metrics.get(_SELECTS) or {"": math.nan}
   return next(iter(values.values()))
 

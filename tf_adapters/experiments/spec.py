@@ -51,7 +51,7 @@ class Method:
   draw_seed: int = 0
 
   def count(self) -> int:
-    """How many settings there are, those that are drawn twice included."""
+    """Counts the settings, with those that are drawn twice."""
     if self.draws is not None:
       return self.draws
     return math.prod(map(len, self.values.values()))

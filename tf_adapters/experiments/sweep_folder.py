@@ -206,7 +206,7 @@ def by_encoder(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def task_of(record: Record) -> str:
-  """What a trial's task is, whatever the sweep calls it."""
+  """Returns the task of a trial, whatever the sweep calls it."""
   if record.results is not None:
     return record.results["task"]
   return record.trial.flags.get("task_name", record.trial.task)

@@ -340,7 +340,7 @@ def _limits(rows: Iterable[_Row]) -> tuple[str, ...]:
 
 
 def _split(choice: Selected) -> str:
-  """What the reported split is."""
+  """Describes the reported split."""
   if choice.reported == "validation":
     return "validation split, which also selected"
   holdout = choice.records[0].trial.flags.get("holdout", "0")

@@ -25,7 +25,7 @@ _LONGEST_NAME = 200  # file systems take 255 bytes
 
 
 class RunFlags(Protocol):
-  """How the flags of a tool's runs are read."""
+  """A reader of the flags of a tool's runs."""
 
   def check(self, name: str, text: str) -> None:
     """Raises InputError for a value that a flag refuses."""

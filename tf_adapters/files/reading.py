@@ -40,7 +40,7 @@ def read_json(path: pathlib.Path,
 
 
 def parse_json(path: pathlib.Path, text: str) -> dict[str, Any]:
-  """What `read_json` makes of a file's text."""
+  """Parses a file's text as `read_json` does."""
   try:
     values = json.loads(text)
   except (ValueError, RecursionError) as error:
@@ -135,7 +135,7 @@ def _opened(path: pathlib.Path,
 
 
 def near_name(path: str | os.PathLike[str]) -> str:
-  """What to say of a path that is not there: a similar name in its folder.
+  """Suggests a similar name in the folder of a path that is not there.
 
   Example:
     >>> near_name("data/ticket.csv")

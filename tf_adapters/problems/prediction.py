@@ -19,7 +19,7 @@ P = TypeVar("P")
 
 @dataclasses.dataclass(frozen=True)
 class Prediction(Generic[V, P]):
-  """What a task predicts of a text.
+  """A task's prediction of a text.
 
   | type of problem | value | probabilities |
   |---|---|---|

@@ -67,7 +67,7 @@ class Problem(abc.ABC):
     return pairs if self.pairs is None else self.pairs
 
   def num_outputs(self, labels: Sequence[str]) -> int:
-    """How many outputs the head has, for each text or token."""
+    """Returns the number of the head's outputs, for each text or token."""
     return len(labels)
 
   @abc.abstractmethod
@@ -84,7 +84,7 @@ class Problem(abc.ABC):
     """
 
   def decide(self, logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-    """What is predicted, as TensorFlow operations; not for windows.
+    """Makes decisions of logits, as TensorFlow operations; not for windows.
 
     The one place that says so: for Python, SavedModels, files and runs.
 
@@ -130,7 +130,7 @@ class Problem(abc.ABC):
 
   def windows(self, pairs: Sequence[tuple[str, str]], text: "TextProcessor",
               options: Mapping[str, Any] | None) -> Any:
-    """What a model reads of pairs of texts, where it reads windows.
+    """Cuts pairs of texts into windows, where the model reads windows.
 
     Args:
       pairs: the texts.
@@ -145,7 +145,7 @@ class Problem(abc.ABC):
   def decide_windows(
       self, task: str, encoded: Any, outputs: Sequence[np.ndarray],
   ) -> list[Prediction[Any, Any] | None]:
-    """What is predicted for each pair of texts, where windows are read.
+    """Makes a prediction for each pair of texts, where windows are read.
 
     Args:
       task: the task's name.
@@ -172,7 +172,7 @@ class Problem(abc.ABC):
   def prediction(self, task: str, labels: Sequence[str], predicted: Any,
                  scores: np.ndarray,
                  words: Sequence[str]) -> Prediction[Any, Any]:
-    """What is predicted of one text.
+    """Makes the prediction of one text.
 
     Args:
       task: the task's name.
@@ -257,7 +257,7 @@ class Problem(abc.ABC):
     """
 
   def same_labels(self, labels: Any, names: Sequence[str]) -> str:
-    """What all rows of a split have, in words; "" where they differ.
+    """Describes labels that are the same in all rows; "" where they differ.
 
     Args:
       labels: of the split.

@@ -1,4 +1,4 @@
-"""What types of problem on whole texts share: metrics, files, doubts."""
+"""The base of problems on whole texts: metrics, files, doubts."""
 
 import functools
 from collections.abc import Sequence

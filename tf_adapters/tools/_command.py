@@ -1,4 +1,4 @@
-"""What all command lines share: help, quiet logs, errors of one line."""
+"""Parts that all command lines share: help, quiet logs, errors of one line."""
 
 import os
 import sys

@@ -149,7 +149,7 @@ def explained(error: Exception, names: Sequence[str]) -> str:
 
 
 def stray(argument: str, names: Sequence[str]) -> str:
-  """What to say of an argument that is no flag.
+  """Returns the error on an argument that is no flag.
 
   Args:
     argument: the first one.

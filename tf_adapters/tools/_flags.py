@@ -150,7 +150,7 @@ def read(config: type[_Config], values: flags.FlagValues = flags.FLAGS
 
 def value(config: type, name: str,
           values: flags.FlagValues = flags.FLAGS) -> Any:
-  """What a flag says: where it was not given, its default in a configuration.
+  """Returns a flag's value, or its default in a configuration.
 
   Args:
     config: the configuration; a flag that is none of its options has a default
@@ -209,7 +209,7 @@ def _found(path: str) -> str:
 
 
 def infos() -> dict[str, AdapterInfo]:
-  """What the adapter files say of each task.
+  """Reads the information of each task's adapter file.
 
   Raises:
     InputError: one is none.

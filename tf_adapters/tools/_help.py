@@ -1,4 +1,4 @@
-"""What --help prints: a tool's flags in groups, what one needs first on top."""
+"""Prints --help: a tool's flags in groups, the most needed ones on top."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def groups(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def help_text(tool: ModuleType, config: type | None = None) -> str:
-  """What a tool does, and its flags.
+  """Returns the help of a tool: its text and its flags.
 
   Args:
     tool: the module that defines the flags.

@@ -58,7 +58,7 @@ def _end(child: int) -> None:
 
 
 def _pass_on(read: int, write: int) -> None:
-  """What the process of the filter does, until nobody can write any more."""
+  """Filters lines in a process of its own, until nobody can write any more."""
   # It ends behind the others, whoever ends them.
   for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)

@@ -103,7 +103,7 @@ def _picture(adapter: str) -> pathlib.Path:
 
 
 def _data_of(adapter: str, info: AdapterInfo) -> OwnRunConfig:
-  """What to evaluate on: the run's own rows, or those of --data.
+  """Chooses the rows to evaluate on: the run's own, or those of --data.
 
   Raises:
     InputError: neither is known, or flags of the run are out of range.

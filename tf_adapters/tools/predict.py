@@ -35,7 +35,7 @@ from tf_adapters.training.run_config import RunConfig
 
 @dataclasses.dataclass(frozen=True)
 class _Options(OwnRunConfig):
-  """What the options of a run are here, of those that it shares."""
+  """The options that this tool shares with runs, with its own defaults."""
 
   # Predictions are joined to their rows: none is left out by itself.
   on_bad_row: str = option_of(RunConfig, "on_bad_row")

@@ -61,7 +61,7 @@ def check_byte_pairs(name, vocabulary, tokenizer, texts):
 
 
 def of_tokenizer(tokenizer, normalization="", added=()):
-  """What the reference needs to know of a tokenizer of `tokenizers`."""
+  """Describes a tokenizer of `tokenizers` for the reference."""
   values = json.loads(tokenizer.to_str())
   ids = tokenizer.get_vocab()
   return types.SimpleNamespace(

@@ -51,13 +51,13 @@ class FakeRow:
 
 
 def number_of(info, text):
-  """What stands for weights: a number of the task's version and the text."""
+  """Returns a number made of the task's version and the text."""
   digest = hashlib.sha256(f"{info.task} {info.weights_sha256} {text}".encode())
   return int.from_bytes(digest.digest()[:4], "big")
 
 
 def predict(name, info, text):
-  """What the fake bank says of a text."""
+  """Returns the fake bank's prediction of a text."""
   if info is None:
     return Prediction(name, np.array([len(text), 0.5], np.float32), None)
   number = number_of(info, text)

@@ -160,7 +160,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
 
 
 def hang_up(server, messages, path="/models/topic"):
-  """What is sent to a client that sends messages and hangs up then."""
+  """Sends messages, hangs up, and returns what was sent back."""
   left, sent = list(messages), []
 
   async def receive():

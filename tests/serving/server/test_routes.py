@@ -1,4 +1,4 @@
-"""What the routes take and answer, protocol by protocol."""
+"""Routes: what each takes and answers, protocol by protocol."""
 
 import base64
 

@@ -74,7 +74,7 @@ class Store(FakeBank):
 
 
 class InMemory:
-  """What is in memory of a store."""
+  """A list of a store's tasks in memory."""
 
   def __init__(self, bank):
     self._bank = bank
