@@ -189,6 +189,13 @@ def test_reference_has_every_public_name():
                 ) == sorted(ta.__all__)
 
 
+def test_docstrings_begin_with_a_noun_or_a_verb():
+  """As "A bank of tasks" or "Reads a file"; "What is read" is a riddle."""
+  pattern = re.compile(r'^ *"""(?:What|Which|How)\b.*', re.M)
+  assert not [(path, line) for path in SOURCES
+              for line in pattern.findall((ROOT / path).read_text())]
+
+
 def test_nothing_large_is_tracked():
   try:
     files = subprocess.run(

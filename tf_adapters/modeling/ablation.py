@@ -90,7 +90,7 @@ class AdapterAblation:
 
 
 def count_layer_passes(num_layers: int, removed: Iterable[LayerSet]) -> int:
-  """How many layers an `AdapterAblation` runs for a batch.
+  """Counts the layers that an `AdapterAblation` runs for a batch.
 
   One by one it would be `num_layers` for each set. All L (L + 1) / 2 stretches
   of L layers, and none of them, take L + L (L + 1) (L + 2) / 6.

@@ -79,7 +79,7 @@ def option_of(config: Any, name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-  """What a field of a configuration takes: see `option`.
+  """The description of a configuration's field: see `option`.
 
   Attributes:
     kind: the type of the value, or of each part of a tuple.
@@ -102,7 +102,7 @@ class Option:
 
   @property
   def expected(self) -> str:
-    """What a value has to be, to follow "must be" or "expected"."""
+    """A description of right values, to follow "must be" or "expected"."""
     if self.kind is bool:
       return "true or false"
     if self.kind is str:
@@ -205,7 +205,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
 
 
 class JsonConfig:
-  """What configurations share: conversion to JSON values and back."""
+  """The base of configurations: conversion to JSON values and back."""
 
   # Subclasses are dataclasses, which have it.
   __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]

@@ -173,7 +173,7 @@ class TransformerEncoder(TextEncoder):
 
   @property
   def frozen_prefix(self) -> int:
-    """How many of the lowest layers are the base's alone, embeddings included.
+    """The number of lowest layers that are the base's alone, with embeddings.
 
     Nothing in them trains and no method enters them, so that their output for
     an input is always the same: 0 to `num_hidden_layers`.
@@ -236,7 +236,7 @@ class TransformerEncoder(TextEncoder):
             "encoder_outputs": outputs}
 
   def prefix_output(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """What the `frozen_prefix` lowest layers make of inputs, without dropout.
+    """Runs the `frozen_prefix` lowest layers on inputs, without dropout.
 
     Args:
       inputs: as for `call`.
@@ -260,7 +260,7 @@ class TransformerEncoder(TextEncoder):
   def embed(self, inputs: Mapping[str, tf.Tensor],
             training: bool | None = None,
             task_layers: TaskHooks | None = None) -> tf.Tensor:
-    """What the first layer sees, [batch, length, hidden_size].
+    """Embeds inputs for the first layer, [batch, length, hidden_size].
 
     Args:
       inputs, training: as for `call`.
@@ -316,7 +316,7 @@ class TransformerEncoder(TextEncoder):
             "default": pooled}
 
   def pooled(self, hidden: tf.Tensor, pooler: Callable[[Any], Any]) -> Any:
-    """What a pooler makes of what the last layer says, [batch, hidden_size].
+    """Pools the outputs of the last layer, [batch, hidden_size].
 
     Args:
       hidden: [batch, length, hidden_size].

@@ -78,7 +78,7 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
 
 def other_weights(a: Mapping[str, Any],
                   b: Mapping[str, Any]) -> tuple[str, str, str] | None:
-  """What tells that two encoders have other weights; None where nothing does.
+  """Finds fingerprints by which two encoders have other weights, or None.
 
   Where one of them has no fingerprint of its weights alone, the function
   counts too.
@@ -102,7 +102,7 @@ def other_function(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def functions(a: EncoderConfig, b: EncoderConfig) -> tuple[str, str]:
-  """What two architectures compute in different ways, in words.
+  """Describes the differences in what two architectures compute.
 
   Example:
     >>> functions(hub.config, hugging_face.config)

@@ -44,7 +44,7 @@ def choose_pooling(pooling: str, encoder_pooling: str) -> str:
 
 
 class _LinearHead(tf_keras.layers.Layer):
-  """What both heads are: dropout, and a linear layer with float32 outputs."""
+  """The base of both heads: dropout, and a linear layer in float32."""
 
   built: bool  # Keras'
 

@@ -234,7 +234,7 @@ def _accuracy(problem_type: str, labels: str | None,
 
 
 def _call(name: str, options: Mapping[str, Any]) -> str:
-  """How a metric is made."""
+  """Returns the code that makes a metric."""
   arguments = ", ".join(f"{key}={value}" for key, value in options.items())
   return f"{name}({arguments})"
 

@@ -1,4 +1,4 @@
-"""What our models do before Keras' own methods take over.
+"""Checks that our models make before Keras' own methods take over.
 
 `compile` gives names the meaning that is right for the model's problem; `fit`
 and its siblings look at what they are given. What cannot be right is refused
@@ -85,7 +85,7 @@ class KerasModel(tf_keras.Model):
 
   @property
   def default_optimizer(self) -> Any:
-    """What `compile` takes where none is given."""
+    """The optimizer of `compile` where none is given."""
     return "rmsprop"
 
   def compile(self, optimizer: Any = None, loss: Any = None,

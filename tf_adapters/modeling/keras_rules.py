@@ -1,4 +1,4 @@
-"""Which losses and metrics of Keras fit which kind of model.
+"""Losses and metrics of Keras that fit a kind of model.
 
 Keras' own take probabilities, and labels without gaps; models give logits, and
 taggers have tokens without a label. What a model's rules do not name is
@@ -14,7 +14,7 @@ _LOGITS = {"from_logits": True}
 
 @dataclasses.dataclass(frozen=True)
 class KerasRules:
-  """What is right for a kind of model.
+  """Rules for a kind of model: the losses and metrics that are right.
 
   Attributes:
     losses: what labels look like -> classes of losses for them.

@@ -236,7 +236,7 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
 
 
 def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-  """Which values of a tensor dropout keeps: a function of the seed alone.
+  """Chooses the values that dropout keeps: a function of the seed alone.
 
   The number of each value is scrambled, by the finalizer of MurmurHash3 and one
   round more, with a word of the seed before and within it, and compared with

@@ -36,7 +36,7 @@ def values_follow(follow: bool = True) -> Iterator[None]:
 
 
 class Normal(tf_keras.initializers.TruncatedNormal):
-  """How BERT's kernels and tables begin, unless their values follow."""
+  """The first values of BERT's kernels and tables; zeros if others follow."""
 
   def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
     if not _values_follow.get():
@@ -161,7 +161,7 @@ class Projection(WeightsLayer):
 
 
 class Linear(Protocol):
-  """What a `LinearProjection` needs of a projection."""
+  """A projection, as a `LinearProjection` needs it."""
 
   def kernel_and_bias(self) -> Weights:
     """As that of `Projection`."""

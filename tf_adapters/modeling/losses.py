@@ -112,13 +112,13 @@ def of_keras(value: Any) -> bool:
 
 
 def argument(value: Any, name: str) -> Any:
-  """What a loss or a metric of Keras was made with, or None."""
+  """Returns an argument that a loss or metric of Keras has, or None."""
   return getattr(value, "_fn_kwargs", {}).get(name)
 
 
 def check_loss(rules: KerasRules | None, problem_type: str,
                loss: Any) -> str | None:
-  """What labels a loss wants; refuses what cannot be right.
+  """Returns the kind of labels of a loss; refuses what cannot be right.
 
   Args:
     rules: of the model that is compiled with it; None: nothing is known.

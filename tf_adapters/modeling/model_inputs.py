@@ -335,7 +335,7 @@ def values_of(value: Any) -> np.ndarray | None:
 
 
 def _described(value: Any) -> str:
-  """What a value is, in a few words."""
+  """Describes a value in a few words."""
   if value is None:
     return "missing"
   if isinstance(value, (str, bytes)):

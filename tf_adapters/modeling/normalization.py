@@ -35,7 +35,7 @@ _IS_LEAF = 1 << 31
 
 
 def normalize(character: str, lower_case: bool, strip_accents: bool) -> str:
-  """What BERT makes of one character; "" for one that it drops.
+  """Normalizes a character as BERT does; "" for one that it drops.
 
   Example:
     >>> normalize("É", lower_case=True, strip_accents=True)

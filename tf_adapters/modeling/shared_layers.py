@@ -60,7 +60,7 @@ class SharedLayers:
             tokens, numbers, numbers, *specs(keys)]).get_concrete_function()
 
   def below(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """What the layer sees, for each text: [texts, length, hidden_size].
+    """Runs the layers below, for each text: [texts, length, hidden_size].
 
     Args:
       inputs: what an encoder takes.
@@ -72,7 +72,7 @@ class SharedLayers:
   def above(self, tasks: StackedTasks, hidden: tf.Tensor, mask: tf.Tensor,
             text_index: tf.Tensor,
             task_index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What the model returns, for rows of some text and task each.
+    """Runs the layers above and the heads, for rows of a text and a task each.
 
     Args:
       tasks: the tasks.

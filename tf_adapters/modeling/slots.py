@@ -1,4 +1,4 @@
-"""Which rows of tables belong to which task, and which of them are free.
+"""Assigns rows of tables to tasks, and keeps those that are free.
 
 What lies in the rows is the business of `modeling.stacked`. No TensorFlow is
 needed.

@@ -37,7 +37,7 @@ class Table(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StackKey:
-  """What a stack's arrays are.
+  """The key of a stack: a description of its arrays.
 
   Attributes:
     name: how their canonical names begin.
@@ -98,7 +98,7 @@ class Stack:
 
   @property
   def capacity(self) -> int:
-    """How many rows there are, row 0 included."""
+    """The number of rows, row 0 included."""
     return next(iter(self.tables.values())).shape[0]
 
   @functools.cached_property

@@ -200,7 +200,7 @@ class StackedTasks:
 
   @property
   def num_tasks(self) -> int:
-    """How many there are, without the encoder alone."""
+    """The number of tasks, without the encoder alone."""
     return len(self.slots)
 
   @property
@@ -211,7 +211,7 @@ class StackedTasks:
 
   @functools.cached_property
   def tensors(self) -> list[tf.Tensor]:
-    """What a graph for these keys takes.
+    """The inputs of a graph for these keys.
 
     Int32 [stacks, 1 + tasks], each stack's row of each task, and the handles of
     all tables in the keys' order.
@@ -326,7 +326,7 @@ class StackedTasks:
 
 
 def _new_capacity(rows: int, capacity: int | None) -> int:
-  """How many rows a new stack has, of which some are needed at once."""
+  """Returns the number of rows of a new stack, some of them needed at once."""
   return max(rows, 0 if capacity is None else 1 + capacity + _SPARE_ROWS)
 
 

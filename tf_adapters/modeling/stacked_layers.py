@@ -133,7 +133,7 @@ def _stacked(name: str, part: Part, rows: BatchRows, dtype: str) -> Hook:
 
 
 class StackedMethods:
-  """What methods have at one place for a batch's rows: see `TaskHooks.hook`.
+  """The methods at one place for a batch's rows: see `TaskHooks.hook`.
 
   Tasks of one kind (`Method.kind`) share a stack, and so a product. Each kind
   is computed for all rows; where a row's task is of another kind the arrays are
@@ -171,7 +171,7 @@ class StackedMethods:
 
 
 class StackedTaskLayers:
-  """What the tasks of a batch's rows own: `TaskHooks`.
+  """The methods and layer norms of the tasks of a batch's rows: `TaskHooks`.
 
   Args:
     stacks: from `batch_rows`.

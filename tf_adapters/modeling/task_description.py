@@ -17,7 +17,7 @@ from tf_adapters.modeling.vocabulary import SHORTEST_LENGTH
 
 @dataclasses.dataclass(frozen=True)
 class TaskDescription(JsonConfig):
-  """What a model knows of its task.
+  """The description of a model's task.
 
   Attributes:
     name: of the task; "" where it has none yet.

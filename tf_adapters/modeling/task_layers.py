@@ -1,4 +1,4 @@
-"""What one task owns inside an encoder: a method's layers, and layer norms.
+"""Layers that one task owns inside an encoder: a method's, and layer norms.
 
 The encoder asks an object of `TaskHooks` what to compute at each of its places,
 and knows no method by name. The frozen base is not here.
@@ -42,7 +42,7 @@ Hook = Callable[..., Any]
 
 
 class TaskHooks(Protocol):
-  """What an encoder asks for, place by place.
+  """The layers of tasks, as an encoder asks for them, place by place.
 
   A hook is called as `hook(inputs, beside, layer_norm, training=training)`:
 
@@ -59,11 +59,11 @@ class TaskHooks(Protocol):
     """The encoder's layer norm of a canonical name."""
 
   def hook(self, place: Place) -> Hook | None:
-    """What is to be computed at a place; None where nothing is."""
+    """Returns the computation at a place; None where there is none."""
 
 
 class LayerHooks:
-  """What a task has in one Transformer layer, as the layer asks for it.
+  """A task's layers in one Transformer layer, as the layer asks for them.
 
   A layer does not know its number: where layers share their weights it is the
   same one for all of them.
@@ -84,7 +84,7 @@ class LayerHooks:
     return self._task_layers.layer_norm(f"{self._name}/{name}")
 
   def hook(self, hook: str, name: str) -> Hook | None:
-    """What is to be computed at a place of the layer: see `TaskHooks.hook`."""
+    """Returns the computation at a place of the layer: see `TaskHooks.hook`."""
     return self._task_layers.hook(Place(self._number, hook, name))
 
 
@@ -125,7 +125,7 @@ def _layer_of(part: Part, dtype: Any) -> tf_keras.layers.Layer:
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class Adapter(CompositeLayer):
-  """What a method puts at one place of an encoder: its parts, as layers.
+  """The parts that a method puts at one place of an encoder, as layers.
 
   Args:
     config: of the method: an `AdapterConfig`, for instance.
@@ -178,7 +178,7 @@ class Adapter(CompositeLayer):
 def compute(method: Method, layers: Mapping[str, Callable[..., Any]],
             inputs: tf.Tensor, beside: Any = None, layer_norm: Any = None,
             training: bool | None = None) -> Any:
-  """What a method computes with its layers, as a hook: see `TaskHooks`."""
+  """Computes a method with its layers, as a hook: see `TaskHooks`."""
   if method.hook == PROJECTION:
     return method.at_projection(layers, beside, inputs, training)
   if method.hook == ATTENTION:
@@ -235,7 +235,7 @@ class TaskLayers(tf_keras.layers.Layer):
     return self.layer_norms[name]
 
   def hook(self, place: Place) -> Hook | None:
-    """What the method has at a place, or None."""
+    """Returns the method's computation at a place, or None."""
     if self.method is None or not self.method.enters(place):
       return None
     adapter: Adapter | None = self.inserted.get(self.method.place_name(place))

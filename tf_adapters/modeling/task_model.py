@@ -1,4 +1,4 @@
-"""What the Keras models of all tasks share: an encoder and a head.
+"""The base of the Keras models of all tasks: an encoder and a head.
 
 Ordinary subclassed models: compile, fit, evaluate, predict, save and load work
 as for any other.
@@ -36,7 +36,7 @@ for _family in ENCODERS.values():
 
 
 class TaskModel(KerasModel):
-  """What the models of all tasks share; see `models`.
+  """The base of the models of all tasks; see `models`.
 
   Args:
     encoder: from `load_encoder`, or for problems of whole texts a
@@ -109,7 +109,7 @@ class TaskModel(KerasModel):
 
   def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
              training: bool | None = None) -> tf.Tensor:
-    """What `call` returns, from the encoder's outputs.
+    """Computes what `call` returns, from the encoder's outputs.
 
     Args:
       outputs: the encoder's; see `TransformerEncoder.close`, too.

@@ -307,7 +307,7 @@ class TextProcessor(TextLayer):
     return word_ids, type_ids, starts
 
   def split_words(self, texts: Texts) -> tf.RaggedTensor:
-    """What stands between blanks, tabs and line ends: ragged [batch, (words)].
+    """Splits texts at blanks, tabs and line ends: ragged [batch, (words)].
     """
     return tf.strings.split(as_texts(texts))
 

@@ -76,7 +76,7 @@ class TextEncoder(tf_keras.layers.Layer):
 
   @property
   def tuning(self) -> str:
-    """What trains, by name."""
+    """The name of the tuning, which says what trains."""
     return str(self._tuning)
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
@@ -101,7 +101,7 @@ class TextEncoder(tf_keras.layers.Layer):
     raise NotImplementedError
 
   def text_processor(self, max_length: int | None = None) -> TextLayer:
-    """What turns strings into the inputs.
+    """Makes the layer that turns strings into the inputs.
 
     Args:
       max_length: longest text that is looked at, in wordpieces with special

@@ -82,7 +82,7 @@ class WordEmbedding(WeightsLayer):
 
   def text_processor(self, max_length: int | None,
                      pairs: bool) -> TextProcessor:
-    """What turns strings into the inputs."""
+    """Makes the layer that turns strings into the inputs."""
     del pairs
     return TextProcessor(self.vocabulary, max_length or DEFAULT_MAX_LENGTH)
 
@@ -143,7 +143,7 @@ class TextEmbedding(tf_keras.layers.Layer):
     self.built = True
 
   def text_processor(self, max_length: int | None, pairs: bool) -> WholeTexts:
-    """What turns strings into the inputs: texts are never cut."""
+    """Makes the layer that turns strings into the inputs, without cuts."""
     del max_length
     return WholeTexts(pairs, self.lower_case)
 

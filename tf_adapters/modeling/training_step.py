@@ -23,7 +23,7 @@ _MODELS: weakref.WeakKeyDictionary[
 
 
 class TrainingStep:
-  """What a `TaskModel` does before each training step.
+  """The preparation of a `TaskModel` before each training step.
 
   Args:
     model: the model.

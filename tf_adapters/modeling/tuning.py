@@ -1,4 +1,4 @@
-"""What trains: a tuning is a rule on canonical variable names.
+"""Tunings: rules on canonical variable names that say what trains.
 
 The rule is applied to names each time that Keras asks for the trainable
 variables, so nothing depends on when a tuning is chosen. Which variables exist
@@ -53,7 +53,7 @@ def layer_of(name: str) -> int | None:
 
 
 def depth_of(name: str, num_layers: int) -> int:
-  """How many Transformer layers lie below the variable of a canonical name.
+  """Counts the Transformer layers below the variable of a canonical name.
 
   0 for the embeddings and their layer norm, `num_layers` for pooler and head.
 

@@ -1,4 +1,4 @@
-"""How many parameters of a model train, as a table and as JSON values."""
+"""The numbers of a model's parameters that train, as a table and as JSON."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from tf_adapters.modeling.methods.table import METHODS
 
 @dataclasses.dataclass(frozen=True)
 class TuningSummary:
-  """How many parameters train and how many are frozen, by kind.
+  """The numbers of parameters that train and that are frozen, by kind.
 
   Attributes:
     tuning: the tuning's name.
@@ -44,7 +44,7 @@ class TuningSummary:
     return 100 * self.trained / self.base
 
   def times_base(self, num_tasks: int) -> float:
-    """What a number of such tasks need together, in pretrained encoders.
+    """Returns the size of a number of such tasks, in pretrained encoders.
 
     As the paper counts (tables 1 and 2): one frozen encoder for all, and for
     each task what it trained; where all of the encoder is trained, as many

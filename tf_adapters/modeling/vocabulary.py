@@ -56,7 +56,7 @@ class SpecialTokens(JsonConfig):
 
   @property
   def of_a_pair(self) -> int:
-    """How many stand around the two texts of a pair."""
+    """The number of special tokens around the two texts of a pair."""
     return 2 + len(self.between)
 
   def all(self) -> set[str]:
@@ -107,7 +107,7 @@ class Tokenizer(Protocol):
 
 
 class Vocabulary(JsonConfig, abc.ABC):
-  """What ids of texts depend on: base class of frozen dataclasses.
+  """A vocabulary, all that ids of texts depend on: base of dataclasses.
 
   Attributes:
     kind: its name in `vocabularies.table.VOCABULARIES`.
@@ -129,11 +129,11 @@ class Vocabulary(JsonConfig, abc.ABC):
 
   @abc.abstractmethod
   def tokenizer(self) -> Tokenizer:
-    """What turns texts into ids; TensorFlow is imported in here."""
+    """Makes the layer that turns texts into ids; imports TensorFlow."""
 
   @abc.abstractmethod
   def description(self) -> str:
-    """What there is to say of it, for people."""
+    """Describes the vocabulary for people."""
 
   def with_lower_case(self, lower_case: bool) -> Self:
     """The same, except for whether text is lower-cased.
@@ -185,7 +185,7 @@ class Vocabulary(JsonConfig, abc.ABC):
     return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
 
   def fingerprint(self) -> dict[str, Any]:
-    """What two vocabularies have in common that make the same ids of texts.
+    """Returns a fingerprint: vocabularies with the same one make the same ids.
 
     JSON values: "lower_case", "vocab_sha256", and what departs from BERT.
     """

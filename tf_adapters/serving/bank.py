@@ -201,7 +201,7 @@ class AdapterBank:
     return self._tasks.names()
 
   def info(self, name: str) -> AdapterInfo:
-    """What a task's adapter file says of it: labels, metrics and so on.
+    """Reads what a task's adapter file says: labels, metrics and so on.
 
     Raises:
       InputError: there is no such task, or its file in the store is damaged.
@@ -216,7 +216,7 @@ class AdapterBank:
 
   @property
   def residency(self) -> Residency | None:
-    """Which tasks are resident, and how many loads there were, with a store."""
+    """The resident tasks and a count of loads, with a store."""
     return self._tasks.residency
 
   @contextlib.contextmanager
@@ -262,7 +262,7 @@ class AdapterBank:
 
   def predict(self, texts: Texts, tasks: Tasks | EveryTask = EVERY_TASK,
               batch_size: int = 64) -> Any:
-    """What is predicted for texts of any of the tasks, and nothing more.
+    """Predicts texts for any of the tasks, and returns labels alone.
 
     Args:
       texts: strings, or pairs of strings for tasks on pairs: question and
@@ -402,7 +402,7 @@ class AdapterBank:
   def predict_rows(
       self, rows: Sequence[TokenizedRow], batch_size: int = 64,
   ) -> list[Prediction[Value, Probabilities] | InputError]:
-    """What is predicted for rows of any tasks, each by itself.
+    """Predicts rows of any tasks, each by itself.
 
     A row whose task was replaced since it was tokenised is predicted by the
     task that there is now.

@@ -93,7 +93,7 @@ def _length(rows: Sequence[TokenizedRow], sequence: tuple[int, int]) -> int:
 def _by_sequence(sequences: Sequence[tuple[int, int]],
                  rows: Sequence[TokenizedRow],
                  outputs: Mapping[str, tf.Tensor]) -> list[Output]:
-  """What is for each sequence of a batch; for tokens without padding."""
+  """Returns each sequence's outputs of a batch; tokens without padding."""
   arrays = {name: output.numpy() for name, output in outputs.items()}
   return [(*sequence, {
       name: array[place, :_length(rows, sequence)] if name == "tokens"

@@ -12,7 +12,7 @@ from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 
 
 class BankEncoder:
-  """What all states of a bank have in common.
+  """The parts that all states of a bank have in common.
 
   Args:
     encoder: a plain encoder.

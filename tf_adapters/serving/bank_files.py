@@ -91,7 +91,7 @@ def _check_stacks(info: AdapterInfo, names: Iterable[str],
 
 
 def _beside(name: str) -> set[str]:
-  """What a task has to have beside a variable of a layer norm or a pooler."""
+  """Returns the names that must stand beside one of a layer norm or pooler."""
   place = name.rpartition("/")[0]
   if is_layer_norm(name):
     return {f"{place}/gamma", f"{place}/beta"}

@@ -56,7 +56,7 @@ class BankState:
 
   @classmethod
   def of_no_tasks(cls, shared: BankEncoder) -> "BankState":
-    """What a bank's first state is made of."""
+    """Makes a bank's first state."""
     return cls(shared, {}, shared.model.no_tasks(
         shared.capacity, shared.adapter_dtype), None)
 
@@ -131,7 +131,7 @@ class BankState:
                      self.shared.traced(tasks, self.forward))
 
   def info(self, name: str) -> AdapterInfo:
-    """What a task's adapter file says of it.
+    """Returns what a task's adapter file says.
 
     Raises:
       InputError: there is no such task.
@@ -244,7 +244,7 @@ class BankState:
 
   def _outputs(self, rows: Sequence[TokenizedRow], batch_size: int,
                layers: SharedLayers | None = None) -> list[Any]:
-    """What the model makes of each row, by `layers` if they are given.
+    """Computes the outputs of each row, by `layers` if they are given.
 
     That is what is decided, the scores and the words, see
     `Problem.prediction`; a prediction where windows are read; an embedding
@@ -323,7 +323,7 @@ def _predictions(rows: Sequence[Row],
 
 
 def _prediction(row: Row, output: Any) -> Prediction[Any, Any]:
-  """What is predicted, from what `BankState` computes."""
+  """Makes a prediction of what `BankState` computes."""
   if row.info is None:
     return Prediction(row.name, output, None)
   if isinstance(output, Prediction):

@@ -14,7 +14,7 @@ BASE = "base"  # the name of the encoder without a task
 
 
 class EveryTask(enum.Enum):
-  """What `tasks` is where none is given; None is the encoder alone."""
+  """The default of `tasks`: every task. None is the encoder alone."""
 
   EVERY_TASK = "every task"
 
@@ -84,7 +84,7 @@ class Row:
 
   @property
   def outputs(self) -> str:
-    """What its task has outputs for; "" for the encoder alone."""
+    """The kind of its task's outputs; "" for the encoder alone."""
     return self.info.problem.outputs if self.info else ""
 
 

@@ -51,7 +51,7 @@ _RECORD_COLUMNS = {*_TABLE_COLUMNS, "scores", "words"}
 
 @dataclasses.dataclass(frozen=True)
 class PredictionConfig:
-  """What is read, and where predictions are written.
+  """Where texts are read, and where predictions are written.
 
   Attributes:
     input, output: files, or "-" for standard input and output.
@@ -375,7 +375,7 @@ def _record(line: int, task: str, info: AdapterInfo,
 
 def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],
                  kept: Sequence[str], encoding: str) -> dict[str, Any]:
-  """What decides over the records, beside the input, as JSON has it."""
+  """Describes all that decides over the records beside the input, as JSON."""
   return {
       "input": config.input if config.input == STANDARD else os.path.abspath(
           config.input),

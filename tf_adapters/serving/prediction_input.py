@@ -90,7 +90,7 @@ class PredictionInput:
       yield line
 
   def so_far(self) -> dict[str, Any] | None:
-    """What was read, for `begins_with`; None where it cannot be read again."""
+    """Describes what was read, for `begins_with`; None for a stream."""
     return {"bytes": self._read,
             "sha256": self._digest.hexdigest()} if self.again else None
 

@@ -50,7 +50,7 @@ def prediction_output(
     name: str, header: bytes, description: Mapping[str, Any],
     source: PredictionInput,
     overwrite: bool = False) -> Iterator[PredictionOutput]:
-  """What records are appended to; it is whole when the block ends.
+  """Opens an output to append records to; it is whole when the block ends.
 
   Args:
     name: of the file, or `STANDARD`.

@@ -115,7 +115,7 @@ class BatchPredictor:
 
 
 def _text(row: int, info: AdapterInfo, first: Any, second: Any) -> Text:
-  """What the bank takes for a row, or refuses."""
+  """Makes a text of a row as the bank takes it, or refuses the row."""
   if not isinstance(first, str | bytes) or not isinstance(
       second, str | bytes | None):
     raise InputError(f"text {row}: expected strings, not {first!r:.40}"

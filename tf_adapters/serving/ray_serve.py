@@ -73,7 +73,7 @@ async def _serve_these(server: ModelServer,
 
 
 def application(args: Mapping[str, Any]) -> Any:
-  """What `serve.run` and `serve deploy` take.
+  """Makes an application for `serve.run` and `serve deploy`.
 
   Changing tasks by requests is off: a request reaches one replica alone.
   `user_config` changes them on all.
@@ -125,7 +125,7 @@ def application(args: Mapping[str, Any]) -> Any:
 
 
 def _problem(user_config: Any) -> str:
-  """What is wrong with a list of tasks; "" for nothing."""
+  """Describes what is wrong with a list of tasks; "" for nothing."""
   if not isinstance(user_config, Mapping) or len(
       user_config) != 1 or next(iter(user_config)) not in _TASKS:
     return f"expected {' or '.join(_TASKS)}, one of them"

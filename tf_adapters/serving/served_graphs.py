@@ -23,7 +23,7 @@ Forward = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class ServedTask:
-  """What a SavedModel has to know of a task.
+  """A task of a SavedModel.
 
   Attributes:
     name: what callers call it.
@@ -61,7 +61,7 @@ class ServedTask:
 
 
 class Server(tf.Module):
-  """What texts become to labels, as TensorFlow ops alone."""
+  """A module that turns texts into labels, by TensorFlow ops alone."""
 
   def __init__(self, forward: Forward, variables: Sequence[tf.Variable],
                text: TextProcessor, tasks: Sequence[ServedTask],

@@ -53,7 +53,7 @@ class TokenizedRow:
 
   @property
   def text(self) -> Text:
-    """What it was made from."""
+    """The text, or pair of texts, that it was made from."""
     row = self.row
     return (row.first, row.second) if row.is_pair else row.first
 

@@ -1,4 +1,4 @@
-"""Which rows a task is evaluated on, with the model's numbers for labels."""
+"""Chooses the rows to evaluate, with the model's numbers for labels."""
 
 import dataclasses
 

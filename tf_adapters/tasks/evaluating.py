@@ -25,7 +25,7 @@ Entity = tuple[str, int, int]
 
 
 def evaluate(predictor: Predictor, data: Dataset, split: str) -> Evaluation:
-  """How good a model is on a split.
+  """Evaluates a model on a split.
 
   Args:
     predictor: the model.
@@ -55,7 +55,7 @@ def _texts(examples: Any) -> dict[str, Sequence[Any]]:
 
 
 def _index(examples: Any) -> list[int] | None:
-  """What rows are called in their data, if that is numbers."""
+  """Returns the names of rows in their data, if these are numbers."""
   ids = list(examples.ids)
   return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
 
@@ -164,7 +164,7 @@ def _entities(labels: Sequence[str], tags: Sequence[str]) -> list[Entity]:
 def entity_errors(
     true: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]],
 ) -> dict[str, dict[str, int]]:
-  """What is wrong with entities, type by type; see `TagEvaluation`.
+  """Counts the errors on entities, type by type; see `TagEvaluation`.
 
   Example:
     >>> entity_errors([[("PER", 0, 1)]], [[("ORG", 0, 1)]])
@@ -186,7 +186,7 @@ def entity_errors(
 
 
 def _error(wanted: Entity, over: Sequence[Entity]) -> str:
-  """What is wrong with an entity, by those that have some of its words."""
+  """Names the error on an entity, by those that have some of its words."""
   if not over:
     return "missed"
   if wanted in over:

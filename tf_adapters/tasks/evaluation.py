@@ -77,7 +77,7 @@ def calibration(confidences: np.ndarray, right: np.ndarray,
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
 class Evaluation:
-  """How good a task is on a split; shows itself as a table in a notebook.
+  """An evaluation of a task on a split; it is a table in a notebook.
 
   Attributes:
     task: the task's name.
@@ -141,7 +141,7 @@ class Evaluation:
     return table(dict(zip(header, zip(*rows))) if rows else {})
 
   def mistakes(self, most: int = 20) -> Any:
-    """What is wrong, the surest first.
+    """Lists the rows that are wrong, the surest first.
 
     Args:
       most: how many rows.
@@ -165,7 +165,7 @@ class Evaluation:
     return printable(f"{self.task}, {self.split}, {self.rows:,} rows")
 
   def _facts(self) -> list[str]:
-    """What there is to say in words, a line each."""
+    """Returns facts in words, a line each."""
     return [f"  wrong: {len(self.wrong):,}; .mistakes() has the surest of them"
             ] if len(self.wrong) else []
 

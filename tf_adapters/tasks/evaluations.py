@@ -197,7 +197,7 @@ class TagEvaluation(Evaluation):
   errors: Mapping[str, Mapping[str, int]]
 
   def entity_errors(self) -> Any:
-    """What is wrong with the entities of each type.
+    """Counts the errors on the entities of each type.
 
     "missed": there is none in the prediction; "invented": there is none in the
     labels; "other type": the same words; "other words": of the same type, in
@@ -241,7 +241,7 @@ class TagEvaluation(Evaluation):
 def _drawn(
     evaluation: ClassEvaluation | LabelSetEvaluation, counts: np.ndarray,
 ) -> tuple[list[int], list[str], dict[str, list[float]], str]:
-  """What a picture shows: numbers and names of labels, scores, and a title.
+  """Chooses what a picture shows: labels by number and name, scores, title.
 
   Args:
     evaluation: the evaluation.

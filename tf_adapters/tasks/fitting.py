@@ -62,7 +62,7 @@ def configuration(
 
 def weights_of(data: Dataset, class_weight: str | Mapping[Any, float] | None,
                ) -> dict[str, float] | None:
-  """What each label weighs; None where all weigh the same.
+  """Returns the weight of each label; None where all are the same.
 
   Raises:
     InputError: the task has no labels, or there is no such label.
@@ -95,7 +95,7 @@ def train(model: TaskModel, data: Dataset, text: TextLayer,
 
 
 def history_of(progress: Progress) -> dict[str, list[float]]:
-  """What each epoch came to, as Keras' History has it."""
+  """Makes the history of the epochs, as Keras' History has it."""
   history = {"loss": [float("nan") if loss is None else loss
                       for loss in progress.losses]}
   for values in progress.history:

@@ -42,7 +42,7 @@ class Predictor:
             for name in self.model.labels]
 
   def predictions(self, rows: Sequence[Any]) -> list[Prediction[Any, Any]]:
-    """What is predicted of each text, see `Prediction`; labels are names.
+    """Predicts each text, see `Prediction`; labels are names.
 
     Args:
       rows: strings, pairs of them, or lists of words, as the problem has it.

@@ -212,7 +212,7 @@ class TextTask:
     return self
 
   def predict(self, texts: Any, batch_size: int = 64) -> Any:
-    """What is predicted of texts.
+    """Predicts texts.
 
     Args:
       texts: a list, an array or a Series of texts; of pairs a list of (first,
@@ -276,7 +276,7 @@ class TextTask:
 
   def evaluate(self, data: Dataset | Examples | str | None = None,
                batch_size: int = 64) -> Evaluation:
-    """How good the task is on a split.
+    """Evaluates the task on a split.
 
     Args:
       data: name of one of the task's own splits, or one of them, such as
@@ -374,7 +374,7 @@ class TextTask:
            "fit() trains it", stacklevel + 1)
 
   def _value(self, prediction: Prediction[Any, Any]) -> Any:
-    """What is predicted, as the data has it."""
+    """Returns the value of a prediction, as the data has it."""
     kind, value = self.model.task.label_type, prediction.value
     match self.model.problem_type:
       case "classification":

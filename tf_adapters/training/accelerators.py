@@ -70,7 +70,7 @@ class Accelerator:
 
   @property
   def topology(self) -> str:
-    """How its chips are connected, as the compiler is told.
+    """The arrangement of its chips, in the compiler's notation.
 
     Example:
       >>> parse_accelerator("v4-16").topology

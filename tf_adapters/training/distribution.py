@@ -97,7 +97,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def devices(strategy: tf.distribute.Strategy) -> list[str]:
-  """What this process computes on, such as "CPU:0" or "GPU:0 (Tesla T4)"."""
+  """Lists the devices of this process: "CPU:0", "GPU:0 (Tesla T4)"."""
   if tf.distribute.has_strategy():
     names = strategy.extended.worker_devices
   else:

@@ -17,7 +17,7 @@ _NAMED = 5  # labels
 
 
 def of_splits(task: Dataset, chooses: bool) -> list[str]:
-  """What is odd about the splits of a task that is to be trained.
+  """Lists what is odd about the splits of a task that is to be trained.
 
   Args:
     task: the task.
@@ -74,7 +74,7 @@ def of_predictions(task: Dataset, name: str, encoded: Encoded,
 
 
 def _constant(task: Dataset, split: Examples) -> str:
-  """What all rows of a split have, in words; "" where they differ."""
+  """Describes labels that are the same in all rows; "" where they differ."""
   if split.labels is None or not len(split):
     return ""
   return find_problem(task.problem_type).same_labels(split.labels, task.labels)

@@ -72,7 +72,7 @@ class EpochLines(tf_keras.callbacks.Callback):
       self._steps, self._since = self._progress.steps, now
 
   def _seconds_left(self) -> float | None:
-    """How long the rest takes; None where that is unknown, or there is none."""
+    """Estimates the time of the rest; None where it is unknown, or none."""
     left = self._steps_per_epoch * self._epochs - self._progress.steps
     seconds = self._pace.seconds(left) if left else None
     if seconds is None:
@@ -80,7 +80,7 @@ class EpochLines(tf_keras.callbacks.Callback):
     return seconds + -(-left // self._steps_per_epoch) * self._of_validation()
 
   def _of_validation(self) -> float:
-    """How long a validation takes, in seconds; 0 before there was one."""
+    """Estimates the seconds of a validation; 0 before there was one."""
     if len(self._validations) != 1:
       return self._validations[-1] if self._validations else 0.0
     # The first one compiles, too.

@@ -1,4 +1,4 @@
-"""What `tf-adapters plan` is asked: a run's flags, and the TPUs to plan for."""
+"""The configuration of `tf-adapters plan`: a run's flags, and the TPUs."""
 
 import dataclasses
 

@@ -444,7 +444,7 @@ class _Run:
 
   def _outputs(self, model: TaskModel, task: Dataset, name: str,
                text: TextLayer) -> tuple[Encoded, Sequence[np.ndarray]]:
-    """What the finished model makes of a split, computed once."""
+    """Predicts a split with the finished model, once."""
     if name not in self._predicted:
       encoded = task.split(name).encode(text)
       self._say_cut(name, encoded)

@@ -371,7 +371,7 @@ def check_flags(config: RunConfig, path: str,
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What a call of `run` has to do.
+  """A plan of what a call of `run` has to do.
 
   Attributes:
     config: the run.
@@ -447,7 +447,7 @@ def _todo(config: RunConfig, output_dir: pathlib.Path,
 def _check_adapter(
     config: RunConfig, output_dir: pathlib.Path, results: dict[str, Any],
     path: str) -> AdapterInfo:
-  """What the adapter file to be loaded says; refuses what does not fit it."""
+  """Reads what the adapter file to be loaded says; refuses a wrong one."""
   if not (config.load_adapter or pathlib.Path(path).exists()):
     raise InputError(
         f"{path} does not exist: it was trained with nosave_adapter, or "

@@ -1,7 +1,7 @@
-"""What a run is: a configuration whose fields are the flags of a tool.
+"""Configurations of runs, whose fields are the flags of a tool.
 
-It is known without TensorFlow, which takes seconds to import. What no run can
-be is in `run_checks`, what a run does in `run`.
+They are known without TensorFlow, which takes seconds to import. `run_checks`
+refuses what cannot be run; `run` has the steps of a run.
 """
 
 import dataclasses
@@ -233,14 +233,14 @@ class RunConfig(TrainingConfig, _MethodOptions):
 
   @property
   def what_trains(self) -> Tuning:
-    """What trains, by all the flags that say it."""
+    """The tuning, by all the flags that say what trains."""
     if self.text_network:
       return Tuning.parse(NETWORK, embedding=self.tune_embedding or None)
     return Tuning.parse(
         self.tuning, self.tune_layer_norms, self.tune_pooler)
 
   def dtype(self, tuning: Tuning) -> str:
-    """What an encoder holds and computes in, see `load_encoder`.
+    """Returns the type that an encoder computes in, see `load_encoder`.
 
     Args:
       tuning: what trains.
@@ -266,7 +266,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
 
   @property
   def default_max_seq_length(self) -> int:
-    """What a `max_seq_length` of None means."""
+    """The length that a `max_seq_length` of None means."""
     return (_LONGEST_WINDOW if self.known_problem == "span"
             else DEFAULT_MAX_LENGTH)
 

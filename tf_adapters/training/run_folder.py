@@ -32,7 +32,7 @@ ACTIONS = {
 
 
 def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
-  """What results.json holds, nothing where there is none.
+  """Reads results.json; {} where there is none.
 
   Raises:
     InputError: it cannot be read, or is damaged.
@@ -68,7 +68,7 @@ def remove_run(output_dir: pathlib.Path) -> None:
 
 
 def read_epochs(output_dir: pathlib.Path) -> list[dict[str, Any]]:
-  """How the epochs of a run went that are done, while it trains or after.
+  """Reads the metrics of a run's finished epochs, while it trains or after.
 
   Returns:
     The validation metrics of each epoch, {split: {name: value}}; none where

@@ -1,4 +1,4 @@
-"""Which splits of a task a run evaluates, and which ones it predicts."""
+"""Chooses the splits of a task that a run evaluates, and predicts."""
 
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.splits import Examples

@@ -28,7 +28,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 @dataclasses.dataclass
 class Progress:
-  """How far a training has come; part of its checkpoints.
+  """The progress of a training; part of its checkpoints.
 
   Attributes:
     rows: what batches are made of: texts, sentences or windows of contexts.
@@ -214,7 +214,7 @@ class RunState:
       self._tuned[name].assign(array)
 
   def not_finite(self, what: str) -> str:
-    """What to say where a training has come to nothing."""
+    """Returns the error on a training that came to no finite number."""
     kept = self._manager.latest_checkpoint
     return (f"{what} not a finite number after step {self.progress.steps}: "
             "a lower learning_rate may help; "

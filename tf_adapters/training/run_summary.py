@@ -8,7 +8,7 @@ from tf_adapters.training.run_folder import RESULTS_NAME
 
 
 def summary_of(results: Mapping[str, Any], output_dir: pathlib.Path) -> str:
-  """What a run came to, for the eye."""
+  """Makes the summary of a run, for the eye."""
   rows = [("task", f"{results['task']}, {results['tuning']} on "
            f"{results['hyperparameters']['encoder']}")]
   rows += [(split, ", ".join(f"{name} {value:.4f}"

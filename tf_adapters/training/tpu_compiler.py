@@ -33,7 +33,7 @@ class CompilerError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Buffer:
-  """What a program writes to memory while it runs, of one shape.
+  """Memory of one shape that a program writes while it runs.
 
   Attributes:
     size: in bytes, without padding.
@@ -50,7 +50,7 @@ class Buffer:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """What the compiler says of a step, of one device.
+  """A compiled step, of one device: its costs by the compiler.
 
   Attributes:
     arguments, outputs, aliased, temporary, code: bytes of memory. What is
@@ -176,7 +176,7 @@ def _stablehlo(hlo: bytes) -> Any:
 
 
 def largest_buffers(text: str) -> tuple[Buffer, ...]:
-  """What a compiled program writes to memory, the most bytes first.
+  """Lists the buffers that a compiled program writes, the largest first.
 
   Not all of it is there at once.
 

@@ -1,4 +1,4 @@
-"""What a run takes on TPUs, by their own compiler and without one.
+"""Plans what a run takes on TPUs, by their own compiler and without one.
 
 For each slice the training step and the evaluation step are compiled as its
 replicas would compute them: whether that works, what memory it takes, and how
@@ -84,7 +84,7 @@ class SlicePlan:
 
   @property
   def seconds(self) -> tuple[float, float] | None:
-    """What the training steps of the run take, by FLOPs and by bytes."""
+    """The seconds of the run's training steps, by FLOPs and by bytes."""
     if self.steps is None or self.training.program is None:
       return None
     return (self.steps * self.training.ms_by_flops / 1e3,
@@ -176,7 +176,7 @@ def _plan(run: GlueRunConfig, accelerator: Accelerator, programs: "_Programs",
 
 def largest_rows(memory: Callable[[int], int | None], rows: int,
                  limit: int) -> int:
-  """How many rows fit into a device's memory; 0 where not even one does.
+  """Finds how many rows fit into a device's memory; 0 if none does.
 
   What a step takes grows with its rows. Two sizes tell where it meets the
   limit; the compiler is asked once more whether it agrees.

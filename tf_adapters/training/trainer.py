@@ -134,7 +134,7 @@ def compile_model(
 
 def weights_of_labels(
     config: TrainingConfig, task: Dataset) -> dict[str, float] | None:
-  """What labels weigh in the loss; None where all weigh the same.
+  """Returns the weights of labels in the loss; None where all are the same.
 
   Raises:
     InputError: the task has no labels, or there is no such label.

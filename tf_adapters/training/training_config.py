@@ -13,7 +13,7 @@ STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-  """How to train; the names are the flags', and what they are is their help.
+  """Settings of a training; flags have the same names, and the help.
 
   Raises:
     InputError: a value is out of range.

@@ -143,14 +143,14 @@ class SelfAttention(CompositeLayer):
   def attention(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
                 attention_bias: tf.Tensor,
                 training: bool | None) -> Attention:
-    """What is to be computed of queries, keys and values."""
+    """Returns the attention of queries, keys and values, to be computed."""
     return Attention(
         query, key, value, attention_bias, self.dropout.rate,
         self.dropout.next_seed(training), training)
 
   def query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
                       training: bool | None) -> list[tf.Tensor]:
-    """What attention is computed of, each [batch, heads, length, size]."""
+    """Computes queries, keys and values, each [batch, heads, length, size]."""
     parts = (self.query, self.key, self.value)
     hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if kernels.in_one_program():
@@ -189,7 +189,7 @@ def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
 def attended_by(projection: Projection, hidden: tf.Tensor,
                 attention: Attention, task: LayerHooks,
                 training: bool | None) -> tf.Tensor:
-  """What attention gives, with what a task puts in its place, projected.
+  """Computes attention, or a task's in its place, and projects the outputs.
 
   Args:
     projection: of the outputs of all heads.
@@ -297,7 +297,7 @@ class TransformerLayer(Block):
         "output", projected(self.output_projection, "output", expanded), hidden)
 
   def expand(self, expanded: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
-    """What the output projection sees, of the intermediate one's outputs."""
+    """Makes the inputs of the output projection."""
     del hidden
     return expanded
 

@@ -1,4 +1,4 @@
-"""What an encoder family is: what the rest of the package asks of one.
+"""Encoder families: all that the rest of the package asks of one.
 
 To add a family, write a module beside `bert` that has
 
@@ -68,11 +68,11 @@ class EncoderConfig(JsonConfig):
 
   @property
   def longest_text(self) -> int:
-    """How many tokens a text can have, special ones included."""
+    """The most tokens that a text can have, special ones included."""
     raise NotImplementedError
 
   def layer_name(self, number: int) -> str:
-    """How the canonical names of a Transformer layer's variables begin."""
+    """Returns the beginning of canonical names of a layer's variables."""
     return "transformer" if self.shares_layers else (
         f"transformer/layer_{number}")
 
@@ -93,14 +93,14 @@ class EncoderConfig(JsonConfig):
     return self.hidden_size, self.hidden_size
 
   def function(self) -> str:
-    """What its variables do not tell of its outputs: part of fingerprints."""
+    """Describes the function apart from its variables, for fingerprints."""
     return " ".join([self.family, *(
         f"{field.name}={getattr(self, field.name)!r}"
         for field in dataclasses.fields(self)
         if not field.name.endswith("dropout_prob"))])
 
   def description(self) -> dict[str, str]:
-    """What there is to say of it, for people: label -> text."""
+    """Describes the architecture for people: label -> text."""
     return {
         "architecture": f"{self.num_hidden_layers} layers, hidden size "
                         f"{self.hidden_size}",
@@ -108,13 +108,13 @@ class EncoderConfig(JsonConfig):
 
 
 class GraphFacts(Protocol):
-  """What operations tell of an architecture, and variables do not.
+  """Facts on an architecture that operations tell, and variables do not.
 
   Each of them raises an InputError where there is no telling.
   """
 
   def num_layers(self) -> int:
-    """How many layers there are, also where they share their weights."""
+    """Returns the number of layers, also where they share their weights."""
 
   def num_attention_heads(self) -> int:
     """That of each layer."""
@@ -128,7 +128,7 @@ class GraphFacts(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class TorchNames:
-  """What a family's models are called in Hugging Face's transformers.
+  """The names of a family's models in Hugging Face's transformers.
 
   Adapter files of AdapterHub and PEFT go by these names, and by those that come
   first in `EncoderFamily.places`.
@@ -156,7 +156,7 @@ class TorchNames:
 
 
 class EncoderFamily(abc.ABC):
-  """What the package knows of a family of encoders, in one object.
+  """A family of encoders: all that the package knows of it, in one object.
 
   Attributes:
     name: of the family in `ENCODERS`, in adapter files, and as "model_type" in

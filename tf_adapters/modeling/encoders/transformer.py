@@ -1,4 +1,4 @@
-"""What encoders with BERT's Transformer layers have in common.
+"""Parts that encoders with BERT's Transformer layers have in common.
 
 Each sub-layer is followed by a layer norm, and attention and feed-forward are
 those of BERT (`bert_layers`). Families differ in their embeddings, in names,
@@ -164,7 +164,7 @@ def shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
 def sizes_of_shapes(
     config: type[TransformerConfig], shape: Callable[..., tuple[int, ...]],
     graph: GraphFacts) -> dict[str, int]:
-  """What the shapes of `shapes` tell: fields of a configuration.
+  """Reads fields of a configuration from the shapes of `shapes`.
 
   Args:
     config: its class.

@@ -156,7 +156,7 @@ class LoraConfig(Method):
         values["a/kernel"] @ values["b/kernel"])
 
   def _gain(self, values: Values, kernel: Any) -> Any:
-    """What DoRA multiplies each output with, [outputs]."""
+    """Returns the factor of DoRA for each output, [outputs]."""
     return values["magnitude/value"] / np.linalg.norm(kernel, axis=0)
 
   def mean_of(self, count: int) -> "LoraConfig":

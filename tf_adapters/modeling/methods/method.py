@@ -1,4 +1,4 @@
-"""What a method is: what a task puts into a frozen encoder, and where.
+"""Methods: what a task puts into a frozen encoder, and where.
 
 A method is one file with one class, a configuration that knows where it enters
 an encoder, which arrays it has there, and what is computed with them. That is
@@ -194,12 +194,12 @@ class Method(JsonConfig):
 
   @property
   def curve(self) -> str:
-    """What its curve in figures is called."""
+    """The name of its curve in figures."""
     return self.row
 
   @property
   def point(self) -> str:
-    """What stands beside its point on the curve, in a figure of sizes."""
+    """The text beside its point on the curve, in a figure of sizes."""
     return ""
 
   @property
@@ -239,7 +239,7 @@ class Method(JsonConfig):
             choice for choice in one.choices if choice in chosen))
 
   def kind(self) -> "Method":
-    """What tasks have to have in common to be computed as one product.
+    """Returns the kind of a task: tasks of one kind are one product.
 
     A configuration: parts of it are at least as large as those of this one, and
     compute the same where the rest is zeros. It shares no parts, and may be of
@@ -248,7 +248,7 @@ class Method(JsonConfig):
     return self
 
   def saved(self) -> "Method":
-    """What adapter files have in its place, and models that load them.
+    """Returns the configuration of adapter files, and of models of them.
 
     A configuration of the same function, without what matters in training
     only.
@@ -265,7 +265,7 @@ class Method(JsonConfig):
     return self
 
   def first_values(self, weights: Weights) -> Values:
-    """What of its variables begins as a function of the encoder's weights.
+    """Returns the first values that depend on the encoder's weights.
 
     Args:
       weights: of the projection at a place.
@@ -379,12 +379,12 @@ class Method(JsonConfig):
             for layer in self.entered_layers(num_layers) for name in self.names]
 
   def place_name(self, place: Place) -> str:
-    """How the canonical names of its variables at a place begin."""
+    """Returns the beginning of canonical names of its variables at a place."""
     return f"transformer/layer_{place.layer}/{place.name}_{self.suffix}"
 
   @property
   def shared_name(self) -> str:
-    """How the canonical names of variables begin that its places share."""
+    """The beginning of canonical names of variables that its places share."""
     return f"transformer/{self.suffix}"
 
   def shared(self, hidden_size: int) -> dict[str, Part]:
@@ -438,7 +438,7 @@ class Method(JsonConfig):
 
   def in_mean(self, config: "EncoderConfig", arrays: Mapping[str, Any],
               share: float, number: int, count: int) -> dict[str, Any]:
-    """What a task adds to the mean of several: arrays that are to be summed.
+    """Returns a task's part of the mean of several: arrays to be summed.
 
     Args:
       config: of the encoder.

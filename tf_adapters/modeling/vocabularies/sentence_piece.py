@@ -133,7 +133,7 @@ class AlbertVocabulary(SentencePieceVocabulary):
     return dataclasses.replace(self, lower_case=lower_case)
 
   def normalize(self, character: str) -> str:
-    """What becomes of a character before pieces are looked for.
+    """Normalizes a character before pieces are looked for.
 
     A final sigma is no matter of a character: see `AlbertTokenizer`.
     """

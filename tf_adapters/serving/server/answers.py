@@ -80,7 +80,7 @@ def _entities(prediction: Prediction[Any, Any], info: AdapterInfo,
 
 
 def tensor_names(task: str) -> tuple[str, ...]:
-  """What `as_tensors` has of a task."""
+  """Returns the names in `as_tensors` of a task."""
   return ("embedding",) if task == BASE else ("label", "scores", "label_names")
 
 

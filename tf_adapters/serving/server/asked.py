@@ -1,4 +1,4 @@
-"""What is asked of a server and what it answers, whatever its callers speak."""
+"""Texts that a server is asked about and its answers, in any protocol."""
 
 import dataclasses
 from typing import Any
@@ -21,7 +21,7 @@ class Columns:
   text_pair: str
 
   def text_for(self, info: AdapterInfo | None) -> str | tuple[str, str]:
-    """What a task takes, of which `info` is; None for the encoder alone."""
+    """Returns the text as a task takes it, with its `info`."""
     if self.text_pair or (info is not None and info.takes_pairs):
       return self.text, self.text_pair
     return self.text
@@ -32,7 +32,7 @@ Text = str | tuple[str, str] | Columns
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What is predicted of a text.
+  """The answer to a text: a prediction.
 
   Attributes:
     prediction: that.

@@ -1,4 +1,4 @@
-"""What a server needs of a bank, which an `AdapterBank` has."""
+"""The parts of an `AdapterBank` that a server needs."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ Result = Prediction[Any, Any] | InputError
 
 
 class Residency(Protocol):
-  """What a server needs of a `Residency`."""
+  """The parts of a `Residency` that a server needs."""
 
   loads: int
   evictions: int
@@ -32,7 +32,7 @@ class Residency(Protocol):
 
 
 class Bank(Protocol):
-  """What a server needs of an `AdapterBank`."""
+  """The parts of an `AdapterBank` that a server needs."""
 
   @property
   def source(self) -> str:
@@ -40,7 +40,7 @@ class Bank(Protocol):
 
   @property
   def widths(self) -> Sequence[int]:
-    """What batches are padded to, in order."""
+    """The lengths that batches are padded to, in order."""
 
   @property
   def store(self) -> str | os.PathLike[str] | None:
@@ -49,7 +49,7 @@ class Bank(Protocol):
 
   @property
   def residency(self) -> Residency | None:
-    """What counts these, where there is a store."""
+    """The counts of tasks in memory, where there is a store."""
 
   def loaded(
       self, names: Iterable[str]) -> contextlib.AbstractContextManager[None]:
@@ -62,7 +62,7 @@ class Bank(Protocol):
     """The tasks."""
 
   def info(self, name: str) -> AdapterInfo:
-    """What a task's file says; raises InputError for none."""
+    """Reads what a task's file says; raises InputError for none."""
 
   def rows(self, texts: Sequence[Any],
            tasks: Sequence[str | None]) -> list["Row"]:

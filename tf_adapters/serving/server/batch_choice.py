@@ -1,4 +1,4 @@
-"""Which of the rows that wait are computed together.
+"""Chooses those of the waiting rows that are computed together.
 
 Rows of similar length make a batch, so that little is computed on padding. The
 row that is next in turn is always in it, so none waits for ever.

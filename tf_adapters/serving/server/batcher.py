@@ -246,7 +246,7 @@ class Batcher:
 
 
 def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-  """What comes of work, and how many seconds it took."""
+  """Does work, and returns its result and the seconds that it took."""
   start = time.monotonic()
   result = work(*arguments)
   return result, time.monotonic() - start

@@ -86,7 +86,7 @@ class ModelServer:
 
   async def predict(self, texts: Sequence[Text], tasks: Sequence[str],
                     cut: bool = False) -> list[Answer]:
-    """What is predicted for each text by its task.
+    """Predicts each text by its task.
 
     Args:
       texts: strings, pairs of them, or what SavedModels take.
@@ -250,7 +250,7 @@ class ModelServer:
     return self.is_warm and not self.is_draining
 
   def figures(self) -> dict[str, float | None]:
-    """What `GET /stats` says. Takes time where a store has many tasks."""
+    """Returns the figures of `GET /stats`: slow where a store is large."""
     return {**self._live.figures(), **self.served.figures(),
             "queue_rows": self._admission.rows}
 

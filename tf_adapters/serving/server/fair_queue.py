@@ -100,7 +100,7 @@ class Admission:
     self._of_task: dict[str, int] = collections.Counter()
 
   def of_task(self, task: str) -> int:
-    """How many rows of a task there are."""
+    """Returns the number of a task's rows."""
     return self._of_task.get(task, 0)
 
   def fits(self, wanted: Mapping[str, int]) -> bool:

@@ -31,7 +31,7 @@ class JsonResponse(JSONResponse):
 
 
 def refused(refusal: Refusal) -> JsonResponse:
-  """What is answered to a request that is refused."""
+  """Makes the response to a request that is refused."""
   headers = {} if refusal.retry_after is None else {
       "Retry-After": str(refusal.retry_after)}
   return JsonResponse({"error": refusal.message}, refusal.status, headers)
@@ -181,7 +181,7 @@ async def respond(make: Callable[[], Any],
 
 async def unless_gone(request: Request,
                       work: Awaitable[_Answer]) -> _Answer:
-  """What comes of work, which is given up when the client hangs up.
+  """Waits for work, and gives it up when the client hangs up.
 
   Raises:
     ClientDisconnect: it did.

@@ -1,4 +1,4 @@
-"""How much a server takes: of a request, in its queue, in a batch."""
+"""Limits of a server: of a request, in its queue, in a batch."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from tf_adapters.modeling.config import JsonConfig, check_options, option
 
 @dataclasses.dataclass(frozen=True)
 class ServerConfig(JsonConfig):
-  """What a server takes; the names are the flags', and their help is there.
+  """The limits of a server; flags have the same names, and the help.
 
   Raises:
     InputError: a value is out of range, or two of them contradict each other.

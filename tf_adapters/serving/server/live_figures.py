@@ -1,4 +1,4 @@
-"""How a server is doing: what was computed and answered a moment ago."""
+"""Figures of the last moments of a server: its batches and answers."""
 
 import collections
 import statistics
@@ -47,7 +47,7 @@ class LiveFigures:
         self._answers.popleft()
 
   def seconds_for(self, rows: int) -> float:
-    """How long so many texts will probably take."""
+    """Estimates the time that so many texts take."""
     return rows * self._seconds_per_row
 
   def figures(self) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a server."""
+"""Metrics of a server, for Prometheus."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -65,7 +65,7 @@ class Metrics(Collector):
     return prometheus.generate_latest(self._registry)
 
   def collect(self) -> Iterator[Metric]:
-    """What is looked up when it is asked for."""
+    """Looks up the figures that are read only when they are asked for."""
     figures = self._figures()
     for name, (kind, what) in _FIGURES.items():
       yield kind(f"tf_adapters_{name}", what, figures[name])

@@ -1,4 +1,4 @@
-"""What a server tells of its work, to whoever counts it."""
+"""Observers, which a server tells of its work."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

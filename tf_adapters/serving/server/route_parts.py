@@ -1,4 +1,4 @@
-"""What several routes have in common."""
+"""Parts that several routes have in common."""
 
 from collections.abc import Mapping
 from typing import Any

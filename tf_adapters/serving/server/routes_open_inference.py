@@ -41,7 +41,7 @@ _TYPES = {"label": "BYTES", "scores": "FP32", "label_names": "BYTES",
 
 
 def open_inference_routes(server: ModelServer) -> list[Route]:
-  """What is below `/v2`, except for loading and unloading."""
+  """Makes the routes below `/v2`, except for loading and unloading."""
 
   async def live(request: Request) -> Response:
     return JsonResponse({"live": True})

@@ -118,7 +118,7 @@ def _text(value: Any, where: str) -> Text:
 
 
 def _parameters(body: Mapping[str, Any]) -> tuple[int | None, bool]:
-  """How many labels are wanted, and whether texts are cut."""
+  """Reads the number of labels that is wanted, and whether texts are cut."""
   parameters = parameters_of(body)
   check_keys(parameters, _PARAMETERS, "parameters")
   top_k = parameters.get("top_k")

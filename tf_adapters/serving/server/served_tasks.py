@@ -1,4 +1,4 @@
-"""Which tasks a server has, whether they are in memory or in a bank's store."""
+"""The tasks of a server, in memory or in a bank's store."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class ServedTasks:
       raise self._no_task(name)
 
   def info(self, name: str) -> AdapterInfo | None:
-    """What a task's file says; None for the encoder alone.
+    """Returns what a task's file says; None for the encoder alone.
 
     Raises:
       Refusal: there is no such task.
@@ -159,7 +159,7 @@ class ServedTasks:
         self._bank.info(name).max_length or 0 for name in self._resident())])
 
   def figures(self) -> dict[str, float]:
-    """How many tasks there are, and how many were loaded."""
+    """Counts the tasks, and those that were loaded."""
     residency = self._bank.residency
     return {
         "resident_tasks": len(self._resident()),
