@@ -80,7 +80,7 @@ def test_what_is_written(model, hf_source, sweep_dir, tmp_path, name):
     (sweep, ["--spec={name}", "--output_dir=x"]),
     (glue, ["--task_name=tsv", "--data_dir={name}", "--output_dir=x",
             "--do_train"]),
-    (predict, ["--adapters={name}", "--input=x.csv", "--output=y.csv"]),
+    (predict, ["--adapter={name}", "--input=x.csv", "--output=y.csv"]),
 ])
 def test_tools(sweep_dir, capsys, tool, arguments, name):
   assert calling.call(tool, *(argument.format(sweep=sweep_dir, name=name)

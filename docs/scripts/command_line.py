@@ -31,8 +31,7 @@ versions.
 
 Flags, files and columns are checked before TensorFlow is imported. A flag that
 has no effect beside the others is refused. What other programs call a flag,
-such as `--epochs`, is answered with its name here. `--adapter` is one adapter
-file; `--adapters`, of `predict` and `export`, are several. [Flags](flags.md)
+such as `--epochs`, is answered with its name here. [Flags](flags.md)
 describes all of them, [Errors](errors.md) the exit statuses.
 """
 _FLAGS = """# Flags

@@ -256,7 +256,7 @@ def test_what_cannot_be_taken_is_refused(hub, published, tmp_path, capfd):
   with pytest.raises(ta.InputError, match="is not on this machine: `tf-adapters"
                      " pull --adapter=hf://me/mine --output=FOLDER`"):
     read_info("hf://me/mine")
-  assert call(predict, "--adapters=a=hf://me/none", "--input=x.csv",
+  assert call(predict, "--adapter=a=hf://me/none", "--input=x.csv",
               "--output=y.csv") == 1
   assert "error: hf://me/none: there is no such" in capfd.readouterr().err
   assert call(pull, "--adapter=hf://me/mine") == 1

@@ -409,7 +409,7 @@ def test_the_command_line_exports(
       [f"mine={topic}"],  # a name makes one task a bank
       [topic], [topic, "--quantize", "--overwrite"]):
     suffix = ".tflite" if "--quantize" in others else ""
-    assert call(export, f"--adapters={adapters}", *others,
+    assert call(export, f"--adapter={adapters}", *others,
                 f"--encoder={one_layer_source}",
                 f"--output={output}{suffix}") == 0
     assert str(tmp_path / "written") in capfd.readouterr().out
@@ -429,15 +429,15 @@ def test_the_command_line_exports(
 
 
 @pytest.mark.parametrize("arguments,message", [
-    (["--output=x"], "--adapters must be given"),
-    (["--adapters={topic}"], "--output must be given"),
-    (["--adapters={topic},{same}", "--output=x.tflite"],
+    (["--output=x"], "--adapter must be given"),
+    (["--adapter={topic}"], "--output must be given"),
+    (["--adapter={topic},{same}", "--output=x.tflite"],
      "a .tflite file holds one task, not 2"),
-    (["--adapters={topic}", "--output=x", "--quantize"], "--quantize: for"),
-    (["--adapters={topic}", "--output=x", "--default_task=topic"],
+    (["--adapter={topic}", "--output=x", "--quantize"], "--quantize: for"),
+    (["--adapter={topic}", "--output=x", "--default_task=topic"],
      "--default_task: there is one task only"),
-    (["--adapters={topic},{topic}", "--output=x"], "has a task 'topic'"),
-    (["--adapters=/nowhere", "--output=x"], "/nowhere: not an adapter file"),
+    (["--adapter={topic},{topic}", "--output=x"], "has a task 'topic'"),
+    (["--adapter=/nowhere", "--output=x"], "/nowhere: not an adapter file"),
 ])
 def test_mistakes_are_one_line(
     task_files, tmp_path, monkeypatch, capfd, arguments, message):

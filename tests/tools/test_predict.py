@@ -30,7 +30,7 @@ def files(one_layer_source, tmp_path_factory):
 @pytest.fixture
 def arguments(files, tmp_path):
   (tmp_path / "in.tsv").write_text("\n".join(["review", *TEXTS, ""]))
-  return [f"--adapters={files['topic']}", f"--input={tmp_path / 'in.tsv'}",
+  return [f"--adapter={files['topic']}", f"--input={tmp_path / 'in.tsv'}",
           "--text_column=review", f"--output={tmp_path / 'out.jsonl'}"]
 
 
@@ -57,7 +57,7 @@ def test_from_standard_input_to_standard_output(files, arguments):
            '{"task": "same", "text": "good", "to": "bad"}']
   done = subprocess.run(
       [sys.executable, "-m", "tf_adapters", "predict",
-       f"--adapters={adapters}", "--input=-", "--output=-", "--format=jsonl",
+       f"--adapter={adapters}", "--input=-", "--output=-", "--format=jsonl",
        "--task_column=task", "--text_pair_column=to", "--on_bad_row=skip"],
       cwd=ROOT, input="\n".join(lines), capture_output=True, text=True,
       env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -83,7 +83,7 @@ def test_the_input_s_columns_stay_beside_the_predictions(
 
   def predicted(source, target, *more):
     assert call(
-        predict, f"--adapters={files['topic']}", f"--input={tmp_path / source}",
+        predict, f"--adapter={files['topic']}", f"--input={tmp_path / source}",
         f"--output={tmp_path / target}", "--overwrite", *more) == 0
     text = (tmp_path / target).read_text()
     if target.endswith("jsonl"):
@@ -132,7 +132,7 @@ def test_what_train_reads_is_read_here(
     if name == "f.parquet":
       pandas.DataFrame(rows).to_parquet(tmp_path / name)
     assert call(
-        predict, f"--adapters={files['topic']}", f"--input={tmp_path / name}",
+        predict, f"--adapter={files['topic']}", f"--input={tmp_path / name}",
         f"--output={tmp_path / 'out.jsonl'}", "--overwrite",
         *["--delimiter=~"] * (name == "c.csv")) == 0
     said[name] = capfd.readouterr().err
@@ -161,7 +161,7 @@ def test_words_may_be_lists(one_layer_source, tmp_path, monkeypatch, capfd):
       '{"tokens": ["good", "film"]}\n{"tokens": "so bad"}\n')
   (tmp_path / "a.csv").write_text(
       "tokens\n\"['good', 'film']\"\nso bad\n")
-  command = [f"--adapters={tagger}", "--text_column=tokens", "--overwrite",
+  command = [f"--adapter={tagger}", "--text_column=tokens", "--overwrite",
              f"--output={tmp_path / 'out.jsonl'}"]
   for name in ("a.jsonl", "a.csv"):
     assert call(predict, *command, f"--input={tmp_path / name}") == 0
@@ -191,9 +191,9 @@ def test_ctrl_c_says_how_to_go_on(
     (["--input=nowhere.csv"], "nowhere.csv: cannot be read"),
     (["--text_column=text"], "in.tsv: no column 'text'; its columns are revie"),
     (["--output=out.txt"], "out.txt: its name has to end in .tsv"),
-    (["--adapters="], "adapters"),
-    (["--adapters=a,,b"], "adapters"),
-    (["--adapters=nowhere"], "nowhere: not an adapter file"),
+    (["--adapter="], "must name adapter files"),
+    (["--adapter=a,,b"], "must name adapter files"),
+    (["--adapter=nowhere"], "nowhere: not an adapter file"),
     (["--input=-"], "format must be given for standard input"),
     (["--predict_batch_size=0"], "predict_batch_size"),
     (["--on_bad_row=ask"], "on_bad_row"),
@@ -219,7 +219,7 @@ def test_mistakes_are_found_before_the_encoder_is_loaded(
   assert message in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["adapters", "input", "output"])
+@pytest.mark.parametrize("flag", ["adapter", "input", "output"])
 def test_missing_flags_are_named(arguments, capfd, flag):
   assert call(predict, *(
       argument for argument in arguments

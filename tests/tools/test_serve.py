@@ -23,14 +23,14 @@ def error_of(capsys, *arguments):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ((), "--adapters_dir or --adapters must be given"),
-    (("--adapters=nowhere",), "nowhere: not an adapter file"),
+    ((), "--adapters_dir or --adapter must be given"),
+    (("--adapter=nowhere",), "nowhere: not an adapter file"),
     (("--adapters_dir=nowhere",), "nowhere: cannot be read: No such file"),
-    ((f"--adapters={FILES / 'head'}", "--max_resident_tasks=2"),
+    ((f"--adapter={FILES / 'head'}", "--max_resident_tasks=2"),
      "--max_resident_tasks: for --adapters_dir only"),
-    ((f"--adapters={FILES / 'head'}", "--max_request_rows=9",
+    ((f"--adapter={FILES / 'head'}", "--max_request_rows=9",
       "--max_queue_rows=5"), "could never be taken"),
-    ((f"--adapters={FILES / 'head'}", "--encoder=nowhere"), "nowhere"),
+    ((f"--adapter={FILES / 'head'}", "--encoder=nowhere"), "nowhere"),
 ])
 def test_what_cannot_be_served_is_one_line(capsys, arguments, message):
   assert message in error_of(capsys, *arguments)
@@ -39,7 +39,7 @@ def test_what_cannot_be_served_is_one_line(capsys, arguments, message):
 def test_a_task_has_one_file(capsys, tmp_path):
   shutil.copytree(FILES / "head", tmp_path / "twice")
   assert "task twice is in" in error_of(
-      capsys, ENCODER, f"--adapters=twice={FILES / 'head'}",
+      capsys, ENCODER, f"--adapter=twice={FILES / 'head'}",
       f"--adapters_dir={tmp_path}")
 
 
@@ -58,11 +58,11 @@ def test_a_port_is_taken_by_one(capsys):
   with socket.create_server(("127.0.0.1", 0)) as other:
     port = other.getsockname()[1]
     assert error_of(
-        capsys, ENCODER, f"--adapters={FILES / 'head'}", f"--port={port}",
+        capsys, ENCODER, f"--adapter={FILES / 'head'}", f"--port={port}",
     ) == (f"error: --host=127.0.0.1 --port={port}: Address already in use: "
           "choose another port or host")
   assert "--host=no.such.host" in error_of(
-      capsys, ENCODER, f"--adapters={FILES / 'head'}", "--host=no.such.host")
+      capsys, ENCODER, f"--adapter={FILES / 'head'}", "--host=no.such.host")
 
 
 @pytest.mark.parametrize("package, name", [
@@ -77,5 +77,5 @@ def test_a_package_that_is_missing_is_one_line(
     return found(module)
 
   monkeypatch.setattr(serve.importlib, "import_module", import_module)
-  assert error_of(capsys, f"--adapters={FILES / 'head'}") == (
+  assert error_of(capsys, f"--adapter={FILES / 'head'}") == (
       f"error: needs the package {name}: pip install 'tf_adapters[serve]'")

@@ -111,7 +111,7 @@ def test_what_was_meant_is_said():
       ("train", "--output=x"): "mean --output_dir?",
       ("train", "--adapters=x"): "mean --load_adapter?",
       ("evaluate", "--adapters=x"): "mean --adapter?",
-      ("predict", "--adapter=x"): "mean --adapters?",
+      ("predict", "--adapters=x"): "mean --adapter?",
       ("train", "--distribution_strategy=gpu"): "did you mean mirrored?",
       ("report", "--save_dir=x"): "mean --output_dir?",
       ("inspect", "--adaptor=x"): "mean --adapter?",
@@ -232,9 +232,9 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
           "nowhere: not an adapter file",
       (*squad, "--train_file=nowhere.json"): "nowhere.json: cannot be read",
       tuple(squad): "--train_file must be given",
-      ("predict", "--adapters=nowhere", "--input=x.tsv", "--output=y.tsv"):
+      ("predict", "--adapter=nowhere", "--input=x.tsv", "--output=y.tsv"):
           "nowhere: not an adapter file",
-      ("export", "--adapters=nowhere", "--output=x"):
+      ("export", "--adapter=nowhere", "--output=x"):
           "nowhere: not an adapter file",
       ("convert", "--encoder=nowhere", "--output=x"): "no encoder 'nowhere'",
       ("inspect", "--encoder=nowhere"): "no encoder 'nowhere'",

@@ -43,7 +43,7 @@ def open_checkpoint(source: str) -> Checkpoint:
     return read_hugging_face(path)
   if (path / "adapter_config.json").exists():
     raise InputError(f"{path}: is an adapter file, no encoder: load_adapter "
-                     "reads it, and --adapter, or --adapters, of a tool")
+                     "reads it, and --adapter of a tool")
   holds = ", ".join(sorted(file.name for file in path.iterdir())[:5])
   raise InputError(
       f"{path}: not a BERT that can be read: expected a TF Hub SavedModel "

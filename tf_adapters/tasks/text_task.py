@@ -295,8 +295,8 @@ class TextTask:
     Example:
       >>> task.evaluate("test").mistakes(20)
     """
-    self._warn_if_untrained(2)
     rows, split = rows_to_evaluate(self.model, self.data, data)
+    self._warn_if_untrained(2)
     return evaluating.evaluate(
         dataclasses.replace(self._predictor, batch_size=batch_size), rows,
         split)

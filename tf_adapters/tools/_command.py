@@ -18,7 +18,7 @@ from tf_adapters.errors import (
 )
 from tf_adapters.tools import _flag_mistakes, _help
 
-SHARED = ("adapter", "adapters", "labels", "output")  # that `_flags` defines
+SHARED = ("adapter", "labels", "output")  # that `_flags` defines
 # What to say after Ctrl-C where a run can be resumed.
 RESUMES = "interrupted; the same command goes on from the newest checkpoint"
 
@@ -65,7 +65,7 @@ def run(tool: ModuleType, main: Callable[[], object],
       if len(argv) > 1:
         names = [flag.name
                  for flag in flags.FLAGS.get_key_flags_for_module(tool)]
-        raise InputError(_flag_mistakes.stray(argv[1], names))
+        raise InputError(_flag_mistakes.stray(argv[1:], names))
       with warnings.catch_warnings():
         warnings.showwarning = _show
         main()

@@ -1,12 +1,21 @@
 """Messages for flags that cannot be parsed: which one was probably meant."""
 
+import glob
 import os
 import re
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
 
+from tf_adapters.adapter_files.info import CONFIG_NAME as ADAPTER_CONFIG
 from tf_adapters.errors import similar
+
+# Flags that take data and adapter files; a tool has one of either.
+_DATA_FLAGS = ("data", "input", "data_dir")
+_ADAPTER_FLAGS = ("adapter", "load_adapter")
+# Files by which a folder is an encoder's.
+_OF_ENCODERS = ("saved_model.pb", "config.json", "*.index")
 
 # What a flag is called in other programs -> here; of several the tool's own.
 SYNONYMS: dict[str, Sequence[str]] = {
@@ -49,8 +58,8 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "sep": ["delimiter"],
     "separator": ["delimiter", "label_separator"],
     "force": ["overwrite"],
-    "adapter": ["load_adapter", "adapters"],
-    "adapters": ["load_adapter", "adapter"],
+    "adapter": ["load_adapter"],
+    "adapters": _ADAPTER_FLAGS,
     "data_dir": ["data", "input", "train_file"],
     "dataset": ["data", "data_dir", "input"],
     "dataset_name": ["task_name"],
@@ -148,22 +157,36 @@ def explained(error: Exception, names: Sequence[str]) -> str:
   return f"flag --{name}={value}: {reason}"
 
 
-def stray(argument: str, names: Sequence[str]) -> str:
-  """Returns the error on an argument that is no flag.
+def stray(arguments: Sequence[str], names: Sequence[str]) -> str:
+  """Returns the error on arguments that are no flags.
 
   Args:
-    argument: the first one.
+    arguments: all of them.
     names: the tool's own flags.
   """
-  flag = next((name for name in ("data", "input", "data_dir")
-               if name in names), None)
-  if argument.lower() in ("help", "h", "?"):
-    return f"unexpected argument {argument!r}: --help lists the flags"
-  if os.path.exists(argument) and flag is not None:
-    return (f"unexpected argument {argument!r}: did you mean "
-            f"--{flag}={argument}?")
-  return (f"unexpected argument {argument!r}: flags begin with --, and values "
+  first = arguments[0]
+  if first.lower() in ("help", "h", "?"):
+    return f"unexpected argument {first!r}: --help lists the flags"
+  flag_of = {argument: _flag_of(argument, names) for argument in arguments}
+  if flag_of[first] is not None:
+    given = " ".join(f"--{flag}={shlex.quote(argument)}"
+                     for argument, flag in flag_of.items() if flag)
+    return f"unexpected argument {first!r}: did you mean {given}?"
+  return (f"unexpected argument {first!r}: flags begin with --, and values "
           "with blanks in them need quotation marks")
+
+
+def _flag_of(argument: str, names: Sequence[str]) -> str | None:
+  """The flag that takes what a path leads to, if the tool has one."""
+  if not os.path.exists(argument):
+    return None
+  wanted: Sequence[str] = _DATA_FLAGS
+  if os.path.exists(os.path.join(argument, ADAPTER_CONFIG)):
+    wanted = _ADAPTER_FLAGS
+  elif any(glob.glob(os.path.join(glob.escape(argument), pattern))
+           for pattern in _OF_ENCODERS):
+    wanted = ("encoder",)
+  return next((name for name in wanted if name in names), None)
 
 
 def meant(name: str, names: Sequence[str]) -> str | None:

@@ -24,34 +24,40 @@ ENCODER = ("encoder", "vocab_file", "do_lower_case")
 
 _Config = TypeVar("_Config", bound=JsonConfig)
 
+
+class _AdapterFiles(flags.ArgumentParser):
+  """Reads the paths of adapter files, with commas between them."""
+
+  def parse(self, argument: str | list[str]) -> list[str]:
+    if isinstance(argument, list):
+      return argument
+    paths = ([argument] if os.path.exists(argument)
+             else [path.strip() for path in argument.split(",")])
+    if not all(paths):
+      raise ValueError("must name adapter files")
+    if any(" " in path and not os.path.exists(path.partition("=")[2] or path)
+           for path in paths):
+      raise ValueError("adapter files have commas between them")
+    return paths
+
+  def flag_type(self) -> str:
+    return "comma separated list of adapter files"
+
+
 # --help shows a flag where `define` or `use` was called, not here.
 flags.disclaim_key_flags()
 
-flags.DEFINE_string(
-    "adapter", None, "Folder of one adapter file; tools that take several have "
-    "--adapters.")
+flags.DEFINE(
+    _AdapterFiles(), "adapter", None,
+    "Adapter file, or a repository of the Hugging Face Hub (hf://owner/name). "
+    "predict, export and serve take several, with commas between them; "
+    "NAME=PATH gives a task another name than the file does. What exists as a "
+    "path is one.", serializer=flags.CsvListSerializer(","))
 flags.DEFINE_string("output", None, "What to write; see above.")
-flags.DEFINE_list(
-    "adapters", None,
-    "Adapter files, with commas between them, or repositories of the Hugging "
-    "Face Hub (hf://owner/name); NAME=PATH gives a task another name than the "
-    "file does. What exists as a path is one.")
 flags.DEFINE_list(
     "labels", None,
     "Label names in the order of the outputs, with commas between them, for an "
     "adapter file of another library that says none.")
-flags.register_validator(
-    "adapter", lambda path: path is None or "," not in path or (
-        os.path.exists(path)),
-    "takes one adapter file; --adapters, of predict and export, takes several")
-flags.register_validator(
-    "adapters", lambda paths: paths is None or (paths and all(paths)),
-    "must name adapter files")
-flags.register_validator(
-    "adapters", lambda paths: not any(
-        " " in path and not os.path.exists(path.partition("=")[2] or path)
-        for path in paths or ()),
-    "adapter files have commas between them")
 
 
 class _Parser(flags.ArgumentParser):
@@ -179,32 +185,39 @@ def adapters() -> list[tuple[str | None, str]]:
   """(name or None, path) of each adapter file.
 
   Raises:
-    InputError: --adapters was not given.
+    InputError: --adapter was not given.
   """
-  _command.require("adapters")
+  _command.require("adapter")
   pairs = []
-  for text in flags.FLAGS.adapters:
+  for text in flags.FLAGS.adapter:
     name, equals, path = text.partition("=")
     named = equals and not os.path.exists(text)
-    pairs.append((name, _found(path)) if named else (None, _found(text)))
+    pairs.append((name, found(path)) if named else (None, found(text)))
   return pairs
 
 
-def adapter_file(name: str) -> str | None:
-  """The folder that a flag names, or what has been fetched of a repository.
+def one_adapter() -> str:
+  """The adapter file of a tool that takes one, as it was given.
 
-  Args:
-    name: of the flag.
+  Raises:
+    InputError: --adapter was not given, or names several.
+  """
+  _command.require("adapter")
+  first, *others = flags.FLAGS.adapter
+  if others:
+    raise InputError(f"--adapter: takes one adapter file here, not "
+                     f"{1 + len(others)}; predict, export and serve take "
+                     "several")
+  return first
+
+
+@functools.cache  # a command line asks once, and sees one commit
+def found(path: str) -> str:
+  """The folder of an adapter file, fetched if it is a repository's.
 
   Raises:
     InputError: it cannot be fetched.
   """
-  path = flags.FLAGS[name].value
-  return None if path is None else _found(path)
-
-
-@functools.cache  # a command line asks once, and sees one commit
-def _found(path: str) -> str:
   return os.fspath(find_adapter(path))
 
 

@@ -54,7 +54,7 @@ def _analyse() -> None:
   _command.require("adapter", "task_name", "output_dir")
   values = flags.FLAGS
   config = GlueRunConfig(
-      load_adapter=_flags.adapter_file("adapter"), do_eval=True,
+      load_adapter=_flags.found(_flags.one_adapter()), do_eval=True,
       **{name: values[name].value for name in _OPTIONS})
   check_analysis(config, values.save_pruned, values.pruning)
   # What comes now imports TensorFlow, which takes seconds.

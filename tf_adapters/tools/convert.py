@@ -68,8 +68,7 @@ def _convert() -> None:
 def _convert_adapter() -> None:
   _command.require("to", "output")
   values = flags.FLAGS
-  adapter = _flags.adapter_file("adapter")
-  assert adapter is not None  # it was given
+  adapter = _flags.found(_flags.one_adapter())
   open_adapter(adapter, values.labels)
   check_place(values.output)
   _flags.check_encoder()

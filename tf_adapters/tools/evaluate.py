@@ -40,9 +40,7 @@ _flags.use("adapter", "output", "labels")
 
 
 def _evaluate() -> None:
-  _command.require("adapter")
-  path, labels = _flags.adapter_file("adapter"), flags.FLAGS.labels
-  assert path is not None  # it was given
+  path, labels = _flags.found(_flags.one_adapter()), flags.FLAGS.labels
   info = open_adapter(path, labels).info
   picture = _picture(path)
   config = _data_of(path, info)
@@ -87,7 +85,7 @@ def _picture(adapter: str) -> pathlib.Path:
     InputError: it has another ending, or is there already.
   """
   given = flags.FLAGS.output
-  if is_repository(flags.FLAGS.adapter):
+  if is_repository(_flags.one_adapter()):
     _command.require("output")
   picture = (pathlib.Path(adapter).absolute().parent / "evaluation.png"
              if given is None else pathlib.Path(given))

@@ -4,7 +4,7 @@ One adapter makes a model of one task; several, or one with a name (sst2=PATH),
 make a bank, which takes a task's name with each text:
 
   tf-adapters export --encoder=bert_base_uncased \\
-      --adapters=adapters/sst2,adapters/mrpc --output=serving/bank
+      --adapter=adapters/sst2,adapters/mrpc --output=serving/bank
 
 --output is a version's folder (serving/bank/3), or the folder that the next
 version is put into. A file that ends in .tflite makes LiteRT's format, of one
@@ -22,7 +22,7 @@ from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
 _flags.define(RunConfig, *_flags.ENCODER, "overwrite")
-_flags.use("adapters", "labels", "output")
+_flags.use("adapter", "labels", "output")
 # What a file of another format would be called.
 _OTHER_FORMATS = (".h5", ".hdf5", ".keras", ".onnx", ".pb", ".pt", ".pth",
                   ".bin", ".safetensors", ".zip")
@@ -36,7 +36,7 @@ flags.DEFINE_bool(
 
 
 def _export() -> None:
-  _command.require("adapters", "output")
+  _command.require("adapter", "output")
   values = flags.FLAGS
   adapters = _flags.adapters()
   to_litert = values.output.endswith(".tflite")
@@ -47,7 +47,7 @@ def _export() -> None:
         "formats are not written")
   if to_litert and len(adapters) > 1:
     raise InputError(
-        f"--adapters: a .tflite file holds one task, not {len(adapters)}")
+        f"--adapter: a .tflite file holds one task, not {len(adapters)}")
   if values.quantize and not to_litert:
     raise InputError("--quantize: for an --output that ends in .tflite only")
   name, path = adapters[0]

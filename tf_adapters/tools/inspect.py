@@ -30,12 +30,13 @@ def _inspect() -> None:
   values = flags.FLAGS
   if (values.encoder is None) == (values.adapter is None):
     raise InputError("give either --encoder or --adapter")
+  adapter, other = None, None
+  if values.adapter is not None:
+    adapter = _flags.found(_flags.one_adapter())
+    open_adapter(adapter, values.labels)
   if values.compare_with is not None:
     _command.require("adapter")
-  adapter, other = map(_flags.adapter_file, ("adapter", "compare_with"))
-  if adapter is not None:
-    open_adapter(adapter, values.labels)
-  if other is not None:
+    other = _flags.found(values.compare_with)
     open_adapter(other, values.labels)
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.
@@ -43,7 +44,7 @@ def _inspect() -> None:
   from tf_adapters.adapter_files.merging import compare_adapters
   from tf_adapters.checkpoints.loading import describe_encoder
   if adapter is not None and other is not None:
-    _print_comparison(values.adapter, values.compare_with,
+    _print_comparison(_flags.one_adapter(), values.compare_with,
                       compare_adapters(adapter, other, values.labels))
     return
   if adapter is not None:

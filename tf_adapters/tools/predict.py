@@ -1,10 +1,10 @@
 """Predict the texts of a file, for one task or many at once.
 
 Examples:
-  tf-adapters predict --adapters=runs/sst2/adapter --input=reviews.csv \\
+  tf-adapters predict --adapter=runs/sst2/adapter --input=reviews.csv \\
       --output=predictions.csv
   zcat texts.jsonl.gz | tf-adapters predict --encoder=bert_base_uncased \\
-      --adapters=topic=runs/news/adapter,spam=runs/sms/adapter \\
+      --adapter=topic=runs/news/adapter,spam=runs/sms/adapter \\
       --task_column=task --input=- --format=jsonl --output=predictions.tsv
 
 The input is read as tf-adapters train reads its data. --output is a file with
@@ -44,7 +44,7 @@ class _Options(OwnRunConfig):
 _flags.define(
     _Options, *_flags.ENCODER, "text_column", "text_pair_column",
     "on_bad_row", "encoding", "delimiter", "overwrite")
-_flags.use("adapters", "labels", "output")
+_flags.use("adapter", "labels", "output")
 flags.DEFINE_string(
     "input", None,
     "File of the texts, one a row, with the ending .csv, .tsv, .jsonl, .json, "
@@ -65,7 +65,7 @@ flags.DEFINE_integer(
 
 
 def _predict() -> None:
-  _command.require("input", "output", "adapters")
+  _command.require("input", "output", "adapter")
   config = PredictionConfig(**{
       field.name: _flags.value(_Options, field.name)
       for field in dataclasses.fields(PredictionConfig)})

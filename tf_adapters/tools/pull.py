@@ -22,11 +22,12 @@ _flags.use("adapter", "output")
 def _pull() -> None:
   _command.require("adapter", "output")
   values = flags.FLAGS
-  check_library(str(Repository.parse(values.adapter)))
+  adapter = _flags.one_adapter()
+  check_library(str(Repository.parse(adapter)))
   check_place(values.output)
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.sharing import pull_adapter
-  path = pull_adapter(values.adapter, values.output)
+  path = pull_adapter(adapter, values.output)
   info = open_adapter(path).info
   _command.print_table({
       "task": info.task, "encoder": info.encoder["source"],

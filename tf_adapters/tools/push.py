@@ -40,11 +40,12 @@ def _push() -> None:
     raise InputError(f"--repository={values.repository}: owner/name is wanted, "
                      f"such as me/{values.repository}")
   check_library(str(Repository.parse(values.repository)))
-  read_info(values.adapter)
+  adapter = _flags.one_adapter()
+  read_info(adapter)
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.sharing import push_to_hub
   _command.print_table({"published": push_to_hub(
-      values.adapter, values.repository, values.private, values.license,
+      adapter, values.repository, values.private, values.license,
       values.language, values.datasets)})
 
 

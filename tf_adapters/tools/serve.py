@@ -2,7 +2,7 @@
 
 Examples:
   tf-adapters serve --encoder=bert_base_uncased --adapters_dir=adapters
-  tf-adapters serve --adapters=topic=runs/news/adapter,spam=runs/sms/adapter \\
+  tf-adapters serve --adapter=topic=runs/news/adapter,spam=runs/sms/adapter \\
       --host=0.0.0.0 --port=80
 
 Each folder in --adapters_dir that is an adapter file is a task, called as the
@@ -40,7 +40,7 @@ _SHORTEST_TOKEN = 16
 
 _flags.define(RunConfig, *_flags.ENCODER)
 _flags.define(ServerConfig)
-_flags.use("adapters")
+_flags.use("adapter")
 flags.DEFINE_string(
     "adapters_dir", None, "Folder of adapter files, which is watched.")
 flags.DEFINE_integer(
@@ -66,20 +66,20 @@ def _serve() -> None:
   config = _flags.read(ServerConfig)
   _check_packages()
   token = _token(values.admin_token_file)
-  if values.adapters is None and values.adapters_dir is None:
-    raise InputError("--adapters_dir or --adapters must be given")
+  if values.adapter is None and values.adapters_dir is None:
+    raise InputError("--adapters_dir or --adapter must be given")
   if values.max_resident_tasks is not None and values.adapters_dir is None:
     raise InputError("--max_resident_tasks: for --adapters_dir only")
   _flags.check_encoder()
   from tf_adapters.serving.server import folder_watch, running
   named = dict((name or open_adapter(path).info.task, path)
-               for name, path in _flags.adapters()) if values.adapters else {}
+               for name, path in _flags.adapters()) if values.adapter else {}
   states = {} if values.adapters_dir is None else (
       folder_watch.states_of(values.adapters_dir))
   in_folder = {name: os.fspath(pathlib.Path(values.adapters_dir) / name)
                for name in states}
   for name in named.keys() & in_folder.keys():
-    raise InputError(f"--adapters: task {name} is in {values.adapters_dir}, "
+    raise InputError(f"--adapter: task {name} is in {values.adapters_dir}, "
                      "too: give it another name, NAME=PATH")
   encoder = values.encoder or _encoder_of({**named, **in_folder})
   found = running.listen(values.host, values.port)

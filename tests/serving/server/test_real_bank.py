@@ -197,7 +197,7 @@ def test_a_process_takes_what_comes_and_ends_when_it_is_told(
   # A second one cannot have the port.
   second = subprocess.run(
       [sys.executable, "-m", "tf_adapters", "serve", f"--host={host}",
-       f"--port={port}", f"--adapters={files['t1']}"],
+       f"--port={port}", f"--adapter={files['t1']}"],
       capture_output=True, text=True)
   assert second.returncode == 1
   assert second.stderr.splitlines()[-1].startswith(
