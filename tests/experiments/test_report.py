@@ -171,7 +171,7 @@ def test_figure_6_has_initial_weights(tmp_path):
 
 def test_files_are_valid_and_small(report):
   names = {path.stem for path in (report / "figures").iterdir()}
-  assert names == {"figure3", "figure4", "figure7"}
+  assert names == {"distance", "figure3", "figure4", "figure7"}
   for name in names:
     png = report / "figures" / f"{name}.png"
     assert png.stat().st_size < 200_000
@@ -210,7 +210,7 @@ def test_html_is_one_file(report):
   page = Resources()
   page.feed(text)
   assert not page.open
-  assert len(page.sources) == 3
+  assert len(page.sources) == 4
   assert all(source.startswith("data:image/png;base64,")
              for source in page.sources)
   assert not page.tags & {"script", "link", "iframe", "object"}
@@ -220,7 +220,7 @@ def test_html_is_one_file(report):
 
 def test_markdown_links_lead_somewhere(report):
   targets = re.findall(r"\]\(([^)]+)\)", (report / "report.md").read_text())
-  assert len(targets) == 9
+  assert len(targets) == 12
   assert all((report / target).exists() for target in targets)
 
 
@@ -254,7 +254,17 @@ def test_an_unfinished_sweep(tmp_path):
   # MRPC is what every method has.
   assert [row["mean"] for row in (full, adapters, norms, paper[0])] == [
       "90.0", "90.0", "80.0", "89.3"]
-  assert "The mean is over MRPC, in" in " ".join(made.tables[0].notes)
+  table1, = (one for one in made.tables if one.name == "table1")
+  assert "The mean is over MRPC, in" in " ".join(table1.notes)
+  # The same, method by method: what is not whole is marked.
+  methods, = (one for one in made.tables if one.name == "methods")
+  cells = {row[0]: row[3:] for row in methods.rows}
+  assert methods.header[3:] == ("CoLA", "MRPC", "RTE", "mean of 1")
+  assert cells["adapters"] == ("-", "90.0 ± 0.0", "69.0 ± 0.0", "90.0")
+  assert cells["full"][2] == "71.0 ± 1.0*"
+  assert methods.notes[1:] == (
+      "Not yet the whole: complete: MRPC; in part: CoLA, RTE.",
+      "* settings or seeds are missing.", "The mean is over MRPC.")
   assert ["rte/learning_rate=9/seed=0: the loss is not finite"] in made.blocks
 
 
@@ -555,6 +565,8 @@ def put(value, *keys):
     ("sweep.json", put(0, "spec", "seeds"), "damaged: seeds is no list"),
     ("sweep.json", put([[]], "spec", "selection_seeds"),
      "damaged: selection_seeds are not all numbers"),
+    ("sweep.json", put({"rte": [0, "x"]}, "spec", "task_seeds"),
+     "damaged: task_seeds.rte are not all numbers"),
     ("sweep.json", put([], "spec", "methods"), "damaged: methods is no object"),
     ("sweep.json", put({}, "trials"), "damaged: trials is no list"),
     ("sweep.json", put(3, "trials", 0), "trials[0] is no object"),

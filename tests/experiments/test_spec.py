@@ -121,6 +121,26 @@ def test_expansion(tmp_path_factory, spec):
       assert trial.settings.keys() == grid.keys()
 
 
+def test_a_task_can_have_seeds_and_values_of_its_own(write):
+  task = "rte: {seeds: 4, num_train_epochs: [8, 20]}, mrpc: {seeds: [1, 0, 5]}"
+  path = write(GOOD.replace("[rte, mrpc]", f"{{{task}, cola: {{}}}}"))
+  trials = trials_of(path)
+  seeds = {task: {trial.seed for trial in trials if trial.task == task}
+           for task in ("cola", "mrpc", "rte")}
+  assert seeds == {"cola": {0, 1}, "mrpc": {0, 1, 5}, "rte": {0, 1, 2, 3}}
+  assert {trial.seed for trial in trials if trial.selects} == {0, 1}
+  # What is tried beside the task's own is a setting of every method.
+  epochs = {trial.name: trial.config.num_train_epochs for trial in trials
+            if trial.task == "rte" and trial.seed == 3}
+  assert len(epochs) == 2 * (2 + 4)
+  for name, count in epochs.items():
+    assert count == (20 if "num_train_epochs=20" in name else 8)
+    assert "num_train_epochs=8" not in name
+  overridden = trials_of(path, overrides={"num_train_epochs": "1"})
+  assert {trial.config.num_train_epochs for trial in overridden} == {1}
+  assert len(overridden) == 6 * (4 + 3 + 2)
+
+
 def test_what_methods_share_is_one_trial(write):
   trials = trials_of(write("""
 tasks: [rte]
@@ -294,6 +314,17 @@ BAD = [
     (GOOD.replace("[rte, mrpc]", "{rte: {learning_rate: 1}}"),
      "learning_rate: is set by tasks.rte, too"),
     (GOOD.replace("[0, 1]", "[0, x]"), "seeds: expected a whole number"),
+    (GOOD.replace("[0, 1]", "0"), "seeds: expected a whole number from 1"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {seeds: [1, 2]}}"),
+     "tasks.rte.seeds: lacks 0, which selects"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {seeds: []}}"),
+     "tasks.rte.seeds: expected a list of values"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {holdout: [0.1, 0.2]}}"),
+     "tasks.rte.holdout: is the same for all settings of a task"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {learning_rate: [1, 2]}}"),
+     "learning_rate: is set by tasks.rte, too"),
+    (GOOD.replace("[rte, mrpc]", "{rte: {num_train_epochs: [3, x]}}"),
+     "tasks.rte.num_train_epochs: flag --num_train_epochs=x"),
     (GOOD + "selection_seeds: [2]", "selection_seeds: 2 is none of the seeds"),
     (GOOD + "selection_seeds: 0", "selection_seeds: expected a list of"),
     (GOOD.replace("[0, 1]", "[4000000000]"), "seeds: expected a whole number"),

@@ -63,10 +63,7 @@ def to_markdown(title: str, blocks: Sequence[Block]) -> str:
         parts.append(f"## {_escaped(block.text)}")
       case Table():
         parts.append(f"### {_escaped(block.title)}")
-        rows = [block.header, ["---"] * len(block.header), *block.rows]
-        parts.append("\n".join(
-            f"| {' | '.join(map(_escaped, row))} |" for row in rows))
-        parts += [_escaped(" ".join(block.notes))] if block.notes else []
+        parts.append(table_markdown(block).rstrip("\n"))
       case Picture():
         parts.append(f"### {_escaped(block.title)}")
         parts.append(f"![{_escaped(block.title)}](figures/{block.name}.png)")
@@ -77,6 +74,15 @@ def to_markdown(title: str, blocks: Sequence[Block]) -> str:
         parts.append(_escaped(block))
       case _:
         parts.append("\n".join(f"- {_escaped(line)}" for line in block))
+  return "\n\n".join(parts) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+  """A table with its notes, without a heading."""
+  rows = [table.header, ["---"] * len(table.header), *table.rows]
+  parts = ["\n".join(
+      f"| {' | '.join(map(_escaped, row))} |" for row in rows)]
+  parts += [_escaped(" ".join(table.notes))] if table.notes else []
   return "\n\n".join(parts) + "\n"
 
 

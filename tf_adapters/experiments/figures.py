@@ -12,16 +12,11 @@ from matplotlib.figure import Figure
 from tf_adapters.experiments import curves, plots
 from tf_adapters.experiments.curves import PERCENTILES, Panel
 from tf_adapters.experiments.document import Picture
-from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
+from tf_adapters.experiments.paper_figures import families
 from tf_adapters.experiments.records import Record
 from tf_adapters.experiments.sweep_folder import renamed, task_of
 from tf_adapters.experiments.tables import measured_on
 
-_FAMILIES = {"GLUE": TABLE_1, "text classification": TABLE_2}
-# Task -> what a figure calls it, in the paper's order.
-_TITLES = {column.task: column.label
-           for paper in _FAMILIES.values() for column in paper.columns
-           if not column.suffix} | {"squad": "SQuAD"}
 _SQUAD = ("squad", "squad_v2")
 
 _AGAINST_PARAMETERS = (
@@ -41,10 +36,8 @@ def figures(encoder: str, records: Sequence[Record],
   Returns:
     The figures; and a line for each that is not there, with the reason.
   """
-  others = renamed(records)
-  titles = {task: title for task, title in _TITLES.items()
-            if task not in others}
-  maker = _Maker(encoder, alone, titles)
+  maker = _Maker(encoder, alone, families(
+      (record.trial.task for record in records), renamed(records)))
   squad = {record.trial.task for record in records
            if task_of(record) in _SQUAD}
   panels = curves.panels(records, curves.parameters)
@@ -83,16 +76,17 @@ class _Maker:
   Args:
     encoder: its name.
     alone: whether it need not be named.
-    titles: task -> title of those that are the paper's, in its order.
+    families: family -> task -> title.
 
   Attributes:
     pictures: what could be drawn.
     left_out: what could not, and why.
   """
 
-  def __init__(self, encoder: str, alone: bool, titles: Mapping[str, str]):
+  def __init__(self, encoder: str, alone: bool,
+               families: Mapping[str, Mapping[str, str]]):
     self._encoder = encoder
-    self._titles = titles
+    self._families = families
     self._suffix = "" if alone else "-" + re.sub(r"[^\w.-]", "_", encoder)
     self._end = "" if alone else f" ({encoder})"
     self.pictures: list[Picture] = []
@@ -102,7 +96,7 @@ class _Maker:
     """Figure 3, a panel for each family of tasks."""
     title = "Figure 3: trained parameters, over tasks"
     families = {family: curves.differences(of_family)
-                for family, of_family in self._families(panels).items()}
+                for family, of_family in self._by_family(panels).items()}
     families = {family: points for family, points in families.items()
                 if points}
     if not families:
@@ -138,7 +132,7 @@ class _Maker:
     if not panels:
       self._leave_out(title, reason)
       return
-    families = self._families(panels)
+    families = self._by_family(panels)
     for family, of_family in families.items():
       of_name, of_title = name, title
       if len(families) > 1:
@@ -150,7 +144,7 @@ class _Maker:
       self._add(of_name, of_title,
                 f"{what}, ± 1 standard error over seeds. Each point is the "
                 f"best of its settings by validation alone. {measured}.",
-                plots.draw_panels(of_family, self._titles, x_label,
+                plots.draw_panels(of_family, self._families[family], x_label,
                                   x == "trained_parameters"),
                 curves.panels_csv(of_family, x))
 
@@ -162,14 +156,10 @@ class _Maker:
   def _leave_out(self, title: str, reason: str) -> None:
     self.left_out.append(f"{title}{self._end}: {reason}.")
 
-  def _families(self, panels: Sequence[Panel]) -> dict[str, list[Panel]]:
-    """Tasks of a kind together, in the paper's order; others come last."""
-    kinds = {column.task: family for family, paper in _FAMILIES.items()
-             for column in paper.columns if column.task in self._titles}
-    places = {task: place for place, task in enumerate(self._titles)}
-    families: dict[str, list[Panel]] = {}
-    for panel in sorted(panels, key=lambda panel: (
-        places.get(panel.task, len(places)), panel.task)):
-      families.setdefault(
-          kinds.get(panel.task, "other tasks"), []).append(panel)
-    return families
+  def _by_family(self, panels: Sequence[Panel]) -> dict[str, list[Panel]]:
+    """Family -> its panels, in the order of its tasks."""
+    by_task = {panel.task: panel for panel in panels}
+    found = {family: [by_task[task] for task in titles if task in by_task]
+             for family, titles in self._families.items()}
+    return {family: of_family for family, of_family in found.items()
+            if of_family}

@@ -5,8 +5,10 @@ never among them: `measured` says whose they are.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+FULL_LABEL = "full fine-tuning"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _glue_row(label: str, total: str, trained: str, *scores: float,
 
 TABLE_1 = PaperTable(
     "GLUE (table 1)", "paper, BERT-large, GLUE test server", 9, _GLUE, (
-        _glue_row("full fine-tuning", "9.0", "100", 60.5, 94.9, 89.3, 87.6,
+        _glue_row(FULL_LABEL, "9.0", "100", 60.5, 94.9, 89.3, 87.6,
                   72.1, 86.7, 85.9, 91.1, 70.1, mean=80.4),
         _glue_row("adapters (8-256)", "1.3", "3.6", 59.5, 94.0, 89.5, 86.9,
                   71.8, 84.9, 85.1, 90.7, 71.5, mean=80.0),
@@ -130,14 +132,48 @@ TABLE_2 = PaperTable(
     "Text classification (table 2)", "paper, BERT-base, test", 17,
     tuple(row[0] for row in _TEXTS), (
         _text_row(1, "no-BERT baseline", 72.7),
-        _text_row(2, "full fine-tuning", 73.7, total="17", trained="100"),
+        _text_row(2, FULL_LABEL, 73.7, total="17", trained="100"),
         _text_row(3, "top n layers", 74.0, total="9.9", trained="52.9"),
         _text_row(4, "adapters", 73.3, total="1.19", trained="1.14")))
 
 # Section 3.5: label, parameters that are trained in per cent, F1.
 SQUAD_MEASURED = "paper, BERT-base, validation"
 SQUAD = (
-    ("full fine-tuning", "100", 90.7),
+    (FULL_LABEL, "100", 90.7),
     ("adapters (64)", "2", 90.4),
     ("adapters (2)", "0.1", 89.9),
 )
+
+PAPER_TABLES = {"GLUE": TABLE_1, "text classification": TABLE_2}
+# Task -> what figures and tables call it, in the paper's order.
+_TITLES = {column.task: column.label
+           for paper in PAPER_TABLES.values() for column in paper.columns
+           if not column.suffix} | {"squad": "SQuAD"}
+
+
+def families(tasks: Iterable[str],
+             renamed: Collection[str] = ()) -> dict[str, dict[str, str]]:
+  """Tasks of a kind together, in the paper's order; others come last.
+
+  Args:
+    tasks: names of tasks.
+    renamed: those of them that are none of the paper's, whatever their name.
+
+  Returns:
+    Family -> task -> what to call it.
+
+  Example:
+    >>> families(["rte", "mine", "mrpc"])
+    {'GLUE': {'mrpc': 'MRPC', 'rte': 'RTE'}, 'other tasks': {'mine': 'mine'}}
+  """
+  kinds = {column.task: family for family, paper in PAPER_TABLES.items()
+           for column in paper.columns if column.task not in renamed}
+  titles = {task: title for task, title in _TITLES.items()
+            if task not in renamed}
+  places = {task: place for place, task in enumerate(titles)}
+  found: dict[str, dict[str, str]] = {}
+  for task in sorted(set(tasks), key=lambda task: (
+      places.get(task, len(places)), task)):
+    found.setdefault(kinds.get(task, "other tasks"), {})[task] = titles.get(
+        task, task)
+  return found

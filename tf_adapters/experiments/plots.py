@@ -15,6 +15,8 @@ from matplotlib.ticker import (
 )
 
 from tf_adapters.experiments.curves import FULL, Difference, Panel, Point
+from tf_adapters.experiments.distance import Distance
+from tf_adapters.experiments.method_tables import Comparison
 from tf_adapters.experiments.pictures import (
     COLUMN,
     TWO_COLUMNS,
@@ -44,6 +46,10 @@ _STYLES = {
     FULL: ("#000000", "D", "-."),
 }
 _OTHERS = ("#999999", ".", "-")  # methods of your own
+# Of tasks beside each other.
+_TASK_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"),
+                ("#CC79A7", "v"), ("#E69F00", "P"), ("#56B4E9", "X"),
+                ("#999999", "*"), ("#F0E442", "p"))
 
 def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
                 x_label: str, of_parameters: bool) -> Figure:
@@ -111,6 +117,60 @@ def draw_differences(
     figure.supylabel("score less full fine-tuning, % points")
     _legend(figure, axes)
     return figure
+
+
+def draw_distances(compared: Comparison,
+                   papers: Mapping[str, Distance]) -> Figure:
+  """A row for each method: its distance on each task, and the mean.
+
+  Args:
+    compared: the methods.
+    papers: label -> mean distance, of the paper.
+  """
+  rows = [row for row in compared.rows if row.distances]
+  tasks = [task for task in compared.titles
+           if any(task in row.distances for row in rows)]
+  height = 0.55 + 0.34 * len(rows) + 0.22 * len(papers)
+  with styled():
+    figure = Figure((TWO_COLUMNS, height), layout="constrained")
+    ax = figure.add_subplot()
+    ax.axvline(0, color=_STYLES[FULL][0], linewidth=0.8,
+               linestyle=_STYLES[FULL][2])
+    labels = [row.method for row in rows]
+    for place, row in enumerate(rows):
+      for number, task in enumerate(tasks):
+        one = row.distances.get(task)
+        if one is not None:
+          # Above the mean, one under the other.
+          _draw_distance(ax, one, place - 0.36 + 0.5 * number / len(tasks),
+                         *_TASK_STYLES[number % len(_TASK_STYLES)],
+                         label=compared.titles[task])
+      mean = row.mean_distance(compared.common)
+      if mean is not None:
+        _draw_distance(ax, mean, place + 0.26, "#000000", "D", label="mean")
+    for label, one in papers.items():
+      _draw_distance(ax, one, len(labels), "#000000", "D", "none")
+      labels.append(label)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("score less full fine-tuning, % points")
+    handles = {label: handle for handle, label in zip(
+        *ax.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles, loc="outside upper center",
+                  ncols=8, columnspacing=1.2)
+    return figure
+
+
+def _draw_distance(ax: Axes, one: Distance, place: float, color: str,
+                   marker: str, fill: str | None = None,
+                   label: str | None = None) -> None:
+  """A point with its standard error, beside what it is of."""
+  ax.errorbar(
+      one.mean, place, xerr=one.sem, color=color, marker=marker,
+      markerfacecolor=fill or color, linestyle="none", capsize=1.5,
+      elinewidth=0.8, label=label)
 
 
 def _columns(count: int) -> int:

@@ -8,19 +8,26 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from tf_adapters.errors import InputError
-from tf_adapters.experiments import tables
+from tf_adapters.experiments import method_tables, plots, tables
 from tf_adapters.experiments.document import (
     Block,
     Heading,
     Picture,
+    table_markdown,
     to_html,
     to_markdown,
 )
 from tf_adapters.experiments.figures import figures
-from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
+from tf_adapters.experiments.paper_figures import (
+    PAPER_TABLES,
+    TABLE_1,
+    TABLE_2,
+    families,
+)
 from tf_adapters.experiments.records import (
     FAILED,
     FINISHED,
@@ -28,7 +35,7 @@ from tf_adapters.experiments.records import (
     Record,
     results_csv,
 )
-from tf_adapters.experiments.selection import select
+from tf_adapters.experiments.selection import Selected, select
 from tf_adapters.experiments.sweep_folder import (
     SWEEP_NAME,
     Sweep,
@@ -49,7 +56,7 @@ REPORT_NAME = "report.md"
 _FIGURES, _TABLES = "figures", "tables"
 _MOST_FAILURES = 5  # that are told
 
-_PAPER_TABLES = {"table1": TABLE_1, "table2": TABLE_2}
+_TABLE_NAMES = {"table1": TABLE_1, "table2": TABLE_2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,18 +96,29 @@ def make_report(sweep_dirs: Sequence[str]) -> Report:
     InputError: a folder has no sweep, or a damaged one; or the same setting was
       run with other flags in two of them.
   """
-  sweeps = [read_sweep(folder) for folder in dict.fromkeys(sweep_dirs)]
+  return report_on([read_sweep(folder) for folder in dict.fromkeys(sweep_dirs)])
+
+
+def report_on(sweeps: Sequence[Sweep]) -> Report:
+  """Makes the report on sweeps that have been read."""
   records = join(sweeps)
   groups = by_encoder(records)
   choices = {encoder: select(group) for encoder, group in groups.items()}
   encoders = {record.trial.name: encoder for encoder, group in groups.items()
               for record in group}
   pictures, left_out = [], []
+  compared: list[Table] = []
   for encoder, group in groups.items():
-    drawn, missing = figures(encoder, group, alone=len(groups) == 1)
+    alone = len(groups) == 1
+    found, drawn = _comparisons(
+        sweeps, encoder, group, choices[encoder], alone)
+    compared += found
+    pictures += drawn
+    drawn, missing = figures(encoder, group, alone)
     pictures += drawn
     left_out += missing
   summary = _summary(sweeps, records)
+  head = [Heading("Methods")] if compared else []
   blocks: list[Block] = [
       summary,
       "Scores are in %, mean ± standard error over seeds. The setting of each "
@@ -109,6 +127,7 @@ def make_report(sweep_dirs: Sequence[str]) -> Report:
       "paper's are printed in Houlsby et al., Parameter-Efficient Transfer "
       "Learning for NLP, ICML 2019 (arXiv:1902.00751): they were not measured "
       "here, and are of other encoders or other test sets.",
+      *head, *compared,
       Heading("Tables"), *_tables(records, choices),
       Heading("Figures"), *pictures]
   if left_out:
@@ -152,6 +171,7 @@ def write_report(report: Report, output_dir: pathlib.Path) -> None:
     with replaced_folder(output_dir / _TABLES) as folder:
       for table in report.tables:
         write_file(folder / f"{table.name}.csv", table.csv)
+        write_file(folder / f"{table.name}.md", table_markdown(table))
     with replaced_folder(output_dir / _FIGURES) as folder:
       for name, content in figures.items():
         write_file(folder / name, content)
@@ -171,11 +191,49 @@ def _summary(sweeps: Sequence[Sweep], records: Sequence[Record]) -> str:
     text += f" {missing} are missing"
     text += f", {failed} of which failed" if failed else ""
     text += ": what is here is not yet the whole."
-  if any(set(sweep.spec["seeds"]) > set(sweep.spec["selection_seeds"])
+  if any(sweep.seeds_of(task) > set(sweep.spec["selection_seeds"])
          and all(record.trial.selects for record in sweep.records)
-         for sweep in sweeps):
+         for sweep in sweeps for task in sweep.spec["tasks"]):
     text += " The other seeds of what is selected are still to come."
   return text
+
+
+def _comparisons(
+    sweeps: Sequence[Sweep], encoder: str, records: Sequence[Record],
+    choices: Sequence[Selected],
+    alone: bool) -> tuple[list[Table], list[Picture]]:
+  """Methods side by side, for each family of two tasks at least."""
+  found, pictures = [], []
+  kinds = families((record.trial.task for record in records), renamed(records))
+  for family, titles in kinds.items():
+    if len(titles) < 2:
+      continue
+    suffix = _suffix(*[family] * (len(kinds) > 1), *[encoder] * (not alone))
+    title = ", ".join([f"Methods, {family}", *[encoder] * (not alone)])
+    seeds = {task: set().union(*(
+        sweep.seeds_of(task) for sweep in sweeps
+        if task in sweep.spec["tasks"])) for task in titles}
+    compared = method_tables.compare(encoder, choices, titles, seeds)
+    found.append(method_tables.methods_table(
+        f"methods{suffix}", title, compared))
+    paper = PAPER_TABLES.get(family)
+    table = method_tables.distance_table(
+        f"distance{suffix}", f"{title}: distance to full fine-tuning",
+        compared, paper)
+    if table is not None:
+      found.append(table)
+      papers = {label: mean for label, (_, _, mean)
+                in method_tables.paper_distances(paper, compared).items()
+                if mean is not None}
+      pictures.append(Picture(
+          table.name, table.title, " ".join(table.notes),
+          plots.draw_distances(compared, papers), table.csv))
+  return found, pictures
+
+
+def _suffix(*names: str) -> str:
+  """Of a file's name, for what a table is of."""
+  return "".join("-" + re.sub(r"[^\w.-]", "_", name) for name in names)
 
 
 def _tables(records: Sequence[Record],
@@ -186,7 +244,7 @@ def _tables(records: Sequence[Record],
   own = {encoder: [choice for choice in group if choice.task not in not_papers]
          for encoder, group in choices.items()}
   found: list[Table | str] = []
-  for name, paper in _PAPER_TABLES.items():
+  for name, paper in _TABLE_NAMES.items():
     table = tables.paper_table(name, paper, own)
     if table is not None:
       found.append(table)
@@ -195,6 +253,14 @@ def _tables(records: Sequence[Record],
     table = tables.task_table(task, choices)
     found.append(table or f"Task {task}: no setting is complete yet.")
   return found
+
+
+def _seeds(sweep: Sweep) -> str:
+  """The seeds of all tasks, then those of tasks that have others."""
+  seeds = [", ".join(map(str, sweep.spec["seeds"]))]
+  seeds += [f"{task} {', '.join(map(str, others))}"
+            for task, others in sweep.spec["task_seeds"].items()]
+  return "; ".join(seeds)
 
 
 def _runs(sweeps: Sequence[Sweep],
@@ -214,7 +280,7 @@ def _runs(sweeps: Sequence[Sweep],
         f"{len(sweep.records)} trials, {ended}",
         f"tasks: {', '.join(spec['tasks'])}",
         f"methods: {', '.join(spec['methods'])}",
-        f"seeds: {', '.join(map(str, spec['seeds']))}; selected by "
+        f"seeds: {_seeds(sweep)}; selected by "
         f"{', '.join(map(str, spec['selection_seeds']))}",
         f"flags: {flags or 'none'}"])
   failed = [record for record in records if record.status == FAILED]

@@ -85,6 +85,8 @@ class Spec:
     seeds: of every setting, or of those that are selected.
     selection_seeds: those of them by which settings are selected.
     methods: method -> its settings.
+    task_seeds: task -> its seeds, where it has others.
+    task_values: task -> flag -> texts that are tried beside the task's own.
   """
 
   source: str
@@ -94,6 +96,34 @@ class Spec:
   seeds: tuple[int, ...]
   selection_seeds: tuple[int, ...]
   methods: Mapping[str, Method]
+  task_seeds: Mapping[str, tuple[int, ...]] = dataclasses.field(
+      default_factory=dict)
+  task_values: Mapping[str, Mapping[str, tuple[str, ...]]] = dataclasses.field(
+      default_factory=dict)
+
+  def seeds_of(self, task: str) -> tuple[int, ...]:
+    """The seeds of a task."""
+    return self.task_seeds.get(task, self.seeds)
+
+  def settings_of(self, task: str) -> Iterator[dict[str, str]]:
+    """Values that a task tries with every setting: flag -> text.
+
+    The first is empty: the task's own flags. So trials keep their names when a
+    task tries more.
+    """
+    values = self.task_values.get(task, {})
+    for texts in itertools.product(*(
+        (None, *values[name]) for name in sorted(values))):
+      yield {name: text for name, text in zip(sorted(values), texts)
+             if text is not None}
+
+  def count(self) -> int:
+    """The number of trials, if every setting gets all seeds."""
+    settings = sum(method.count() for method in self.methods.values())
+    return settings * sum(
+        len(self.seeds_of(task)) * math.prod(
+            1 + len(texts) for texts in self.task_values.get(task, {}).values())
+        for task in self.tasks)
 
 
 def _draw(values: tuple[str, ...] | Range,

@@ -37,6 +37,9 @@ _NOT_HERE = {
     "task_name": "tasks are listed under tasks",
 }
 _DISTRIBUTIONS = ("uniform", "log_uniform")
+# Flags that say what a task is, and by what it selects: no settings.
+_OF_TASKS = (
+    "task_name", "data_dir", "holdout", "best_metric", "max_train_examples")
 # Of the file, which PyYAML takes its time for, and of what it says.
 _MOST_BYTES = 1 << 18
 _MOST_VALUES = 100_000
@@ -51,7 +54,9 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
   method a single value is fixed, of a list each is tried in all combinations;
   with `draws` settings are drawn at random, from lists and from ranges. With
   `selection_seeds` settings are compared by these seeds, and the others are for
-  those that are selected.
+  those that are selected. `seeds: 20` stands for 0 to 19; a task can have seeds
+  of its own. Of a list in a task the first value is the task's, and the others
+  are tried beside it with all settings.
 
   Args:
     path: the YAML file.
@@ -90,12 +95,16 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
   for name in overrides:
     reader.flag(name, f"--{name}")
   seeds = reader.seeds(parts.get("seeds"), "seeds")
+  selection_seeds = reader.selection_seeds(
+      parts.get("selection_seeds"), seeds)
+  of_tasks = reader.tasks(parts.get("tasks"), tasks, selection_seeds)
   spec = Spec(
       str(path), reader.tool,
       {**reader.flags(parts.get("flags", {}), "flags"), **overrides},
-      reader.tasks(parts.get("tasks"), tasks), seeds,
-      reader.selection_seeds(parts.get("selection_seeds"), seeds),
-      reader.methods(parts.get("methods"), methods))
+      {name: task.flags for name, task in of_tasks.items()},
+      seeds, selection_seeds, reader.methods(parts.get("methods"), methods),
+      {name: task.seeds for name, task in of_tasks.items() if task.seeds},
+      {name: task.values for name, task in of_tasks.items() if task.values})
   for task, of_task in spec.tasks.items():
     for method, of_method in spec.methods.items():
       for name in sorted(of_task.keys() & of_method.values.keys()):
@@ -109,6 +118,8 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
   return dataclasses.replace(
       spec,
       tasks={name: kept(values) for name, values in spec.tasks.items()},
+      task_values={name: kept(values)
+                   for name, values in spec.task_values.items()},
       methods={name: dataclasses.replace(method, values=kept(method.values))
                for name, method in spec.methods.items()})
 
@@ -166,6 +177,21 @@ class _Plain:
       case yaml.ScalarNode():
         return node.value
     return None  # an empty file
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+  """A task as it is written.
+
+  Attributes:
+    flags: flag -> text, its own.
+    seeds: its own; empty for those of all.
+    values: flag -> texts that are tried beside its own.
+  """
+
+  flags: dict[str, str]
+  seeds: tuple[int, ...]
+  values: dict[str, tuple[str, ...]]
 
 
 class _Reader:
@@ -237,8 +263,8 @@ class _Reader:
     return {name: self.text(value, f"{key}.{name}")
             for name, value in values.items()}
 
-  def tasks(self, value: Any,
-            wanted: Sequence[str] | None) -> dict[str, dict[str, str]]:
+  def tasks(self, value: Any, wanted: Sequence[str] | None,
+            selection_seeds: Sequence[int]) -> dict[str, "_Task"]:
     if value is None and self.tool == "squad":
       value = ["squad"]
     if isinstance(value, list):
@@ -246,11 +272,38 @@ class _Reader:
     if not isinstance(value, dict) or not value:
       raise self.error("tasks", "expected a list of tasks, or tasks with flags")
     tasks = {self.name(name, f"tasks.{name}"):
-             self.flags(flags or {}, f"tasks.{name}")
-             for name, flags in value.items()}
+             self._task(values or {}, f"tasks.{name}", selection_seeds)
+             for name, values in value.items()}
     return self._wanted(tasks, wanted, "tasks")
 
+  def _task(self, value: Any, key: str,
+            selection_seeds: Sequence[int]) -> "_Task":
+    given = dict(self.mapping(value, key))
+    seeds: tuple[int, ...] = ()
+    if "seeds" in given:
+      seeds = self.seeds(given.pop("seeds"), f"{key}.seeds")
+      for seed in selection_seeds:
+        if seed not in seeds:
+          raise self.error(f"{key}.seeds", f"lacks {seed}, which selects")
+    values = {}
+    for name, texts in given.items():
+      where = f"{key}.{name}"
+      if isinstance(texts, list):
+        self.flag(name, where)
+        if name in ACTIONS or name in _OF_TASKS:
+          raise self.error(where, "is the same for all settings of a task: "
+                           "expected a single value")
+        given[name], *others = self.texts(texts, where)
+        values[name] = tuple(others)
+    return _Task(self.flags(given, key), seeds,
+                 {name: others for name, others in values.items() if others})
+
   def seeds(self, value: Any, key: str) -> tuple[int, ...]:
+    if isinstance(value, str):
+      return tuple(range(self.number(value, key, 1, MOST_TRIALS)))
+    return self._listed_seeds(value, key)
+
+  def _listed_seeds(self, value: Any, key: str) -> tuple[int, ...]:
     seeds = tuple(self.number(text, key) for text in self.texts(value, key))
     return tuple(dict.fromkeys(seeds))
 
@@ -259,7 +312,7 @@ class _Reader:
     key = "selection_seeds"
     if value is None:
       return seeds
-    selecting = self.seeds(value, key)
+    selecting = self._listed_seeds(value, key)
     for seed in selecting:
       if seed not in seeds:
         raise self.error(key, f"{seed} is none of the seeds")

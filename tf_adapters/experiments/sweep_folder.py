@@ -7,12 +7,15 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.records import FAILED, Record
+from tf_adapters.experiments.selection import repetitions
+from tf_adapters.experiments.spec import Spec
 from tf_adapters.experiments.stopped import read_stopped
+from tf_adapters.experiments.trials import Trial
 from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.tuning import NETWORK, Tuning
@@ -86,6 +89,10 @@ class Sweep:
   spec: Mapping[str, Any]
   records: tuple[Record, ...]
 
+  def seeds_of(self, task: str) -> set[int]:
+    """The seeds that what is selected on a task gets."""
+    return set(self.spec["task_seeds"].get(task, self.spec["seeds"]))
+
 
 def find_sweep(folder: str) -> pathlib.Path:
   """The file of a sweep in its folder.
@@ -121,8 +128,14 @@ def read_sweep(folder: str) -> Sweep:
   _part(path, spec, "methods", dict)
   # Sweeps of earlier days do not say by which seeds they select: by all.
   spec.setdefault("selection_seeds", spec.get("seeds"))
-  for key in ("seeds", "selection_seeds"):
-    if not all(isinstance(seed, int) for seed in _part(path, spec, key, list)):
+  spec.setdefault("task_seeds", {})
+  lists = {key: _part(path, spec, key, list)
+           for key in ("seeds", "selection_seeds")}
+  of_tasks = _part(path, spec, "task_seeds", dict)
+  for key in of_tasks:
+    lists[f"task_seeds.{key}"] = _part(path, of_tasks, key, list, "task_seeds")
+  for key, seeds in lists.items():
+    if not all(isinstance(seed, int) for seed in seeds):
       raise InputError(f"{path}: damaged: {key} are not all numbers")
   records = []
   for number, one in enumerate(_part(path, values, "trials", list)):
@@ -142,6 +155,33 @@ def read_sweep(folder: str) -> Sweep:
                **settings})
     records.append(_read(trial, one))
   return Sweep(folder, spec, tuple(records))
+
+
+def sweep_of(folder: str, spec: Spec, trials: Sequence[Trial]) -> Sweep:
+  """A sweep as a spec has it, whatever part of it the folder's last call took.
+
+  Args:
+    folder: the sweep's.
+    spec: what is asked for.
+    trials: what `expand` makes of it.
+
+  Raises:
+    InputError: there is no sweep, or results of its trials are damaged.
+  """
+  find_sweep(folder)
+  records = {}
+  for trial in trials:
+    past = PastTrial(
+        folder, trial.name, trial.task, trial.methods, trial.settings,
+        trial.seed, trial.selects,
+        {**spec.flags, **spec.tasks[trial.task], **trial.settings})
+    records[trial.name] = _read(past, {})
+  known = [record for record in records.values()
+           if record.trial.selects or record.results is not None]
+  wanted = {trial.name for trial in repetitions(trials, known)}
+  wanted |= {record.trial.name for record in known}
+  return Sweep(folder, dataclasses.asdict(spec), tuple(
+      record for name, record in records.items() if name in wanted))
 
 
 def join(sweeps: Iterable[Sweep]) -> list[Record]:

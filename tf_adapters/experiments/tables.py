@@ -80,8 +80,8 @@ def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
     mean = (statistics.fmean(row.scores[label] for label in common)
             if common else None)
     rows.append((
-        row.label, paper.measured, NOTHING, _unit(row.total, "x"),
-        _unit(row.trained, " %"),
+        row.label, paper.measured, NOTHING, unit_cell(row.total, "x"),
+        unit_cell(row.trained, " %"),
         *(f"{row.scores[column.label]:.1f}" for column in columns),
         NOTHING if mean is None else f"{mean:.1f}"))
     numbers.append({
@@ -97,7 +97,8 @@ def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
     fields += [column.label, f"{column.label} sem", f"{column.label} n"]
   return Table(
       name, paper.title, header, tuple(rows), len(paper.rows),
-      (*_paper_notes(paper, columns, common, ours), *_limits(ours)),
+      (*_paper_notes(paper, columns, common, ours),
+       *limits(choice for row in ours for choice in row.choices)),
       write_csv([*fields, "mean"], numbers))
 
 
@@ -129,8 +130,8 @@ def task_table(task: str, choices: Choices) -> Table | None:
       percent = 100 * parameters["trained"] / parameters["base"]
     where = measured_on(encoder, [choice])
     rows.append((
-        choice.method, where, str(choice.score.n), _percent(percent),
-        *(_cell(scores.get(metric)) for metric in metrics)))
+        choice.method, where, str(choice.score.n), percent_cell(percent),
+        *(score_cell(scores.get(metric)) for metric in metrics)))
     numbers.append({
         "row": choice.method, "measured_on": where, "seeds": choice.score.n,
         "trained_percent": percent,
@@ -154,8 +155,7 @@ def task_table(task: str, choices: Choices) -> Table | None:
       ("method", "measured on", "seeds", "trained / task",
        *map(metric_label, metrics)),
       tuple(rows), len(papers),
-      _limits([_Row.of(choice.method, encoder, {task: choice}, ())
-               for encoder, choice in found]),
+      limits(choice for _, choice in found),
       write_csv(fields, [{key: value for key, value in row.items()
                           if key in fields} for row in numbers]))
 
@@ -177,8 +177,8 @@ def settings_table(choices: Choices) -> Table:
                           in choice.settings.items()) or "default"
       validation = choice.scores["validation"][choice.metric]
       rows.append((
-          *row, setting, metric_label(choice.metric), _cell(validation),
-          _cell(choice.score), choice.reported, str(choice.score.n),
+          *row, setting, metric_label(choice.metric), score_cell(validation),
+          score_cell(choice.score), choice.reported, str(choice.score.n),
           *map(str, counts)))
       numbers.append(dict(zip(header, (
           *row, setting, choice.metric, 100 * validation.mean,
@@ -206,6 +206,47 @@ def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
     return ", ".join([encoder, *splits])
   return f"{encoder}, " + "; ".join(
       f"{split}: {', '.join(tasks)}" for split, tasks in splits.items())
+
+
+def trained_percent(choices: Iterable[Selected]) -> float | None:
+  """Per cent of an encoder that a task trains, the mean over tasks."""
+  choices = list(choices)
+  if not choices or any(map(_without_bert, choices)):
+    return None
+  return statistics.fmean(
+      100 * part["trained"] / part["base"]
+      for part in map(_parameters, choices))
+
+
+def limits(choices: Iterable[Selected]) -> tuple[str, ...]:
+  """Says where runs saw a part of the training rows only."""
+  tasks: dict[str, dict[str, None]] = {}
+  for choice in choices:
+    limit = choice.records[0].trial.flags.get("max_train_examples")
+    if limit is not None:
+      tasks.setdefault(limit, {})[choice.task] = None
+  return tuple(
+      f"At most {int(limit):,} training rows: {', '.join(of_limit)}."
+      for limit, of_limit in tasks.items())
+
+
+def score_cell(score: Statistics | None) -> str:
+  """A score with its standard error, in per cent."""
+  if score is None:
+    return NOTHING
+  if score.sem is None:
+    return f"{100 * score.mean:.1f}"
+  return f"{100 * score.mean:.1f} ± {100 * score.sem:.1f}"
+
+
+def percent_cell(value: float | None) -> str:
+  """A share of parameters."""
+  return NOTHING if value is None else f"{value:.3g} %"
+
+
+def unit_cell(text: str, unit: str) -> str:
+  """A text of the paper's with its unit."""
+  return text if text == NOTHING else text + unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,11 +294,7 @@ class _Row:
   @property
   def trained(self) -> float | None:
     """Per cent of an encoder that a task trains, the mean over tasks."""
-    if not self.choices or any(map(_without_bert, self.choices)):
-      return None
-    return statistics.fmean(
-        100 * part["trained"] / part["base"]
-        for part in map(_parameters, self.choices))
+    return trained_percent(self.choices)
 
   def order(self) -> tuple[Any, ...]:
     """Of rows: what trains most first."""
@@ -272,8 +309,8 @@ class _Row:
         "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
         if seeds else NOTHING,
         NOTHING if self.total is None else f"{self.total:.2f}x",
-        _percent(self.trained),
-        *(_cell(self.scores.get(column.label)) for column in columns),
+        percent_cell(self.trained),
+        *(score_cell(self.scores.get(column.label)) for column in columns),
         NOTHING if mean is None else f"{mean:.1f}")
 
   def numbers(self, columns: Iterable[paper_figures.Column],
@@ -325,20 +362,6 @@ def _paper_notes(paper: PaperTable, columns: Sequence[paper_figures.Column],
   return notes
 
 
-def _limits(rows: Iterable[_Row]) -> tuple[str, ...]:
-  """Says where runs saw a part of the training rows only."""
-  limits: dict[str, list[str]] = {}
-  for row in rows:
-    for choice in row.choices:
-      limit = choice.records[0].trial.flags.get("max_train_examples")
-      if limit is not None:
-        limits.setdefault(limit, []).append(choice.task)
-  return tuple(
-      f"At most {int(limit):,} training rows: "
-      f"{', '.join(dict.fromkeys(tasks))}."
-      for limit, tasks in limits.items())
-
-
 def _split(choice: Selected) -> str:
   """Describes the reported split."""
   if choice.reported == "validation":
@@ -365,19 +388,3 @@ def _numbers(scores: Mapping[str, Statistics | None]) -> dict[str, Any]:
               (label, 100 * score.mean),
               (f"{label} sem",
                None if score.sem is None else 100 * score.sem))}
-
-
-def _cell(score: Statistics | None) -> str:
-  if score is None:
-    return NOTHING
-  if score.sem is None:
-    return f"{100 * score.mean:.1f}"
-  return f"{100 * score.mean:.1f} ± {100 * score.sem:.1f}"
-
-
-def _percent(value: float | None) -> str:
-  return NOTHING if value is None else f"{value:.3g} %"
-
-
-def _unit(text: str, unit: str) -> str:
-  return text if text == NOTHING else text + unit

@@ -6,6 +6,7 @@ How the text of a flag is read is the command line's business: it comes as
 
 import dataclasses
 import hashlib
+import itertools
 import pathlib
 import urllib.parse
 from collections.abc import Mapping
@@ -44,8 +45,9 @@ class Trial:
       a sweep grows.
     task: the task's name in the sweep.
     methods: those that it is tried for.
-    settings: flag -> text, as the methods set it, except for flags that make no
-      other run, such as eval_batch_size.
+    settings: flag -> text, as the methods set it, and as the task tries it
+      beside its own; except for flags that make no other run, such as
+      eval_batch_size.
     config: the run.
     selects: whether its seed is one of those by which settings are selected.
   """
@@ -81,11 +83,9 @@ def expand(spec: Spec, flags: RunFlags,
   Raises:
     InputError: a flag refuses its value, or flags contradict each other.
   """
-  count = len(spec.tasks) * len(spec.seeds) * sum(
-      method.count() for method in spec.methods.values())
-  if count > MOST_TRIALS:
-    raise InputError(
-        f"{spec.source}: {count:,} trials, expected at most {MOST_TRIALS:,}")
+  if spec.count() > MOST_TRIALS:
+    raise InputError(f"{spec.source}: {spec.count():,} trials, expected at "
+                     f"most {MOST_TRIALS:,}")
   _check_values(spec, flags)
   trials: dict[str, Trial] = {}
   for task, of_task in sorted(spec.tasks.items()):
@@ -93,22 +93,24 @@ def expand(spec: Spec, flags: RunFlags,
     if spec.tool == "glue":
       of_task.setdefault("task_name", task)
     for method in sorted(spec.methods):
-      for setting in spec.methods[method].settings():
-        for seed in spec.seeds:
-          trial = _trial(spec, flags, output_dir, task, of_task, method,
-                         setting, seed)
-          if trial.name in trials:
-            methods = trials[trial.name].methods
-            trial = dataclasses.replace(trial, methods=tuple(
-                dict.fromkeys([*methods, method])))
-          trials[trial.name] = trial
+      for setting, of_setting, seed in itertools.product(
+          spec.methods[method].settings(), spec.settings_of(task),
+          spec.seeds_of(task)):
+        trial = _trial(spec, flags, output_dir, task, of_task, method,
+                       {**setting, **of_setting}, seed)
+        if trial.name in trials:
+          methods = trials[trial.name].methods
+          trial = dataclasses.replace(trial, methods=tuple(
+              dict.fromkeys([*methods, method])))
+        trials[trial.name] = trial
   return list(trials.values())
 
 
 def _check_values(spec: Spec, flags: RunFlags) -> None:
   """Refuses single values, by the key where they stand."""
   groups: list[tuple[str, Mapping[str, Any]]] = [("flags", spec.flags)]
-  groups += [(f"tasks.{name}", values) for name, values in spec.tasks.items()]
+  groups += [(f"tasks.{name}", values) for of_tasks in (
+      spec.tasks, spec.task_values) for name, values in of_tasks.items()]
   groups += [(f"methods.{name}", method.values)
              for name, method in spec.methods.items()]
   for group, values in groups:

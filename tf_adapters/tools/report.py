@@ -3,9 +3,11 @@
 Examples:
   tf-adapters report --sweep_dir=sweeps/glue
   tf-adapters report --sweep_dir=sweeps/glue,sweeps/text --output_dir=report
+  tf-adapters report --sweep_dir=sweeps/methods --preset=minilm_methods
 
 A sweep may still be at work: what has finished is reported, and how much is
-missing. Several sweeps are one report.
+missing. Several sweeps are one report. With --spec or --preset a report has all
+that this asks for, also where the sweep's last call took some of its tasks.
 
 output_dir, or report/ in the first sweep_dir, gets report.md and report.html,
 which is one file to pass on; results.csv, a line for each trial; tables/ as
@@ -18,9 +20,15 @@ import sys
 from absl import flags
 
 from tf_adapters.errors import InputError, say
-from tf_adapters.experiments.sweep_folder import find_sweep
+from tf_adapters.experiments.spec_file import read_spec
+from tf_adapters.experiments.sweep_folder import (
+    Sweep,
+    find_sweep,
+    read_sweep,
+    sweep_of,
+)
 from tf_adapters.files.writing import check_output_dir
-from tf_adapters.tools import _command, _flags
+from tf_adapters.tools import _command, _flags, sweep
 from tf_adapters.training.run_config import RunConfig
 
 flags.DEFINE_list(
@@ -29,6 +37,8 @@ flags.register_validator(
     "sweep_dir", lambda folders: folders is None or (folders and all(folders)),
     "must name folders")
 _flags.define(RunConfig, "output_dir")
+flags.declare_key_flag("spec")
+flags.declare_key_flag("preset")
 
 
 def _report() -> None:
@@ -41,15 +51,30 @@ def _report() -> None:
   for folder in values.sweep_dir:
     find_sweep(folder)
   check_output_dir(output_dir)
+  sweeps = _sweeps()
   # What comes now imports Matplotlib, which takes its time.
-  from tf_adapters.experiments.report import make_report, write_report
-  report = make_report(values.sweep_dir)
+  from tf_adapters.experiments.report import report_on, write_report
+  report = report_on(sweeps)
   write_report(report, output_dir)
   for line in report.left_out:
     say(f"left out: {line}")
   say(report.summary)
   say(f"tables: {len(report.tables)}, figures: {len(report.pictures)}, in "
       f"{output_dir / 'report.html'}")
+
+
+def _sweeps() -> list[Sweep]:
+  values = flags.FLAGS
+  folders = list(dict.fromkeys(values.sweep_dir))
+  if values.spec is None and values.preset is None:
+    return [read_sweep(folder) for folder in folders]
+  if len(folders) > 1:
+    raise InputError("--spec and --preset are for a single sweep_dir")
+  path = sweep.spec_path()
+  folder, = folders
+  spec = read_spec(path)
+  return [sweep_of(folder, spec, sweep.trials_of(
+      spec, pathlib.Path(folder)))]
 
 
 def main() -> None:

@@ -31,10 +31,10 @@ from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.local_runner import LocalRunner
 from tf_adapters.experiments.records import FAILED
 from tf_adapters.experiments.runner import Runner
-from tf_adapters.experiments.spec import PRESETS
+from tf_adapters.experiments.spec import PRESETS, Spec
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
-from tf_adapters.experiments.trials import expand
+from tf_adapters.experiments.trials import Trial, expand
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.tools import (
     _command,
@@ -98,15 +98,13 @@ _flags.define(RunConfig, "output_dir")
 def _sweep() -> None:
   _command.require("output_dir")
   values = flags.FLAGS
-  if (values.spec is None) == (values.preset is None):
-    raise InputError("give either --spec or --preset")
+  path = spec_path()
   if not values.output_dir:
     raise InputError("output_dir must not be empty")
   _check_runner_flags()
   output_dir = pathlib.Path(values.output_dir)
-  path = pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
   spec = read_spec(path, values.tasks, values.methods, _given())
-  trials = expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
+  trials = trials_of(spec, output_dir)
   if values.runner == "processes":  # others may have what is not here
     check_output_dir(output_dir)
     check_inputs(trial.config for trial in trials)
@@ -122,6 +120,19 @@ def _sweep() -> None:
         f"{len(failed)} of {len(records)} trials failed, "
         f"{failed[0].trial.name} first: {failed[0].error}; the same command "
         "tries them again")
+
+
+def spec_path() -> pathlib.Path:
+  """The file that --spec or --preset names."""
+  values = flags.FLAGS
+  if (values.spec is None) == (values.preset is None):
+    raise InputError("give either --spec or --preset")
+  return pathlib.Path(values.spec or PRESETS / f"{values.preset}.yaml")
+
+
+def trials_of(spec: Spec, output_dir: pathlib.Path) -> list[Trial]:
+  """The trials of a spec."""
+  return expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
 
 
 def _check_runner_flags() -> None:

@@ -1,0 +1,173 @@
+"""Distances to full fine-tuning: their errors, against simulation."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.experiments.made_up import MadeUp, write_sweep
+from tests.tools import calling
+from tf_adapters.experiments import distance
+from tf_adapters.experiments.distance import Distance
+from tf_adapters.experiments.report import make_report, write_report
+from tf_adapters.tools import report as tool
+
+
+def scores(values, first=0):
+  return dict(enumerate(map(float, values), first))
+
+
+def drawn(generator, count, common):
+  """Scores of a method and of full fine-tuning, which depend on each other.
+
+  Returns:
+    The method's, of `common` seeds, and full fine-tuning's, of `count`.
+  """
+  shared = generator.normal(size=count)
+  ours = 60 + 2 * shared + generator.normal(size=count)
+  full = 61 + 3 * shared + 2 * generator.normal(size=count)
+  return scores(ours[:common]), scores(full)
+
+
+def test_by_hand():
+  ours, full = {0: 2.0, 1: 4.0}, {0: 1.0, 1: 2.0}
+  assert distance.between(ours, full) == Distance(1.5, pytest.approx(0.5))
+  # Other seeds, so nothing is known of what they share: variances of 2 and 1/2.
+  assert distance.between(ours, {5: 1.0, 6: 2.0}).sem == (
+      pytest.approx((2 / 2 + 0.5 / 2) ** 0.5))
+  assert distance.between({0: 2.0}, full) == Distance(0.5, None)
+  assert distance.between({0: 2.0, 1: 2.0}, full).sem == (
+      pytest.approx((0.5 / 2) ** 0.5))
+  tasks = [Distance(-1.0, 0.3), Distance(0.0, 0.4)]
+  assert distance.over_tasks(tasks) == Distance(-0.5, pytest.approx(0.25))
+  assert distance.over_tasks([*tasks, Distance(2.0, None)]).sem is None
+
+
+def test_the_error_of_the_mean_is_that_of_a_bootstrap():
+  generator = np.random.default_rng(0)
+  tasks = [drawn(generator, count, count) for count in (8, 5, 20)]
+  formula = distance.over_tasks([distance.between(*task) for task in tasks])
+  means = np.zeros(20_000)
+  for ours, full in tasks:
+    ours, full = (np.array(list(one.values())) for one in (ours, full))
+    # Seeds are drawn again, each with both of its scores.
+    seeds = generator.integers(len(ours), size=(len(means), len(ours)))
+    resampled = (ours - full)[seeds].mean(1)
+    # A bootstrap's variance is that of n, not n - 1.
+    spread = (len(ours) / (len(ours) - 1)) ** 0.5
+    means += (resampled.mean() + spread * (resampled - resampled.mean())) / 3
+  assert formula.mean == pytest.approx(means.mean(), abs=0.02)
+  assert formula.sem == pytest.approx(means.std(), rel=0.02)
+
+
+@pytest.mark.parametrize("common", [12, 4])
+def test_the_error_is_that_of_many_sweeps(common):
+  """Also where full fine-tuning has seeds that the method does not have."""
+  generator = np.random.default_rng(1)
+  found = [distance.between(*drawn(generator, 12, common))
+           for _ in range(4000)]
+  mean = np.array([one.mean for one in found])
+  assert mean.mean() == pytest.approx(-1, abs=0.05)
+  squares = np.mean([one.sem ** 2 for one in found])
+  assert squares == pytest.approx(mean.var(), rel=0.06)
+
+
+RATES = {"full": ({"tuning": "full"}, 1010), "adapters": ({}, 20),
+         "lora": ({"adapter_size": "8"}, 5)}
+
+
+def trials():
+  for task, metric, lead in (("cola", "matthews_correlation", 0.02),
+                             ("rte", "accuracy", -0.04)):
+    for method, (values, trained) in RATES.items():
+      for seed in range(2 if task == "cola" else 3):
+        score = 0.6 + 0.01 * seed + lead * (method != "full") * (1 + seed)
+        yield MadeUp(task, method, seed, values, {
+            "validation": {metric: 0.5}, "test": {metric: score}}, trained)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A sweep whose RTE has three seeds, of which one selects."""
+  made = list(trials())
+  folder = write_sweep(tmp_path_factory.mktemp("sweep") / "glue", made,
+                       {"encoder": "minilm_l6"}, selection_seeds=[0])
+  path = tmp_path_factory.getbasetemp() / folder / "sweep.json"
+  values = json.loads(path.read_text())
+  values["spec"] |= {"seeds": [0, 1], "task_seeds": {"rte": [0, 1, 2]}}
+  path.write_text(json.dumps(values))
+  adapter = path.parent / made[-1].folder / "adapter"
+  adapter.mkdir()
+  (adapter / "adapter.safetensors").write_bytes(bytes(250_000))
+  return folder
+
+
+def cells(report, name):
+  found, = (one for one in report.tables if one.name == name)
+  return found.header, {row[0]: row[1:] for row in found.rows}
+
+
+def test_tables_of_methods(folder, tmp_path):
+  report = make_report([folder])
+  header, rows = cells(report, "methods")
+  assert header == ("method", "trained", "file", "CoLA", "RTE", "mean")
+  assert rows["full"] == ("101 %", "-", "60.5 ± 0.5", "61.0 ± 0.6", "60.8")
+  assert rows["lora"][:2] == ("0.5 %", "0.25 MB")
+  header, rows = cells(report, "distance")
+  # On CoLA 2 and 4 points; on RTE -4, -8 and -12.
+  assert rows["adapters"] == (
+      "2 %", "+3.0 ± 1.0", "-8.0 ± 2.3", "-2.5 ± 1.3")
+  assert list(rows) == ["adapters", "lora", "paper: adapters (8-256)",
+                        "paper: adapters (64)"]
+  assert rows["paper: adapters (64)"] == ("2.1 %", "-3.6", "-1.3", "-2.4")
+  write_report(report, tmp_path / "report")
+  text = (tmp_path / "report" / "tables" / "distance.md").read_text()
+  assert text.startswith("| method | trained | CoLA | RTE | mean |\n| --- |")
+  assert "seeds: 0, 1; rte 0, 1, 2; selected by 0" in (
+      tmp_path / "report" / "report.md").read_text()
+
+
+def test_without_full_fine_tuning_there_is_no_distance(tmp_path):
+  made = make_report([write_sweep(tmp_path / "sweep", [
+      trial for trial in trials() if trial.method != "full"])])
+  assert [one.name for one in made.tables] == ["methods", "table1", "selected"]
+
+
+def test_seeds_of_a_task_are_waited_for(tmp_path):
+  made = [dataclasses.replace(trial, metrics=None)
+          if (trial.task, trial.seed) == ("rte", 2) else trial
+          for trial in trials()]
+  report = make_report([write_sweep(
+      tmp_path / "sweep", made, selection_seeds=[0])])
+  _, rows = cells(report, "methods")
+  # The sweep has the seeds 0 to 2 for all tasks; CoLA was given two.
+  assert rows["full"][2:] == ("60.5 ± 0.5*", "60.5 ± 0.5*", "60.5")
+
+
+SPEC = """
+tasks: {cola: {}, rte: {}, mrpc: {}}
+seeds: [0, 1]
+selection_seeds: [0]
+methods: {full: {tuning: full}, adapters: {adapter_size: [4, 8]}}
+"""
+
+
+def test_a_report_can_have_all_that_a_spec_asks_for(tmp_path, capsys):
+  """A sweep's folder knows what its last call took, such as one task."""
+  made = [MadeUp(task, "x", 0, values, {
+      "validation": {"accuracy": 0.5}, "test": {"accuracy": 0.6}})
+          for task in ("cola", "rte")
+          for values in ({"tuning": "full"}, {"adapter_size": "4"})]
+  folder = write_sweep(tmp_path / "sweep", made[:1])
+  for trial in made[1:]:
+    trial.write(tmp_path / "sweep", {})
+  path = tmp_path / "spec.yaml"
+  path.write_text(SPEC)
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}") == 0
+  # Nine that select, and the second seeds of two settings on two tasks.
+  assert "4 of 13 trials are finished" in capsys.readouterr().out
+  text = (tmp_path / "sweep" / "report" / "tables" / "methods.md").read_text()
+  assert "in part: CoLA, RTE; missing: MRPC." in text
+  assert calling.call(tool, f"--sweep_dir={folder},{folder}x",
+                     f"--spec={path}") == 1
