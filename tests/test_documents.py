@@ -25,8 +25,6 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text() for path in (
         *sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md",
         *sorted((ROOT / "docs").rglob("*.md")))}
-GUIDES = [name for name in PAGES
-          if name == "README.md" or name.startswith("docs/guides/")]
 OWN_DATA = "docs/guides/own_data.md"
 MOST_LINES, MOST_WORDS = 400, 30
 
@@ -41,6 +39,7 @@ def sentences(text):
   """Splits a page into sentences, and cells of tables."""
   text = re.sub(r"<!--.*?-->", "", _FENCE.sub("\n", text), flags=re.S)
   text = re.sub(r"`[^`]+`", "code", text)
+  text = re.sub(r"(code, )+code", "code", text)  # a list of names
   text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
   for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.) ?)", text):
     for cell in block.replace("\\|", "/").split("|"):
@@ -75,7 +74,7 @@ def test_a_page_is_short_and_its_links_lead_somewhere(page):
       assert anchor[1:] in anchors(there), (target, anchor)
 
 
-@pytest.mark.parametrize("page", GUIDES)
+@pytest.mark.parametrize("page", PAGES)
 def test_sentences_are_short(page):
   long = [sentence for sentence in sentences(PAGES[page]) if sum(
       any(map(str.isalnum, word)) for word in sentence.split()) > MOST_WORDS]

@@ -45,8 +45,8 @@ class SquadOptions(JsonConfig):
   max_answer_length: int = option(
       30, "Longest answer in wordpieces.", least=1)
   null_score_diff_threshold: float = option(
-      0.0, "SQuAD v2.0: how much better than the best answer no answer has to "
-      "score.")
+      0.0, "SQuAD v2.0: score by which no answer must be better than the best "
+      "answer.")
 
   def __post_init__(self) -> None:
     check_options(self)

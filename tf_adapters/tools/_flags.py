@@ -51,9 +51,9 @@ flags.DEFINE(
     _AdapterFiles(), "adapter", None,
     "Adapter file, or a repository of the Hugging Face Hub (hf://owner/name). "
     "predict, export and serve take several, with commas between them; "
-    "NAME=PATH gives a task another name than the file does. What exists as a "
-    "path is one.", serializer=flags.CsvListSerializer(","))
-flags.DEFINE_string("output", None, "What to write; see above.")
+    "NAME=PATH gives a task another name than the file does. An existing path "
+    "may have commas in it.", serializer=flags.CsvListSerializer(","))
+flags.DEFINE_string("output", None, "File or folder to write; see above.")
 flags.DEFINE_list(
     "labels", None,
     "Label names in the order of the outputs, with commas between them, for an "

@@ -37,17 +37,18 @@ _flags.use("adapter")
 _flags.define(GlueRunConfig, *_OPTIONS)
 flags.DEFINE_float(
     "max_loss", 0.01,
-    "How much less the task's first metric may be on the validation split for "
-    "adapters to be left out, in the metric's own unit: 0.01 of an accuracy is "
-    "1 % of the rows.", lower_bound=0.0)
+    "Largest loss of the task's first metric on the validation split if "
+    "adapters are left out. It is in the metric's own unit: 0.01 of an "
+    "accuracy is 1 % of the rows.", lower_bound=0.0)
 flags.register_validator("max_loss", math.isfinite, "must be a number")
 flags.DEFINE_string(
     "save_pruned", None,
     "Adapter file to write, without the adapters that can be left out.")
 flags.DEFINE_enum(
     "pruning", "greedy", PRUNINGS,
-    "Which these are in --save_pruned: those of the lowest layers, or those of "
-    "any, one after the other, that cost least.")
+    "Adapters that --save_pruned leaves out: those of the lowest layers "
+    "(lowest), or of any layers, one after the other, that cost least "
+    "(greedy).")
 
 
 def _analyse() -> None:

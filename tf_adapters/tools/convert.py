@@ -28,7 +28,7 @@ from tf_adapters.training.run_config import RunConfig
 _flags.define(RunConfig, *_flags.ENCODER, "overwrite")
 _flags.use("adapter", "labels", "output")
 flags.DEFINE_enum(
-    "to", None, LIBRARIES, "What library to write --adapter for.")
+    "to", None, LIBRARIES, "Library to write --adapter for.")
 flags.DEFINE_integer(
     "preprocess_seq_length", DEFAULT_MAX_LENGTH,
     "Length of the sequences that the preprocessing makes.", lower_bound=5)

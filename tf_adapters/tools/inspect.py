@@ -23,7 +23,7 @@ _flags.define(RunConfig, *_flags.ENCODER)
 _flags.use("adapter", "labels")
 flags.DEFINE_string(
     "compare_with", None,
-    "Another adapter file: how does it differ from --adapter?")
+    "Another adapter file, to compare with --adapter.")
 
 
 def _inspect() -> None:

@@ -8,8 +8,8 @@ Examples:
       --task_column=task --input=- --format=jsonl --output=predictions.tsv
 
 The input is read as tf-adapters train reads its data. --output is a file with
-the ending .tsv, .csv or .jsonl, or - for standard output: a record for each
-row, with its line in the input, task, prediction and score, and the input's
+the ending .tsv, .csv or .jsonl, or - for standard output. It has a record for
+each row: its line in the input, task, prediction and score, and the input's
 columns behind them. Without --encoder it is the first adapter's.
 
 It is written as OUTPUT.partial and renamed when it is whole. The same command

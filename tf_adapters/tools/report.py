@@ -9,9 +9,9 @@ A sweep may still be at work: what has finished is reported, and how much is
 missing. Several sweeps are one report. With --spec or --preset a report has all
 that this asks for, also where the sweep's last call took some of its tasks.
 
-output_dir, or report/ in the first sweep_dir, gets report.md and report.html,
-which is one file to pass on; results.csv, a line for each trial; tables/ as
-CSV; and figures/ as PNG, PDF and the CSV that is drawn.
+output_dir, or report/ in the first sweep_dir, gets report.md, and report.html,
+which is one file to pass on. results.csv has a line for each trial, tables/ the
+tables as CSV, and figures/ each figure as PNG, PDF and the CSV that is drawn.
 """
 
 import pathlib

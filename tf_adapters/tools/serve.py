@@ -12,8 +12,9 @@ first adapter.
 
   curl localhost:8080/models/topic -d '{"inputs": "a moving film"}'
 
-docs/serving.md lists the routes; / is a page to try texts on. SIGTERM ends it
-after what it has accepted is answered. Needs pip install 'tf_adapters[serve]'.
+docs/reference/server.md lists the routes; / is a page to try texts on. SIGTERM
+ends it when all accepted requests are answered. Needs pip install
+'tf_adapters[serve]'.
 """
 
 import importlib
@@ -54,10 +55,10 @@ flags.DEFINE_integer(
     "port", 8080, "Port to listen on; 0 for any that is free.", lower_bound=0,
     upper_bound=65535)
 flags.DEFINE_string(
-    "admin_token_file", None, "File of a text that requests have to send to "
-    "add, replace and remove tasks; without it they cannot.")
+    "admin_token_file", None, "File with a token, which requests must send to "
+    "add, replace and remove tasks. Without it they cannot.")
 flags.DEFINE_integer(
-    "drain_seconds", 30, "How long what was accepted may take after SIGTERM.",
+    "drain_seconds", 30, "Seconds after SIGTERM to answer accepted requests.",
     lower_bound=0)
 
 

@@ -14,9 +14,9 @@ output_dir/trials/. Flags of these tools that are given here hold for every
 trial, whatever the spec says. The same command goes on with a sweep that was
 stopped, and tries trials that failed again.
 
-output_dir gets results.csv, a line for each trial; selected.json and
-selected.csv, the best setting of each method on each task, with its scores over
-seeds; and sweep.json, what was asked for and where each trial stands.
+output_dir gets results.csv, with a line for each trial. selected.json and
+selected.csv have the best setting of each method on each task, with its scores
+over seeds. sweep.json has the spec and the state of each trial.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ flags.DEFINE_enum(
     "data.")
 for _part in ("tasks", "methods"):
   flags.DEFINE_list(
-      _part, None, f"Which of the spec's {_part} to run. (all)")
+      _part, None, f"The spec's {_part} to run. (all)")
   flags.register_validator(
       _part, lambda names: names is None or (names and all(names)),
       f"must name {_part}")
@@ -66,7 +66,7 @@ flags.DEFINE_enum(
     "Where trials run: on this machine, or where Ray has room.")
 flags.DEFINE_integer(
     "max_parallel_trials", 1,
-    "Processes: trials at a time; the machine's cores are shared among them.",
+    "--runner=processes: trials at a time, which share the machine's cores.",
     lower_bound=1, upper_bound=1024)
 flags.DEFINE_string(
     "ray_address", None,
@@ -79,8 +79,8 @@ flags.DEFINE_integer(
     "gpus_per_trial", 0, "Ray: GPUs that a trial takes.", lower_bound=0)
 flags.DEFINE_bool(
     "asha", False,
-    "Ray: stop settings early (ASHA) that others of the same method and task "
-    "have left behind.")
+    "Ray: stop a setting early (ASHA) if others of the same method and task "
+    "are better.")
 flags.DEFINE_integer(
     "asha_grace_epochs", 1, "Epochs after which ASHA compares first.",
     lower_bound=1)
@@ -91,7 +91,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "keep_adapters", False,
     "Keep the adapter file of every trial, not only of selected settings. "
-    "With --methods they are kept.")
+    "With --methods all are kept anyway.")
 _flags.define(RunConfig, "output_dir")
 
 

@@ -38,34 +38,36 @@ class OwnRunConfig(RunConfig):
   """
 
   data: str = option(
-      "", "The data: a .csv, .tsv, .jsonl or .parquet file, of which parts are "
-      "held out for validation and test; or a folder with train and, where "
-      "there are such, validation and test files.")
+      "", "The data. A .csv, .tsv, .jsonl or .parquet file, whose rows are "
+      "split into training, validation and test. Or a folder with a file for "
+      "each split: train, and if you have them validation and test.")
   text_column: str = option("text", "Name of the texts' column.")
   text_pair_column: str | None = option(
       None, "Name of the column of each pair's second text.")
   label_column: str = option(
-      "label", "Name of the labels' column; with --problem_type=multi_label "
-      "the names of several, of 0 and 1, one for each label.")
+      "label", "Name of the labels' column. With --problem_type=multi_label "
+      "the names of several columns of 0 and 1, one for each label.")
   problem_type: str = option(
-      "classification", "One label for each text, any number of labels, a "
-      "number; tagging: --text_column has lists of words, --label_column one "
-      "tag for each; span: --text_column has questions, --text_pair_column the "
-      "texts that answer them, --label_column the answers.",
+      "classification", "Labels: one for each text (classification), any "
+      "number (multi_label), or a number as the label (regression). tagging: "
+      "--text_column has lists of words, --label_column a tag for each word. "
+      "span: --text_column has questions, --text_pair_column the texts that "
+      "answer them, --label_column the answers.",
       choices=(*own_files.METRICS, "tagging", "span"))
   label_separator: str = option(
-      ",", "multi_label: what stands between the labels of a cell that is no "
-      "list, such as ['a', 'b'].")
+      ",", "multi_label: separator between the labels of a cell. Lists such as "
+      "['a', 'b'] need none.")
   delimiter: str | None = option(
-      None, "What stands between the cells of a table. (found by the header)")
+      None, "Delimiter between the cells of a table. (found by the header)")
   encoding: str = option(
-      AUTO_ENCODING, "What the data's files are in: utf-8, windows-1252, "
-      "latin-1, gb18030, utf-16 or any other encoding that Python knows; auto "
-      "finds UTF-8 and UTF-16, and takes others for windows-1252.")
+      AUTO_ENCODING, "Encoding of the data's files: utf-8, windows-1252, "
+      "latin-1, gb18030, utf-16 or any other one that Python knows. auto finds "
+      "UTF-8 and UTF-16, and takes others for windows-1252.")
   on_bad_row: str = option(
-      "skip", "What to do at a row that cannot be used (no text, no label, "
-      "another number of columns, ...): leave such rows out and say how many "
-      "they were, and why; or stop and name it.", choices=ON_BAD_ROW)
+      "skip", "Leave rows out that cannot be used and count them by reason "
+      "(skip), or stop at the first one and name it (error). Such rows have no "
+      "text, an unknown label, another number of columns and so on.",
+      choices=ON_BAD_ROW)
   validation_fraction: float | None = option(
       None, "Part of the rows that chooses the best epoch; 0 for none. "
       f"({DEFAULT_FRACTION}; none where there is a validation file)", least=0,
@@ -75,14 +77,14 @@ class OwnRunConfig(RunConfig):
       f"none. ({DEFAULT_FRACTION}; none where there is a test file)", least=0,
       most=0.9)
   split_seed: int = option(
-      0, "Seed of the rows that are held out; every label has its share. "
-      "Not --seed's: runs that are compared are of the same rows.", least=0,
+      0, "Seed of the rows that are held out; every label has its share. It "
+      "is not --seed: runs with other seeds have the same rows.", least=0,
       most=2**31 - 1)
   name: str = option(
-      "", "What the task is called in its adapter file, in banks and exports. "
+      "", "Name of the task in its adapter file, in banks and in exports. "
       "(the data's name)")
   output_dir: str = option(
-      "", "Folder of results.json, adapter/, predictions/, checkpoints/, "
+      "", "Folder for results.json, adapter/, predictions/, checkpoints/ and "
       "tensorboard/. The same command resumes a run that was stopped. "
       f"({_RUNS}/ and the task's name)")
   do_train: bool = option(True, options(RunConfig)["do_train"].help)

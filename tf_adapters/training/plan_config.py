@@ -35,14 +35,14 @@ class PlanConfig(GlueRunConfig):
       "classification", "The type of problem, where no --task_name says it.",
       choices=tuple(PROBLEMS))
   num_labels: int | None = option(
-      None, "How many labels there are, where no --task_name says it. (2)",
+      None, "Number of labels, where no --task_name says it. (2)",
       least=1, most=1_000_000)
   num_train_examples: int | None = option(
-      None, "Rows to train on, where no --task_name says it: how long a whole "
-      "run takes at least follows from them.", least=1)
+      None, "Rows to train on, where no --task_name says it. The least time of "
+      "a whole run follows from them.", least=1)
   largest_batch: bool = option(
-      True, "Find the largest training batch that fits, which takes two more "
-      "compilations or three.")
+      True, "Find the largest training batch that fits, which takes two or "
+      "three more compilations.")
 
   def __post_init__(self) -> None:
     super().__post_init__()

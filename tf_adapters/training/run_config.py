@@ -66,10 +66,10 @@ def _method_fields(
   default = next(iter(method.PRESETS), "default")
   if method.PRESETS:
     presets = "; ".join(
-        f"{name}, {preset.help}" for name, preset in method.PRESETS.items())
+        f"{name}: {preset.help}" for name, preset in method.PRESETS.items())
     yield f"{method.suffix}_preset", str, option(
-        default, f"Values of the other {method.suffix} flags, where not given: "
-        f"{presets}.", choices=tuple(method.PRESETS))
+        default, f"Values of the other {method.suffix} flags, if they are not "
+        f"given. {presets}.", choices=tuple(method.PRESETS))
   for flag, name in method_flags(method).items():
     field = vars(method)["__dataclass_fields__"][name]
     text = field.metadata["help"]
@@ -99,53 +99,53 @@ class RunConfig(TrainingConfig, _MethodOptions):
   """
 
   output_dir: str = option(
-      "", "Folder of what is written; of a run: results.json, adapter/, "
-      "predictions/, checkpoints/, tensorboard/. The same command resumes a "
+      "", "Folder for the output. A run writes results.json, adapter/, "
+      "predictions/, checkpoints/ and tensorboard/. The same command resumes a "
       "run or a sweep that was stopped.")
   overwrite: bool = option(
-      False, "Write over what is there already: a run begins anew where "
-      "output_dir holds another, a file or a SavedModel is replaced when the "
-      "new one is whole.")
+      False, "Replace what is there already. A run begins anew if output_dir "
+      "holds another one. A file or a SavedModel is replaced when the new one "
+      "is complete.")
   do_train: bool = option(False, "Train.")
   do_eval: bool = option(
       False, "Evaluate on every labelled validation and test split.")
   do_predict: bool = option(
-      False, "Write predictions for the test split, for GLUE tasks as the GLUE "
+      False, "Write predictions for the test split; for GLUE tasks as the GLUE "
       "server takes them.")
   encoder: str | None = option(
-      None, f"The pretrained encoder: an alias ({', '.join(ALIASES[:4])}, "
-      "small_bert_L-2_H-128, ...), a TF Hub or Kaggle Models URL or handle, a "
-      "repository of the Hugging Face Hub (hf://owner/name), or the folder or "
-      "file of a Hub SavedModel, a TF1 Hub module, a TF1 or Model Garden "
-      "checkpoint, or a Hugging Face model.")
+      None, f"The pretrained encoder. An alias ({', '.join(ALIASES[:4])}, "
+      "small_bert_L-2_H-128, ...), a TF Hub or Kaggle Models URL or handle, or "
+      "a repository of the Hugging Face Hub (hf://owner/name). Or the folder "
+      "or file of a Hub SavedModel, a TF1 Hub module, a TF1 or Model Garden "
+      "checkpoint, a Hugging Face model, or a KerasHub preset.")
   vocab_file: str | None = option(
       None, "A vocab.txt to use instead of the encoder's own.")
   do_lower_case: bool | None = option(
       None, "Whether text is lower-cased. Default: what the encoder says.")
   pooling: str = option(
-      AUTO_POOLING, "What the head sees: BERT's pooler on the first token, the "
-      "first token's output, or the mean of all tokens' outputs. auto is what "
-      "the encoder was made for: mean or cls for a sentence encoder, mean "
-      "where the pooler was never trained, else pooler; tf-adapters inspect "
-      "says which.", choices=(AUTO_POOLING, *POOLINGS))
+      AUTO_POOLING, "Input of the head: BERT's pooler on the first token "
+      "(pooler), the first token's output (cls), or the mean of all tokens' "
+      "outputs (mean). auto is what the encoder was made for: mean or cls for "
+      "a sentence encoder, mean if the pooler was never trained, else pooler. "
+      "tf-adapters inspect says which.", choices=(AUTO_POOLING, *POOLINGS))
   tuning: str = option(
       "adapters", "What trains, beside the head: "
       f"{', '.join(TUNINGS)}.", check=Tuning.parse)
   method: str = option(
-      "bottleneck", "What --tuning=adapters puts into the encoder.",
+      "bottleneck", "Method that --tuning=adapters puts into the encoder.",
       choices=tuple(METHODS))
   tune_layer_norms: bool | None = option(
-      None, "Train, or freeze, BERT's layer norms. Default: as --tuning does.")
+      None, "Train or freeze BERT's layer norms. Default: as --tuning does.")
   tune_pooler: bool | None = option(
-      None, "Train, or freeze, BERT's pooler. Default: as --tuning does.")
+      None, "Train or freeze BERT's pooler. Default: as --tuning does.")
   text_network: bool = option(
       False, "Train a network on embedded texts in the encoder's place: the "
       "paper's baseline without BERT, for classification and regression.")
   text_embedding: str | None = option(
-      None, "--text_network: a TF Hub module that makes vectors of texts: a "
+      None, "--text_network: a TF Hub module that makes vectors of texts, as a "
       "URL, a handle such as google/nnlm-en-dim128/2, or a SavedModel's "
-      "folder. It is a program that is run. (the mean of the --encoder's word "
-      "embeddings)")
+      "folder. The module is a program, and is run. (the mean of the "
+      "--encoder's word embeddings)")
   tune_embedding: bool = option(
       False, "--text_network: train the embedding, too.")
   hidden_layers: int = option_of(NetworkConfig, "hidden_layers")
@@ -164,26 +164,26 @@ class RunConfig(TrainingConfig, _MethodOptions):
       None, "Train on this many examples, drawn by the seed; all without it.",
       least=1)
   on_bad_row: str = option(
-      "error", "What to do at a row of the data that cannot be used (another "
-      "number of columns, an unknown label, no UTF-8, ...): stop and name it, "
-      "or leave such rows out and say how many they were, and why. In a GLUE "
-      "test file it is an error in any case: the server wants a prediction of "
+      "error", "Leave rows out that cannot be used and count them by reason "
+      "(skip), or stop at the first one and name it (error). Such rows have no "
+      "text, an unknown label, another number of columns and so on. In a GLUE "
+      "test file they are always an error: the server wants a prediction for "
       "each row.", choices=ON_BAD_ROW)
   encoding: str = option(
-      UTF_8, "What the data's files are in: utf-8, windows-1252, latin-1, "
-      "gb18030, utf-16 or any other encoding that Python knows. The files of "
-      "the paper's 17 tasks are read as they were published.")
+      UTF_8, "Encoding of the data's files: utf-8, windows-1252, latin-1, "
+      "gb18030, utf-16 or any other one that Python knows. The files of the "
+      "paper's 17 tasks are read as they were published.")
   distribution_strategy: str = option(
-      "off", "The tf.distribute strategy to run under: one_device; mirrored, a "
-      "replica on each GPU; multi_worker_mirrored, on several machines that "
-      "TF_CONFIG names; tpu. Batches have the same size over all replicas "
-      "under each.", choices=STRATEGIES)
+      "off", "The tf.distribute strategy: one_device; mirrored, a replica on "
+      "each GPU; multi_worker_mirrored, on several machines that TF_CONFIG "
+      "names; tpu. Batch sizes are those of all replicas together.",
+      choices=STRATEGIES)
   tpu: str | None = option(
       None, "Name or address of the TPU, or local, for "
       "--distribution_strategy=tpu.")
   num_replicas: int | None = option(
       None, "Replicas that share the CPU, to try "
-      "--distribution_strategy=mirrored out on a machine without GPUs.",
+      "--distribution_strategy=mirrored on a machine without GPUs.",
       least=1, most=64)
   mixed_precision: str = option(
       "off", "Compute in bfloat16; variables, layer norms and logits stay "
@@ -307,35 +307,35 @@ class GlueRunConfig(RunConfig):
   """A run on one of `data.loading.TASK_NAMES`."""
 
   task_name: str = option(
-      "", "The task: a GLUE task; one of the paper's 17 others; demo, the "
+      "", "The task. A GLUE task; one of the paper's 17 others; demo, the "
       "sentiment of tweets from a package; tsv, your own .tsv or .csv files; "
-      "or tagging, your own CoNLL files.", choices=TASK_NAMES)
+      "tagging, your own CoNLL files.", choices=TASK_NAMES)
   data_dir: str | None = option(
       None, "Folder of the task's files: the classic TSV files of a GLUE task, "
       "or the folder that holds all tasks' folders. Without it GLUE tasks are "
       "downloaded with tensorflow_datasets.")
   holdout: float = option(
       0.0, "Part of the training rows that validates, the same rows for every "
-      "seed. The validation split that there was becomes a test split. For "
-      "data of one file only, and for choosing between runs where test labels "
-      "are hidden, as GLUE's are. 0 for none.", least=0, most=0.9)
+      "seed; 0 for none. A published validation split becomes a test split. "
+      "It is for data of one file only, and for choosing between runs where "
+      "test labels are hidden, as GLUE's are.", least=0, most=0.9)
   text_column: str = option(
       "text", "Name of the texts' column. Task tagging: number of the words' "
-      "column, from 1; without it the first one, or the second where the first "
+      "column, from 1. Default: the first one, or the second if the first "
       "one counts the words.")
   text_pair_column: str | None = option(
       None, "Name of the column of each pair's second text.")
   label_column: str = option(
-      "label", "Task tsv: name of the labels' column; with "
-      "--problem_type=multi_label the names of several, of 0 and 1, one for "
-      "each label. Task tagging: number of the tags' column, from 1; without "
-      "it the last one.")
+      "label", "Name of the labels' column. With --problem_type=multi_label "
+      "the names of several columns of 0 and 1, one for each label. Task "
+      "tagging: number of the tags' column, from 1. Default: the last one.")
   label_separator: str = option(
-      ",", "Task tsv, multi_label: what stands between the labels of a cell "
-      "that is no list, such as ['a', 'b'].")
+      ",", "multi_label: separator between the labels of a cell. Lists such as "
+      "['a', 'b'] need none.")
   problem_type: str = option(
-      "classification", "Task tsv: one label for each text, any number of "
-      "labels, or numbers.", choices=tuple(own_files.METRICS))
+      "classification", "Labels: one for each text (classification), any "
+      "number (multi_label), or a number as the label (regression).",
+      choices=tuple(own_files.METRICS))
 
   @property
   def known_problem(self) -> str | None:

@@ -21,8 +21,8 @@ class TrainingConfig:
 
   learning_rate: float | None = option(
       None, "Highest learning rate of AdamW. (by --tuning, --method and the "
-      "encoder's width: of bottleneck adapters 3e-4 on BERT-base and larger, "
-      "1e-3 on smaller ones; of full 3e-5 and 1e-4)", least=1e-12, most=1e3)
+      "encoder's width: for bottleneck adapters 3e-4 on BERT-base and larger, "
+      "else 1e-3; for full 3e-5, else 1e-4)", least=1e-12, most=1e3)
   num_train_epochs: int | None = option(
       None, "Passes over the training data; the best one by validation is "
       "kept. (3, or as many as make 300 steps, up to 50)", least=1,
@@ -43,41 +43,41 @@ class TrainingConfig:
       least=0, most=2**31 - 1)
   jit_compile: bool = option(False, "Compile the steps with XLA.")
   steps_per_execution: int = option(
-      1, "Steps between two looks at a training: at the loss, Ctrl-C, the "
-      "progress bar, and whether to write a checkpoint. TPUs need many.",
+      1, "Steps between two looks at the loss, at Ctrl-C, at the progress bar "
+      "and at whether a checkpoint is due. TPUs need many.",
       least=1, most=1_000_000)
   batch_widths: tuple[int, ...] | None = option(
-      None, "Wordpieces that batches are padded to, and max_seq_length. (8, "
-      "16, ..., 64, 80, ...; with --jit_compile 32, 64, 128, ...)", least=1,
-      most=512)
+      None, "Lengths that batches are padded to, in wordpieces; max_seq_length "
+      "is always one. (8, 16, ..., 64, 80, ...; with --jit_compile 32, 64, "
+      "128, ...)", least=1, most=512)
   eval_each_epoch: bool = option(
-      True, "Evaluate after each epoch and keep the best; without it the last "
-      "one is kept.")
+      True, "Evaluate after each epoch and keep the best one; without it the "
+      "last one is kept.")
   best_metric: str | None = option(
       None, "The validation metric that selects the best epoch. (the task's "
       "first one)",
       choices=tuple(dict.fromkeys(itertools.chain.from_iterable(
           problem.best_metrics for problem in PROBLEMS.values()))))
   class_weight: str | None = option(
-      None, "What labels weigh in the loss: balanced, the rarer the more, or "
-      "such as spam:5,ham:1, where others weigh 1. (all the same)",
+      None, "Weights of labels in the loss: balanced (rare labels weigh more), "
+      "or such as spam:5,ham:1, where others weigh 1. (all the same)",
       check=class_weight.parse)
   early_stopping_epochs: int | None = option(
-      None, "End the training when so many epochs after the best one by "
-      "validation were no better. (never)", least=1)
+      None, "Epochs without a better validation score after which the training "
+      "ends. (never)", least=1)
   save_checkpoints_steps: int = option(
       1000, "Steps between checkpoints to resume from; one is written after "
       "each epoch anyway.", least=1)
   prefix_cache: bool = option(
-      False, "Compute the lowest layers once for each row, not once an epoch, "
-      "where nothing trains in them (--adapter_layers of upper layers, "
+      False, "Compute the lowest layers once for each row and not in every "
+      "epoch, if nothing trains in them (--adapter_layers of upper layers, "
       "--tuning=top_layers:K or head). They have no dropout then, so results "
       "differ a little from those without the flag.")
   prefix_cache_dir: str | None = option(
-      None, "Folder where their outputs are kept for later runs on the same "
-      "data and encoder, those of a sweep for instance. Default: up to 1 GiB "
-      "a split in memory, more in a file in --output_dir that ends with the "
-      "run.")
+      None, "Folder that keeps the outputs of --prefix_cache for later runs on "
+      "the same data and encoder, such as those of a sweep. Default: up to 1 "
+      "GiB a split in memory, more in a file in --output_dir that ends with "
+      "the run.")
 
   def __post_init__(self) -> None:
     check_options(self)

@@ -125,18 +125,19 @@ class AdapterConfig(Method):
       "0,5,8-11; the layer norms below the lowest of them stay frozen. (all)",
       least=0, most=MOST_LAYERS - 1, parse=parse_layers)
   positions: tuple[str, ...] = option(
-      SUBLAYERS, "After which sub-layers adapters stand; output is the "
-      "feed-forward's.", choices=SUBLAYERS)
+      SUBLAYERS, "Sub-layers that adapters follow; output is the "
+      "feed-forward.", choices=SUBLAYERS)
   parallel: bool = option(
       False, "Put adapters beside the sub-layers instead of after them.")
   depth: int = option(1, "Layers inside the bottleneck.", least=1, most=100)
-  layer_norm: bool = option(False, "Normalise what adapters see.")
+  layer_norm: bool = option(False, "Normalise the adapters' input.")
   input: str = option(
-      "sublayer", "What adapters see: the sub-layer's output, or the same "
-      "behind the residual connection and the layer norm.", choices=INPUTS)
-  scaling: float = option(1.0, "Factor of what adapters add.")
+      "sublayer", "Input of adapters: the sub-layer's output (sublayer), or "
+      "the same after the residual connection and the layer norm (normed).",
+      choices=INPUTS)
+  scaling: float = option(1.0, "Factor of the adapters' output.")
   learned_scaling: bool = option(
-      False, "Learn the factor, which begins as --adapter_scaling says.")
+      False, "Learn the factor, which begins as --adapter_scaling.")
   identity_init: bool = option(
       False, "Let the adapters' last kernels begin as zeros.")
   layer_norm_epsilon: float = option(

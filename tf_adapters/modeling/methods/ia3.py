@@ -64,7 +64,7 @@ class IA3Config(Method):
   row: ClassVar[str] = "IA3"
   PRESETS: ClassVar[dict[str, Preset]] = {
       "paper": Preset("keys, values and the activated feed-forward", {}),
-      "peft": Preset("what attention gives, too", {
+      "peft": Preset("the output of attention, too", {
           "scaled_inputs": ("attention_output", "output")}),
       "adapterhub": Preset("the feed-forward before its activation", {
           "scaled_outputs": ("key", "value", "intermediate"),

@@ -75,12 +75,12 @@ class LoraConfig(Method):
   rank: int = option(
       8, "Rank of LoRA's products.", least=1, most=1 << 16)
   alpha: float = option(
-      8.0, "LoRA's products are multiplied with alpha / rank.", least=1e-6,
+      8.0, "Multiply LoRA's products with alpha / rank.", least=1e-6,
       most=1e6)
   rslora: bool = option(
       False, "Multiply LoRA's products with alpha / sqrt(rank) instead.")
   dropout: float = option(
-      0.0, "Dropout rate of what LoRA's products see.", least=0, below=1)
+      0.0, "Dropout rate of the input of LoRA's products.", least=0, below=1)
   dora: bool = option(
       False, "Train directions and magnitudes of the targets: DoRA.")
   targets: tuple[str, ...] = option(
