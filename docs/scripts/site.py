@@ -37,8 +37,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, **_):
   """Makes a document's links those of the site."""
-  if page.file.src_uri in ("index.md", "results.md"):
-    page.meta["hide"] = ["navigation"]  # their sections have no other page
+  if page.file.src_uri == "index.md":
+    page.meta["hide"] = ["navigation"]  # its section has no other page
   return site_links(markdown, page.file.src_uri)
 
 

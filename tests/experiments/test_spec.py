@@ -428,4 +428,14 @@ def test_presets_are_sweeps(path):
       "paper_figure_4": 2 * 3 * (10 * 3 + 12 * 3 + 3 + 3),
       "paper_figure_6": 2 * 3 * 10, "minilm_glue": 5 * 3 * (2 + 6 + 6 + 2),
       "minilm_methods": 5 * 3 * (3 + 9 * 2),
+      "minilm_headline": (11 + 4 + 20 + 3 + 8) * (7 * 2 + 3),
   }[path.stem]
+
+
+def test_trials_of_the_methods_table_count_for_the_headline():
+  table, headline = (
+      {trial.name: trial.config for trial in trials_of(
+          PRESETS / f"minilm_{name}.yaml")} for name in ("methods", "headline"))
+  common = table.keys() & headline.keys()
+  assert len(common) == 5 * 3 * (3 + 7 * 2)
+  assert all(table[name] == headline[name] for name in common)
