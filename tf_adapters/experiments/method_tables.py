@@ -197,11 +197,13 @@ def distance_table(name: str, title: str, compared: Comparison,
       ("method", "trained", *titles.values(), _mean_title(compared)),
       tuple(rows), len(papers), (
           "Scores less those of full fine-tuning, in % points, ± the standard "
-          "error over seeds: of n and m scores with standard deviations s and "
-          "t, c of them with the same seeds and there the covariance k, the "
-          "root of s²/n + t²/m - 2kc/(nm). That of the mean is the root of "
-          "the sum of squares over tasks, divided by their number. What other "
-          "test rows would give is not in it.",
+          "error over seeds.",
+          "That is the root of s²/n + t²/m - 2kc/(nm), of n and m scores with "
+          "standard deviations s and t; c seeds are the same, and k is the "
+          "covariance there.",
+          "That of the mean is the root of the sum of squares over tasks, "
+          "divided by their number.",
+          "What other test rows would give is not in it.",
           *([f"The paper's rows: {paper.measured}."] if paper else []),
           *_progress(compared)),
       write_csv(fields, numbers))
