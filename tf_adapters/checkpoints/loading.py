@@ -29,7 +29,7 @@ def load_encoder(encoder_source: str | os.PathLike[str],
                  lower_case: bool | None = None,
                  dtype: str | None = None,
                  adapters: Method | None = None) -> TransformerEncoder:
-  """Builds a BERT encoder with pretrained weights.
+  """Builds an encoder with pretrained weights.
 
   Weights are read on the host, tensor by tensor, and assigned by name: nothing
   in the checkpoint is run, and this works inside a `strategy.scope()`.
@@ -39,9 +39,9 @@ def load_encoder(encoder_source: str | os.PathLike[str],
       `checkpoints.sources.ALIASES`), a repository of the Hugging Face Hub
       ("hf://owner/name"), a TF Hub or Kaggle Models URL or handle, or a local
       folder or file: a Hub SavedModel (v1 to v4), a TF1 Hub module, a TF1 or
-      Model Garden checkpoint, or a Hugging Face BERT.
+      Model Garden checkpoint, a Hugging Face model, or a KerasHub preset.
     method: configuration of what a task adds: an `AdapterConfig`, a
-      `LoraConfig`, ...; None for a plain BERT.
+      `LoraConfig`, ...; None for a plain encoder.
     vocab_file: a vocab.txt to use instead of the checkpoint's.
     lower_case: whether text is lower-cased, if the checkpoint is wrong.
     dtype: "float32"; "mixed_bfloat16" to compute in bfloat16; "bfloat16" to
