@@ -47,6 +47,21 @@ def test_what_is_certain_has_a_probability_of_one():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_many_rows_are_decided_part_by_part(name, monkeypatch):
+  problem, _, logits = drawn(name)
+  boundaries = ()
+  if name == "multi_label":
+    boundaries = np.random.default_rng(1).normal(0, 2, logits.shape)
+  whole = problem.decided(logits, boundaries)
+  monkeypatch.setattr("tf_adapters.problems.problem._DECIDED_AT_ONCE", 30)
+  for one, other in zip(whole, problem.decided(logits, boundaries)):
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert one.dtype == other.dtype
+  for one, other in zip(whole, problem.decided(logits[:0])):
+    assert other.shape == (0, *one.shape[1:])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_graphs_write_what_python_writes(name):
   problem, labels, logits = drawn(name)
   predicted, _ = problem.decide(tf.constant(logits))

@@ -2,6 +2,7 @@ import types
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 
 from tf_adapters.data import span_answers
@@ -29,6 +30,17 @@ def decided(logits, problem="classification"):
 ])
 def test_classification(name, value):
   assert evaluate([name], LABELS, decided(LOGITS))[name] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("labels, rows", [(2, 50), (7, 60), (1, 9)])
+def test_matthews_correlation_is_scikit_learns(labels, rows):
+  true, predicted = np.random.default_rng(labels).integers(
+      3, 3 + labels, [2, rows])
+  predicted[::3] = true[::3]
+  for guess in (predicted, np.full_like(true, 4)):
+    assert evaluate(["matthews_correlation"], true, guess) == {
+        "matthews_correlation": pytest.approx(
+            sklearn.metrics.matthews_corrcoef(true, guess), abs=1e-15)}
 
 
 def test_regression():

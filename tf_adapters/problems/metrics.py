@@ -37,6 +37,21 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
   return metric
 
 
+def _matthews_correlation(labels: np.ndarray, predicted: np.ndarray) -> float:
+  """Gorodkin's, by counts: 10,000 labels have a matrix of 800 MB."""
+  _, numbers = np.unique(
+      np.concatenate([labels, predicted]), return_inverse=True)
+  counts = np.stack([
+      np.bincount(part, minlength=numbers.max() + 1).astype(float)
+      for part in np.split(numbers, 2)])
+  right, rows = float(np.sum(labels == predicted)), len(labels)
+  spread = rows ** 2 - (counts ** 2).sum(axis=1)
+  if not spread.all():
+    return 0.0
+  return float((right * rows - counts[0] @ counts[1])
+               / np.sqrt(spread[0] * spread[1]))
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": _of_labels(sklearn.metrics.accuracy_score),
     # Of label 1, as GLUE does for MRPC and QQP.
@@ -45,7 +60,7 @@ METRICS: dict[str, Metric] = {
         sklearn.metrics.f1_score, average="macro", zero_division=0),
     "micro_f1": _of_labels(
         sklearn.metrics.f1_score, average="micro", zero_division=0),
-    "matthews_correlation": _of_labels(sklearn.metrics.matthews_corrcoef),
+    "matthews_correlation": _matthews_correlation,
     "pearson": _correlation(scipy.stats.pearsonr),
     "spearman": _correlation(scipy.stats.spearmanr),
 }

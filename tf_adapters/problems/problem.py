@@ -7,6 +7,7 @@ Keras class cannot be defined without importing TensorFlow.
 """
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
   from tf_adapters.modeling.text_encoder import TextEncoder
+
+# Logits that decisions are made of at once: their probabilities take several
+# times their memory.
+_DECIDED_AT_ONCE = 2 ** 22
 
 
 class Problem(abc.ABC):
@@ -110,11 +115,23 @@ class Problem(abc.ABC):
         predicted or not: [labels] or [rows, labels]; () for 0.
     """
     import tensorflow as tf
-    predicted, scores = self.decide(tf.constant(logits))
-    if len(boundaries):
-      predicted, _ = self.decide(
-          tf.constant(logits - np.asarray(boundaries, logits.dtype)))
-    return predicted.numpy(), scores.numpy()
+    boundaries = np.asarray(boundaries, logits.dtype)
+    results: list[np.ndarray] = []
+    rows = max(1, _DECIDED_AT_ONCE // max(1, math.prod(logits.shape[1:])))
+    for start in range(0, max(len(logits), 1), rows):
+      part = slice(start, start + rows)
+      decided = self.decide(tf.constant(logits[part]))
+      if len(boundaries):
+        below = boundaries[part] if boundaries.ndim > 1 else boundaries
+        predicted, _ = self.decide(tf.constant(logits[part] - below))
+        decided = predicted, decided[1]
+      if not results:
+        results = [np.empty([len(logits), *one.shape[1:]],
+                            one.dtype.as_numpy_dtype) for one in decided]
+      for result, one in zip(results, decided):
+        result[part] = one.numpy()
+    predicted, scores = results
+    return predicted, scores
 
   def check_windows(self, text: "TextProcessor",
                     options: Mapping[str, Any] | None) -> None:
