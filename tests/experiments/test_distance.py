@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -117,13 +118,19 @@ def test_tables_of_methods(folder, tmp_path):
   header, rows = cells(report, "distance")
   # On CoLA 2 and 4 points; on RTE -4, -8 and -12.
   assert rows["adapters"] == (
-      "2 %", "+3.0 ± 1.0", "-8.0 ± 2.3", "-2.5 ± 1.3")
+      "2 %", "2-3", "+3.0 ± 1.0", "-8.0 ± 2.3", "-2.50 ± 1.26")
   assert list(rows) == ["adapters", "lora", "paper: adapters (8-256)",
                         "paper: adapters (64)"]
-  assert rows["paper: adapters (64)"] == ("2.1 %", "-3.6", "-1.3", "-2.4")
+  assert rows["paper: adapters (64)"] == (
+      "2.1 %", "-", "-3.6", "-1.3", "-2.45")
   write_report(report, tmp_path / "report")
   text = (tmp_path / "report" / "tables" / "distance.md").read_text()
-  assert text.startswith("| method | trained | CoLA | RTE | mean |\n| --- |")
+  assert text.startswith("| method | trained | seeds | CoLA | RTE | mean |\n")
+  page = ("Before.\n<!-- table: glue/distance -->\nold\n<!-- end of table -->\n"
+          "<!-- table: other/distance -->\nold\n<!-- end of table -->\n")
+  made = runpy.run_path("docs/scripts/results.py")["with_tables"](
+      page, tmp_path / "report" / "tables", "glue")
+  assert made == page.replace("old", f"\n{text}", 1)
   assert "seeds: 0, 1; rte 0, 1, 2; selected by 0" in (
       tmp_path / "report" / "report.md").read_text()
 

@@ -167,11 +167,13 @@ def distance_table(name: str, title: str, compared: Comparison,
     if not row.distances:
       continue
     mean = row.mean_distance(compared.common)
+    seeds = {choice.score.n for choice in row.choices.values()}
     rows.append((
         row.method, tables.percent_cell(row.trained),
+        "-".join(map(str, sorted({min(seeds), max(seeds)}))),
         *(_distance_cell(row.distances.get(task), task in row.partial)
           for task in titles),
-        _distance_cell(mean, bool(row.partial & set(compared.common)))))
+        _distance_cell(mean, bool(row.partial & set(compared.common)), 2)))
     values: dict[str, Any] = {
         "row": row.method, "trained_percent": row.trained}
     for key, one in [*row.distances.items(), ("mean", mean)]:
@@ -183,9 +185,9 @@ def distance_table(name: str, title: str, compared: Comparison,
   papers = paper_distances(paper, compared)
   for label, (trained, losses, mean) in papers.items():
     rows.append((
-        label, tables.unit_cell(trained, " %"),
+        label, tables.unit_cell(trained, " %"), NOTHING,
         *(_distance_cell(losses.get(task), False) for task in titles),
-        _distance_cell(mean, False)))
+        _distance_cell(mean, False, 2)))
     numbers.append({"row": label, "trained_percent": trained.strip(NOTHING),
                     **{task: one.mean for task, one in losses.items()},
                     "mean": mean and mean.mean})
@@ -194,7 +196,7 @@ def distance_table(name: str, title: str, compared: Comparison,
     fields += [key, f"{key} sem"]
   return Table(
       name, title,
-      ("method", "trained", *titles.values(), _mean_title(compared)),
+      ("method", "trained", "seeds", *titles.values(), _mean_title(compared)),
       tuple(rows), len(papers), (
           "Scores less those of full fine-tuning, in % points, ± the standard "
           "error over seeds.",
@@ -251,12 +253,13 @@ def _score_cell(row: MethodRow, task: str) -> str:
           + _PART * (task in row.partial))
 
 
-def _distance_cell(one: Distance | None, partial: bool) -> str:
+def _distance_cell(one: Distance | None, partial: bool,
+                   digits: int = 1) -> str:
   if one is None:
     return NOTHING
-  text = f"{one.mean:+.1f}"
+  text = f"{one.mean:+.{digits}f}"
   if one.sem is not None:
-    text += f" ± {one.sem:.1f}"
+    text += f" ± {one.sem:.{digits}f}"
   return text + _PART * partial
 
 

@@ -138,6 +138,8 @@ def draw_distances(compared: Comparison,
                linestyle=_STYLES[FULL][2])
     labels = [row.method for row in rows]
     for place, row in enumerate(rows):
+      if place % 2 == 0:
+        ax.axhspan(place - 0.5, place + 0.5, color="#f4f4f4", zorder=0)
       for number, task in enumerate(tasks):
         one = row.distances.get(task)
         if one is not None:
