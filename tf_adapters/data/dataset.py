@@ -90,7 +90,7 @@ class Dataset:
       label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
       seed: int = 0, on_bad_row: str = "skip",
       name: str | None = None) -> "Dataset":
-    """A dataset of the columns of a DataFrame.
+    """Makes a dataset of the columns of a DataFrame.
 
     What labels are is what predictions of a `TextTask` are: names, integers or
     booleans. Where all are whole numbers, as 1.0 and 2.0, they are integers.
@@ -144,7 +144,7 @@ class Dataset:
       label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
       seed: int = 0, on_bad_row: str = "skip",
       name: str | None = None) -> "Dataset":
-    """A dataset of columns by name; see `from_dataframe`, also for errors.
+    """Makes a dataset of columns by name; see `from_dataframe` for errors, too.
 
     Example:
       >>> Dataset.from_dict({"text": ["It works.", "It broke."],
@@ -161,7 +161,7 @@ class Dataset:
       problem_type: str | None = None, validation: float = 0.0,
       test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
       name: str = "label") -> "Dataset":
-    """A dataset of lists.
+    """Makes a dataset of lists.
 
     Args:
       texts: the texts; for tagging lists of words.
@@ -197,7 +197,7 @@ class Dataset:
       seed: int = 0, on_bad_row: str = "skip", name: str | None = None,
       encoding: str | None = None,
       delimiter: str | None = None) -> "Dataset":
-    """A dataset of a file: CSV, TSV, JSON lines or Parquet; or of a folder.
+    """Reads a file of CSV, TSV, JSON lines or Parquet, or a folder of splits.
 
     Args:
       path: the file; its ending says what it is. Or a folder with files whose
@@ -237,7 +237,7 @@ class Dataset:
       problem_type: str | None = None, validation: float = 0.0,
       test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
       name: str | None = None) -> "Dataset":
-    """A dataset of a tf.data.Dataset of strings, which is read to its end.
+    """Reads a tf.data.Dataset of strings to its end.
 
     Args:
       dataset: its elements, or batches of them, are (text, label), ((text,
@@ -291,7 +291,7 @@ class Dataset:
     return dataclasses.replace(split, label_names=self.labels)
 
   def split(self, name: str) -> Examples:
-    """The split of a name.
+    """Returns the split of a name.
 
     Raises:
       InputError: there is none, or it is empty.
@@ -339,7 +339,7 @@ class Dataset:
 
   def train_dataset(self, text: "TextProcessor", batch_size: int = 32,
                     seed: int = 0) -> "tf.data.Dataset":
-    """Shuffled training batches for `model.fit`, another order each epoch.
+    """Makes training batches for `model.fit`, in another order each epoch.
 
     Args:
       text: the encoder's text processor.
@@ -359,7 +359,7 @@ class Dataset:
 
   def validation_dataset(self, text: "TextProcessor", batch_size: int = 64,
                          split: str = "validation") -> "tf.data.Dataset":
-    """Every row of a split once, in batches `(inputs, labels)`."""
+    """Makes batches `(inputs, labels)` of every row of a split, once."""
     from tf_adapters.data import batching
     dataset, _ = batching.evaluation_batches(
         self._encoded(split, text), batch_size)
@@ -367,7 +367,7 @@ class Dataset:
 
   def test_dataset(self, text: "TextProcessor",
                    batch_size: int = 64) -> "tf.data.Dataset":
-    """The test split, as `validation_dataset`; shortest texts first."""
+    """Makes batches of the test split, shortest texts first."""
     return self.validation_dataset(text, batch_size, "test")
 
   def _encoded(self, name: str, text: "TextProcessor") -> "batching.Encoded":

@@ -25,7 +25,7 @@ _WIDE = 768
 
 
 def default_learning_rate(model: "TaskModel") -> float:
-  """The highest learning rate to begin with, for `create_optimizer`.
+  """Returns the highest learning rate to begin with, for `create_optimizer`.
 
   Args:
     model: tuned as it will be trained.

@@ -20,7 +20,7 @@ _Model = TypeVar("_Model", bound=TaskModel | TransformerEncoder)
 
 
 def merge(model: _Model) -> _Model:
-  """A plain encoder, or a model on one, that computes what the given one does.
+  """Makes a plain encoder, or model, that computes what the given one does.
 
   What the method adds is in the weights of the encoder's projections. So there
   is nothing more to compute, and whatever takes a plain encoder takes this one:

@@ -30,7 +30,7 @@ _NO_ANSWER = -1e9
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TextClassifier(TaskModel):
-  """One label of several, or any number of them, for each text or pair.
+  """A model that predicts one label, or several, for each text or pair.
 
   Args:
     encoder: from `load_encoder`.
@@ -89,7 +89,7 @@ class TextClassifier(TaskModel):
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TextRegressor(TaskModel):
-  """One number for each text or pair of texts.
+  """A model that predicts a number for each text or pair of texts.
 
   Args:
     encoder: from `load_encoder`.
@@ -127,7 +127,7 @@ class TextRegressor(TaskModel):
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TokenTagger(TaskModel):
-  """One label of several for each token.
+  """A model that predicts a label for each token.
 
   Args:
     encoder: from `load_encoder`.
@@ -169,7 +169,7 @@ class TokenTagger(TaskModel):
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class SpanExtractor(TaskModel):
-  """A span of the second text that answers the first, a question.
+  """A model that finds the span of the second text that answers the first.
 
   Args:
     encoder: from `load_encoder`.

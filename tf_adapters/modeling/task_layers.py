@@ -188,7 +188,7 @@ def compute(method: Method, layers: Mapping[str, Callable[..., Any]],
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TaskLayers(tf_keras.layers.Layer):
-  """All that one task owns inside an encoder: a method's layers, layer norms.
+  """The layers that one task owns inside an encoder: a method's, layer norms.
 
   A task is one object that can be saved, swapped, or replaced by another one of
   `TaskHooks`, such as one that holds many tasks.
@@ -255,11 +255,11 @@ class TaskLayers(tf_keras.layers.Layer):
     self.built = True
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything."""
+    """Returns {canonical name: variable} of everything."""
     return self.base_variables() | variables_of(self.shared | self.inserted)
 
   def base_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what checkpoints hold: the layer norms."""
+    """Returns {canonical name: variable} of the layer norms."""
     return variables_of(self.layer_norms)
 
   def get_config(self) -> dict[str, Any]:

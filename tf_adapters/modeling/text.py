@@ -118,7 +118,7 @@ class TextProcessor(TextLayer):
 
   def tokenize(self, texts: Texts,
                limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
-    """Wordpiece ids without special tokens: int32 [batch, (wordpieces)].
+    """Makes ids without special tokens: int32 [batch, (wordpieces)].
 
     Args:
       texts: strings [batch].
@@ -129,7 +129,7 @@ class TextProcessor(TextLayer):
 
   def tokenize_with_offsets(self, texts: Texts) -> tuple[
       tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-    """`tokenize`, with the bytes that each wordpiece came from.
+    """Tokenizes texts, and returns the bytes of each wordpiece, too.
 
     Returns:
       Ids, and where each wordpiece begins and ends in its text: int32 and int64
@@ -142,7 +142,7 @@ class TextProcessor(TextLayer):
            is_pair: tf.Tensor | None = None,
            max_length: int | tf.Tensor | None = None,
            ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Word ids and type ids with special tokens, truncated but not padded.
+    """Makes word ids and type ids with special tokens, cut but not padded.
 
     Args:
       first: strings [batch].
@@ -231,7 +231,7 @@ class TextProcessor(TextLayer):
 
   def join(self, first: np.ndarray,
            second: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """A pair of texts that are wordpieces already, as `pack`, of any length.
+    """Joins a pair of texts that are wordpieces, as `pack`, of any length.
 
     Args:
       first, second: wordpiece ids, [wordpieces].
@@ -249,7 +249,7 @@ class TextProcessor(TextLayer):
   def pack_words(self, words: tf.RaggedTensor,
                  max_length: int | tf.Tensor | None = None,
                  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-    """Word ids and type ids of texts that are words already, for tagging.
+    """Makes word ids and type ids of texts that are words, for tagging.
 
     A word without wordpieces (control characters, say) becomes [UNK].
 

@@ -181,7 +181,7 @@ class TextEmbedding(tf_keras.layers.Layer):
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class TextNetwork(TextEncoder):
-  """Texts as the means of their words' vectors, and dense layers above them.
+  """A network of dense layers on the means of words' vectors.
 
   A deep averaging network (Iyyer et al. 2015). A pair with the vectors u and v
   is [u, v, |u - v|, u * v] (Mou et al. 2016, Conneau et al. 2017, for sentences

@@ -44,7 +44,7 @@ _MOST_SHOWN = 20
 
 
 class AdapterBank:
-  """Many tasks on one frozen encoder.
+  """A bank of many tasks on one frozen encoder.
 
   A batch's rows may belong to different tasks: all of them are computed in one
   pass. What a task predicts does not depend on which others there are. Each
@@ -197,7 +197,7 @@ class AdapterBank:
     return isinstance(name, str) and name in self._tasks
 
   def names(self) -> list[str]:
-    """The tasks, in the order in which they were added; then the store's."""
+    """Lists the tasks in the order in which they came; then the store's."""
     return self._tasks.names()
 
   def info(self, name: str) -> AdapterInfo:
@@ -390,7 +390,7 @@ class AdapterBank:
 
   def tokenize(self, rows: Sequence[Row],
                cut: bool = True) -> list[TokenizedRow]:
-    """The rows as wordpiece ids.
+    """Makes wordpiece ids of rows.
 
     Args:
       rows: from `rows`.

@@ -107,12 +107,12 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
     return self
 
   def predict(self, X: Any) -> np.ndarray:
-    """The label of each text, [texts]."""
+    """Predicts the label of each text, [texts]."""
     probabilities = self.predict_proba(X)  # which says what is not fitted
     return self.classes_[probabilities.argmax(axis=1)]
 
   def predict_proba(self, X: Any) -> np.ndarray:
-    """The probability of each label, [texts, labels], as `classes_` has them.
+    """Predicts the probability of each of `classes_`, [texts, labels].
 
     Raises:
       NotFittedError: nothing was trained.

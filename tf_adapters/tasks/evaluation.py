@@ -157,7 +157,7 @@ class Evaluation:
                  [self.index[number] for number in numbers])
 
   def plot(self) -> "Figure":
-    """A picture, a figure of matplotlib, which a notebook shows."""
+    """Draws a figure of matplotlib, which a notebook shows."""
     from tf_adapters.tasks import evaluation_plots
     return evaluation_plots.bars(self.metrics, self._title())
 

@@ -37,7 +37,7 @@ _LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
 
 
 class TextTask:
-  """A task on an encoder: what `fit`, `predict` and `evaluate` need.
+  """A task on an encoder, to train, evaluate and predict with.
 
   Args:
     encoder: what `load_encoder` takes: an alias, a URL, a folder.
@@ -234,7 +234,7 @@ class TextTask:
     return like(values, texts, self.model.task.name)
 
   def predict_proba(self, texts: Any, batch_size: int = 64) -> Any:
-    """The probabilities of what could be predicted of texts.
+    """Predicts the probabilities of labels, tags or answers.
 
     Args:
       texts, batch_size: as for `predict`.
@@ -264,7 +264,7 @@ class TextTask:
 
   def predictions(self, texts: Any,
                   batch_size: int = 64) -> list[Prediction[Any, Any]]:
-    """All that is known of each prediction; see `Prediction`.
+    """Predicts texts with all that is known of each; see `Prediction`.
 
     Args:
       texts, batch_size: as for `predict`; texts that are missing are left out.
@@ -302,7 +302,7 @@ class TextTask:
         split)
 
   def plot(self) -> Any:
-    """The learning curves, a figure of matplotlib.
+    """Draws the learning curves, a figure of matplotlib.
 
     Raises:
       InputError: nothing was trained yet.
@@ -332,7 +332,7 @@ class TextTask:
            encoder: str | os.PathLike[str] | None = None,
            data: Dataset | None = None,
            labels: Sequence[str] | None = None) -> Self:
-    """A task from its adapter file, whatever wrote it.
+    """Loads a task from its adapter file, whatever library wrote it.
 
     Args:
       path: the file.

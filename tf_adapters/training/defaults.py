@@ -13,7 +13,7 @@ FEWEST_EPOCHS, _MOST_EPOCHS = 3, 50
 
 
 def default_epochs(steps_per_epoch: int) -> int:
-  """Passes over the training data: 3, or as many as make 300 steps, up to 50.
+  """Returns the epochs to train: 3, or as many as make 300 steps, up to 50.
 
   Args:
     steps_per_epoch: batches of one pass.

@@ -80,7 +80,7 @@ def create_optimizer(
     learning_rate: float, num_train_steps: int,
     warmup_proportion: float = 0.1, weight_decay: float = 0.01,
     clip_norm: float = 1.0) -> AdamW:
-  """The paper's optimizer and schedule.
+  """Makes the paper's optimizer with its schedule.
 
   Args:
     learning_rate: the highest one.

@@ -133,7 +133,7 @@ class CompacterConfig(Method):
     return {**parts, "dropout": Drop(self.dropout)}
 
   def dense(self) -> AdapterConfig:
-    """The bottleneck adapters that these are."""
+    """Returns the bottleneck adapters that compute the same."""
     return AdapterConfig(
         size=self.size, activation=self.activation, dropout=self.dropout,
         layers=self.layers, positions=self.positions, input=self.input)
