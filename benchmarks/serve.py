@@ -48,17 +48,20 @@ class Server:
 
   Args:
     command: what starts it; `--port` is added.
+    log: a file for its standard error; None for this process's.
     environment: variables that it gets.
   """
 
-  def __init__(self, *command: Any, **environment: str):
+  def __init__(self, *command: Any, log: str | None = None,
+               **environment: str):
     with socket.socket() as probe:
       probe.bind(("127.0.0.1", 0))
       self.port = probe.getsockname()[1]
     self.started = time.perf_counter()
-    self.process = subprocess.Popen(
-        [*map(str, command), f"--port={self.port}"], stdout=sys.stderr,
-        env={**os.environ, **environment})
+    with contextlib.nullcontext() if log is None else open(log, "w") as errors:
+      self.process = subprocess.Popen(
+          [*map(str, command), f"--port={self.port}"], stdout=sys.stderr,
+          stderr=errors, env={**os.environ, **environment})
 
   def wait(self) -> float:
     """Seconds from its start until it is ready."""
@@ -97,13 +100,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def servers(**commands: Sequence[Any]) -> Iterator[dict[str, Server]]:
-  """Servers by name, all of them ready."""
+def servers(log: str | None = None,
+            **commands: Sequence[Any]) -> Iterator[dict[str, Server]]:
+  """Servers by name, all of them ready; `log` as for `Server`."""
   running: dict[str, Server] = {}
   try:
     for name, command in commands.items():
       # PyTorch's threads would wait by turning, and slow all others.
-      running[name] = Server(*command, OMP_WAIT_POLICY="PASSIVE")
+      running[name] = Server(*command, log=log, OMP_WAIT_POLICY="PASSIVE")
       print(name, "ready after", round(running[name].wait(), 1), "s",
             file=sys.stderr, flush=True)
     yield running
@@ -330,18 +334,25 @@ def measure() -> dict[str, Any]:
                           str, ("tasks", "changes", "peers")))
   parser.add_argument("--picture", help="a file to draw")
   parser.add_argument("--soak_minutes", type=float, default=0)
+  parser.add_argument("--soak_rate", type=float, default=20,
+                      help="requests a second whose answers are compared")
+  parser.add_argument("--small_disk", help="a folder of a disk of 600 MB, "
+                      "which the soak fills now and then")
   args = parser.parse_args()
-  with tempfile.TemporaryDirectory() as beside:
+  with tempfile.TemporaryDirectory(dir=args.small_disk) as beside:
     folder, expected = f"{beside}/adapters", f"{beside}/answers.json"
-    count = max(*args.resident, args.on_disk, PEER_TASKS, KNOWN_TASKS)
+    count = KNOWN_TASKS if args.soak_minutes else max(
+        *args.resident, args.on_disk, PEER_TASKS, KNOWN_TASKS)
     common.ask(write_adapters, folder=folder, count=count)
     common.ask(write_answers, folder=folder, path=expected)
     if args.soak_minutes:
-      with servers(all=serve_command(
+      log = f"{beside}/log"
+      with servers(log, all=serve_command(
           folder, max_resident_tasks=KNOWN_TASKS // 2,
           admin_token_file=token_file(beside))) as running:
         return serve_soak.soak(
-            running["all"], folder, expected, args.soak_minutes, TOKEN)
+            running["all"], folder, expected, args.soak_minutes,
+            args.soak_rate, TOKEN, log, args.small_disk is not None)
     result: dict[str, Any] = {"load_before": os.getloadavg()}
     if "tasks" in args.parts:
       result["tasks"] = by_number_of_tasks(folder, beside, args)

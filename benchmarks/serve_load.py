@@ -92,6 +92,8 @@ class Connection:
     Raises:
       OSError, asyncio.IncompleteReadError: the server has hung up.
     """
+    if self._streams is not None and self._streams[0].at_eof():
+      self.close()  # it was silent for so long that the server has hung up
     if self._streams is None:
       self._streams = await asyncio.open_connection("127.0.0.1", self._port)
     reader, writer = self._streams

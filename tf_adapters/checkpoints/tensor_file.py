@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import json
+import os
 import pathlib
 import struct
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ class TensorFile:
   """A file of arrays, opened anew for each of them, or for all at once.
 
   A file that stays mapped would count as memory in use, page by page, until all
-  of it does.
+  of it does. And one that is cut while it is mapped, as `cp` does with a file
+  that it writes anew, ends the process with SIGBUS. So what is mapped is a copy
+  of what is read.
 
   Args:
     path: the file.
@@ -56,7 +60,8 @@ class TensorFile:
       if size > _MOST_HEADER_BYTES:
         raise InputError(f"{path}: cannot be read: its header has {size:,} "
                          f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
-      with self._opened() as tensors:
+      self._header_end = _HEADER_SIZE.size + size
+      with self._opened(0, 0) as tensors:
         for name in tensors.keys():  # noqa: SIM118 (no dict)
           view = tensors.get_slice(name)
           self.shapes[name] = tuple(view.get_shape())
@@ -68,7 +73,8 @@ class TensorFile:
     Raises:
       InputError: it cannot be read, or is of another file by now.
     """
-    with self._errors(f"{name} "), self._opened() as tensors:
+    with self._errors(f"{name} "), self._opened(
+        *self._offsets()[name]) as tensors:
       return tensors.get_tensor(name)
 
   def items(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -84,12 +90,30 @@ class TensorFile:
         yield name, array
       self._unchanged.check()
 
+  def _offsets(self) -> dict[str, tuple[int, int]]:
+    """{name: where its bytes are, behind the header}, which was checked."""
+    with open(self.path, "rb") as file:
+      header = json.loads(file.read(self._header_end)[_HEADER_SIZE.size:])
+    return {name: header[name]["data_offsets"] for name in self.shapes}
+
   @contextlib.contextmanager
-  def _opened(self) -> Iterator[Any]:
+  def _opened(self, start: int = 0, end: int | None = None) -> Iterator[Any]:
+    """The file's header and these bytes behind it; zeros in place of others."""
     self._unchanged.check()
-    with safetensors.safe_open(self.path, "numpy") as tensors:
+    copy = os.memfd_create("tensors")
+    try:
+      with open(self.path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        for first, last in ((0, self._header_end), (
+            self._header_end + start,
+            size if end is None else self._header_end + end)):
+          _copy(file.fileno(), copy, first, min(last, size))
+      os.ftruncate(copy, size)
       self._unchanged.check()
-      yield tensors
+      with safetensors.safe_open(f"/proc/self/fd/{copy}", "numpy") as tensors:
+        yield tensors
+    finally:
+      os.close(copy)
 
   @contextlib.contextmanager
   def _errors(self, what: str = "") -> Iterator[None]:
@@ -104,3 +128,11 @@ class TensorFile:
             ValueError) as error:  # numpy has no type of 8 bits and fewer
       raise InputError(
           f"{self.path}: {what}cannot be read: {error}") from None
+
+
+def _copy(source: int, target: int, start: int, end: int) -> None:
+  """Copies bytes of a file to the same place in another, as far as they are."""
+  os.lseek(target, start, os.SEEK_SET)
+  while start < end and (count := os.sendfile(
+      target, source, start, end - start)):
+    start += count

@@ -13,11 +13,12 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from tf_adapters.errors import InputError, say
+from tf_adapters.errors import InputError
 from tf_adapters.serving.server.application import make_application
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.folder_watch import FolderWatch
 from tf_adapters.serving.server.limits import ServerConfig
+from tf_adapters.serving.server.log import log
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _ARGUMENTS = ("encoder_source", "config", "deployment")
@@ -49,7 +50,7 @@ class Tasks:
       state.watch = None
     problem = _problem(user_config)
     if problem:
-      say(f"user_config: {problem}: tasks stay as they are", error=True)
+      log(f"user_config: {problem}: tasks stay as they are")
     elif "adapters_dir" in user_config:
       watch = FolderWatch(state.server, user_config["adapters_dir"], {})
       await watch.look()
@@ -67,7 +68,7 @@ async def _serve_these(server: ModelServer,
       try:
         await server.add(path, name)
       except InputError as error:
-        say(str(error), error=True)
+        log(str(error))
   for name in served.keys() - adapters.keys():
     await server.remove(name)
 

@@ -27,9 +27,10 @@ from absl import flags
 
 from tf_adapters.adapter_files.info import find_encoder_source
 from tf_adapters.adapter_files.opening import open_adapter
-from tf_adapters.errors import InputError, listed, say
+from tf_adapters.errors import InputError, listed
 from tf_adapters.files.reading import read_file
 from tf_adapters.serving.server.limits import ServerConfig
+from tf_adapters.serving.server.log import log
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.run_config import RunConfig
 
@@ -98,7 +99,8 @@ def _serve() -> None:
     named |= in_folder
   server = ModelServer(bank, config, named)
   server.warm_up()
-  say(f"{running.address_of(found)} serves {_listed(bank.names())}")
+  log(f"{running.address_of(found)} serves {_listed(bank.names())}",
+      error=False)
   running.run(
       make_application(server, token), server, found, values.drain_seconds,
       folder_watch.FolderWatch(server, values.adapters_dir, states)
@@ -114,7 +116,7 @@ def _take_in(bank: "AdapterBank", in_folder: dict[str, str]) -> None:
       try:
         bank.add(path, name)
       except InputError as error:
-        say(f"warning: {error}", error=True)
+        log(f"warning: {error}")
 
 
 def _listed(names: list[str]) -> str:

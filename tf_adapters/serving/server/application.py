@@ -1,8 +1,6 @@
 """A server as an ASGI application: routes, errors, metrics."""
 
 import asyncio
-import sys
-import traceback
 
 import prometheus_client
 from starlette.applications import Starlette
@@ -15,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tf_adapters.errors import InputError
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.json_http import JsonResponse, refused
+from tf_adapters.serving.server.log import log_defect
 from tf_adapters.serving.server.metrics import Metrics
 from tf_adapters.serving.server.page import page_routes
 from tf_adapters.serving.server.refusals import FAILED, HUNG_UP, Refusal
@@ -40,7 +39,8 @@ def make_application(server: ModelServer,
   Example:
     >>> uvicorn.run(make_application(ModelServer(bank)), port=8080)
   """
-  metrics = Metrics(server.figures, server.config.task_metrics)
+  metrics = Metrics(
+      server.figures, server.config.task_metrics, server.bank)
   server.observers.append(metrics)
 
   async def stats(request: Request) -> Response:
@@ -123,7 +123,7 @@ class _Counted:
     try:
       await self._app(scope, receive, counted)
     except Exception:
-      traceback.print_exc(file=sys.stderr)  # a defect: for the log
+      log_defect()
       if has_begun:
         raise
       failed = JsonResponse({"error": "the server failed: its log says why"},

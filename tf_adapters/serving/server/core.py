@@ -30,6 +30,7 @@ from tf_adapters.serving.server.fair_queue import Admission
 from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.live_figures import LiveFigures
 from tf_adapters.serving.server.loader import Loader
+from tf_adapters.serving.server.log import log
 from tf_adapters.serving.server.observer import Observer
 from tf_adapters.serving.server.refusals import Refusal
 from tf_adapters.serving.server.served_tasks import ServedTasks
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 # Seconds that a task that is removed has to answer what it has accepted.
 _SECONDS_TO_LEAVE = 30.0
 _LONGEST_WAIT = 60  # seconds that a client is told to wait
+# What is wrong with a file is logged once, and not for every request.
+_REMEMBERED_LINES = 100
 
 
 class ModelServer:
@@ -75,6 +78,8 @@ class ModelServer:
     self.is_draining = False
     self.is_warm = False
     self.served = ServedTasks(bank, paths or {})
+    self._logged: collections.deque[str] = collections.deque(
+        maxlen=_REMEMBERED_LINES)
     self._loader = Loader(bank)
     self._admission = Admission(config.max_queue_rows)
     self._tokenizer = Tokenizer(bank.tokenize, self.observers)
@@ -142,9 +147,15 @@ class ModelServer:
                     for number, (task, result) in enumerate(
                         zip(tasks, results))]
     except InputError as error:  # a file that cannot be loaded
+      self._log_once(str(error))
       raise Refusal(refusals.FAILED, str(error)) from None
     finally:
       self._admission.leave(wanted.items())
+
+  def _log_once(self, line: str) -> None:
+    if line not in self._logged:
+      self._logged.append(line)
+      log(line)
 
   def _is_still(self, task: str, info: AdapterInfo | None) -> bool:
     """Whether a task was not replaced; one that was removed was not."""

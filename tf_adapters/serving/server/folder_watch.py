@@ -8,18 +8,19 @@ import contextlib
 import os
 import pathlib
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from tf_adapters.adapter_files.info import CONFIG_NAME
-from tf_adapters.errors import InputError, say
+from tf_adapters.errors import InputError
 from tf_adapters.serving.server.core import ModelServer
+from tf_adapters.serving.server.log import log, log_defect
 from tf_adapters.serving.server.refusals import Refusal
 
 # A look may take a twentieth of the time.
 _TIMES_AS_LONG = 20
-# What tells that a file is another one: names, inodes, sizes, times.
-_State = tuple[tuple[str, int, int, int], ...]
+# What tells that a file is another one, or may be read now: names, inodes,
+# sizes, times, permissions.
+_State = tuple[tuple[str, int, int, int, int], ...]
 
 
 class FolderWatch:
@@ -39,8 +40,7 @@ class FolderWatch:
 
   def __init__(self, server: ModelServer, folder: str | os.PathLike[str],
                served: dict[str, _State],
-               report: Callable[[str], None] = lambda line: say(
-                   line, error=True)):
+               report: Callable[[str], None] = log):
     self._server = server
     self._folder = pathlib.Path(folder)
     self._tried = dict(served)
@@ -61,14 +61,14 @@ class FolderWatch:
       start = time.monotonic()
       try:
         await self.look()
-      except Exception:  # a defect: for the log; other files are looked at
-        traceback.print_exc()
+      except Exception:  # a defect; other files are looked at
+        log_defect()
       took = time.monotonic() - start
 
   async def look(self) -> None:
     """Takes in what has changed before the last look and not since."""
     try:
-      found = await asyncio.to_thread(states_of, self._folder)
+      found = await asyncio.to_thread(states_of, self._folder, self._tried)
     except InputError as error:
       # A folder that is gone for a while has no tasks to remove.
       if self._is_readable:
@@ -92,7 +92,7 @@ class FolderWatch:
       await self._server.add(path, name)
     except InputError as error:
       # One that another took the place of while it was read is not damaged.
-      if await asyncio.to_thread(_state_of, path) == state:
+      if await asyncio.to_thread(_state_of, path, True) == state:
         self._report(str(error))
 
   async def _remove(self, name: str) -> None:
@@ -100,8 +100,14 @@ class FolderWatch:
       await self._server.remove(name)
 
 
-def states_of(folder: str | os.PathLike[str]) -> dict[str, _State]:
+def states_of(folder: str | os.PathLike[str],
+              known: Container[str] = ()) -> dict[str, _State]:
   """The adapter files in a folder by name, and what tells whether they change.
+
+  Args:
+    folder: that is looked at.
+    known: names of tasks. One of these that cannot be looked at, for lack of a
+      permission or of a disk, is there: whoever reads it says what is wrong.
 
   Raises:
     InputError: the folder cannot be read.
@@ -111,7 +117,8 @@ def states_of(folder: str | os.PathLike[str]) -> dict[str, _State]:
     with os.scandir(folder) as entries:
       for entry in sorted(entries, key=lambda entry: entry.name):
         if not entry.name.startswith(".") and (
-            state := _state_of(pathlib.Path(entry.path))) is not None:
+            state := _state_of(
+                pathlib.Path(entry.path), entry.name in known)) is not None:
           states[entry.name] = state
   except OSError as error:
     raise InputError(f"{os.fspath(folder)}: cannot be read: {error.strerror}"
@@ -119,16 +126,22 @@ def states_of(folder: str | os.PathLike[str]) -> dict[str, _State]:
   return states
 
 
-def _state_of(path: pathlib.Path) -> _State | None:
+def _state_of(path: pathlib.Path, is_known: bool = False) -> _State | None:
   """Of one adapter file; None where there is none."""
   state = []
   try:
     for entry in os.scandir(path):
-      status = entry.stat()
+      try:
+        status = entry.stat()
+      except FileNotFoundError:  # a link to nothing
+        state.append((entry.name, 0, 0, 0, 0))
+        continue
       state.append((entry.name, status.st_ino, status.st_size,
-                    status.st_mtime_ns))
-  except OSError:  # no folder, or one that goes at this moment
-    return None
+                    status.st_mtime_ns, status.st_mode))
+  except (FileNotFoundError, NotADirectoryError):
+    return None  # no folder, or one that goes at this moment
+  except OSError as error:
+    return (("", error.errno or 0, 0, 0, 0),) if is_known else None
   if not any(name == CONFIG_NAME for name, *_ in state):
     return None
   return tuple(sorted(state))

@@ -1,6 +1,6 @@
 """Metrics of a server, for Prometheus."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 
 import prometheus_client as prometheus
 from prometheus_client.core import (
@@ -32,11 +32,14 @@ class Metrics(Collector):
   Args:
     figures: `ModelServer.figures`.
     of_tasks: whether texts are counted for each task, too.
+    tasks: those that there are; no others are kept.
   """
 
   def __init__(self, figures: Callable[[], Mapping[str, float | None]],
-               of_tasks: bool):
+               of_tasks: bool, tasks: Container[str]):
     self._figures = figures
+    self._tasks = tasks
+    self._counted: set[str] = set()
     self._registry = registry = prometheus.CollectorRegistry()
     self._requests = prometheus.Counter(
         "tf_adapters_requests", "Requests", ["code"], registry=registry)
@@ -62,6 +65,11 @@ class Metrics(Collector):
 
   def text(self) -> bytes:
     """All of it, in Prometheus' text format."""
+    if self._rows is not None:
+      for task in [*self._counted]:
+        if task not in self._tasks:
+          self._counted.discard(task)
+          self._rows.remove(task)
     return prometheus.generate_latest(self._registry)
 
   def collect(self) -> Iterator[Metric]:
@@ -97,3 +105,4 @@ class Metrics(Collector):
       if self._rows is not None:
         for task, rows in tasks.items():
           self._rows.labels(task).inc(rows)
+          self._counted.add(task)

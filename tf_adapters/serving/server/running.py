@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from tf_adapters.errors import InputError
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.folder_watch import FolderWatch
+from tf_adapters.serving.server.stuck_connections import StuckConnections
 
 # More are answered with status 503 at once. Each may hold a body.
 _MOST_CONNECTIONS = 1000
@@ -84,16 +85,19 @@ def run(application: ASGIApp, server: ModelServer, found: socket.socket,
   """
   process = _Process(uvicorn.Config(
       application, lifespan="off", access_log=False, log_level="warning",
-      server_header=False, limit_concurrency=_MOST_CONNECTIONS,
+      server_header=False, ws="none", limit_concurrency=_MOST_CONNECTIONS,
       timeout_keep_alive=_SECONDS_OF_SILENCE,
       timeout_graceful_shutdown=drain_seconds), server)
+  stuck = StuckConnections(
+      lambda: process.server_state.connections, _SECONDS_OF_SILENCE)
 
   async def serve() -> None:
-    looking = None if watch is None else asyncio.create_task(
-        watch.run(_SECONDS_BETWEEN_LOOKS))
+    beside = [asyncio.create_task(stuck.run())]
+    if watch is not None:
+      beside.append(asyncio.create_task(watch.run(_SECONDS_BETWEEN_LOOKS)))
     await process.serve([found])
-    if looking is not None:
-      looking.cancel()
+    for task in beside:
+      task.cancel()
 
   # uvicorn raises a signal again when all is answered; SIGTERM would then end
   # the process as if it had been killed.

@@ -78,9 +78,11 @@ class ServedTasks:
 
   def all(self) -> list[ServedTask]:
     """All tasks, but for files in a store that cannot be read."""
-    resident = self._resident()
+    resident, names = self._resident(), self._bank.names()
+    for gone in {*self._read}.difference(names):
+      self._read.pop(gone, None)
     found = []
-    for name in self._bank.names():
+    for name in names:
       with contextlib.suppress(Refusal, InputError):
         found.append(self.find(name) if name in resident
                      else self._in_store(name))
