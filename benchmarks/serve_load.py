@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -166,10 +167,12 @@ async def closed_loop(port: int, asked: Iterator[Request], tally: Tally,
 
 
 async def open_loop(port: int, asked: Iterator[Request], tally: Tally,
-                    rate: float, seconds: float, seed: int = 0) -> None:
+                    rate: float, seconds: float, seed: int = 0,
+                    most: int = sys.maxsize) -> None:
   """Requests at random moments, whether or not others were answered.
 
-  A request's time is counted from the moment at which it was due.
+  A request's time is counted from the moment at which it was due. Where `most`
+  are waited for, the next one is due when one of them is answered.
   """
   rng = random.Random(seed)
   free: list[Connection] = []
@@ -183,6 +186,9 @@ async def open_loop(port: int, asked: Iterator[Request], tally: Tally,
   due = started = time.perf_counter()
   while due < started + seconds:
     await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    if len(running) >= most:
+      await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+      due = time.perf_counter()
     task = asyncio.create_task(one(due))
     running.add(task)
     task.add_done_callback(running.discard)

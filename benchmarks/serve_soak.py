@@ -26,6 +26,7 @@ from serve_damage import Damage
 from serve_faults import ALLOWED, FAULTS
 
 CONNECTIONS = 16  # that ask when the server is told to end
+MOST_ASKED = 64  # requests at a time, on a machine that is too slow
 SAMPLE_SECONDS = 5.0
 # Of a fault: seconds between two of a kind, on average.
 SECONDS_BETWEEN_FAULTS = 2.0
@@ -182,7 +183,8 @@ async def _soak(server: Any, folder: pathlib.Path, expected: str,
       tasks, "zipf", [""], seed=0))
   started = time.monotonic()
   await asyncio.gather(
-      serve_load.open_loop(server.port, asked, tally, rate, seconds),
+      serve_load.open_loop(server.port, asked, tally, rate, seconds,
+                           most=MOST_ASKED),
       *(_faults(name, server.port, known, seen, end) for name in FAULTS),
       damage.run(lambda: time.monotonic() >= end - 60),
       *([_full_disk(folder.parent, seen, end)] if is_small else []),
