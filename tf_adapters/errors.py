@@ -2,11 +2,17 @@
 
 import contextlib
 import difflib
+import functools
+import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ParamSpec, TypeVar
 
 _LONGEST = 2000  # characters
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def printable(text: str) -> str:
@@ -141,6 +147,55 @@ def _one_line(message: str) -> str:
   if len(message) > _LONGEST:
     message = f"{message[:_LONGEST // 2]} ... {message[-_LONGEST // 2:]}"
   return printable(message)
+
+
+def names_arguments(
+    **synonyms: str,
+) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
+  """Makes a function answer arguments that it does not take in one line.
+
+  Args:
+    **synonyms: what an argument is called elsewhere, and what here.
+
+  Returns:
+    A decorator; what it returns has the function's signature, and raises
+    InputError for other arguments.
+
+  Example:
+    >>> @names_arguments(lr="learning_rate")
+    ... def fit(epochs=3, *, learning_rate=0.1): ...
+    >>> fit(lr=1)
+    InputError: fit takes no lr: did you mean learning_rate?
+  """
+
+  def decorated(
+      function: Callable[_Arguments, _Result],
+  ) -> Callable[_Arguments, _Result]:
+    parameters = inspect.signature(function).parameters
+    by_place = [name for name, one in parameters.items()
+                if one.kind is one.POSITIONAL_OR_KEYWORD]
+    others = [name for name in parameters if name not in by_place]
+
+    @functools.wraps(function)
+    def checked(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+      for name in kwargs:
+        if name not in parameters:
+          near = synonyms.get(name)
+          if near not in parameters:
+            near = similar(name, parameters)
+          raise InputError(
+              f"{function.__name__} takes no {name}"
+              + (f": did you mean {near}?" if near else ""))
+      if others and len(args) > len(by_place):
+        raise InputError(
+            f"{function.__name__} takes {listed(by_place[1:])} by their place: "
+            "name what follows, as in "
+            + ", ".join(f"{name}=..." for name in others[:2]))
+      return function(*args, **kwargs)
+
+    return checked
+
+  return decorated
 
 
 class WorkerLost(Exception):

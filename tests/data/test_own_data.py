@@ -192,7 +192,8 @@ SQUAD = {"version": "1", "data": [{"title": "t", "paragraphs": [
 def test_squad_s_own_files(tmp_path, indent):
   path = tmp_path / "squad.json"
   path.write_text(json.dumps(SQUAD, indent=indent))
-  data = ta.Dataset.from_file(path, "question", "context", "answers")
+  data = ta.Dataset.from_file(path, "question", text_pair="context",
+                              label="answers")
   assert data.problem_type == "span" and data.span["version_2"]
   assert [(one.text, one.answers, one.start) for one in data.train.questions
           ] == [("who", ("Bob",), 6), ("when", (), None)]
@@ -205,8 +206,9 @@ def test_answers_in_a_table_and_a_test_split_without(tmp_path):
       "question,context,answers\nwho,He is Bob.,"
       "\"{'text': ['Bob'], 'answer_start': [6]}\"\nwhat,A cat sat.,cat\n")
   (tmp_path / "test.csv").write_text("question,context\nwho,It is Al.\n")
-  data = ta.Dataset.from_file(tmp_path, "question", "context", "answers",
-                              problem_type="span")
+  data = ta.Dataset.from_file(
+      tmp_path, "question", text_pair="context", label="answers",
+      problem_type="span")
   assert [one.start for one in data.train.questions] == [6, 2]
   assert data.test.labels is None and not data.span["version_2"]
 

@@ -216,11 +216,17 @@ def test_labels_that_are_texts_are_refused(tmp_path, rows, message):
   ta.load_task("tsv", str(tmp_path), labels=[label for _, label in rows])
 
 
-def test_labels_that_are_all_different_are_doubted(tmp_path):
-  folder = folder_of(tmp_path, train_csv=table(
-      (f"a text on {i}", f"id{i}") for i in range(30)))
+def test_labels_that_are_all_different_are_refused(tmp_path):
+  def folder_with(different):
+    return folder_of(tmp_path, train_csv=table(
+        (f"a text on {i}", f"id{i % different}") for i in range(30)))
+
+  with pytest.raises(ta.InputError, match="27 different labels in 30 rows of "
+                     "'label': nearly every row has one of its own, as dates"):
+    ta.load_task("tsv", folder_with(27))
+  folder = folder_with(15)
   assert ta.load_task("tsv", folder).notes == (
-      "train.csv: 30 different labels in 30 rows of 'label': is it the labels' "
+      "train.csv: 15 different labels in 30 rows of 'label': is it the labels' "
       "column?",)
   with pytest.raises(ta.InputError) as caught:
     ta.load_task("tsv", folder, labels=[f"l{i}" for i in range(2000)])

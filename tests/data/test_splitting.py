@@ -69,7 +69,8 @@ def test_questions_on_the_same_text_are_in_the_same_split():
   data = Dataset.from_dict({
       "q": [f"what {row}" for row in range(120)],
       "c": [contexts[row % 30] for row in range(120)],
-      "a": ["said"] * 120}, "q", "c", "a", "span", validation=0.2, test=0.2)
+      "a": ["said"] * 120}, "q", text_pair="c",
+      label="a", problem_type="span", validation=0.2, test=0.2)
   found = [{split.contexts[question.context] for question in split.questions}
            for split in data.splits.values()]
   assert [len(split) for split in data.splits.values()] == [72, 24, 24]
@@ -78,7 +79,8 @@ def test_questions_on_the_same_text_are_in_the_same_split():
   with pytest.raises(InputError, match="rows of the same text stay together"):
     Dataset.from_dict({
         "q": ["what", "who"] * 9, "c": ["he said so"] * 18,
-        "a": ["said"] * 18}, "q", "c", "a", "span", test=0.2)
+        "a": ["said"] * 18}, "q", text_pair="c", label="a",
+        problem_type="span", test=0.2)
 
 
 def test_few_texts_are_refused():

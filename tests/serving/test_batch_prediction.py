@@ -13,7 +13,8 @@ import pytest
 import tf_adapters as ta
 from tests.adapters import TASKS, make
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.batch_prediction import PredictionConfig, predict_file
+from tf_adapters.serving.batch_prediction import predict_file
+from tf_adapters.serving.prediction_config import PredictionConfig
 
 # (task, text, second text) of every task; pairs is None for some.
 ROWS = [(task, text, second) for text, second in [
@@ -383,10 +384,7 @@ def test_an_output_is_written_once_and_by_one(bank, config, tmp_path):
     ({"task": "base"}, "no task 'base'"),
     ({"task": ""}, "no task in 'task'"),
     ({"task": None}, "no task in 'task'"),
-    ({"text": None}, "no text in 'text'"),
-    ({"text": ""}, "no text in 'text'"),
-    ({"text": " \u3000\n"}, "no text in 'text'"),
-    ({"task": "same", "to": " "}, "task same is on pairs of texts"),
+    ({"task": "topic", "only": 1}, "no 'text'; text_column names the column"),
     ({"text": 5}, "expected a string in 'text'"),
     ({"to": "bad"}, "task topic is on single texts; there are two"),
     ({"task": "same"}, "task same is on pairs of texts; there is one only"),
@@ -394,7 +392,8 @@ def test_an_output_is_written_once_and_by_one(bank, config, tmp_path):
 ])
 def test_bad_rows_stop_or_are_skipped(bank, tmp_path, capsys, row, message):
   fine = {"task": "topic", "text": "good"}
-  row = {**fine, **row} if isinstance(row, dict) else row
+  if isinstance(row, dict) and "only" not in row:
+    row = {**fine, **row}
   path = tmp_path / "in.jsonl"
   path.write_text("\n".join(map(json.dumps, [fine, row, fine])))
   config = PredictionConfig(
@@ -411,6 +410,51 @@ def test_bad_rows_stop_or_are_skipped(bank, tmp_path, capsys, row, message):
   assert note.startswith("1 row left out: 1 ")
   assert note.endswith(" (first: in.jsonl:2)")
   assert summary.startswith("2 rows, ")
+
+
+def test_rows_without_a_text_have_an_empty_prediction(bank, tmp_path, capsys):
+  path = tmp_path / "in.jsonl"
+  rows = [{"task": "topic", "text": "good"}, {"task": "topic", "text": None},
+          {"task": "same", "text": "good", "to": " "},
+          {"task": "words", "text": " \u3000\n"}]
+  path.write_text("\n".join(map(json.dumps, rows)))
+  for name in ("out.jsonl", "out.csv"):
+    predict_file(bank, PredictionConfig(
+        str(path), str(tmp_path / name), text_pair_column="to",
+        task_column="task"))
+    note, summary = capsys.readouterr().err.splitlines()
+    assert note == (
+        "3 rows have no text, and so no prediction (first: in.jsonl:2)")
+    assert summary.startswith("4 rows, ")
+  first, *others = records(tmp_path / "out.jsonl")
+  assert [first["prediction"]] == bank.predict(["good"], "topic")
+  assert others == [
+      {"line": 2, "task": "topic", "prediction": None, "scores": None},
+      {"line": 3, "task": "same", "prediction": None, "scores": None},
+      {"line": 4, "task": "words", "prediction": None, "scores": None,
+       "words": None}]
+  assert [(one["line"], one["prediction"], one["score"]) for one in records(
+      tmp_path / "out.csv")[1:]] == [(n, "", "") for n in ("2", "3", "4")]
+
+
+def test_a_text_on_each_line(hf_source, task_files, tmp_path, capsys):
+  bank = ta.AdapterBank(str(hf_source), {"topic": task_files["topic"]})
+  texts = ['"quoted", and\ttabs', "", "the film is good"]
+  (tmp_path / "in.log").write_bytes("\r\n".join(texts).encode())
+  config = PredictionConfig(
+      str(tmp_path / "in.log"), str(tmp_path / "out.csv"), format="txt",
+      keep_columns=True)
+  predict_file(bank, config)
+  assert "(first: in.log:2)" in capsys.readouterr().err
+  found = records(tmp_path / "out.csv")
+  assert [one["line"] for one in found] == ["1", "2", "3"]
+  assert [one["text"] for one in found] == texts
+  assert [one["prediction"] for one in found] == [
+      *bank.predict(texts[:1]), "", *bank.predict(texts[2:])]
+  assert dataclasses.replace(config, output="-").formats() == ("txt", "tsv")
+  for name in ("text_pair_column", "task_column"):
+    with pytest.raises(ta.InputError, match=f"{name}: format txt is a text on"):
+      dataclasses.replace(config, **{name: "x"})
 
 
 def test_json_lines_that_lack_the_second_text(

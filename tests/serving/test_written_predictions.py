@@ -18,7 +18,8 @@ from tf_adapters.data.cells import read_list, write_list
 from tf_adapters.data.rows import write_cells, write_row
 from tf_adapters.errors import say
 from tf_adapters.serving.bank_texts import RowError
-from tf_adapters.serving.batch_prediction import PredictionConfig, predict_file
+from tf_adapters.serving.batch_prediction import predict_file
+from tf_adapters.serving.prediction_config import PredictionConfig
 from tf_adapters.training import metrics, predictions
 
 ODD = ["a\tb", "c\nd", 'say "e"', "f, g", "", " h ", "\r\n", "i\u2028j", "NA"]

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from tf_adapters.tasks import evaluation_plots
+from tf_adapters.tasks import evaluation_plots, mistakes
 from tf_adapters.tasks.evaluating import entity_errors
 from tf_adapters.tasks.evaluation import calibration
 from tf_adapters.tasks.evaluations import ClassEvaluation, LabelSetEvaluation
@@ -131,3 +131,17 @@ def test_of_a_thousand_labels_a_hundred_are_drawn(several):
   if not several:
     [image] = figure.axes[0].images
     assert np.array_equal(image.get_array(), np.eye(100))
+
+
+def test_mistakes_are_shown_as_a_whole():
+  long = "word " * 30
+  assert mistakes.as_text(
+      {"text": ["a", long + "end"], "label": [("x", "y"), ()],
+       "prediction": ["b", "c"], "confidence": [0.5, 0.98765]},
+      [1, 0], [7, 9]).splitlines() == [
+          "row 9: label none, prediction c, confidence 0.9877",
+          "  " + ("word " * 15).strip(), "  " + "word " * 15 + "end",
+          "row 7: label x, y, prediction b, confidence 0.5", "  a"]
+  assert mistakes.as_text(
+      {"question": ["who"], "context": ["x" * 900], "label": [("Bob",)]}, [0],
+      None).startswith("row 0: label Bob\n  question: who\n  context:")

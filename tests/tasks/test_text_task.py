@@ -203,7 +203,7 @@ def test_numbers_pairs_tags_and_spans(one_layer_source):
   texts, _ = rows(12, ["good", "bad"])
   make = ta.TextTask
   numbers = make(one_layer_source, ta.Dataset.from_lists(
-      texts, np.linspace(0.1, 3, 12), texts), adapter_size=4)
+      texts, np.linspace(0.1, 3, 12), text_pairs=texts), adapter_size=4)
   found = numbers.predict(pd.DataFrame({"a": texts, "b": texts}))
   assert all(isinstance(value, float) for value in found)
   assert numbers.predict([(text, text) for text in texts]) == list(found)
@@ -230,7 +230,8 @@ def test_numbers_pairs_tags_and_spans(one_layer_source):
 
   spans = make(one_layer_source, ta.Dataset.from_dict({
       "question": ["he", "what"], "context": ["he said so", "the film is bad"],
-      "answer": ["so", "film"]}, "question", "context", "answer", "span"),
+      "answer": ["so", "film"]}, "question", text_pair="context",
+      label="answer", problem_type="span"),
                max_length=40)
   found = spans.predict([("he", "he said so")])
   assert found[0] in "he said so"
@@ -238,7 +239,8 @@ def test_numbers_pairs_tags_and_spans(one_layer_source):
   assert spans.model.task.span["max_query_length"] == 10
   assert spans.evaluate(ta.Dataset.from_dict({
       "question": ["he"], "context": ["he said so " * 40], "answer": ["so"],
-  }, "question", "context", "answer", "span")).rows == 1
+  }, "question", text_pair="context", label="answer",
+      problem_type="span")).rows == 1
 
 
 def test_what_cannot_be_a_task_is_refused(one_layer_source):

@@ -44,12 +44,19 @@ def test_other_data_whole(run, tmp_path, capfd):
                                     "bad one\tC\n")
   command = [f"--adapter={run / 'run' / 'adapter'}", "--text_column=words",
              f"--data={tmp_path / 'new.tsv'}", "--label_column=team",
-             f"--output={tmp_path / 'new.svg'}"]
+             f"--output={tmp_path / 'new.svg'}",
+             f"--mistakes={tmp_path / 'wrong.csv'}"]
   assert call(evaluate, *command) == 0
   out = capfd.readouterr().out
   assert "2 rows: accuracy" in out
   assert "1 row left out: 1 with an unknown label (first: new.tsv:4)" in out
   assert "<svg" in (tmp_path / "new.svg").read_text()
+  header, *wrong = (tmp_path / "wrong.csv").read_text().splitlines()
+  assert header == "row,text,label,prediction,confidence"
+  known = {"0": "good film,B,A", "1": "bad,A,B"}
+  for number, rest in (line.split(",", 1) for line in wrong):
+    assert rest.startswith(known[number])
+    assert f"row {number}: label" in out
   assert call(evaluate, *command) == 1
   assert "is there already: choose another output, or --overwrite" in (
       capfd.readouterr().err)
@@ -58,6 +65,8 @@ def test_other_data_whole(run, tmp_path, capfd):
 @pytest.mark.parametrize("more, message", [
     (["--output=x.jpg"], "has to end in .png, .pdf, .svg"),
     (["--output=no/x.png"], "there is no folder no"),
+    (["--mistakes=x.xlsx"], "x.xlsx: its name has to end in .tsv, .csv"),
+    (["--mistakes=no/x.csv"], "there is no folder no"),
     (["--data=nowhere.csv"], "nowhere.csv: no such file or folder"),
     (["--text_column=nothing"], "no column 'nothing'; its columns are team"),
     (["--adapter=nowhere"], "nowhere: not an adapter file"),

@@ -44,6 +44,8 @@ SETS = split([[0.0, 1.0], [1.0, 1.0]])
      "all 2 rows of the validation split have the target 2.5: it cannot"),
     ("multi_label", {"train": SETS, "validation": split([[0.0, 1.0]] * 3)},
      "all 3 rows of the validation split have the labels 'yes': it cannot"),
+    ("multi_label", {"train": split([[0.0, 1.0], [1.0, 0.0]] * 10)},
+     "all 20 rows of the train split have a single label: problem_type=class"),
     ("multi_label", {"train": SETS, "validation": split([[0.0, 0.0]] * 3)},
      "all 3 rows of the validation split have no label: it cannot"),
     ("tagging", {"train": tagged([0, 1], [1]), "validation": tagged([0], [0])},

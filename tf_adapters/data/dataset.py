@@ -15,7 +15,7 @@ import numpy as np
 
 from tf_adapters.data import summary
 from tf_adapters.data.splits import Examples, Submission
-from tf_adapters.errors import InputError, warn
+from tf_adapters.errors import InputError, names_arguments, warn
 from tf_adapters.modeling import class_weight
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
   from tf_adapters.data import batching
   from tf_adapters.modeling.text import TextProcessor
+
+# What arguments are called elsewhere.
+_SYNONYMS = {
+    "text_column": "text", "x": "text", "text_pair_column": "text_pair",
+    "label_column": "label", "target": "label", "y": "label",
+    "val": "validation", "validation_split": "validation",
+    "validation_fraction": "validation", "test_size": "test",
+    "test_fraction": "test", "random_state": "seed", "sep": "delimiter"}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -83,8 +91,9 @@ class Dataset:
     return summary.as_html(self)
 
   @classmethod
+  @names_arguments(**_SYNONYMS)
   def from_dataframe(
-      cls, df: Any, text: str = "text", text_pair: str | None = None,
+      cls, df: Any, text: str = "text", *, text_pair: str | None = None,
       label: str | Sequence[str] = "label", problem_type: str | None = None,
       labels: Sequence[str | int | bool] | None = None,
       label_separator: str = ",", validation: float = 0.0, test: float = 0.0,
@@ -136,8 +145,9 @@ class Dataset:
         validation, test, seed, on_bad_row, name))
 
   @classmethod
+  @names_arguments(**_SYNONYMS)
   def from_dict(
-      cls, columns: Mapping[str, Any], text: str = "text",
+      cls, columns: Mapping[str, Any], text: str = "text", *,
       text_pair: str | None = None, label: str | Sequence[str] = "label",
       problem_type: str | None = None,
       labels: Sequence[str | int | bool] | None = None,
@@ -151,12 +161,15 @@ class Dataset:
       ...                    "label": ["good", "bad"]})
     """
     return cls.from_dataframe(
-        columns, text, text_pair, label, problem_type, labels, label_separator,
-        validation, test, seed, on_bad_row, name)
+        columns, text, text_pair=text_pair, label=label,
+        problem_type=problem_type, labels=labels,
+        label_separator=label_separator, validation=validation, test=test,
+        seed=seed, on_bad_row=on_bad_row, name=name)
 
   @classmethod
+  @names_arguments(**_SYNONYMS)
   def from_lists(
-      cls, texts: Iterable[Any], labels: Iterable[Any],
+      cls, texts: Iterable[Any], labels: Iterable[Any], *,
       text_pairs: Iterable[str] | None = None,
       problem_type: str | None = None, validation: float = 0.0,
       test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
@@ -188,8 +201,9 @@ class Dataset:
         on_bad_row=on_bad_row, name=name)
 
   @classmethod
+  @names_arguments(**_SYNONYMS)
   def from_file(
-      cls, path: str | os.PathLike[str], text: str = "text",
+      cls, path: str | os.PathLike[str], text: str = "text", *,
       text_pair: str | None = None, label: str | Sequence[str] = "label",
       problem_type: str | None = None,
       labels: Sequence[str | int | bool] | None = None,
@@ -231,8 +245,9 @@ class Dataset:
         task, origin=str(file), files={split: [file] for split in task.splits})
 
   @classmethod
+  @names_arguments(**_SYNONYMS)
   def from_tf_data(
-      cls, dataset: "tf.data.Dataset", text: str = "text",
+      cls, dataset: "tf.data.Dataset", text: str = "text", *,
       text_pair: str | None = None, label: str = "label",
       problem_type: str | None = None, validation: float = 0.0,
       test: float = 0.0, seed: int = 0, on_bad_row: str = "skip",
@@ -260,8 +275,9 @@ class Dataset:
       text, label = "text", "label"
       text_pair = "text_pair" if "text_pair" in columns else None
     return cls.from_dataframe(
-        columns, text, text_pair, label, problem_type, validation=validation,
-        test=test, seed=seed, on_bad_row=on_bad_row, name=name)
+        columns, text, text_pair=text_pair, label=label,
+        problem_type=problem_type, validation=validation, test=test, seed=seed,
+        on_bad_row=on_bad_row, name=name)
 
   @property
   def train(self) -> Examples:

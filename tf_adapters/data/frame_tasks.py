@@ -96,7 +96,12 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   if len(set(folded)) < len(folded):
     raise InputError(f"text, text_pair and label must differ: {listed(names)}")
   first = next(iter(frames.values()))
+  if not first.header:
+    raise InputError(f"{first.name}: is empty: it has no columns and no rows")
   texts = first.column(columns.text, "text")
+  if not texts:
+    raise InputError(f"{first.name}: has no rows with a label: it has no rows "
+                     "at all")
   labels = [first.labels(column) for column in columns.label_columns]
   problem = columns.problem_type or _problem_of(columns, texts, labels)
   if problem in own_files.METRICS and _hold_words(texts):
@@ -120,7 +125,7 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       *task.notes))
   left_out = [note for note in task.notes if " left out: " in note]
   if left_out:
-    warn("; ".join(left_out), stacklevel=3)
+    warn("; ".join(left_out), stacklevel=4)
   task = dataclasses.replace(
       task, name=columns.name or ",".join(columns.label_columns),
       origin=first.name)

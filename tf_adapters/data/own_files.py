@@ -357,5 +357,10 @@ def _doubts(table: Table, text_columns: Sequence[str], column: str,
     raise InputError(
         f"{table.path}: {what} ({examples}): is it the texts' column? "
         "text_column and label_column say which column is which")
+  if len(rows) >= _MANY_ROWS and 10 * len(names) >= 9 * len(rows):
+    raise InputError(
+        f"{table.path}: {what}: nearly every row has one of its own, as dates "
+        "and ids are, from which nothing can be learnt: label_column names "
+        "another column, and problem_type=regression takes numbers")
   return (f"{table.path.name}: {what}: is it the labels' column?"
           if len(rows) >= _MANY_ROWS else "")

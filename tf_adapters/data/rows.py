@@ -1,5 +1,7 @@
 """Rows of TSV, CSV and JSON lines, one after the other: read and written.
 
+Plain lines, a text on each, are read, too.
+
 No more than a row is in memory. What the columns mean is not known here, nor
 what becomes of a bad row.
 """
@@ -35,6 +37,8 @@ ENDINGS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl",
 # Of what is read only: the rows of Parquet become JSON objects.
 INPUT_ENDINGS = {**ENDINGS, ".parquet": "jsonl", ".pq": "jsonl"}
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
+PLAIN = "txt"  # a text on each line, without columns
+INPUT_FORMATS = (*FORMATS, PLAIN)
 SEPARATORS = {"tsv": "\t", "csv": ","}
 
 # What is wrong with rows of JSON lines.
@@ -122,6 +126,7 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
 
   Args:
     lines, name, format, columns, bad_rows, encoding: as for `read_rows`.
+      `PLAIN` gives every line as a cell of each of the columns.
     delimiter: what stands between the cells of a table; None to find it.
     word_lists: whether a wanted cell of JSON may be a list of words.
   """
@@ -132,6 +137,9 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
     return WholeRows(_keys(line), _json_rows(
         itertools.chain([line], texts), columns, bad_rows, encoding,
         word_lists))
+  if format == PLAIN:
+    return WholeRows(columns, _plain_rows(
+        name, texts, columns, bad_rows, encoding))
   note = ""
   if delimiter is None:
     numbered, note = separated_rows(name, format, texts, columns)
@@ -148,6 +156,19 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
       [column for column in header if column],
       _table_rows(numbered, header, places, bad_rows, encoding),
       note and f"{os.path.basename(name)}: {note}")
+
+
+def _plain_rows(
+    name: str, lines: Iterable[str], columns: Sequence[str], bad_rows: BadRows,
+    encoding: str) -> Iterator[tuple[int, dict[str, Cell], dict[str, Any]]]:
+  for number, line in enumerate(lines, 1):
+    if number == 1:
+      check_line_ends(name, line)
+    text = line.removesuffix("\n").removesuffix("\r")
+    if fault := cells_fault([text], 1) or not_decoded(text, encoding):
+      bad_rows.refuse(number, *fault)
+    else:
+      yield number, dict.fromkeys(columns, text), dict.fromkeys(columns, text)
 
 
 def _table_rows(

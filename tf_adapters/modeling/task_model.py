@@ -35,6 +35,17 @@ for _family in ENCODERS.values():
   _family.encoder_class()
 
 
+def check_is_task_model(model: object) -> None:
+  """Refuses what is no model of a task, such as a `TextTask`.
+
+  Raises:
+    InputError: it is something else.
+  """
+  if not isinstance(model, TaskModel):
+    raise InputError(f"a {type(model).__name__} is no model: a Keras model on "
+                     "an encoder is wanted, task.model of a TextTask")
+
+
 class TaskModel(KerasModel):
   """The base of the models of all tasks; see `models`.
 

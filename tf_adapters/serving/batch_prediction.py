@@ -6,7 +6,6 @@ the bank's; what is there already, that of `prediction_output`.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -19,26 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import rows
-from tf_adapters.data.bad_rows import NO_TEXT, BadRows
-from tf_adapters.data.encodings import AUTO_ENCODING, UTF_8, check_encoding
-from tf_adapters.data.frame_tasks import items_of
-from tf_adapters.data.labels import is_list
+from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.tables import check_delimiter
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.bank_texts import RowError, Text
+from tf_adapters.serving.bank_texts import RowError
+from tf_adapters.serving.prediction_config import PredictionConfig
 from tf_adapters.serving.prediction_input import STANDARD, PredictionInput
-from tf_adapters.serving.prediction_output import prediction_output
+from tf_adapters.serving.prediction_output import (
+    PredictionOutput,
+    prediction_output,
+)
+from tf_adapters.serving.prediction_rows import (
+    PredictionRow,
+    RowsWithoutText,
+    prediction_rows,
+)
 
 if TYPE_CHECKING:
   from tf_adapters.serving.bank import AdapterBank
-
-# What is wrong with rows that cannot be predicted.
-_UNKNOWN_TASK = "of an unknown task"
-_NO_SECOND_TEXT = "without a second text"
-_SECOND_TEXT = "with a second text"
-_NO_STRING = "with something else than a string"
 
 # Rows that are sorted by length, predicted and written together: more leaves
 # less padding, fewer loses less when a run is stopped.
@@ -47,79 +46,6 @@ _MOST_BYTES_AT_ONCE = 4_000_000
 
 _TABLE_COLUMNS = ("line", "task", "prediction", "score")
 _RECORD_COLUMNS = {*_TABLE_COLUMNS, "scores", "words"}
-
-
-@dataclasses.dataclass(frozen=True)
-class PredictionConfig:
-  """Where texts are read, and where predictions are written.
-
-  Attributes:
-    input, output: files, or "-" for standard input and output.
-    format: of the input, one of `data.rows.FORMATS`; None for what its ending
-      says. The output's is what its ending says, or the input's for "-".
-    text_column: name of the texts' column.
-    text_pair_column: name of the column of each pair's second text, or None.
-    task_column: name of the column that says which task a row is for; None
-      where the bank has one task only.
-    on_bad_row: "error" stops at a row that cannot be predicted, "skip" leaves
-      such rows out and counts them; see `BadRows`.
-    predict_batch_size: texts per forward pass.
-    encoding: of the input, see `data.encodings.decoded`; `AUTO_ENCODING` to
-      find it.
-    delimiter: what stands between the cells of a table; None to find it.
-    keep_columns: whether a record has the input's columns, too.
-    overwrite: whether to write over an output that is there.
-
-  Raises:
-    InputError: a value is of no use, or two columns are the same.
-  """
-
-  input: str
-  output: str
-  format: str | None = None
-  text_column: str = "text"
-  text_pair_column: str | None = None
-  task_column: str | None = None
-  on_bad_row: str = "error"
-  predict_batch_size: int = 64
-  encoding: str = UTF_8
-  delimiter: str | None = None
-  keep_columns: bool = False
-  overwrite: bool = False
-
-  def __post_init__(self) -> None:
-    if self.input == STANDARD and self.format is None:
-      raise InputError(
-          "format must be given for standard input: tsv or csv, whose first "
-          "line names the columns, or jsonl")
-    if self.format not in (None, *rows.FORMATS):
-      raise InputError(f"format must be one of {', '.join(rows.FORMATS)}, not "
-                       f"{self.format!r}")
-    if self.predict_batch_size < 1:
-      raise InputError("predict_batch_size must be positive, not "
-                       f"{self.predict_batch_size}")
-    if len(set(self.columns())) < len(self.columns()):
-      raise InputError("text_column, text_pair_column and task_column must "
-                       "differ")
-    BadRows(self.input, self.on_bad_row)  # raises
-    if self.encoding != AUTO_ENCODING:
-      check_encoding(self.encoding)
-    check_delimiter(self.delimiter)
-    if self.format is None and os.path.isdir(self.input):
-      raise InputError(f"{self.input}: is a folder: give one of its files")
-    self.formats()
-
-  def formats(self) -> tuple[str, str]:
-    """The formats of the input and the output."""
-    read = self.format or rows.format_of(self.input, rows.INPUT_ENDINGS)
-    return read, (
-        read if self.output == STANDARD else rows.format_of(self.output))
-
-  def columns(self) -> list[str]:
-    """The input's columns that are read."""
-    return [column for column in (
-        self.text_column, self.text_pair_column, self.task_column)
-            if column is not None]
 
 
 def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
@@ -157,8 +83,8 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
   if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
     bad_rows = BadRows(config.input, config.on_bad_row)
     with _input(config) as source:
-      next(_items(_rows(config, source, bad_rows).rows, config, tasks,
-                  bad_rows), None)
+      next(prediction_rows(_rows(config, source, bad_rows).rows, config, tasks,
+                           bad_rows), None)
 
 
 def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
@@ -177,7 +103,9 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
   record's column is called "input_..." there; the task's column, which would
   stand there twice, is left out.
 
-  A second text that is empty is none, unless the row's task is on pairs.
+  A row without a text, or of a task on pairs without one of the two, has no
+  prediction: an empty cell, null in JSON lines. A line on standard error counts
+  such rows. A second text that is empty is none for tasks on either.
 
   The output grows as OUTPUT.partial and is renamed when it is whole.
   OUTPUT.partial.json says which run it is of, and the sha256 of the input so
@@ -209,50 +137,98 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
             written, [*_TABLE_COLUMNS, *kept.values()]),
         _description(config, tasks, list(kept), source.encoding), source,
         config.overwrite))
+    without_text = RowsWithoutText(source.name)
+    stack.callback(_say, without_text)
     # The same rows together in every run: sums of floats depend on it.
-    for chunk in _chunks(_items(whole.rows, config, tasks, bad_rows),
+    for chunk in _chunks(prediction_rows(whole.rows, config, tasks, bad_rows),
                          _BATCHES_AT_ONCE * config.predict_batch_size):
-      if chunk[-1][0] <= output.last:
-        continue
-      numbers, names, texts, cells = zip(*chunk)
-      results = bank.stream_predictions(
-          texts, names, config.predict_batch_size)
-      records, size = [], 0
-      for line, task, row in zip(numbers, names, cells):
-        record = _record(
-            line, task, tasks[task], _next(results, source.name, line), written)
-        if written == "jsonl" and config.keep_columns:
-          kept = _kept(config, list(row))
-        record |= {name: row.get(column) for column, name in kept.items()}
-        if line > output.last:
-          records.append(rows.write_row(written, record))
-          size += len(records[-1])
-        # Of many labels a record is long: not all are held at once.
-        if size > _MOST_BYTES_AT_ONCE or line == numbers[-1]:
-          output.append(b"".join(records), line)
-          count += len(records)
-          records, size = [], 0
+      without_text.add(chunk)
+      if chunk[-1].line > output.last:
+        records = _records(
+            chunk, _predictions(bank, chunk, config, source.name), tasks,
+            written, None if written == "jsonl" else kept, config)
+        count += _append(output, zip(chunk, records))
   print(f"{count:,} rows, {count / (time.monotonic() - start):.1f} a second",
         file=sys.stderr)
 
 
-def _next(results: Iterator[Prediction[Any, Any]], name: str,
-          line: int) -> Prediction[Any, Any]:
-  """The next result; what is wrong with its row names its line."""
-  try:
-    return next(results)
-  except RowError as error:
-    raise InputError(f"{name}:{line}: {error.reason}") from None
+def _predictions(
+    bank: "AdapterBank", chunk: Sequence[PredictionRow],
+    config: PredictionConfig, name: str,
+) -> Iterator[Prediction[Any, Any] | None]:
+  """Yields what is predicted of each row; None where it has no text.
+
+  Raises:
+    InputError: something is wrong with a row; names its line.
+  """
+  texts = [row.text for row in chunk if row.text is not None]
+  names = [row.task for row in chunk if row.text is not None]
+  found = bank.stream_predictions(texts, names, config.predict_batch_size)
+  for row in chunk:
+    try:
+      prediction = None if row.text is None else next(found)
+    except RowError as error:
+      raise InputError(f"{name}:{row.line}: {error.reason}") from None
+    yield prediction
 
 
-def _say(bad_rows: BadRows) -> None:
-  if bad_rows.count:
-    say(bad_rows.note(), error=True)
+def _records(
+    chunk: Iterable[PredictionRow],
+    predictions: Iterable[Prediction[Any, Any] | None],
+    tasks: Mapping[str, AdapterInfo], format: str,
+    kept: Mapping[str, str] | None, config: PredictionConfig,
+) -> Iterator[bytes]:
+  """Yields the record of each row, as it is written.
+
+  Args:
+    chunk: the rows.
+    predictions: of each.
+    tasks: what the adapter files say of each task.
+    format: of the records.
+    kept: the input's columns that records have, and what they are called
+      there; None where each row has its own.
+    config: says which columns a row keeps.
+  """
+  for row, prediction in zip(chunk, predictions):
+    problem = tasks[row.task].problem
+    if prediction is None:
+      names = ["prediction", "scores" if format == "jsonl" else "score"]
+      if format == "jsonl" and problem.outputs == "words":
+        names.append("words")
+      cells: dict[str, Any] = dict.fromkeys(names)
+    elif format == "jsonl":
+      cells = problem.json_cells(prediction)
+    else:
+      cells = problem.table_cells(prediction)
+    names_of = _kept(config, list(row.cells)) if kept is None else kept
+    yield rows.write_row(format, {
+        "line": row.line, "task": row.task, **cells,
+        **{name: row.cells.get(column) for column, name in names_of.items()}})
 
 
-_WholeRow = tuple[int, Mapping[str, rows.Cell], Mapping[str, Any]]
-# Line, task and text of a row, and all of its cells.
-_Item = tuple[int, str, Text, Mapping[str, Any]]
+def _append(output: PredictionOutput,
+            written: Iterable[tuple[PredictionRow, bytes]]) -> int:
+  """Appends the records that are not there yet; returns how many."""
+  count, size = 0, 0
+  records: list[bytes] = []
+  last = output.last
+  for row, record in written:
+    if row.line <= output.last:
+      continue
+    records.append(record)
+    count, size, last = count + 1, size + len(record), row.line
+    # Of many labels a record is long: not all are held at once.
+    if size > _MOST_BYTES_AT_ONCE:
+      output.append(b"".join(records), last)
+      records, size = [], 0
+  if records:
+    output.append(b"".join(records), last)
+  return count
+
+
+def _say(counted: BadRows | RowsWithoutText) -> None:
+  if note := counted.note():
+    say(note, error=True)
 
 
 def _input(config: PredictionConfig,
@@ -284,93 +260,10 @@ def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
   return kept
 
 
-def _items(numbered: Iterable[_WholeRow], config: PredictionConfig,
-           tasks: Mapping[str, AdapterInfo],
-           bad_rows: BadRows) -> Iterator[_Item]:
-  for line, cells, whole in numbered:
-    if config.task_column is None:
-      (task,) = tasks
-    else:
-      task = _string(cells.get(config.task_column)) or ""
-    if task not in tasks:
-      bad_rows.refuse(line, _UNKNOWN_TASK, (
-          f"no task {task!r}; there is {', '.join(tasks)}" if task
-          else f"no task in {config.task_column!r}"))
-      continue
-    first = _string(cells.get(config.text_column) or "",
-                    tasks[task].problem.outputs == "words")
-    second = _string(cells.get(config.text_pair_column or ""))
-    if first is None:
-      bad_rows.refuse(line, _NO_STRING, (
-          f"expected a string in {config.text_column!r}: a list of words, "
-          "without blanks in them, is for tagging"))
-      continue
-    takes_pairs = tasks[task].takes_pairs
-    # A context may be empty: it has no answers.
-    empty = second is None or (
-        not second.strip()
-        and tasks[task].problem.outputs != "windows")
-    if not first.strip():
-      bad_rows.refuse(line, NO_TEXT, f"no text in {config.text_column!r}")
-    elif takes_pairs and empty:
-      bad_rows.refuse(
-          line, _NO_SECOND_TEXT,
-          f"task {task} is on pairs of texts; there is one only",
-          "text_pair_column names the column of the others"
-          if config.text_pair_column is None else None)
-    elif takes_pairs is False and second:
-      bad_rows.refuse(line, _SECOND_TEXT,
-                      f"task {task} is on single texts; there are two")
-    elif takes_pairs is None and (
-        config.text_pair_column is not None
-        and config.text_pair_column not in cells):
-      # It may as well be a wrong name for the column.
-      bad_rows.refuse(
-          line, _NO_SECOND_TEXT, f"no {config.text_pair_column!r}: a row that "
-          "is no pair has null there")
-    elif second or takes_pairs:
-      yield line, task, (_utf8(first), _utf8(second or "")), whole
-    else:
-      yield line, task, _utf8(first), whole
-
-
-def _string(cell: rows.Cell, of_words: bool = False) -> str | None:
-  """A cell's text; words have blanks between them.
-
-  Args:
-    cell: the cell.
-    of_words: whether its task is on words, which may be a list.
-
-  Returns:
-    The text; None where there is none, or a list that is of no use.
-  """
-  words = cell
-  if of_words and isinstance(cell, str) and is_list(cell.strip()):
-    words = items_of(cell)
-  if not isinstance(words, list):
-    return words
-  is_fine = of_words and all(
-      isinstance(word, str) and word.split() == [word] for word in words)
-  return " ".join(words) if is_fine else None
-
-
-def _utf8(text: str) -> bytes:
-  try:
-    return text.encode(errors="surrogateescape")
-  except UnicodeEncodeError:  # half a character, by its number in JSON
-    return text.encode(errors="surrogatepass")
-
-
-def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+def _chunks(items: Iterator[PredictionRow],
+            size: int) -> Iterator[list[PredictionRow]]:
   while chunk := list(itertools.islice(items, size)):
     yield chunk
-
-
-def _record(line: int, task: str, info: AdapterInfo,
-            prediction: Prediction[Any, Any], format: str) -> dict[str, Any]:
-  problem = info.problem
-  cells = problem.json_cells if format == "jsonl" else problem.table_cells
-  return {"line": line, "task": task, **cells(prediction)}
 
 
 def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import write_file, writing
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 
 
 def export_litert(model: TaskModel, path: str | os.PathLike[str],
@@ -35,12 +35,14 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
     The path.
 
   Raises:
-    InputError: the path ends otherwise, or is there already; or the encoder
-      has no positions for sequences of that length, or reads whole texts.
+    InputError: the model is none, the path ends otherwise, or is there
+      already; or the encoder has no positions for sequences of that length, or
+      reads whole texts.
 
   Example:
     >>> export_litert(ta.load_adapter("adapters/sst2"), "sst2.tflite")
   """
+  check_is_task_model(model)
   path = pathlib.Path(path)
   if path.suffix != ".tflite":
     raise InputError(f"{path}: LiteRT files end in .tflite")

@@ -26,7 +26,7 @@ from tf_adapters.files.writing import (
     writing,
 )
 from tf_adapters.modeling import kernels
-from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
 from tf_adapters.serving.served_graphs import (
@@ -68,9 +68,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     >>> export_model(ta.load_adapter("adapters/sst2"), "serving/sst2")
     PosixPath('serving/sst2/1')
   """
-  if not isinstance(model, TaskModel):
-    raise InputError(f"a {type(model).__name__} is no model: a Keras model on "
-                     "an encoder is wanted, task.model of a TextTask")
+  check_is_task_model(model)
   text = model.encoder.text_processor(
       max_length or model.task.max_length)
   if not text.has_wordpieces:

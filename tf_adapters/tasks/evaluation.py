@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_adapters.errors import printable
+from tf_adapters.errors import printable, say
+from tf_adapters.tasks import mistakes
 from tf_adapters.tasks.frame_forms import table
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class Evaluation:
   def mistakes(self, most: int = 20) -> Any:
     """Lists the rows that are wrong, the surest first.
 
+    `print_mistakes` shows whole texts, which a printed DataFrame cuts.
+
     Args:
       most: how many rows.
 
@@ -156,6 +159,14 @@ class Evaluation:
                  numbers if self.index is None else
                  [self.index[number] for number in numbers])
 
+  def print_mistakes(self, most: int = 10) -> None:
+    """Prints what is wrong, the surest first, with whole texts.
+
+    Args:
+      most: how many rows.
+    """
+    say(mistakes.as_text(self.columns, self.wrong[:most], self.index))
+
   def plot(self) -> "Figure":
     """Draws a figure of matplotlib, which a notebook shows."""
     from tf_adapters.tasks import evaluation_plots
@@ -166,8 +177,9 @@ class Evaluation:
 
   def _facts(self) -> list[str]:
     """Returns facts in words, a line each."""
-    return [f"  wrong: {len(self.wrong):,}; .mistakes() has the surest of them"
-            ] if len(self.wrong) else []
+    if not len(self.wrong):
+      return []
+    return [f"  wrong: {len(self.wrong):,}; .print_mistakes() shows the surest"]
 
   def _class_rows(
       self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:

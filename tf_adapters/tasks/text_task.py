@@ -16,7 +16,7 @@ from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.splits import Examples
 from tf_adapters.data.squad_options import SquadOptions, with_options
-from tf_adapters.errors import InputError, warn
+from tf_adapters.errors import InputError, names_arguments, warn
 from tf_adapters.modeling.label_types import Label, label_name, label_value
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.method import Method
@@ -155,6 +155,11 @@ class TextTask:
         label_name(label): float(value)
         for label, value in thresholds.items()})
 
+  @names_arguments(
+      lr="learning_rate", num_epochs="epochs", num_train_epochs="epochs",
+      train_batch_size="batch_size", class_weights="class_weight",
+      patience="early_stopping", early_stopping_epochs="early_stopping",
+      random_state="seed")
   def fit(self, epochs: int | None = None, batch_size: int = 32,
           learning_rate: float | None = None,
           class_weight: str | Mapping[Any, float] | None = None,
@@ -198,7 +203,7 @@ class TextTask:
         data, epochs, batch_size, learning_rate, early_stopping, seed)
     weights = fitting.weights_of(data, class_weight)
     for doubt in doubts.of_splits(data, True):
-      warn(doubt, stacklevel=2)
+      warn(doubt, stacklevel=3)
     progress = fitting.train(
         self.model, data, self._text, config, weights, verbose)
     self.history = fitting.history_of(progress)
@@ -208,7 +213,7 @@ class TextTask:
     self.model.task = dataclasses.replace(
         self.model.task, metrics=metrics, weights_sha256="")
     for doubt in progress.warnings:
-      warn(fitting.by_arguments(doubt), stacklevel=2)
+      warn(fitting.by_arguments(doubt), stacklevel=3)
     return self
 
   def predict(self, texts: Any, batch_size: int = 64) -> Any:

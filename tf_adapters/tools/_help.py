@@ -17,9 +17,10 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "accelerator", "data", "task_name", "data_dir", "train_file",
         "predict_file", "spec",
         "preset", "sweep_dir", "text_column", "text_pair_column",
-        "label_column", "problem_type", "adapters", "adapters_dir", "adapter",
+        "label_column", "problem_type", "adapters_dir", "adapter",
         "input",
-        "encoder", "repository", "output_dir", "output", "overwrite"),
+        "encoder", "repository", "output_dir", "output", "mistakes",
+        "overwrite"),
     "What to do": (
         "do_train", "do_eval", "do_predict", "load_adapter", "save_adapter",
         "split", "compare_with", "save_pruned", "max_loss", "pruning",

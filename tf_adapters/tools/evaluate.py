@@ -8,28 +8,33 @@ Examples:
 Without --data it is the test split of the run of tf-adapters train that the
 adapter lies in. Of other data it is the test file of a folder, or all rows of a
 file. Precision, recall and F1 of each label are printed, and the mistakes that
-are surest; --output is a picture of the confusion matrix and the calibration.
+are surest; --mistakes is a file of all of them. --output is a picture of the
+confusion matrix and the calibration.
 """
 
 import dataclasses
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.hugging_face_hub import is_repository
+from tf_adapters.data import rows
 from tf_adapters.errors import InputError, listed, say
-from tf_adapters.files.writing import writing
+from tf_adapters.files.writing import write_file, writing
 from tf_adapters.tools import _command, _flags, train
 from tf_adapters.tools._flag_reader import FlagReader
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_folder import read_flags
 
+if TYPE_CHECKING:
+  from tf_adapters.tasks.evaluation import Evaluation
+
 _PICTURES = (".png", ".pdf", ".svg")
 _MISTAKES = 5
-_LONGEST = 48  # characters of a text that is shown
 # Of a run, for which the command line may say something else.
 _READING = ("data", "text_column", "text_pair_column", "label_column",
             "label_separator", "delimiter", "encoding", "on_bad_row")
@@ -37,12 +42,15 @@ _READING = ("data", "text_column", "text_pair_column", "label_column",
 _flags.define(OwnRunConfig, *_READING, "encoder", "overwrite",
               "eval_batch_size")
 _flags.use("adapter", "output", "labels")
+flags.DEFINE_string(
+    "mistakes", None, "File to write all mistakes to, the surest first, with "
+    "the ending .csv, .tsv or .jsonl.")
 
 
 def _evaluate() -> None:
   path, labels = _flags.found(_flags.one_adapter()), flags.FLAGS.labels
   info = open_adapter(path, labels).info
-  picture = _picture(path)
+  picture, mistakes = _picture(path), _mistakes()
   config = _data_of(path, info)
   data = config.load_task(info.labels or None)
   if not any(map(len, data.splits.values())):
@@ -62,20 +70,26 @@ def _evaluate() -> None:
   say(repr(evaluation))
   if evaluation.wrong:
     say("\nthe surest mistakes:")
-    names = list(evaluation.columns)
-    _command.print_columns([names, *(
-        [_cell(evaluation.columns[name][row]) for name in names]
-        for row in evaluation.wrong[:_MISTAKES])])
+    evaluation.print_mistakes(_MISTAKES)
+  if mistakes is not None:
+    _write_mistakes(evaluation, mistakes)
+    say(f"mistakes: {mistakes}")
   with writing(picture):
     evaluation.plot().savefig(picture, bbox_inches="tight")
   say(f"picture: {picture}")
 
 
-def _cell(value: object) -> str:
-  if isinstance(value, float):
-    return f"{value:.4g}"
-  text = ", ".join(value) if isinstance(value, tuple) else str(value)
-  return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+def _write_mistakes(evaluation: "Evaluation", path: pathlib.Path) -> None:
+  """Writes all mistakes, the surest first, with their rows' numbers from 0."""
+  format = rows.format_of(path)
+  names = ["row", *evaluation.columns]
+  index = evaluation.index
+  write_file(path, rows.write_header(format, names) + b"".join(
+      rows.write_row(format, {
+          "row": row if index is None else index[row],
+          **{name: list(values[row]) if isinstance(values[row], tuple)
+             else values[row] for name, values in evaluation.columns.items()}})
+      for row in evaluation.wrong))
 
 
 def _picture(adapter: str) -> pathlib.Path:
@@ -85,19 +99,43 @@ def _picture(adapter: str) -> pathlib.Path:
     InputError: it has another ending, or is there already.
   """
   given = flags.FLAGS.output
-  if is_repository(_flags.one_adapter()):
-    _command.require("output")
-  picture = (pathlib.Path(adapter).absolute().parent / "evaluation.png"
-             if given is None else pathlib.Path(given))
+  if given is None:
+    if is_repository(_flags.one_adapter()):
+      _command.require("output")
+    return pathlib.Path(adapter).absolute().parent / "evaluation.png"
+  picture = _free(given)
   if picture.suffix.lower() not in _PICTURES:
     raise InputError(f"output {picture}: its name has to end in "
                      f"{', '.join(_PICTURES)}")
-  if not picture.parent.is_dir():
-    raise InputError(f"output {picture}: there is no folder {picture.parent}")
-  if given is not None and picture.exists() and not flags.FLAGS.overwrite:
-    raise InputError(f"{picture}: is there already: choose another output, or "
-                     "--overwrite this one")
   return picture
+
+
+def _mistakes() -> pathlib.Path | None:
+  """Where mistakes go, if anywhere.
+
+  Raises:
+    InputError: it has another ending, or is there already.
+  """
+  given = flags.FLAGS.mistakes
+  if given is None:
+    return None
+  rows.format_of(given)  # raises
+  return _free(given)
+
+
+def _free(given: str) -> pathlib.Path:
+  """The path of a file that may be written.
+
+  Raises:
+    InputError: it is there already, or its folder is not.
+  """
+  path = pathlib.Path(given)
+  if not path.parent.is_dir():
+    raise InputError(f"{path}: there is no folder {path.parent}")
+  if path.exists() and not flags.FLAGS.overwrite:
+    raise InputError(f"{path}: is there already: choose another output, or "
+                     "--overwrite this one")
+  return path
 
 
 def _data_of(adapter: str, info: AdapterInfo) -> OwnRunConfig:

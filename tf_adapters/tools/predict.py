@@ -3,6 +3,8 @@
 Examples:
   tf-adapters predict --adapter=runs/sst2/adapter --input=reviews.csv \\
       --output=predictions.csv
+  echo "A moving film." | tf-adapters predict --adapter=runs/sst2/adapter \\
+      --input=- --format=txt --output=-
   zcat texts.jsonl.gz | tf-adapters predict --encoder=bert_base_uncased \\
       --adapter=topic=runs/news/adapter,spam=runs/sms/adapter \\
       --task_column=task --input=- --format=jsonl --output=predictions.tsv
@@ -10,7 +12,8 @@ Examples:
 The input is read as tf-adapters train reads its data. --output is a file with
 the ending .tsv, .csv or .jsonl, or - for standard output. It has a record for
 each row: its line in the input, task, prediction and score, and the input's
-columns behind them. Without --encoder it is the first adapter's.
+columns behind them. A row without a text has an empty prediction. Without
+--encoder it is the first adapter's.
 
 It is written as OUTPUT.partial and renamed when it is whole. The same command
 again goes on behind the last record of a run that was stopped.
@@ -21,13 +24,10 @@ import sys
 
 from absl import flags
 
-from tf_adapters.data.rows import FORMATS
+from tf_adapters.data.rows import INPUT_FORMATS
 from tf_adapters.modeling.config import option_of
-from tf_adapters.serving.batch_prediction import (
-  PredictionConfig,
-  check,
-  predict_file,
-)
+from tf_adapters.serving.batch_prediction import check, predict_file
+from tf_adapters.serving.prediction_config import PredictionConfig
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import RunConfig
@@ -37,7 +37,8 @@ from tf_adapters.training.run_config import RunConfig
 class _Options(OwnRunConfig):
   """The options that this tool shares with runs, with its own defaults."""
 
-  # Predictions are joined to their rows: none is left out by itself.
+  # Predictions are joined to their rows: none is left out by itself. One
+  # without a text has an empty prediction.
   on_bad_row: str = option_of(RunConfig, "on_bad_row")
 
 
@@ -51,8 +52,9 @@ flags.DEFINE_string(
     ".ndjson or .parquet; or - for standard input. CSV and TSV begin with a "
     "header; in CSV cells may be quoted.")
 flags.DEFINE_enum(
-    "format", None, FORMATS,
-    "The input's format, for standard input and files of other endings.")
+    "format", None, INPUT_FORMATS,
+    "The input's format, for standard input and files of other endings: txt is "
+    "a text on each line, without a header.")
 flags.DEFINE_string(
     "task_column", None,
     "Name of the column that says which task a row is for. A single adapter "

@@ -14,6 +14,7 @@ from tf_adapters.data.splits import Examples
 from tf_adapters.problems import find_problem
 
 _NAMED = 5  # labels
+_MANY_ROWS = 20
 
 
 def of_splits(task: Dataset, chooses: bool) -> list[str]:
@@ -28,6 +29,10 @@ def of_splits(task: Dataset, chooses: bool) -> list[str]:
   if value := _constant(task, train):
     found.append(f"all {len(train):,} rows of the train split have {value}: "
                  "there is nothing to learn")
+  if _have_one_label_each(task, train):
+    found.append(
+        f"all {len(train):,} rows of the train split have a single label: "
+        "problem_type=classification learns that labels exclude each other")
   validation = task.splits.get("validation")
   if chooses and validation is None:
     found.append("there is no validation split to choose the best epoch: the "
@@ -78,6 +83,12 @@ def _constant(task: Dataset, split: Examples) -> str:
   if split.labels is None or not len(split):
     return ""
   return find_problem(task.problem_type).same_labels(split.labels, task.labels)
+
+
+def _have_one_label_each(task: Dataset, train: Examples) -> bool:
+  """Whether rows that may have any number of labels have one each."""
+  return (task.problem_type == "multi_label" and len(train) >= _MANY_ROWS
+          and bool((np.asarray(train.labels).sum(axis=1) == 1).all()))
 
 
 def _missing(task: Dataset, train: Examples, validation: Examples) -> list[str]:

@@ -164,11 +164,11 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a run says what is left out
     task = Dataset.from_file(
-        path, config.text_column, config.text_pair_column,
-        labelled if len(labelled) > 1 else config.label_column,
-        config.problem_type, labels, config.label_separator,
-        on_bad_row=config.on_bad_row, name=config.name, encoding=encoding,
-        delimiter=config.delimiter)
+        path, config.text_column, text_pair=config.text_pair_column,
+        label=labelled if len(labelled) > 1 else config.label_column,
+        problem_type=config.problem_type, labels=labels,
+        label_separator=config.label_separator, on_bad_row=config.on_bad_row,
+        name=config.name, encoding=encoding, delimiter=config.delimiter)
   if "train" not in task.splits:  # a test file alone, to be predicted
     return task
   return split_task(task, config.validation_fraction, config.test_fraction,
