@@ -115,6 +115,11 @@ def test_tables_of_methods(folder, tmp_path):
   assert header == ("method", "trained", "file", "CoLA", "RTE", "mean")
   assert rows["full"] == ("101 %", "-", "60.5 ± 0.5", "61.0 ± 0.6", "60.8")
   assert rows["lora"][:2] == ("0.5 %", "0.25 MB")
+  numbers, = (one.csv for one in report.tables if one.name == "methods")
+  full = dict(zip(*(line.split(",") for line in numbers.splitlines()[:2])))
+  assert float(full["mean"]) == pytest.approx(60.75)
+  assert float(full["mean validation"]) == pytest.approx(50)
+  assert (full["rte seeds"], full["rte complete"]) == ("3", "True")
   header, rows = cells(report, "distance")
   # On CoLA 2 and 4 points; on RTE -4, -8 and -12.
   assert rows["adapters"] == (

@@ -6,7 +6,7 @@ Half of a sweep is enough for a table: what is not whole is marked.
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
@@ -43,12 +43,13 @@ class MethodRow:
     """Per cent of the encoder that a task trains, the mean over tasks."""
     return tables.trained_percent(self.choices.values())
 
-  def mean(self, tasks: Sequence[str]) -> float | None:
-    """The mean score over tasks, in per cent."""
+  def mean(self, tasks: Sequence[str], score: Callable[[Selected], float] = (
+      lambda choice: choice.score.mean)) -> float | None:
+    """The mean over tasks of the reported score, or another, in per cent."""
     if not tasks or not set(tasks) <= self.choices.keys():
       return None
     return statistics.fmean(
-        100 * self.choices[task].score.mean for task in tasks)
+        100 * score(self.choices[task]) for task in tasks)
 
   def mean_distance(self, tasks: Sequence[str]) -> Distance | None:
     """The mean distance over tasks, in per cent."""
@@ -127,7 +128,8 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
         NOTHING if mean is None else f"{mean:.1f}"))
     values: dict[str, Any] = {
         "method": row.method, "trained_percent": row.trained,
-        "file_megabytes": size, "mean": mean}
+        "file_megabytes": size, "mean": mean, "mean validation": row.mean(
+            compared.common, distance.validation_score)}
     for task, choice in row.choices.items():
       score = choice.score
       values |= {task: 100 * score.mean, f"{task} seeds": score.n,
@@ -145,7 +147,7 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
       tuple(rows), 0,
       (_metrics(compared), *_progress(compared),
        *tables.limits(compared.choices)),
-      write_csv([*fields, "mean"], numbers))
+      write_csv([*fields, "mean", "mean validation"], numbers))
 
 
 def distance_table(name: str, title: str, compared: Comparison,
