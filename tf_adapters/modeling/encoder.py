@@ -5,6 +5,7 @@ the layers of the base are is the business of its family, see `encoders`.
 Weights are read from files elsewhere and assigned by canonical name.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ from tf_adapters.modeling.methods.method import (
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest
+from tf_adapters.modeling.recomputation import recomputed
 from tf_adapters.modeling.serialization import layer_config
 from tf_adapters.modeling.task_layers import (
     LayerHooks,
@@ -225,13 +227,15 @@ class TransformerEncoder(TextEncoder):
   # Nothing below looks at what tensors hold: to convert it takes seconds.
   @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Mapping[str, tf.Tensor],
-           training: bool | None = None) -> dict[str, Any]:
+           training: bool | None = None,
+           first_only: bool = False) -> dict[str, Any]:
     if "prefix_output" in inputs:
       hidden, first = inputs["prefix_output"], self.frozen_prefix
     else:
       hidden, first = self.embed(inputs, training), 0
     outputs = self.run_layers(
-        range(first, self.config.num_hidden_layers), hidden, inputs, training)
+        range(first, self.config.num_hidden_layers), hidden, inputs, training,
+        first_only=first_only)
     return {**self.close(outputs[-1] if outputs else hidden),
             "encoder_outputs": outputs}
 
@@ -271,7 +275,8 @@ class TransformerEncoder(TextEncoder):
 
   def run_layers(self, numbers: Iterable[int], hidden: tf.Tensor,
                  inputs: Mapping[str, tf.Tensor], training: bool | None = None,
-                 task_layers: TaskHooks | None = None) -> list[tf.Tensor]:
+                 task_layers: TaskHooks | None = None,
+                 first_only: bool = False) -> list[tf.Tensor]:
     """The outputs of layers, each of which sees the one before.
 
     Args:
@@ -280,6 +285,8 @@ class TransformerEncoder(TextEncoder):
       inputs: as for `call`; "input_mask" is looked at.
       training: as for `call`.
       task_layers: what a task owns, to take the place of the encoder's own.
+      first_only: whether nothing but the first token's output will be read of
+        the last layer. Where its kind can, it leaves out the others.
 
     Example:
       >>> hidden = encoder.embed(inputs)
@@ -295,8 +302,15 @@ class TransformerEncoder(TextEncoder):
     for number in numbers:
       task = LayerHooks(task_layers or self.task_layers, number,
                         self.config.layer_name(number))
-      hidden = self.transformer_layers[number](
-          hidden, attention_bias, task, training=training)
+      layer: Any = self.transformer_layers[number]
+      beside: dict[str, Any] = {"attention_bias": attention_bias, "task": task,
+                                "training": training}
+      if (first_only and number == self.config.num_hidden_layers - 1
+          and getattr(layer, "offers_first_only", False)):
+        beside["first_only"] = True
+      compute = functools.partial(layer, **beside)
+      hidden = (recomputed(compute, hidden) if self.remat and training
+                else compute(hidden))
       outputs.append(hidden)
     return outputs
 

@@ -47,6 +47,7 @@ class _LinearHead(tf_keras.layers.Layer):
   """The base of both heads: dropout, and a linear layer in float32."""
 
   built: bool  # Keras'
+  pooling: str
 
   def __init__(self, units: int, hidden_size: int, dropout: float,
                **kwargs: Any):
@@ -70,6 +71,11 @@ class _LinearHead(tf_keras.layers.Layer):
   def logits(self, hidden: tf.Tensor, training: bool | None) -> tf.Tensor:
     hidden = self.dropout(hidden, training=training)
     return self.linear(tf.cast(hidden, tf.float32))
+
+  @property
+  def reads_first_only(self) -> bool:
+    """Whether it reads the first token's output and no other."""
+    return self.pooling in ("pooler", "cls")
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {f"head/{name}": variable

@@ -72,14 +72,42 @@ def _again(tensor: tf.Tensor) -> tf.Tensor:
 
   It keeps what is computed of a tensor, and would not compute it again.
   """
-  if not in_one_program():
-    return tensor
-  # A strategy can stand in the place of TPUStrategy, without XLA.
-  if not _ONE_PROGRAM.get() and not any(
-      "TPU" in device for device
-      in tf.distribute.get_strategy().extended.worker_devices):
+  if not _is_xla():
     return tensor
   return gen_xla_ops.xla_optimization_barrier([tensor])[0]
+
+
+def again_after(
+    tensor: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the same two, the first no sooner than the second is there.
+
+  Results of the first are computed anew, whatever was computed of it before.
+  """
+  if _is_xla():
+    return tuple(gen_xla_ops.xla_optimization_barrier([tensor, other]))
+  # A control dependency would be lost in steps that `jit_compile` compiles, and
+  # what is always zero by the rules of arithmetic. A NaN is passed on anyway.
+  first = tf.cast(tf.reshape(other, [-1])[0], tensor.dtype)
+  return tensor + tf.where(
+      tf.math.is_nan(first), first, tf.zeros_like(first)), other
+
+
+def first_token(hidden: tf.Tensor) -> tf.Tensor:
+  """Takes [batch, 1, size] of [batch, length, size]."""
+  _, length, size = hidden.shape
+  if length is None or not in_one_program():
+    return hidden[:, :1]
+  # As rows of a matrix: or XLA would let the length come first, for all that
+  # is computed before.
+  return tf.reshape(hidden, [-1, size])[::length, tf.newaxis]
+
+
+def _is_xla() -> bool:
+  """Whether operations are sure to be compiled, with operations of XLA."""
+  # A strategy can stand in the place of TPUStrategy, without XLA.
+  return _ONE_PROGRAM.get() or (in_one_program() and any(
+      "TPU" in device for device
+      in tf.distribute.get_strategy().extended.worker_devices))
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import kernels, recomputation
 from tf_adapters.modeling.methods.method import Weights
 from tf_adapters.modeling.serialization import WeightsLayer
 
@@ -374,6 +374,9 @@ class Dropout(tf_keras.layers.Layer):
     """The seed of the next mask, uint32 [2]; None where nothing is dropped."""
     if not (training and self.rate):
       return None
+    return recomputation.drawn(self._draw_seed)
+
+  def _draw_seed(self) -> tf.Tensor:
     variable = self.state.seed_and_calls
     seed = tf.identity(variable)
     variable.assign_add(tf.constant([0, 1], tf.int64))

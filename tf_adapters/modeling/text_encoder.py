@@ -41,6 +41,9 @@ class TextEncoder(tf_keras.layers.Layer):
       otherwise: see `heads.Head`.
     origin: where the pretrained weights came from, None of random ones.
     method: the configuration of the method, None without any.
+    remat: whether a training computes each Transformer layer again in the
+      backward pass, rather than keep what it computed: less memory, more time.
+      Set at any time, and not saved.
   """
 
   per_token: ClassVar[bool]
@@ -49,6 +52,7 @@ class TextEncoder(tf_keras.layers.Layer):
 
   config: Any  # the configuration of the kind of encoder
   pooling: str
+  remat = False
 
   @property
   def family(self) -> str:

@@ -42,7 +42,7 @@ class TrainingStep:
   def _state_now(self) -> tuple[Any, ...]:
     # Asked for in every step: to list the variables would take too long.
     model = self._model()
-    return (model.optimizer, model.encoder.tuning,
+    return (model.optimizer, model.encoder.tuning, model.encoder.remat,
             [layer.trainable for layer in self._layers])
 
   def prepare(self) -> None:

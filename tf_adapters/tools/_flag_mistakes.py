@@ -101,6 +101,7 @@ SYNONYMS: dict[str, Sequence[str]] = {
     "num_gpus": ["distribution_strategy", "gpus_per_trial"],
     "strategy": ["distribution_strategy"],
     "xla": ["jit_compile"],
+    **dict.fromkeys(("gradient_checkpointing", "rematerialize"), ("remat",)),
     "parallel": ["max_parallel_trials"],
     "jobs": ["max_parallel_trials"],
 }

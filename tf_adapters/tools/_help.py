@@ -55,9 +55,9 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         "asha_grace_epochs", "asha_reduction_factor"),
     "The machine": (
         "eval_batch_size", "predict_batch_size", "mixed_precision",
-        "jit_compile", "batch_widths", "steps_per_execution", "prefix_cache",
-        "prefix_cache_dir", "distribution_strategy", "num_replicas", "tpu",
-        "largest_batch"),
+        "jit_compile", "remat", "batch_widths", "steps_per_execution",
+        "prefix_cache", "prefix_cache_dir", "distribution_strategy",
+        "num_replicas", "tpu", "largest_batch"),
 }
 _WIDTH = 80
 _FEW = 6  # choices that are shown in one word

@@ -77,7 +77,7 @@ _UNREAD = (
     (("jit_compile", "encoder", "vocab_file", "max_seq_length",
       "batch_widths"), "text_embedding",
      lambda run: run.text_embedding is not None),
-    (("pooling", "tune_layer_norms", "tune_pooler", "prefix_cache",
+    (("remat", "pooling", "tune_layer_norms", "tune_pooler", "prefix_cache",
       "prefix_cache_dir", "load_adapter", "save_adapter", "tuning"),
      "text_network", lambda run: run.text_network),
     (("text_embedding", "tune_embedding", "hidden_layers", "hidden_units",

@@ -122,6 +122,7 @@ def compile_model(
     total_steps: of the training.
   """
   rate = config.learning_rate
+  model.encoder.remat = config.remat
   model.compile(
       optimizer=create_optimizer(
           default_learning_rate(model) if rate is None else rate, total_steps,

@@ -42,6 +42,10 @@ class TrainingConfig:
       0, "Seed of initial weights, dropout and the order of the examples.",
       least=0, most=2**31 - 1)
   jit_compile: bool = option(False, "Compile the steps with XLA.")
+  remat: bool = option(
+      False, "Compute each Transformer layer again in the backward pass, "
+      "rather than keep what it computed: less memory, more time, the same "
+      "results.")
   steps_per_execution: int = option(
       1, "Steps between two looks at the loss, at Ctrl-C, at the progress bar "
       "and at whether a checkpoint is due. TPUs need many.",

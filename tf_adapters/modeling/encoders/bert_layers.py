@@ -120,8 +120,22 @@ class SelfAttention(CompositeLayer):
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None) -> tf.Tensor:
-    query, key, value = self.query_key_value(hidden, task, training)
-    return attended_by(self.attention_output, hidden, self.attention(
+    return self.attend(hidden, hidden, attention_bias, task, training)
+
+  def attend(self, asking: tf.Tensor, hidden: tf.Tensor,
+             attention_bias: tf.Tensor, task: LayerHooks,
+             training: bool | None) -> tf.Tensor:
+    """Computes what a call does, for some tokens that attend to all.
+
+    Args:
+      asking: of those tokens, [batch, some, width].
+      hidden, attention_bias, task, training: as for a call.
+
+    Returns:
+      [batch, some, width].
+    """
+    query, key, value = self.query_key_value(hidden, task, training, asking)
+    return attended_by(self.attention_output, asking, self.attention(
         query, key, value, attention_bias, training), task, training)
 
   def by_head(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -149,17 +163,25 @@ class SelfAttention(CompositeLayer):
         self.dropout.next_seed(training), training)
 
   def query_key_value(self, hidden: tf.Tensor, task: LayerHooks,
-                      training: bool | None) -> list[tf.Tensor]:
-    """Computes queries, keys and values, each [batch, heads, length, size]."""
+                      training: bool | None,
+                      asking: tf.Tensor | None = None) -> list[tf.Tensor]:
+    """Computes queries, keys and values, each [batch, heads, length, size].
+
+    Args:
+      hidden, task, training: as for a call.
+      asking: what queries are made of; None for `hidden`.
+    """
+    asking = hidden if asking is None else asking
     parts = (self.query, self.key, self.value)
     hooks = [task.hook(PROJECTION, part.name) for part in parts]
-    if kernels.in_one_program():
+    if asking is not hidden or kernels.in_one_program():
       # What is one product would have to be cut into three, and turned. One
       # alone has the order of axes that is wanted, if no bias is in between.
       by_head = self.by_head([
-          project(hidden, part.matrix(), None) if hook is None
-          else project_by(part, hook, hidden, training)
-          for part, hook in zip(parts, hooks)])
+          project(one, part.matrix(), None) if hook is None
+          else project_by(part, hook, one, training)
+          for one, part, hook in zip(
+              (asking, hidden, hidden), parts, hooks)])
       return [one + part.bias[:, tf.newaxis] if hook is None else one
               for one, part, hook in zip(by_head, parts, hooks)]
     joint = project(
@@ -230,8 +252,10 @@ class Block(CompositeLayer):
   Attributes:
     self_attention: has a method `projection`.
     intermediate, output_projection: of the feed-forward.
+    offers_first_only: whether a call takes `first_only`.
   """
 
+  offers_first_only = False
   self_attention: Any
   intermediate: Projection
   output_projection: Projection
@@ -257,9 +281,12 @@ class TransformerLayer(Block):
     hidden: [batch, length, hidden_size].
     attention_bias: [batch, 1, 1, length].
     task: what to take the layer's layer norms and a method's layers from.
+    first_only: whether outputs are wanted for the first token alone, [batch, 1,
+      hidden_size].
   """
 
   attention_class: type[SelfAttention] = SelfAttention
+  offers_first_only = True
 
   def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(**kwargs)
@@ -275,7 +302,8 @@ class TransformerLayer(Block):
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
-           task: LayerHooks, training: bool | None = None) -> tf.Tensor:
+           task: LayerHooks, training: bool | None = None,
+           first_only: bool = False) -> tf.Tensor:
 
     def close(sublayer: str, outputs: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
       return close_by(
@@ -288,8 +316,14 @@ class TransformerLayer(Block):
       return project_by(
           projection, task.hook(PROJECTION, name), inputs, training)
 
-    attended = self.self_attention(
-        hidden, attention_bias, task, training=training)
+    if first_only:
+      first = kernels.first_token(hidden)
+      attended = self.self_attention.attend(
+          first, hidden, attention_bias, task, training)
+      hidden = first
+    else:
+      attended = self.self_attention(
+          hidden, attention_bias, task, training=training)
     hidden = close("attention", attended, hidden)
     expanded = self.expand(
         projected(self.intermediate, "intermediate", hidden), hidden)

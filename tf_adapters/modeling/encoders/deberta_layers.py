@@ -182,6 +182,7 @@ class DebertaLayer(TransformerLayer):
   """A layer of BERT with `DisentangledAttention`."""
 
   attention_class = DisentangledAttention
+  offers_first_only = False
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -93,6 +93,7 @@ class TalkingHeadsLayer(TransformerLayer):
   """A layer whose inner feed-forward is multiplied with a linear gate."""
 
   attention_class = TalkingHeadsAttention
+  offers_first_only = False
 
   def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(config, **kwargs)
