@@ -18,6 +18,7 @@ from tf_adapters.adapter_files.info import AdapterInfo, info_json, read_info
 from tf_adapters.adapter_files.tensors import (
     FileTensors,
     expected_shapes,
+    read_checked,
     read_tensors,
 )
 
@@ -33,8 +34,8 @@ def written(hf_source, tmp_path_factory):
        "classification", ["no", "yes", "maybe"], "mean",
        "adapters-layer_norms", 24, False)
   info = read_info(path)
-  adapter_file.write_adapter(path, info.__class__(**{
-      **info.__dict__, "metrics": {"validation": {"accuracy": 0.7512345}}}),
+  adapter_file.write_adapter(path, dataclasses.replace(
+      info, metrics={"validation": {"accuracy": 0.7512345}}),
       dict(FileTensors(path, info)))
   return path
 
@@ -52,8 +53,10 @@ def content(written):
 
 def held(path):
   info = read_info(path)
-  return info, {name: array.tobytes()
-                for name, array in FileTensors(path, info).items()}
+  found = [{name: array.tobytes() for name, array in arrays.items()}
+           for arrays in (FileTensors(path, info), read_checked(path, info))]
+  assert found[0] == found[1]
+  return info, found[0]
 
 
 def refused_or_same(path, content):

@@ -14,7 +14,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import A, make
-from tf_adapters.adapter_files import tensors
+from tf_adapters.adapter_files import opening
 
 TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 LABELS = "abc"
@@ -172,23 +172,20 @@ def test_files_that_vanish_or_change_midway_change_nothing(
   weights = "adapter.safetensors"
   for fault in ("gone", "other", "cut"):
     path = shutil.copytree(files["t1"], tmp_path / fault)
-    read = tensors.FileTensors.__getitem__
-    calls = []
+    read = opening.read_checked
 
-    def faulty(self, name, path=path, fault=fault, read=read, calls=calls):
-      if os.fspath(self.path) == str(path):
-        calls.append(name)
-        if len(calls) == 3:
-          if fault == "gone":
-            (path / weights).unlink()
-          elif fault == "other":
-            shutil.copy(files["t5"] / weights, path / weights)
-          else:
-            os.truncate(path / weights, 2000)
-      return read(self, name)
+    def faulty(file, info, path=path, fault=fault, read=read):
+      if os.fspath(file) == str(path):  # the second one, behind its check
+        if fault == "gone":
+          (path / weights).unlink()
+        elif fault == "other":
+          shutil.copy(files["t5"] / weights, path / weights)
+        else:
+          os.truncate(path / weights, 2000)
+      return read(file, info)
 
     with monkeypatch.context() as patched:
-      patched.setattr(tensors.FileTensors, "__getitem__", faulty)
+      patched.setattr(opening, "read_checked", faulty)
       with pytest.raises(ta.InputError, match=weights):
         bank.extend([("t4", files["t4"]), ("t1", path)])
     assert bank.names() == ["t0"]

@@ -18,29 +18,36 @@ class Tasks:
     self.resident = set()
     self.steps = []
     self.bad = bad
+    self.together = []
     self.most = 0
     self.residency = Residency(capacity, self.load, self.evict)
 
-  def load(self, name):
-    if name in self.bad:
-      raise InputError(f"{name} is damaged")
-    assert name not in self.resident
-    self.resident.add(name)
-    self.most = max(self.most, len(self.resident))
-    self.steps.append(f"+{name}")
+  def load(self, names):
+    wrong = {name: InputError(f"{name} is damaged")
+             for name in names if name in self.bad}
+    for name in names:
+      if name not in wrong:
+        assert name not in self.resident
+        self.resident.add(name)
+        self.most = max(self.most, len(self.resident))
+        self.steps.append(f"+{name}")
+    self.together.append(len(names))
+    return wrong
 
-  def evict(self, name):
-    self.resident.remove(name)
-    self.steps.append(f"-{name}")
+  def evict(self, names):
+    for name in names:
+      self.resident.remove(name)
+      self.steps.append(f"-{name}")
 
   def add(self, *names):
     with self.residency.adding(names):
-      for name in names:
-        self.load(name)
+      for error in self.load(names).values():
+        raise error
 
   def use(self, *names):
-    with self.residency.using(names):
-      assert self.resident >= {*names}
+    with self.residency.using(names) as wrong:
+      assert self.resident >= {*names} - {*wrong}
+    return wrong
 
 
 def test_the_least_recently_used_goes():
@@ -48,8 +55,32 @@ def test_the_least_recently_used_goes():
   for names in ("a", "b", "a", "c", "c", "a", "b"):
     tasks.use(*names)
   assert tasks.steps == ["+a", "+b", "-b", "+c", "-c", "+b"]
-  assert tasks.residency.names() == ["a", "b"]
+  assert tasks.residency.names() == ["b", "a"]
   assert (tasks.residency.loads, tasks.residency.evictions) == (4, 2)
+
+
+def test_what_is_used_again_outlasts_what_is_used_once():
+  tasks = Tasks(5)
+  for name in "ababcdefgh":
+    tasks.use(name)
+  assert tasks.residency.names() == ["f", "g", "h", "a", "b"]
+  # A call inside another one is the same use.
+  with tasks.residency.using("i"):
+    tasks.use("i")
+  assert tasks.residency.names() == ["g", "h", "i", "a", "b"]
+  # No more than four fifths are kept for that.
+  for name in "ghi":
+    tasks.use(name)
+  assert tasks.residency.names() == ["a", "b", "g", "h", "i"]
+
+
+def test_several_are_loaded_together():
+  names = [f"t{number}" for number in range(40)]
+  tasks = Tasks(None)
+  tasks.use(*names[:1])
+  tasks.use(*names)
+  assert tasks.together == [1, 16, 16, 7]
+  assert tasks.residency.loads == 40
 
 
 def test_what_a_call_needs_stays():
@@ -88,8 +119,8 @@ def test_a_call_for_too_many_is_refused():
 def test_what_cannot_be_loaded_takes_no_room():
   tasks = Tasks(2, bad="?")
   for _ in range(3):
-    with pytest.raises(InputError, match="damaged"):
-      tasks.use("a", "?")
+    assert {name: str(error) for name, error in tasks.use("a", "?").items()
+            } == {"?": "? is damaged"}
   with pytest.raises(InputError, match="damaged"):
     tasks.add("?")
   tasks.use("a", "b")
@@ -116,10 +147,10 @@ def test_a_load_keeps_nobody_waiting_but_those_who_need_it():
   begun, go_on = threading.Event(), threading.Event()
   load = tasks.load
 
-  def slow(name):
+  def slow(names):
     begun.set()
     assert go_on.wait(10)
-    load(name)
+    return load(names)
 
   residency = Residency(3, slow, tasks.evict)
   with residency.adding("a"):
@@ -142,14 +173,15 @@ def test_a_load_keeps_nobody_waiting_but_those_who_need_it():
        st.integers(3, 5))
 def test_any_order_of_calls(calls, capacity):
   tasks = Tasks(capacity)
-  recent = []
   for names in calls:
-    names = sorted(names)
-    tasks.use(*names)
-    recent = [name for name in recent if name not in names] + names
-    assert tasks.residency.names() == recent[-len(tasks.resident):]
-    assert len(tasks.resident) <= capacity
-  assert len({*recent}) <= capacity or len(tasks.resident) == capacity
+    before = tasks.residency.names()
+    missing = {*names} - {*before}
+    tasks.use(*sorted(names))
+    assert sorted(tasks.residency.names()) == sorted(tasks.resident)
+    # Those at the beginning have gone, and no more than had to.
+    others = [name for name in before if name not in names]
+    gone = max(0, len(before) + len(missing) - capacity)
+    assert tasks.resident == {*names, *others[gone:]}
 
 
 def test_threads_that_need_others_tasks():

@@ -269,7 +269,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
     raise InputError(
         f"{path}: was made with another vocabulary or casing than the "
         "encoder's")
-  if fingerprints.other_function(info.encoder, origin.to_dict()):
+  if fingerprints.other_function(info.encoder, vars(origin)):
     theirs, ours = fingerprints.functions(info.encoder_config, encoder.config)
     warn(f"{path}: was trained with {theirs} ({info.encoder['source']}), but "
          f"this encoder of the same weights computes with {ours} "
@@ -278,7 +278,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
 
 def _check_weights(path: str | os.PathLike[str], info: AdapterInfo,
                    origin: Origin) -> None:
-  other = fingerprints.other_weights(info.encoder, origin.to_dict())
+  other = fingerprints.other_weights(info.encoder, vars(origin))
   if other is None:
     return
   name, theirs, ours = other

@@ -5,6 +5,7 @@ Its tensors are read in `adapter_tensors`; what fits on what is not known here.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -141,12 +142,12 @@ class AdapterInfo(JsonConfig):
     if self.encoder["architecture"]:
       _ = self.encoder_config
 
-  @property
+  @functools.cached_property
   def method(self) -> Method | None:
     """The method's configuration, or None."""
     return None if self.adapter is None else method_from_dict(self.adapter)
 
-  @property
+  @functools.cached_property
   def encoder_config(self) -> EncoderConfig:
     """The architecture of the base."""
     return config_from_dict(self.encoder["architecture"])

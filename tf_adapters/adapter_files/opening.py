@@ -7,7 +7,7 @@ What is opened is the same for all, so that nothing else asks who wrote a file.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tf_adapters.adapter_files.info import (
 from tf_adapters.adapter_files.tensors import (
     AdapterTensors,
     FileTensors,
+    read_checked,
     read_tensors,
 )
 from tf_adapters.errors import InputError, warn
@@ -85,7 +86,7 @@ class AdapterFile:
         self.info, encoder={**self.info.encoder, "source": source,
                             "architecture": config_to_dict(config)}))
 
-  def shapes(self) -> dict[str, tuple[int, ...]]:
+  def shapes(self) -> Mapping[str, tuple[int, ...]]:
     """{canonical name: shape} of what is in it, for people.
 
     Raises:
@@ -121,6 +122,16 @@ class AdapterFile:
     if self.foreign is None:
       return FileTensors(self.path, self.info)
     return ForeignTensors(self.path, self.info, self.foreign.tensors)
+
+  def checked_arrays(self) -> dict[str, np.ndarray]:
+    """What `tensors` has, in memory: a file of ours is read once.
+
+    Raises:
+      InputError: as for `tensors`.
+    """
+    if self.foreign is None:
+      return read_checked(self.path, self.info)
+    return dict(self.tensors())
 
 
 def open_adapter(path: str | os.PathLike[str],

@@ -3,17 +3,22 @@
 What they are to be follows from the file's configuration alone.
 """
 
+import functools
+import math
 import os
 import pathlib
-from collections.abc import ItemsView, Iterator, Mapping
+import types
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.checkpoints import names
-from tf_adapters.checkpoints.tensor_file import TensorFile
+from tf_adapters.checkpoints.tensor_file import TensorFile, read_arrays
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import MOST_LAYERS
+from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.tuning import Tuning, kind_of
 
 WEIGHTS_NAME = "adapter.safetensors"
@@ -63,13 +68,10 @@ class FileTensors(AdapterTensors):
     self._tensors = _tensors(path, info)
     # What the header tells comes first: it takes no memory.
     check_tensors(self._tensors.path, self._tensors.shapes, self.shapes)
-    wrong = [name for name, dtype in self._tensors.dtypes.items()
-             if dtype != "F32"] or [
-                 name for name, array in self._tensors.items()
-                 if not np.isfinite(array).all()]
-    if wrong:
-      raise InputError(f"{self._tensors.path}: {wrong[0]}: expected finite "
-                       "float32 numbers")
+    _refuse(self._tensors.path, [
+        name for name, dtype in self._tensors.dtypes.items() if dtype != "F32"
+    ] or [name for name, array in self._tensors.items()
+          if not np.isfinite(array).all()])
 
   def __getitem__(self, name: str) -> np.ndarray:
     return self._tensors.read(name)
@@ -77,6 +79,36 @@ class FileTensors(AdapterTensors):
   def items(self) -> ItemsView[str, np.ndarray]:
     """All of them, read at once: the file is opened once."""
     return dict(self._tensors.items()).items()
+
+
+def read_checked(path: str | os.PathLike[str],
+                 info: AdapterInfo) -> dict[str, np.ndarray]:
+  """What `FileTensors` has, in memory: the file is read once.
+
+  Args:
+    path: the adapter file.
+    info: its configuration.
+
+  Raises:
+    InputError: as for `AdapterTensors`.
+  """
+  file = pathlib.Path(path) / WEIGHTS_NAME
+  try:
+    shapes = expected_shapes(info)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+  arrays = read_arrays(file, info.weights_sha256, sum(
+      4 * math.prod(shape) for shape in shapes.values()))
+  check_tensors(
+      file, {name: array.shape for name, array in arrays.items()}, shapes)
+  _refuse(file, [name for name, array in arrays.items()
+                 if array.dtype != np.float32 or not np.isfinite(array).all()])
+  return arrays
+
+
+def _refuse(file: pathlib.Path, names: Sequence[str]) -> None:
+  if names:
+    raise InputError(f"{file}: {names[0]}: expected finite float32 numbers")
 
 
 def read_tensors(path: str | os.PathLike[str],
@@ -99,34 +131,43 @@ def _tensors(path: str | os.PathLike[str], info: AdapterInfo) -> TensorFile:
   return TensorFile(pathlib.Path(path) / WEIGHTS_NAME, info.weights_sha256)
 
 
-def expected_shapes(info: AdapterInfo) -> dict[str, tuple[int, ...]]:
+def expected_shapes(info: AdapterInfo) -> Mapping[str, tuple[int, ...]]:
   """{canonical name: shape} of what a file of such a configuration holds.
 
   Raises:
     InputError: adapters are in layers that its encoder does not have, or it
       cannot be tuned so.
   """
-  config, method = info.encoder_config, info.method
+  return _expected_shapes(info.encoder_config, info.method, info.tuning,
+                          info.pooling, info.num_outputs, info.changed_base)
+
+
+# Most files are like others, and who loads thousands does not want to wait.
+@functools.lru_cache(maxsize=64)
+def _expected_shapes(
+    config: EncoderConfig, method: Method | None, tuned: str, pooling: str,
+    outputs: int, changed_base: Sequence[str],
+) -> Mapping[str, tuple[int, ...]]:
   if config.num_hidden_layers > MOST_LAYERS:
     raise InputError(f"its encoder has {config.num_hidden_layers} layers, "
                      f"expected at most {MOST_LAYERS}")
-  tuning = Tuning.parse(info.tuning)
+  tuning = Tuning.parse(tuned)
   tuning.check(config, method)
   shapes = {
       name: shape for name, shape in names.shapes(config).items()
       if tuning.trains(name, config.num_hidden_layers, method)
       # A pooler that the head does not look at is not trained.
-      and (kind_of(name) != "pooler" or info.pooling == "pooler")}
+      and (kind_of(name) != "pooler" or pooling == "pooler")}
   base = names.shapes(config)
-  for name in info.changed_base:
+  for name in changed_base:
     if name not in base:
       raise InputError(f"changed_base: {name!r:.100} is no pretrained weight")
     shapes[name] = base[name]
   if method is not None:
     shapes |= method.all_shapes(config)
-  outputs = info.num_outputs
-  return shapes | {"head/kernel": (config.hidden_size, outputs),
-                   "head/bias": (outputs,)}
+  return types.MappingProxyType(
+      shapes | {"head/kernel": (config.hidden_size, outputs),
+                "head/bias": (outputs,)})
 
 
 def check_tensors(path: str | os.PathLike[str],

@@ -11,14 +11,60 @@ from typing import Any
 
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from tf_adapters.errors import InputError
-from tf_adapters.files.reading import Unchanged, check_file
+from tf_adapters.files.reading import Unchanged, check_file, read_file
 
 # Its header, which is parsed as a whole: that of BERT-large has 50 kB, and one
 # of 1,000 layers 2 MB. The library would take 100 MB.
 _MOST_HEADER_BYTES = 1 << 22
 _HEADER_SIZE = struct.Struct("<Q")
+# What the library raises; numpy has no type of 8 bits and fewer.
+_ERRORS = (safetensors.SafetensorError, AttributeError, KeyError, TypeError,
+           ValueError)
+
+
+def read_arrays(path: pathlib.Path, sha256: str,
+                most_bytes: int) -> dict[str, np.ndarray]:
+  """Reads a file whole, once, and holds it to its sha256.
+
+  Args:
+    path: the file.
+    sha256: of its content.
+    most_bytes: that its arrays may have together.
+
+  Raises:
+    InputError: it cannot be read, is damaged, or has more.
+  """
+  content = read_file(
+      path, _HEADER_SIZE.size + _MOST_HEADER_BYTES + most_bytes)
+  if hashlib.sha256(content).hexdigest() != sha256:
+    raise _damaged(path)
+  _header_end(path, content)  # raises
+  try:
+    return safetensors.numpy.load(content)
+  except _ERRORS as error:
+    raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def _damaged(path: pathlib.Path) -> InputError:
+  return InputError(
+      f"{path}: damaged: its sha256 is not the one in the configuration")
+
+
+def _header_end(path: pathlib.Path, start: bytes) -> int:
+  """Where a file's header ends, of which `start` is the beginning.
+
+  Raises:
+    InputError: it is too large.
+  """
+  (size,) = _HEADER_SIZE.unpack(
+      start[:_HEADER_SIZE.size].ljust(_HEADER_SIZE.size, b"\0"))
+  if size > _MOST_HEADER_BYTES:
+    raise InputError(f"{path}: cannot be read: its header has {size:,} "
+                     f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
+  return _HEADER_SIZE.size + size
 
 
 class TensorFile:
@@ -50,17 +96,12 @@ class TensorFile:
     with self._errors():
       self._unchanged = Unchanged(path)
       with open(path, "rb") as file:
-        (size,) = _HEADER_SIZE.unpack(file.read(_HEADER_SIZE.size).ljust(
-            _HEADER_SIZE.size, b"\0"))
+        start = file.read(_HEADER_SIZE.size)
         file.seek(0)
         if sha256 is not None and sha256 != hashlib.file_digest(
             file, "sha256").hexdigest():
-          raise InputError(f"{path}: damaged: its sha256 is not the one in the "
-                           "configuration")
-      if size > _MOST_HEADER_BYTES:
-        raise InputError(f"{path}: cannot be read: its header has {size:,} "
-                         f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
-      self._header_end = _HEADER_SIZE.size + size
+          raise _damaged(path)
+      self._header_end = _header_end(path, start)
       with self._opened(0, 0) as tensors:
         for name in tensors.keys():  # noqa: SIM118 (no dict)
           view = tensors.get_slice(name)
@@ -124,8 +165,7 @@ class TensorFile:
     except OSError as error:
       raise InputError(f"{self.path}: {what}cannot be read: "
                        f"{error.strerror or error}") from None
-    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError,
-            ValueError) as error:  # numpy has no type of 8 bits and fewer
+    except _ERRORS as error:
       raise InputError(
           f"{self.path}: {what}cannot be read: {error}") from None
 

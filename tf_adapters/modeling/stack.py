@@ -55,6 +55,14 @@ class StackKey:
   place: Place | None = None
   widths: tuple[int, ...] = ()
 
+  def __hash__(self) -> int:
+    return self._hash
+
+  # Once: keys are looked up for each task that is taken in.
+  @functools.cached_property
+  def _hash(self) -> int:
+    return hash((self.name, self.kind, self.tables, self.place, self.widths))
+
 
 def gather(table: Table, handle: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
   """Rows of a table, [*shape of rows, ...]; no other row is read.
@@ -113,16 +121,16 @@ class Stack:
       rows: their numbers.
       values: for each of them {name of a table: array}.
     """
-    for name, table in self.tables.items():
-      filled = np.zeros([len(rows), *table.shape[1:]],
-                        table.dtype.as_numpy_dtype)
+    numbers = tf.constant(rows, tf.int32)
+    for table, handle in zip(self.key.tables, self.handles):
+      filled = np.zeros([len(rows), *table.shape],
+                        tf.as_dtype(table.dtype).as_numpy_dtype)
       for place, arrays in enumerate(values):
-        array = arrays[name]
+        array = arrays[table.name]
         where: tuple[int | slice, ...] = (place, *map(slice, array.shape))
         filled[where] = array
       tf.raw_ops.ResourceScatterUpdate(
-          resource=table.handle, indices=tf.constant(rows, tf.int32),
-          updates=filled)
+          resource=handle, indices=numbers, updates=filled)
 
   def with_room(self, capacity: int, rows: np.ndarray) -> "Stack":
     """One of so many rows at least: this one, or one of twice its rows.

@@ -41,7 +41,7 @@ OWN_POOLER = "own pooler"
 ADAPTER_DTYPES = ("float32", "bfloat16")
 
 # Tasks whose arrays are in memory at the same time while they are written.
-_WRITTEN_AT_ONCE = 8
+_WRITTEN_AT_ONCE = 16
 # Beside those of a fixed number of tasks: for tasks that were replaced or
 # removed, and that a computation still has.
 _SPARE_ROWS = 16
@@ -85,37 +85,17 @@ class TaskArrays:
 
   def in_memory(self) -> "TaskArrays":
     """The same, read now."""
-    arrays = dict(self.read().items())  # which opens a file once
+    arrays = self.read()
     return dataclasses.replace(self, read=lambda: arrays)
 
-  def stack_keys(self, adapter_dtype: str = "float32") -> list[StackKey]:
+  def stack_keys(self, adapter_dtype: str = "float32") -> Sequence[StackKey]:
     """The stacks that the task has a row in.
 
     Args:
       adapter_dtype: as for `StackedTasks`.
     """
-    hidden_size, labels = self.shapes[f"{HEAD}/kernel"]
-    padded = padded_size(labels)
-    keys = []
-    pooling = self.pooling
-    if pooling == "pooler" and f"{POOLER}/kernel" in self.shapes:
-      pooling = OWN_POOLER
-      keys = [StackKey(POOLER, OWN_POOLER, tuple(
-          _table(name, self.shapes[f"{POOLER}/{name}"], adapter_dtype)
-          for name in ("kernel", "bias")))]
-    keys.append(StackKey(HEAD, (pooling, padded), (
-        Table("kernel", (hidden_size, padded)), Table("bias", (padded,)))))
-    if self.method is not None:
-      for place in self.method.places(self.config.num_hidden_layers):
-        kind = self.method.at(place).kind()
-        widths = self.config.widths_at(place)
-        keys.append(StackKey(
-            kind.place_name(place), kind,
-            _tables(kind, widths, adapter_dtype), place, widths))
-    return keys + [
-        layer_norm_key(name.removesuffix("/gamma"), shape)
-        for name, shape in self.shapes.items()
-        if is_layer_norm(name) and name.endswith("/gamma")]
+    return _stack_keys(self.config, self.method, self.pooling,
+                       tuple(self.shapes.items()), adapter_dtype)
 
   def values(self, key: StackKey, arrays: Arrays) -> Values:
     """The task's row of a stack: {name of a table: array}.
@@ -130,6 +110,36 @@ class TaskArrays:
     return self.method.at(key.place).as_kind(
         self.method.values_at(key.place, self.config, arrays),
         self.weights(key.place))
+
+
+@functools.lru_cache(maxsize=64)  # most tasks are of the same kind
+def _stack_keys(
+    config: EncoderConfig, method: Method | None, pooling: str,
+    shape_of: tuple[tuple[str, tuple[int, ...]], ...], adapter_dtype: str,
+) -> Sequence[StackKey]:
+  """See `TaskArrays.stack_keys`."""
+  shapes = dict(shape_of)
+  hidden_size, labels = shapes[f"{HEAD}/kernel"]
+  padded = padded_size(labels)
+  keys = []
+  if pooling == "pooler" and f"{POOLER}/kernel" in shapes:
+    pooling = OWN_POOLER
+    keys = [StackKey(POOLER, OWN_POOLER, tuple(
+        _table(name, shapes[f"{POOLER}/{name}"], adapter_dtype)
+        for name in ("kernel", "bias")))]
+  keys.append(StackKey(HEAD, (pooling, padded), (
+      Table("kernel", (hidden_size, padded)), Table("bias", (padded,)))))
+  if method is not None:
+    for place in method.places(config.num_hidden_layers):
+      kind = method.at(place).kind()
+      widths = config.widths_at(place)
+      keys.append(StackKey(
+          kind.place_name(place), kind,
+          _tables(kind, widths, adapter_dtype), place, widths))
+  return (*keys, *(
+      layer_norm_key(name.removesuffix("/gamma"), shape)
+      for name, shape in shapes.items()
+      if is_layer_norm(name) and name.endswith("/gamma")))
 
 
 def layer_norm_key(name: str, shape: tuple[int, ...]) -> StackKey:

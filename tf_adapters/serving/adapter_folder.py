@@ -11,6 +11,10 @@ from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.errors import InputError
 from tf_adapters.serving.bank_texts import BASE
 
+# What tells that an adapter file is another one, or may be read now: names,
+# inodes, sizes, times and permissions of its files.
+FileState = tuple[tuple[str, int, int, int, int], ...]
+
 # Changes of a folder within so many nanoseconds can have the same time.
 _CLOCK_NS = 1_000_000_000
 
@@ -73,3 +77,31 @@ class AdapterFolder:
       return path if (path / CONFIG_NAME).is_file() else None
     except (OSError, ValueError):  # too long; with a NUL
       return None
+
+
+def state_of(path: str | os.PathLike[str],
+             is_known: bool = False) -> FileState | None:
+  """State of an adapter file, the same until it changes; None for no file.
+
+  Args:
+    path: its folder.
+    is_known: whether it is there, even if it cannot be looked at.
+  """
+  state = []
+  try:
+    with os.scandir(path) as entries:
+      for entry in entries:
+        try:
+          status = entry.stat()
+        except FileNotFoundError:  # a link to nothing
+          state.append((entry.name, 0, 0, 0, 0))
+          continue
+        state.append((entry.name, status.st_ino, status.st_size,
+                      status.st_mtime_ns, status.st_mode))
+  except (FileNotFoundError, NotADirectoryError):
+    return None  # no folder, or one that goes at this moment
+  except OSError as error:
+    return (("", error.errno or 0, 0, 0, 0),) if is_known else None
+  if not any(name == CONFIG_NAME for name, *_ in state):
+    return None
+  return tuple(sorted(state))

@@ -1,8 +1,9 @@
 """Opens adapter files as tasks, and checks that a bank can hold these."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.finding import find_adapter
@@ -63,31 +64,39 @@ def open_task(path: str | os.PathLike[str], name: str | None,
   adapter_file.check_fits(path, file.info, encoder)
   try:
     shapes = expected_shapes(file.info)
-    _check_stacks(file.info, shapes, encoder, max_length)
+    _check_stacks(file.info, tuple(shapes), encoder, max_length)
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
   return name, NewTask(path, file.info, TaskArrays(
-      encoder.config, file.info.method, file.info.pooling, shapes, file.tensors,
-      encoder.projection_weights))
+      encoder.config, file.info.method, file.info.pooling, shapes,
+      file.checked_arrays, encoder.projection_weights))
 
 
-def _check_stacks(info: AdapterInfo, names: Iterable[str],
+def _check_stacks(info: AdapterInfo, names: tuple[str, ...],
                   encoder: TransformerEncoder, max_length: int) -> None:
   """Raises InputError for a task that cannot be one of many."""
-  names = list(names)
+  name = _of_the_encoder(names)
+  if name is not None:
+    reason = f"was tuned with {info.tuning}, which changes the encoder itself"
+    if name in info.changed_base:
+      reason = (f"has its own {name} ({len(info.changed_base)} weights of "
+                "the encoder changed beside the tuning)")
+    raise InputError(
+        f"{reason}: a bank holds adapters, layer norms, poolers and heads")
+  if info.problem.outputs == "windows":
+    info.problem.check_windows(
+        encoder.text_processor(info.max_length or max_length), info.span)
+
+
+@functools.lru_cache(maxsize=64)  # most files have the same names
+def _of_the_encoder(names: tuple[str, ...]) -> str | None:
+  """The first variable that cannot be a task's alone."""
   for name in names:
     if not (method_of(name) or is_layer_norm(name)
             or kind_of(name) in ("head", "pooler")) or (
                 not _beside(name) <= {*names}):
-      reason = f"was tuned with {info.tuning}, which changes the encoder itself"
-      if name in info.changed_base:
-        reason = (f"has its own {name} ({len(info.changed_base)} weights of "
-                  "the encoder changed beside the tuning)")
-      raise InputError(
-          f"{reason}: a bank holds adapters, layer norms, poolers and heads")
-  if info.problem.outputs == "windows":
-    info.problem.check_windows(
-        encoder.text_processor(info.max_length or max_length), info.span)
+      return name
+  return None
 
 
 def _beside(name: str) -> set[str]:

@@ -4,21 +4,30 @@ Adapter files are read before anything changes. A change writes the rows of its
 tasks, and then publishes another state in one step.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
 import pathlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
+from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
-from tf_adapters.serving.adapter_folder import AdapterFolder
+from tf_adapters.serving.adapter_folder import (
+    AdapterFolder,
+    FileState,
+    state_of,
+)
 from tf_adapters.serving.bank_encoder import BankEncoder
 from tf_adapters.serving.bank_files import NewTask, open_task
 from tf_adapters.serving.bank_state import BankState
 from tf_adapters.serving.bank_texts import Row, Tasks, Texts, make_rows
 from tf_adapters.serving.published import Published
 from tf_adapters.serving.residency import Residency
+
+# Files of a store that are read at the same time.
+_READERS = 4
 
 # A task to take in: a name or None, its adapter file, label names or None.
 Added = tuple[str | None, str | os.PathLike[str], Sequence[str] | None]
@@ -44,8 +53,12 @@ class BankTasks:
     self.folder = folder
     self.residency = None if folder is None else Residency(
         shared.capacity, self._load, self._evict)
-    # What files of the store say, as long as they are the same.
-    self._infos: dict[str, tuple[tuple[int, int, int], AdapterInfo]] = {}
+    # Files of the store that were opened, as long as they are the same.
+    self._files: dict[str, tuple[FileState | None, NewTask]] = {}
+    self._readers = concurrent.futures.ThreadPoolExecutor(_READERS, "read")
+    # Held while tasks of the store are written: who is second in a change
+    # begins anew.
+    self._writing = threading.Lock()
     new = self._opened(adapters)
     with self._adding(new):
       self._published = Published(
@@ -90,7 +103,7 @@ class BankTasks:
     else:
       self._check_known([name])
       with self.residency.removing(name):
-        self._evict(name)
+        self._evict([name])
     self._drop_empty_stacks()
 
   def __contains__(self, name: str) -> bool:
@@ -120,17 +133,21 @@ class BankTasks:
     state = self.state()
     if self.folder is None or name in state.infos:
       return state.find(name)
+    return 0, self._stored(name).info
+
+  def _stored(self, name: str) -> NewTask:
+    """A task of the store, whose file is opened where it has changed."""
     path = self._path(name)
-    try:
-      status = os.stat(path / CONFIG_NAME)
-    except OSError:  # it has gone meanwhile
-      return 0, self._open(name, path, None)[1].info
-    version = status.st_mtime_ns, status.st_ino, status.st_size
-    known = self._infos.get(name)
-    if known is None or known[0] != version:
-      known = version, self._open(name, path, None)[1].info
-      self._infos[name] = known
-    return 0, known[1]
+    state = state_of(path)
+    before, task = self._files.get(name, (None, None))
+    if task is None or state is None or before != state:
+      known = task
+      _, task = self._open(name, path, None)
+      if known is not None and known.info == task.info:
+        # Who compares sees that it is the same task.
+        task = dataclasses.replace(task, info=known.info)
+      self._files[name] = state, task
+    return task
 
   @contextlib.contextmanager
   def resident(self, names: Sequence[str] | None) -> Iterator[BankState]:
@@ -150,7 +167,9 @@ class BankTasks:
     if names is None:
       names = self.names()
     self._check_known(names)
-    with self.residency.using(names):
+    with self.residency.using(names) as wrong:
+      for error in wrong.values():
+        raise error
       yield self.state().only(names)
 
   @contextlib.contextmanager
@@ -160,18 +179,19 @@ class BankTasks:
     """
     self.check_process()
     wrong: dict[str, InputError] = {}
-    if self.residency is not None:
-      for name in names:
-        try:
-          self._check_known([name])
-          with self.residency.using([name]):
-            pass
-        except InputError as error:
-          wrong[name] = error
-      names = [name for name in names if name not in wrong]
-    with (contextlib.nullcontext() if self.residency is None
-          else self.residency.using(names)):
+    if self.residency is None:
       yield self._known(names, wrong), wrong
+      return
+    for name in names:
+      try:
+        self._check_known([name])
+      except InputError as error:
+        wrong[name] = error
+    with self.residency.using(
+        [name for name in names if name not in wrong]) as damaged:
+      wrong.update(damaged)
+      yield self._known(
+          [name for name in names if name not in wrong], wrong), wrong
 
   def _known(self, names: Sequence[str],
              wrong: dict[str, InputError]) -> BankState:
@@ -253,16 +273,42 @@ class BankTasks:
     """
     self._published.replace(lambda state: state.without_empty_stacks())
 
-  def _load(self, name: str) -> None:
-    """Makes a task of the store resident, which may have been left so."""
-    if name not in self.state().infos:
-      _, task = self._open(name, self._path(name), None)
-      _, info = self._find(name)
-      if info == task.info:  # who compares sees that it is the same task
-        task = dataclasses.replace(task, info=info)
-      self._take_in({name: task.in_memory()})
+  def _load(self, names: Sequence[str]) -> dict[str, InputError]:
+    """Makes tasks of the store resident, of which some may have been left so.
 
-  def _evict(self, name: str) -> None:
-    """Gives a task up, if it is there."""
-    self._published.replace(
-        lambda state: state.without(name) if name in state.infos else state)
+    Returns:
+      {name: reason} of those that cannot be.
+    """
+    resident = self.state().infos
+    names = [name for name in names if name not in resident]
+    new: dict[str, NewTask] = {}
+    wrong: dict[str, InputError] = {}
+    for name, found in zip(names, (
+        map if len(names) < 2 else self._readers.map)(self._read, names)):
+      if isinstance(found, InputError):
+        wrong[name] = found
+      else:
+        new[name] = found
+    if new:
+      with self._writing:
+        self._take_in(new)
+    return wrong
+
+  def _read(self, name: str) -> NewTask | InputError:
+    """A task of the store, in memory."""
+    try:
+      while True:
+        task = self._stored(name)
+        try:
+          return task.in_memory()
+        except InputError:
+          if self._stored(name) is task:  # else it was replaced meanwhile
+            raise
+    except InputError as error:
+      return error
+
+  def _evict(self, names: Sequence[str]) -> None:
+    """Gives up tasks that are there."""
+    gone = set(names)
+    self._published.replace(lambda state: state.only(
+        [name for name in state.infos if name not in gone]))

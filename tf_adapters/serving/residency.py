@@ -1,28 +1,38 @@
-"""Decides which of many tasks are in memory: the most recently used ones.
+"""Decides which of many tasks are in memory: those that calls come back to.
 
 A task is loaded when a call needs it first. Tasks are names here: how they are
 loaded and given up is said by whoever has them. No TensorFlow is needed.
 """
 
-import collections
 import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 
 from tf_adapters.errors import InputError
+from tf_adapters.serving.recency import Recency
+
+# Tasks that are loaded together. Who needs one of them waits for all.
+_LOADED_TOGETHER = 16
 
 
 class _Task:
-  """A task that is resident, or is to be.
+  """A task that is resident, or is to be. Changes under the residency's lock.
 
   Attributes:
     name: of the task.
     calls: how many need it now.
     is_added: whether it stays when no call needs it.
-    is_loaded: whether it is resident. Changes under `lock`.
-    lock: held while it is loaded or evicted: who needs this very task waits.
+    is_loaded: whether it is resident.
+    is_changing: whether somebody loads it or gives it up: all others wait.
   """
 
   def __init__(self, name: str):
@@ -30,7 +40,7 @@ class _Task:
     self.calls = 0
     self.is_added = False
     self.is_loaded = False
-    self.lock = threading.Lock()
+    self.is_changing = False
 
 
 class Residency:
@@ -38,12 +48,14 @@ class Residency:
 
   Threads may use it at the same time. A call whose tasks are resident waits for
   no load; two that need the same task load it once. Where other calls need so
-  many tasks that there is no room, a call waits until they have ended.
+  many tasks that there is no room, a call waits until they have ended. Which
+  task makes room for another one says `Recency`.
 
   Args:
     capacity: the most tasks; None for any number.
-    load: makes a task resident, or raises.
-    evict: gives up a task that no call needs.
+    load: makes tasks resident, and returns {name: reason} of those that cannot
+      be.
+    evict: gives up tasks that no call needs.
 
   Attributes:
     loads, evictions: how many there have been.
@@ -51,20 +63,22 @@ class Residency:
 
   Example:
     >>> residency = Residency(256, load, evict)
-    >>> with residency.using(["sst2", "mrpc"]):
+    >>> with residency.using(["sst2", "mrpc"]) as wrong:
     ...   predict()
   """
 
-  def __init__(self, capacity: int | None, load: Callable[[str], None],
-               evict: Callable[[str], None]):
+  def __init__(self, capacity: int | None,
+               load: Callable[[Sequence[str]], Mapping[str, InputError]],
+               evict: Callable[[Sequence[str]], None]):
     self._capacity = sys.maxsize if capacity is None else capacity
     self._load = load
     self._evict = evict
     # Held for a moment, and never while something is loaded or evicted. It
-    # guards all that follows and the tasks' `calls`.
+    # guards all that follows.
     self._changed = threading.Condition()
-    # Those that are resident or are to be, the least recently used one first.
-    self._tasks: collections.OrderedDict[str, _Task] = collections.OrderedDict()
+    # Those that are resident or are to be, and the order in which they go.
+    self._tasks: dict[str, _Task] = {}
+    self._order = Recency(self._capacity)
     # Of these, the ones that calls need or that were added.
     self._needed: set[str] = set()
     self._added: set[str] = set()
@@ -72,10 +86,15 @@ class Residency:
     self.evictions = 0
     self.load_seconds = 0.0
 
+  @property
+  def room(self) -> int:
+    """How many tasks a call can need, beside those that were added."""
+    return self._capacity - len(self._added)
+
   def names(self) -> list[str]:
-    """The resident tasks, the least recently used one first."""
+    """The resident tasks, the one that would go first at the beginning."""
     with self._changed:
-      return [name for name, task in self._tasks.items() if task.is_loaded]
+      return [name for name in self._order if self._tasks[name].is_loaded]
 
   def has(self, names: Iterable[str]) -> bool:
     """Whether all of these are resident, so that `using` would not wait."""
@@ -84,23 +103,30 @@ class Residency:
                  for name in names)
 
   @contextlib.contextmanager
-  def using(self, names: Iterable[str]) -> Iterator[None]:
-    """Makes tasks resident, and keeps them so.
+  def using(self, names: Iterable[str]) -> Iterator[dict[str, InputError]]:
+    """Makes tasks resident, and keeps them so. Several are loaded together.
+
+    Yields:
+      {name: reason} of those that cannot be loaded.
 
     Raises:
-      InputError: there are more than there is room for; or what `load` raises.
+      InputError: there are more than there is room for.
     """
+    wrong: dict[str, InputError] = {}
     with self._held(list(dict.fromkeys(names))) as tasks:
-      for task in tasks:
-        with task.lock:
-          if not task.is_loaded:
-            start = time.monotonic()
-            self._load(task.name)
-            task.is_loaded = True
-            with self._changed:
-              self.loads += 1
-              self.load_seconds += time.monotonic() - start
-      yield
+      while True:
+        with self._claimed(lambda: _to_load(tasks, wrong)) as missing:
+          if not missing:
+            break
+          start = time.monotonic()
+          found = self._load([task.name for task in missing])
+          wrong.update(found)
+          with self._changed:
+            for task in missing:
+              task.is_loaded = task.name not in found
+            self.loads += len(missing) - len(found)
+            self.load_seconds += time.monotonic() - start
+      yield wrong
 
   @contextlib.contextmanager
   def adding(self, names: Sequence[str]) -> Iterator[None]:
@@ -109,24 +135,23 @@ class Residency:
     Raises:
       InputError: there is no room.
     """
-    with self._held(names) as tasks, contextlib.ExitStack() as stack:
-      for task in sorted(tasks, key=lambda task: task.name):
-        stack.enter_context(task.lock)
+    with self._held(names) as tasks, self._claimed(lambda: tasks):
       yield
-      for task in tasks:
-        task.is_loaded = True
-        with self._changed:
+      with self._changed:
+        for task in tasks:
+          task.is_loaded = True
           task.is_added = True
           self._added.add(task.name)
 
   @contextlib.contextmanager
   def removing(self, name: str) -> Iterator[None]:
     """Forgets a task that the block gives up, whether calls need it or not."""
-    with self._held([name], wait=False) as (task,), task.lock:
+    with self._held([name], wait=False) as tasks, self._claimed(lambda: tasks):
       yield
-      task.is_loaded = False
       with self._changed:
-        task.is_added = False
+        for task in tasks:
+          task.is_loaded = False
+          task.is_added = False
         self._added.discard(name)
 
   @contextlib.contextmanager
@@ -140,12 +165,14 @@ class Residency:
           self._changed.wait()
         for name in names:
           task = self._tasks.setdefault(name, _Task(name))
-          self._tasks.move_to_end(name)
+          # A call inside another one is no use of its own.
+          if not task.calls:
+            self._order.use(name)
           self._needed.add(name)
           task.calls += 1
           tasks.append(task)
-      while wait and (oldest := self._too_many()):
-        self._give_up(oldest)
+      if wait:
+        self._make_room()
       yield tasks
     finally:
       with self._changed:
@@ -171,34 +198,74 @@ class Residency:
             "stay: ask for fewer at a time, or give more capacity")
     return True
 
-  def _too_many(self) -> _Task | None:
-    """The least recently used task that can go, if one has to."""
+  def _make_room(self) -> None:
+    """Evicts the first tasks that can go, if some have to."""
     with self._changed:
-      while len(self._tasks) > self._capacity:
-        for name, task in self._tasks.items():
-          if name not in self._needed:
-            return task
-        self._changed.wait()  # one is being removed
-      return None
-
-  def _give_up(self, task: _Task) -> None:
-    """Evicts a task, unless it has come to be needed."""
-    with task.lock:
-      with self._changed:
-        if task.name in self._needed or self._tasks.get(task.name) is not task:
-          return
-      # Who needs it from now on waits for its lock, and loads it again.
-      if task.is_loaded:
-        self._evict(task.name)
-        task.is_loaded = False
+      is_full = len(self._tasks) > self._capacity
+    while is_full:
+      with self._claimed(self._to_evict) as tasks:
+        resident = [task for task in tasks if task.is_loaded]
+        if resident:
+          self._evict([task.name for task in resident])
         with self._changed:
-          self.evictions += 1
+          for task in tasks:
+            task.is_loaded = False
+            self._tidy(task)
+          self.evictions += len(resident)
+          is_full = len(self._tasks) > self._capacity
+          if is_full and not tasks:
+            self._changed.wait()  # one is being removed
+
+  def _to_evict(self) -> list[_Task]:
+    """Tasks that can go, as many as are too many, without waiting."""
+    count = len(self._tasks) - self._capacity
+    found: list[_Task] = []
+    for name in self._order if count > 0 else ():
+      task = self._tasks[name]
+      if name not in self._needed and not task.is_changing:
+        found.append(task)
+        if len(found) == count:
+          break
+    return found
+
+  @contextlib.contextmanager
+  def _claimed(self, choose: Callable[[], Sequence[_Task]],
+               ) -> Iterator[Sequence[_Task]]:
+    """Keeps others from changing tasks, and waits for who does.
+
+    Nobody waits who has a claim, so that all end.
+
+    Args:
+      choose: the tasks; is called again after each wait.
+    """
+    mine: Sequence[_Task] = []
+    try:
       with self._changed:
-        self._tidy(task)
+        tasks = choose()
+        while any(task.is_changing for task in tasks):
+          self._changed.wait()
+          tasks = choose()
+        mine = tasks
+        for task in mine:
+          task.is_changing = True
+      yield mine
+    finally:
+      with self._changed:
+        for task in mine:
+          task.is_changing = False
+        self._changed.notify_all()
 
   def _tidy(self, task: _Task) -> None:
     """Forgets what nobody needs of a task."""
     if not task.calls and not task.is_added:
       self._needed.discard(task.name)
-      if not task.is_loaded:
-        self._tasks.pop(task.name, None)
+      if not task.is_loaded and self._tasks.pop(task.name, None) is not None:
+        self._order.forget(task.name)
+
+
+def _to_load(tasks: Sequence[_Task], wrong: Container[str]) -> list[_Task]:
+  """Some that are still to be loaded; first those that nobody else loads."""
+  missing = [task for task in tasks
+             if not task.is_loaded and task.name not in wrong]
+  return [task for task in missing if not task.is_changing][
+      :_LOADED_TOGETHER] or missing

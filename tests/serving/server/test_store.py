@@ -29,6 +29,7 @@ class Store(FakeBank):
     self.loads = 0
     self.reads = []
     self.held = []
+    self.together = []
     self.lock = threading.Lock()
     self.may_load = threading.Event()
     self.may_load.set()
@@ -53,20 +54,6 @@ class Store(FakeBank):
     content = (self.folder / name / "adapter_config.json").read_text()
     return make_info(name, "classification", "abc", False, content)
 
-  @contextlib.contextmanager
-  def loaded(self, names):
-    for name in names:
-      if name not in self.infos:
-        self.may_load.wait()
-        with self.lock:
-          if name not in self.infos:
-            self.infos[name] = self.read(name)
-            self.loads += 1
-    self.held += names
-    yield
-    for name in names:
-      self.held.remove(name)
-
   def replace(self, name, path):
     if path != self.folder / name:
       raise InputError(f"{path}: its new file has to take the place of {name}")
@@ -80,13 +67,33 @@ class InMemory:
     self._bank = bank
 
   loads = property(lambda self: self._bank.loads)
-  evictions, load_seconds = 2, 0.5
+  evictions, load_seconds, room = 2, 0.5, 4
 
   def names(self):
     return list(self._bank.infos)
 
   def has(self, names):
     return all(name in self._bank.infos for name in names)
+
+  @contextlib.contextmanager
+  def using(self, names):
+    bank, wrong = self._bank, {}
+    if not self.has(names):
+      bank.may_load.wait()
+      with bank.lock:
+        missing = [name for name in names if name not in bank.infos]
+        bank.together.append(len(missing))
+        for name in missing:
+          try:
+            bank.infos[name] = bank.read(name)
+            bank.loads += 1
+          except InputError as error:
+            wrong[name] = error
+    held = [name for name in names if name not in wrong]
+    bank.held += held
+    yield wrong
+    for name in held:
+      bank.held.remove(name)
 
 
 @pytest.fixture
@@ -124,6 +131,32 @@ def test_what_is_in_memory_does_not_wait_for_what_is_not(bank):
         "inputs": "a", "tasks": ["first", "second", "topic"]})
     assert both.json().keys() == {"first", "second", "topic"}
     assert bank.loads == 2
+    stats = (await client.get("/stats")).json()
+    assert (stats["hits"], stats["misses"]) == (3 + 2, 9 + 1)
+
+  run(scenario, server)
+
+
+def test_what_is_asked_for_during_a_load_is_loaded_together(bank):
+  for number in range(9):
+    write(bank.folder / f"t{number}", "a task")
+  server = make_server(bank)
+
+  async def scenario(client):
+    bank.may_load.clear()
+    waiting = asyncio.gather(*(
+        client.post(f"/models/{name}", json={"inputs": "a"})
+        for name in ("first", "t0", "t1", "bad", *(
+            f"t{number}" for number in range(9)), "bad")))
+    await asyncio.sleep(0.02)
+    bank.may_load.set()
+    # A file that is damaged is the matter of who asks for it.
+    assert [one.status_code for one in await waiting] == [
+        200, 200, 200, 500, *[200] * 9, 500]
+    # Two at once, then as many as there is room for.
+    assert max(bank.together) == 4
+    assert sorted(bank.together)[:2] == [1, 1]
+    assert bank.held == [] and bank.loads == 10
 
   run(scenario, server)
 

@@ -78,8 +78,7 @@ class EncoderConfig(JsonConfig):
 
   def sizes(self) -> tuple[int, ...]:
     """All that the shapes of its variables depend on."""
-    return tuple(value for value in dataclasses.astuple(self)
-                 if type(value) is int)
+    return tuple(value for value in vars(self).values() if type(value) is int)
 
   def widths_at(self, place: Place) -> tuple[int, int]:
     """Widths of what goes in and out at a place where methods can enter.

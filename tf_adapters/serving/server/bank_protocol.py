@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -27,8 +27,20 @@ class Residency(Protocol):
   def names(self) -> list[str]:
     """The tasks in memory."""
 
+  @property
+  def room(self) -> int:
+    """How many tasks a call can need."""
+
   def has(self, names: Iterable[str]) -> bool:
     """Whether all of these are in memory."""
+
+  def using(self, names: Iterable[str]) -> (
+      contextlib.AbstractContextManager[Mapping[str, InputError]]):
+    """Has tasks in memory, and keeps them there in its block.
+
+    Yields:
+      {name: reason} of those that cannot be loaded.
+    """
 
 
 class Bank(Protocol):
@@ -50,10 +62,6 @@ class Bank(Protocol):
   @property
   def residency(self) -> Residency | None:
     """The counts of tasks in memory, where there is a store."""
-
-  def loaded(
-      self, names: Iterable[str]) -> contextlib.AbstractContextManager[None]:
-    """Has tasks in memory, and keeps them there in its block."""
 
   def __contains__(self, name: object) -> bool:
     """Whether there is such a task, in memory or not."""

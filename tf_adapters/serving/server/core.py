@@ -263,6 +263,7 @@ class ModelServer:
   def figures(self) -> dict[str, float | None]:
     """Returns the figures of `GET /stats`: slow where a store is large."""
     return {**self._live.figures(), **self.served.figures(),
+            "hits": self._loader.hits, "misses": self._loader.misses,
             "queue_rows": self._admission.rows}
 
   async def drain(self, seconds: float | None = None) -> None:

@@ -10,17 +10,14 @@ import pathlib
 import time
 from collections.abc import Callable, Container
 
-from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.errors import InputError
+from tf_adapters.serving.adapter_folder import FileState, state_of
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.log import log, log_defect
 from tf_adapters.serving.server.refusals import Refusal
 
 # A look may take a twentieth of the time.
 _TIMES_AS_LONG = 20
-# What tells that a file is another one, or may be read now: names, inodes,
-# sizes, times, permissions.
-_State = tuple[tuple[str, int, int, int, int], ...]
 
 
 class FolderWatch:
@@ -39,7 +36,7 @@ class FolderWatch:
   """
 
   def __init__(self, server: ModelServer, folder: str | os.PathLike[str],
-               served: dict[str, _State],
+               served: dict[str, FileState],
                report: Callable[[str], None] = log):
     self._server = server
     self._folder = pathlib.Path(folder)
@@ -86,13 +83,13 @@ class FolderWatch:
         self._tried[name] = state
         await self._add(name, state)
 
-  async def _add(self, name: str, state: _State) -> None:
+  async def _add(self, name: str, state: FileState) -> None:
     path = self._folder / name
     try:
       await self._server.add(path, name)
     except InputError as error:
       # One that another took the place of while it was read is not damaged.
-      if await asyncio.to_thread(_state_of, path, True) == state:
+      if await asyncio.to_thread(state_of, path, True) == state:
         self._report(str(error))
 
   async def _remove(self, name: str) -> None:
@@ -101,7 +98,7 @@ class FolderWatch:
 
 
 def states_of(folder: str | os.PathLike[str],
-              known: Container[str] = ()) -> dict[str, _State]:
+              known: Container[str] = ()) -> dict[str, FileState]:
   """The adapter files in a folder by name, and what tells whether they change.
 
   Args:
@@ -117,31 +114,10 @@ def states_of(folder: str | os.PathLike[str],
     with os.scandir(folder) as entries:
       for entry in sorted(entries, key=lambda entry: entry.name):
         if not entry.name.startswith(".") and (
-            state := _state_of(
+            state := state_of(
                 pathlib.Path(entry.path), entry.name in known)) is not None:
           states[entry.name] = state
   except OSError as error:
     raise InputError(f"{os.fspath(folder)}: cannot be read: {error.strerror}"
                      ) from None
   return states
-
-
-def _state_of(path: pathlib.Path, is_known: bool = False) -> _State | None:
-  """Of one adapter file; None where there is none."""
-  state = []
-  try:
-    for entry in os.scandir(path):
-      try:
-        status = entry.stat()
-      except FileNotFoundError:  # a link to nothing
-        state.append((entry.name, 0, 0, 0, 0))
-        continue
-      state.append((entry.name, status.st_ino, status.st_size,
-                    status.st_mtime_ns, status.st_mode))
-  except (FileNotFoundError, NotADirectoryError):
-    return None  # no folder, or one that goes at this moment
-  except OSError as error:
-    return (("", error.errno or 0, 0, 0, 0),) if is_known else None
-  if not any(name == CONFIG_NAME for name, *_ in state):
-    return None
-  return tuple(sorted(state))

@@ -1,17 +1,29 @@
 """Has tasks of a bank's store loaded before their texts are queued.
 
-So texts of tasks that are in memory never wait for a disk.
+So texts of tasks that are in memory never wait for a disk. Tasks that are asked
+for while others are loaded are then loaded together.
 """
 
 import asyncio
+import collections
 import concurrent.futures
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import functools
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+from tf_adapters.errors import InputError
 from tf_adapters.serving.bank_texts import BASE
-from tf_adapters.serving.server.bank_protocol import Bank
+from tf_adapters.serving.server.bank_protocol import Bank, Residency
 
-_THREADS = 4
+# Loads at the same time: files of one are read while another is written.
+_MOST_RUNNING = 2
+# Tasks of a load; a single request may have more.
+_LOADED_TOGETHER = 16
+
+# Tasks that are in memory until it ends; and why others are not.
+_Held = tuple[contextlib.ExitStack, Mapping[str, InputError]]
+# Those that a request waits for.
+_Waiting = tuple[Sequence[str], "asyncio.Future[None]"]
 
 
 class Loader:
@@ -19,11 +31,20 @@ class Loader:
 
   Args:
     bank: the tasks.
+
+  Attributes:
+    hits, misses: how many tasks of requests were in memory, and how many were
+      not.
   """
 
   def __init__(self, bank: Bank):
-    self._bank = bank
-    self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "load")
+    self._residency = bank.residency
+    self._waiting: collections.deque[_Waiting] = collections.deque()
+    self._running = 0
+    self._threads = concurrent.futures.ThreadPoolExecutor(
+        _MOST_RUNNING, "load")
+    self.hits = 0
+    self.misses = 0
 
   @contextlib.asynccontextmanager
   async def holding(self, names: Iterable[str]) -> AsyncIterator[None]:
@@ -33,30 +54,71 @@ class Loader:
       InputError: one cannot be loaded.
     """
     names = [name for name in names if name != BASE]
-    if self._bank.residency is None or not names:  # all of them are, always
+    residency = self._residency
+    if residency is None or not names:  # all of them are, always
       yield
       return
-    context = self._bank.loaded(names)
-    if self._bank.residency.has(names):
-      # At once, and not behind those that wait for a disk or for room. If one
-      # is evicted at this very moment, all wait for this load.
-      with context:
-        yield
-      return
-    entering = asyncio.get_running_loop().run_in_executor(
-        self._threads, context.__enter__)
-    try:
-      await asyncio.shield(entering)
-    except asyncio.CancelledError:
-      # It goes on in its thread, and has to be let go then.
-      entering.add_done_callback(
-          lambda done: done.exception() or context.__exit__(None, None, None))
-      raise
-    try:
+    missing = sum(not residency.has([name]) for name in names)
+    self.misses += missing
+    self.hits += len(names) - missing
+    if missing:
+      done = asyncio.get_running_loop().create_future()
+      self._waiting.append((names, done))
+      self._go_on(residency)
+      await done
+    # At once: they are in memory. If one is evicted at this very moment, all
+    # wait for this load.
+    with residency.using(names) as wrong:
+      for error in wrong.values():
+        raise error
       yield
-    finally:
-      context.__exit__(None, None, None)
 
   def close(self) -> None:
     """Ends the threads."""
     self._threads.shutdown(wait=False)
+
+  def _go_on(self, residency: Residency) -> None:
+    """Begins to load what is waited for."""
+    loop = asyncio.get_running_loop()
+    while self._running < _MOST_RUNNING:
+      requests: list[_Waiting] = []
+      together: dict[str, None] = {}
+      while self._waiting:
+        names, done = self._waiting[0]
+        more = together | dict.fromkeys(names)
+        if requests and len(more) > min(_LOADED_TOGETHER, residency.room):
+          break
+        self._waiting.popleft()
+        if not done.done():  # else the client has hung up
+          requests.append((names, done))
+          together = more
+      if not requests:
+        return
+      self._running += 1
+      loop.run_in_executor(
+          self._threads, _hold, residency, list(together),
+      ).add_done_callback(functools.partial(self._done, residency, requests))
+
+  def _done(self, residency: Residency, requests: Sequence[_Waiting],
+            future: "asyncio.Future[_Held]") -> None:
+    self._running -= 1
+    error = future.exception()
+    held, wrong = (None, {}) if error else future.result()
+    for names, done in requests:
+      if done.done():
+        continue
+      reasons = [wrong[name] for name in names if name in wrong]
+      if error or reasons:
+        done.set_exception(error or reasons[0])
+      else:
+        done.set_result(None)
+    if held is not None:
+      # Behind those that were woken, which hold them from then on.
+      asyncio.get_running_loop().call_soon(held.close)
+    self._go_on(residency)
+
+
+def _hold(residency: Residency, names: Sequence[str]) -> _Held:
+  with contextlib.ExitStack() as stack:
+    wrong = stack.enter_context(residency.using(names))
+    return stack.pop_all(), wrong

@@ -20,6 +20,8 @@ _FIGURES = {
     "queue_rows": (GaugeMetricFamily, "Texts that wait or are computed"),
     "resident_tasks": (GaugeMetricFamily, "Tasks in memory"),
     "known_tasks": (GaugeMetricFamily, "Tasks that are served"),
+    "hits": (CounterMetricFamily, "Tasks that a request found in memory"),
+    "misses": (CounterMetricFamily, "Tasks that a request had to wait for"),
     "loads": (CounterMetricFamily, "Tasks that were read into memory"),
     "evictions": (CounterMetricFamily, "Tasks that made room for others"),
     "load_seconds": (CounterMetricFamily, "Of all loads together"),
