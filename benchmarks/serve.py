@@ -10,6 +10,7 @@ and server share the machine. Prints JSON, and draws a picture.
 
   python benchmarks/serve.py --peer_python=PEER/bin/python --picture=serve.png
   python benchmarks/serve.py --resident=1,100 --on_disk=0 --seconds=5 --rounds=1
+  python benchmarks/serve.py --parts=tasks --resident=1,1000 --on_disk=10000
   python benchmarks/serve.py --soak_minutes=60
 
 With `--soak_minutes` it does something else: see serve_soak.py.
@@ -151,6 +152,34 @@ def load_case(port: int, tasks: int, spread: str, args: argparse.Namespace,
       rate=rate, expected=expected).answer()
 
 
+def counting_loads(server: Server, case: Callable[[int], dict[str, Any]],
+                   ) -> Callable[[int], dict[str, Any]]:
+  """A case of load with what the server says of its loads meanwhile."""
+
+  def counted(seed: int) -> dict[str, Any]:
+    before, started = server.call("GET", "/stats")[1], time.perf_counter()
+    answer = case(seed)
+    seconds = time.perf_counter() - started
+    after = server.call("GET", "/stats")[1]
+    made = {name: float(after[name] - before[name]) for name in (
+        "hits", "misses", "loads", "load_seconds")}
+    return {**answer, **made, "loads_per_second": made["loads"] / seconds,
+            "load_ms": 1000 * made["load_seconds"] / max(1.0, made["loads"])}
+
+  return counted
+
+
+def fill(server: Server, case: Callable[[int], dict[str, Any]],
+         tasks: int) -> None:
+  """Repeats load until so many tasks are in memory."""
+  for seed in range(100, 200):
+    case(seed)
+    resident = server.call("GET", "/stats")[1]["resident_tasks"]
+    print(resident, "of", tasks, "tasks in memory", file=sys.stderr, flush=True)
+    if resident >= tasks:
+      return
+
+
 def medians(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
   """Medians over rounds; sums of what is counted."""
   codes: dict[str, int] = {}
@@ -181,11 +210,15 @@ def by_number_of_tasks(folder: str, beside: str,
                for name in running}
     warm = {name: load_case(server.port, sizes[name], "zipf", args)(99)
             for name, server in running.items()}
+    for name in running:
+      if "of" in name:
+        fill(running[name],
+             load_case(running[name].port, sizes[name], "zipf", args), most)
     rate = args.part * warm[min(warm, key=sizes.__getitem__)]["per_second"]
     answers = common.in_turns({
-        (name, spread, loop): load_case(
+        (name, spread, loop): counting_loads(running[name], load_case(
             running[name].port, sizes[name], spread, args,
-            rate if loop == "open" else None)
+            rate if loop == "open" else None))
         for name in running for spread in spreads[name]
         for loop in ("closed", "open")}, range(args.rounds))
     memory = {name: server.resident_mb() for name, server in running.items()}
@@ -292,7 +325,7 @@ def draw(result: dict[str, Any], path: str) -> None:
   matplotlib.use("Agg")
   from matplotlib import pyplot as plt
 
-  figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+  figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
   names = [name for name, value in result.items()
            if name == "1" or (isinstance(value, dict) and "zipf" in value)]
   for spread, style in (("uniform", "o-"), ("zipf", "s--")):
@@ -313,6 +346,8 @@ def draw(result: dict[str, Any], path: str) -> None:
   right.set(ylabel="milliseconds, open loop", xlabel="tasks in memory")
   right.legend()
   for axes in (left, right):
+    axes.set_xticks(range(len(names)), [
+        name.replace(" of ", "\nof ") for name in names])
     axes.spines[["top", "right"]].set_visible(False)
   figure.tight_layout()
   figure.savefig(path, dpi=120)

@@ -1,5 +1,7 @@
 """The files that serve.py's servers serve: adapters, answers, a SavedModel."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -7,35 +9,53 @@ import pathlib
 import common
 import serve_load
 
-DISTINCT = 100     # adapter files whose weights differ; others link to them
+DISTINCT = 100     # random weights; other files have multiples of these
 KNOWN_TASKS = 100  # whose answers are known beforehand
 
 
 def write_adapters(folder: str, count: int, method: str = "bottleneck",
                    ) -> None:
-  """Writes adapter files of tasks with random weights."""
+  """Writes adapter files of tasks with random weights.
+
+  No two files are the same, and none is left in the system's cache: so whoever
+  loads a task reads a disk.
+  """
   import methods
   import numpy as np
+  import safetensors.numpy
 
   import tf_adapters as ta
+  from tf_adapters.adapter_files.info import info_json, read_info
+  from tf_adapters.adapter_files.tensors import read_checked
 
   model = ta.TextClassifier(
       ta.load_encoder(common.ENCODER, methods.config_of(method)),
       ["no", "yes"], pooling="mean")
   model.tune("adapters")
   rng = np.random.default_rng(0)
-  first = [variable.numpy() for variable in model.trainable_variables]
-  for number, name in enumerate(serve_load.names(range(count))):
+  names = serve_load.names(range(count))
+  first = pathlib.Path(folder, names[0])
+  ta.save_adapter(model, first, task=names[0], max_length=128, pairs=False)
+  info = read_info(first)
+  distinct = [
+      {name: value + rng.normal(0, 0.05, value.shape).astype(np.float32)
+       for name, value in read_checked(first, info).items()}
+      for _ in range(min(count, DISTINCT))]
+  files = []
+  for number, name in enumerate(names):
+    weights = safetensors.numpy.save({
+        key: value * np.float32(1 + 1e-3 * (number // DISTINCT))
+        for key, value in distinct[number % DISTINCT].items()})
     path = pathlib.Path(folder, name)
-    if number < DISTINCT:
-      for variable, value in zip(model.trainable_variables, first):
-        variable.assign(value + rng.normal(0, 0.05, value.shape))
-      ta.save_adapter(model, path, task=name, max_length=128, pairs=False)
-      continue
-    like = pathlib.Path(folder, serve_load.names([number % DISTINCT])[0])
-    path.mkdir()
-    for file in like.iterdir():
-      os.link(file, path / file.name)
+    path.mkdir(exist_ok=True)
+    files.append(path / "adapter.safetensors")
+    files[-1].write_bytes(weights)
+    (path / "adapter_config.json").write_text(info_json(dataclasses.replace(
+        info, task=name, weights_sha256=hashlib.sha256(weights).hexdigest())))
+  os.sync()
+  for file in files:
+    with open(file) as opened:
+      os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def write_answers(folder: str, path: str) -> None:

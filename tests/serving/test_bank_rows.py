@@ -3,11 +3,14 @@
 import dataclasses
 
 import pytest
+import tensorflow as tf
 
 import tf_adapters as ta
 from tests.adapters import make
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.serving.bank_texts import RowError
+from tf_adapters.serving.bank_state import BankState
+from tf_adapters.serving.bank_texts import OutOfMemory, RowError
+from tf_adapters.serving.halves import in_halves
 
 # Without adapters: a graph that is traced soon.
 HEADS = {"topic": ("classification", "abc", 16, False),
@@ -83,3 +86,44 @@ def test_a_row_is_of_the_task_that_there_is_when_it_is_computed(bank, files):
   bank.add(files["topic"], "words")
   (again,) = bank.predict_rows(rows[1:2])
   assert same(again, bank.predictions(["he said so"], "words")[0])
+
+
+class Fake:
+  """Computes no more than so many rows at once, and some not at all."""
+
+  def __init__(self, most, bad=()):
+    self.most, self.bad, self.calls = most, bad, []
+
+  def __call__(self, rows):
+    self.calls.append(len(rows))
+    if len(rows) > self.most or {*rows} & {*self.bad}:
+      raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    return [row * 10 for row in rows]
+
+
+def test_what_does_not_fit_in_memory_is_computed_in_halves():
+  fake = Fake(3)
+  assert in_halves(fake, range(7)) == [0, 10, 20, 30, 40, 50, 60]
+  assert fake.calls == [7, 3, 4, 2, 2]
+  fake = Fake(8, bad=[2])
+  found = in_halves(fake, range(5))
+  assert isinstance(found[2], OutOfMemory) and "\n" not in str(found[2])
+  assert found[:2] + found[3:] == [0, 10, 30, 40]
+  assert in_halves(fake, []) == []
+  with pytest.raises(ValueError):  # no matter of memory
+    in_halves(lambda rows: [int("no")], [1, 2])
+
+
+def test_a_bank_computes_rows_in_halves(bank, monkeypatch):
+  rows = bank.tokenize(bank.rows(["good", "the film is bad"] * 2, "topic"))
+  expected = bank.predict_rows(rows)
+  predict_rows = BankState.predict_rows
+
+  def tight(state, some, batch_size, wrong):
+    if len(some) > 1:
+      raise MemoryError
+    return predict_rows(state, some, batch_size, wrong)
+
+  monkeypatch.setattr(BankState, "predict_rows", tight)
+  for one, other in zip(bank.predict_rows(rows), expected, strict=True):
+    assert one.value == other.value

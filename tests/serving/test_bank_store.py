@@ -59,7 +59,7 @@ def test_tasks_are_loaded_and_go(one_layer_source, folder, bank, tmp_path):
   for name in ("t1", "t2", "t3", "t1", "t4", "t1"):
     assert_right(bank, truth, name)
   assert_right(bank, truth, "own", "t0")
-  assert bank.residency.names() == ["t3", "t4", "own", "t1"]
+  assert bank.residency.names() == ["t3", "t4", "t1", "own"]
   assert (bank.residency.loads, bank.residency.evictions) == (4, 1)
   # Four tasks are served from tables that were made for them.
   for name in truth:

@@ -1,5 +1,7 @@
 """Texts that are for many tasks: what these have in common is computed once."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,39 @@ def test_layers_that_tasks_share_are_computed_once(bank, monkeypatch):
   # One of the texts is cut to another length.
   bank.predict_tasks(TEXTS, ["upper", "tags", "words"])
   assert rows == [4, 5]
+
+
+def test_rows_of_one_text_share_layers_once_these_are_traced(
+    bank, monkeypatch):
+  names = ["upper", "tags", "words", "head"]
+  rows = bank.tokenize(bank.rows(
+      [TEXTS[0]] * 4 + TEXTS[1:3] + [TEXTS[0]],
+      [*names, "lower", "other_head", "base"]))
+  computed = []
+  shared_layers = bank._now().shared.shared_layers
+
+  def noted(tasks, wait=True):
+    computed.append(shared_layers(tasks, wait))
+    return computed[-1]
+
+  monkeypatch.setattr(bank._now().shared, "shared_layers", noted)
+  bank._now().shared._shared_layers = (), {}
+  expected = bank.predict_rows(rows)  # nobody waits for a trace
+  for thread in threading.enumerate():
+    if thread.name == "trace":
+      thread.join()
+  found = bank.predict_rows(rows)
+  assert computed[0] is None and computed[-1] is not None
+  for one, other in zip(found, expected, strict=True):
+    assert one.task == other.task
+    np.testing.assert_allclose(np.hstack(flat(one)), np.hstack(flat(other)),
+                               atol=1e-6)
+  # Too few, or tasks that have no layers in common.
+  computed.clear()
+  bank.predict_rows(rows[:3])
+  bank.predict_rows(bank.tokenize(bank.rows(
+      [TEXTS[0]] * 4, ["lower", *names[:3]])))
+  assert computed == [None]
 
 
 def test_all_tasks_and_none(bank, files):

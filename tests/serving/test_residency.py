@@ -116,6 +116,29 @@ def test_a_call_for_too_many_is_refused():
   assert tasks.resident == {*"xza"}
 
 
+def test_who_needs_what_is_resident_does_not_wait():
+  tasks = Tasks(2)
+  tasks.use("a")
+  with tasks.residency.using_resident(["a", "b"]) as are_resident:
+    assert not are_resident
+  with tasks.residency.using_resident(["a"]) as is_resident:
+    assert is_resident
+    tasks.use("b")
+    tasks.use("c")
+    assert tasks.resident == {*"ac"}
+  seen = []
+
+  def evict(names):
+    # Others need all of the room, and "c" is about to go.
+    with tasks.residency.using_resident(["c"]) as is_resident:
+      seen.append(is_resident)
+    tasks.evict(names)
+
+  tasks.residency._evict = evict
+  tasks.use("b", "d")
+  assert seen == [False] and tasks.resident == {*"bd"}
+
+
 def test_what_cannot_be_loaded_takes_no_room():
   tasks = Tasks(2, bad="?")
   for _ in range(3):

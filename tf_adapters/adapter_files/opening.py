@@ -124,7 +124,7 @@ class AdapterFile:
     return ForeignTensors(self.path, self.info, self.foreign.tensors)
 
   def checked_arrays(self) -> dict[str, np.ndarray]:
-    """What `tensors` has, in memory: a file of ours is read once.
+    """Reads what `tensors` has into memory: a file of ours once.
 
     Raises:
       InputError: as for `tensors`.

@@ -83,7 +83,7 @@ class FileTensors(AdapterTensors):
 
 def read_checked(path: str | os.PathLike[str],
                  info: AdapterInfo) -> dict[str, np.ndarray]:
-  """What `FileTensors` has, in memory: the file is read once.
+  """Reads what `FileTensors` has into memory: the file once.
 
   Args:
     path: the adapter file.

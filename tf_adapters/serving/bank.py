@@ -36,6 +36,7 @@ from tf_adapters.serving.bank_texts import (
     frame_of,
     only_task,
 )
+from tf_adapters.serving.halves import in_halves
 from tf_adapters.serving.residency import Residency
 from tf_adapters.serving.served_graphs import ServedTask
 from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
@@ -410,7 +411,7 @@ class AdapterBank:
     Returns:
       For each row its prediction, or what is wrong with it: its task was
       removed, does not take such texts any more, or computes numbers that are
-      not finite.
+      not finite; or there is not enough memory for it alone (OutOfMemory).
 
     Example:
       >>> rows = bank.tokenize(bank.rows(["a moving film"], "sst2"))
@@ -419,7 +420,8 @@ class AdapterBank:
     """
     with self._tasks.resident_or_not(
         asked_of([row.row.name for row in rows])) as (state, wrong):
-      return state.predict_rows(rows, batch_size, wrong)
+      return in_halves(
+          lambda some: state.predict_rows(some, batch_size, wrong), rows)
 
   def export(self, path: str | os.PathLike[str],
              default_task: str | None = None,

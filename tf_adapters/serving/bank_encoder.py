@@ -48,6 +48,7 @@ class BankEncoder:
     # came before, and that is then made once more.
     self._newest: TracedModel | None = None
     self._tracing = threading.Lock()
+    self._tracing_shared = threading.Lock()
     self._shared_layers: tuple[
         tuple[StackKey, ...], dict[int, SharedLayers]] = ((), {})
 
@@ -61,11 +62,17 @@ class BankEncoder:
         self._newest = TracedModel(self.model, tasks.keys, self.jit_compile)
       return self._newest
 
-  def shared_layers(self, tasks: StackedTasks) -> SharedLayers | None:
+  def shared_layers(self, tasks: StackedTasks,
+                    wait: bool = True) -> SharedLayers | None:
     """The graphs for texts that are for many tasks; None if nothing is shared.
 
     They are traced when they are needed first, for each layer at which tasks
     begin to differ.
+
+    Args:
+      tasks: the tasks.
+      wait: whether to wait for a trace, which takes seconds. Otherwise it is
+        made in another thread, and until then there is None.
     """
     layer = tasks.lowest_own_layer(self.encoder.config.num_hidden_layers)
     if layer == 0 or self.jit_compile:
@@ -74,6 +81,12 @@ class BankEncoder:
     if keys != tasks.keys:
       keys, graphs = tasks.keys, {}
       self._shared_layers = keys, graphs
-    if layer not in graphs:
-      graphs[layer] = SharedLayers(self.model, keys, layer)
+    if layer not in graphs and not wait:
+      if not self._tracing_shared.locked():
+        threading.Thread(
+            target=self.shared_layers, args=[tasks], name="trace").start()
+      return None
+    with self._tracing_shared:
+      if layer not in graphs:
+        graphs[layer] = SharedLayers(self.model, keys, layer)
     return graphs[layer]

@@ -32,7 +32,11 @@ from tf_adapters.serving.bank_texts import (
     Texts,
     make_rows,
 )
-from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
+from tf_adapters.serving.tokenized_rows import (
+    TokenizedRow,
+    split_repeated,
+    tokenize,
+)
 
 # Sorted by length among these, so that little is computed on padding.
 _PACKED_AT_ONCE = 4096
@@ -220,11 +224,29 @@ class BankState:
         known[number] = self._now(row)
       except InputError as error:
         results[number] = error
-    outputs = self._outputs(list(known.values()), batch_size)
-    for (number, row), output in zip(known.items(), outputs):
-      results[number] = _not_finite(number, row.row) if output is None else (
-          _prediction(row.row, output))
+    for numbers, layers in self._parts(known):
+      outputs = self._outputs(
+          [known[number] for number in numbers], batch_size, layers)
+      for number, output in zip(numbers, outputs):
+        of_row = known[number].row
+        results[number] = _not_finite(number, of_row) if output is None else (
+            _prediction(of_row, output))
     return [result for result in results if result is not None]
+
+  def _parts(self, rows: Mapping[int, TokenizedRow],
+             ) -> list[tuple[list[int], SharedLayers | None]]:
+    """Rows that are computed together, and by what: see `_outputs`.
+
+    Texts that are for many tasks are one part, where these have layers in
+    common: the numbers of its rows, and of the others.
+    """
+    repeated, others = split_repeated(rows)
+    names = {rows[number].row.name for number in repeated} & {*self.infos}
+    layers = self.shared.shared_layers(
+        self.only(names).tasks, wait=False) if names else None
+    if layers is None:
+      return [([*rows], None)]
+    return [part for part in ((repeated, layers), (others, None)) if part[0]]
 
   def _now(self, tokenized: TokenizedRow) -> TokenizedRow:
     """A row for the task as it is now.

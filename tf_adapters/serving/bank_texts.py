@@ -61,6 +61,10 @@ class RowError(InputError):
     self.reason = reason
 
 
+class OutOfMemory(InputError):
+  """A text for which there is not enough memory at this moment."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
   """One text, and the task that it is for.

@@ -88,7 +88,7 @@ class Residency:
 
   @property
   def room(self) -> int:
-    """How many tasks a call can need, beside those that were added."""
+    """Number of tasks that a call can need, beside those that were added."""
     return self._capacity - len(self._added)
 
   def names(self) -> list[str]:
@@ -97,7 +97,7 @@ class Residency:
       return [name for name in self._order if self._tasks[name].is_loaded]
 
   def has(self, names: Iterable[str]) -> bool:
-    """Whether all of these are resident, so that `using` would not wait."""
+    """Whether all of these are resident."""
     with self._changed:
       return all((task := self._tasks.get(name)) is not None and task.is_loaded
                  for name in names)
@@ -127,6 +127,26 @@ class Residency:
             self.loads += len(missing) - len(found)
             self.load_seconds += time.monotonic() - start
       yield wrong
+
+  @contextlib.contextmanager
+  def using_resident(self, names: Sequence[str]) -> Iterator[bool]:
+    """Keeps tasks resident that are so already; waits for nobody.
+
+    Yields:
+      Whether all of them are; otherwise none is kept.
+    """
+    tasks: list[_Task] = []
+    with self._changed:
+      found = [self._tasks.get(name) for name in names]
+      is_resident = len(self._needed.union(names)) <= self._capacity and all(
+          task is not None and task.is_loaded and not task.is_changing
+          for task in found)
+      if is_resident:
+        tasks = self._hold(names)
+    try:
+      yield is_resident
+    finally:
+      self._let_go(tasks)
 
   @contextlib.contextmanager
   def adding(self, names: Sequence[str]) -> Iterator[None]:
@@ -163,23 +183,31 @@ class Residency:
       with self._changed:
         while wait and not self._has_room(names):
           self._changed.wait()
-        for name in names:
-          task = self._tasks.setdefault(name, _Task(name))
-          # A call inside another one is no use of its own.
-          if not task.calls:
-            self._order.use(name)
-          self._needed.add(name)
-          task.calls += 1
-          tasks.append(task)
+        tasks = self._hold(names)
       if wait:
         self._make_room()
       yield tasks
     finally:
-      with self._changed:
-        for task in tasks:
-          task.calls -= 1
-          self._tidy(task)
-        self._changed.notify_all()
+      self._let_go(tasks)
+
+  def _hold(self, names: Sequence[str]) -> list[_Task]:
+    """Keeps a place for each task, in a block that nobody else is in."""
+    tasks = []
+    for name in names:
+      task = self._tasks.setdefault(name, _Task(name))
+      if not task.calls:  # a call inside another one is no use of its own
+        self._order.use(name)
+      self._needed.add(name)
+      task.calls += 1
+      tasks.append(task)
+    return tasks
+
+  def _let_go(self, tasks: Sequence[_Task]) -> None:
+    with self._changed:
+      for task in tasks:
+        task.calls -= 1
+        self._tidy(task)
+      self._changed.notify_all()
 
   def _has_room(self, names: Sequence[str]) -> bool:
     """Whether all tasks that are needed then can be resident.

@@ -7,7 +7,7 @@ as for questions, each of them is one.
 import collections
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from tf_adapters.serving.bank_texts import Row, Text
 
 if TYPE_CHECKING:
   from tf_adapters.serving.bank_encoder import BankEncoder
+
+
+# Rows of a text that are computed by themselves.
+_LEAST_REPEATED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +86,24 @@ def tokenize(rows: Sequence[Row], shared: "BankEncoder",
         [rows[number] for number in others], shared, cut)):
       done[number] = made
   return [one for one in done if one is not None]
+
+
+def split_repeated(
+    rows: Mapping[int, TokenizedRow]) -> tuple[list[int], list[int]]:
+  """The numbers of rows of the same text, and those of all others.
+
+  Texts that few others repeat are not worth a batch of their own.
+
+  Args:
+    rows: by number.
+  """
+  of_text: dict[bytes, list[int]] = collections.defaultdict(list)
+  for number, row in rows.items():
+    of_text[b"|".join(ids.tobytes() for ids in (
+        *row.word_ids, *row.type_ids))].append(number)
+  repeated = [number for same in of_text.values()
+              if len(same) >= _LEAST_REPEATED for number in same]
+  return repeated, [number for number in rows if number not in {*repeated}]
 
 
 def pad(rows: Sequence[tuple[np.ndarray, np.ndarray]], width: int,

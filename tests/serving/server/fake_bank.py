@@ -13,7 +13,7 @@ import numpy as np
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.bank_texts import RowError, make_rows
+from tf_adapters.serving.bank_texts import OutOfMemory, RowError, make_rows
 from tf_adapters.serving.server.application import make_application
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.limits import ServerConfig
@@ -139,6 +139,8 @@ class FakeBank:
         raise RuntimeError("a defect")
       if text == "too large":
         results.append(RowError(number, "is not finite"))
+      elif text == "no memory":
+        results.append(OutOfMemory("there is not enough memory"))
       elif row.info is not None and row.name not in self.infos:
         results.append(InputError("it has gone"))
       else:

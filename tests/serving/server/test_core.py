@@ -81,6 +81,8 @@ def test_what_is_refused_and_why():
   assert status == 413 and "24 wordpieces, of which" in message
   status, message = refusal(server.predict(["too large"], ["topic"]))
   assert (status, message) == (422, "text 0: is not finite")
+  status, message = refusal(server.predict(["a", "no memory"], ["topic"] * 2))
+  assert (status, message) == (503, "text 1: there is not enough memory")
   # Nothing of it stays behind.
   assert server.figures()["queue_rows"] == 0
 

@@ -29,10 +29,18 @@ class Residency(Protocol):
 
   @property
   def room(self) -> int:
-    """How many tasks a call can need."""
+    """Number of tasks that a call can need."""
 
   def has(self, names: Iterable[str]) -> bool:
     """Whether all of these are in memory."""
+
+  def using_resident(
+      self, names: Sequence[str]) -> contextlib.AbstractContextManager[bool]:
+    """Keeps tasks in memory that are there already; waits for nobody.
+
+    Yields:
+      Whether all of them are.
+    """
 
   def using(self, names: Iterable[str]) -> (
       contextlib.AbstractContextManager[Mapping[str, InputError]]):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
 from tf_adapters.problems.prediction import Prediction
+from tf_adapters.serving.bank_texts import OutOfMemory
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.asked import (
   Answer,
@@ -177,6 +178,9 @@ class ModelServer:
                   result: Result) -> Prediction[Any, Any]:
     if isinstance(result, Prediction):
       return result
+    if isinstance(result, OutOfMemory):
+      raise Refusal(refusals.NO_MEMORY, f"text {number}: {result}",
+                    self.retry_after())
     self.served.info(task)  # it may have gone meanwhile
     reason = getattr(result, "reason", str(result))
     raise Refusal(refusals.WRONG_KIND, f"text {number}: {reason}")

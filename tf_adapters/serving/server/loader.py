@@ -61,17 +61,16 @@ class Loader:
     missing = sum(not residency.has([name]) for name in names)
     self.misses += missing
     self.hits += len(names) - missing
-    if missing:
+    while True:
+      # The event loop must not wait for others that need its tasks.
+      with residency.using_resident(names) as are_resident:
+        if are_resident:
+          yield
+          return
       done = asyncio.get_running_loop().create_future()
       self._waiting.append((names, done))
       self._go_on(residency)
       await done
-    # At once: they are in memory. If one is evicted at this very moment, all
-    # wait for this load.
-    with residency.using(names) as wrong:
-      for error in wrong.values():
-        raise error
-      yield
 
   def close(self) -> None:
     """Ends the threads."""

@@ -12,7 +12,7 @@ WRONG_KIND = 422
 TOO_MANY = 429
 HUNG_UP = 499  # as nginx has it: the client did not wait
 FAILED = 500
-DRAINING = 503
+DRAINING = NO_MEMORY = 503
 
 
 class Refusal(Exception):
