@@ -428,6 +428,7 @@ def test_presets_are_sweeps(path):
       "paper_figure_4": 2 * 3 * (10 * 3 + 12 * 3 + 3 + 3),
       "paper_figure_6": 2 * 3 * 10, "minilm_glue": 5 * 3 * (2 + 6 + 6 + 2),
       "minilm_methods": 5 * 3 * (3 + 9 * 2),
+      "minilm_recipes": 2 * 2 * 18,
       "minilm_headline": (11 + 4 + 20 + 3 + 8) * (7 * 2 + 3),
   }[path.stem]
 
