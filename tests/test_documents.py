@@ -32,6 +32,7 @@ _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 _PYTHON = re.compile(
     r"(?:<!-- not run: (?P<why>.+?) -->\n)?```python\n(?P<code>.*?)^```$",
     re.M | re.S)
+_NO_LIST = re.compile(r"^(?!#|[-*] |\d+\. | ).+\n(?:- |\d+\. ).+", re.M)
 _LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -64,6 +65,8 @@ def blocks(page, run=True):
 def test_a_page_is_short_and_its_links_lead_somewhere(page):
   text, folder = PAGES[page], (ROOT / page).parent
   assert text.count("\n") <= MOST_LINES
+  # MkDocs takes a list without an empty line in front for its paragraph.
+  assert not _NO_LIST.findall(_FENCE.sub("", text))
   for target, anchor in _LINK.findall(_FENCE.sub("", text)):
     if ":" in target:
       continue
