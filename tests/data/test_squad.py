@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from official.nlp.data import squad_lib
 from official.nlp.tools import (
-    squad_evaluate_v1_1,
-    squad_evaluate_v2_0,
-    tokenization,
+  squad_evaluate_v1_1,
+  squad_evaluate_v2_0,
+  tokenization,
 )
 
 import tf_adapters as ta
 from tests import conftest
 from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data.squad_split import Question, SquadSplit
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 
 CONTEXT = "The film is good. He said so, very!"
@@ -46,8 +47,8 @@ def windows_of(split, text=TEXT):
 
 
 def split_of(*questions, context=CONTEXT, options=SMALL):
-  return squad.SquadSplit([context], [
-      squad.Question(str(number), text, 0, answers, start)
+  return SquadSplit([context], [
+      Question(str(number), text, 0, answers, start)
       for number, (text, answers, start) in enumerate(questions)], options)
 
 
@@ -55,7 +56,7 @@ def test_a_short_context_is_one_window(tmp_path):
   task = squad.load(write(tmp_path / "a", entry("1")))
   assert task.metrics == ("f1", "exact_match")
   text = ta.TextProcessor(WordpieceVocabulary(tuple(conftest.TOKENS), True), 40)
-  split = squad.SquadSplit(
+  split = SquadSplit(
       task.split("train").contexts, task.split("train").questions,
       SquadOptions(doc_stride=8, max_query_length=8))
   encoded, windows = windows_of(split, text)
@@ -273,7 +274,7 @@ def test_scores_are_the_official_scripts(rows):
   data, predictions, questions = [], {}, []
   for number, (right, answer) in enumerate(rows):
     data.append({"id": str(number), "answers": [{"text": t} for t in right]})
-    questions.append(squad.Question(str(number), "?", 0, tuple(right), None))
+    questions.append(Question(str(number), "?", 0, tuple(right), None))
     if answer is not None:
       predictions[str(number)] = answer
   dataset = [{"paragraphs": [{"qas": data}]}]
@@ -293,8 +294,8 @@ def test_scores_are_the_official_scripts(rows):
 
 
 def test_scores_of_questions_without_an_answer():
-  questions = [squad.Question("1", "?", 0, ("film",), 4),
-               squad.Question("2", "?", 0, (), None)]
+  questions = [Question("1", "?", 0, ("film",), 4),
+               Question("2", "?", 0, (), None)]
   values = span_answers.evaluate(questions, {"1": "a film", "2": ""}, True)
   assert values == {"f1": 1.0, "exact_match": 1.0, "has_answer_f1": 1.0,
                     "no_answer_f1": 1.0}

@@ -9,14 +9,14 @@ import pytest
 
 import tf_adapters as ta
 from tests import sentence_piece_reference
-from tf_adapters.data import squad
 from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data.squad_split import Question, SquadSplit
 from tf_adapters.data.tagging import TaggedSplit
 from tf_adapters.modeling.encoders.roberta import ROBERTA
 from tf_adapters.modeling.vocabularies.byte_pairs import BytePairsVocabulary
 from tf_adapters.modeling.vocabularies.sentence_piece import (
-    AlbertVocabulary,
-    FairseqVocabulary,
+  AlbertVocabulary,
+  FairseqVocabulary,
 )
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
@@ -45,8 +45,8 @@ def text(request):
 
 
 def test_answers_in_windows(text):
-  split = squad.SquadSplit([CONTEXT], [
-      squad.Question(answer, "All human?", 0, (answer,), CONTEXT.find(answer))
+  split = SquadSplit([CONTEXT], [
+      Question(answer, "All human?", 0, (answer,), CONTEXT.find(answer))
       for answer in ANSWERS if answer in CONTEXT],
       SquadOptions(doc_stride=8, max_query_length=12))
   encoded = split.encode(text)

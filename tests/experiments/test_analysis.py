@@ -20,8 +20,8 @@ from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.experiments.ablation_scores import AblationScores
 from tf_adapters.experiments.analysis import Pruned, layers_text
 from tf_adapters.tools import analyse
-from tf_adapters.training import trainer
 from tf_adapters.training.metrics import evaluate_task
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.training_config import TrainingConfig
 
 A = ta.AdapterConfig
@@ -54,7 +54,7 @@ def call_tool(data_dir, adapter, tmp_path):
 def evaluate(model, task, split, batch_size=8):
   """As a run does."""
   encoded = task.split(split).encode(model.encoder.text_processor(16))
-  return evaluate_task(task, task.split(split), encoded, trainer.predict(
+  return evaluate_task(task, task.split(split), encoded, predict(
       model, encoded, TrainingConfig(eval_batch_size=batch_size)))
 
 

@@ -7,7 +7,7 @@ from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 
 from tf_adapters.data import span_answers
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.data.squad import Question
+from tf_adapters.data.squad_split import Question
 from tf_adapters.problems import PROBLEMS
 from tf_adapters.problems.metrics import evaluate
 from tf_adapters.training.metrics import evaluate_task

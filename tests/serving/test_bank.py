@@ -15,7 +15,7 @@ from tf_adapters.adapter_files.adapter_file import write_adapter
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.data import span_answers, squad
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.training import trainer
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.training_config import TrainingConfig
 
 
@@ -132,7 +132,7 @@ def test_answers_are_those_of_the_task_alone(
       squad.Question(str(n), question, n, (), None)
       for n, question in enumerate(questions)], options, answered=False,
   ).encode(model.encoder.text_processor(20))
-  expected = span_answers.choose(encoded, trainer.predict(
+  expected = span_answers.choose(encoded, predict(
       model, encoded, TrainingConfig(eval_batch_size=8)))
   bank = ta.AdapterBank(str(hf_source), [task_files["topic"], path])
   rows = [("good", "topic"),

@@ -106,7 +106,7 @@ class Gate(Method):
 METHODS["made_up"] = Gate
 from tf_adapters.errors import InputError
 from tf_adapters.tools import _flag_reader, glue
-from tf_adapters.training.run_checks import unread_method_flags
+from tf_adapters.training.unread_flags import unread_method_flags
 
 flags = _flag_reader.FlagReader(glue)
 common = {"task_name": "rte", "output_dir": "x", "method": "made_up"}

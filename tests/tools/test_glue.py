@@ -14,7 +14,7 @@ from tests.glue_files import write_task
 from tests.tools import calling
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.tools import glue as tool, squad
-from tf_adapters.training.run_checks import check_all_read
+from tf_adapters.training.unread_flags import check_all_read
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from tf_adapters.modeling.learning_rates import LEARNING_RATES
 from tf_adapters.modeling.tuning import NETWORK, TUNINGS
 from tf_adapters.training import trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import of_older_run
 from tf_adapters.training.run_config import GlueRunConfig
+from tf_adapters.training.run_plan import of_older_run
 from tf_adapters.training.training_config import TrainingConfig
 
 

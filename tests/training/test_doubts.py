@@ -7,7 +7,8 @@ import pytest
 
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.splits import Split
-from tf_adapters.data.squad import Question, SquadOptions, SquadSplit
+from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data.squad_split import Question, SquadSplit
 from tf_adapters.data.tagging import TaggedSplit
 from tf_adapters.training import doubts
 

@@ -35,7 +35,7 @@ from tf_adapters.files.writing import (
 )
 from tf_adapters.modeling.models import TextClassifier
 from tf_adapters.tools import glue
-from tf_adapters.training import trainer
+from tf_adapters.training import bookkeeping
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 from tf_adapters.training.run_state import RunState
@@ -85,7 +85,7 @@ def run_until(config, step, number):
 
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(
-        trainer._Bookkeeping, "on_train_batch_begin", send, raising=False)
+        bookkeeping.Bookkeeping, "on_train_batch_begin", send, raising=False)
     run(config)
 
 
@@ -156,7 +156,7 @@ def test_damaged_checkpoints_cost_a_few_steps(
       raise EOFError
 
     monkeypatch.setattr(
-        trainer._Bookkeeping, "on_train_batch_begin", end, raising=False)
+        bookkeeping.Bookkeeping, "on_train_batch_begin", end, raising=False)
     with pytest.raises(EOFError):
       run(stopped)
   output, errors = capsys.readouterr()

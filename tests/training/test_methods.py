@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 import tf_adapters as ta
-from tf_adapters.training import trainer
+from tf_adapters.training import bookkeeping
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
 
@@ -28,14 +28,14 @@ def test_a_stopped_run_ends_with_the_same_numbers(
       learning_rate=0.02, save_checkpoints_steps=3, **flags)
   expected = run(whole)
   stopped = dataclasses.replace(whole, output_dir=str(tmp_path / "stopped"))
-  end = trainer._Bookkeeping.on_train_batch_end
+  end = bookkeeping.Bookkeeping.on_train_batch_end
 
   def stop(self, batch, logs=None):
     end(self, batch, logs)
     if self._progress.steps > 7:
       raise KeyboardInterrupt
 
-  monkeypatch.setattr(trainer._Bookkeeping, "on_train_batch_end", stop)
+  monkeypatch.setattr(bookkeeping.Bookkeeping, "on_train_batch_end", stop)
   with pytest.raises(KeyboardInterrupt):
     run(stopped)
   monkeypatch.undo()

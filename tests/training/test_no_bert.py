@@ -9,10 +9,11 @@ import pytest
 import tf_adapters as ta
 from tests.conftest import write_sentiment
 from tests.text_modules import write_text_module, write_tf1_text_module
-from tf_adapters.training import trainer
+from tf_adapters.training import bookkeeping
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import check, check_same_run
+from tf_adapters.training.run_checks import check
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
+from tf_adapters.training.run_plan import check_same_run
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_a_stopped_run_ends_with_the_same_predictions(
   expected = run(whole)
   assert expected["tuning"] == "network+embedding"
   assert expected["parameters"]["percent"] == 100
-  end = trainer._Bookkeeping.on_train_batch_end
+  end = bookkeeping.Bookkeeping.on_train_batch_end
 
   def stop(self, batch, logs=None):
     end(self, batch, logs)
@@ -78,7 +79,7 @@ def test_a_stopped_run_ends_with_the_same_predictions(
       raise KeyboardInterrupt
 
   with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-    patched.setattr(trainer._Bookkeeping, "on_train_batch_end", stop)
+    patched.setattr(bookkeeping.Bookkeeping, "on_train_batch_end", stop)
     run(config)
   assert run(config)["metrics"] == expected["metrics"]
   assert predictions(config) == predictions(whole)

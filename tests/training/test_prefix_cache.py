@@ -14,11 +14,12 @@ import tf_keras
 import tf_adapters as ta
 from tests.conftest import TINY, lowest, write_hugging_face
 from tf_adapters.data import batching, tagging
-from tf_adapters.training import prefix_cache, trainer
+from tf_adapters.training import bookkeeping, prefix_cache
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import check_all_read
 from tf_adapters.training.run_config import GlueRunConfig
 from tf_adapters.training.training_config import TrainingConfig
+from tf_adapters.training.unread_flags import check_all_read
 
 TEXTS = ["the film is good", "bad", "he said so, very! " * 9, "", "x",
          "plot unable", "the the the the the the the"]
@@ -139,14 +140,14 @@ def test_a_stopped_run_ends_with_the_same_numbers(
   whole = dataclasses.replace(config, output_dir=str(tmp_path / "whole"))
   expected = run(whole)
   stopped = dataclasses.replace(config, save_checkpoints_steps=2)
-  end = trainer._Bookkeeping.on_train_batch_end
+  end = bookkeeping.Bookkeeping.on_train_batch_end
 
   def stop(self, batch, logs=None):
     end(self, batch, logs)
     if self._progress.steps > 8:
       raise KeyboardInterrupt
 
-  monkeypatch.setattr(trainer._Bookkeeping, "on_train_batch_end", stop)
+  monkeypatch.setattr(bookkeeping.Bookkeeping, "on_train_batch_end", stop)
   with pytest.raises(KeyboardInterrupt):
     run(stopped)
   monkeypatch.undo()
@@ -283,8 +284,8 @@ def test_outputs_for_tokens_are_the_same(upper, tmp_path):
   assert isinstance(cached, tagging.EncodedWords)
   config = TrainingConfig(eval_batch_size=2)
   for one, two, length in zip(
-      trainer.predict(model, encoded, config),
-      trainer.predict(model, cached, config),
+      predict(model, encoded, config),
+      predict(model, cached, config),
       encoded.lengths.numpy(), strict=True):
     assert one.shape == two.shape
     np.testing.assert_allclose(two[:length], one[:length], atol=1e-5)

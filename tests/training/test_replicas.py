@@ -21,19 +21,19 @@ from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
 from tests.conftest import (
-    TINY,
-    lowest,
-    write_hugging_face,
-    write_sentiment,
+  TINY,
+  lowest,
+  write_hugging_face,
+  write_sentiment,
 )
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.training.distribution import make_strategy
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.prefix_cache import add_prefix_output
 from tf_adapters.training.run import run
 from tf_adapters.training.run_config import GlueRunConfig
-from tf_adapters.training.trainer import predict
 from tf_adapters.training.training_config import TrainingConfig
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -15,11 +15,14 @@ from tests.conftest import write_sentiment
 from tests.glue_files import write_task
 from tf_adapters.data import batching
 from tf_adapters.tools import glue, squad
-from tf_adapters.training import trainer
+from tf_adapters.training import bookkeeping, model_outputs, trainer
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import check_all_read, unread_method_flags
 from tf_adapters.training.run_config import GlueRunConfig, SquadRunConfig
 from tf_adapters.training.run_folder import read_epochs
+from tf_adapters.training.unread_flags import (
+  check_all_read,
+  unread_method_flags,
+)
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +138,14 @@ def test_a_stopped_run_ends_with_the_same_numbers(
     config, whole, monkeypatch, stop_after, save_steps):
   expected = results_of(whole)
   stopped = dataclasses.replace(config, save_checkpoints_steps=save_steps)
-  end = trainer._Bookkeeping.on_train_batch_end
+  end = bookkeeping.Bookkeeping.on_train_batch_end
 
   def stop(self, batch, logs=None):
     end(self, batch, logs)
     if self._progress.steps > stop_after:
       raise KeyboardInterrupt
 
-  monkeypatch.setattr(trainer._Bookkeeping, "on_train_batch_end", stop)
+  monkeypatch.setattr(bookkeeping.Bookkeeping, "on_train_batch_end", stop)
   with pytest.raises(KeyboardInterrupt):
     run(stopped)
   monkeypatch.undo()
@@ -194,7 +197,7 @@ def test_early_stopping_goes_on_where_it_was(
 
   def scripted(scores):
     scores = iter(scores)
-    monkeypatch.setattr(trainer, "evaluate_task", lambda *_: dict.fromkeys(
+    monkeypatch.setattr(bookkeeping, "evaluate_task", lambda *_: dict.fromkeys(
         ("accuracy", "macro_f1"), next(scores)))
 
   scripted([0.5, 0.7, 0.6, 0.7])
@@ -215,7 +218,7 @@ def test_early_stopping_goes_on_where_it_was(
 def test_the_best_epoch_is_kept(config, monkeypatch):
   accuracies = iter([0.5, 0.9, 0.7])
   states = []
-  predict = trainer.predict
+  predict = bookkeeping.predict
 
   def noted(model, *arguments):
     assert model.train_tf_function.experimental_get_tracing_count() == 1
@@ -226,8 +229,8 @@ def test_the_best_epoch_is_kept(config, monkeypatch):
     return {name: next(accuracies) if name == "accuracy" else 0.0
             for name in task.metrics}
 
-  monkeypatch.setattr(trainer, "predict", noted)
-  monkeypatch.setattr(trainer, "evaluate_task", evaluate)
+  monkeypatch.setattr(bookkeeping, "predict", noted)
+  monkeypatch.setattr(bookkeeping, "evaluate_task", evaluate)
   results = run(dataclasses.replace(config, do_eval=False))
   assert results["best_epoch"] == 2  # from 1
   assert len(results["losses"]) == len(results["epochs"]) == 3
@@ -356,7 +359,7 @@ def test_predicting_later_changes_no_other_result(config, trained):
 def test_other_data_is_not_resumed_on(
     config, sentiment_dir, tmp_path, monkeypatch):
   config = dataclasses.replace(config, data_dir=str(sentiment_dir))
-  monkeypatch.setattr(trainer, "evaluate_task", lambda *_: 1 / 0)
+  monkeypatch.setattr(bookkeeping, "evaluate_task", lambda *_: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     run(dataclasses.replace(config, save_checkpoints_steps=2))
   monkeypatch.undo()
@@ -373,7 +376,7 @@ def test_other_data_is_not_resumed_on(
 def test_a_diverged_epoch_is_never_the_best(config, monkeypatch):
   values = iter([float("nan"), 0.5, float("nan")])
   monkeypatch.setattr(
-      trainer, "evaluate_task",
+      bookkeeping, "evaluate_task",
       lambda task, *_: dict.fromkeys(task.metrics, next(values)))
   task = ta.load_task("tsv", config.data_dir)
   model = ta.TextClassifier(ta.load_encoder(config.encoder), task.labels)
@@ -451,11 +454,11 @@ def test_bfloat16_and_xla_run(config, tuning):
 
 
 def test_widths_of_batches_are_few_where_each_is_compiled(config):
-  assert trainer.widths_of(config) == batching.WIDTHS
+  assert model_outputs.widths_of(config) == batching.WIDTHS
   for change in ({"jit_compile": True}, {"distribution_strategy": "tpu"}):
     changed = dataclasses.replace(config, **change)
-    assert trainer.widths_of(changed) == batching.FEW_WIDTHS
-    assert trainer.widths_of(
+    assert model_outputs.widths_of(changed) == batching.FEW_WIDTHS
+    assert model_outputs.widths_of(
         dataclasses.replace(changed, batch_widths=(48,))) == (48,)
 
 

@@ -14,9 +14,9 @@ from tf_adapters.data import squad
 from tf_adapters.data.loading import load_task
 from tf_adapters.data.sampling import hold_out
 from tf_adapters.training.run import run
-from tf_adapters.training.run_checks import finished_results
 from tf_adapters.training.run_config import GlueRunConfig
 from tf_adapters.training.run_data import digests_of
+from tf_adapters.training.run_plan import finished_results
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 import tf_adapters as ta
-from tf_adapters.training.run_checks import check_same_run
 from tf_adapters.training.run_config import GlueRunConfig
 from tf_adapters.training.run_folder import read_results
+from tf_adapters.training.run_plan import check_same_run
 
 OLD = {"task": "t", "tuning": "adapters", "metrics": {}, "seconds": {},
        "parameters": {}, "hyperparameters": {}}

@@ -381,11 +381,6 @@ class Dataset:
         self._encoded(split, text), batch_size)
     return dataset
 
-  def test_dataset(self, text: "TextProcessor",
-                   batch_size: int = 64) -> "tf.data.Dataset":
-    """Makes batches of the test split, shortest texts first."""
-    return self.validation_dataset(text, batch_size, "test")
-
   def _encoded(self, name: str, text: "TextProcessor") -> "batching.Encoded":
     encoded = self.split(name).encode(text)
     if note := encoded.cut_note():

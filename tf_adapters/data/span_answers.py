@@ -13,13 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.special
 
-from tf_adapters.data.squad import (
-    Context,
-    EncodedWindows,
-    Question,
-    Window,
-)
+from tf_adapters.data.contexts import Context
 from tf_adapters.data.squad_options import SquadOptions
+from tf_adapters.data.squad_split import EncodedWindows, Question, Window
 
 _CERTAIN = 1e9  # odds of "no answer" where there are no candidates
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

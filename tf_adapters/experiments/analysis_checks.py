@@ -7,13 +7,9 @@ from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.training.run_checks import (
-    check,
-    check_encoder,
-    check_flags,
-    check_problem,
-)
+from tf_adapters.training.run_checks import check, check_encoder
 from tf_adapters.training.run_config import RunConfig
+from tf_adapters.training.run_plan import check_flags, check_problem
 
 PRUNINGS = ("lowest", "greedy")
 

@@ -38,7 +38,7 @@ from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.trials import Trial
 from tf_adapters.files.writing import writing
 from tf_adapters.training.interruption import Interruption
-from tf_adapters.training.run_checks import finished_results
+from tf_adapters.training.run_plan import finished_results
 
 # Trials whose worker is lost, with its machine, are started so often again.
 _MOST_RESTARTS = 3

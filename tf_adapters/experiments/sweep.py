@@ -19,11 +19,11 @@ from typing import Any
 from tf_adapters.errors import InputError, say
 from tf_adapters.experiments import selection
 from tf_adapters.experiments.records import (
-    FINISHED,
-    STOPPED,
-    UNFINISHED,
-    Record,
-    results_csv,
+  FINISHED,
+  STOPPED,
+  UNFINISHED,
+  Record,
+  results_csv,
 )
 from tf_adapters.experiments.runner import Runner
 from tf_adapters.experiments.spec import Spec
@@ -33,8 +33,8 @@ from tf_adapters.experiments.trials import Trial
 from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.training.defaults import FEWEST_EPOCHS
 from tf_adapters.training.interruption import Interruption, interruptions
-from tf_adapters.training.run_checks import finished_results
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
+from tf_adapters.training.run_plan import finished_results
 
 RESULTS_NAME = "results.csv"
 SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"

@@ -14,13 +14,10 @@ from typing import Any, Protocol
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
-from tf_adapters.training.run_checks import (
-    check,
-    unread_flags,
-    unread_method_flags,
-)
+from tf_adapters.training.run_checks import check
 from tf_adapters.training.run_config import RunConfig, flag_text
 from tf_adapters.training.run_folder import ACTIONS
+from tf_adapters.training.unread_flags import unread_flags, unread_method_flags
 
 _LONGEST_NAME = 200  # file systems take 255 bytes
 

@@ -15,7 +15,7 @@ from tf_adapters.problems.problem import Problem
 if TYPE_CHECKING:
   from tf_adapters.data.dataset import Dataset
   from tf_adapters.data.span_answers import Answers
-  from tf_adapters.data.squad import EncodedWindows, SquadSplit
+  from tf_adapters.data.squad_split import EncodedWindows, SquadSplit
   from tf_adapters.modeling.task_model import TaskModel
   from tf_adapters.modeling.text import TextProcessor
   from tf_adapters.modeling.text_encoder import TextEncoder
@@ -45,19 +45,19 @@ class Span(Problem):
 
   def check_windows(self, text: "TextProcessor",
                     options: Mapping[str, Any] | None) -> None:
-    from tf_adapters.data import squad
+    from tf_adapters.data.squad_split import SquadSplit
     try:
-      squad.SquadSplit([], [], SquadOptions.from_dict(options or {})).check(
+      SquadSplit([], [], SquadOptions.from_dict(options or {})).check(
           text)
     except InputError as error:
       raise InputError(f"span: {error}") from None
 
   def windows(self, pairs: Sequence[tuple[str, str]], text: "TextProcessor",
               options: Mapping[str, Any] | None) -> "EncodedWindows":
-    from tf_adapters.data import squad
-    return squad.SquadSplit(
+    from tf_adapters.data.squad_split import Question, SquadSplit
+    return SquadSplit(
         [context for _, context in pairs],
-        [squad.Question(str(number), question, number, (), None)
+        [Question(str(number), question, number, (), None)
          for number, (question, _) in enumerate(pairs)],
         SquadOptions.from_dict(options or {}), answered=False).encode(text)
 

@@ -14,7 +14,7 @@ from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextLayer
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.training import trainer
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.training_config import TrainingConfig
 
 
@@ -85,7 +85,7 @@ class Predictor:
 
   def outputs(self, encoded: Any) -> Sequence[np.ndarray]:
     """The model's outputs for each row of `encoded`."""
-    return trainer.predict(
+    return predict(
         self.model, encoded, TrainingConfig(eval_batch_size=self.batch_size))
 
 

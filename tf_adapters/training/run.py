@@ -55,15 +55,9 @@ from tf_adapters.training import (
 )
 from tf_adapters.training.interruption import signals_act
 from tf_adapters.training.metrics import evaluate_task, with_best_metric
+from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.predictions import prediction_files
-from tf_adapters.training.run_checks import (
-  Plan,
-  check_all_read,
-  check_problem,
-  check_start,
-  plan_run,
-  unread_method_flags,
-)
+from tf_adapters.training.run_checks import check_start
 from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
 from tf_adapters.training.run_folder import (
   CHECKPOINTS_NAME,
@@ -71,9 +65,14 @@ from tf_adapters.training.run_folder import (
   RESULTS_NAME,
   remove_run,
 )
+from tf_adapters.training.run_plan import Plan, check_problem, plan_run
 from tf_adapters.training.run_splits import labelled_splits, test_splits
 from tf_adapters.training.run_summary import summary_of
 from tf_adapters.training.training_config import TrainingConfig
+from tf_adapters.training.unread_flags import (
+  check_all_read,
+  unread_method_flags,
+)
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -448,7 +447,7 @@ class _Run:
     if name not in self._predicted:
       encoded = task.split(name).encode(text)
       self._say_cut(name, encoded)
-      self._predicted[name] = encoded, trainer.predict(
+      self._predicted[name] = encoded, predict(
           model, encoded, self._config)
     return self._predicted[name]
 

@@ -1,97 +1,38 @@
-"""Trains and evaluates one model on one task with `model.fit`.
+"""Trains one model on one task with `model.fit`.
 
-Validation after each epoch, the best epoch kept, and a checkpoint to resume
-from; what a whole run writes beside these is `run`'s business.
+The validation after each epoch and the checkpoints are `bookkeeping`'s
+business; what a whole run writes beside these is `run`'s.
 """
 
 import dataclasses
 import hashlib
-import math
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from tf_adapters.data import batching
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
-from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.learning_rates import default_learning_rate
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
-from tf_adapters.progress import progress_bar
-from tf_adapters.training import defaults, distribution, doubts, prefix_cache
+from tf_adapters.training import defaults, distribution, prefix_cache
+from tf_adapters.training.bookkeeping import Bookkeeping, TensorBoard, is_enough
 from tf_adapters.training.epoch_lines import EpochLines
-from tf_adapters.training.interruption import Interruption, interruptions
-from tf_adapters.training.metrics import evaluate_task
+from tf_adapters.training.interruption import interruptions
+from tf_adapters.training.model_outputs import widths_of
 from tf_adapters.training.optimization import create_optimizer
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
 from tf_adapters.training.run_state import Progress, RunState
 from tf_adapters.training.training_config import TrainingConfig
 
 VALIDATION_SPLITS = ("validation", "validation_mismatched")
-
-
-def widths_of(config: TrainingConfig) -> tuple[int, ...]:
-  """`batch_widths` of a configuration, or what is best without."""
-  if config.batch_widths is not None:
-    return config.batch_widths
-  return batching.FEW_WIDTHS if config.compiled else batching.WIDTHS
-
-
-def predict(
-    model: TaskModel, encoded: batching.Encoded,
-    config: TrainingConfig) -> Any:
-  """The model's outputs for every row once, in the rows' order.
-
-  Replicas get equal parts of every batch: the last one is filled up, as far as
-  they need or to its full size where steps are compiled, and what comes of
-  these rows is dropped.
-
-  Args:
-    model: the model; all workers of its strategy have to ask.
-    encoded: the rows.
-    config: has their number in a batch, and widths.
-
-  Returns:
-    float32 [rows, outputs]; for a model with outputs for each token a list of
-    arrays [length, outputs], where length is at least the row's.
-  """
-
-  def inputs_alone(inputs: Any, labels: Any = None) -> Any:
-    return inputs
-
-  replicas = model.distribute_strategy.num_replicas_in_sync
-  batch_size = max(config.eval_batch_size // replicas, 1) * replicas
-  batches = (encoded, batch_size, widths_of(config),
-             batch_size if config.compiled else replicas)
-  with progress_bar(
-      "predicting", math.ceil(len(encoded) / batch_size), "batches",
-      leave=False) as bar:
-    count = tf_keras.callbacks.LambdaCallback(
-        on_predict_batch_end=lambda batch, logs: bar.update())
-    if model.per_token:
-      result: list[Any] = [None] * len(encoded)
-      for dataset, rows in batching.batches_by_width(*batches):
-        outputs = model.predict(
-            dataset.map(inputs_alone), verbose=0, callbacks=[count])
-        for row, output in zip(rows, outputs):
-          result[row] = output
-      return result
-    dataset, order = batching.evaluation_batches(*batches)
-    outputs = model.predict(dataset.map(inputs_alone), verbose=0,
-                            callbacks=[count])[:len(order)]
-  result = np.empty_like(outputs)
-  result[order] = outputs
-  return result
 
 
 def settled(config: TrainingConfig, model: TaskModel,
@@ -240,7 +181,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   progress.rows = len(encoded)
 
   def is_over() -> bool:
-    return progress.steps >= total_steps or _is_enough(config, progress)
+    return progress.steps >= total_steps or is_enough(config, progress)
 
   if config.prefix_cache and not is_over():
     started = time.perf_counter()
@@ -253,11 +194,11 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
     progress.prefix_seconds += time.perf_counter() - started
   with interruptions() as interruption:
     callbacks = [
-        _Bookkeeping(task, validation, config, state, interruption,
+        Bookkeeping(task, validation, config, state, interruption,
                      steps_per_epoch, resumable)]
     if distribution.is_chief(strategy):
       callbacks.append(
-          _TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
+          TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
     in_terminal = sys.stdout.isatty()
     callbacks.append(EpochLines(
         progress, steps_per_epoch, epochs,
@@ -285,12 +226,6 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   return progress
 
 
-def _is_enough(config: TrainingConfig, progress: Progress) -> bool:
-  """Whether no epoch has been better for long."""
-  return (config.early_stopping_epochs is not None
-          and progress.epochs_since_best >= config.early_stopping_epochs)
-
-
 def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   digest = hashlib.sha256()
   if model.encoder.origin is not None:
@@ -302,145 +237,3 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
     digest.update(tf.io.serialize_tensor(tensor).numpy()
                   if tensor.dtype == tf.string else tensor.numpy().data)
   return digest.hexdigest()
-
-
-class _Bookkeeping(tf_keras.callbacks.Callback):
-  """Validation, the best epoch and checkpoints, while Keras trains."""
-
-  def __init__(self, task: Dataset, validation: Mapping[str, batching.Encoded],
-               config: TrainingConfig, state: RunState,
-               interruption: Interruption, steps_per_epoch: int,
-               resumable: bool):
-    super().__init__()
-    self._task = task
-    self._validation = validation
-    self._config = config
-    self._state = state
-    self._progress = state.progress
-    self._interruption = interruption
-    self._steps_per_epoch = steps_per_epoch
-    self._left = ("its state is saved, and the same command goes on"
-                  if resumable else "nothing of this training is kept")
-    self._since = time.perf_counter()
-    self._steps_before = 0  # this epoch, or what is left of it
-    self._has_enough = False  # of epochs that are not better
-
-  def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-    self._since = time.perf_counter()
-
-  def on_epoch_begin(
-      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-    self._steps_before = self._progress.steps
-    # Keras begins at zero, also with what is left of an epoch.
-    for variable, value in zip(
-        self._loss_variables(), self._progress.loss_state):
-      variable.assign(value)
-
-  def on_train_batch_end(
-      self, batch: int, logs: Any = None) -> None:
-    progress = self._progress
-    last, progress.steps = progress.steps, self._steps_before + batch + 1
-    if not math.isfinite(logs["loss"]):
-      rate = float(tf_keras.backend.get_value(
-          self.model.optimizer.learning_rate))
-      raise InputError(self._state.not_finite(
-          f"the loss, at learning rate {rate:.2g}, is"))
-    self._ask_workers()
-    # The end of an epoch has a checkpoint of its own, with its metrics.
-    if progress.steps % self._steps_per_epoch:
-      every = self._config.save_checkpoints_steps
-      if self._interruption.signal or last // every < progress.steps // every:
-        self._save()
-      self._stop_if_asked()
-
-  def on_epoch_end(
-      self, epoch: int, logs: Any = None) -> None:
-    progress = self._progress
-    started = time.perf_counter()
-    progress.train_seconds += started - self._since
-    metrics, warnings = {}, []
-    for name, encoded in self._validation.items():
-      outputs = predict(self.model, encoded, self._config)
-      metrics[name] = evaluate_task(
-          self._task, self._task.split(name), encoded, outputs)
-      warnings.append(
-          doubts.of_predictions(self._task, name, encoded, outputs))
-    progress.evaluated_rows = {
-        split: len(encoded) for split, encoded in self._validation.items()}
-    self._since = time.perf_counter()
-    progress.evaluate_seconds += self._since - started
-    for split, values in metrics.items():
-      prefix = split.replace("validation", "val")
-      logs.update({f"{prefix}_{name}": value for name, value in values.items()})
-    progress.history.append(metrics)
-    # A run that an older version began knows the loss of no epoch before.
-    progress.losses += [None] * (
-        len(progress.history) - 1 - len(progress.losses))
-    progress.losses.append(float(f"{logs['loss']:.5g}"))
-    if "validation" in metrics and self._is_best(epoch):
-      progress.best_epoch = epoch
-      progress.warnings = list(filter(None, warnings))
-      self._state.save_best()
-    self._save()
-    self._ask_workers()
-    self._stop_if_asked()
-    if progress.best_epoch is not None and _is_enough(self._config, progress):
-      self._has_enough = True
-      self.model.stop_training = True
-
-  def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-    best = self._progress.best_epoch
-    if self._has_enough and best is not None:
-      # Behind the last epoch's own line, which is another callback's.
-      print(f"no epoch after {best + 1} was better: the training ends")
-
-  def _is_best(self, epoch: int) -> bool:
-    if self._progress.best_epoch is None:
-      return True
-    metric = self._task.metrics[0]
-    now, best = (self._progress.history[number]["validation"][metric]
-                 for number in (epoch, self._progress.best_epoch))
-    return now > best or (math.isnan(best) and not math.isnan(now))
-
-  def _save(self) -> None:
-    now = time.perf_counter()
-    self._progress.train_seconds += now - self._since
-    self._since = now
-    self._progress.loss_state = [
-        float(tf_keras.backend.get_value(variable))
-        for variable in self._loss_variables()
-    ] if self._progress.steps % self._steps_per_epoch else []
-    self._state.save()
-
-  def _loss_variables(self) -> list[tf.Variable]:
-    """Of the mean of the loss over an epoch; Keras lists them too late."""
-    return self.model.compiled_loss._total_loss_mean.variables
-
-  def _ask_workers(self) -> None:
-    """Lets all workers stop where one was asked to."""
-    if distribution.any_worker(self.model.distribute_strategy,
-                               self._interruption.signal is not None):
-      self._interruption.signal = self._interruption.signal or signal.SIGTERM
-
-  def _stop_if_asked(self) -> None:
-    if self._interruption.signal:
-      print(f"\nstopped after step {self._progress.steps}: {self._left}",
-            file=sys.stderr)
-      self._interruption.stop()
-
-
-class _TensorBoard(tf_keras.callbacks.TensorBoard):
-  """Keras' own; where it cannot write, that is said in a line."""
-
-  def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-    with writing_by_tensorflow(self.log_dir):
-      super().on_train_begin(logs)
-
-  def on_epoch_end(
-      self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-    with writing_by_tensorflow(self.log_dir):
-      super().on_epoch_end(epoch, logs)
-
-  def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-    with writing_by_tensorflow(self.log_dir):
-      super().on_train_end(logs)
