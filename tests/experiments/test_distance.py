@@ -157,6 +157,33 @@ def test_seeds_of_a_task_are_waited_for(tmp_path):
   assert rows["full"][2:] == ("60.5 ± 0.5*", "60.5 ± 0.5*", "60.5")
 
 
+def test_what_one_sweep_lacks_is_no_lack_of_the_others(tmp_path):
+  """Of two sweeps the second has more seeds, for its own methods alone."""
+  of_methods = {
+      "few": [trial for trial in trials()
+              if trial.seed < 2 and trial.method != "lora"],
+      "many": [trial for trial in trials() if trial.method == "lora"]}
+  report = make_report([
+      write_sweep(tmp_path / name, made, selection_seeds=[0, 1])
+      for name, made in of_methods.items()])
+  _, rows = cells(report, "methods")
+  assert rows["full"][2:4] == ("60.5 ± 0.5", "60.5 ± 0.5")
+  assert rows["lora"][2].endswith("*") and not rows["lora"][3].endswith("*")
+
+
+def test_distances_to_half_of_full_fine_tuning_are_marked(tmp_path):
+  made = [dataclasses.replace(trial, metrics=None)
+          if (trial.method, trial.task, trial.seed) == ("full", "rte", 2)
+          else trial for trial in trials() if trial.seed < 2
+          or trial.task == "rte"]
+  folder = write_sweep(tmp_path / "sweep", made, selection_seeds=[0])
+  values = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+  values["spec"] |= {"seeds": [0, 1], "task_seeds": {"rte": [0, 1, 2]}}
+  (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(values))
+  _, rows = cells(make_report([folder]), "distance")
+  assert rows["lora"][2:] == ("+3.0 ± 1.0", "-7.5 ± 2.1*", "-2.25 ± 1.15*")
+
+
 SPEC = """
 tasks: {cola: {}, rte: {}, mrpc: {}}
 seeds: [0, 1]

@@ -79,14 +79,14 @@ class Comparison:
 
 def compare(encoder: str, choices: Iterable[Selected],
             titles: Mapping[str, str],
-            seeds: Mapping[str, set[int]]) -> Comparison:
+            seeds: Callable[[str, str], set[int]]) -> Comparison:
   """Puts methods side by side.
 
   Args:
     encoder: the encoder's name.
     choices: what was selected with it.
     titles: task -> what to call it, in order.
-    seeds: task -> those that a selected setting gets.
+    seeds: of a task and a method, those that the selected setting gets.
   """
   by_method: dict[str, dict[str, Selected]] = {}
   partial: dict[str, set[str]] = {}
@@ -97,7 +97,7 @@ def compare(encoder: str, choices: Iterable[Selected],
     if choice.settings is not None:
       row[choice.task] = choice
     done = {record.trial.seed for record in choice.records}
-    if choice.incomplete or not done >= seeds[choice.task]:
+    if choice.incomplete or not done >= seeds(choice.task, choice.method):
       partial.setdefault(choice.method, set()).add(choice.task)
   full = distance.full_fine_tuning(
       choice for row in by_method.values() for choice in row.values())
@@ -164,18 +164,22 @@ def distance_table(name: str, title: str, compared: Comparison,
     The table; None where there is nothing to compare.
   """
   titles = compared.titles
+  # Full fine-tuning that is not whole makes all distances to it so.
+  partial_full = {task for row in compared.rows for task in row.partial
+                  if task in row.choices and task not in row.distances}
   rows, numbers = [], []
   for row in compared.rows:
     if not row.distances:
       continue
     mean = row.mean_distance(compared.common)
+    partial = row.partial | partial_full
     seeds = {choice.score.n for choice in row.choices.values()}
     rows.append((
         row.method, tables.percent_cell(row.trained),
         "-".join(map(str, sorted({min(seeds), max(seeds)}))),
-        *(_distance_cell(row.distances.get(task), task in row.partial)
+        *(_distance_cell(row.distances.get(task), task in partial)
           for task in titles),
-        _distance_cell(mean, bool(row.partial & set(compared.common)), 2)))
+        _distance_cell(mean, bool(partial & set(compared.common)), 2)))
     values: dict[str, Any] = {
         "row": row.method, "trained_percent": row.trained}
     for key, one in [*row.distances.items(), ("mean", mean)]:

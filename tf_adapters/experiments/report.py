@@ -203,6 +203,11 @@ def _comparisons(
     choices: Sequence[Selected],
     alone: bool) -> tuple[list[Table], list[Picture]]:
   """Methods side by side, for each family of two tasks at least."""
+  def seeds(task: str, method: str) -> set[int]:
+    return set().union(*(
+        sweep.seeds_of(task) for sweep in sweeps
+        if task in sweep.spec["tasks"] and method in sweep.spec["methods"]))
+
   found, pictures = [], []
   kinds = families((record.trial.task for record in records), renamed(records))
   for family, titles in kinds.items():
@@ -210,9 +215,6 @@ def _comparisons(
       continue
     suffix = _suffix(*[family] * (len(kinds) > 1), *[encoder] * (not alone))
     title = ", ".join([f"Methods, {family}", *[encoder] * (not alone)])
-    seeds = {task: set().union(*(
-        sweep.seeds_of(task) for sweep in sweeps
-        if task in sweep.spec["tasks"])) for task in titles}
     compared = method_tables.compare(encoder, choices, titles, seeds)
     found.append(method_tables.methods_table(
         f"methods{suffix}", title, compared))
