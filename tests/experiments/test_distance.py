@@ -74,6 +74,33 @@ def test_the_error_is_that_of_many_sweeps(common):
   assert squares == pytest.approx(mean.var(), rel=0.06)
 
 
+def test_the_seeds_of_the_design():
+  """Those of docs/results/design.md: they are enough, and no others cheaper."""
+  # Standard deviations and seconds of adapters and of full fine-tuning; seeds.
+  tasks = {"cola": (1.7, 1.7, 194, 361, 11), "sst2": (0.9, 0.7, 109, 155, 8),
+           "mrpc": (0.5, 0.7, 293, 410, 4), "stsb": (0.2, 0.5, 169, 265, 3),
+           "rte": (1.3, 4.5, 342, 401, 20)}
+  variances = {task: one[0]**2 + one[1]**2 for task, one in tasks.items()}
+  costs = {task: one[2] + one[3] for task, one in tasks.items()}
+  seeds = distance.seeds_for(0.3, variances, costs)
+  assert {task: round(count, 1) for task, count in seeds.items()} == {
+      "cola": 10.7, "sst2": 7.4, "mrpc": 3.4, "stsb": 2.7, "rte": 18.1}
+
+  def sem(counts):
+    return sum(variances[task] / counts[task] for task in tasks) ** 0.5 / 5
+
+  assert sem(seeds) == pytest.approx(0.3)
+  assert sem({task: one[4] for task, one in tasks.items()}) < 0.29
+  generator = np.random.default_rng(2)
+  for _ in range(100):
+    others = {task: count * generator.uniform(0.5, 2)
+              for task, count in seeds.items()}
+    # As many more of all that the error is the same.
+    scale = (sem(others) / 0.3) ** 2
+    assert sum(costs[task] * scale * others[task] for task in tasks) >= (
+        sum(costs[task] * seeds[task] for task in tasks))
+
+
 RATES = {"full": ({"tuning": "full"}, 1010), "adapters": ({}, 20),
          "lora": ({"adapter_size": "8"}, 5)}
 

@@ -78,6 +78,25 @@ def over_tasks(distances: Sequence[Distance]) -> Distance:
       if len(sems) == count else None)
 
 
+def seeds_for(sem: float, variances: Mapping[str, float],
+              costs: Mapping[str, float]) -> dict[str, float]:
+  """The cheapest numbers of seeds for a standard error of the mean distance.
+
+  They are proportional to the root of variance over cost (Neyman's allocation).
+
+  Args:
+    sem: the standard error that is wanted.
+    variances: task -> variance of a distance with one seed.
+    costs: task -> cost of a seed.
+
+  Returns:
+    Task -> number of seeds, not rounded.
+  """
+  whole = sum(math.sqrt(variances[task] * costs[task]) for task in variances)
+  return {task: math.sqrt(variances[task] / costs[task]) * whole
+                / (len(variances) * sem) ** 2 for task in variances}
+
+
 def full_fine_tuning(choices: Iterable[Selected]) -> dict[str, Selected]:
   """Task -> what was selected of full fine-tuning there.
 
