@@ -22,6 +22,9 @@ WORDS = (
     "gives seems feels looks turns becomes remains")
 # A score may differ in its last digits: other texts are computed beside it.
 TOLERANCE = 1e-4
+# A connection that was silent for longer is not used again: the server closes it
+# after 75 seconds, and a request that comes at that moment would be lost.
+IDLE_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Connection:
     self._port = port
     self._streams: tuple[asyncio.StreamReader,
                          asyncio.StreamWriter] | None = None
+    self._used = 0.0
 
   async def ask(self, data: bytes) -> tuple[int, bytes]:
     """Status and body.
@@ -93,8 +97,8 @@ class Connection:
     Raises:
       OSError, asyncio.IncompleteReadError: the server has hung up.
     """
-    if self._streams is not None and self._streams[0].at_eof():
-      self.close()  # it was silent for so long that the server has hung up
+    if time.monotonic() - self._used > IDLE_SECONDS:
+      self.close()
     if self._streams is None:
       self._streams = await asyncio.open_connection("127.0.0.1", self._port)
     reader, writer = self._streams
@@ -106,6 +110,7 @@ class Connection:
     except BaseException:
       self.close()
       raise
+    self._used = time.monotonic()
     if b"connection: close" in head:
       self.close()
     return int(head.split(b" ", 2)[1]), body

@@ -1,6 +1,8 @@
 """The files of deploy/, against schemas where they are installed."""
 
+import configparser
 import importlib
+import json
 import pathlib
 import re
 import shutil
@@ -8,8 +10,14 @@ import subprocess
 
 import pytest
 import yaml
+from absl import flags
 
-DEPLOY = pathlib.Path(__file__).parents[1] / "deploy"
+from tests.serving.server.fake_bank import asked, make_server
+from tf_adapters.serving import ray_serve
+from tf_adapters.tools import serve
+
+ROOT = pathlib.Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 MANIFESTS = {
     manifest["kind"]: manifest for manifest in yaml.safe_load_all(
@@ -30,6 +38,67 @@ def test_the_image_runs_the_server_as_nobody_in_particular():
       "runAsNonRoot": True, "runAsUser": int(last["USER"]),
       "runAsGroup": int(last["USER"]),
       "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_the_image_is_built_of_what_there_is():
+  setup = configparser.ConfigParser()
+  setup.read(ROOT / "setup.cfg")
+  extras, = re.findall(r"pip install .*'\.\[(.*)\]'", DOCKERFILE)
+  assert set(extras.split(",")) <= {*setup["options.extras_require"]}
+  lower, upper = re.findall(r"3\.(\d+)", setup["options"]["python_requires"])
+  for python in re.findall(r"FROM python:3\.(\d+)", DOCKERFILE):
+    assert int(lower) <= int(python) < int(upper)
+  assert re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) == [
+      ". .", "--from=build /venv /venv"]
+  first, *names = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+  copied = [name.removeprefix("!") for name in names if name[0] == "!"]
+  assert first == "**" and all((ROOT / name).exists() for name in copied)
+  # With what setup.cfg reads.
+  needed = ["setup.cfg", "pyproject.toml", "tf_adapters",
+            setup["metadata"]["license_files"],
+            setup["metadata"]["long_description"].removeprefix("file: ")]
+  assert {*needed} <= {*copied}
+
+
+def test_command_lines_have_flags_that_exist():
+  container, = POD["spec"]["containers"]
+  known = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(
+      serve)}
+  name, tool, *always = json.loads(
+      re.search(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[1])
+  assert (name, tool) == ("tf-adapters", "serve")
+  for arguments in (json.loads(re.search(
+      r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[1]), container["args"]):
+    for argument in [*always, *arguments]:
+      flag, equals, value = argument.removeprefix("--").partition("=")
+      assert equals and known[flag].parser.parse(value) is not None
+    # They lead to what is mounted.
+    for argument in arguments:
+      assert argument.startswith("--") and "=/" in argument
+  mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+  assert all(argument.partition("=")[2].startswith(tuple(mounts))
+             for argument in container["args"])
+
+
+def test_probes_and_ports_are_those_of_the_server():
+  container, = POD["spec"]["containers"]
+  port, = container["ports"]
+  entry = re.search(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[1]
+  assert f"--port={port['containerPort']}" in entry
+  assert "--host=0.0.0.0" in entry
+  probes = [container[name]["httpGet"] for name in (
+      "startupProbe", "readinessProbe", "livenessProbe")]
+  assert {probe["port"] for probe in probes} == {port["name"]}
+  told = POD["metadata"]["annotations"]
+  assert told["prometheus.io/port"] == str(port["containerPort"])
+  checked, = re.findall(r"http://127\.0\.0\.1:(\d+)(/[^']*)'", DOCKERFILE)
+  assert checked[0] == str(port["containerPort"])
+  server = make_server()
+  server.is_warm = True
+  for response in asked(server, *(("GET", path, None) for path in (
+      *(probe["path"] for probe in probes), told["prometheus.io/path"],
+      checked[1]))):
+    assert response.status_code == 200
 
 
 def test_a_pod_is_drained_before_it_ends():
@@ -81,6 +150,8 @@ def test_the_application_of_ray_is_there():
   assert callable(getattr(module, name))
   deployment, = application["deployments"]
   assert deployment["name"] == module.Tasks.__name__
+  assert {*application["args"]} <= {*ray_serve._ARGUMENTS}
+  assert not ray_serve._problem(deployment["user_config"])
   schema = pytest.importorskip("ray.serve.schema")
   schema.ServeDeploySchema.model_validate(config)
 

@@ -181,6 +181,13 @@ def hang_up(server, messages, path="/models/topic"):
   return sent
 
 
+def test_a_body_that_has_come_is_not_waited_for(monkeypatch):
+  monkeypatch.setattr(json_http, "_discard", None)
+  sent = hang_up(make_server(max_body_bytes=1000), [
+      {"type": "http.request", "body": b" " * 1001, "more_body": False}])
+  assert sent[0]["status"] == 413
+
+
 def test_clients_that_hang_up_leave_nothing_behind():
   bank = FakeBank(seconds=0.1)
   server = make_server(bank, max_wait_ms=50.0)

@@ -58,38 +58,43 @@ async def read_object(request: Request, most: int) -> dict[str, Any]:
 async def _read_body(request: Request, most: int) -> bytes:
   size = request.headers.get("content-length", "")
   if size.isdecimal() and int(size) > most:
-    await _discard(request, most)
-  body = bytearray()
+    await _discard(request)
+    raise _too_large(most)
+  body, has_more = bytearray(), True
   try:
     async with asyncio.timeout(_SECONDS_TO_SEND):
-      async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-          break
+      while has_more and len(body) <= most:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+          raise ClientDisconnect
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
   except TimeoutError:
     raise Refusal(
         refusals.TIMEOUT, "the body did not come within "
         f"{_SECONDS_TO_SEND:.0f} seconds") from None
   if len(body) > most:
-    await _discard(request, most)
+    if has_more:
+      await _discard(request)
+    raise _too_large(most)
   return bytes(body)
 
 
-async def _discard(request: Request, most: int) -> NoReturn:
-  """Reads what else a client sends, so that it reads the answer, and refuses.
+async def _discard(request: Request) -> None:
+  """Reads what else a client sends, so that it reads the answer.
 
   A client that asks before it sends is told at once.
-
-  Raises:
-    Refusal: the body is too large.
   """
   if request.headers.get("expect", "").lower() != "100-continue":
     with contextlib.suppress(TimeoutError):
       async with asyncio.timeout(_SECONDS_TO_DISCARD):
         while (await request.receive()).get("more_body"):
           pass
-  raise Refusal(refusals.TOO_LARGE, f"the body has more than the {most:,} "
-                "bytes that a request may have: send less")
+
+
+def _too_large(most: int) -> Refusal:
+  return Refusal(refusals.TOO_LARGE, f"the body has more than the {most:,} "
+                 "bytes that a request may have: send less")
 
 
 def parse_json(content: bytes) -> Any:

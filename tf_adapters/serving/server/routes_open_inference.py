@@ -1,7 +1,7 @@
 """Routes of the Open Inference Protocol, version 2, as KServe and Triton have.
 
 Strings are BYTES tensors. Inputs and outputs are those of a SavedModel of the
-task: docs/serving.md.
+task: docs/reference/server.md.
 """
 
 import math

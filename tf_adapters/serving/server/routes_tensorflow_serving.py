@@ -1,6 +1,6 @@
 """Routes that take what TensorFlow Serving's REST API takes.
 
-Inputs and outputs are those of a SavedModel of the task: docs/serving.md.
+Inputs and outputs are those of a SavedModel of the task: docs/reference/server.md.
 """
 
 import base64
