@@ -22,8 +22,8 @@ WORDS = (
     "gives seems feels looks turns becomes remains")
 # A score may differ in its last digits: other texts are computed beside it.
 TOLERANCE = 1e-4
-# A connection that was silent for longer is not used again: the server closes it
-# after 75 seconds, and a request that comes at that moment would be lost.
+# A connection that was silent for longer is not used again: the server closes
+# it after 75 seconds, and a request that comes at that moment would be lost.
 IDLE_SECONDS = 60
 
 

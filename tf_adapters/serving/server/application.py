@@ -79,8 +79,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
   what = ("there is no such route" if error.status_code == 404
           else f"this route does not take {request.method}"
           if error.status_code == 405 else error.detail)
-  return JsonResponse({"error": f"{what}: docs/reference/server.md lists the routes"},
-                      error.status_code, error.headers)
+  return JsonResponse(
+      {"error": f"{what}: docs/reference/server.md lists the routes"},
+      error.status_code, error.headers)
 
 
 async def _hung_up(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Routes that take what TensorFlow Serving's REST API takes.
 
-Inputs and outputs are those of a SavedModel of the task: docs/reference/server.md.
+Inputs and outputs are those of a SavedModel of the task:
+docs/reference/server.md.
 """
 
 import base64
