@@ -312,7 +312,7 @@ def test_a_configuration_is_small(copy):
       read(copy)
   edit(copy, labels=labels[:2])
   info = read_info(copy)
-  with pytest.raises(ta.InputError, match="of which 4,194,304 are read again"):
+  with pytest.raises(ta.InputError, match="at most 4,194,304 can be read"):
     info_json(dataclasses.replace(info, labels=tuple(labels)))
   assert len(info_json(dataclasses.replace(
       info, labels=tuple(labels[:10_000])))) < 2e6

@@ -221,7 +221,7 @@ def info_json(info: AdapterInfo) -> str:
   if len(content) > MOST_JSON_BYTES:
     raise InputError(
         f"{CONFIG_NAME} of task {info.task} would have {len(content):,} bytes, "
-        f"of which {MOST_JSON_BYTES:,} are read again: its labels or metrics "
+        f"but at most {MOST_JSON_BYTES:,} can be read: its labels or metrics "
         "are too many, or their names too long")
   return content
 

@@ -74,9 +74,9 @@ def check_load_weights(path: Path, model: tf_keras.Model) -> None:
           *layer.trainable_weights, *layer.non_trainable_weights)]
       if there != here and sorted(there) == sorted(here):
         raise InputError(
-            f"{path}: was saved while other variables trained, in whose order "
-            "its weights are: tune and freeze the model as it was then, or "
-            f"save as {_WEIGHTS}")
+            f"{path}: was saved while other variables trained, and has its "
+            "weights in another order: tune and freeze the model as it was "
+            f"then, or save as {_WEIGHTS}")
 
 
 def check_checkpoints(callbacks: Iterable[Any],

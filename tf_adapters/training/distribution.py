@@ -75,8 +75,8 @@ def _cpus(count: int) -> list[str]:
   """Names of logical devices on the CPU."""
   if tf.config.list_physical_devices("GPU"):
     raise InputError(
-        f"num_replicas={count} is for machines without GPUs: where there are "
-        "some, mirrored has a replica on each")
+        f"num_replicas={count} is for machines without GPUs: leave it out, and "
+        "mirrored has a replica on each GPU")
   try:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],

@@ -95,8 +95,8 @@ def check(config: RunConfig) -> None:
     raise InputError("output_dir must not be empty")
   if config.overwrite and config.distribution_strategy == (
       "multi_worker_mirrored"):
-    raise InputError("overwrite is not for several workers, of which one may "
-                     "have to start again: remove output_dir instead")
+    raise InputError("overwrite is not for several workers, since one of them "
+                     "may have to start again: remove output_dir instead")
   check_all_read(config)
   if not (isinstance(config, OwnRunConfig)
           and config.encoding == AUTO_ENCODING):

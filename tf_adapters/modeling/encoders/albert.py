@@ -81,7 +81,7 @@ class Albert(Bert):
     for name in ("num_hidden_groups", "inner_group_num"):
       if values.get(name, 1) != 1:
         raise InputError(f"{name} is {values[name]!r:.20}; only ALBERTs whose "
-                         "layers all share their weights are offered")
+                         "layers all share their weights are supported")
     return super().read_config(values, activations)
 
 

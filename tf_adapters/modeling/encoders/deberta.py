@@ -104,13 +104,13 @@ class Deberta(EncoderFamily):
     for name, value in _PUBLISHED.items():
       if values.get(name) != value:
         raise InputError(f"{name} is {values.get(name)!r:.50}; only DeBERTas "
-                         f"where it is {value!r}, as version 3, are offered")
+                         f"where it is {value!r}, as version 3, are supported")
     kinds = values.get("pos_att_type") or []
     if isinstance(kinds, str):
       kinds = kinds.split("|")
     if sorted(map(str, kinds)) != ["c2p", "p2c"]:
       raise InputError(f"pos_att_type is {kinds!r:.50}; only DeBERTas where it "
-                       "is p2c and c2p are offered")
+                       "is p2c and c2p are supported")
     if values.get("conv_kernel_size"):
       raise InputError("conv_kernel_size: DeBERTas with a convolution are not "
                        "offered")

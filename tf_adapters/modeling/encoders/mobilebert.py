@@ -191,7 +191,7 @@ class MobileBert(EncoderFamily):
     for name, value in _PUBLISHED.items():
       if values.get(name, value) != value:
         raise InputError(f"{name} is {values[name]!r:.20}; only MobileBERTs "
-                         f"where it is {value!r} are offered")
+                         f"where it is {value!r} are supported")
     return super().read_config(values, activations)
 
   def config_of_shapes(

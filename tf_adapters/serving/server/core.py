@@ -193,8 +193,8 @@ class ModelServer:
   def _check_number(self, rows: int) -> None:
     most = self.config.max_request_rows
     if rows > most:
-      raise Refusal(refusals.TOO_LARGE, f"{rows:,} texts, of which a request "
-                    f"may have {most:,}: send them in several")
+      raise Refusal(refusals.TOO_LARGE, f"{rows:,} texts, but a request may "
+                    f"have at most {most:,}: send several requests")
 
   def _check_lengths(self, rows: Sequence["TokenizedRow"]) -> None:
     for number, row in enumerate(rows):
@@ -206,8 +206,8 @@ class ModelServer:
     tokens = sum(sum(row.lengths) for row in rows)
     most = self.config.max_request_tokens
     if tokens > most:
-      raise Refusal(refusals.TOO_LARGE, f"{tokens:,} wordpieces, of which a "
-                    f"request may have {most:,}: send less")
+      raise Refusal(refusals.TOO_LARGE, f"{tokens:,} wordpieces, but a request "
+                    f"may have at most {most:,}: send fewer texts")
 
   def retry_after(self) -> int:
     """Seconds until what waits now will have been computed."""
