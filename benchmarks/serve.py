@@ -94,6 +94,12 @@ class Server:
     pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text()
     return int(pages.split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
+  def cpu_seconds(self) -> float:
+    """Processor time that it has taken."""
+    stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
   def end(self) -> None:
     """Ends it as an operator would."""
     self.process.send_signal(signal.SIGTERM)
@@ -154,16 +160,18 @@ def load_case(port: int, tasks: int, spread: str, args: argparse.Namespace,
 
 def counting_loads(server: Server, case: Callable[[int], dict[str, Any]],
                    ) -> Callable[[int], dict[str, Any]]:
-  """A case of load with what the server says of its loads meanwhile."""
+  """A case of load, with the server's loads and processor time meanwhile."""
 
   def counted(seed: int) -> dict[str, Any]:
-    before, started = server.call("GET", "/stats")[1], time.perf_counter()
+    before = server.call("GET", "/stats")[1]
+    started, cpu = time.perf_counter(), server.cpu_seconds()
     answer = case(seed)
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, server.cpu_seconds() - cpu
     after = server.call("GET", "/stats")[1]
     made = {name: float(after[name] - before[name]) for name in (
         "hits", "misses", "loads", "load_seconds")}
     return {**answer, **made, "loads_per_second": made["loads"] / seconds,
+            "cpu_ms_per_text": 1000 * cpu / answer["codes"].get("200", 1),
             "load_ms": 1000 * made["load_seconds"] / max(1.0, made["loads"])}
 
   return counted

@@ -11,6 +11,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import A, edit, make
+from tf_adapters.adapter_files import opening
 from tf_adapters.serving import bank_tasks
 from tf_adapters.serving.adapter_folder import AdapterFolder
 
@@ -107,14 +108,29 @@ def test_a_store_changes(
   for _ in range(3):
     with pytest.raises(ta.InputError, match="t0.*damaged"):
       bank.predict(["good"], "t0")
+  found = bank.predict_rows(bank.tokenize(bank.rows(
+      ["good"] * 3, ["new", "t0", "t2"])))
+  assert [getattr(one, "task", None) for one in found] == ["new", None, "t2"]
+  assert "damaged" in str(found[1])
+  bank.remove("t2")
   assert bank.residency.names() == ["new"]
+  read = opening.read_checked
+
+  def late(path, info):  # one that is replaced behind its configuration
+    monkeypatch.setattr(opening, "read_checked", read)
+    put("t2", "t6")
+    return read(path, info)
+
+  monkeypatch.setattr(opening, "read_checked", late)
+  assert_right(bank, truth, "t2", "t6")
+  bank.remove("t2")
   for name in ("t3", "t4"):
     assert_right(bank, truth, name)
   shutil.rmtree(store / "t0")
   for name in ("t0", "../store/t1", "", ".", "t1/", "a\0b", "x" * 999):
     with pytest.raises(ta.InputError, match="has no task .*, nor has .*store"):
       bank.predict(["good"], name)
-  assert bank.residency.names() == ["new", "t3", "t4"]
+  assert bank.residency.names() == ["t3", "t4", "new"]
   with pytest.raises(ta.InputError, match="has a task 't3' already"):
     bank.add(folder[0] / "t3")
   with pytest.raises(ta.InputError, match="'t3' is of the store"):

@@ -16,7 +16,7 @@ from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
 from tf_adapters.data import batching
 from tf_adapters.data.given_texts import list_of
-from tf_adapters.errors import InputError, listed, printable
+from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
 from tf_adapters.modeling.stacked import ADAPTER_DTYPES
@@ -25,6 +25,7 @@ from tf_adapters.serving import saved_model
 from tf_adapters.serving.adapter_folder import AdapterFolder
 from tf_adapters.serving.bank_encoder import BankEncoder
 from tf_adapters.serving.bank_state import BankState
+from tf_adapters.serving.bank_summary import summary
 from tf_adapters.serving.bank_tasks import BankTasks
 from tf_adapters.serving.bank_texts import (
     EVERY_TASK,
@@ -40,8 +41,6 @@ from tf_adapters.serving.halves import in_halves
 from tf_adapters.serving.residency import Residency
 from tf_adapters.serving.served_graphs import ServedTask
 from tf_adapters.serving.tokenized_rows import TokenizedRow, tokenize
-
-_MOST_SHOWN = 20
 
 
 class AdapterBank:
@@ -76,9 +75,9 @@ class AdapterBank:
       resident. Rows for all of them are set aside for each kind of adapter; on
       a CPU they take memory when a task is written there. None for any number.
     store: a folder of adapter files, each of which is a task by the name of its
-      folder. A task is loaded when a call needs it first, and the least
-      recently used one that no call needs goes where there is no room. Those of
-      `adapters` and `add` stay.
+      folder. A task is loaded when a call needs it first. Where there is no
+      room, one that no call needs goes: first those that were used once, the
+      least recently used ones. Those of `adapters` and `add` stay.
     adapter_dtype: what the matrices of adapters are held in: "float32", or
       "bfloat16" for half the memory, rounded to 8 bits.
 
@@ -239,19 +238,7 @@ class AdapterBank:
       yield
 
   def __repr__(self) -> str:
-    state = self._tasks.state()
-    origin = state.shared.encoder.origin
-    lines = [f"AdapterBank on {origin and origin.source}: "
-             f"{len(state.infos):,} task{'s' * (len(state.infos) != 1)}"]
-    if self._tasks.folder:
-      lines[0] += f" loaded, of those in {self._tasks.folder.path} and others"
-    lines += [f"  {name}: {info.problem_type}"
-              + (", pairs" if info.takes_pairs else "")
-              + (f", {listed(info.labels, 6)}" if info.labels else "")
-              for name, info in list(state.infos.items())[:_MOST_SHOWN]]
-    if len(state.infos) > _MOST_SHOWN:
-      lines.append(f"  and {len(state.infos) - _MOST_SHOWN:,} more: names()")
-    return "\n".join(map(printable, lines))
+    return summary(self.source, self._tasks.state().infos, self.store)
 
   @overload
   def predict(self, texts: Texts, tasks: Tasks,

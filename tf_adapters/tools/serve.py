@@ -47,8 +47,8 @@ flags.DEFINE_string(
     "adapters_dir", None, "Folder of adapter files, which is watched.")
 flags.DEFINE_integer(
     "max_resident_tasks", None, "Tasks of --adapters_dir in memory at a time: "
-    "one is loaded when a request needs it, and the least recently used one "
-    "goes. (all, from the start)", lower_bound=1)
+    "one is loaded when a request needs it, and one that was used least goes. "
+    "(all, from the start)", lower_bound=1)
 flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for every machine that "
     "can reach this one.")
