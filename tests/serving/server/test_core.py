@@ -79,7 +79,7 @@ def test_what_is_refused_and_why():
       "text 1: is longer than the 12 wordpieces that task topic takes: ask for "
       '"truncation": true, or send less')
   status, message = refusal(server.predict(["a " * 10] * 2, ["topic"] * 2))
-  assert status == 413 and "24 wordpieces, of which" in message
+  assert status == 413 and "24 wordpieces, but a request" in message
   status, message = refusal(server.predict(["too large"], ["topic"]))
   assert (status, message) == (422, "text 0: is not finite")
   status, message = refusal(server.predict(["a", "no memory"], ["topic"] * 2))
