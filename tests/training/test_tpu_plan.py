@@ -20,6 +20,7 @@ from tf_adapters.training.tpu_compiler import (
     Program,
     explained,
     largest_buffers,
+    largest_constant,
 )
 
 TINY = dict(
@@ -187,6 +188,7 @@ def test_errors_of_the_compiler_name_operations():
 
 def test_buffers_are_what_a_program_writes_to_memory():
   text = """%fused (p: f32[8]) -> f32[999] {
+  %c = s32[7,2]{1,0:T(8,128)} constant({...})
   ROOT %x = f32[999]{0} broadcast(%p)
 }
 ENTRY %main (p: f32[1000]) -> f32[8] {
@@ -200,6 +202,7 @@ ENTRY %main (p: f32[1000]) -> f32[8] {
 """
   assert largest_buffers(text) == (
       Buffer(256, 2, "bf16[8,16]", "a/b"), Buffer(32, 1, "f32[8]", "small"))
+  assert largest_constant(text) == 56 and largest_constant("") == 0
 
 
 def test_the_tool(untraced, monkeypatch, config_file, tmp_path, capsys):

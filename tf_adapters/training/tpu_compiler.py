@@ -59,6 +59,7 @@ class Program:
     bytes_accessed: what operations read and write.
     seconds: that it took to compile.
     buffers: those that take most; see `largest_buffers`.
+    largest_constant: bytes of the largest constant in the program.
   """
 
   arguments: int
@@ -70,6 +71,7 @@ class Program:
   bytes_accessed: float
   seconds: float
   buffers: tuple[Buffer, ...] = ()
+  largest_constant: int = 0
 
   @property
   def memory(self) -> int:
@@ -137,12 +139,13 @@ def compile_program(hlo: bytes, accelerator: Accelerator) -> Program:
     raise CompilerError(explained(str(error))) from None
   seconds = time.perf_counter() - started
   memory, cost = executable.get_compiled_memory_stats(), _cost(executable)
+  text = "\n".join(one.to_string() for one in executable.hlo_modules())
   return Program(
       memory.argument_size_in_bytes, memory.output_size_in_bytes,
       memory.alias_size_in_bytes, memory.temp_size_in_bytes,
       memory.generated_code_size_in_bytes, cost["flops"],
-      cost["bytes accessed"], seconds, largest_buffers(
-          "\n".join(one.to_string() for one in executable.hlo_modules())))
+      cost["bytes accessed"], seconds, largest_buffers(text),
+      largest_constant(text))
 
 
 def _cost(executable: Any) -> Mapping[str, float]:
@@ -195,9 +198,7 @@ def largest_buffers(text: str) -> tuple[Buffer, ...]:
     if (match is None or match["kind"] in _NO_BUFFERS
         or "S(1)" in (match["layout"] or "")):
       continue
-    size = _SIZES.get(match["type"], 4)
-    for dim in filter(None, match["dims"].split(",")):
-      size *= int(dim)
+    size = _size(match)
     shape = f"{match['type']}[{match['dims']}]"
     operation = _OPERATION.search(line)
     first = found.setdefault(shape, Buffer(
@@ -206,6 +207,25 @@ def largest_buffers(text: str) -> tuple[Buffer, ...]:
   return tuple(sorted(
       found.values(), key=lambda buffer: -buffer.size * buffer.count)[
           :_MOST_BUFFERS])
+
+
+def largest_constant(text: str) -> int:
+  """Returns the bytes of a compiled program's largest constant.
+
+  Args:
+    text: the program, as XLA prints it.
+  """
+  matches = filter(None, map(_INSTRUCTION.match, text.splitlines()))
+  return max((_size(match) for match in matches
+              if match["kind"] == "constant"), default=0)
+
+
+def _size(instruction: re.Match[str]) -> int:
+  """Returns the bytes that an instruction gives."""
+  size = _SIZES.get(instruction["type"], 4)
+  for dim in filter(None, instruction["dims"].split(",")):
+    size *= int(dim)
+  return size
 
 
 def explained(message: str) -> str:
