@@ -38,6 +38,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
 
 
@@ -76,6 +77,38 @@ def save_adapter(
     >>> save_adapter(model, "adapters/mrpc",
     ...              metrics={"validation": {"f1": 0.91}})
   """
+  encoder = _encoder_to_save(model, path)
+  if not model.is_trained:
+    warn(f"{path}: the model was never trained: its head is as it was made")
+  given: dict[str, Any] = {
+      "name": task, "metrics": metrics, "max_length": max_length,
+      "pairs": pairs, "span": span}
+  if metrics is not None:
+    given["weights_sha256"] = ""  # they are of what is saved now
+  description = dataclasses.replace(model.task, **{
+      name: value for name, value in given.items() if value is not None})
+  info = _info_of(model, encoder, description)
+  tuned = expected_shapes(info)
+  info = dataclasses.replace(info, changed_base=tuple(
+      name for name in encoder.changed_variables() if name not in tuned))
+  arrays = {**_saved_method(encoder), **model.named_variables()}
+  arrays = {name: np.asarray(arrays[name], np.float32)
+            for name in expected_shapes(info)}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise InputError(
+          f"{path}: not written: {name} holds numbers that are not finite, and "
+          "could not be loaded; train again, at a lower learning rate")
+  return write_adapter(path, info, arrays)
+
+
+def _encoder_to_save(model: object,
+                     path: str | os.PathLike[str]) -> TransformerEncoder:
+  """The encoder of a model that can be saved.
+
+  Raises:
+    InputError: it cannot, or there is something else at the path.
+  """
   if not isinstance(model, TaskModel):
     raise InputError(
         f"{path}: adapter files are of models with a head of ours, such as "
@@ -91,18 +124,16 @@ def save_adapter(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
   check_place(path)
-  if not model.is_trained:
-    warn(f"{path}: the model was never trained: its head is as it was made")
+  return encoder
+
+
+def _info_of(model: TaskModel, encoder: TransformerEncoder,
+             description: TaskDescription) -> AdapterInfo:
+  """Says of a model what its file says, but for `changed_base`."""
+  assert encoder.origin is not None  # `_encoder_to_save` has seen it
   vocabulary = encoder.vocabulary
   method = encoder.method and encoder.method.saved()
-  given: dict[str, Any] = {
-      "name": task, "metrics": metrics, "max_length": max_length,
-      "pairs": pairs, "span": span}
-  if metrics is not None:
-    given["weights_sha256"] = ""  # they are of what is saved now
-  description = dataclasses.replace(model.task, **{
-      name: value for name, value in given.items() if value is not None})
-  info = AdapterInfo(
+  return AdapterInfo(
       format_version=FORMAT_VERSIONS[-1],
       task=description.name,
       problem_type=model.problem_type,
@@ -123,18 +154,6 @@ def save_adapter(
       span=description.span,
       label_type=description.label_type,
       thresholds=description.thresholds)
-  tuned = expected_shapes(info)
-  info = dataclasses.replace(info, changed_base=tuple(
-      name for name in encoder.changed_variables() if name not in tuned))
-  arrays = {**_saved_method(encoder), **model.named_variables()}
-  arrays = {name: np.asarray(arrays[name], np.float32)
-            for name in expected_shapes(info)}
-  for name, array in arrays.items():
-    if not np.isfinite(array).all():
-      raise InputError(
-          f"{path}: not written: {name} holds numbers that are not finite, and "
-          "could not be loaded; train again, at a lower learning rate")
-  return write_adapter(path, info, arrays)
 
 
 def _saved_method(encoder: TransformerEncoder) -> dict[str, np.ndarray]:

@@ -139,24 +139,7 @@ def _bottleneck(config: Mapping[str, Any], found: MethodTensors,
   before: Tensors = {}
   after: Tensors = {}
   for (layer, position), theirs in places.items():
-    ours = {"down/kernel": _leaf(theirs, f"{down}.weight").transposed,
-            "down/bias": _leaf(theirs, f"{down}.bias"),
-            "up/kernel": _leaf(theirs, "adapter_up.weight").transposed,
-            "up/bias": _leaf(theirs, "adapter_up.bias")}
-    if scaling == "channel":
-      channel = _leaf(theirs, "scaling")
-      for name in ("up/kernel", "up/bias"):
-        ours[name] = _product(ours[name], channel)
-    elif scaling == "learned":
-      ours["scaling/value"] = _leaf(theirs, "scaling")
-    if layer_norm:
-      norm = ("adapter_norm_before" if "adapter_norm_before.weight" in theirs
-              else "adapter_down.0")
-      ours |= {"layer_norm/gamma": _leaf(theirs, f"{norm}.weight"),
-               "layer_norm/beta": _leaf(theirs, f"{norm}.bias")}
-      for name in ("weight", "bias"):  # the same tensors again
-        theirs.pop(f"adapter_down.0.{name}", None)
-        theirs.pop(f"adapter_norm_before.{name}", None)
+    ours = _bottleneck_parts(theirs, down, scaling, layer_norm)
     check_none_left(theirs)
     hidden = math.prod(ours["up/bias"].shape)
     prefix = method.place_name(Place(layer, SUBLAYER, position))
@@ -169,6 +152,30 @@ def _bottleneck(config: Mapping[str, Any], found: MethodTensors,
         for name, stored in ours.items()}
   check_padding(before, after)
   return method, _whole(config, common["layers"]), after
+
+
+def _bottleneck_parts(theirs: dict[str, Stored], down: str,
+                      scaling: float | str, layer_norm: bool) -> Tensors:
+  """Takes the tensors of one adapter, and calls them by our names."""
+  ours = {"down/kernel": _leaf(theirs, f"{down}.weight").transposed,
+          "down/bias": _leaf(theirs, f"{down}.bias"),
+          "up/kernel": _leaf(theirs, "adapter_up.weight").transposed,
+          "up/bias": _leaf(theirs, "adapter_up.bias")}
+  if scaling == "channel":
+    channel = _leaf(theirs, "scaling")
+    for name in ("up/kernel", "up/bias"):
+      ours[name] = _product(ours[name], channel)
+  elif scaling == "learned":
+    ours["scaling/value"] = _leaf(theirs, "scaling")
+  if layer_norm:
+    norm = ("adapter_norm_before" if "adapter_norm_before.weight" in theirs
+            else "adapter_down.0")
+    ours |= {"layer_norm/gamma": _leaf(theirs, f"{norm}.weight"),
+             "layer_norm/beta": _leaf(theirs, f"{norm}.bias")}
+    for name in ("weight", "bias"):  # the same tensors again
+      theirs.pop(f"adapter_down.0.{name}", None)
+      theirs.pop(f"adapter_norm_before.{name}", None)
+  return ours
 
 
 def _product(stored: Stored, factors: Stored) -> Stored:

@@ -10,24 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.cell_rows import check_delimiter
 from tf_adapters.data.encodings import (
-    check_encoding,
-    encoding_note,
-    found_encoding,
-    is_utf_8,
-    not_decoded,
-    read_lines,
+  check_encoding,
+  encoding_note,
+  found_encoding,
+  is_utf_8,
+  not_decoded,
+  read_lines,
 )
 from tf_adapters.data.folders import find_splits
 from tf_adapters.data.frames import Frame, frames_of, plain
 from tf_adapters.data.own_files import SPLIT_NAMES
 from tf_adapters.data.squad_files import is_squad, rows_of
-from tf_adapters.data.tables import (
-    Table,
-    check_delimiter,
-    read_separated,
-    read_table,
-)
+from tf_adapters.data.tables import Table, read_separated, read_table
 from tf_adapters.errors import InputError, first_line
 from tf_adapters.files.reading import near_name
 

@@ -6,26 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.cell_rows import table_rows
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
 from tf_adapters.data.labels import (
-    alike,
-    indicators,
-    is_list,
-    label_numbers,
-    label_sets,
-    scores,
-    split_labels,
+  alike,
+  indicators,
+  is_list,
+  label_numbers,
+  label_sets,
+  scores,
+  split_labels,
 )
 from tf_adapters.data.splits import table_split
-from tf_adapters.data.tables import (
-    Table,
-    find_column,
-    read_header,
-    read_table,
-    table_rows,
-)
+from tf_adapters.data.tables import Table, find_column, read_header, read_table
 from tf_adapters.errors import InputError, listed
 
 # Type of problem -> metrics, the first one selects the best epoch.

@@ -15,20 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.cell_rows import csv_rows, separated_rows
 from tf_adapters.data.cells import quoted
 from tf_adapters.data.encodings import (
-    UTF_8,
-    check_line_ends,
-    decoded,
-    not_decoded,
+  UTF_8,
+  check_line_ends,
+  decoded,
+  not_decoded,
 )
-from tf_adapters.data.tables import (
-    cells_fault,
-    csv_rows,
-    find_column,
-    read_header,
-    separated_rows,
-)
+from tf_adapters.data.tables import cells_fault, find_column, read_header
 from tf_adapters.errors import InputError
 
 # Ending of a file's name -> its format.
@@ -93,7 +88,7 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
 
   TSV and CSV begin with a header, whose names may be in any case; in TSV a
   quotation mark is a character as any other, in CSV cells may be quoted (RFC
-  4180). See `tables.separated_rows` for other separators.
+  4180). See `cell_rows.separated_rows` for other separators.
 
   Args:
     lines: of the file, each with the line feed that ends it.

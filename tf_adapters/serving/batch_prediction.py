@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import BadRows
-from tf_adapters.data.tables import check_delimiter
+from tf_adapters.data.cell_rows import check_delimiter
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.problems.prediction import Prediction

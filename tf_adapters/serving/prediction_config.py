@@ -5,8 +5,8 @@ import os
 
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.cell_rows import check_delimiter
 from tf_adapters.data.encodings import AUTO_ENCODING, UTF_8, check_encoding
-from tf_adapters.data.tables import check_delimiter
 from tf_adapters.errors import InputError
 from tf_adapters.serving.prediction_input import STANDARD
 

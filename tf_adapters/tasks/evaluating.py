@@ -1,6 +1,7 @@
 """Evaluates a model on a split of a dataset."""
 
 import collections
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,20 +45,48 @@ def evaluate(predictor: Predictor, data: Dataset, split: str) -> Evaluation:
   encoded = examples.encode(predictor.text)
   outputs = predictor.outputs(encoded)
   metrics = evaluate_task(data, examples, encoded, outputs)
-  make: Callable[..., Evaluation] = _MAKERS.get(
-      data.problem_type, _of_others)
-  return make(predictor, data, split, examples, encoded, outputs, metrics)
+  make = _MAKERS.get(data.problem_type, _of_others)
+  return make(_Judged(
+      predictor, data, split, examples, encoded, outputs, metrics))
 
 
-def _texts(examples: Any) -> dict[str, Sequence[Any]]:
-  columns = {"text": examples.first}
-  return columns | ({"text_pair": examples.second} if examples.pairs else {})
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+  """A split, and what a model makes of it.
 
+  Attributes:
+    predictor: the model.
+    data: the dataset; its labels are the model's.
+    split: the split's name.
+    examples: the split, as its type of problem has it.
+    encoded: what the model saw of it.
+    outputs: the model's, one for each row of `encoded`.
+    metrics: of the split.
+  """
 
-def _index(examples: Any) -> list[int] | None:
-  """Returns the names of rows in their data, if these are numbers."""
-  ids = list(examples.ids)
-  return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
+  predictor: Predictor
+  data: Dataset
+  split: str
+  examples: Any
+  encoded: Any
+  outputs: Sequence[np.ndarray]
+  metrics: Mapping[str, float]
+
+  @property
+  def index(self) -> list[int] | None:
+    """The names of rows in their data, if these are numbers."""
+    ids = list(self.examples.ids)
+    return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
+
+  def texts(self) -> dict[str, Sequence[Any]]:
+    """The columns of whole texts."""
+    columns = {"text": self.examples.first}
+    return columns | (
+        {"text_pair": self.examples.second} if self.examples.pairs else {})
+
+  def decided(self) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and scores of whole texts."""
+    return self.predictor.decided(np.asarray(self.outputs))
 
 
 def _surest_first(wrong: np.ndarray, confidences: np.ndarray) -> list[int]:
@@ -67,32 +96,30 @@ def _surest_first(wrong: np.ndarray, confidences: np.ndarray) -> list[int]:
       np.argsort(-confidences[rows], kind="stable")]]
 
 
-def _of_classes(predictor: Predictor, data: Dataset, split: str, examples: Any,
-                encoded: Any, outputs: Sequence[np.ndarray],
-                metrics: Mapping[str, float]) -> Evaluation:
-  labels = predictor.labels()
-  predicted, scores = predictor.decided(np.asarray(outputs))
-  true = examples.labels
+def _of_classes(judged: _Judged) -> Evaluation:
+  labels = judged.predictor.labels()
+  predicted, scores = judged.decided()
+  true = judged.examples.labels
   confidences = scores.max(axis=1)
   return ClassEvaluation(
-      task=data.name, split=split, rows=len(examples), metrics=metrics,
-      columns=_texts(examples) | {
+      task=judged.data.name, split=judged.split, rows=len(judged.examples),
+      metrics=judged.metrics,
+      columns=judged.texts() | {
           "label": [labels[number] for number in true],
           "prediction": [labels[number] for number in predicted],
           "confidence": confidences.tolist()},
       wrong=_surest_first(true != predicted, confidences),
-      index=_index(examples),
+      index=judged.index,
       labels=labels, true=true, predicted=predicted, scores=scores)
 
 
-def _of_label_sets(predictor: Predictor, data: Dataset, split: str,
-                   examples: Any, encoded: Any, outputs: Sequence[np.ndarray],
-                   metrics: Mapping[str, float]) -> Evaluation:
-  labels = predictor.labels()
-  predicted, scores = predictor.decided(np.asarray(outputs))
-  true = examples.labels > 0.5
-  if predictor.description.thresholds:
-    metrics = evaluate_texts(data.metrics, true, predicted)
+def _of_label_sets(judged: _Judged) -> Evaluation:
+  labels = judged.predictor.labels()
+  predicted, scores = judged.decided()
+  true = judged.examples.labels > 0.5
+  metrics = judged.metrics
+  if judged.predictor.description.thresholds:
+    metrics = evaluate_texts(judged.data.metrics, true, predicted)
   # How sure it is of what it is most wrong about.
   doubts = np.where(true != predicted, np.abs(scores - true), 0.0).max(axis=1)
 
@@ -101,35 +128,34 @@ def _of_label_sets(predictor: Predictor, data: Dataset, split: str,
             for row in rows]
 
   return LabelSetEvaluation(
-      task=data.name, split=split, rows=len(examples), metrics=metrics,
-      columns=_texts(examples) | {
+      task=judged.data.name, split=judged.split, rows=len(judged.examples),
+      metrics=metrics,
+      columns=judged.texts() | {
           "label": names(true), "prediction": names(predicted),
           "confidence": doubts.tolist()},
       wrong=_surest_first((true != predicted).any(axis=1), doubts),
-      index=_index(examples),
+      index=judged.index,
       labels=labels, true=true, predicted=predicted, scores=scores)
 
 
-def _of_numbers(predictor: Predictor, data: Dataset, split: str, examples: Any,
-                encoded: Any, outputs: Sequence[np.ndarray],
-                metrics: Mapping[str, float]) -> Evaluation:
-  predicted, _ = predictor.decided(np.asarray(outputs))
-  errors = np.abs(predicted - examples.labels)
+def _of_numbers(judged: _Judged) -> Evaluation:
+  predicted, _ = judged.decided()
+  errors = np.abs(predicted - judged.examples.labels)
   return NumberEvaluation(
-      task=data.name, split=split, rows=len(examples), metrics=metrics,
-      columns=_texts(examples) | {
-          "label": examples.labels.tolist(), "prediction": predicted.tolist(),
+      task=judged.data.name, split=judged.split, rows=len(judged.examples),
+      metrics=judged.metrics,
+      columns=judged.texts() | {
+          "label": judged.examples.labels.tolist(),
+          "prediction": predicted.tolist(),
           "error": errors.tolist()},
-      wrong=_surest_first(errors > 0, errors), index=_index(examples),
-      true=examples.labels, predicted=predicted)
+      wrong=_surest_first(errors > 0, errors), index=judged.index,
+      true=judged.examples.labels, predicted=predicted)
 
 
-def _of_tags(predictor: Predictor, data: Dataset, split: str, examples: Any,
-             encoded: Any, outputs: Sequence[np.ndarray],
-             metrics: Mapping[str, float]) -> Evaluation:
-  labels = data.labels
-  scores = [predictor.decided(logits) for logits in encoded.at_words(
-      outputs, labels)]
+def _of_tags(judged: _Judged) -> Evaluation:
+  labels, examples = judged.data.labels, judged.examples
+  scores = [judged.predictor.decided(logits)
+            for logits in judged.encoded.at_words(judged.outputs, labels)]
   predicted = [[labels[number] for number in numbers] for numbers, _ in scores]
   true = [[labels[number] for number in tags] for tags in examples.labels]
   confidences = np.concatenate([one.max(axis=1) for _, one in scores])
@@ -139,7 +165,8 @@ def _of_tags(predictor: Predictor, data: Dataset, split: str, examples: Any,
   entities = [[_entities(labels, tags) for tags in part]
               for part in (true, predicted)]
   return TagEvaluation(
-      task=data.name, split=split, rows=len(examples), metrics=metrics,
+      task=judged.data.name, split=judged.split, rows=len(judged.examples),
+      metrics=judged.metrics,
       columns={
           "word": [word for words in examples.words for word in words],
           "label": flat_true, "prediction": flat_predicted,
@@ -197,19 +224,18 @@ def _error(wanted: Entity, over: Sequence[Entity]) -> str:
           else "both")
 
 
-def _of_others(predictor: Predictor, data: Dataset, split: str, examples: Any,
-               encoded: Any, outputs: Sequence[np.ndarray],
-               metrics: Mapping[str, float]) -> Evaluation:
+def _of_others(judged: _Judged) -> Evaluation:
   """Of spans: answers beside those that are right."""
-  rows = [(question.text, examples.contexts[question.context])
-          for question in examples.questions]
-  found = predictor.predictions(rows)
-  answers = [question.answers for question in examples.questions]
+  rows = [(question.text, judged.examples.contexts[question.context])
+          for question in judged.examples.questions]
+  found = judged.predictor.predictions(rows)
+  answers = [question.answers for question in judged.examples.questions]
   confidences = np.array([one.probability or 0.0 for one in found])
   wrong = np.array([one.value not in (right or ("",))
                     for one, right in zip(found, answers)])
   return Evaluation(
-      task=data.name, split=split, rows=len(examples), metrics=metrics,
+      task=judged.data.name, split=judged.split, rows=len(judged.examples),
+      metrics=judged.metrics,
       columns={"question": [row[0] for row in rows],
                "context": [row[1] for row in rows], "label": answers,
                "prediction": [one.value for one in found],
@@ -218,7 +244,7 @@ def _of_others(predictor: Predictor, data: Dataset, split: str, examples: Any,
 
 
 # Type of problem -> its evaluation.
-_MAKERS: dict[str, Callable[..., Evaluation]] = {
+_MAKERS: dict[str, Callable[[_Judged], Evaluation]] = {
     "classification": _of_classes,
     "multi_label": _of_label_sets,
     "regression": _of_numbers,

@@ -173,6 +173,24 @@ def _max_length(text: TextLayer) -> int | None:
   return text.max_length if text.has_wordpieces else None
 
 
+def _check_splits(task: Dataset, text: TextLayer, todo: Sequence[str]) -> None:
+  """Refuses splits that are missing, empty or too long for what is to be done.
+
+  Raises:
+    InputError: there is one.
+  """
+  if "train" in todo:
+    for name in ("train", *trainer.VALIDATION_SPLITS):
+      if name == "train" or name in task.splits:
+        task.split(name)
+  if "evaluate" in todo:
+    labelled_splits(task)
+  if "predict" in todo:
+    test_splits(task)
+  for split in task.splits.values():
+    split.check(text)
+
+
 class _Run:
   """The state of one call of `run`."""
 
@@ -202,16 +220,7 @@ class _Run:
         config.max_seq_length or (info and info.max_length)
         or config.default_max_seq_length)
     task = config.fitted(task, text.max_length, info.span if info else None)
-    if "train" in todo:
-      for name in ("train", *trainer.VALIDATION_SPLITS):
-        if name == "train" or name in task.splits:
-          task.split(name)
-    if "evaluate" in todo:
-      labelled_splits(task)
-    if "predict" in todo:
-      test_splits(task)
-    for split in task.splits.values():
-      split.check(text)
+    _check_splits(task, text, todo)
     weights = None
     if "train" in todo:
       model.task = TaskDescription(
@@ -227,23 +236,7 @@ class _Run:
     distribution.on_chief(self._strategy, lambda: self._claim(data))
     self._seconds.setdefault("load", time.perf_counter() - started)
     self._describe(task, model, text, data)
-    for note in task.notes:
-      say(f"data: {note}")
-    for note in distribution.notes(
-        self._strategy, config.distribution_strategy, config.num_replicas):
-      say(note)
-    made_for = model.encoder.pooling
-    if config.pooling == "pooler" and made_for != "pooler":
-      say(f"pooling=pooler: {_source(model)} was made for "
-          f"pooling={made_for}, which is taken without the flag")
-    if unread := unread_method_flags(config):
-      why = (f"tuning={config.what_trains} has no adapters"
-             if config.method_config() is None else f"method={config.method}")
-      say(f"{why}: without effect are {', '.join(unread)}")
-    if weights:
-      say("class weights: " + listed(
-          [f"{label} {weight:.4g}" for label, weight in weights.items()]))
-    say(str(model.summary_of_tuning()))
+    self._say_start(task, model, weights)
     if "train" in todo:
       self._train(model, task, text)
     if "evaluate" in todo:
@@ -264,6 +257,28 @@ class _Run:
         for part in ("load", "prefix_cache", "train", "evaluate"))
     distribution.on_chief(self._strategy, self._write_results)
     return self._results
+
+  def _say_start(self, task: Dataset, model: TaskModel,
+                 weights: Mapping[str, float] | None) -> None:
+    """Says what is trained, on what, and which flags are without effect."""
+    config = self._config
+    for note in task.notes:
+      say(f"data: {note}")
+    for note in distribution.notes(
+        self._strategy, config.distribution_strategy, config.num_replicas):
+      say(note)
+    made_for = model.encoder.pooling
+    if config.pooling == "pooler" and made_for != "pooler":
+      say(f"pooling=pooler: {_source(model)} was made for "
+          f"pooling={made_for}, which is taken without the flag")
+    if unread := unread_method_flags(config):
+      why = (f"tuning={config.what_trains} has no adapters"
+             if config.method_config() is None else f"method={config.method}")
+      say(f"{why}: without effect are {', '.join(unread)}")
+    if weights:
+      say("class weights: " + listed(
+          [f"{label} {weight:.4g}" for label, weight in weights.items()]))
+    say(str(model.summary_of_tuning()))
 
   def _claim(self, data: run_data.Digests) -> None:
     """Makes the folder this run's.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from tf_adapters.data import batching
 from tf_adapters.data.dataset import Dataset
@@ -168,22 +169,9 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   # A first trace that makes variables would have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
-  state = RunState(model, output_dir / CHECKPOINTS_NAME)
+  state = _taken_up(model, encoded, output_dir, total_steps)
   progress = state.progress
-  identity = _identity(model, encoded)
-  if progress.steps:
-    if progress.identity != identity:
-      raise InputError(
-          f"{state.folder}: was trained on other data or another encoder than "
-          "there is now: choose another output_dir")
-    print(f"Resuming after step {progress.steps} of {total_steps}.")
-  progress.identity = identity
-  progress.rows = len(encoded)
-
-  def is_over() -> bool:
-    return progress.steps >= total_steps or is_enough(config, progress)
-
-  if config.prefix_cache and not is_over():
+  if config.prefix_cache and not _is_over(config, progress, steps_per_epoch):
     started = time.perf_counter()
     encoded, *others = (
         prefix_cache.add_prefix_output(
@@ -199,24 +187,14 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
     if distribution.is_chief(strategy):
       callbacks.append(
           TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
-    in_terminal = sys.stdout.isatty()
     callbacks.append(EpochLines(
         progress, steps_per_epoch, epochs,
         "--num_train_epochs=1, or --max_train_examples=1000, is a first look"
-        if resumable else "fit(epochs=1) is a first look", in_terminal))
+        if resumable else "fit(epochs=1) is a first look",
+        sys.stdout.isatty()))
     try:
-      while not is_over():
-        # An epoch that was stopped midway is ended in a fit of its own, since
-        # Keras counts the same number of steps for every epoch of a fit.
-        epoch, done = divmod(progress.steps, steps_per_epoch)
-        last = epoch + 1 if done else epochs
-        model.fit(
-            batching.training_batches(
-                encoded, config.train_batch_size, config.seed,
-                range(epoch, last), skip=done, widths=widths_of(config)),
-            steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-            epochs=last, callbacks=callbacks, verbose=int(in_terminal),
-            class_weight=label_weights or weights_of_labels(config, task))
+      _fit(model, encoded, config, progress, callbacks,
+           label_weights or weights_of_labels(config, task))
     except tf.errors.OpError:
       if interruption.signal:
         interruption.stop()  # rather than wait for a worker that has gone
@@ -224,6 +202,57 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   if progress.best_epoch is not None:
     state.assign_best()
   return progress
+
+
+def _taken_up(model: TaskModel, encoded: batching.Encoded,
+              output_dir: pathlib.Path, total_steps: int) -> RunState:
+  """The state of a training, as its newest checkpoint has it.
+
+  Raises:
+    InputError: it was trained on other data or another encoder.
+  """
+  state = RunState(model, output_dir / CHECKPOINTS_NAME)
+  progress = state.progress
+  identity = _identity(model, encoded)
+  if progress.steps:
+    if progress.identity != identity:
+      raise InputError(
+          f"{state.folder}: was trained on other data or another encoder than "
+          "there is now: choose another output_dir")
+    print(f"Resuming after step {progress.steps} of {total_steps}.")
+  progress.identity = identity
+  progress.rows = len(encoded)
+  return state
+
+
+def _is_over(config: TrainingConfig, progress: Progress,
+             steps_per_epoch: int) -> bool:
+  """Whether all epochs are done, or enough of them."""
+  assert config.num_train_epochs is not None  # it is settled
+  return (progress.steps >= config.num_train_epochs * steps_per_epoch
+          or is_enough(config, progress))
+
+
+def _fit(model: TaskModel, encoded: batching.Encoded, config: TrainingConfig,
+         progress: Progress, callbacks: list[tf_keras.callbacks.Callback],
+         label_weights: Mapping[str, float] | None) -> None:
+  """Trains for the epochs that are left."""
+  steps_per_epoch = batching.batches_per_epoch(
+      len(encoded), config.train_batch_size)
+  epochs = config.num_train_epochs
+  assert epochs is not None  # it is settled
+  while not _is_over(config, progress, steps_per_epoch):
+    # An epoch that was stopped midway is ended in a fit of its own, since
+    # Keras counts the same number of steps for every epoch of a fit.
+    epoch, done = divmod(progress.steps, steps_per_epoch)
+    last = epoch + 1 if done else epochs
+    model.fit(
+        batching.training_batches(
+            encoded, config.train_batch_size, config.seed,
+            range(epoch, last), skip=done, widths=widths_of(config)),
+        steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
+        epochs=last, callbacks=callbacks, verbose=int(sys.stdout.isatty()),
+        class_weight=label_weights)
 
 
 def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
