@@ -43,8 +43,9 @@ ADAPTER_DTYPES = ("float32", "bfloat16")
 # Tasks whose arrays are in memory at the same time while they are written.
 _WRITTEN_AT_ONCE = 16
 # Beside those of a fixed number of tasks: for tasks that were replaced or
-# removed, and that a computation still has.
-_SPARE_ROWS = 16
+# removed, and that a computation still has. Two loads of a store replace so
+# many at a time.
+_SPARE_ROWS = 2 * _WRITTEN_AT_ONCE
 
 
 def _nothing(place: Place) -> None:
