@@ -110,3 +110,19 @@ def test_embeddings_rows_are_added_up_before_they_are_clipped():
 def test_refuses_bad_values(arguments, message):
   with pytest.raises(ta.InputError, match=message):
     ta.create_optimizer(**arguments)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_steps_are_those_of_keras(amsgrad):
+  """Within rounding, of 1 - beta_2 above all; steps are of 0.1."""
+  values = {}
+  for kind in (AdamW, tf_keras.optimizers.AdamW):
+    optimizer = kind(WarmupLinearDecay(0.1, 9, 2), epsilon=1e-6,
+                     weight_decay=0.01, global_clipnorm=1.0, amsgrad=amsgrad)
+    variable = tf.Variable(np.linspace(-1, 1, 12), name="kernel",
+                           dtype=tf.float32)
+    for step in range(5):
+      gradient = np.random.default_rng(step).normal(0, 1, 12)
+      optimizer.apply_gradients([(tf.constant(gradient, tf.float32), variable)])
+    values[kind] = variable.numpy()
+  np.testing.assert_allclose(*values.values(), rtol=0, atol=1e-5)

@@ -113,6 +113,8 @@ class TaskModel(KerasModel):
     """Raises InputError for inputs that the encoder cannot read."""
     self.encoder.check_inputs(inputs)
 
+  # As in encoders: heads do not look at what tensors hold either.
+  @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
     # Elsewhere the other rows cost less than kernels for one of them.

