@@ -174,12 +174,16 @@ def in_turns(cases: Mapping[Any, Callable[[Any], dict[str, float]]],
   return answers
 
 
+def medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """The median of each value over the rounds."""
+  return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+
+
 def compared(
     answers: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> dict[str, dict[str, float]]:
   """Medians over the rounds, and ratios of the first case's to the others'."""
-  result = {name: {key: statistics.median(row[key] for row in rows)
-                   for key in rows[0]} for name, rows in answers.items()}
+  result = {name: medians(rows) for name, rows in answers.items()}
   first, *others = result
   for other in others:
     result[f"{first} / {other}"] = {

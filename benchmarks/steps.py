@@ -1,40 +1,42 @@
-"""Measures a step in training and inference, beside AdapterHub's, and memory.
+"""Measures a step in training and inference, beside peers', and memory.
 
 Batches of 32 rows of random tokens, all of one length, on MiniLM-L6 with mean
 pooling, two labels and adapters of size 64, or all of it trained. The compiled
 Keras functions that `fit` and `predict` call, on a dataset of one batch.
 Training and inference are processes of their own, so that the peak of memory
-is that of training. Project and peer take turns; medians over rounds.
+is that of training. Project and peers take turns; medians over rounds. The
+ratios are to the best peer: of AdapterHub and PEFT, each as it is and under
+`torch.compile`, the fastest in training, and the fastest in inference.
 
 `achieved_gflops` counts the matrix products of a training step, and
 `part_of_peak` divides it by the fastest product of large matrices that
 TensorFlow did between the rounds. `--families` has encoders of other families,
 of the same sizes and with random weights. Prints JSON.
 
-  python benchmarks/steps.py --peer_python=PEER/bin/python \\
-      --peer_script=adapterhub_peer.py
+  python benchmarks/steps.py --peer_python=PEER/bin/python
   python benchmarks/steps.py --lengths=32 --precisions=float32 \\
       --tunings=adapters --rounds=1
   python benchmarks/steps.py --families=bert,albert,modernbert --lengths=128
 
-What the peer does otherwise:
+What the peers do otherwise (steps_peers.py says what they are):
 
-- With adapters it freezes the layer norms. What lies below the first adapter
+- With adapters they freeze the layer norms. What lies below the first adapter
   (the first layer's attention) then needs no gradients, here it does.
-- Its head is on the first token and has two layers, 147,840 parameters more;
-  with full tuning it counts those of a pooler that nothing reads, too.
+- AdapterHub's head is on the first token and has two layers, 147,840 parameters
+  more; with full tuning it counts those of a pooler that nothing reads, too.
 - bfloat16 is torch.autocast; here what is frozen is held in it.
-- Training and inference are one process. Its weights are random.
-- It has no trace to compile, and does not say what its first step takes.
+- Training and inference are one process. Their weights are random.
+- What their first steps take, or compilations, is not said.
 """
 
 import itertools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import common
+from steps_peers import FORMS, PEERS, peer
 
 PRECISIONS = ("float32", "bfloat16")
 TUNINGS = ("adapters", "full")
@@ -162,7 +164,7 @@ def measure() -> dict[str, Any]:
   parser.add_argument(
       "--steps", type=int, default=8, help="timed in each process: 8")
   parser.add_argument("--rounds", type=int, default=3, help="of all cases: 3")
-  args = common.parse_with_peer(parser)
+  args = parser.parse_args()
 
   def project(case):
     trained, inferred = (
@@ -171,19 +173,16 @@ def measure() -> dict[str, Any]:
     return {**trained.answer(), **inferred.answer(),
             "peak_mb": trained.peak_mb}
 
-  def peer(case):
-    ended = common.run(
-        args.peer_python, args.peer_script, "throughput", "--shape=minilm",
-        f"--tuning={case['tuning']}", f"--max_length={case['length']}",
-        f"--batch_size={common.BATCH_SIZE}", f"--steps={args.steps}",
-        f"--adapter_size={common.ADAPTER_SIZE}",
-        *["--bf16"] * (case["precision"] == "bfloat16"))
-    answer = ended.answer()
+  def peers_of(case):
+    """Turns of all peers, by name."""
     return {
-        "train_examples_per_second": answer["train_examples_per_s"],
-        "infer_examples_per_second": answer["infer_examples_per_s"],
-        "trained_parameters": answer["trained_parameters"],
-        "peak_mb": ended.peak_mb}
+        f"{library}, {form}": lambda library=library, form=form: {
+            **(ended := common.ask(
+                peer, python=args.peer_python, library=library, form=form,
+                length=case["length"], precision=case["precision"],
+                tuning=case["tuning"], steps=args.steps)).answer(),
+            "peak_mb": ended.peak_mb}
+        for library in PEERS[case["tuning"]] for form in FORMS}
 
   cases = {
       ("" if family == "bert" else f"{family}, ")
@@ -192,31 +191,45 @@ def measure() -> dict[str, Any]:
            "tuning": tuning}
       for family, length, precision, tuning in itertools.product(
           args.families, args.lengths, args.precisions, args.tunings)}
-  systems = {"project": project}
-  if args.peer_python:
-    if args.families != ["bert"]:
-      parser.error("--peer_python: the peer's encoder is a BERT")
-    systems["peer"] = peer
+  if args.peer_python and args.families != ["bert"]:
+    parser.error("--peer_python: the peers' encoder is a BERT")
   turns = {("peak", precision):
            lambda _, precision=precision: common.ask(
                multiply, precision=precision).answer()
            for precision in args.precisions}
-  turns |= {(name, system): lambda _, call=call, case=case: call(case)
-            for name, case in cases.items()
-            for system, call in systems.items()}
+  for name, case in cases.items():
+    turns[name, "project"] = lambda _, case=case: project(case)
+    if args.peer_python:
+      for system, turn in peers_of(case).items():
+        turns[name, system] = lambda _, turn=turn: turn()
   answers = common.in_turns(turns, range(args.rounds))
   peaks = {precision: max(answer["gflops"]
                           for answer in answers["peak", precision])
            for precision in args.precisions}
   result = {"peak_gflops": peaks}
   for name, case in cases.items():
-    result[name] = common.compared(
-        {system: answers[name, system] for system in systems})
-    values = result[name]["project"]
+    result[name] = medians = {
+        system: common.medians(rows)
+        for (of_case, system), rows in answers.items() if of_case == name}
+    values = medians["project"]
     values["part_of_peak"] = (
         values["achieved_gflops"] / peaks[case["precision"]])
+    if args.peer_python:
+      medians["project / best peer"] = beside_best(medians)
+  return result
+
+
+def beside_best(
+    medians: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+  """Ratios of the project's speed to the fastest peer's, and which that is."""
+  result: dict[str, Any] = {}
+  for key in ("train_examples_per_second", "infer_examples_per_second"):
+    best = max((system for system in medians if system != "project"),
+               key=lambda system: medians[system][key])
+    result[key] = medians["project"][key] / medians[best][key]
+    result[f"{key}, best peer"] = best
   return result
 
 
 if __name__ == "__main__":
-  common.main(measure, train, infer, multiply)
+  common.main(measure, train, infer, multiply, peer)
