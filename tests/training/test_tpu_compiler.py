@@ -55,9 +55,25 @@ def test_it_compiles(tmp_path, family, method, problem):
   plans, _ = compiled(PlanConfig(
       accelerator=("v2-8", "v5litepod-8"), encoder=str(path), max_seq_length=8,
       train_batch_size=8, eval_batch_size=8, problem_type=problem,
-      mixed_precision="bfloat16", largest_batch=False, **SMALL, **tuning))
+      mixed_precision="bfloat16", remat=method == "bottleneck",
+      largest_batch=False, **SMALL, **tuning))
   for found in plans.values():
     for step in (found.training, found.evaluation):
       assert step.error is None
       assert step.program.flops > 0 and step.program.bytes_accessed > 0
       assert 0 < step.program.memory < found.accelerator.generation.memory
+
+
+def test_masks_are_no_constants(tmp_path):
+  """XLA makes constants of what it knows, below 10 MB."""
+  path = tmp_path / "config.json"
+  path.write_text(json.dumps(dict(
+      vocab_size=30, hidden_size=128, num_hidden_layers=1,
+      num_attention_heads=4, intermediate_size=256, max_position_embeddings=128,
+      type_vocab_size=2, hidden_act="gelu")))
+  plans, programs = compiled(PlanConfig(
+      accelerator=("v5litepod-1",), encoder=str(path), max_seq_length=128,
+      train_batch_size=16, eval_batch_size=16, mixed_precision="bfloat16",
+      pooling="mean", largest_batch=False, **SMALL))
+  assert plans["v5litepod-1"].training.program.largest_constant < 100_000
+  assert all(len(hlo) < 2_000_000 for hlo in programs)
