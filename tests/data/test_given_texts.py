@@ -44,7 +44,7 @@ def test_tables_of_other_libraries():
 def test_pairs():
   pairs = list(zip(TEXTS, TEXTS))
   assert list_of(np.array(pairs)) == list(map(list, pairs))
-  data = ta.Dataset.from_lists(TEXTS, ["x", "y", "x"], TEXTS)
+  data = ta.Dataset.from_lists(TEXTS, ["x", "y", "x"], text_pairs=TEXTS)
   assert list_of(data.train) == pairs
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import json
-import os
 import pathlib
 import struct
 from collections.abc import Iterator
@@ -41,7 +39,7 @@ def read_arrays(path: pathlib.Path, sha256: str,
       path, _HEADER_SIZE.size + _MOST_HEADER_BYTES + most_bytes)
   if hashlib.sha256(content).hexdigest() != sha256:
     raise _damaged(path)
-  _header_end(path, content)  # raises
+  _check_header(path, content)
   try:
     return safetensors.numpy.load(content)
   except _ERRORS as error:
@@ -53,27 +51,22 @@ def _damaged(path: pathlib.Path) -> InputError:
       f"{path}: damaged: its sha256 is not the one in the configuration")
 
 
-def _header_end(path: pathlib.Path, start: bytes) -> int:
-  """Where a file's header ends, of which `start` is the beginning.
-
-  Raises:
-    InputError: it is too large.
-  """
+def _check_header(path: pathlib.Path, start: bytes) -> None:
+  """Raises InputError for too large a header, which its first bytes tell."""
   (size,) = _HEADER_SIZE.unpack(
       start[:_HEADER_SIZE.size].ljust(_HEADER_SIZE.size, b"\0"))
   if size > _MOST_HEADER_BYTES:
     raise InputError(f"{path}: cannot be read: its header has {size:,} "
                      f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
-  return _HEADER_SIZE.size + size
+
 
 
 class TensorFile:
   """A file of arrays, opened anew for each of them, or for all at once.
 
-  A file that stays mapped would count as memory in use, page by page, until all
-  of it does. And one that is cut while it is mapped, as `cp` does with a file
-  that it writes anew, ends the process with SIGBUS. So what is mapped is a copy
-  of what is read.
+  It is read and never mapped. A mapped file counts as memory in use, page by
+  page, until all of it does. And one that is cut while it is mapped, as `cp`
+  does with a file that it writes anew, ends the process with SIGBUS.
 
   Args:
     path: the file.
@@ -101,8 +94,8 @@ class TensorFile:
         if sha256 is not None and sha256 != hashlib.file_digest(
             file, "sha256").hexdigest():
           raise _damaged(path)
-      self._header_end = _header_end(path, start)
-      with self._opened(0, 0) as tensors:
+      _check_header(path, start)
+      with self._opened() as tensors:
         for name in tensors.keys():  # noqa: SIM118 (no dict)
           view = tensors.get_slice(name)
           self.shapes[name] = tuple(view.get_shape())
@@ -114,9 +107,8 @@ class TensorFile:
     Raises:
       InputError: it cannot be read, or is of another file by now.
     """
-    with self._errors(f"{name} "), self._opened(
-        *self._offsets()[name]) as tensors:
-      return tensors.get_tensor(name)
+    with self._errors(f"{name} "), self._opened() as tensors:
+      return self._array(tensors, name)
 
   def items(self) -> Iterator[tuple[str, np.ndarray]]:
     """Yields all names and arrays; the file is opened once.
@@ -127,34 +119,21 @@ class TensorFile:
     with self._errors(), self._opened() as tensors:
       for name in self.shapes:
         with self._errors(f"{name} "):
-          array = tensors.get_tensor(name)
+          array = self._array(tensors, name)
         yield name, array
-      self._unchanged.check()
 
-  def _offsets(self) -> dict[str, tuple[int, int]]:
-    """{name: where its bytes are, behind the header}, which was checked."""
-    with open(self.path, "rb") as file:
-      header = json.loads(file.read(self._header_end)[_HEADER_SIZE.size:])
-    return {name: header[name]["data_offsets"] for name in self.shapes}
+  def _array(self, tensors: Any, name: str) -> np.ndarray:
+    try:
+      return tensors.get_tensor(name)
+    finally:
+      self._unchanged.check()  # which is why it cannot be read, if it cannot
 
   @contextlib.contextmanager
-  def _opened(self, start: int = 0, end: int | None = None) -> Iterator[Any]:
-    """The file's header and these bytes behind it; zeros in place of others."""
+  def _opened(self) -> Iterator[Any]:
     self._unchanged.check()
-    copy = os.memfd_create("tensors")
-    try:
-      with open(self.path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for first, last in ((0, self._header_end), (
-            self._header_end + start,
-            size if end is None else self._header_end + end)):
-          _copy(file.fileno(), copy, first, min(last, size))
-      os.ftruncate(copy, size)
-      self._unchanged.check()
-      with safetensors.safe_open(f"/proc/self/fd/{copy}", "numpy") as tensors:
-        yield tensors
-    finally:
-      os.close(copy)
+    with safetensors.safe_open(
+        self.path, "numpy", backend="pread") as tensors:
+      yield tensors
 
   @contextlib.contextmanager
   def _errors(self, what: str = "") -> Iterator[None]:
@@ -168,11 +147,3 @@ class TensorFile:
     except _ERRORS as error:
       raise InputError(
           f"{self.path}: {what}cannot be read: {error}") from None
-
-
-def _copy(source: int, target: int, start: int, end: int) -> None:
-  """Copies bytes of a file to the same place in another, as far as they are."""
-  os.lseek(target, start, os.SEEK_SET)
-  while start < end and (count := os.sendfile(
-      target, source, start, end - start)):
-    start += count
