@@ -152,10 +152,9 @@ def load_case(port: int, tasks: int, spread: str, args: argparse.Namespace,
               ) -> Callable[[int], dict[str, Any]]:
   """A case of `common.in_turns`: load on a server; the round is the seed."""
   return lambda seed: common.ask(
-      serve_load.load, port=port,
-      tasks=serve_load.names(range(tasks)), spread=spread,
-      seconds=args.seconds, seed=seed, connections=args.connections,
-      rate=rate, expected=expected).answer()
+      serve_load.load, port=port, tasks=tasks, spread=spread,
+      seconds=args.seconds, seed=seed, connections=args.connections, rate=rate,
+      expected=expected).answer()
 
 
 def counting_loads(server: Server, case: Callable[[int], dict[str, Any]],

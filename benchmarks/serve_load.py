@@ -237,14 +237,14 @@ def checker(path: str) -> tuple[
   return [Request(task, text) for task, text, _, _ in rows], problem
 
 
-def load(port: int, tasks: Sequence[str], spread: str, seconds: float,
+def load(port: int, tasks: int, spread: str, seconds: float,
          seed: int, connections: int = 64, rate: float | None = None,
          expected: str | None = None) -> dict[str, Any]:
   """A worker of `common.ask`: load on a server for a while.
 
   Args:
     port: the server's.
-    tasks: names; not looked at with `expected`.
+    tasks: how many; not looked at with `expected`.
     spread: as for `requests`.
     seconds: how long.
     seed: of texts, tasks and moments.
@@ -253,7 +253,8 @@ def load(port: int, tasks: Sequence[str], spread: str, seconds: float,
     expected: as for `checker`; None where answers are not compared.
   """
   if expected is None:
-    asked, tally = requests(tasks, spread, texts(500), seed), Tally()
+    asked, tally = requests(
+        names(range(tasks)), spread, texts(500), seed), Tally()
   else:
     known, problem = checker(expected)
     rng = random.Random(seed)
