@@ -30,7 +30,7 @@ from tf_adapters.adapter_files.info import (
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME, expected_shapes
 from tf_adapters.checkpoints.loading import open_encoder
-from tf_adapters.errors import InputError, warn
+from tf_adapters.errors import InputError, about, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.dtypes import check_dtype
@@ -192,10 +192,8 @@ def write_adapter(path: str | os.PathLike[str], info: AdapterInfo,
       info, format_version=format_version(info), task=info.task or folder.name,
       metrics=info.metrics if info.weights_sha256 in ("", sha256) else {},
       weights_sha256=sha256)
-  try:
+  with about(path):
     content = info_json(info)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
   with writing(folder), replaced_folder(folder) as new:
     write_file(new / WEIGHTS_NAME, weights)
     write_file(new / CONFIG_NAME, content)

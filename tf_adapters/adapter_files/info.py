@@ -21,7 +21,7 @@ from tf_adapters.checkpoints.hugging_face_hub import (
     is_repository,
 )
 from tf_adapters.checkpoints.sources import is_elsewhere
-from tf_adapters.errors import InputError, check_name
+from tf_adapters.errors import InputError, about, check_name
 from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
 from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.config import (
@@ -246,12 +246,10 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
         f"{file}: format_version is {values.get('format_version')!r:.20}; this "
         f"version reads {' and '.join(map(str, FORMAT_VERSIONS))}")
   stated = values.pop(_CHECKSUM, None)
-  try:
+  with about(file):
     info = AdapterInfo.from_dict(values)
     _ = info.encoder_config  # ours say it
     _check_checksum(values, stated)
-  except InputError as error:
-    raise InputError(f"{file}: {error}") from None
   return info
 
 

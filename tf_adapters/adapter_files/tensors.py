@@ -15,7 +15,7 @@ import numpy as np
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.checkpoints import names
 from tf_adapters.checkpoints.tensor_file import TensorFile, read_arrays
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.modeling.config import MOST_LAYERS
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.method import Method
@@ -45,10 +45,8 @@ class AdapterTensors(Mapping[str, np.ndarray]):
 
   def __init__(self, path: str | os.PathLike[str], info: AdapterInfo):
     self.path = path
-    try:
+    with about(path):
       self.shapes = expected_shapes(info)
-    except InputError as error:
-      raise InputError(f"{path}: {error}") from None
 
   def __contains__(self, name: object) -> bool:
     return name in self.shapes
@@ -93,10 +91,8 @@ def read_checked(path: str | os.PathLike[str],
     InputError: as for `AdapterTensors`.
   """
   file = pathlib.Path(path) / WEIGHTS_NAME
-  try:
+  with about(path):
     shapes = expected_shapes(info)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
   arrays = read_arrays(file, info.weights_sha256, sum(
       4 * math.prod(shape) for shape in shapes.values()))
   check_tensors(

@@ -10,7 +10,7 @@ from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.tensors import expected_shapes
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, about
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.stacked import TaskArrays
@@ -62,11 +62,9 @@ def open_task(path: str | os.PathLike[str], name: str | None,
   file = file.on(
       encoder.config, encoder.origin.source if encoder.origin else "")
   adapter_file.check_fits(path, file.info, encoder)
-  try:
+  with about(path):
     shapes = expected_shapes(file.info)
     _check_stacks(file.info, tuple(shapes), encoder, max_length)
-  except InputError as error:
-    raise InputError(f"{path}: {error}") from None
   return name, NewTask(path, file.info, TaskArrays(
       encoder.config, file.info.method, file.info.pooling, shapes,
       file.checked_arrays, encoder.projection_weights))
