@@ -4,23 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.modeling.gradients import assert_equal, values, with_gradients
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import ACTIVATIONS
 
 SEED = tf.constant([7, 2**32 - 3], tf.uint32)
-
-
-def values(*shape, seed=0, dtype=tf.float32):
-  rng = np.random.default_rng(seed)
-  return tf.cast(rng.standard_normal(shape), dtype)
-
-
-def with_gradients(function, *inputs):
-  with tf.GradientTape() as tape:
-    tape.watch(inputs)
-    outputs = function(*inputs)
-    loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
-  return outputs, *tape.gradient(loss, inputs)
 
 
 def modes():
@@ -29,14 +17,6 @@ def modes():
       tf.function,
       lambda f: tf.function(f, jit_compile=True)],
                                  ids=["eager", "graph", "xla"])
-
-
-def assert_equal(results, expected, tolerance):
-  for result, value in zip(results, expected, strict=True):
-    assert result.dtype == value.dtype
-    np.testing.assert_allclose(
-        tf.cast(result, tf.float32), tf.cast(value, tf.float32),
-        rtol=tolerance, atol=tolerance)
 
 
 @modes()
@@ -181,44 +161,6 @@ def test_bfloat16_is_near_float32():
     assert half.dtype == tf.bfloat16
     distance = tf.norm(tf.cast(half, tf.float32) - whole) / tf.norm(whole)
     assert distance < 0.02
-
-
-def step(x):
-  hidden = kernels.dropout(x, 0.3, SEED)
-  hidden = kernels.layer_norm(
-      hidden, tf.ones([8]), tf.zeros([8]), 1e-6, training=True)
-  hidden = kernels.activation_function("gelu", training=True)(hidden)
-  return kernels.attention(
-      hidden, hidden, hidden, tf.zeros([2, 1, 1, 5]), 0.3, SEED, training=True)
-
-
-def test_portable_graphs_compute_the_same_without_kernels():
-  x = values(2, 3, 5, 8)
-
-  def functions(graph):
-    return {function.signature.name
-            for function in graph.as_graph_def().library.function}
-
-  fused = tf.function(lambda x: with_gradients(step, x))
-  plain = tf.function(lambda x: with_gradients(step, x))
-  assert functions(fused.get_concrete_function(x).graph)
-  with kernels.portable():
-    assert not functions(plain.get_concrete_function(x).graph)
-  assert_equal(plain(x), fused(x), 1e-5)
-
-
-def test_one_program_computes_the_same_without_kernels_inside():
-  x = values(2, 3, 5, 8)
-
-  @tf.function(jit_compile=True)
-  def whole(x):
-    with kernels.one_program():
-      return with_gradients(step, x)
-
-  inside = whole.get_concrete_function(x).graph.as_graph_def()
-  assert not any(node.attr["_XlaMustCompile"].b for node in inside.node)
-  assert_equal(whole(x), tf.function(lambda x: with_gradients(step, x))(x),
-               1e-4)
 
 
 def test_seeds_of_calls_differ():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tf_adapters.checkpoints.architecture import find_architecture
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.layers import Dropout
 from tf_adapters.modeling.recomputation import recomputed
@@ -92,7 +92,7 @@ def assert_same_gradients(model, run=traced, rtol=1e-4, atol=1e-6):
     pytest.param("none", "full", "mixed_bfloat16", marks=pytest.mark.slow)])
 def test_gradients_are_the_same(method, tuning, dtype):
   exact = dtype == "float32"
-  with kernels.portable():
+  with compilation.portable():
     assert_same_gradients(
         model_of(bert(), METHODS[method], tuning, dtype),
         rtol=1e-4 if exact else 0.05, atol=1e-6 if exact else 2e-3)
@@ -115,7 +115,7 @@ def family_model(tmp_path, family, method):
 @pytest.mark.slow
 @pytest.mark.parametrize("family, method", families())
 def test_every_family(tmp_path, family, method):
-  with kernels.portable():
+  with compilation.portable():
     assert_same_gradients(
         family_model(tmp_path, family, method), rtol=1e-3, atol=1e-5)
 
@@ -152,7 +152,7 @@ def test_steps_that_are_one_program():
 
     @tf.function(jit_compile=True)
     def step():
-      with kernels.one_program():
+      with compilation.one_program():
         return gradients(model, inputs)
 
     counts.append(sum(node.op == "Tanh" for node in nodes(
@@ -193,10 +193,3 @@ def test_what_is_computed_again_is_kept_by_nobody():
   dots = [run.experimental_get_compiler_ir(hidden, again)(
       stage="optimized_hlo").count("tanh(") for again in (False, True)]
   assert dots[1] > dots[0]
-
-
-def test_a_gradient_that_is_not_finite_is_not_hidden():
-  found = kernels.again_after(tf.ones([2]), tf.constant([np.nan, 1.0]))[0]
-  assert np.isnan(found).all()
-  found = kernels.again_after(tf.ones([2]), tf.constant([np.inf, 1.0]))[0]
-  np.testing.assert_array_equal(found, [1, 1])

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_adapters as ta
 from tf_adapters.data.batching import training_batches
 from tf_adapters.data.loading import load_task
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.problems import PROBLEMS, find_problem
 from tf_adapters.training import distribution
@@ -151,7 +151,7 @@ def test_one_program_has_the_same_gradients(method):
 
   @tf.function(jit_compile=True)
   def whole():
-    with kernels.one_program():
+    with compilation.one_program():
       return gradients()
 
   for one, other in zip(whole(), gradients(), strict=True):

@@ -21,7 +21,7 @@ from tf_adapters.files.writing import (
     check_vacant,
     replaced_folder,
 )
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.table import config_to_dict, family_of
@@ -188,7 +188,7 @@ def _save_encoder(encoder: TransformerEncoder, folder: pathlib.Path,
     return {name: outputs[name]
             for name in ("default", "pooled_output", "sequence_output")}
 
-  with kernels.portable():
+  with compilation.portable():
     for training in (True, False):
       call.get_concrete_function(spec, training=training)
     tf.saved_model.save(root, str(folder), signatures=serve)

@@ -9,160 +9,17 @@ training most are plain operations, which TensorFlow joins to the products
 before them. On TPUs all are: there the step is compiled as a whole.
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+from tf_adapters.modeling import compilation
 
 # What a masked position adds to its attention score before the softmax.
 MASKED = -1e9
-
-_PORTABLE = contextvars.ContextVar("portable", default=False)
-_ONE_PROGRAM = contextvars.ContextVar("one_program", default=False)
-
-
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
-  """Plain operations and no kernels: for graphs that others will run.
-
-  Example:
-    >>> with portable():
-    ...   function.get_concrete_function(spec, training=True)
-  """
-  token = _PORTABLE.set(True)
-  try:
-    yield
-  finally:
-    _PORTABLE.reset(token)
-
-
-@contextlib.contextmanager
-def one_program() -> Iterator[None]:
-  """No kernels inside a step that XLA compiles as a whole, as for TPUs.
-
-  XLA joins operations as it likes, and keeps what the backward pass would
-  compute again, unless it is told that this is something else.
-
-  Example:
-    >>> @tf.function(jit_compile=True)
-    ... def step(data):
-    ...   with one_program():
-    ...     return model.train_step(data)
-  """
-  token = _ONE_PROGRAM.set(True)
-  try:
-    yield
-  finally:
-    _ONE_PROGRAM.reset(token)
-
-
-def in_one_program() -> bool:
-  """Whether operations are of a step that XLA compiles as a whole."""
-  return _ONE_PROGRAM.get() or isinstance(
-      tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
-
-
-def _again(tensor: tf.Tensor) -> tf.Tensor:
-  """The same tensor, which XLA takes for another one.
-
-  It keeps what is computed of a tensor, and would not compute it again.
-  """
-  if not _is_xla():
-    return tensor
-  return _barrier(tensor)
-
-
-def _barrier(tensor: tf.Tensor) -> tf.Tensor:
-  """The same tensor, which XLA joins to nothing behind it."""
-  return gen_xla_ops.xla_optimization_barrier([tensor])[0]
-
-
-def again_after(
-    tensor: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the same two, the first no sooner than the second is there.
-
-  Results of the first are computed anew, whatever was computed of it before.
-  """
-  if _is_xla():
-    return tuple(gen_xla_ops.xla_optimization_barrier([tensor, other]))
-  # A control dependency would be lost in steps that `jit_compile` compiles, and
-  # what is always zero by the rules of arithmetic. A NaN is passed on anyway.
-  first = tf.cast(tf.reshape(other, [-1])[0], tensor.dtype)
-  return tensor + tf.where(
-      tf.math.is_nan(first), first, tf.zeros_like(first)), other
-
-
-def first_token(hidden: tf.Tensor) -> tf.Tensor:
-  """Takes [batch, 1, size] of [batch, length, size]."""
-  _, length, size = hidden.shape
-  if length is None or not in_one_program():
-    return hidden[:, :1]
-  # As rows of a matrix: or XLA would let the length come first, for all that
-  # is computed before.
-  return tf.reshape(hidden, [-1, size])[::length, tf.newaxis]
-
-
-def _is_xla() -> bool:
-  """Whether operations are sure to be compiled, with operations of XLA."""
-  # A strategy can stand in the place of TPUStrategy, without XLA.
-  return _ONE_PROGRAM.get() or (in_one_program() and any(
-      "TPU" in device for device
-      in tf.distribute.get_strategy().extended.worker_devices))
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-  """A function of tensors, compiled into a kernel for each set of shapes."""
-  kernel = tf.function(
-      function, autograph=False, jit_compile=True, reduce_retracing=True)
-
-  def call(*inputs: tf.Tensor) -> Any:
-    return (function if in_one_program() else kernel)(*inputs)
-
-  return call
-
-
-def fused(function: Callable[..., tf.Tensor], constants: int = 0,
-          gradient: Callable[..., Any] | None = None,
-          ) -> Callable[..., tf.Tensor]:
-  """A function of tensors as one kernel, and its gradient as another.
-
-  The gradient keeps the function's inputs and nothing else.
-
-  Args:
-    function: of tensors, to one tensor; without variables and state.
-    constants: how many of its last inputs have no gradient.
-    gradient: a function of the output's gradient and all inputs, to those of
-      the inputs; None for TensorFlow's own.
-  """
-  forward = compiled(function)
-
-  def by_tape(upstream: tf.Tensor, *inputs: tf.Tensor) -> Any:
-    variables = inputs[:len(inputs) - constants]
-    with tf.GradientTape() as tape:
-      tape.watch(variables)
-      outputs = function(*inputs)
-    return tape.gradient(outputs, variables, upstream)
-
-  backward = compiled(gradient or by_tape)
-
-  @tf.custom_gradient
-  def with_gradient(*inputs: tf.Tensor) -> Any:
-
-    def gradients(upstream: tf.Tensor) -> tuple[Any, ...]:
-      return (*backward(upstream, *map(_again, inputs)),
-              *[None] * constants)
-
-    return forward(*inputs), gradients
-
-  def call(*inputs: tf.Tensor) -> tf.Tensor:
-    return (function if _PORTABLE.get() else with_gradient)(*inputs)
-
-  return call
 
 
 # Activations.
@@ -190,7 +47,7 @@ def activation_function(
   function = _ACTIVATIONS[name]
   if not training or name == "linear":
     return function
-  return fused(
+  return compilation.fused(
       lambda x: tf.cast(function(tf.cast(x, tf.float32)), x.dtype))
 
 
@@ -224,16 +81,16 @@ def _layer_norm_gradient(
   def summed(rows: tf.Tensor) -> tf.Tensor:
     # XLA adds up rows of a matrix that is in memory by vectors, and what it
     # would compute in the same loop number by number: four times as slowly.
-    return tf.reduce_sum(_barrier(rows), axis=0)
+    return tf.reduce_sum(compilation.barrier(rows), axis=0)
 
   return (tf.cast(tf.reshape((inner - along) * scale, tf.shape(hidden)),
                   hidden.dtype), summed(upstream * vectors), summed(upstream))
 
 
-_fused_layer_norm = fused(
+_fused_layer_norm = compilation.fused(
     _layer_norm, constants=1, gradient=_layer_norm_gradient)
 # With a gamma and a beta for each row.
-_fused_scaled_norm = fused(_layer_norm, constants=1)
+_fused_scaled_norm = compilation.fused(_layer_norm, constants=1)
 
 
 @tf.custom_gradient
@@ -254,9 +111,9 @@ def _layer_norm_of_rows(
     return (values - mean[:, tf.newaxis]) * scale[:, tf.newaxis]
 
   def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
-    vectors = normed(tf.cast(_again(hidden), tf.float32))
+    vectors = normed(tf.cast(compilation.again(hidden), tf.float32))
     # What is a sum of several XLA would write in float32, twice the bytes.
-    upstream = tf.cast(_again(upstream), tf.float32)
+    upstream = tf.cast(compilation.again(upstream), tf.float32)
     inner = upstream * gamma
     along = tf.reduce_mean(inner, axis=-1)[:, tf.newaxis] + vectors * (
         tf.reduce_mean(inner * vectors, axis=-1)[:, tf.newaxis])
@@ -286,7 +143,7 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
   if epsilon is None:
     return tf.cast(
         tf.cast(hidden, tf.float32) * gamma + beta, hidden.dtype)
-  if in_one_program() and gamma.shape.rank == 1:
+  if compilation.in_one_program() and gamma.shape.rank == 1:
     rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
     return tf.reshape(_layer_norm_of_rows(
         rows, gamma, beta, tf.constant(epsilon)), tf.shape(hidden))
@@ -331,7 +188,7 @@ def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 def _numbers(shape: tf.Tensor) -> tf.Tensor:
   """The number of each value of a tensor, uint32."""
-  sizes = tf.get_static_value(shape) if in_one_program() else None
+  sizes = tf.get_static_value(shape) if compilation.in_one_program() else None
   if sizes is None:
     return tf.bitcast(
         tf.reshape(tf.range(tf.reduce_prod(shape)), shape), tf.uint32)
@@ -342,7 +199,8 @@ def _numbers(shape: tf.Tensor) -> tf.Tensor:
     steps = np.arange(size, dtype=np.uint32) * np.uint32(
         np.prod(sizes[axis + 1:], dtype=np.uint32))
     numbers += tf.reshape(
-        _again(tf.constant(steps)), [-1] + [1] * (len(sizes) - axis - 1))
+        compilation.again(tf.constant(steps)),
+        [-1] + [1] * (len(sizes) - axis - 1))
   return numbers
 
 
@@ -353,22 +211,16 @@ def _dropout(
       tf.where(kept(tf.shape(hidden), rate, seed), scaled, 0.0), hidden.dtype)
 
 
-_fused_dropout = fused(_dropout, constants=2)
+_fused_dropout = compilation.fused(_dropout, constants=2)
 
 
 def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
   """Inverted dropout: see `kept`."""
-  if not in_one_program():
+  if not compilation.in_one_program():
     return _fused_dropout(hidden, tf.constant(rate), seed)
   # Or XLA would write both, what is dropped and what is not, for others to drop
   # it again.
-  return _written(_fused_dropout(hidden, tf.constant(rate), seed))
-
-
-@tf.custom_gradient
-def _written(tensor: tf.Tensor) -> Any:
-  """The same tensor, which XLA has to write to memory."""
-  return _again(tensor), lambda upstream: upstream
+  return compilation.written(_fused_dropout(hidden, tf.constant(rate), seed))
 
 
 def seed_of_call(seed: tf.Tensor, call: tf.Tensor) -> tf.Tensor:
@@ -416,7 +268,7 @@ def attention(
     [batch, heads, length, size].
   """
   bias = tf.cast(bias, query.dtype)
-  if training and not _PORTABLE.get():
+  if training and not compilation.in_portable():
     if seed is None:
       rate, seed = 0.0, tf.zeros([2], tf.uint32)
     return _attention(query, key, value, bias, tf.constant(rate), seed)
@@ -485,7 +337,8 @@ def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
   def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
     scores, dropped = _scores_gradient(
         weights, tf.matmul(upstream, value, transpose_b=True), upstream,
-        context, tf.constant(query.shape[-1] ** -0.5), rate, _again(seed))
+        context, tf.constant(query.shape[-1] ** -0.5), rate,
+        compilation.again(seed))
     return (tf.matmul(scores, key),
             tf.matmul(scores, query, transpose_a=True),
             tf.matmul(dropped, upstream, transpose_a=True), None, None, None)
@@ -493,10 +346,10 @@ def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
   return context, gradient
 
 
-_compiled_dropout = compiled(_dropout)
+_compiled_dropout = compilation.compiled(_dropout)
 
 
-@compiled
+@compilation.compiled
 def _scores_gradient(
     weights: tf.Tensor, dropped_gradient: tf.Tensor, upstream: tf.Tensor,
     context: tf.Tensor, scale: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor,
@@ -516,3 +369,16 @@ def _scores_gradient(
       kept(tf.shape(weights), rate, seed), 1.0 / (1.0 - rate), 0.0)
   scores = weights * (dropped_gradient * factor - mean) * scale
   return tf.cast(scores, dtype), tf.cast(weights * factor, dtype)
+
+
+# Rows.
+
+
+def first_token(hidden: tf.Tensor) -> tf.Tensor:
+  """Takes [batch, 1, size] of [batch, length, size]."""
+  _, length, size = hidden.shape
+  if length is None or not compilation.in_one_program():
+    return hidden[:, :1]
+  # As rows of a matrix: or XLA would let the length come first, for all that
+  # is computed before.
+  return tf.reshape(hidden, [-1, size])[::length, tf.newaxis]

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling import kernels, recomputation
+from tf_adapters.modeling import compilation, kernels, recomputation
 from tf_adapters.modeling.methods.method import Weights
 from tf_adapters.modeling.serialization import WeightsLayer
 
@@ -277,14 +277,14 @@ def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,
 
   # XLA gives a product the order of axes that is wanted behind it, where what
   # is between has the same axes.
-  if kernels.in_one_program():
+  if compilation.in_one_program():
     outputs = shaped(outputs)
   if bias is not None:
     outputs = tf.nn.bias_add(outputs, bias)
   # Before the reshape: so TensorFlow joins it to the product.
   if activation != "linear":
     outputs = kernels.activation_function(activation, bool(training))(outputs)
-  return outputs if kernels.in_one_program() else shaped(outputs)
+  return outputs if compilation.in_one_program() else shaped(outputs)
 
 
 class LayerNorm(tf_keras.layers.Layer):
@@ -384,7 +384,7 @@ class Dropout(tf_keras.layers.Layer):
     if replica is not None:
       seed += tf.stack(
           [tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
-    if kernels.in_one_program():
+    if compilation.in_one_program():
       return kernels.seed_of_call(*tf.unstack(seed))
     return tf.random.stateless_uniform(
         [2], seed, minval=None, maxval=None, dtype=tf.uint32)

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 
 
 class _Numbers:
@@ -72,7 +72,7 @@ def recomputed(function: Callable[[tf.Tensor], tf.Tensor],
 
     def gradient(upstream: tf.Tensor, variables: Any = ()) -> Any:
       # Or it could be computed, and kept, before it is wanted.
-      again, upstream = kernels.again_after(inputs, upstream)
+      again, upstream = compilation.again_after(inputs, upstream)
       with tf.GradientTape() as tape, _with_numbers(_Numbers(numbers.drawn)):
         tape.watch(again)
         outputs = function(again)

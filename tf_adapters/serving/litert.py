@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import write_file, writing
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 
 
@@ -69,7 +69,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
   # Of the model just its variables: the converter would write every layer.
   holder = tf.Module()
   holder.variables_of_model = list(model.named_variables().values())
-  with kernels.portable():
+  with compilation.portable():
     function = call.get_concrete_function()
   converter = tf.lite.TFLiteConverter.from_concrete_functions(
       [function], holder)

@@ -25,7 +25,7 @@ from tf_adapters.files.writing import (
     replaced_folder,
     writing,
 )
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
@@ -134,7 +134,7 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
       forward, variables, text, tasks, default_task)
   with writing_by_tensorflow(folder):
     try:
-      with written(folder) as new, kernels.portable():
+      with written(folder) as new, compilation.portable():
         tf.saved_model.save(server, str(new), signatures=server.signatures())
         _write_warm_up(new, tasks, server)
     except FileExistsError:

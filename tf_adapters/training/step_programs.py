@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.problems import find_problem
 
@@ -83,7 +83,7 @@ def _program(model: TaskModel, step: Callable[..., Any], *specs: Any) -> bytes:
 
   @tf.function(jit_compile=True, autograph=False)
   def run(*flat: Any) -> Any:
-    with kernels.one_program():
+    with compilation.one_program():
       return model.distribute_strategy.run(
           step, args=tf.nest.pack_sequence_as(specs, flat))
 

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation, kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
 from tf_adapters.modeling.layers import (
@@ -174,7 +174,7 @@ class SelfAttention(CompositeLayer):
     asking = hidden if asking is None else asking
     parts = (self.query, self.key, self.value)
     hooks = [task.hook(PROJECTION, part.name) for part in parts]
-    if asking is not hidden or kernels.in_one_program():
+    if asking is not hidden or compilation.in_one_program():
       # What is one product would have to be cut into three, and turned. One
       # alone has the order of axes that is wanted, if no bias is in between.
       by_head = self.by_head([
