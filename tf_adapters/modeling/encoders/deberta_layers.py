@@ -10,12 +10,14 @@ import tf_keras
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoders.bert_layers import (
     BertEncoder,
-    SelfAttention,
     TransformerLayer,
+)
+from tf_adapters.modeling.encoders.deberta import DebertaConfig
+from tf_adapters.modeling.encoders.sublayers import (
+    SelfAttention,
     attended_by,
     project_by,
 )
-from tf_adapters.modeling.encoders.deberta import DebertaConfig
 from tf_adapters.modeling.layers import (
     Attention,
     Dropout,

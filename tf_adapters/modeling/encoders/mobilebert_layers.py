@@ -7,15 +7,15 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.bert_layers import (
+from tf_adapters.modeling.encoders.mobilebert import (
+    FEED_FORWARDS,
+    MobileBertConfig,
+)
+from tf_adapters.modeling.encoders.sublayers import (
     SelfAttention,
     attended_by,
     close_by,
     project_by,
-)
-from tf_adapters.modeling.encoders.mobilebert import (
-    FEED_FORWARDS,
-    MobileBertConfig,
 )
 from tf_adapters.modeling.layers import (
     CompositeLayer,

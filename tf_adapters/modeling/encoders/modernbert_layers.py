@@ -9,13 +9,13 @@ import tf_keras
 
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.bert_layers import (
+from tf_adapters.modeling.encoders.modernbert import ModernBertConfig
+from tf_adapters.modeling.encoders.sublayers import (
     Block,
     attended_by,
     close_by,
     project_by,
 )
-from tf_adapters.modeling.encoders.modernbert import ModernBertConfig
 from tf_adapters.modeling.layers import (
     Attention,
     CompositeLayer,

@@ -9,9 +9,9 @@ import tf_keras
 from tf_adapters.modeling import kernels
 from tf_adapters.modeling.encoders.bert_layers import (
     BertEncoder,
-    SelfAttention,
     TransformerLayer,
 )
+from tf_adapters.modeling.encoders.sublayers import SelfAttention
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
 from tf_adapters.modeling.layers import Attention, Normal, Projection
 from tf_adapters.modeling.serialization import PACKAGE
