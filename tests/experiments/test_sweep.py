@@ -7,6 +7,8 @@ writes: what is tested is the sweep. One is real.
 import json
 import os
 import pathlib
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -382,3 +384,22 @@ def test_a_killed_sweep_ends_with_the_same_tables(
   subprocess.run(
       [*command("killed"), f"--runner={runner}"], cwd=ROOT, check=True)
   assert scores("killed") == scores("whole")
+
+
+def test_kept_trials_go_on_elsewhere(stand_in, sweep, tmp_path):
+  script = runpy.run_path("docs/scripts/trials.py")
+  first, file = tmp_path / "sweep", tmp_path / "kept" / "trials.jsonl"
+  sweep([0.1])
+  assert script["keep"](first, file, str(tmp_path)) == 2
+  assert str(tmp_path) not in file.read_text()
+  records = sweep([0.1, 0.3])
+  # Only what is new is added, and what the file has stays when it is gone.
+  shutil.rmtree(first / "trials" / "mine" / "learning_rate=0.1")
+  assert script["keep"](first, file, str(tmp_path)) == 4
+  before = len(starts(stand_in))
+
+  shutil.rmtree(first)
+  assert script["restore"](file, first, str(tmp_path)) == 4
+  assert script["restore"](file, first, str(tmp_path)) == 0
+  assert sweep([0.1, 0.3]) == records
+  assert len(starts(stand_in)) == before

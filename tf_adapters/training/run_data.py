@@ -15,8 +15,7 @@ from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.files.reading import read_json
 from tf_adapters.files.writing import write_file
-
-DATA_NAME = "data.json"
+from tf_adapters.training.run_folder import DATA_NAME
 
 # What was read, a split or the vocab_file -> file -> its sha256.
 Digests = Mapping[str, Mapping[str, str]]

@@ -14,11 +14,12 @@ from tf_adapters.files.reading import read_file, read_json
 
 FLAGS_NAME = "flags.flags"
 RESULTS_NAME = "results.json"
+DATA_NAME = "data.json"
 CHECKPOINTS_NAME = "checkpoints"
 EPOCHS_NAME = "epochs.json"  # among the checkpoints
 
 # What a run has written, and another one in its place removes.
-_WRITTEN = (RESULTS_NAME, FLAGS_NAME, "data.json", CHECKPOINTS_NAME, "adapter",
+_WRITTEN = (RESULTS_NAME, FLAGS_NAME, DATA_NAME, CHECKPOINTS_NAME, "adapter",
             "predictions", "tensorboard")
 
 # Flags that may differ between two calls for the same run.

@@ -1,0 +1,113 @@
+"""Keeps the finished trials of a sweep in one file, and restores them.
+
+The documents have tables of sweeps that took hours. Such a file is the evidence
+behind a table, and lets its sweep go on elsewhere:
+
+    python docs/scripts/trials.py keep SWEEP FILE --data_dir=DIR
+    python docs/scripts/trials.py restore FILE SWEEP --data_dir=DIR
+
+SWEEP is the output_dir of tf-adapters sweep, DIR the data_dir of its trials.
+The file has a line of JSON for each trial: its flags and its results.json.
+Adapter files are not kept. What a file has already stays in it.
+"""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from tf_adapters.training.run_folder import (
+    DATA_NAME,
+    FLAGS_NAME,
+    RESULTS_NAME,
+    read_flags,
+    read_results,
+)
+
+_DATA_DIR = "DATA_DIR"  # stands for the folder of the data
+
+
+def keep(sweep: pathlib.Path, path: pathlib.Path, data_dir: str) -> int:
+  """Writes the finished trials of a sweep to a file, beside those it has.
+
+  Returns:
+    How many trials the file has now.
+  """
+  kept = {trial["trial"]: trial for trial in _read(path)}
+  for results_path in sorted((sweep / "trials").rglob(RESULTS_NAME)):
+    folder = results_path.parent
+    results, flags = read_results(folder), read_flags(folder)
+    if flags is None or not (results.get("steps") and results.get("evaluated")):
+      continue
+    del flags["output_dir"]
+    name = folder.relative_to(sweep / "trials").as_posix()
+    kept[name] = _moved({"trial": name, "flags": flags, "results": results},
+                        data_dir, _DATA_DIR)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text("".join(
+      json.dumps(kept[name]) + "\n" for name in sorted(kept)))
+  return len(kept)
+
+
+def restore(path: pathlib.Path, sweep: pathlib.Path, data_dir: str) -> int:
+  """Makes folders of the trials of a file; those that are there stay.
+
+  Returns:
+    How many folders were made.
+  """
+  count = 0
+  for trial in _read(path):
+    folder = sweep / "trials" / trial["trial"]
+    if (folder / RESULTS_NAME).exists():
+      continue
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = _moved(trial, _DATA_DIR, data_dir)
+    flags = {**trial["flags"], "output_dir": str(folder)}
+    (folder / FLAGS_NAME).write_text("".join(
+        f"--{name}={text}\n" for name, text in flags.items()))
+    if "data" in trial["results"]:
+      (folder / DATA_NAME).write_text(
+          json.dumps(trial["results"]["data"]["files"]))
+    (folder / RESULTS_NAME).write_text(json.dumps(trial["results"]))
+    count += 1
+  return count
+
+
+def _read(path: pathlib.Path) -> list[dict[str, Any]]:
+  return [json.loads(line) for line in path.read_text().splitlines()
+          ] if path.exists() else []
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+  """Returns the value with another folder of the data in all its texts."""
+  if isinstance(value, dict):
+    return {_moved(key, old, new): _moved(one, old, new)
+            for key, one in value.items()}
+  if isinstance(value, list):
+    return [_moved(one, old, new) for one in value]
+  if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+    return new + value[len(old):]
+  return value
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(
+      description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("action", choices=["keep", "restore"])
+  parser.add_argument("source", type=pathlib.Path)
+  parser.add_argument("target", type=pathlib.Path)
+  parser.add_argument("--data_dir", required=True)
+  args = parser.parse_args()
+  if not args.source.exists():
+    parser.error(f"{args.source}: no such file or folder")
+  if args.action == "keep":
+    count = keep(args.source, args.target, args.data_dir)
+    print(f"{args.target}: {count} trials")
+  else:
+    count = restore(args.source, args.target, args.data_dir)
+    print(f"{args.target}: {count} trials restored")
+
+
+if __name__ == "__main__":
+  main()
