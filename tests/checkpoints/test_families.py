@@ -27,7 +27,7 @@ from tf_adapters.checkpoints import hub_export, sources
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.modeling.encoders.deberta_layers import bucket_rows
 from tf_adapters.modeling.encoders.table import ENCODERS, family_of
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel
 from tf_adapters.tools import convert, inspect

@@ -12,7 +12,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.layers import Projection
-from tf_adapters.modeling.methods.method import SUBLAYER
+from tf_adapters.modeling.methods.places import SUBLAYER
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 

@@ -9,12 +9,14 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.modeling.methods.training import TEXTS, trained
-from tf_adapters.modeling.methods import method as methods
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.parts import Array, Dense
+from tf_adapters.modeling.methods.places import ATTENTION, PROJECTION
 from tf_adapters.modeling.methods.table import METHODS
 
 
 @dataclasses.dataclass(frozen=True)
-class Gate(methods.Method):
+class Gate(Method):
   """A sub-layer's output times 2 sigmoid(g), for a learned vector g."""
 
   name: ClassVar[str] = "gate"
@@ -24,45 +26,45 @@ class Gate(methods.Method):
   layers: tuple[int, ...] | None = None
 
   def parts(self, inputs, outputs):
-    return {"gate": methods.Array((outputs,))}
+    return {"gate": Array((outputs,))}
 
   def after_sublayer(self, layers, hidden, seen, layer_norm, training):
     return hidden * (2 * tf.sigmoid(layers["gate"]()))[:, tf.newaxis]
 
 
 @dataclasses.dataclass(frozen=True)
-class LowRank(methods.Method):
+class LowRank(Method):
   """A projection plus a product of low rank, at queries and feed-forwards."""
 
   name: ClassVar[str] = "low_rank"
   suffix: ClassVar[str] = "low_rank"
-  hook: ClassVar[str] = methods.PROJECTION
+  hook: ClassVar[str] = PROJECTION
   row: ClassVar[str] = "low-rank products"
   names: ClassVar[tuple[str, ...]] = ("query", "intermediate", "output")
   rank: int = 2
   layers: tuple[int, ...] | None = None
 
   def parts(self, inputs, outputs):
-    return {"a": methods.Dense(inputs, self.rank, use_bias=False),
-            "b": methods.Dense(self.rank, outputs, stddev=0, use_bias=False)}
+    return {"a": Dense(inputs, self.rank, use_bias=False),
+            "b": Dense(self.rank, outputs, stddev=0, use_bias=False)}
 
   def at_projection(self, layers, projection, inputs, training):
     return projection(inputs) + layers["b"](layers["a"](inputs))
 
 
 @dataclasses.dataclass(frozen=True)
-class Prefix(methods.Method):
+class Prefix(Method):
   """Keys and values of three tokens that are not there."""
 
   name: ClassVar[str] = "prefix"
   suffix: ClassVar[str] = "prefix"
-  hook: ClassVar[str] = methods.ATTENTION
+  hook: ClassVar[str] = ATTENTION
   row: ClassVar[str] = "prefixes"
   names: ClassVar[tuple[str, ...]] = ("attention",)
   layers: tuple[int, ...] | None = None
 
   def parts(self, inputs, outputs):
-    return {name: methods.Array((3, inputs), stddev=0.02)
+    return {name: Array((3, inputs), stddev=0.02)
             for name in ("keys", "values")}
 
   def keys_and_values(self, layers, hidden, training):

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import tf_adapters as ta
 from tf_adapters.modeling.methods.bottleneck import padded_size
-from tf_adapters.modeling.methods.method import SUBLAYER, Place
+from tf_adapters.modeling.methods.places import SUBLAYER, Place
 from tf_adapters.modeling.stacked import (
     StackedTasks,
     TaskArrays,

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tests.reference import gelu_tanh, layer_norm
 from tf_adapters import Adapter, AdapterConfig, BertConfig, InputError
 from tf_adapters.modeling.layers import LayerNorm
-from tf_adapters.modeling.methods.method import SUBLAYER, Place
+from tf_adapters.modeling.methods.places import SUBLAYER, Place
 from tf_adapters.modeling.task_layers import TaskLayers
 
 BERT = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=3,

@@ -11,7 +11,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.peers import comparing, tiny_bert
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 
 FOLDER = pathlib.Path(__file__).parent / "peft"
 

@@ -14,7 +14,7 @@ import pytest
 import tf_adapters as ta
 from tests.adapters import with_random_values
 from tests.peers import families
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 from tf_adapters.problems import find_problem
 
 PEER = os.environ.get("TF_ADAPTERS_PEER", "")

@@ -30,11 +30,11 @@ from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.compacter import CompacterConfig
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
-from tf_adapters.modeling.methods.method import (
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.places import (
     ATTENTION,
     PROJECTION,
     SUBLAYER,
-    Method,
     Place,
 )
 from tf_adapters.modeling.methods.prefix import PrefixConfig

@@ -33,12 +33,8 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
-from tf_adapters.modeling.methods.method import (
-    PROJECTION,
-    PROJECTIONS,
-    Method,
-    Place,
-)
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.places import PROJECTION, PROJECTIONS, Place
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."

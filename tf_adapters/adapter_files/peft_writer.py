@@ -26,7 +26,8 @@ from tf_adapters.adapter_files.torch_modules import Modules, TorchModel
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
-from tf_adapters.modeling.methods.method import Method, Place
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.places import Place
 from tf_adapters.modeling.tuning import is_layer_norm
 
 VERSION = "0.21.2"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from tf_adapters.modeling.encoders.family import EncoderFamily, TorchNames
 from tf_adapters.modeling.encoders.table import ENCODERS
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 
 _LAYER = re.compile(r"\blayer\.(\d{1,4})(?=\.)")
 _FEED_FORWARDS = ("intermediate", "output")
@@ -56,7 +56,7 @@ class TorchModel:
   Attributes:
     family: the family.
     names: what they are called.
-    projections: by the names of `methods.method.PROJECTIONS`.
+    projections: by the names of `methods.places.PROJECTIONS`.
     sublayers: where AdapterHub has adapters, by those of `SUBLAYERS`.
     places: all of the encoder, by canonical place, with {i} for the layer.
   """

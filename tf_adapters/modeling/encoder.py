@@ -22,12 +22,8 @@ from tf_adapters.modeling.encoders.table import (
 )
 from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.layers import values_follow, variables_of
-from tf_adapters.modeling.methods.method import (
-    PROJECTION,
-    Method,
-    Place,
-    Weights,
-)
+from tf_adapters.modeling.methods.method import Method, Weights
+from tf_adapters.modeling.methods.places import PROJECTION, Place
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.model_inputs import check_inputs, check_length
 from tf_adapters.modeling.origin import Origin, digest

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_adapters.modeling.methods.method import Place, Values
+from tf_adapters.modeling.methods.parts import Values
+from tf_adapters.modeling.methods.places import Place
 from tf_adapters.modeling.slots import FreeRows
 
 # Of a table, copied at once into a larger one.

@@ -18,13 +18,9 @@ import tensorflow as tf
 
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.methods.bottleneck import padded_size
-from tf_adapters.modeling.methods.method import (
-    Array,
-    Method,
-    Place,
-    Values,
-    Weights,
-)
+from tf_adapters.modeling.methods.method import Method, Weights
+from tf_adapters.modeling.methods.parts import Array, Values
+from tf_adapters.modeling.methods.places import Place
 from tf_adapters.modeling.slots import FreeRows, Slots
 from tf_adapters.modeling.stack import Stack, StackKey, Table, gather
 from tf_adapters.modeling.tuning import depth_of, is_layer_norm

@@ -15,15 +15,8 @@ from tf_adapters.modeling import kernels
 from tf_adapters.modeling.config import PER_TOKEN_POOLING
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.heads import pool
-from tf_adapters.modeling.methods.method import (
-    ATTENTION,
-    PROJECTION,
-    Array,
-    Dense,
-    Norm,
-    Part,
-    Place,
-)
+from tf_adapters.modeling.methods.parts import Array, Dense, Norm, Part
+from tf_adapters.modeling.methods.places import ATTENTION, PROJECTION, Place
 from tf_adapters.modeling.stack import StackKey, gather
 from tf_adapters.modeling.stacked import HEAD, OWN_POOLER, StackedTasks, specs
 from tf_adapters.modeling.task_layers import Hook, compute

@@ -24,16 +24,9 @@ from tf_adapters.modeling.layers import (
     Projection,
     variables_of,
 )
-from tf_adapters.modeling.methods.method import (
-    ATTENTION,
-    PROJECTION,
-    Array,
-    Dense,
-    Method,
-    Norm,
-    Part,
-    Place,
-)
+from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.methods.parts import Array, Dense, Norm, Part
+from tf_adapters.modeling.methods.places import ATTENTION, PROJECTION, Place
 from tf_adapters.modeling.methods.table import method_from_dict
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 

@@ -7,7 +7,7 @@ import tf_keras
 
 import tf_adapters as ta
 from tests.adapters import with_random_values
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 
 TEXTS = ["the film is good", "bad", "he said so, very!", ""]
 METHODS = (

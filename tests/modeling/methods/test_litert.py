@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.adapters import with_random_values
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 
 METHODS = {
     "pfeiffer": ta.AdapterConfig.preset("pfeiffer", size=4),

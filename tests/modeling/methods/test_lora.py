@@ -9,7 +9,7 @@ from tests import reference
 from tests.adapters import with_random_values
 from tests.modeling.methods.training import TEXTS, trained
 from tf_adapters.modeling.layers import LinearProjection, Projection
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 
 
 def kernel_name(layer, target):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tf_adapters as ta
 from tests.adapters import with_random_values
-from tf_adapters.modeling.methods.method import PROJECTIONS
+from tf_adapters.modeling.methods.places import PROJECTIONS
 from tf_adapters.modeling.stacked import TaskArrays
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
 

@@ -16,7 +16,7 @@ from tf_adapters.modeling.encoders.sublayers import (
 )
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
 from tf_adapters.modeling.layers import Dropout, Normal, Projection
-from tf_adapters.modeling.methods.method import PROJECTION, SUBLAYER
+from tf_adapters.modeling.methods.places import PROJECTION, SUBLAYER
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 from tf_adapters.modeling.task_layers import LayerHooks, TaskHooks
 

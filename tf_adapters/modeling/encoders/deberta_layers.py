@@ -26,7 +26,7 @@ from tf_adapters.modeling.layers import (
     Projection,
     variables_of,
 )
-from tf_adapters.modeling.methods.method import PROJECTION
+from tf_adapters.modeling.methods.places import PROJECTION
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 from tf_adapters.modeling.task_layers import LayerHooks
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import JsonConfig
-from tf_adapters.modeling.methods.method import Place
+from tf_adapters.modeling.methods.places import Place
 from tf_adapters.modeling.vocabulary import BERT_TOKENS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class EncoderConfig(JsonConfig):
       scale and shift alone.
     hidden_dropout_prob: the dropout rate of hidden states.
     hooks: (hook, name) of the places where methods can enter a layer, see
-      `methods.method.Place`; of the class.
+      `methods.places.Place`; of the class.
     shares_layers: whether all layers have the same weights; of the class.
   """
 
@@ -136,7 +136,7 @@ class TorchNames:
     model: how their classes begin: "Bert" of "BertForTokenClassification".
     encoder: what the encoder is called in a model with a head: "bert".
     sublayers: where AdapterHub has adapters that are computed as here, as in
-      `places`: {one of `methods.method.SUBLAYERS`: module}.
+      `places`: {one of `methods.places.SUBLAYERS`: module}.
     prefixes: what AdapterHub calls the prefixes of attention; "" where they are
       not computed as here.
     text_head: modules of the head for whole texts. One alone sees what the

@@ -18,7 +18,7 @@ from tf_adapters.modeling.encoders.family import (
     GraphFacts,
 )
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
-from tf_adapters.modeling.methods.method import (
+from tf_adapters.modeling.methods.places import (
     ATTENTION,
     PROJECTION,
     SUBLAYER,

@@ -24,7 +24,7 @@ from tf_adapters.modeling.layers import (
     Projection,
     variables_of,
 )
-from tf_adapters.modeling.methods.method import PROJECTION, SUBLAYER
+from tf_adapters.modeling.methods.places import PROJECTION, SUBLAYER
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 from tf_adapters.modeling.task_layers import LayerHooks, TaskHooks
 
@@ -138,7 +138,7 @@ class MobileBertLayer(CompositeLayer):
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
   def projection(self, name: str) -> Projection:
-    """The layer of one of `method.PROJECTIONS`: of those in attention."""
+    """The layer of one of `places.PROJECTIONS`: of those in attention."""
     return self.self_attention.projection(name)
 
   def named_layers(self) -> dict[str, tf_keras.layers.Layer]:

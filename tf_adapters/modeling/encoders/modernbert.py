@@ -13,7 +13,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import ACTIVATIONS, is_number, require
 from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.encoders.transformer import TransformerConfig
-from tf_adapters.modeling.methods.method import PROJECTION, Place
+from tf_adapters.modeling.methods.places import PROJECTION, Place
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoders.modernbert_layers import ModernBertEncoder

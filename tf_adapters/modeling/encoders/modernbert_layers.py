@@ -25,11 +25,8 @@ from tf_adapters.modeling.layers import (
     Projection,
     project,
 )
-from tf_adapters.modeling.methods.method import (
-    PROJECTION,
-    SUBLAYER,
-    Weights,
-)
+from tf_adapters.modeling.methods.method import Weights
+from tf_adapters.modeling.methods.places import PROJECTION, SUBLAYER
 from tf_adapters.modeling.serialization import PACKAGE, WeightsLayer
 from tf_adapters.modeling.task_layers import LayerHooks, TaskHooks
 

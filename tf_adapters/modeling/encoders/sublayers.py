@@ -21,7 +21,7 @@ from tf_adapters.modeling.layers import (
     Projection,
     project,
 )
-from tf_adapters.modeling.methods.method import ATTENTION, PROJECTION
+from tf_adapters.modeling.methods.places import ATTENTION, PROJECTION
 from tf_adapters.modeling.task_layers import Hook, LayerHooks
 
 
@@ -217,6 +217,6 @@ class Block(CompositeLayer):
             "output": self.output_projection}
 
   def projection(self, name: str) -> Any:
-    """The layer of one of `method.PROJECTIONS`."""
+    """The layer of one of `places.PROJECTIONS`."""
     own = {"intermediate": self.intermediate, "output": self.output_projection}
     return own.get(name) or self.self_attention.projection(name)

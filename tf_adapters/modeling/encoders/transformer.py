@@ -15,7 +15,7 @@ from tf_adapters.modeling.config import (
     require,
 )
 from tf_adapters.modeling.encoders.family import EncoderConfig, GraphFacts
-from tf_adapters.modeling.methods.method import (
+from tf_adapters.modeling.methods.places import (
     ATTENTION,
     PROJECTION,
     PROJECTIONS,

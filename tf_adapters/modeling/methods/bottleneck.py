@@ -16,19 +16,17 @@ from tf_adapters.modeling.config import (
     parse_layers,
     require,
 )
-from tf_adapters.modeling.methods.method import (
-    SUBLAYERS,
+from tf_adapters.modeling.methods.method import Method, Preset, Weights
+from tf_adapters.modeling.methods.parts import (
     Array,
     Dense,
     Drop,
     Layers,
-    Method,
     Norm,
     Part,
-    Preset,
     Values,
-    Weights,
 )
+from tf_adapters.modeling.methods.places import SUBLAYERS
 
 EPSILON = 1e-12  # of the layer norms inside adapters
 
@@ -57,7 +55,7 @@ class AdapterConfig(Method):
     dropout: dropout rate inside the bottleneck.
     layers: numbers of the Transformer layers (from 0) that get adapters, or
       None for all of them.
-    positions: after which sub-layers of a layer: some of `method.SUBLAYERS`.
+    positions: after which sub-layers of a layer: some of `places.SUBLAYERS`.
     parallel: whether an adapter sees what its sub-layer sees, and its output
       is added to the sub-layer's, instead of following it.
     depth: layers inside the bottleneck, each with the activation; parameters of

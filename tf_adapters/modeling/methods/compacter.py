@@ -20,16 +20,8 @@ from tf_adapters.modeling.config import (
     require,
 )
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
-from tf_adapters.modeling.methods.method import (
-    Array,
-    Drop,
-    Layers,
-    Method,
-    Part,
-    Preset,
-    Values,
-    Weights,
-)
+from tf_adapters.modeling.methods.method import Method, Preset, Weights
+from tf_adapters.modeling.methods.parts import Array, Drop, Layers, Part, Values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,18 +14,13 @@ from tf_adapters.modeling.config import (
     require,
 )
 from tf_adapters.modeling.methods.method import (
-    PROJECTION,
-    PROJECTIONS,
-    Array,
     BaseProjection,
-    Layers,
     Method,
-    Part,
-    Place,
     Preset,
-    Values,
     Weights,
 )
+from tf_adapters.modeling.methods.parts import Array, Layers, Part, Values
+from tf_adapters.modeling.methods.places import PROJECTION, PROJECTIONS, Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +33,7 @@ class IA3Config(Method):
 
   Attributes:
     scaled_outputs: projections whose outputs are multiplied, before the
-      activation: some of `method.PROJECTIONS`, or None.
+      activation: some of `places.PROJECTIONS`, or None.
     scaled_inputs: projections whose inputs are, or None.
     layers: numbers of the Transformer layers (from 0) that get factors, or None
       for all of them.

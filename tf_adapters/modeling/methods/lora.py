@@ -18,19 +18,16 @@ import numpy as np
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import MOST_LAYERS, option, parse_layers
 from tf_adapters.modeling.methods.bottleneck import padded_size
-from tf_adapters.modeling.methods.method import (
-    PROJECTION,
-    PROJECTIONS,
+from tf_adapters.modeling.methods.method import BaseProjection, Method, Weights
+from tf_adapters.modeling.methods.parts import (
     Array,
-    BaseProjection,
     Dense,
     Drop,
     Layers,
-    Method,
     Part,
     Values,
-    Weights,
 )
+from tf_adapters.modeling.methods.places import PROJECTION, PROJECTIONS
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoders.family import EncoderConfig
@@ -54,7 +51,7 @@ class LoraConfig(Method):
       the norm, and the magnitudes begin as the norm of W. In training it takes
       a product more, s B A; in a bank and merged nothing but LoRA's.
     targets: which projections of a layer get a product: some of
-      `method.PROJECTIONS`.
+      `places.PROJECTIONS`.
     layers: numbers of the Transformer layers (from 0) that get products, or
       None for all of them.
 

@@ -27,101 +27,11 @@ from tf_adapters.modeling.config import (
     options,
     require,
 )
+from tf_adapters.modeling.methods.parts import Layers, Part, Values, shapes_of
+from tf_adapters.modeling.methods.places import SUBLAYER, Place
 
 if TYPE_CHECKING:
   from tf_adapters.modeling.encoders.family import EncoderConfig
-
-# The hooks of an encoder, and the places in a Transformer layer that have them.
-SUBLAYER = "sublayer"  # after a sub-layer, before its layer norm
-PROJECTION = "projection"  # in the place of a dense layer
-ATTENTION = "attention"  # further keys and values
-
-SUBLAYERS = ("attention", "output")
-PROJECTIONS = ("query", "key", "value", "attention_output", "intermediate",
-               "output")
-
-
-class Place(NamedTuple):
-  """Where a method enters.
-
-  Attributes:
-    layer: number of the Transformer layer, from 0.
-    hook: one of `SUBLAYER`, `PROJECTION` and `ATTENTION`.
-    name: one of `SUBLAYERS`, or of `PROJECTIONS`; "attention" for `ATTENTION`.
-  """
-
-  layer: int
-  hook: str
-  name: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Dense:
-  """A dense layer: [..., inputs] -> [..., outputs]."""
-
-  inputs: int
-  outputs: int
-  activation: str = "linear"
-  stddev: float = 0.02  # of the initial kernel; 0 for zeros
-  use_bias: bool = True
-
-  def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variables."""
-    return {"kernel": (self.inputs, self.outputs),
-            **({"bias": (self.outputs,)} if self.use_bias else {})}
-
-
-@dataclasses.dataclass(frozen=True)
-class Norm:
-  """A layer norm over the last axis."""
-
-  size: int
-  epsilon: float
-
-  def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variables."""
-    return {"gamma": (self.size,), "beta": (self.size,)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Array:
-  """Numbers. Called without arguments: [1 or batch, *shape].
-
-  Attributes:
-    shape: of the numbers.
-    initial: their first value, to which a Gaussian of `stddev` is added.
-    neutral: what they are in a batch for rows of tasks that have none: with it
-      the method has to give what it was given, to the last bit.
-  """
-
-  shape: tuple[int, ...]
-  initial: float = 0.0
-  stddev: float = 0.0
-  neutral: float = 0.0
-
-  def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variable."""
-    return {"value": self.shape}
-
-
-@dataclasses.dataclass(frozen=True)
-class Drop:
-  """Dropout, in training alone."""
-
-  rate: float
-
-  def shapes(self) -> dict[str, tuple[int, ...]]:
-    """It has no variables."""
-    return {}
-
-
-Part = Dense | Norm | Array | Drop
-# What a method computes with: {name: a layer}, each called with a tensor, or
-# without one where the part is an `Array`.
-Layers = Mapping[str, Callable[..., Any]]
-# The values of the variables that a method has at a place, and of those that
-# all its places share: {name: numpy array}.
-Values = Mapping[str, Any]
 
 
 class Weights(NamedTuple):
@@ -472,12 +382,3 @@ class Method(JsonConfig):
     return cls(**{**cls.PRESETS[name].values, **changes})
 
 
-def shapes_of(parts: Mapping[str, Part]) -> dict[str, tuple[int, ...]]:
-  """{name of a part, and of its variable: shape}.
-
-  Example:
-    >>> shapes_of({"up": Dense(8, 32, use_bias=False)})
-    {'up/kernel': (8, 32)}
-  """
-  return {f"{name}/{leaf}": shape for name, part in parts.items()
-          for leaf, shape in part.shapes().items()}

@@ -11,17 +11,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tf_adapters.modeling.config import MOST_LAYERS, option, parse_layers
-from tf_adapters.modeling.methods.method import (
-    ATTENTION,
+from tf_adapters.modeling.methods.method import Method, Weights
+from tf_adapters.modeling.methods.parts import (
     Array,
     Dense,
     Drop,
     Layers,
-    Method,
     Part,
     Values,
-    Weights,
 )
+from tf_adapters.modeling.methods.places import ATTENTION
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_adapters.modeling.config import require
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
-from tf_adapters.modeling.methods.method import (
-    Method,
-    Part,
-    Place,
-    Preset,
-    Values,
-)
+from tf_adapters.modeling.methods.method import Method, Preset
+from tf_adapters.modeling.methods.parts import Part, Values
+from tf_adapters.modeling.methods.places import Place
 from tf_adapters.modeling.methods.prefix import PrefixConfig
 
 if TYPE_CHECKING:
