@@ -11,8 +11,8 @@ import tf_keras
 
 import tf_adapters as ta
 from tests.conftest import TOKENS
-from tf_adapters.modeling.text import WholeTexts
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.modeling.whole_texts import WholeTexts
 
 VOCABULARY = WordpieceVocabulary(
     (*TOKENS, "<url>"), lower_case=True, strip_accents=False, added=["<url>"])

@@ -53,7 +53,21 @@ def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
         f"{name} {place}: has half a character (a surrogate) in it") from None
 
 
-def check_lengths(first: tf.Tensor, second: tf.Tensor) -> None:
+def as_columns(first: Texts, second: Texts | None,
+               ) -> tuple[tf.Tensor, tf.Tensor | None]:
+  """A column as `as_texts`, and that of the other texts of pairs, if there is.
+
+  Raises:
+    InputError: not columns of texts, or not of the same length.
+  """
+  first = as_texts(first)
+  if second is not None:
+    second = as_texts(second, "second text")
+    _check_lengths(first, second)
+  return first, second
+
+
+def _check_lengths(first: tf.Tensor, second: tf.Tensor) -> None:
   """Raises InputError for columns that are not of the same length."""
   sizes = first.shape[0], second.shape[0]
   if None not in sizes and sizes[0] != sizes[1]:

@@ -12,44 +12,15 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.columns import Texts, as_texts, check_lengths
+from tf_adapters.modeling.columns import Texts, as_columns, as_texts
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.serialization import PACKAGE
+from tf_adapters.modeling.text_layer import TextLayer, to_width
 from tf_adapters.modeling.vocabularies.table import (
     vocabulary_of,
     vocabulary_to_dict,
 )
 from tf_adapters.modeling.vocabulary import Vocabulary
-
-
-class TextLayer(tf_keras.layers.Layer):
-  """A layer that is called with one or two columns of texts.
-
-  Attributes:
-    has_wordpieces: whether it makes wordpieces of texts, and not texts alone.
-    max_length: longest row, in what it makes of texts.
-  """
-
-  has_wordpieces: bool
-  max_length: int
-
-  def __call__(self, first: Texts, second: Texts | None = None,
-               length: int | None = None) -> dict[str, tf.Tensor]:
-    # Keras would take a list of strings for a structure of so many inputs.
-    if not hasattr(first, "_keras_history"):  # no input of a model
-      first, second = _columns(first, second)
-    return super().__call__(first, second=second, length=length)
-
-  def call(self, first: tf.Tensor, second: tf.Tensor | None = None,
-           length: int | None = None) -> dict[str, tf.Tensor]:
-    return self.pad(*self.pack(first, second), length)
-
-  @property
-  def __name__(self) -> str:
-    # What Lambda(text) asks for when a model is saved.
-    raise AttributeError(
-        f"a {type(self).__name__} is a layer: call it with the input, "
-        "text(inputs); a Lambda of it cannot be saved")
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -160,7 +131,7 @@ class TextProcessor(TextLayer):
     """
     budget = self._budget(max_length)
     limit = tf.reduce_max(budget)
-    first, second = _columns(first, second)
+    first, second = as_columns(first, second)
     first = self.tokenize(first, limit)
     if second is None:
       return self._combine(_keep(first, budget))
@@ -187,7 +158,7 @@ class TextProcessor(TextLayer):
       >>> text.is_cut(["a b c", "a b c d"]).numpy().tolist()
       [False, True]
     """
-    columns = [column for column in _columns(first, second)
+    columns = [column for column in as_columns(first, second)
                if column is not None]
     lengths = [self.tokenize(column, self.max_length).row_lengths()
                for column in columns]
@@ -319,9 +290,9 @@ class TextProcessor(TextLayer):
       length = tf.maximum(longest, 0)  # of no rows at all
     mask = tf.ones_like(word_ids)
     return {
-        "input_word_ids": _to_width(word_ids, length, self._pad),
-        "input_mask": _to_width(mask, length, 0),
-        "input_type_ids": _to_width(type_ids, length, 0),
+        "input_word_ids": to_width(word_ids, length, self._pad),
+        "input_mask": to_width(mask, length, 0),
+        "input_type_ids": to_width(type_ids, length, 0),
     }
 
   def get_config(self) -> dict[str, Any]:
@@ -330,98 +301,10 @@ class TextProcessor(TextLayer):
             "max_length": self.max_length}
 
 
-@tf_keras.saving.register_keras_serializable(PACKAGE)
-class WholeTexts(TextLayer):
-  """Hands strings on as they are, to an embedding that reads whole texts.
-
-  It takes the place of a `TextProcessor`, with texts for wordpieces: a row is
-  one of them, or two.
-
-  Args:
-    pairs: whether rows are pairs.
-    lower_case: whether texts are lower-cased.
-
-  Attributes:
-    max_length: texts of a row.
-
-  Call arguments:
-    first, second, length: as for `TextProcessor`.
-
-  Returns:
-    A dict: "input_texts", strings, "input_mask" and "input_type_ids", int32:
-    [batch, texts of a row].
-
-  Example:
-    >>> WholeTexts(pairs=True)(["Good."], ["Bad."])["input_texts"].shape
-    TensorShape([1, 2])
-  """
-
-  has_wordpieces = False
-
-  def __init__(self, pairs: bool = False, lower_case: bool = False,
-               **kwargs: Any):
-    super().__init__(**kwargs)
-    self.pairs = pairs
-    self.max_length = 2 if pairs else 1
-    self.lower_case = lower_case
-
-  def pack(self, first: Texts, second: Texts | None = None,
-           ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Texts and type ids: strings and int32 ragged [batch, (texts)].
-
-    Raises:
-      InputError: not lists of texts, or not of the same length.
-    """
-    texts = tf.stack([column for column in _columns(first, second)
-                      if column is not None], axis=1)
-    if self.lower_case:
-      texts = tf.strings.lower(texts, encoding="utf-8")
-    type_ids = tf.range(texts.shape[1]) + tf.zeros_like(texts, tf.int32)
-    return (tf.RaggedTensor.from_tensor(texts),
-            tf.RaggedTensor.from_tensor(type_ids))
-
-  def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
-    """As `TextProcessor.is_cut`: whole texts are never cut."""
-    first, _ = _columns(first, second)
-    return tf.fill(tf.shape(first), False)
-
-  def pad(self, texts: tf.RaggedTensor, type_ids: tf.RaggedTensor,
-          length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-    """As `TextProcessor.pad`."""
-    if length is None:
-      length = self.max_length
-    return {
-        "input_texts": _to_width(texts, length, ""),
-        "input_mask": _to_width(tf.ones_like(type_ids), length, 0),
-        "input_type_ids": _to_width(type_ids, length, 0),
-    }
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "pairs": self.pairs,
-            "lower_case": self.lower_case}
-
-
-def _columns(first: Texts, second: Texts | None,
-             ) -> tuple[tf.Tensor, tf.Tensor | None]:
-  first = as_texts(first)
-  if second is not None:
-    second = as_texts(second, "second text")
-    check_lengths(first, second)
-  return first, second
-
-
 def _repeated(value: int, lengths: tf.Tensor) -> tf.RaggedTensor:
   """A number, as often as it is said for each row."""
   return tf.RaggedTensor.from_row_lengths(
       tf.fill([tf.reduce_sum(lengths)], value), lengths)
-
-
-def _to_width(
-    tokens: tf.RaggedTensor, width: int | tf.Tensor,
-    padding: int | str) -> tf.Tensor:
-  # A Python number makes the shape static.
-  shape = [None, width] if isinstance(width, int) else tf.stack([-1, width])
-  return tokens.to_tensor(padding, shape=shape)
 
 
 def _shrink_longest(

@@ -17,7 +17,7 @@ from tf_adapters.modeling.serialization import (
     frozen_names,
     layer_from,
 )
-from tf_adapters.modeling.text import TextLayer
+from tf_adapters.modeling.text_layer import TextLayer
 
 
 class TextEncoder(tf_keras.layers.Layer):

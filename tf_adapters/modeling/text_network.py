@@ -25,14 +25,16 @@ from tf_adapters.modeling.serialization import (
     layer_config,
     layer_from,
 )
-from tf_adapters.modeling.text import TextLayer, TextProcessor, WholeTexts
+from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.text_encoder import TextEncoder
+from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.modeling.tuning import NETWORK, Tuning, kind_of
 from tf_adapters.modeling.vocabularies.table import (
     vocabulary_of,
     vocabulary_to_dict,
 )
 from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.whole_texts import WholeTexts
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

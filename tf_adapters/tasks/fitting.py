@@ -16,7 +16,7 @@ from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.label_types import label_name
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.modeling.text import TextLayer
+from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.tasks.seeds import seeded
 from tf_adapters.training import trainer
 from tf_adapters.training.defaults import default_epochs, enough_epochs

@@ -11,7 +11,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.label_types import Label, label_value
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.modeling.text import TextLayer
+from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.problems import find_problem
 from tf_adapters.problems.prediction import Prediction
 from tf_adapters.training.model_outputs import predict

@@ -41,8 +41,8 @@ from tf_adapters.files.writing import (
 )
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.modeling.text import TextLayer
 from tf_adapters.modeling.text_encoder import TextEncoder
+from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.modeling.text_network import TextNetwork
 from tf_adapters.modeling.tuning import Tuning
 from tf_adapters.problems import find_problem
