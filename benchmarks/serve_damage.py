@@ -4,8 +4,8 @@ serve_soak.py.
 A good file is put into the folder that the server watches, in two halves; it is
 damaged in one of many ways; it is mended; it goes. After each step a text with
 a known answer is asked. An answer has to be the right one. Where a file is
-damaged, it is that of the old task, or status 500 once the old one had to make
-room for others.
+damaged, it is that of the old task, or a status that says so once the old one
+had to make room for others.
 """
 
 import asyncio
@@ -158,11 +158,12 @@ class Damage:
     with contextlib.suppress(OSError):  # another damage than was meant
       await asyncio.to_thread(way, path)
     # While it is looked at, and after that.
-    await self._ask(f"{name}, at once", path.name, {200, 404, 500})
+    await self._ask(f"{name}, at once", path.name, {200, 404, 500, 503})
     await asyncio.sleep(_UNTIL_TAKEN)
     self.damaged[path.name] += 1
     await self._ask(name, path.name,
-                    {404} if way is _a_file else {200, 500})
+                    {404} if way is _a_file
+                    else {200, 404} if way is _link_to_nothing else {200, 500})
     await asyncio.to_thread(_gone, path)
     await self._written(_copy_in_halves, self._like, path)
     await self._written(_finish, self._like, path)

@@ -1,10 +1,14 @@
 """A bank of tasks that are loaded when they are needed."""
 
 import collections
+import dataclasses
 import os
+import pathlib
 import random
 import shutil
 import threading
+import time
+import types
 
 import numpy as np
 import pytest
@@ -12,8 +16,8 @@ import pytest
 import tf_adapters as ta
 from tests.adapters import A, edit, make
 from tf_adapters.adapter_files import opening
-from tf_adapters.serving import bank_tasks
-from tf_adapters.serving.adapter_folder import AdapterFolder
+from tf_adapters.serving import adapter_folder, bank_tasks
+from tf_adapters.serving.adapter_folder import AdapterFolder, IncompleteError
 
 TEXTS = ["the film is good", "bad"]
 
@@ -144,6 +148,129 @@ def test_a_store_changes(
     ta.AdapterBank(str(one_layer_source), store=tmp_path / "none")
 
 
+@pytest.fixture(scope="module")
+def written(one_layer_source, folder, tmp_path_factory):
+  """A bank of a folder that tests write to, and the folder."""
+  store = tmp_path_factory.mktemp("written") / "store"
+  shutil.copytree(folder[0], store)
+  return ta.AdapterBank(str(one_layer_source), capacity=3, store=store), store
+
+
+@pytest.fixture
+def clock(monkeypatch):
+  """A number of seconds by which it is later than it is."""
+  seconds = [0]
+  monkeypatch.setattr(adapter_folder, "time", types.SimpleNamespace(
+      time_ns=lambda: time.time_ns() + seconds[0] * 10**9))
+  return seconds
+
+
+def cut(file):
+  os.truncate(file, file.stat().st_size // 2)
+
+
+def pipe(file):
+  file.unlink()
+  os.mkfifo(file)
+
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter.safetensors"
+
+
+def test_half_a_copy_is_no_task_yet(written, folder, clock):
+  bank, store = written
+  for name, damage, error, message in (
+      (CONFIG, cut, ta.InputError, f"t1/{CONFIG}: not readable as JSON"),
+      (WEIGHTS, cut, ta.InputError, f"t1/{WEIGHTS}: damaged"),
+      (WEIGHTS, pathlib.Path.unlink, IncompleteError,
+       f"t1: incomplete: it has {CONFIG} and no weights"),
+      (CONFIG, pathlib.Path.unlink, IncompleteError,
+       f"t1: incomplete: it has {WEIGHTS} and no {CONFIG}"),
+      (WEIGHTS, pipe, ta.InputError, f"t1/{WEIGHTS}: .*no regular file"),
+      (CONFIG, pipe, ta.InputError, "has no task 't1'")):
+    damage(store / "t1" / name)
+    is_listed = (store / "t1" / CONFIG).is_file() and error is ta.InputError
+    clock[0] = 0
+    with pytest.raises(IncompleteError, match="t1.*at this moment: ask") as now:
+      bank.predict(["good"], "t1")
+    assert now.value.is_changing
+    assert ("t1" in bank, "t1" in bank.names()) == (is_listed, is_listed)
+    clock[0] = 2
+    with pytest.raises(error, match=message) as later:
+      bank.predict(["good"], "t1")
+    assert type(later.value) is error
+    if error is IncompleteError:
+      assert not later.value.is_changing
+    shutil.rmtree(store / "t1")
+    shutil.copytree(folder[0] / "t1", store / "t1")
+  assert_right(bank, folder[1], "t1")
+  # The old one stays while another is copied over it.
+  for name in (CONFIG, WEIGHTS):
+    cut(store / "t1" / name)
+    for clock[0], error in ((0, IncompleteError), (2, ta.InputError)):
+      with pytest.raises(error):
+        bank.replace("t1", store / "t1")
+      assert_right(bank, folder[1], "t1")
+
+
+def test_files_that_go_or_change_places_while_they_are_read(
+    written, folder, clock, tmp_path, monkeypatch):
+  (bank, store), truth, read = written, folder[1], opening.read_checked
+
+  def meanwhile(change):
+    def changed(path, info):
+      monkeypatch.setattr(opening, "read_checked", read)
+      change()
+      return read(path, info)
+
+    monkeypatch.setattr(opening, "read_checked", changed)
+
+  meanwhile(lambda: shutil.rmtree(store / "t2"))
+  with pytest.raises(ta.InputError, match="has no task 't2', nor has .*store"):
+    bank.predict(["good"], "t2")
+
+  def swap(name):
+    (tmp_path / "link").symlink_to(folder[0] / name)
+    (tmp_path / "link").rename(store / "linked")
+
+  swap("t2")
+  assert_right(bank, truth, "linked", "t2")
+  bank.remove("linked")
+  meanwhile(lambda: swap("t3"))
+  assert_right(bank, truth, "linked", "t3")
+
+  openings = os.open
+
+  def denied(path, *arguments, **keywords):
+    if str(path).endswith("t4/adapter.safetensors"):
+      raise PermissionError(13, "Permission denied", path)
+    return openings(path, *arguments, **keywords)
+
+  monkeypatch.setattr(os, "open", denied)
+  clock[0] = 2
+  with pytest.raises(ta.InputError, match="t4/.*: .*Permission denied") as one:
+    bank.predict(["good"], "t4")
+  assert type(one.value) is ta.InputError
+
+
+def test_files_without_checksums_are_read_when_they_are_quiet(
+    written, folder, clock, monkeypatch):
+  bank, store = written
+  shutil.rmtree(store / "t5")
+  shutil.copytree(folder[0] / "t5", store / "t5")
+  opened = bank_tasks.open_task
+
+  def foreign(*arguments):
+    name, task = opened(*arguments)
+    return name, dataclasses.replace(task, is_foreign=True)
+
+  monkeypatch.setattr(bank_tasks, "open_task", foreign)
+  with pytest.raises(IncompleteError, match="t5: it changes at this moment"):
+    bank.predict(["good"], "t5")
+  clock[0] = 2
+  assert_right(bank, folder[1], "t5")
+
+
 def test_no_answer_is_wrong_while_tasks_are_loaded(folder, bank):
   truth = folder[1]
   counts = collections.Counter()
@@ -169,6 +296,7 @@ def test_no_answer_is_wrong_while_tasks_are_loaded(folder, bank):
 def put(folder, name):
   (folder / name).mkdir(exist_ok=True)
   (folder / name / "adapter_config.json").write_text("no JSON")
+  (folder / name / "adapter.safetensors").touch()
 
 
 def test_a_folder_is_listed_without_being_read(tmp_path, monkeypatch):
@@ -176,6 +304,7 @@ def test_a_folder_is_listed_without_being_read(tmp_path, monkeypatch):
     put(tmp_path, name)
   (tmp_path / "file").write_text("")
   (tmp_path / "later").mkdir()
+  (tmp_path / "later" / "adapter.safetensors").touch()
   os.utime(tmp_path, (1, 1))  # nothing has changed for long
   folder = AdapterFolder(tmp_path)
   assert folder.names() == ["a", "b"]

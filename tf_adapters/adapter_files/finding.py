@@ -12,6 +12,8 @@ from tf_adapters.checkpoints import hugging_face_hub
 # which are asked for where there is nothing else.
 _WEIGHTS = {WEIGHTS_NAME: adapterhub.WEIGHTS[1],
             peft.WEIGHTS[0]: peft.WEIGHTS[1]}
+# One of these has the weights, whoever wrote the file.
+WEIGHTS_NAMES = (*_WEIGHTS, *_WEIGHTS.values())
 _HEAD, _TORCH_HEAD = HEAD_WEIGHTS
 # All that is fetched of a repository, except for these and the card.
 FILES = (CONFIG_NAME, *_WEIGHTS, HEAD_CONFIG, _HEAD)

@@ -1,22 +1,42 @@
 """Finds adapter files in a folder, each a task by the name of its own folder.
 
 Nothing is read before a task is asked for: the folder may have many thousands.
+What somebody copies there has not come yet before it is whole.
 """
 
+import contextlib
 import os
 import pathlib
 import time
 
+from tf_adapters.adapter_files.finding import WEIGHTS_NAMES
 from tf_adapters.adapter_files.info import CONFIG_NAME
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, check_name
 from tf_adapters.serving.bank_texts import BASE
 
 # What tells that an adapter file is another one, or may be read now: names,
 # inodes, sizes, times and permissions of its files.
 FileState = tuple[tuple[str, int, int, int, int], ...]
 
-# Changes of a folder within so many nanoseconds can have the same time.
+# Changes of a folder within so many nanoseconds can have the same time. Who
+# copies a file does not pause for so long.
 _CLOCK_NS = 1_000_000_000
+
+
+class IncompleteError(InputError):
+  """An adapter file that is not whole, or may not be.
+
+  Args:
+    message: what is wrong.
+    is_changing: whether somebody writes it at this moment.
+
+  Attributes:
+    is_changing: the same.
+  """
+
+  def __init__(self, message: str, is_changing: bool):
+    super().__init__(message)
+    self.is_changing = is_changing
 
 
 class AdapterFolder:
@@ -69,19 +89,84 @@ class AdapterFolder:
     Args:
       name: anything; it may come from a stranger.
     """
-    # No way to other folders, nor to the hidden one that is being written.
-    if name in ("", BASE) or name[0] == "." or os.path.basename(name) != name:
+    path = place_of(self.path, name)
+    if path is None:
       return None
-    path = self.path / name
     try:
-      return path if (path / CONFIG_NAME).is_file() else None
+      return path if (path / CONFIG_NAME).is_file() and any(
+          os.path.exists(path / weights) for weights in WEIGHTS_NAMES
+      ) else None
     except (OSError, ValueError):  # too long; with a NUL
       return None
+
+
+def place_of(folder: str | os.PathLike[str],
+             name: str) -> pathlib.Path | None:
+  """Where a task's adapter file is or would be; None for what is no name.
+
+  Args:
+    folder: of adapter files.
+    name: anything; it may come from a stranger.
+  """
+  # No way to other folders, nor to the hidden one that is being written.
+  if name in ("", BASE) or name[0] == "." or os.path.basename(name) != name:
+    return None
+  try:
+    check_name(name)
+  except InputError:
+    return None
+  return pathlib.Path(folder) / name
+
+
+def lacking(path: str | os.PathLike[str]) -> IncompleteError | None:
+  """Says what an adapter file lacks; None for nothing, or for no such file.
+
+  Args:
+    path: its folder.
+  """
+  has_config = os.path.exists(os.path.join(path, CONFIG_NAME))
+  weights = [name for name in WEIGHTS_NAMES
+             if os.path.exists(os.path.join(path, name))]
+  if has_config == bool(weights):
+    return None
+  return IncompleteError(
+      f"{path}: incomplete: it has "
+      + (f"{CONFIG_NAME} and no weights, such as {WEIGHTS_NAMES[0]}"
+         if has_config else f"{weights[0]} and no {CONFIG_NAME}")
+      + ": copy what is missing", False)
+
+
+def changing(path: str | os.PathLike[str],
+             reason: InputError | None = None) -> IncompleteError | None:
+  """Says that an adapter file is being written; None for one that is not.
+
+  Its files or its folder have changed within the last second, as the clock of
+  their disk has it.
+
+  Args:
+    path: its folder.
+    reason: what is wrong with it, if something is.
+  """
+  try:
+    times = [os.stat(path).st_ctime_ns]
+    with os.scandir(path) as entries:
+      for entry in entries:
+        with contextlib.suppress(OSError):
+          times.append(entry.stat().st_ctime_ns)
+  except (OSError, ValueError):
+    return None
+  if abs(time.time_ns() - max(times)) > _CLOCK_NS:
+    return None
+  return IncompleteError(
+      (f"{path}: " if reason is None else f"{reason}; ")
+      + "it changes at this moment: ask again", True)
 
 
 def state_of(path: str | os.PathLike[str],
              is_known: bool = False) -> FileState | None:
   """State of an adapter file, the same until it changes; None for no file.
+
+  One that is not whole has a state as well.
 
   Args:
     path: its folder.
@@ -102,6 +187,6 @@ def state_of(path: str | os.PathLike[str],
     return None  # no folder, or one that goes at this moment
   except OSError as error:
     return (("", error.errno or 0, 0, 0, 0),) if is_known else None
-  if not any(name == CONFIG_NAME for name, *_ in state):
+  if not any(name in (CONFIG_NAME, *WEIGHTS_NAMES) for name, *_ in state):
     return None
   return tuple(sorted(state))

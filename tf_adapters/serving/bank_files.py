@@ -26,11 +26,14 @@ class NewTask:
     path: its adapter file.
     info: what that says.
     arrays: what the task owns.
+    is_foreign: whether another library wrote it: nothing in such a file tells
+      that its parts belong together.
   """
 
   path: str | os.PathLike[str]
   info: AdapterInfo
   arrays: TaskArrays
+  is_foreign: bool
 
   def in_memory(self) -> "NewTask":
     """With all that is read and checked of a file, where that takes time."""
@@ -67,7 +70,8 @@ def open_task(path: str | os.PathLike[str], name: str | None,
     _check_stacks(file.info, tuple(shapes), encoder, max_length)
   return name, NewTask(path, file.info, TaskArrays(
       encoder.config, file.info.method, file.info.pooling, shapes,
-      file.checked_arrays, encoder.projection_weights))
+      file.checked_arrays, encoder.projection_weights),
+      file.foreign is not None)
 
 
 def _check_stacks(info: AdapterInfo, names: tuple[str, ...],

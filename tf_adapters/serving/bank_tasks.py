@@ -17,6 +17,10 @@ from tf_adapters.errors import InputError
 from tf_adapters.serving.adapter_folder import (
     AdapterFolder,
     FileState,
+    IncompleteError,
+    changing,
+    lacking,
+    place_of,
     state_of,
 )
 from tf_adapters.serving.bank_encoder import BankEncoder
@@ -86,10 +90,11 @@ class BankTasks:
       raise InputError(f"{path}: task {name!r} is of the store: its new file "
                        f"has to take the place of {stored}")
     self.check_process()
-    _, new = self._open(name, path, labels)
-    if stored and name not in self.state().infos:
-      return  # it is read when it is needed
-    new = new.in_memory()
+    with self._reading(name) if stored else contextlib.nullcontext():
+      _, new = self._open(name, path, labels)
+      if stored and name not in self.state().infos:
+        return  # it is read when it is needed
+      new = new.in_memory()
     with self.resident([name]):
       self._make_room({name: new})
       self._published.replace(lambda state: state.with_replaced(name, new))
@@ -142,7 +147,8 @@ class BankTasks:
     before, task = self._files.get(name, (None, None))
     if task is None or state is None or before != state:
       known = task
-      _, task = self._open(name, path, None)
+      with self._reading(name):
+        _, task = self._open(name, path, None)
       if known is not None and known.info == task.info:
         # Who compares sees that it is the same task.
         task = dataclasses.replace(task, info=known.info)
@@ -222,14 +228,30 @@ class BankTasks:
     """The adapter file of a task of the store.
 
     Raises:
-      InputError: there is no such task.
+      InputError: there is no such task; IncompleteError for one that comes.
     """
     assert self.folder is not None  # there is a store
     path = self.folder.find(name)
     if path is None:
-      raise InputError(
+      place = place_of(self.folder.path, name)
+      raise (place and (changing(place) or lacking(place))) or InputError(
           f"the bank has no task {name!r}, nor has {self.folder.path}")
     return path
+
+  @contextlib.contextmanager
+  def _reading(self, name: str) -> Iterator[None]:
+    """For a block that reads a file of the store.
+
+    Raises:
+      IncompleteError: it cannot be read, and is being written or not whole.
+      InputError: it cannot be read, or has gone.
+    """
+    try:
+      yield
+    except IncompleteError:
+      raise
+    except InputError as error:
+      raise changing(self._path(name), error) or error from None
 
   def _open(self, name: str | None, path: str | os.PathLike[str],
             labels: Sequence[str] | None) -> tuple[str, NewTask]:
@@ -300,7 +322,11 @@ class BankTasks:
       while True:
         task = self._stored(name)
         try:
-          return task.in_memory()
+          with self._reading(name):
+            found = task.in_memory()
+          if task.is_foreign and (problem := changing(task.path)):
+            raise problem
+          return found
         except InputError:
           if self._stored(name) is task:  # else it was replaced meanwhile
             raise

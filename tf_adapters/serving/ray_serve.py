@@ -47,7 +47,7 @@ class Tasks:
     state = self.app.state
     if state.watch is not None:
       state.watch.cancel()
-      state.watch = None
+      state.watch = state.server.served.why_absent = None
     problem = _problem(user_config)
     if problem:
       log(f"user_config: {problem}: tasks stay as they are")

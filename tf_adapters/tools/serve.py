@@ -29,6 +29,7 @@ from tf_adapters.adapter_files.info import find_encoder_source
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.errors import InputError, listed
 from tf_adapters.files.reading import read_file
+from tf_adapters.serving.adapter_folder import lacking
 from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.log import log
 from tf_adapters.tools import _command, _flags
@@ -94,8 +95,11 @@ def _serve() -> None:
       encoder, named, values.vocab_file, values.do_lower_case,
       capacity=most and most + len(named),
       store=None if most is None else values.adapters_dir)
+  wrong = (_take_in(bank, in_folder) if most is None
+           else _incomplete(in_folder))
+  for error in wrong.values():
+    log(f"warning: {error}")
   if most is None:
-    _take_in(bank, in_folder)
     named |= in_folder
   server = ModelServer(bank, config, named)
   server.warm_up()
@@ -103,20 +107,33 @@ def _serve() -> None:
       error=False)
   running.run(
       make_application(server, token), server, found, values.drain_seconds,
-      folder_watch.FolderWatch(server, values.adapters_dir, states)
+      folder_watch.FolderWatch(server, values.adapters_dir, states, wrong)
       if values.adapters_dir is not None else None)
 
 
-def _take_in(bank: "AdapterBank", in_folder: dict[str, str]) -> None:
-  """Takes in the tasks of a folder, except for files that cannot be read."""
+def _take_in(bank: "AdapterBank",
+             in_folder: dict[str, str]) -> dict[str, InputError]:
+  """Takes in the tasks of a folder, except for files that cannot be read.
+
+  Returns:
+    {name: what is wrong} of these.
+  """
+  wrong = _incomplete(in_folder)
+  whole = {name: path for name, path in in_folder.items() if name not in wrong}
   try:
-    bank.extend(list(in_folder.items()))  # together, which takes less time
+    bank.extend(list(whole.items()))  # together, which takes less time
   except InputError:
-    for name, path in in_folder.items():
+    for name, path in whole.items():
       try:
         bank.add(path, name)
       except InputError as error:
-        log(f"warning: {error}")
+        wrong[name] = error
+  return wrong
+
+
+def _incomplete(in_folder: dict[str, str]) -> dict[str, InputError]:
+  return {name: problem for name, path in in_folder.items()
+          if (problem := lacking(path)) is not None}
 
 
 def _listed(names: list[str]) -> str:
@@ -126,10 +143,15 @@ def _listed(names: list[str]) -> str:
 
 
 def _encoder_of(adapters: dict[str, str]) -> str:
+  wrong: InputError | None = None
   for path in adapters.values():
-    return find_encoder_source(path, open_adapter(path).info)
-  raise InputError(f"--encoder must be given: {flags.FLAGS.adapters_dir} has "
-                   "no adapter file that says it")
+    try:
+      return find_encoder_source(path, open_adapter(path).info)
+    except InputError as error:  # others can be read, perhaps
+      wrong = wrong or error
+  raise wrong or InputError(
+      f"--encoder must be given: {flags.FLAGS.adapters_dir} has no adapter "
+      "file that says it")
 
 
 def _check_packages() -> None:

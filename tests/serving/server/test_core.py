@@ -1,6 +1,7 @@
 """Requests of many callers: batches, limits, cancellation, the end."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -178,6 +179,40 @@ def test_a_task_that_is_removed_answers_what_it_has_accepted():
     await server.add("here", "topic")  # and is served again
     assert (await server.predict(["a"], ["topic"]))[0].info.task == "topic"
     assert server.served.find("topic").path == "here"
+
+  run(scenario())
+
+
+def test_a_task_that_is_added_while_it_is_removed_stays():
+  bank = FakeBank()
+  server = make_server(bank)
+
+  async def scenario():
+    bank.may_compute.clear()
+    accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
+    await turns()
+    leaving = asyncio.ensure_future(server.remove("topic"))
+    await turns()
+    adding = asyncio.ensure_future(server.add("here", "topic"))
+    with pytest.raises(Refusal) as caught:
+      await server.remove("topic")
+    assert caught.value.status == 404
+    bank.may_compute.set()
+    await asyncio.gather(accepted, leaving, adding)
+    assert server.served.find("topic").path == "here"
+
+    async def change(number):
+      with contextlib.suppress(Refusal):
+        if number % 3:
+          await server.add(f"file {number}", "topic")
+        else:
+          await server.remove("topic")
+
+    await asyncio.gather(*map(change, range(30)))
+    await server.add("last", "topic")
+    assert (await server.predict(["a"], ["topic"]))[0].info is bank.info(
+        "topic")
+    assert server.served.find("topic").path == "last"
 
   run(scenario())
 

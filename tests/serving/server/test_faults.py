@@ -49,6 +49,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
     for name in ("bad", "first"):
       (folder / name).mkdir(parents=True)
       (folder / name / "adapter_config.json").touch()
+      (folder / name / "adapter.safetensors").touch()
     look(FolderWatch(server, folder, {}))
     assert "first" in bank.names() and "bad" not in bank.names()
     monkeypatch.undo()
@@ -91,7 +92,7 @@ def test_a_task_stays_while_its_file_cannot_be_read(tmp_path, monkeypatch):
   (tmp_path / "other").mkdir()
   bank, said = Reading(), []
   server = make_server(bank)
-  watch = FolderWatch(server, tmp_path, states_of(tmp_path), said.append)
+  watch = FolderWatch(server, tmp_path, states_of(tmp_path), report=said.append)
   tensors, before = tmp_path / "topic" / "adapter.safetensors", bank.info(
       "topic")
 

@@ -1,6 +1,7 @@
 """Requests of whoever wants the server to fail, to wait or to say too much."""
 
 import asyncio
+import gzip
 import json
 
 import pytest
@@ -47,6 +48,8 @@ def assert_one_line(response):
     (b'{"inputs": "a", "parameters": {"a\\nb": 1}}', 422),
     (b'{"inputs": "a", "truncate": "yes"}', 422),
     (b'{"inputs": "a", "other": 1}', 422),
+    (b'{"inputs": "a", "inputs": "b"}', 400),
+    (b'{"inputs": {"text": "a", "text": "b"}}', 400),
     (b'{"inputs": {"text": "a", "text_pair": "b"}}', 422),
 ])
 def test_bodies_that_are_no_texts(body, status):
@@ -77,6 +80,7 @@ def test_bodies_that_are_no_texts(body, status):
                        "data": ["a"], **change}]} for change in (
             {"shape": [2]}, {"shape": [-1]}, {"shape": "x"}, {"shape": []},
             {"shape": [1, 2]}, {"shape": [True]}, {"datatype": "FP32"},
+            {"shape": [10**4000]}, {"name": ["text"]}, {"name": {}},
             {"data": [1]}, {"data": "a"}, {"data": None})),
         {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES",
                      "data": ["a"]}], "outputs": [{"name": "other"}]},
@@ -90,6 +94,50 @@ def test_shapes_that_no_protocol_has(path, bodies):
       ("POST", path, body) for body in bodies)):
     assert_one_line(response)
     assert response.status_code == 422, response.text
+
+
+def test_a_few_bytes_that_stand_for_very_many_texts(monkeypatch):
+  server = make_server()
+  monkeypatch.setattr(server, "_rows", None)  # nothing is made of them
+  word, long = 9 * "a", 90_000 * "a"
+  for path, body, message in (
+      ("/predict", {"inputs": [""] * 100_000, "tasks": [
+          str(number) for number in range(20_000)]}, "2,000,000,000 texts"),
+      ("/predict", {"inputs": [""] * 257, "task": "topic"}, "257 texts"),
+      ("/v1/models/topic:predict", {"inputs": {
+          "text": [f"{word}{number}" for number in range(200)],
+          "text_pair": [long]}}, "18,002,290 characters")):
+    response = post(server, path, body)
+    assert response.status_code == 413, response.text
+    assert response.json()["error"].startswith(message)
+
+
+def test_a_text_for_many_tasks_counts_once():
+  server = make_server(max_body_bytes=1000)
+  response = post(server, "/predict", {
+      "inputs": "a" * 800, "tasks": ["topic", "tags", "words", "score"]})
+  assert response.status_code == 200, response.text
+  response = post(server, "/predict", {
+      "inputs": {"question": "a", "context": "b" * 600},
+      "tasks": ["answers", "same"]})
+  assert response.status_code == 413
+  assert "1,202 characters" in response.json()["error"]
+
+
+def test_bodies_in_other_codings():
+  async def ask(content, coding):
+    async with client_of(make_server()) as client:
+      return await client.post("/models/topic", content=content, headers={
+          "Content-Encoding": coding})
+
+  body = b'{"inputs": "a"}'
+  response = asyncio.run(ask(gzip.compress(body), "gzip"))
+  assert response.status_code == 415 and "gzip" in response.json()["error"]
+  assert_one_line(response)
+  assert asyncio.run(ask(body, "identity")).status_code == 200
+  # The mark that some editors begin a file with.
+  assert post(make_server(), "/models/topic", b"\xef\xbb\xbf" + body
+              ).status_code == 200
 
 
 def test_paths_that_lead_nowhere():

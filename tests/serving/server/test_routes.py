@@ -1,5 +1,6 @@
 """Routes: what each takes and answers, protocol by protocol."""
 
+import asyncio
 import base64
 
 import pytest
@@ -196,6 +197,31 @@ def test_tasks_are_listed_with_what_they_are(bank, server):
   assert found["answers"]["pair"] and found["score"]["labels"] == []
 
 
+def test_the_encoder_alone_is_described_and_stays(server):
+  live, ready, status, metadata = asked(
+      server, ("GET", "/v2/models/base", None),
+      ("GET", "/v2/models/base/ready", None), ("GET", "/v1/models/base", None),
+      ("GET", "/v1/models/base/metadata", None))
+  assert [one["name"] for one in live.json()["outputs"]] == ["embedding"]
+  assert ready.json()["name"] == "base"
+  assert status.json()["model_version_status"][0]["state"] == "AVAILABLE"
+  (signature,) = metadata.json()["metadata"]["signature_def"][
+      "signature_def"].values()
+  assert list(signature["outputs"]) == ["embedding"]
+
+  async def change():
+    async with client_of(server) as client:
+      return [await client.request(method, path, headers={
+          "Authorization": f"Bearer {TOKEN}"}) for method, path in (
+              ("DELETE", "/v1/adapters/base"),
+              ("POST", "/v2/repository/models/base/load"),
+              ("POST", "/v2/repository/models/base/unload"))]
+
+  for answer in asyncio.run(change()):
+    assert answer.status_code == 422
+    assert "base is the encoder alone" in answer.json()["error"]
+
+
 def test_figures_are_those_of_what_was_done(bank):
   server = make_server(bank, task_metrics=True, max_wait_ms=0.0)
   *_, stats, metrics = asked(
@@ -243,6 +269,7 @@ def test_who_has_the_token_changes_tasks(tmp_path):
                              ("POST", "/v2/repository/models/topic/unload")):
           answer = await client.request(method, path, headers=headers, json={})
           assert answer.status_code == status, (method, path)
+          assert answer.headers["www-authenticate"] == "Bearer"
       added = await client.post("/v1/adapters", headers=good, json={
           "name": "team/new", "path": "adapters/new"})
       assert added.json()["root"] == "adapters/new"
@@ -266,5 +293,4 @@ def test_who_has_the_token_changes_tasks(tmp_path):
       answer = await client.post("/v1/adapters", headers=good, json={})
       assert answer.status_code == 403
 
-  import asyncio
   asyncio.run(scenario())

@@ -224,7 +224,8 @@ def test_all_tasks_are_listed_and_read_once(bank):
 def test_a_store_is_followed_and_changed_in_its_folder_alone(bank):
   server = make_server(bank)
   said = []
-  watch = FolderWatch(server, bank.folder, states_of(bank.folder), said.append)
+  watch = FolderWatch(server, bank.folder, states_of(bank.folder),
+                      report=said.append)
 
   async def scenario(client):
     headers = {"Authorization": f"Bearer {TOKEN}"}

@@ -16,7 +16,7 @@ from tf_adapters.serving.server.json_http import JsonResponse, refused
 from tf_adapters.serving.server.log import log_defect
 from tf_adapters.serving.server.metrics import Metrics
 from tf_adapters.serving.server.page import page_routes
-from tf_adapters.serving.server.refusals import FAILED, HUNG_UP, Refusal
+from tf_adapters.serving.server.refusals import HUNG_UP, Refusal, of_file
 from tf_adapters.serving.server.routes_open_inference import (
     open_inference_routes,
 )
@@ -70,8 +70,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _cannot_be_read(request: Request, error: Exception) -> Response:
-  """A file in the store: no request can do anything about it."""
-  return refused(Refusal(FAILED, str(error)))
+  assert isinstance(error, InputError)
+  return refused(of_file(error))
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

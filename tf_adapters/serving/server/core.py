@@ -109,7 +109,7 @@ class ModelServer:
     status = 500
     try:
       self._check_open()
-      self._check_number(len(texts))
+      self.check_number(len(texts))
       for task in dict.fromkeys(tasks):
         self.served.check(task)
       known = collections.Counter(tasks)
@@ -139,6 +139,7 @@ class ModelServer:
       async with self._loader.holding(wanted):
         while True:
           infos = {task: self.served.info(task) for task in wanted}
+          self._check_characters(texts, tasks, infos)
           tokenized = await self._tokenizer.tokenize(
               self._rows(texts, tasks, infos), cut)
           self._check_lengths(tokenized)
@@ -148,8 +149,12 @@ class ModelServer:
                     for number, (task, result) in enumerate(
                         zip(tasks, results))]
     except InputError as error:  # a file that cannot be loaded
-      self._log_once(str(error))
-      raise Refusal(refusals.FAILED, str(error)) from None
+      for task in wanted:
+        self.served.check(task)  # it may have gone meanwhile
+      refusal = refusals.of_file(error)
+      if refusal.status == refusals.FAILED:
+        self._log_once(str(error))
+      raise refusal from None
     finally:
       self._admission.leave(wanted.items())
 
@@ -190,11 +195,35 @@ class ModelServer:
       raise Refusal(refusals.DRAINING, "the server is shutting down",
                     self.retry_after())
 
-  def _check_number(self, rows: int) -> None:
+  def check_number(self, rows: int) -> None:
+    """Refuses more texts than a request may have.
+
+    Raises:
+      Refusal: there are more.
+    """
     most = self.config.max_request_rows
     if rows > most:
       raise Refusal(refusals.TOO_LARGE, f"{rows:,} texts, but a request may "
                     f"have at most {most:,}: send several requests")
+
+  def _check_characters(self, texts: Sequence[Text], tasks: Sequence[str],
+                        infos: Mapping[str, AdapterInfo | None]) -> None:
+    """Refuses texts that would be tokenised for minutes, as all wait for that.
+
+    A few bytes can stand for many texts. What is tokenised once counts once.
+    """
+    sizes: dict[tuple[Text, Any], int] = {}
+    for text, task in zip(texts, tasks):
+      info = infos[task]
+      kind = (task if info and info.problem.outputs == "windows"
+              else info and info.max_length)
+      sizes[text, kind] = len(text) if isinstance(text, str) else sum(map(len, (
+          text if isinstance(text, tuple) else (text.text, text.text_pair))))
+    characters, most = sum(sizes.values()), self.config.max_body_bytes
+    if characters > most:
+      raise Refusal(
+          refusals.TOO_LARGE, f"{characters:,} characters in all texts, but a "
+          f"request may have at most {most:,}: send several requests")
 
   def _check_lengths(self, rows: Sequence["TokenizedRow"]) -> None:
     for number, row in enumerate(rows):
@@ -227,7 +256,12 @@ class ModelServer:
       InputError: the file cannot be read, or does not fit. Then nothing has
         changed.
     """
-    return await self._change(self.served.add, path, name)
+    if name is None:
+      name = await self._change(self.served.name_of, path)
+    # One that is being removed goes first: it would take the new one along.
+    await self._until(lambda: not self.served.is_leaving(name), None)
+    await self._change(self.served.add, path, name)
+    return name
 
   async def remove(self, name: str) -> None:
     """Takes a task out, after what it has accepted is answered.

@@ -8,10 +8,18 @@ import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Callable, Container
+import types
+from collections.abc import Callable, Container, Mapping
 
 from tf_adapters.errors import InputError
-from tf_adapters.serving.adapter_folder import FileState, state_of
+from tf_adapters.serving.adapter_folder import (
+    FileState,
+    IncompleteError,
+    changing,
+    lacking,
+    place_of,
+    state_of,
+)
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.log import log, log_defect
 from tf_adapters.serving.server.refusals import Refusal
@@ -24,26 +32,32 @@ class FolderWatch:
   """Keeps a server's tasks as a folder has them.
 
   A file is taken when it has not changed between two looks, so one that is
-  still being copied is left alone; its checksums tell as well. One that cannot
-  be taken is said once, and the task stays as it was.
+  still being copied is left alone; its checksums tell as well. One that lacks a
+  part or cannot be taken is said once, and the task stays as it was. Requests
+  for a task that is not served for such a reason are told it.
 
   Args:
     server: whose tasks.
     folder: what is looked at.
-    served: the tasks of the folder that the server has already, as it was
-      `states_of` then.
+    served: the files of the folder that the server has already tried, as they
+      were: see `states_of`.
+    wrong: what is wrong with some of these; that was reported.
     report: is called with what is wrong with a file.
   """
 
   def __init__(self, server: ModelServer, folder: str | os.PathLike[str],
-               served: dict[str, FileState],
+               served: Mapping[str, FileState],
+               wrong: Mapping[str, InputError] = types.MappingProxyType({}),
                report: Callable[[str], None] = log):
     self._server = server
     self._folder = pathlib.Path(folder)
     self._tried = dict(served)
     self._before = dict(served)
+    # Why those that were tried last are not served.
+    self._wrong = dict(wrong)
     self._report = report
     self._is_readable = True
+    server.served.why_absent = self.why_absent
 
   async def run(self, seconds: float) -> None:
     """Looks again and again.
@@ -77,19 +91,41 @@ class FolderWatch:
     for name in [*self._tried]:
       if name not in found and name not in before:
         del self._tried[name]
+        self._wrong.pop(name, None)
         await self._remove(name)
     for name, state in found.items():
       if state != self._tried.get(name) and state == before.get(name):
         self._tried[name] = state
         await self._add(name, state)
 
+  def why_absent(self, name: str) -> InputError | None:
+    """Why a file of the folder is not served, which is not; None for no file.
+
+    Args:
+      name: what its task would be called; anything.
+    """
+    path = place_of(self._folder, name)
+    if path is None:
+      return None
+    state = state_of(path)
+    if state is not None and state == self._tried.get(name):
+      return self._wrong.get(name)  # none: a request has removed it
+    return changing(path) or lacking(path) or (None if state is None else (
+        IncompleteError(f"{path}: was not there when the folder was looked at "
+                        "last: ask again", True)))
+
   async def _add(self, name: str, state: FileState) -> None:
     path = self._folder / name
+    self._wrong.pop(name, None)
     try:
+      problem = await asyncio.to_thread(lacking, path)
+      if problem is not None:
+        raise problem
       await self._server.add(path, name)
     except InputError as error:
       # One that another took the place of while it was read is not damaged.
       if await asyncio.to_thread(state_of, path, True) == state:
+        self._wrong[name] = error
         self._report(str(error))
 
   async def _remove(self, name: str) -> None:

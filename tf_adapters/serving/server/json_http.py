@@ -34,6 +34,8 @@ def refused(refusal: Refusal) -> JsonResponse:
   """Makes the response to a request that is refused."""
   headers = {} if refusal.retry_after is None else {
       "Retry-After": str(refusal.retry_after)}
+  if refusal.status == refusals.UNAUTHORIZED:
+    headers["WWW-Authenticate"] = "Bearer"
   return JsonResponse({"error": refusal.message}, refusal.status, headers)
 
 
@@ -45,9 +47,15 @@ async def read_object(request: Request, most: int) -> dict[str, Any]:
     most: bytes that it may have.
 
   Raises:
-    Refusal: it has more, takes too long to come, or is something else.
+    Refusal: it has more, takes too long to come, is compressed, or is something
+      else.
     ClientDisconnect: the client hung up.
   """
+  coding = request.headers.get("content-encoding", "identity")
+  if coding.lower() not in ("", "identity"):
+    await _discard(request)
+    raise Refusal(refusals.COMPRESSED, "the body is encoded as "
+                  f"{coding!r:.40}: send it as it is")
   body = await _read_body(request, most)
   value = parse_json(body)
   if not isinstance(value, dict):
@@ -101,15 +109,17 @@ def parse_json(content: bytes) -> Any:
   """The value of JSON in UTF-8.
 
   Raises:
-    Refusal: it is none, holds NaN or an infinity, or is nested too deeply.
+    Refusal: it is none, holds NaN, an infinity or a key twice, or is nested too
+      deeply.
   """
   try:
-    text = content.decode()
+    text = content.decode("utf-8-sig")  # some editors write its mark
   except UnicodeDecodeError as error:
     raise Refusal(refusals.BAD_REQUEST,
                   f"the body is not UTF-8 at byte {error.start}") from None
   try:
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant,
+                      object_pairs_hook=_object)
   except json.JSONDecodeError as error:
     raise Refusal(
         refusals.BAD_REQUEST, f"the body is no JSON: {error.msg} at character "
@@ -120,6 +130,16 @@ def parse_json(content: bytes) -> Any:
   except ValueError:  # a number of thousands of digits
     raise Refusal(refusals.BAD_REQUEST,
                   "the body holds a number that is too long") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  values = dict(pairs)
+  if len(values) < len(pairs):  # who checks a request may read the other one
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    raise Refusal(refusals.BAD_REQUEST,
+                  f"the body has the key {twice!r:.80} twice")
+  return values
 
 
 def _refuse_constant(name: str) -> NoReturn:

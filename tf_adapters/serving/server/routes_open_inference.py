@@ -56,19 +56,20 @@ def open_inference_routes(server: ModelServer) -> list[Route]:
 
   async def model(request: Request) -> Response:
     check_version(request)
-    task = server.served.find(task_in_path(request))
-    width = max(1, len(task.info.labels))
+    task = task_in_path(request)
+    info = server.served.info(task)
+    width = -1 if info is None else max(1, len(info.labels))
     return JsonResponse({
-        "name": task.name, "versions": [VERSION], "platform": "tf_adapters",
+        "name": task, "versions": [VERSION], "platform": "tf_adapters",
         "inputs": [_tensor(name, "BYTES", [-1]) for name in COLUMNS],
-        "outputs": [_tensor("label", "BYTES", [-1]),
-                    _tensor("scores", "FP32", [-1, width]),
-                    _tensor("label_names", "BYTES", [-1, width])]})
+        "outputs": [_tensor(name, _TYPES[name], [-1] if name == "label"
+                            else [-1, width]) for name in tensor_names(task)]})
 
   async def model_ready(request: Request) -> Response:
     check_version(request)
-    task = server.served.find(task_in_path(request))
-    return JsonResponse({"name": task.name, "ready": server.is_ready},
+    task = task_in_path(request)
+    server.served.info(task)  # raises
+    return JsonResponse({"name": task, "ready": server.is_ready},
                         200 if server.is_ready else refusals.DRAINING)
 
   async def infer(request: Request) -> Response:
@@ -160,7 +161,7 @@ def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
             for one in data]
   if len(values) != math.prod(shape):
     raise Refusal(refusals.WRONG_KIND, f"input {name} has {len(values)} "
-                  f"values, and the shape {shape}")
+                  f"values, and the shape {shape!r:.40}")
   return [text_of(value, f"input {name}[{number}]")
           for number, value in enumerate(values)]
 

@@ -48,6 +48,7 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
                    tasks: Sequence[str], by_name: bool) -> Response:
     texts, is_one = _texts(body)
     top_k, cut = _parameters(body)
+    server.check_number(len(tasks) * len(texts))  # before there are as many
     answers = await unless_gone(request, server.predict(
         [text for _ in tasks for text in texts],
         [task for task in tasks for _ in texts], cut))

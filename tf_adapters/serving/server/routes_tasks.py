@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tf_adapters.errors import InputError
+from tf_adapters.serving.adapter_folder import IncompleteError
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.asked import ServedTask
 from tf_adapters.serving.server.core import ModelServer
@@ -77,6 +78,8 @@ def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
       _check_token(request, admin_token)
       try:
         return await handler(request)
+      except IncompleteError:
+        raise
       except InputError as error:
         raise Refusal(refusals.WRONG_KIND, str(error)) from None
     return guard

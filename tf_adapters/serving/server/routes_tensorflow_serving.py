@@ -67,19 +67,19 @@ def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
 
   async def status(request: Request) -> Response:
     check_version(request)
-    server.served.find(task_in_path(request))
+    server.served.info(task_in_path(request))  # raises
     return JsonResponse({"model_version_status": [{
         "version": VERSION, "state": "AVAILABLE",
         "status": {"error_code": "OK", "error_message": ""}}]})
 
   async def metadata(request: Request) -> Response:
     check_version(request)
-    task = server.served.find(task_in_path(request))
+    task = task_in_path(request)
     return JsonResponse({
-        "model_spec": {"name": task.name, "signature_name": "",
+        "model_spec": {"name": task, "signature_name": "",
                        "version": VERSION},
         "metadata": {"signature_def": {"signature_def": {
-            _SIGNATURE: _signature(task.info)}}}})
+            _SIGNATURE: _signature(server.served.info(task))}}}})
 
   routes = []
   for version in ("/versions/{version}", ""):
@@ -163,17 +163,21 @@ def _columns(outputs: Mapping[str, list[Any]]) -> Any:
   return outputs
 
 
-def _signature(info: AdapterInfo) -> dict[str, Any]:
-  width = max(1, len(info.labels))
+def _signature(info: AdapterInfo | None) -> dict[str, Any]:
 
   def tensor(name: str, kind: str, *sizes: int) -> dict[str, Any]:
     return {"dtype": kind, "name": name, "tensor_shape": {
         "dim": [{"size": str(size), "name": ""} for size in sizes],
         "unknown_rank": False}}
 
+  if info is None:  # the encoder alone
+    outputs = {"embedding": tensor("embedding", "DT_FLOAT", -1, -1)}
+  else:
+    width = max(1, len(info.labels))
+    outputs = {"label": tensor("label", "DT_STRING", -1),
+               "scores": tensor("scores", "DT_FLOAT", -1, width),
+               "label_names": tensor("label_names", "DT_STRING", -1, width)}
   return {
       "inputs": {name: tensor(name, "DT_STRING", -1) for name in COLUMNS},
-      "outputs": {"label": tensor("label", "DT_STRING", -1),
-                  "scores": tensor("scores", "DT_FLOAT", -1, width),
-                  "label_names": tensor("label_names", "DT_STRING", -1, width)},
+      "outputs": outputs,
       "method_name": "tensorflow/serving/predict"}

@@ -84,7 +84,8 @@ def run(application: ASGIApp, server: ModelServer, found: socket.socket,
     KeyboardInterrupt: after Ctrl-C.
   """
   process = _Process(uvicorn.Config(
-      application, lifespan="off", access_log=False, log_level="warning",
+      # Strangers could fill the disk with warnings of their requests.
+      application, lifespan="off", access_log=False, log_level="error",
       server_header=False, ws="none", limit_concurrency=_MOST_CONNECTIONS,
       timeout_keep_alive=_SECONDS_OF_SILENCE,
       timeout_graceful_shutdown=drain_seconds), server)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
@@ -28,11 +28,16 @@ class ServedTasks:
     bank: the tasks.
     paths: where the files of those that are not in its store are, as far as
       that is known.
+
+  Attributes:
+    why_absent: says of a name that is no task why its file is not served; None
+      where there is no such file, or nobody knows.
   """
 
   def __init__(self, bank: Bank, paths: Mapping[str, str | os.PathLike[str]]):
     self._bank = bank
     self._paths = {name: os.fspath(path) for name, path in paths.items()}
+    self.why_absent: Callable[[str], InputError | None] | None = None
     self._leaving: set[str] = set()
     self._added = 0
     self._adding_seconds = 0.0
@@ -72,8 +77,8 @@ class ServedTasks:
       InputError: its file in the store cannot be read.
     """
     info = self.info(name)
-    if info is None:  # the encoder alone has no file
-      raise self._no_task(name)
+    if info is None:
+      raise _no_file()
     return ServedTask(name, info, self._path(name))
 
   def all(self) -> list[ServedTask]:
@@ -103,13 +108,18 @@ class ServedTasks:
       self._read[name] = state, info
     return ServedTask(name, info, path)
 
-  def add(self, path: str | os.PathLike[str], name: str | None) -> str:
+  def name_of(self, path: str | os.PathLike[str]) -> str:
+    """The name of an adapter file's task; takes time.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    return open_adapter(find_adapter(path)).info.task
+
+  def add(self, path: str | os.PathLike[str], name: str) -> None:
     """As `ModelServer.add`; takes time."""
     start = time.monotonic()
     bank = self._bank
-    if name is None:
-      path = find_adapter(path)
-      name = open_adapter(path).info.task
     if self._is_stored(name):
       if name in self._resident() or not os.path.samefile(
           path, self._path(name)):
@@ -124,7 +134,10 @@ class ServedTasks:
       self._paths[name] = os.fspath(path)
     self._added += 1
     self._adding_seconds += time.monotonic() - start
-    return name
+
+  def is_leaving(self, name: str) -> bool:
+    """Whether a task is being removed."""
+    return name in self._leaving
 
   @contextlib.contextmanager
   def leaving(self, name: str) -> Iterator[None]:
@@ -134,6 +147,8 @@ class ServedTasks:
       Refusal: there is no such task, or its file is in the store.
     """
     self.check(name)
+    if name == BASE:
+      raise _no_file()
     if self._is_stored(name):
       raise Refusal(refusals.WRONG_KIND, f"task {name} is in {self._bank.store}"
                     ": remove its file there")
@@ -181,6 +196,9 @@ class ServedTasks:
     return os.path.join(self._bank.store, name)
 
   def _no_task(self, name: str) -> Refusal:
+    error = None if self.why_absent is None else self.why_absent(name)
+    if error is not None:
+      return refusals.of_file(error)
     # Of a store, those that were asked for: it would have to be looked through.
     names = [other for other in self._resident() if other not in self._leaving]
     near = similar(name, _nearest(name, names))
@@ -188,6 +206,11 @@ class ServedTasks:
         refusals.NOT_FOUND, f"no task {name!r:.80}"
         + (f": did you mean {near!r}?" if near
            else ": GET /v1/models lists those that there are"))
+
+
+def _no_file() -> Refusal:
+  return Refusal(refusals.WRONG_KIND, f"{BASE} is the encoder alone: it has no "
+                 "file that could be read again or removed")
 
 
 def _nearest(name: str, names: Sequence[str]) -> Sequence[str]:
