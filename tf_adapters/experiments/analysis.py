@@ -25,8 +25,8 @@ from tf_adapters.experiments.records import write_csv
 from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.modeling.ablation import LayerSet, count_layer_passes
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.training.run import load_trained
 from tf_adapters.training.run_config import RunConfig
+from tf_adapters.training.run_loading import load_trained
 
 SPLIT = "validation"  # by which layers are judged
 FORMAT_VERSION = 1

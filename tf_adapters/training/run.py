@@ -19,60 +19,44 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.adapter_files import adapter_file
-from tf_adapters.adapter_files.info import (
-  AdapterInfo,
-  library_versions,
-  read_info,
-)
-from tf_adapters.checkpoints.embeddings import (
-  load_text_embedding,
-  load_word_embedding,
-)
-from tf_adapters.checkpoints.loading import load_encoder
+from tf_adapters.adapter_files.info import library_versions, read_info
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.data.sampling import sample
 from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files.writing import (
-  output_dir_of,
-  replaced_folder,
-  write_file,
-  writing,
+    output_dir_of,
+    replaced_folder,
+    write_file,
+    writing,
 )
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
-from tf_adapters.modeling.text_encoder import TextEncoder
 from tf_adapters.modeling.text_layer import TextLayer
-from tf_adapters.modeling.text_network import TextNetwork
-from tf_adapters.modeling.tuning import Tuning
-from tf_adapters.problems import find_problem
 from tf_adapters.training import (
-  distribution,
-  doubts,
-  prefix_cache,
-  run_data,
-  trainer,
+    distribution,
+    doubts,
+    prefix_cache,
+    run_data,
+    trainer,
 )
 from tf_adapters.training.interruption import signals_act
-from tf_adapters.training.metrics import evaluate_task, with_best_metric
+from tf_adapters.training.metrics import evaluate_task
 from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.predictions import prediction_files
 from tf_adapters.training.run_checks import check_start
-from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
+from tf_adapters.training.run_config import RunConfig
 from tf_adapters.training.run_folder import (
-  CHECKPOINTS_NAME,
-  FLAGS_NAME,
-  RESULTS_NAME,
-  remove_run,
+    CHECKPOINTS_NAME,
+    FLAGS_NAME,
+    RESULTS_NAME,
+    remove_run,
 )
-from tf_adapters.training.run_plan import Plan, check_problem, plan_run
+from tf_adapters.training.run_loading import load_model, load_task
+from tf_adapters.training.run_plan import Plan, plan_run
 from tf_adapters.training.run_splits import labelled_splits, test_splits
 from tf_adapters.training.run_summary import summary_of
 from tf_adapters.training.training_config import TrainingConfig
-from tf_adapters.training.unread_flags import (
-  check_all_read,
-  unread_method_flags,
-)
+from tf_adapters.training.unread_flags import unread_method_flags
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -143,31 +127,6 @@ def _source(model: TaskModel) -> str:
   return model.encoder.origin.source
 
 
-def load_trained(config: RunConfig, task: Dataset, path: str,
-                 info: AdapterInfo) -> TaskModel:
-  """The model of an adapter file, to be evaluated on a task.
-
-  Args:
-    config: says where the encoder is, and how it computes.
-    task: the task.
-    path: the adapter file.
-    info: what it says.
-
-  Raises:
-    InputError: it is for other tasks, predicts other labels, cannot be read,
-      or was made for another encoder.
-  """
-  check_problem(task.problem_type, task.name, path, info)
-  model = adapter_file.load_adapter(
-      path, config.encoder, config.vocab_file,
-      config.dtype(Tuning.parse(info.tuning)))
-  if model.labels != task.labels:
-    raise InputError(
-        f"{path}: predicts {listed(model.labels)}, but task {task.name} has "
-        f"{listed(task.labels)}")
-  return model
-
-
 def _max_length(text: TextLayer) -> int | None:
   """The longest sequence in wordpieces; of whole texts nothing is cut."""
   return text.max_length if text.has_wordpieces else None
@@ -211,11 +170,11 @@ class _Run:
     todo, path, info = plan.todo, plan.path, plan.info
     started = time.perf_counter()
     tf_keras.utils.set_random_seed(config.seed)
-    task = self._load_task(info)
+    task = load_task(config, info)
     data = run_data.digests_of(task, config.vocab_file)
     if not config.overwrite:
       run_data.check_same_data(data, self._output_dir, "train" in todo)
-    model = self._load_model(task, path, info)
+    model = load_model(config, task, path, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
         or config.default_max_seq_length)
@@ -305,54 +264,6 @@ class _Run:
     with writing(path):
       write_file(
           path, json.dumps(self._results, indent=2, allow_nan=False) + "\n")
-
-  def _load_task(self, info: AdapterInfo | None) -> Dataset:
-    config = self._config
-    task = config.load_task(info.labels or None if info else None)
-    most = config.max_train_examples
-    if most and "train" in task.splits:
-      splits, notes = dict(task.splits), task.notes
-      if most > len(splits["train"]):
-        notes = (*notes, f"max_train_examples={most}: there are "
-                 f"{len(splits['train']):,}")
-      splits["train"] = sample(splits["train"], most, config.seed)
-      task = dataclasses.replace(task, splits=splits, notes=notes)
-    if config.best_metric:
-      task = with_best_metric(task, config.best_metric)
-    return task
-
-  def _load_model(
-      self, task: Dataset, path: str | None,
-      info: AdapterInfo | None) -> TaskModel:
-    config = self._config
-    if path is not None and info is not None:
-      return load_trained(config, task, path, info)
-    tuning = config.what_trains
-    encoder = self._load_encoder(
-        task.split("train").pairs, config.dtype(tuning))
-    model = find_problem(task.problem_type).make_model(
-        encoder, task.labels, config.pooling)
-    if config.tune_pooler is not None:  # nothing to a pooling without one
-      check_all_read(
-          dataclasses.replace(config, pooling=model.head.pooling))
-    model.tune(str(tuning))
-    return model
-
-  def _load_encoder(self, pairs: bool, dtype: str) -> TextEncoder:
-    config = self._config
-    encoder_source = config.encoder or DEFAULT_ENCODER
-    network = config.network()
-    if network is None:
-      return load_encoder(
-          encoder_source, config.method_config(), config.vocab_file,
-          config.do_lower_case, dtype)
-    if config.text_embedding is None:
-      embedding = load_word_embedding(
-          encoder_source, config.vocab_file, config.do_lower_case)
-    else:
-      embedding = load_text_embedding(
-          config.text_embedding, bool(config.do_lower_case))
-    return TextNetwork(embedding, network, pairs, dtype=dtype)
 
   def _describe(
       self, task: Dataset, model: TaskModel, text: TextLayer,
