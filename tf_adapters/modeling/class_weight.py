@@ -45,7 +45,7 @@ def check_name(name: str) -> None:
 
 def by_number(weights: Mapping[str, float] | Mapping[int, float],
               labels: Sequence[str]) -> tuple[float, ...]:
-  """Weights in the order of the labels; 1 where none is given.
+  """Returns weights in the order of the labels; 1 where none is given.
 
   Args:
     weights: label name or number -> weight.
@@ -80,7 +80,7 @@ def by_number(weights: Mapping[str, float] | Mapping[int, float],
 
 def balanced(labels: np.ndarray, num_labels: int,
              multi_label: bool = False) -> tuple[float, ...]:
-  """Weights under which all labels count the same, however rare they are.
+  """Returns weights under which all labels count alike, however rare they are.
 
   As scikit-learn's "balanced": examples / (labels that occur * examples of
   the label); of several labels a text, texts without the label / texts with

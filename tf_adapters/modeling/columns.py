@@ -12,7 +12,7 @@ Texts: TypeAlias = Iterable[str | bytes] | tf.Tensor
 
 
 def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
-  """A column as strings [batch].
+  """Makes strings [batch] of a column.
 
   Args:
     values: the texts; a tensor may be [batch, 1] as well.
@@ -55,7 +55,7 @@ def as_texts(values: Texts, name: str = "text") -> tf.Tensor:
 
 def as_columns(first: Texts, second: Texts | None,
                ) -> tuple[tf.Tensor, tf.Tensor | None]:
-  """A column as `as_texts`, and that of the other texts of pairs, if there is.
+  """Makes tensors of a column, and of the one of pairs' other texts or None.
 
   Raises:
     InputError: not columns of texts, or not of the same length.

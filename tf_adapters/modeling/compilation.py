@@ -20,7 +20,7 @@ _ONE_PROGRAM = contextvars.ContextVar("one_program", default=False)
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-  """Plain operations and no kernels: for graphs that others will run.
+  """Leaves kernels out of graphs that others will run: plain operations alone.
 
   Example:
     >>> with portable():
@@ -34,13 +34,13 @@ def portable() -> Iterator[None]:
 
 
 def in_portable() -> bool:
-  """Whether operations are of a graph that others will run."""
+  """Returns whether operations are of a graph that others will run."""
   return _PORTABLE.get()
 
 
 @contextlib.contextmanager
 def one_program() -> Iterator[None]:
-  """No kernels inside a step that XLA compiles as a whole, as for TPUs.
+  """Leaves kernels out of a step that XLA compiles as a whole, as for TPUs.
 
   XLA joins operations as it likes, and keeps what the backward pass would
   compute again, unless it is told that this is something else.
@@ -59,13 +59,14 @@ def one_program() -> Iterator[None]:
 
 
 def in_one_program() -> bool:
-  """Whether operations are of a step that XLA compiles as a whole."""
+  """Returns whether operations are of a step that XLA compiles as a whole."""
   return _ONE_PROGRAM.get() or isinstance(
       tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
 
 
 def _is_xla() -> bool:
-  """Whether operations are sure to be compiled, with operations of XLA."""
+  """Returns whether operations are sure to be compiled, with operations of XLA.
+  """
   # A strategy can stand in the place of TPUStrategy, without XLA.
   return _ONE_PROGRAM.get() or (in_one_program() and any(
       "TPU" in device for device
@@ -76,7 +77,7 @@ def _is_xla() -> bool:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-  """A function of tensors, compiled into a kernel for each set of shapes."""
+  """Compiles a function of tensors into a kernel for each set of shapes."""
   kernel = tf.function(
       function, autograph=False, jit_compile=True, reduce_retracing=True)
 
@@ -89,7 +90,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def fused(function: Callable[..., tf.Tensor], constants: int = 0,
           gradient: Callable[..., Any] | None = None,
           ) -> Callable[..., tf.Tensor]:
-  """A function of tensors as one kernel, and its gradient as another.
+  """Makes one kernel of a function of tensors, and another of its gradient.
 
   The gradient keeps the function's inputs and nothing else.
 
@@ -129,7 +130,7 @@ def fused(function: Callable[..., tf.Tensor], constants: int = 0,
 
 
 def again(tensor: tf.Tensor) -> tf.Tensor:
-  """The same tensor, which XLA takes for another one.
+  """Returns the same tensor, which XLA takes for another one.
 
   It keeps what is computed of a tensor, and would not compute it again.
   """
@@ -139,7 +140,7 @@ def again(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def barrier(tensor: tf.Tensor) -> tf.Tensor:
-  """The same tensor, which XLA joins to nothing behind it."""
+  """Returns the same tensor, which XLA joins to nothing behind it."""
   return gen_xla_ops.xla_optimization_barrier([tensor])[0]
 
 
@@ -160,5 +161,5 @@ def again_after(
 
 @tf.custom_gradient
 def written(tensor: tf.Tensor) -> Any:
-  """The same tensor, which XLA has to write to memory."""
+  """Returns the same tensor, which XLA has to write to memory."""
   return again(tensor), lambda upstream: upstream

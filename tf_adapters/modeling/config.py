@@ -44,7 +44,7 @@ def option(default: Any, help: str, *, least: float | None = None,
            choices: tuple[str, ...] = (),
            check: Callable[[Any], object] | None = None,
            parse: Callable[[str], Any] | None = None) -> Any:
-  """A field of a configuration with its help text and its bounds.
+  """Makes a field of a configuration with its help text and its bounds.
 
   The field's type is bool, int, float or str, a tuple of one of them, or None
   beside it. `check_options` holds values to it; command lines make a flag of
@@ -72,7 +72,7 @@ def option(default: Any, help: str, *, least: float | None = None,
 
 
 def option_of(config: Any, name: str) -> Any:
-  """A field with the default, the bounds and the help of another's."""
+  """Makes a field with the default, the bounds and the help of another's."""
   field = config.__dataclass_fields__[name]
   return dataclasses.field(default=field.default, metadata=field.metadata)
 
@@ -120,7 +120,7 @@ class Option:
     return f"a {'positive' if self.least else 'non-negative'} {noun}"
 
   def takes(self, value: Any) -> bool:
-    """Whether a value is of the type and within the bounds."""
+    """Returns whether a value is of the type and within the bounds."""
     if value is None:
       return self.optional
     if not self.many:
@@ -143,7 +143,8 @@ class Option:
 
 
 def options(config: Any) -> Mapping[str, Option]:
-  """The fields of a configuration that are made by `option`, by name."""
+  """Returns the fields of a configuration that are made by `option`, by name.
+  """
   return _options(config)
 
 
@@ -225,7 +226,7 @@ class JsonConfig:
 
   @classmethod
   def of(cls, value: Self | Mapping[str, Any] | None) -> Self | None:
-    """A configuration from what a layer's constructor or `get_config` gives."""
+    """Makes a configuration of what a constructor or `get_config` gives."""
     return cls.from_dict(value) if isinstance(value, Mapping) else value
 
   @classmethod
@@ -257,7 +258,7 @@ class JsonConfig:
 
 
 def is_flat(values: Mapping[str, Any]) -> bool:
-  """Whether values are strings, numbers and so on, or lists of them."""
+  """Returns whether values are strings, numbers and so on, or lists of them."""
   scalar = str | int | float | None
   return all(isinstance(value, scalar) or (
       isinstance(value, list | tuple)

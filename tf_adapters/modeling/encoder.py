@@ -105,7 +105,7 @@ class TransformerEncoder(TextEncoder):
     raise NotImplementedError
 
   def base_layers(self) -> dict[str, Any]:
-    """{how their variables' names begin: layer}, each layer once."""
+    """Returns {how their variables' names begin: layer}, each layer once."""
     layers: dict[str, Any] = {
         self.config.layer_name(number): layer
         for number, layer in enumerate(self.transformer_layers)}
@@ -113,7 +113,8 @@ class TransformerEncoder(TextEncoder):
         **layers, "pooler_transform": self.pooler}
 
   def wanted_inputs(self) -> dict[str, int | None]:
-    """Names of the inputs, and what numbers in them have to be below."""
+    """Returns names of the inputs, and what numbers in them have to be below.
+    """
     return {"input_word_ids": self.config.vocab_size, "input_mask": None}
 
   @property
@@ -147,7 +148,7 @@ class TransformerEncoder(TextEncoder):
     self._tuning = parsed
 
   def projection_weights(self, place: Place) -> Weights | None:
-    """Those of the projection at a place, as float32 arrays; else None."""
+    """Returns a projection's weights at a place, float32; None without one."""
     if place.hook != PROJECTION:
       return None
     layer: Any = self.transformer_layers[place.layer]
@@ -273,7 +274,7 @@ class TransformerEncoder(TextEncoder):
                  inputs: Mapping[str, tf.Tensor], training: bool | None = None,
                  task_layers: TaskHooks | None = None,
                  first_only: bool = False) -> list[tf.Tensor]:
-    """The outputs of layers, each of which sees the one before.
+    """Computes the outputs of layers, each of which sees the one before.
 
     Args:
       numbers: of the layers, from 0.
@@ -312,7 +313,7 @@ class TransformerEncoder(TextEncoder):
 
   def close(self, hidden: tf.Tensor,
             task_layers: TaskHooks | None = None) -> dict[str, tf.Tensor]:
-    """The outputs of `call` from what the last layer says, without the list.
+    """Computes the outputs of `call` from the last layer's, without the list.
 
     Args:
       hidden: of the last layer.
@@ -336,7 +337,7 @@ class TransformerEncoder(TextEncoder):
     return tf.tanh(pooler(hidden[:, 0]))
 
   def base_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what a checkpoint holds."""
+    """Returns {canonical name: variable} of what a checkpoint holds."""
     return {**self.embeddings.named_variables(),
             **self.task_layers.base_variables(),
             **variables_of(self.base_layers())}
@@ -349,7 +350,7 @@ class TransformerEncoder(TextEncoder):
         name, self.config.num_hidden_layers, self.method)
 
   def changed_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of pretrained weights that are not as loaded.
+    """Returns {canonical name: variable} of changed pretrained weights.
 
     By their values, whatever changed them. All of them where nobody noted what
     was loaded: in an encoder of random weights, or saved by version 0.1.

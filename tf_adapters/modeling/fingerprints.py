@@ -51,7 +51,7 @@ class Fingerprint:
     return digest[:32]
 
   def origin(self, source: str, digests: Mapping[str, str]) -> Origin:
-    """The `Origin` of the tensors that were added.
+    """Returns the `Origin` of the tensors that were added.
 
     Args:
       source: what was asked for.
@@ -62,7 +62,7 @@ class Fingerprint:
 
 
 def fingerprints(values: Mapping[str, Any]) -> dict[str, str]:
-  """Those that are known of an encoder.
+  """Returns the fingerprints that are known of an encoder.
 
   Args:
     values: `Origin.to_dict()`, or what an adapter file says of its encoder.
@@ -96,7 +96,7 @@ def other_weights(a: Mapping[str, Any],
 
 
 def other_function(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-  """Whether two encoders are known to compute another function."""
+  """Returns whether two encoders are known to compute another function."""
   return bool(a.get(FUNCTION) and b.get(FUNCTION)
               and a[FUNCTION] != b[FUNCTION])
 

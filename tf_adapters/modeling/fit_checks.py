@@ -82,7 +82,7 @@ def warn_of_schedule(optimizer: Any, steps: int | None) -> None:
 
 def steps_to_come(x: Any, batch_size: int | None, steps_per_epoch: int | None,
                   epochs: int, validation_split: float) -> int | None:
-  """Steps of a `fit`, or None where they cannot be known before."""
+  """Counts the steps of a `fit`; None where they cannot be known before."""
   if epochs <= 0:
     return 0
   if steps_per_epoch is None:
@@ -100,7 +100,8 @@ def steps_to_come(x: Any, batch_size: int | None, steps_per_epoch: int | None,
 
 
 def as_list(callbacks: Any) -> list[Any]:
-  """Callbacks as Keras takes them: none, one or several."""
+  """Lists callbacks that are given as Keras takes them: none, one or several.
+  """
   if isinstance(callbacks, (list, tuple)):
     return list(callbacks)
   return [] if callbacks is None else [callbacks]
@@ -109,7 +110,7 @@ def as_list(callbacks: Any) -> list[Any]:
 def _schedule(
     optimizer: Any
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule | None:
-  """The schedule of an optimizer's learning rate, if it has one."""
+  """Returns the schedule of an optimizer's learning rate, if it has one."""
   hyper = getattr(optimizer, "_hyper", {})  # of legacy optimizers
   rate = getattr(optimizer, "_learning_rate", hyper.get("learning_rate"))
   is_schedule = isinstance(

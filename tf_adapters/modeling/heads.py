@@ -18,7 +18,7 @@ from tf_adapters.modeling.serialization import PACKAGE
 
 def pool(pooling: str, outputs: Mapping[str, tf.Tensor],
          input_mask: tf.Tensor) -> tf.Tensor:
-  """One vector per text, [batch, hidden_size]: see `Head`."""
+  """Makes one vector of each text, [batch, hidden_size]: see `Head`."""
   if pooling == "pooler":
     return outputs["pooled_output"]
   sequence = outputs["sequence_output"]
@@ -39,7 +39,7 @@ def check_pooling(pooling: str) -> None:
 
 
 def choose_pooling(pooling: str, encoder_pooling: str) -> str:
-  """The pooling that is asked for; the encoder's own for "auto"."""
+  """Returns the pooling that is asked for; the encoder's own for "auto"."""
   return encoder_pooling if pooling == AUTO_POOLING else pooling
 
 

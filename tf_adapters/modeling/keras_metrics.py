@@ -141,7 +141,7 @@ class LabelScore(tf_keras.metrics.Metric):
 
 def resolve(rules: KerasRules | None, problem_type: str, num_labels: int,
             labels: str | None, metric: Any) -> Any:
-  """The metric that is meant.
+  """Makes the metric that is meant.
 
   Args:
     rules: of the model; None: nothing is known.
@@ -209,7 +209,7 @@ def resolve(rules: KerasRules | None, problem_type: str, num_labels: int,
 
 
 def is_score(rules: KerasRules | None, metric: Any) -> bool:
-  """Whether more of a metric is better, which Keras guesses from its name.
+  """Returns whether more of a metric is better; Keras guesses from its name.
 
   Args:
     rules: of the model; None: nothing is known.
@@ -241,7 +241,7 @@ def _call(name: str, options: Mapping[str, Any]) -> str:
 
 def _of_labelled(y_true: tf.Tensor,
                  sample_weight: tf.Tensor | None) -> tf.Tensor:
-  """Weights of tokens [batch, length]: zero where there is no label."""
+  """Returns weights of tokens [batch, length]: zero where there is no label."""
   weights = tf.cast(y_true >= 0, tf.float32)
   if sample_weight is None:
     return weights

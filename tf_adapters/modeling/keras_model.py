@@ -248,7 +248,7 @@ class KerasModel(tf_keras.Model):
 
   def _weights_of_labels(self, class_weight: Any,
                          y: Any) -> tuple[float, ...] | None:
-    """The weights of a training, in the order of the labels.
+    """Returns the weights of a training, in the order of the labels.
 
     Not left to Keras, which takes the place of the largest of several labels
     for the class.
@@ -310,7 +310,7 @@ class KerasModel(tf_keras.Model):
 
   def _checked_batches(self, batches: Iterator[Any],
                        with_labels: bool) -> Iterator[Any]:
-    """The batches, each of which `_check_data` has seen."""
+    """Yields the batches, each of which `_check_data` has seen."""
     for batch in batches:
       x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(batch)
       self._check_data(x, y, sample_weight, with_labels)

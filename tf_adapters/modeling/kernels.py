@@ -66,7 +66,7 @@ def _layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
 def _layer_norm_gradient(
     upstream: tf.Tensor, hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
     epsilon: tf.Tensor) -> tuple[tf.Tensor, ...]:
-  """Gradients of `_layer_norm` where gamma and beta are vectors."""
+  """Computes gradients of `_layer_norm` where gamma and beta are vectors."""
   del beta
   upstream, values = (
       tf.reshape(tf.cast(x, tf.float32), [-1, tf.size(gamma)])
@@ -97,7 +97,7 @@ _fused_scaled_norm = compilation.fused(_layer_norm, constants=1)
 def _layer_norm_of_rows(
     hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
     epsilon: tf.Tensor) -> Any:
-  """The same in one program, where the gradient keeps two numbers of a vector.
+  """Normalises rows in one program; its gradient keeps two numbers of each.
 
   Both sums are taken at once, and vectors are rows of a matrix, as they are for
   the products before and behind: no order of a tensor's axes is to be changed.
@@ -127,7 +127,7 @@ def _layer_norm_of_rows(
 def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                epsilon: float | None,
                training: bool | None = None) -> tf.Tensor:
-  """Layer normalisation over the last axis, in float32 whatever goes in.
+  """Normalises over the last axis, in float32 whatever goes in.
 
   Args:
     hidden: [..., size].
@@ -187,7 +187,7 @@ def kept(shape: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _numbers(shape: tf.Tensor) -> tf.Tensor:
-  """The number of each value of a tensor, uint32."""
+  """Numbers the values of a tensor of a shape: uint32."""
   sizes = tf.get_static_value(shape) if compilation.in_one_program() else None
   if sizes is None:
     return tf.bitcast(
@@ -215,7 +215,7 @@ _fused_dropout = compilation.fused(_dropout, constants=2)
 
 
 def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-  """Inverted dropout: see `kept`."""
+  """Drops values and scales the others up: see `kept`."""
   if not compilation.in_one_program():
     return _fused_dropout(hidden, tf.constant(rate), seed)
   # Or XLA would write both, what is dropped and what is not, for others to drop
@@ -224,7 +224,9 @@ def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def seed_of_call(seed: tf.Tensor, call: tf.Tensor) -> tf.Tensor:
-  """The seed of a mask, where TensorFlow's generator is hundreds of operations.
+  """Makes the seed of a mask.
+
+  TensorFlow's generator would be hundreds of operations.
 
   XLA compiles each of them as a program of its own.
 
@@ -242,7 +244,7 @@ def seed_of_call(seed: tf.Tensor, call: tf.Tensor) -> tf.Tensor:
 
 
 def _scrambled(bits: tf.Tensor) -> tf.Tensor:
-  """The finalizer of MurmurHash3, of each number."""
+  """Puts each number through the finalizer of MurmurHash3."""
   shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
   bits = xor(bits, shift(bits, np.uint32(16))) * np.uint32(0x85EBCA6B)
   bits = xor(bits, shift(bits, np.uint32(13))) * np.uint32(0xC2B2AE35)
@@ -256,7 +258,7 @@ def attention(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor,
     rate: float = 0.0, seed: tf.Tensor | None = None,
     training: bool | None = None) -> tf.Tensor:
-  """Scaled dot-product attention with dropout of its weights.
+  """Computes scaled dot-product attention with dropout of its weights.
 
   Args:
     query, key, value: [batch, heads, length, size].
@@ -281,7 +283,7 @@ def attention(
 def attention_of_some(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor,
     further: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-  """`attention` without training, of some rows to further keys and values.
+  """Computes attention without training, of some rows to further keys.
 
   All others get what `attention` gives them, to the last bit: more keys in one
   sum would be added up in another order, though their weights were zero. So
@@ -308,7 +310,8 @@ def attention_of_some(
 
 
 def _log_sum(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-  """log(sum(exp(scores))) in float32, [..., 1], from their softmax too."""
+  """Computes log(sum(exp(scores))), float32 [..., 1], from their softmax too.
+  """
   # The largest weight is exp(0) by the sum of exp(scores - the largest).
   largest, weight = (
       tf.cast(tf.reduce_max(one, axis=-1, keepdims=True), tf.float32)
@@ -330,7 +333,8 @@ def _attention_scores(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 @tf.custom_gradient
 def _attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
                bias: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> Any:
-  """`attention`, which keeps the weights only as they are before dropout."""
+  """Computes attention, and keeps its weights only as they are before dropout.
+  """
   weights = _attention_weights(query, key, bias)
   context = tf.matmul(_compiled_dropout(weights, rate, seed), value)
 
@@ -354,7 +358,7 @@ def _scores_gradient(
     weights: tf.Tensor, dropped_gradient: tf.Tensor, upstream: tf.Tensor,
     context: tf.Tensor, scale: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """The gradient of scores before their scale, and the dropped weights again.
+  """Computes the gradient of unscaled scores, and the dropped weights again.
 
   The softmax's gradient needs the mean of its outputs' gradients, weighted by
   the outputs. That is the product of the context and its gradient (Dao et al.,

@@ -18,7 +18,7 @@ LABEL_TYPES: dict[str, Callable[[str], Label]] = {
 
 
 def type_of_labels(labels: Iterable[Any]) -> str:
-  """One of `LABEL_TYPES`, by all labels; texts where they are of several.
+  """Returns one of `LABEL_TYPES`, by all labels; texts where these differ.
 
   Floats without a fraction are integers, since pandas makes floats of integers
   where one is missing.
@@ -41,7 +41,7 @@ def _kind(label: Any) -> str:
 
 
 def label_name(label: Any) -> str:
-  """The name of a label, whatever type it has.
+  """Returns the name of a label, whatever type it has.
 
   Example:
     >>> label_name(2.0), label_name(True), label_name("a")
@@ -52,7 +52,7 @@ def label_name(label: Any) -> str:
 
 
 def label_value(name: str, label_type: str) -> Label:
-  """The other way round than `label_name`.
+  """Returns the label of a name: the inverse of `label_name`.
 
   Raises:
     InputError: the name is none of that type.

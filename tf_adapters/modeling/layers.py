@@ -23,7 +23,7 @@ _values_follow = contextvars.ContextVar("values_follow", default=False)
 
 @contextlib.contextmanager
 def values_follow(follow: bool = True) -> Iterator[None]:
-  """Layers of the base that are built inside begin as zeros: a file has more.
+  """Lets layers that are built inside begin as zeros: their values follow.
 
   Random numbers that nobody sees take a third of the time to load an encoder,
   and half as much memory as it.
@@ -52,7 +52,7 @@ def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def variables_of(
     layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, tf.Variable]:
-  """{name: variable} of layers by name, each with its own below it."""
+  """Returns {name: variable} of layers by name, each with its own below it."""
   variables: dict[str, tf.Variable] = {}
   for name, layer in layers.items():
     variables.update(with_prefix(name, layer.named_variables()))
@@ -63,7 +63,7 @@ class CompositeLayer(tf_keras.layers.Layer):
   """A layer whose variables are those of the layers that it is made of."""
 
   def named_layers(self) -> dict[str, tf_keras.layers.Layer]:
-    """Those layers, by how the names of their variables begin."""
+    """Returns the layers inside, by how the names of their variables begin."""
     raise NotImplementedError
 
   def build(self, input_shape: Any = None) -> None:
@@ -116,14 +116,14 @@ class Projection(WeightsLayer):
     self.built = True
 
   def matrix(self) -> tf.Tensor:
-    """The kernel as [prod(input_dims), prod(output_dims)]."""
+    """Returns the kernel as [prod(input_dims), prod(output_dims)]."""
     rows = 1
     for size in self.input_dims:
       rows *= size
     return tf.reshape(self.kernel, [rows, -1])
 
   def kernel_and_bias(self) -> Weights:
-    """The kernel as a matrix, and the bias as a vector: zeros without one."""
+    """Returns the kernel as a matrix, and the bias as a vector, or zeros."""
     matrix = self.matrix()
     return Weights(matrix, tf.reshape(self.bias, [-1]) if self.use_bias
                    else tf.zeros_like(matrix[0]))
@@ -167,7 +167,7 @@ class Linear(Protocol):
     """As that of `Projection`."""
 
   def project(self, inputs: tf.Tensor) -> tf.Tensor:
-    """The outputs without an activation."""
+    """Computes the outputs without an activation."""
 
 
 class LinearProjection:
@@ -190,7 +190,7 @@ class LinearProjection:
     return self._projection.project(inputs)
 
   def kernel_and_bias(self) -> Weights:
-    """The layer's weights."""
+    """Returns the layer's weights."""
     return self._projection.kernel_and_bias()
 
 
@@ -237,13 +237,13 @@ class Attention:
 
   def attend(self, key: tf.Tensor, value: tf.Tensor,
              bias: tf.Tensor) -> tf.Tensor:
-    """The queries' attention to keys: see `kernels.attention`."""
+    """Computes the queries' attention to keys: see `kernels.attention`."""
     return kernels.attention(self._query, key, value, bias, self._rate,
                              self._seed, self._training)
 
   def of_some(self, further: Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
               ) -> tf.Tensor:
-    """Without training, with further keys and values for some of the rows.
+    """Computes attention, with further keys and values for some of the rows.
 
     Args:
       further: keys, values, and bool [batch]: whose they are. A row has one of
@@ -256,7 +256,7 @@ class Attention:
             for keys, values, own in further])
 
   def _heads_of(self, rows: tf.Tensor) -> tf.Tensor:
-    """[batch, more, heads * size] -> [batch, heads, more, size]."""
+    """Turns [batch, more, heads * size] into [batch, heads, more, size]."""
     _, heads, _, size = self._key.shape
     return tf.transpose(tf.reshape(
         rows, [tf.shape(rows)[0], -1, heads, size]), [0, 2, 1, 3])
@@ -265,7 +265,7 @@ class Attention:
 def project(inputs: tf.Tensor, matrix: tf.Tensor, bias: tf.Tensor | None,
             activation: str = "linear",
             training: bool | None = None) -> tf.Tensor:
-  """inputs [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
+  """Computes [..., n] times matrix [n, m] plus bias [m], as one 2-D product."""
   rows = tf.reshape(inputs, [-1, matrix.shape[0]])
   outputs = tf.matmul(rows, matrix)
 
@@ -371,7 +371,7 @@ class Dropout(tf_keras.layers.Layer):
     return kernels.dropout(inputs, self.rate, seed)
 
   def next_seed(self, training: bool | None) -> tf.Tensor | None:
-    """The seed of the next mask, uint32 [2]; None where nothing is dropped."""
+    """Makes the seed of the next mask, uint32 [2]; None without dropout."""
     if not (training and self.rate):
       return None
     return recomputation.drawn(self._draw_seed)

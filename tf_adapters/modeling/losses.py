@@ -71,7 +71,7 @@ class SpanLoss(tf_keras.losses.Loss):
 def weights_of_elements(weights: Sequence[float], labels: tf.Tensor,
                         sample_weight: tf.Tensor | None, multi_label: bool,
                         per_token: bool) -> tf.Tensor:
-  """The weight of each text, token or label of a text in a loss.
+  """Returns the weight of each text, token or label of a text in a loss.
 
   Args:
     weights: of the labels, in order.
@@ -103,7 +103,7 @@ def weights_of_elements(weights: Sequence[float], labels: tf.Tensor,
 
 
 def of_keras(value: Any) -> bool:
-  """Whether a loss or a metric is one of Keras' own, function or object."""
+  """Returns whether a loss or metric is one of Keras', function or object."""
   module = getattr(value, "__module__", None) or ""
   # A wrapper of a function of your own is not.
   return (module.startswith("tf_keras.")

@@ -60,7 +60,7 @@ def merge(model: _Model) -> _Model:
 
 
 def _merged(encoder: Any) -> Any:
-  """A plain encoder of the same class and function."""
+  """Makes a plain encoder of the same class and function."""
   method = encoder.method
   if method is None:
     raise InputError("the encoder has no method to merge: it is a plain one")

@@ -320,13 +320,14 @@ def check_sample_weight(weights: Any, labels: Any, per_label: bool) -> None:
 
 
 def is_iterator(value: Any) -> bool:
-  """Whether a value gives batches as Keras takes them of generators."""
+  """Returns whether a value gives batches as Keras takes them of generators."""
   # Iterators of tf.data have a spec of what they give, and are eager tensors'.
   return isinstance(value, Iterator) and not hasattr(value, "element_spec")
 
 
 def values_of(value: Any) -> np.ndarray | None:
-  """An array of what is there; None of symbolic tensors and of specs."""
+  """Returns an array of what is there; None of symbolic tensors and of specs.
+  """
   if isinstance(value, tf.Tensor):
     return value.numpy() if hasattr(value, "numpy") else None
   # Keras' symbolic tensors have an __array__, too, that raises.

@@ -207,7 +207,7 @@ class SpanExtractor(TaskModel):
 
 
 def _different(labels: Sequence[str] | int) -> tuple[str, ...]:
-  """Names of labels; those of a number of labels are their numbers."""
+  """Returns names of labels; those of a number of labels are their numbers."""
   if isinstance(labels, int):
     labels = tuple(map(str, range(labels)))
   labels = tuple(labels)

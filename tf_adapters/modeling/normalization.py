@@ -56,7 +56,7 @@ def normalize(character: str, lower_case: bool, strip_accents: bool) -> str:
 
 
 def alias(text: str) -> str:
-  """A text whose CJK ideographs are no words of their own.
+  """Makes a text whose CJK ideographs are no words of their own.
 
   Of normalised texts and of the vocabulary alike.
   """
@@ -75,7 +75,7 @@ def _alias(character: str) -> str:
 @functools.lru_cache(maxsize=4)
 def normalizer_model(lower_case: bool, strip_accents: bool,
                      split_chinese: bool = True) -> np.ndarray:
-  """A model for `tf_text.FastBertNormalizer`.
+  """Makes a model for `tf_text.FastBertNormalizer`.
 
   Args:
     lower_case: whether texts are lower-cased.
@@ -97,7 +97,7 @@ def normalizer_model(lower_case: bool, strip_accents: bool,
 
 def character_model(change: Callable[[str], str],
                     lower_case: bool = False) -> np.ndarray:
-  """A model for `tf_text.FastBertNormalizer`, of any change of characters.
+  """Makes a model for `tf_text.FastBertNormalizer` of a change of characters.
 
   Args:
     change: what becomes of a character; "" where it is dropped.
@@ -130,7 +130,7 @@ def character_model(change: Callable[[str], str],
 
 
 def _characters() -> Iterator[str]:
-  """The characters that may change."""
+  """Yields the characters that may change."""
   code = 0
   for first, last in _UNCHANGED:
     yield from map(chr, range(code, first))
@@ -138,7 +138,7 @@ def _characters() -> Iterator[str]:
 
 
 def _trie(values: dict[str, int]) -> np.ndarray:
-  """A double-array trie in the units of darts-clone: UTF-8 -> value.
+  """Makes a double-array trie in the units of darts-clone: UTF-8 -> value.
 
   A unit holds the byte that leads to it, and what its place is to be xored with
   for the place of its children (or of its value). All that follow a byte lie in

@@ -35,6 +35,7 @@ class Origin(JsonConfig):
 
 
 def digest(array: np.ndarray) -> str:
-  """A digest of an array's values, the same for every floating-point type."""
+  """Returns a digest of an array's values, alike for all floating-point types.
+  """
   return hashlib.sha256(
       np.ascontiguousarray(array, "<f4").data).hexdigest()[:32]

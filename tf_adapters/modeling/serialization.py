@@ -40,7 +40,7 @@ class WeightsLayer(tf_keras.layers.Layer):
 
 
 def layer_config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
-  """A layer as part of another one's configuration, for `layer_from`.
+  """Describes a layer in another one's configuration, for `layer_from`.
 
   In Keras' older form, which can be read while any format is: SavedModels and
   .h5 files are read as that form alone, and Keras writes .h5 in the newer one.
@@ -51,7 +51,7 @@ def layer_config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
 def layer_from(config: Mapping[str, Any],
                custom_objects: Mapping[str, type] | None = None,
                ) -> tf_keras.layers.Layer:
-  """The layer of a `layer_config`.
+  """Makes the layer of a `layer_config`.
 
   Args:
     config: its result, or that of `serialize_keras_object`, which the .keras
@@ -63,7 +63,7 @@ def layer_from(config: Mapping[str, Any],
 
 
 def frozen_names(layer: tf_keras.layers.Layer) -> list[str]:
-  """Names of the variables that the `trainable` of a layer inside freezes.
+  """Names the variables that the `trainable` of a layer inside freezes.
 
   Args:
     layer: an encoder or a head; whatever its tuning trains.

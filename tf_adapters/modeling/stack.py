@@ -66,7 +66,7 @@ class StackKey:
 
 
 def gather(table: Table, handle: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-  """Rows of a table, [*shape of rows, ...]; no other row is read.
+  """Takes rows of a table, [*shape of rows, ...]; no other row is read.
 
   Args:
     table: what it is.
@@ -99,7 +99,7 @@ class Stack:
 
   @classmethod
   def of_no_task(cls, key: StackKey, capacity: int) -> "Stack":
-    """Of row 0 alone, with room for others."""
+    """Makes a stack of row 0 alone, with room for others."""
     stack = cls(key, _tables_of(key, capacity), FreeRows())
     stack.write([0], [{table.name: np.full(table.shape, table.neutral)
                        for table in key.tables}])
@@ -134,7 +134,7 @@ class Stack:
           resource=handle, indices=numbers, updates=filled)
 
   def with_room(self, capacity: int, rows: np.ndarray) -> "Stack":
-    """One of so many rows at least: this one, or one of twice its rows.
+    """Returns a stack of so many rows at least: this or one twice as large.
 
     Args:
       capacity: how many rows there have to be.
@@ -156,7 +156,8 @@ class Stack:
 
 
 def _tables_of(key: StackKey, capacity: int) -> dict[str, tf.Variable]:
-  """Tables whose rows take no memory, on a CPU, before they are written."""
+  """Makes tables whose rows take no memory, on a CPU, before they are written.
+  """
   return {table.name: tf.Variable(
       tf.raw_ops.Empty(shape=[capacity, *table.shape], dtype=table.dtype),
       trainable=False) for table in key.tables}

@@ -45,7 +45,7 @@ _SPARE_ROWS = 2 * _WRITTEN_AT_ONCE
 
 
 def _nothing(place: Place) -> None:
-  """The weights of no encoder."""
+  """Returns None: the weights of no encoder."""
   del place
 
 
@@ -75,18 +75,18 @@ class TaskArrays:
   def of(cls, config: EncoderConfig, method: Method | None, pooling: str,
          arrays: Arrays, weights: Callable[[Place], Weights | None] = _nothing,
          ) -> "TaskArrays":
-    """From arrays that are in memory."""
+    """Makes one of arrays that are in memory."""
     return cls(config, method, pooling, {
         name: array.shape for name, array in arrays.items()}, lambda: arrays,
         weights)
 
   def in_memory(self) -> "TaskArrays":
-    """The same, read now."""
+    """Reads the arrays now, and returns one that holds them."""
     arrays = self.read()
     return dataclasses.replace(self, read=lambda: arrays)
 
   def stack_keys(self, adapter_dtype: str = "float32") -> Sequence[StackKey]:
-    """The stacks that the task has a row in.
+    """Returns the keys of the stacks that the task has a row in.
 
     Args:
       adapter_dtype: as for `StackedTasks`.
@@ -95,7 +95,7 @@ class TaskArrays:
                        tuple(self.shapes.items()), adapter_dtype)
 
   def values(self, key: StackKey, arrays: Arrays) -> Values:
-    """The task's row of a stack: {name of a table: array}.
+    """Returns the task's row of a stack: {name of a table: array}.
 
     Args:
       key: of the stack.
@@ -140,7 +140,7 @@ def _stack_keys(
 
 
 def layer_norm_key(name: str, shape: tuple[int, ...]) -> StackKey:
-  """Of the stack of the layer norms of a canonical name."""
+  """Returns the key of the stack of a layer norm, by its canonical name."""
   return StackKey(name, None, (Table("beta", shape), Table("gamma", shape)))
 
 
@@ -155,7 +155,10 @@ def _tables(method: Method, widths: tuple[int, int],
 
 def _table(name: str, shape: tuple[int, ...], dtype: str,
            neutral: float = 0.0) -> Table:
-  """Matrices alone are of the type: nearly all of the memory is theirs."""
+  """Describes a table.
+
+  Matrices alone are of the type: nearly all of the memory is theirs.
+  """
   return Table(name, shape, neutral, dtype if len(shape) > 1 else "float32")
 
 
@@ -191,7 +194,7 @@ class StackedTasks:
   def of_encoder(cls, layer_norms: Mapping[str, Arrays],
                  capacity: int | None = None,
                  adapter_dtype: str = "float32") -> "StackedTasks":
-    """Of no tasks, from the encoder's layer norms by canonical name."""
+    """Makes stacks of no tasks, from the encoder's layer norms by name."""
     stacks = {}
     for place, arrays in layer_norms.items():
       key = layer_norm_key(place, arrays["gamma"].shape)
@@ -227,7 +230,7 @@ class StackedTasks:
         handle for stack in self.stacks.values() for handle in stack.handles)]
 
   def with_tasks(self, tasks: Sequence[TaskArrays]) -> "StackedTasks":
-    """With more tasks, behind those there are.
+    """Returns stacks with more tasks, behind those there are.
 
     Each is written into rows that nobody has. A stack without any is copied
     into one of twice the rows, which is then in memory beside it.
@@ -264,13 +267,13 @@ class StackedTasks:
         self, stacks=stacks, rows=rows, slots=(*self.slots, *slots))
 
   def only(self, numbers: Sequence[int]) -> "StackedTasks":
-    """Some of the tasks, in this order, by their numbers from 1."""
+    """Returns some of the tasks, in this order, by their numbers from 1."""
     return dataclasses.replace(
         self, rows=self.rows[[0, *numbers]],
         slots=[self.slots[number - 1] for number in numbers])
 
   def without_empty_stacks(self) -> "StackedTasks":
-    """Without stacks that no task has a row in; those of layer norms stay.
+    """Leaves out stacks that no task has a row in; those of layer norms stay.
 
     Returns:
       This object, where there are none.
@@ -285,7 +288,7 @@ class StackedTasks:
             for number in kept})
 
   def with_more_room(self, tasks: Sequence[TaskArrays]) -> "StackedTasks":
-    """The same tasks, and one of the stacks with room for others.
+    """Returns the same tasks, and one of the stacks with room for others.
 
     Who asks until nothing changes, and lets go of what there was before, never
     has more than one stack in memory twice.
@@ -305,7 +308,7 @@ class StackedTasks:
     return self
 
   def lowest_own_layer(self, num_layers: int) -> int:
-    """The lowest layer in which one of the tasks has arrays of its own.
+    """Returns the lowest layer in which one of the tasks has arrays of its own.
 
     What lies below is the encoder's alone. 0 where that is nothing but, maybe,
     the embeddings; `num_layers` where poolers and heads alone are their own.
@@ -318,7 +321,7 @@ class StackedTasks:
                 if self.rows[:, number].any()), default=num_layers)
 
   def compact(self) -> "StackedTasks":
-    """The same tasks, copied into tables in which no row is free."""
+    """Returns the same tasks, copied into tables in which no row is free."""
     stacks, columns = {}, []
     for number, (key, stack) in enumerate(self.stacks.items()):
       rows, column = np.unique(self.rows[:, number], return_inverse=True)
@@ -338,6 +341,6 @@ def _new_capacity(rows: int, capacity: int | None) -> int:
 
 
 def specs(keys: Sequence[StackKey]) -> list[tf.TensorSpec]:
-  """Of `StackedTasks.tensors`, for any number of tasks."""
+  """Returns the specs of `StackedTasks.tensors`, for any number of tasks."""
   return [tf.TensorSpec([len(keys), None], tf.int32), *(
       tf.TensorSpec([], tf.resource) for key in keys for _ in key.tables)]

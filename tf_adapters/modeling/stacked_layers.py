@@ -38,7 +38,7 @@ class BatchRows:
     self.arrays = arrays
 
   def __getitem__(self, name: str) -> tf.Tensor:
-    """Float32 [batch, ...]."""
+    """Returns an array of each row, float32 [batch, ...]."""
     return self.arrays[name]
 
   @property
@@ -49,7 +49,7 @@ class BatchRows:
 
 def batch_rows(keys: Sequence[StackKey], tensors: Iterable[tf.Tensor],
                task_index: tf.Tensor) -> list[BatchRows]:
-  """All stacks, for a batch.
+  """Gathers the rows of all stacks, for a batch.
 
   Args:
     keys, tensors: as those of `StackedTasks`.
@@ -114,7 +114,7 @@ class StackedDense:
 
 
 def _stacked(name: str, part: Part, rows: BatchRows, dtype: str) -> Hook:
-  """A part of a method, for a batch's rows."""
+  """Makes a part of a method, for a batch's rows."""
   match part:
     case Dense():
       return StackedDense(part, name, rows, dtype)
@@ -215,7 +215,7 @@ class StackedPooler:
 def stacked_heads(
     heads: Sequence[BatchRows], outputs: Mapping[str, tf.Tensor],
     input_mask: tf.Tensor) -> dict[str, tf.Tensor]:
-  """The logits of heads of all poolings and numbers of labels.
+  """Computes the logits of heads of all poolings and numbers of labels.
 
   Args:
     heads: the stacks of heads.
@@ -241,7 +241,7 @@ def stacked_heads(
 
 def _logits(rows: BatchRows, outputs: Mapping[str, tf.Tensor],
             input_mask: tf.Tensor) -> tf.Tensor:
-  """Of the heads of one pooling and one padded number of labels."""
+  """Computes those of one pooling and one padded number of labels."""
   pooling, _ = rows.key.kind
   if pooling == PER_TOKEN_POOLING:
     hidden = tf.cast(outputs["sequence_output"], tf.float32)
@@ -254,7 +254,7 @@ def _logits(rows: BatchRows, outputs: Mapping[str, tf.Tensor],
 
 
 def _widened(logits: tf.Tensor, width: int) -> tf.Tensor:
-  """Zeros behind the last axis."""
+  """Puts zeros behind the last axis."""
   paddings = [[0, 0]] * (logits.shape.rank - 1)
   return tf.pad(logits, [*paddings, [0, width - logits.shape[-1]]])
 
@@ -282,7 +282,7 @@ class StackedModel:
 
   def no_tasks(self, capacity: int | None = None,
                adapter_dtype: str = "float32") -> StackedTasks:
-    """The weights of the encoder alone, to which tasks can be added.
+    """Returns the weights of the encoder alone, to which tasks can be added.
 
     Args:
       capacity, adapter_dtype: as for `StackedTasks`.

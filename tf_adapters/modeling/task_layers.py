@@ -49,7 +49,7 @@ class TaskHooks(Protocol):
   """
 
   def layer_norm(self, name: str) -> Hook:
-    """The encoder's layer norm of a canonical name."""
+    """Returns the encoder's layer norm of a canonical name."""
 
   def hook(self, place: Place) -> Hook | None:
     """Returns the computation at a place; None where there is none."""
@@ -73,7 +73,7 @@ class LayerHooks:
     self._name = name
 
   def layer_norm(self, name: str) -> Hook:
-    """The layer's layer norm of a name, such as "output_layer_norm"."""
+    """Returns the layer's layer norm of a name, such as "output_layer_norm"."""
     return self._task_layers.layer_norm(f"{self._name}/{name}")
 
   def hook(self, hook: str, name: str) -> Hook | None:
@@ -280,5 +280,5 @@ class WithoutMethod:
     return self._task_layers.layer_norm(name)
 
   def hook(self, place: Place) -> None:
-    """None, as where there is nothing."""
+    """Returns None, as where there is nothing."""
     return None  # AutoGraph wants a body

@@ -199,11 +199,11 @@ class TaskModel(KerasModel):
     return bool(tf.reduce_any(self.head.named_variables()["head/bias"] != 0))
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything."""
+    """Returns {canonical name: variable} of everything."""
     return {**self.encoder.named_variables(), **self.head.named_variables()}
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains now.
+    """Returns {canonical name: variable} of what trains now.
 
     What the tuning says and no layer's `trainable` forbids. A pooler that the
     head does not look at gets no gradient and is left out.

@@ -145,7 +145,7 @@ class TextProcessor(TextLayer):
     return self._combine(first, second, is_pair)
 
   def is_cut(self, first: Texts, second: Texts | None = None) -> tf.Tensor:
-    """Whether texts are longer than `max_length`, so that `pack` cuts them.
+    """Returns whether texts are longer than `max_length`: `pack` cuts them.
 
     Args:
       first, second: as for `pack`.
@@ -166,7 +166,7 @@ class TextProcessor(TextLayer):
     return sum(lengths) + special > self.max_length
 
   def _budget(self, max_length: int | tf.Tensor | None) -> tf.Tensor:
-    """Wordpieces that a text can have between the first and last token."""
+    """Counts the wordpieces of a text between the first and last token."""
     if max_length is None:
       max_length = self.max_length
     return tf.cast(max_length, tf.int64) - 2
@@ -175,7 +175,7 @@ class TextProcessor(TextLayer):
                second: tf.RaggedTensor | None = None,
                is_pair: tf.Tensor | None = None,
                ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Word ids and type ids of wordpieces, with special tokens.
+    """Makes word ids and type ids of wordpieces, with special tokens.
 
     Args:
       first, second: wordpiece ids, ragged [batch, (wordpieces)].
@@ -302,7 +302,7 @@ class TextProcessor(TextLayer):
 
 
 def _repeated(value: int, lengths: tf.Tensor) -> tf.RaggedTensor:
-  """A number, as often as it is said for each row."""
+  """Repeats a number, as often as it is said for each row."""
   return tf.RaggedTensor.from_row_lengths(
       tf.fill([tf.reduce_sum(lengths)], value), lengths)
 
@@ -323,7 +323,7 @@ def _shrink_longest(
 
 
 def _keep(tokens: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
-  """The first `count` tokens of each row; a number, or int64 [rows]."""
+  """Keeps the first `count` tokens of each row; a number, or int64 [rows]."""
   # Not by a mask: tf.ragged.boolean_mask makes it dense, all rows as long as
   # the longest.
   count = tf.minimum(tf.maximum(count, 0), tokens.row_lengths())

@@ -101,7 +101,7 @@ class TextEncoder(tf_keras.layers.Layer):
     raise NotImplementedError
 
   def trains(self, name: str) -> bool:
-    """Whether the tuning trains the variable of a canonical name."""
+    """Returns whether the tuning trains the variable of a canonical name."""
     raise NotImplementedError
 
   def text_processor(self, max_length: int | None = None) -> TextLayer:
@@ -129,11 +129,11 @@ class TextEncoder(tf_keras.layers.Layer):
     raise NotImplementedError
 
   def named_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of everything."""
+    """Returns {canonical name: variable} of everything."""
     raise NotImplementedError
 
   def tuned_variables(self) -> dict[str, tf.Variable]:
-    """{canonical name: variable} of what trains now.
+    """Returns {canonical name: variable} of what trains now.
 
     What the tuning says and no layer's `trainable` forbids, its own included.
     """

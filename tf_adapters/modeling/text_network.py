@@ -89,7 +89,8 @@ class WordEmbedding(WeightsLayer):
     return TextProcessor(self.vocabulary, max_length or DEFAULT_MAX_LENGTH)
 
   def wanted_inputs(self) -> dict[str, int | None]:
-    """Names of the inputs, and what numbers in them have to be below."""
+    """Returns names of the inputs, and what numbers in them have to be below.
+    """
     return {"input_word_ids": self.rows, "input_mask": None}
 
   def call(self, inputs: Mapping[str, tf.Tensor],
@@ -150,7 +151,7 @@ class TextEmbedding(tf_keras.layers.Layer):
     return WholeTexts(pairs, self.lower_case)
 
   def wanted_inputs(self) -> dict[str, int | None]:
-    """Names of the inputs; none of them indexes a table."""
+    """Returns names of the inputs; none of them indexes a table."""
     return {"input_texts": None, "input_mask": None}
 
   def call(self, inputs: Mapping[str, tf.Tensor],
@@ -327,7 +328,7 @@ class TextNetwork(TextEncoder):
 
 
 def _mean(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-  """The mean of vectors [batch, length, size] by weights [batch, length]."""
+  """Computes the mean of vectors [batch, length, size] by weights."""
   return tf.math.divide_no_nan(
       tf.einsum("bl,bls->bs", weights, vectors),
       tf.reduce_sum(weights, axis=1, keepdims=True))

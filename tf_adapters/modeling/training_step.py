@@ -36,7 +36,7 @@ class TrainingStep:
     _MODELS.setdefault(model.encoder, []).insert(0, self._model)
 
   def has_changed(self) -> bool:
-    """Whether something else is to train than in the step as it is."""
+    """Returns whether something else is to train than in the step as it is."""
     return self._state != self._state_now()
 
   def _state_now(self) -> tuple[Any, ...]:
@@ -58,7 +58,7 @@ class TrainingStep:
 
   def checked(self, function: Callable[[Iterator[Any]], Any],
               ) -> Callable[[Iterator[Any]], Any]:
-    """A training function that is made anew where it has to be."""
+    """Makes a training function that is made anew where it has to be."""
 
     def train_function(iterator: Iterator[Any]) -> Any:
       if self.has_changed():
@@ -90,7 +90,7 @@ class TrainingStep:
           "each model", stacklevel=3)
 
   def _trained_others(self) -> str:
-    """Names of other models on the encoder that have been trained."""
+    """Names other models on the encoder that have been trained."""
     model = self._model()
     others = [other for reference in _MODELS[model.encoder]
               if (other := reference()) not in (None, model)]
@@ -112,7 +112,7 @@ def _make_slots(model: Any) -> None:
 
 def _new(
     optimizer: tf_keras.optimizers.Optimizer) -> tf_keras.optimizers.Optimizer:
-  """The optimizer as it was before its first step."""
+  """Makes the optimizer as it was before its first step."""
   new = optimizer.from_config(optimizer.get_config())
   # What was excluded from weight decay is no part of Keras' configuration.
   for name, value in vars(optimizer).items():
@@ -123,7 +123,7 @@ def _new(
 
 def _is_of_others(optimizer: tf_keras.optimizers.Optimizer,
                   variables: list[tf.Variable]) -> bool:
-  """Whether an optimizer has slots, and those of other variables."""
+  """Returns whether an optimizer has slots, and those of other variables."""
   # Where Keras looks a variable up, and refuses the step if it is not there.
   # Optimizers that make slots at need, the legacy ones, have no such thing.
   slots = getattr(optimizer, "_index_dict", None)

@@ -23,13 +23,14 @@ _SWITCH = re.compile(r"([+-])(layer_norms|pooler|embedding)")
 
 
 def is_layer_norm(name: str) -> bool:
-  """Whether a canonical name is a gain or bias of one of BERT's layer norms."""
+  """Returns whether a name is that of a gain or bias of BERT's layer norms."""
   return (name.endswith(("layer_norm/gamma", "layer_norm/beta"))
           and method_of(name) is None)
 
 
 def kind_of(name: str) -> str:
-  """The row of a tuning table that a canonical variable name counts in."""
+  """Returns the row of a tuning table that a canonical variable name counts in.
+  """
   method = method_of(name)
   if method is not None:
     return method.row
@@ -47,7 +48,7 @@ def kind_of(name: str) -> str:
 
 
 def layer_of(name: str) -> int | None:
-  """Number of the Transformer layer that a variable is in; None elsewhere."""
+  """Returns the number of the layer that a variable is in; None elsewhere."""
   layer = _LAYER.match(name)
   return int(layer[1]) if layer else None
 
@@ -176,7 +177,7 @@ class Tuning:
 
   def trains(self, name: str, num_layers: int,
              inserted: Method | None = None) -> bool:
-    """Whether the encoder variable of a canonical name trains.
+    """Returns whether the encoder variable of a canonical name trains.
 
     Args:
       name: of the variable.
@@ -208,6 +209,6 @@ class Tuning:
     return False
 
   def trains_base(self) -> bool:
-    """Whether pretrained weights other than layer norms train."""
+    """Returns whether pretrained weights other than layer norms train."""
     return bool(self.pooler or self.embedding) or self.method in (
         "full", "bias", "top_layers")

@@ -54,7 +54,7 @@ class TuningSummary:
     return shared + num_tasks * self.trained / self.base
 
   def to_dict(self) -> dict[str, Any]:
-    """The counts as JSON values; `times_base` for 1, 9 and 17 tasks."""
+    """Returns the counts as JSON values; `times_base` for 1, 9 and 17 tasks."""
     return {
         "trained": self.trained, "total": self.total,
         "percent": round(self.percent, 4), "base": self.base,

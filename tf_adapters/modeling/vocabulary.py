@@ -60,11 +60,11 @@ class SpecialTokens(JsonConfig):
     return 2 + len(self.between)
 
   def all(self) -> set[str]:
-    """All of them."""
+    """Returns all of them."""
     return {*self.needed(), self.mask}
 
   def needed(self) -> set[str]:
-    """Those that a vocabulary has to have."""
+    """Returns those that a vocabulary has to have."""
     return {self.padding, self.unknown, self.start, self.end, *self.between}
 
 
@@ -83,7 +83,7 @@ class Tokenizer(Protocol):
 
   def tokenize(self, texts: "tf.Tensor",
                limit: "int | tf.Tensor | None" = None) -> "tf.RaggedTensor":
-    """Ids: int32 ragged [batch, (wordpieces)].
+    """Makes ids: int32 ragged [batch, (wordpieces)].
 
     Args:
       texts: strings [batch].
@@ -94,11 +94,11 @@ class Tokenizer(Protocol):
   def tokenize_words(self, words: "tf.Tensor",
                      limit: "int | tf.Tensor | None" = None,
                      ) -> "tf.RaggedTensor":
-    """`tokenize`, of texts of which each is a word in a sentence."""
+    """Tokenises texts of which each is a word in a sentence."""
 
   def tokenize_with_offsets(self, texts: "tf.Tensor") -> tuple[
       "tf.RaggedTensor", "tf.RaggedTensor", "tf.RaggedTensor"]:
-    """Ids, and the bytes that each wordpiece came from.
+    """Makes ids, and says the bytes that each wordpiece came from.
 
     Returns:
       Ids, and where each wordpiece begins and ends in its text: int32 and int64
@@ -136,7 +136,7 @@ class Vocabulary(JsonConfig, abc.ABC):
     """Describes the vocabulary for people."""
 
   def with_lower_case(self, lower_case: bool) -> Self:
-    """The same, except for whether text is lower-cased.
+    """Returns the same, except for whether text is lower-cased.
 
     Raises:
       InputError: the kind has no choice.
@@ -173,7 +173,7 @@ class Vocabulary(JsonConfig, abc.ABC):
             f"{', '.join(sorted(map(repr, strange)))}")
 
   def id_of(self, token: str) -> int:
-    """The id of a token: its last place.
+    """Returns the id of a token: its last place.
 
     Raises:
       ValueError: there is no such token.
@@ -181,7 +181,7 @@ class Vocabulary(JsonConfig, abc.ABC):
     return len(self.tokens) - 1 - self.tokens[::-1].index(token)
 
   def sha256(self) -> str:
-    """Hex digest over the tokens, in their order."""
+    """Returns the hex digest of the tokens, in their order."""
     return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
 
   def fingerprint(self) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class Vocabulary(JsonConfig, abc.ABC):
 
 
 def departs(config: JsonConfig) -> dict[str, Any]:
-  """Fields that have another value than their default, as JSON values."""
+  """Returns the fields that have another value than their default, as JSON."""
   values = config.to_dict()
   return {field.name: values[field.name] for field in dataclasses.fields(config)
           if field.default is not dataclasses.MISSING

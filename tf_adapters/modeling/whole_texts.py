@@ -47,7 +47,7 @@ class WholeTexts(TextLayer):
 
   def pack(self, first: Texts, second: Texts | None = None,
            ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Texts and type ids: strings and int32 ragged [batch, (texts)].
+    """Makes texts and type ids: strings and int32 ragged [batch, (texts)].
 
     Raises:
       InputError: not lists of texts, or not of the same length.

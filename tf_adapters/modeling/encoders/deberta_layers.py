@@ -32,7 +32,7 @@ from tf_adapters.modeling.task_layers import LayerHooks
 
 
 def bucket_rows(config: DebertaConfig) -> np.ndarray:
-  """Rows of the table of relative positions, by distance.
+  """Returns the rows of the table of relative positions, by distance.
 
   Distances up to half of the buckets have a row each; others share rows, the
   more the farther they are, on a logarithmic scale.
@@ -86,7 +86,7 @@ class DebertaEmbeddings(WeightsLayer):
     return tf.gather(self.tables["word_embeddings"], word_ids)
 
   def positions(self, length: tf.Tensor) -> tf.Tensor:
-    """Of a text's distances, from length - 1 down to 1 - length.
+    """Returns the positions of distances, from length - 1 down to 1 - length.
 
     Returns:
       [1, 2 * length - 1, hidden_size].
@@ -162,7 +162,7 @@ class DisentangledAttention(SelfAttention):
 
 
 def shifted(scores: tf.Tensor) -> tf.Tensor:
-  """From scores by distance to scores by place.
+  """Turns scores by distance into scores by place.
 
   Args:
     scores: [batch, heads, n, 2 n - 1]: of row i, and of what is j - n + 1

@@ -66,7 +66,8 @@ class Electra(Bert):
 
 
 def _bert_if_as_wide(config: Any) -> EncoderConfig:
-  """A BERT's architecture where the embeddings are as wide as all else."""
+  """Makes a BERT of an architecture whose embeddings are as wide as all else.
+  """
   if config.embedding_size != config.hidden_size:
     return config
   values = config.to_dict()

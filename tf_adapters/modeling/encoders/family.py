@@ -77,11 +77,11 @@ class EncoderConfig(JsonConfig):
         f"transformer/layer_{number}")
 
   def sizes(self) -> tuple[int, ...]:
-    """All that the shapes of its variables depend on."""
+    """Returns all that the shapes of its variables depend on."""
     return tuple(value for value in vars(self).values() if type(value) is int)
 
   def widths_at(self, place: Place) -> tuple[int, int]:
-    """Widths of what goes in and out at a place where methods can enter.
+    """Returns the widths of what goes in and out where methods can enter.
 
     Raises:
       InputError: the encoder has no such place.
@@ -116,13 +116,13 @@ class GraphFacts(Protocol):
     """Returns the number of layers, also where they share their weights."""
 
   def num_attention_heads(self) -> int:
-    """That of each layer."""
+    """Returns the number of attention heads of each layer."""
 
   def hidden_act(self) -> str:
-    """The activation, one of `config.ACTIVATIONS`."""
+    """Returns the activation, one of `config.ACTIVATIONS`."""
 
   def layer_norm_eps(self) -> float:
-    """That of every layer norm."""
+    """Returns the epsilon of every layer norm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,20 +204,21 @@ class EncoderFamily(abc.ABC):
 
   @abc.abstractmethod
   def shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
-    """{canonical name: shape} of everything that a checkpoint holds.
+    """Returns {canonical name: shape} of everything that a checkpoint holds.
 
     Args:
       config: of the class that the family's are of.
     """
 
   def layer_norms(self, config: EncoderConfig) -> dict[str, int]:
-    """{canonical name: width} of the layer norms, which belong to a task."""
+    """Returns {canonical name: width} of the layer norms that belong to a task.
+    """
     return {name.removesuffix("/gamma"): shape[0]
             for name, shape in self.shapes(config).items()
             if name.endswith("layer_norm/gamma")}
 
   def as_matrix(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a variable in formats that know no attention heads.
+    """Returns the shape of a variable in formats that know no attention heads.
 
     Args:
       name: canonical.
@@ -236,7 +237,7 @@ class EncoderFamily(abc.ABC):
 
   def read_config(self, values: Mapping[str, Any],
                   activations: Mapping[str | None, str]) -> EncoderConfig:
-    """The architecture that a checkpoint's JSON file says.
+    """Reads the architecture from a checkpoint's JSON file.
 
     Its fields by their names, as BERT's are. It may be another family's, where
     this one's files are a case of that.
@@ -262,7 +263,7 @@ class EncoderFamily(abc.ABC):
   def config_of_shapes(
       self, shape: Callable[..., tuple[int, ...]], num_layers: int,
       graph: GraphFacts) -> EncoderConfig:
-    """The architecture that variables tell, where no JSON file does.
+    """Returns the architecture that variables tell, where no JSON file does.
 
     Args:
       shape: the shape in the file of a canonical name: `shape(name)` of two
@@ -280,4 +281,4 @@ class EncoderFamily(abc.ABC):
 
   @abc.abstractmethod
   def encoder_class(self) -> type["TransformerEncoder"]:
-    """The encoder, whose module needs TensorFlow: import it in here."""
+    """Returns the encoder, whose module needs TensorFlow: import it in here."""

@@ -138,7 +138,8 @@ class MobileBertLayer(CompositeLayer):
         config.hidden_dropout_prob, dtype=self.dtype_policy)
 
   def projection(self, name: str) -> Projection:
-    """The layer of one of `places.PROJECTIONS`: of those in attention."""
+    """Returns the layer of one of `places.PROJECTIONS`: of those in attention.
+    """
     return self.self_attention.projection(name)
 
   def named_layers(self) -> dict[str, tf_keras.layers.Layer]:

@@ -90,7 +90,7 @@ class ModernBertConfig(EncoderConfig):
     return self.max_position_embeddings
 
   def sees_all(self, layer: int) -> bool:
-    """Whether a layer sees the whole text, and not a window."""
+    """Returns whether a layer sees the whole text, and not a window."""
     return layer % self.global_attn_every_n_layers == 0
 
   def widths_at(self, place: Place) -> tuple[int, int]:

@@ -124,7 +124,7 @@ class RotaryAttention(CompositeLayer):
             "attention_output": self.attention_output}
 
   def projection(self, name: str) -> Any:
-    """One of those that a method can change."""
+    """Returns one of the projections that a method can change."""
     if name in _PARTS:
       return Third(self.query_key_value, _PARTS.index(name))
     return self.named_layers()[name]

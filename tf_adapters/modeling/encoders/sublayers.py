@@ -66,7 +66,7 @@ class SelfAttention(CompositeLayer):
         self.query, self.key, self.value, self.attention_output)}
 
   def projection(self, name: str) -> Projection:
-    """One of those that a method can change."""
+    """Returns one of the projections that a method can change."""
     return self.named_layers()[name]
 
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
@@ -151,7 +151,7 @@ class SelfAttention(CompositeLayer):
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
                training: bool | None) -> tf.Tensor:
-  """A projection's outputs, with what a task puts in its place."""
+  """Computes a projection, with what a task puts in its place."""
   if hook is None:
     return projection(inputs, training=training)
   outputs = hook(inputs, LinearProjection(projection), training=training)
@@ -183,7 +183,7 @@ def attended_by(projection: Projection, hidden: tf.Tensor,
 def close_by(layer_norm: Callable[[tf.Tensor], tf.Tensor], hook: Hook | None,
              outputs: tf.Tensor, skip: tf.Tensor,
              training: bool | None) -> tf.Tensor:
-  """The end of a sub-layer: what a task puts behind it, the sum, the norm.
+  """Ends a sub-layer: what a task puts behind it, the sum, the layer norm.
 
   Args:
     layer_norm: of the sum; `tf.identity` where layer norms come first.
@@ -217,6 +217,6 @@ class Block(CompositeLayer):
             "output": self.output_projection}
 
   def projection(self, name: str) -> Any:
-    """The layer of one of `places.PROJECTIONS`."""
+    """Returns the layer of one of `places.PROJECTIONS`."""
     own = {"intermediate": self.intermediate, "output": self.output_projection}
     return own.get(name) or self.self_attention.projection(name)

@@ -29,18 +29,18 @@ _KEY = "family"
 
 
 def family_of(config: EncoderConfig) -> EncoderFamily:
-  """The family of an architecture."""
+  """Returns the family of an architecture."""
   return ENCODERS[config.family]
 
 
 def config_to_dict(config: EncoderConfig) -> dict[str, Any]:
-  """An architecture as JSON values, for `config_from_dict`."""
+  """Returns an architecture as JSON values, for `config_from_dict`."""
   name = {} if config.family == BERT.name else {_KEY: config.family}
   return {**name, **config.to_dict()}
 
 
 def config_from_dict(values: Mapping[str, Any]) -> EncoderConfig:
-  """The architecture that was written down.
+  """Makes the architecture that was written down.
 
   Args:
     values: a result of `config_to_dict`.

@@ -63,7 +63,7 @@ class MixedAttention(Attention):
     return self._mixed(weights, "post_softmax_weight")
 
   def _mixed(self, scores: tf.Tensor, name: str) -> tf.Tensor:
-    """[batch, heads, length, length], each head made of all of them."""
+    """Makes each head of all: [batch, heads, length, length]."""
     return tf.einsum("bhqk,hg->bgqk", scores, self._mixtures[name])
 
 

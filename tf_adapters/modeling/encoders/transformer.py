@@ -123,7 +123,7 @@ class TransformerConfig(EncoderConfig):
 
 
 def shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
-  """{canonical name: shape} of the embeddings, the layers and the pooler."""
+  """Returns {canonical name: shape} of embeddings, layers and pooler."""
   hidden, width = config.hidden_size, config.embedding_width
   heads, wide = config.num_attention_heads, config.intermediate_size
   size = hidden // heads

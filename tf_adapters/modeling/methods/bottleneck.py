@@ -223,7 +223,7 @@ class AdapterConfig(Method):
 
 
 def padded_size(size: int) -> int:
-  """The smallest of 8, 12, 16, 24, 32, 48, ... that is not below `size`."""
+  """Returns the smallest of 8, 12, 16, 24, 32, ... that is not below `size`."""
   padded = 8
   while padded < size:
     if padded * 3 // 2 >= size:

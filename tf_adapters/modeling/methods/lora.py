@@ -148,7 +148,7 @@ class LoraConfig(Method):
     return Weights(kernel, weights.bias)
 
   def _sum(self, values: Values, weights: Weights) -> Any:
-    """W + s B A, as the kernel is held: [inputs, outputs]."""
+    """Computes W + s B A, as the kernel is held: [inputs, outputs]."""
     return weights.kernel + self.scale * (
         values["a/kernel"] @ values["b/kernel"])
 

@@ -50,10 +50,11 @@ class BaseProjection(Protocol):
   """A projection of the encoder, as a method gets it."""
 
   def __call__(self, inputs: Any) -> Any:
-    """[..., inputs] -> [..., outputs], before the activation."""
+    """Projects [..., inputs] -> [..., outputs], before the activation."""
 
   def kernel_and_bias(self) -> Weights:
-    """Its weights; a method's `kind`, which a bank computes, has none."""
+    """Returns its weights; a method's `kind`, which a bank computes, has none.
+    """
 
 
 class Preset(NamedTuple):
@@ -121,7 +122,7 @@ class Method(JsonConfig):
     return 3e-4, 1e-3
 
   def parts(self, inputs: int, outputs: int) -> dict[str, Part]:
-    """{name: part} of what it has at a place.
+    """Returns {name: part} of what it has at a place.
 
     Args:
       inputs, outputs: widths there: of a projection, else the hidden size.
@@ -129,7 +130,7 @@ class Method(JsonConfig):
     raise NotImplementedError
 
   def shared_parts(self, hidden_size: int) -> dict[str, Part]:
-    """{name: part} of what all its places have in common, beside `parts`."""
+    """Returns {name: part} of what its places share, beside `parts`."""
     del hidden_size
     return {}
 
@@ -166,11 +167,12 @@ class Method(JsonConfig):
     return self
 
   def as_saved(self, values: Values) -> Values:
-    """Its values at a place as those of `saved`, which shares no parts then."""
+    """Returns its values at a place as those of `saved`, which shares no parts.
+    """
     return values
 
   def at(self, place: Place) -> "Method":
-    """The configuration at a place, where its parts differ by place."""
+    """Returns the configuration at a place, where its parts differ by place."""
     del place
     return self
 
@@ -184,7 +186,7 @@ class Method(JsonConfig):
     return {}
 
   def fold(self, values: Values, weights: Weights) -> Weights:
-    """A projection's weights with which it computes the same without a method.
+    """Returns the weights of a projection that computes the same without it.
 
     Args:
       values: of its variables at the place.
@@ -198,7 +200,7 @@ class Method(JsonConfig):
         "no change of the encoder's weights")
 
   def as_kind(self, values: Values, weights: Weights | None) -> Values:
-    """Its values at a place as those of its `kind`.
+    """Returns its values at a place as those of its `kind`.
 
     What a task has of its own, such as a scale, is multiplied into arrays here:
     so tasks that differ in it alone share a product.
@@ -213,7 +215,7 @@ class Method(JsonConfig):
   def after_sublayer(self, layers: Layers, hidden: Any, sublayer_input: Any,
                      layer_norm: Callable[[Any], Any],
                      training: bool | None) -> Any:
-    """The output of a sub-layer, [batch, length, hidden_size], changed.
+    """Changes the output of a sub-layer, [batch, length, hidden_size].
 
     Args:
       layers: its parts, and those that its places share.
@@ -226,7 +228,7 @@ class Method(JsonConfig):
 
   def at_projection(self, layers: Layers, projection: BaseProjection,
                     inputs: Any, training: bool | None) -> Any:
-    """The output of a dense layer, before its activation, changed.
+    """Changes the output of a dense layer, before its activation.
 
     Args:
       layers: its parts.
@@ -238,7 +240,7 @@ class Method(JsonConfig):
 
   def keys_and_values(self, layers: Layers, hidden: Any,
                       training: bool | None) -> tuple[Any, Any]:
-    """Further keys and values of attention, in front of those of the tokens.
+    """Makes further keys and values, in front of those of the tokens.
 
     Args:
       layers: its parts.
@@ -251,7 +253,7 @@ class Method(JsonConfig):
     raise NotImplementedError
 
   def entered_layers(self, num_layers: int) -> tuple[int, ...]:
-    """Numbers of the layers that it enters.
+    """Returns the numbers of the layers that it enters.
 
     Raises:
       InputError: `layers` names a layer that the encoder does not have.
@@ -265,7 +267,7 @@ class Method(JsonConfig):
     return self.layers
 
   def in_layers(self, layers: Sequence[int], num_layers: int) -> "Method":
-    """The same in some of the layers that it enters; at least one of them."""
+    """Returns the same method in some of its layers; at least one of them."""
     del num_layers
     method: Any = self  # a dataclass
     return dataclasses.replace(method, layers=tuple(layers))
@@ -276,11 +278,11 @@ class Method(JsonConfig):
     return self.layers[0] if self.layers else 0
 
   def enters(self, place: Place) -> bool:
-    """Whether it enters at places such as this one, in some layers at least."""
+    """Returns whether it enters at places such as this one in any layer."""
     return place.hook == self.hook and place.name in self.names
 
   def places(self, num_layers: int) -> list[Place]:
-    """Where it enters an encoder, from the lowest layer to the highest.
+    """Lists where it enters an encoder, from the lowest layer to the highest.
 
     Raises:
       InputError: `layers` names a layer that the encoder does not have.
@@ -298,16 +300,16 @@ class Method(JsonConfig):
     return f"transformer/{self.suffix}"
 
   def shared(self, hidden_size: int) -> dict[str, Part]:
-    """`shared_parts`, by canonical name."""
+    """Returns `shared_parts`, by canonical name."""
     return {f"{self.shared_name}/{name}": part
             for name, part in self.shared_parts(hidden_size).items()}
 
   def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """{name below `place_name`: shape} of its variables at a place."""
+    """Returns {name below `place_name`: shape} of its variables at a place."""
     return shapes_of(self.parts(inputs, outputs))
 
   def all_shapes(self, config: "EncoderConfig") -> dict[str, tuple[int, ...]]:
-    """{canonical name: shape} of all its variables in an encoder.
+    """Returns {canonical name: shape} of all its variables in an encoder.
 
     Raises:
       InputError: the encoder has no place for it.
@@ -322,7 +324,7 @@ class Method(JsonConfig):
 
   def values_at(self, place: Place, config: "EncoderConfig",
                 arrays: Mapping[str, Any]) -> Values:
-    """Those of a place and the shared ones, from arrays by canonical name."""
+    """Returns the values of a place and the shared ones, from all arrays."""
     here = self.at(place)
     names = {self.place_name(place): here.parts(*config.widths_at(place)),
              self.shared_name: self.shared_parts(config.hidden_size)}
@@ -331,14 +333,14 @@ class Method(JsonConfig):
 
   def saved_arrays(self, config: "EncoderConfig",
                    arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """{canonical name: array} of `saved`, from its own."""
+    """Returns {canonical name: array} of `saved`, from its own."""
     return {f"{self.saved().place_name(place)}/{name}": array
             for place in self.places(config.num_hidden_layers)
             for name, array in self.as_saved(
                 self.values_at(place, config, arrays)).items()}
 
   def mean_of(self, count: int) -> "Method":
-    """The configuration of what `in_mean` makes of so many tasks of this one.
+    """Returns the configuration of what `in_mean` makes of so many tasks.
 
     Raises:
       InputError: they have no mean.
@@ -368,7 +370,7 @@ class Method(JsonConfig):
 
   @classmethod
   def preset(cls, name: str, **changes: Any) -> Self:
-    """A configuration by name, with changes.
+    """Makes a configuration by name, with changes.
 
     Raises:
       InputError: there is no such preset, or a value is out of range.

@@ -20,7 +20,7 @@ class Dense:
   use_bias: bool = True
 
   def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variables."""
+    """Returns {name: shape} of its variables."""
     return {"kernel": (self.inputs, self.outputs),
             **({"bias": (self.outputs,)} if self.use_bias else {})}
 
@@ -33,7 +33,7 @@ class Norm:
   epsilon: float
 
   def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variables."""
+    """Returns {name: shape} of its variables."""
     return {"gamma": (self.size,), "beta": (self.size,)}
 
 
@@ -54,7 +54,7 @@ class Array:
   neutral: float = 0.0
 
   def shapes(self) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of its variable."""
+    """Returns {name: shape} of its variable."""
     return {"value": self.shape}
 
 
@@ -65,7 +65,7 @@ class Drop:
   rate: float
 
   def shapes(self) -> dict[str, tuple[int, ...]]:
-    """It has no variables."""
+    """Returns nothing: it has no variables."""
     return {}
 
 
@@ -79,7 +79,7 @@ Values = Mapping[str, Any]
 
 
 def shapes_of(parts: Mapping[str, Part]) -> dict[str, tuple[int, ...]]:
-  """{name of a part, and of its variable: shape}.
+  """Returns {name of a part, and of its variable: shape}.
 
   Example:
     >>> shapes_of({"up": Dense(8, 32, use_bias=False)})

@@ -23,7 +23,7 @@ _PLACE = re.compile(r"transformer/(?:layer_\d+/)?(\w+)/")
 
 
 def method_from_dict(values: Mapping[str, Any]) -> Method:
-  """A method's configuration from the JSON values of its `to_dict`.
+  """Makes a method's configuration of the JSON values of its `to_dict`.
 
   Without "method" they are those of bottleneck adapters, as in the files of
   version 0.1.
@@ -44,7 +44,7 @@ def method_from_dict(values: Mapping[str, Any]) -> Method:
 
 
 def method_of(variable: str) -> type[Method] | None:
-  """The method that a variable is of, by its canonical name; or None.
+  """Returns the method that a variable is of, by its canonical name; or None.
 
   Example:
     >>> method_of("transformer/layer_0/output_adapter/down/bias").name

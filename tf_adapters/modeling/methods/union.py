@@ -72,7 +72,7 @@ class UnionConfig(Method):
     return min(wide), min(small)
 
   def _of(self, place: Place) -> Method:
-    """The method that enters at a place."""
+    """Returns the method that enters at a place."""
     return next(one for one in self.methods if one.enters(place))
 
   def enters(self, place: Place) -> bool:

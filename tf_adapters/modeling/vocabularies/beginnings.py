@@ -9,7 +9,7 @@ def tokenize_beginnings(
     tokenize: Callable[[tf.Tensor], tf.RaggedTensor],
     beginning: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     texts: tf.Tensor, size: tf.Tensor, limit: tf.Tensor) -> tf.RaggedTensor:
-  """Ids of texts, of which a long one is not looked at as a whole.
+  """Makes ids of texts, of which a long one is not looked at as a whole.
 
   Args:
     tokenize: gives the ids of texts.

@@ -77,7 +77,7 @@ class BytePairsVocabulary(Vocabulary):
         self.normalization]))
 
   def sha256(self) -> str:
-    """Hex digest over the tokens and the merges, in their order."""
+    """Returns the hex digest of the tokens and the merges, in their order."""
     return hashlib.sha256("\n".join(
         [*self.tokens, "", *self.merges]).encode()).hexdigest()
 

@@ -66,7 +66,7 @@ class BytePairsTokenizer:
 
   def _encode(self, texts: np.ndarray, limit: np.ndarray,
               words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of all texts, and how many each has."""
+    """Makes ids of all texts, and counts how many each has."""
     decoded = _decode(texts, " " if words else "")
     if limit < 0 or not self._can_cut:
       return _joined(self._ids(decoded))
@@ -97,7 +97,7 @@ class BytePairsTokenizer:
 
 
 def _tokenizer(vocabulary: BytePairsVocabulary) -> Any:
-  """The library's object.
+  """Makes the library's object.
 
   Raises:
     InputError: the library is not there.
@@ -125,7 +125,7 @@ def _tokenizer(vocabulary: BytePairsVocabulary) -> Any:
 
 
 def _decode(texts: np.ndarray, before: str) -> list[str]:
-  """Texts of bytes; each begins with `before`, once."""
+  """Makes texts of bytes; each begins with `before`, once."""
   decoded = [text.decode(errors="replace") for text in texts.tolist()]
   return [text if text.startswith(before) else before + text
           for text in decoded]
@@ -142,13 +142,13 @@ def _begin(text: str, size: int) -> str:
 
 
 def _joined(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-  """The values of rows, and how many each has."""
+  """Joins the values of rows, and counts how many each has."""
   return (np.array([value for row in rows for value in row], np.int32),
           np.array([len(row) for row in rows], np.int64))
 
 
 def _bytes_before(text: str) -> np.ndarray:
-  """For each character of a text, and for its end, the bytes before it."""
+  """Counts the bytes before each character of a text, and before its end."""
   if text.isascii():
     return np.arange(len(text) + 1)
   return np.cumsum([0, *(len(character.encode()) for character in text)])

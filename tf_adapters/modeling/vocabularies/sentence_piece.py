@@ -48,14 +48,14 @@ class SentencePieceVocabulary(Vocabulary):
     return base64.b64decode(self.model)
 
   def processor(self) -> Any:
-    """The model, as SentencePiece's own library reads it."""
+    """Returns the model, as SentencePiece's own library reads it."""
     import sentencepiece
     processor = sentencepiece.SentencePieceProcessor()
     processor.LoadFromSerializedProto(self.model_bytes)
     return processor
 
   def sha256(self) -> str:
-    """Hex digest of the model's file."""
+    """Returns the hex digest of the model's file."""
     return hashlib.sha256(self.model_bytes).hexdigest()
 
   def fingerprint(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class SentencePieceVocabulary(Vocabulary):
     self.check_tokens()
 
   def _tokens_of(self, pieces: Sequence[str]) -> Sequence[str]:
-    """The tokens, from the model's pieces in order."""
+    """Returns the tokens, from the model's pieces in order."""
     raise NotImplementedError
 
 
@@ -148,7 +148,7 @@ class AlbertVocabulary(SentencePieceVocabulary):
     return character.lower() if self.lower_case else character
 
   def taken_apart(self) -> dict[int, list[int]]:
-    """Pieces that end in a digit and a comma -> what takes their places.
+    """Returns {piece that ends in a digit and a comma: what takes its place}.
 
     So "9,9" is "9", "," and "9", and not "9," and "9".
     """

@@ -170,5 +170,5 @@ class AlbertTokenizer(SentencePieceTokenizer):
 
 
 def _size(piece: str) -> int:
-  """Bytes of a piece in a text."""
+  """Counts the bytes of a piece in a text."""
   return len(piece.replace(BLANK, "").encode())

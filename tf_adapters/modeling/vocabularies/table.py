@@ -24,7 +24,7 @@ _KEY = "kind"
 
 
 def vocabulary_to_dict(vocabulary: Vocabulary) -> dict[str, Any]:
-  """A vocabulary as JSON values, for `vocabulary_of`."""
+  """Returns a vocabulary as JSON values, for `vocabulary_of`."""
   kind = {} if isinstance(vocabulary, WordpieceVocabulary) else {
       _KEY: vocabulary.kind}
   return {**kind, **vocabulary.to_dict()}
@@ -40,7 +40,7 @@ def vocabulary_of(value: None) -> None: ...
 
 def vocabulary_of(
     value: Vocabulary | Mapping[str, Any] | None) -> Vocabulary | None:
-  """A vocabulary from what a layer's constructor or `get_config` gives.
+  """Makes a vocabulary of what a layer's constructor or `get_config` gives.
 
   Raises:
     InputError: of a kind that is not known, or a value is out of range.

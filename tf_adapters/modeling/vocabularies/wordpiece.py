@@ -101,7 +101,7 @@ class WordpieceVocabulary(Vocabulary):
             else self.strip_accents)
 
   def wordpieces(self) -> list[str]:
-    """The tokens, each once: others take the places of those that never match.
+    """Returns each token once: others stand for those that never match.
 
     That are empty ones and those with blanks, all but the last of equal ones,
     those that are longer than a word can be, and the added ones.

@@ -92,7 +92,7 @@ class WordpieceTokenizer:
 
   def tokenize(self, texts: tf.Tensor,
                limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
-    """Ids: int32 ragged [batch, (wordpieces)].
+    """Makes ids: int32 ragged [batch, (wordpieces)].
 
     Args:
       texts: strings [batch].
@@ -116,7 +116,7 @@ class WordpieceTokenizer:
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> tuple[
       tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-    """Ids, and the bytes that each wordpiece came from.
+    """Makes ids, and says the bytes that each wordpiece came from.
 
     Returns:
       Ids, and where each wordpiece begins and ends in its text: int32 and int64
@@ -148,7 +148,7 @@ class WordpieceTokenizer:
 
   def _words(self, texts: tf.Tensor,
              offsets: bool) -> tuple[tf.RaggedTensor, ...]:
-    """Ids and, if asked for, offsets of texts without added tokens.
+    """Makes ids and, if asked for, offsets of texts without added tokens.
 
     A word of too many characters is one [UNK]; tensorflow_text counts bytes.
     """
@@ -184,7 +184,7 @@ class WordpieceTokenizer:
 
 
 def with_final_sigmas(texts: tf.Tensor) -> tf.Tensor:
-  """Texts in which a capital sigma at a word's end is a final one already.
+  """Makes a capital sigma at a word's end a final one already.
 
   As Python lower-cases it; texts keep their number of bytes.
   """
@@ -221,7 +221,7 @@ class _AddedTokens:
 
   def split(self, texts: tf.Tensor) -> tuple[
       tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
-    """The added tokens of texts, and what stands between them.
+    """Splits texts into the added tokens and what stands between them.
 
     Returns:
       Strings [batch, (parts)], where each part begins, and the id of each part
@@ -247,12 +247,12 @@ _MANY = 1 << 62  # hashes: more than would collide
 
 
 def _but_for(added: tf.Tensor, parts: tf.RaggedTensor) -> tf.Tensor:
-  """Parts that are to be tokenised; nothing where there are added tokens."""
+  """Returns parts to be tokenised, and nothing in the place of added tokens."""
   return tf.where(added < 0, parts.values, "")
 
 
 def _with_added(added: tf.Tensor, values: tf.Tensor,
                 ragged: tf.RaggedTensor) -> tf.RaggedTensor:
-  """Rows, with a value where there is an added token and nothing else."""
+  """Returns rows of a value where there is an added token, else of `ragged`."""
   return tf.concat([tf.ragged.boolean_mask(
       values[:, tf.newaxis], (added >= 0)[:, tf.newaxis]), ragged], axis=1)
