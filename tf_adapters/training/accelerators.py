@@ -88,7 +88,7 @@ class Accelerator:
 
 
 def parse_accelerator(name: str) -> Accelerator:
-  """The slice of a name.
+  """Returns the slice of a name.
 
   Raises:
     InputError: there is none of that name.

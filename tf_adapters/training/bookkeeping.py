@@ -23,7 +23,7 @@ from tf_adapters.training.training_config import TrainingConfig
 
 
 def is_enough(config: TrainingConfig, progress: Progress) -> bool:
-  """Whether no epoch has been better for long."""
+  """Returns whether no epoch has been better for long."""
   return (config.early_stopping_epochs is not None
           and progress.epochs_since_best >= config.early_stopping_epochs)
 
@@ -147,7 +147,8 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     self._state.save()
 
   def _loss_variables(self) -> list[tf.Variable]:
-    """Of the mean of the loss over an epoch; Keras lists them too late."""
+    """Returns the variables of an epoch's mean loss; Keras lists them too late.
+    """
     return self.model.compiled_loss._total_loss_mean.variables
 
   def _ask_workers(self) -> None:

@@ -27,7 +27,7 @@ def default_epochs(steps_per_epoch: int) -> int:
 
 
 def enough_epochs(epochs: int) -> int:
-  """Epochs without a better one after which a training may end: a third of all.
+  """Returns how many epochs without a better one are enough: a third of all.
 
   Three at least. While the learning rate still rises nothing may get better for
   a while.

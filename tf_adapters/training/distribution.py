@@ -26,7 +26,7 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError,
 def make_strategy(
     name: str = "off", tpu: str | None = None,
     num_replicas: int | None = None) -> tf.distribute.Strategy:
-  """The strategy in whose scope models have to be made and trained.
+  """Makes the strategy in whose scope models have to be made and trained.
 
   Args:
     name: one of `training_config.STRATEGIES`; "off" is the strategy that is in
@@ -72,7 +72,7 @@ def make_strategy(
 
 
 def _cpus(count: int) -> list[str]:
-  """Names of logical devices on the CPU."""
+  """Names logical devices on the CPU."""
   if tf.config.list_physical_devices("GPU"):
     raise InputError(
         f"num_replicas={count} is for machines without GPUs: leave it out, and "
@@ -92,7 +92,7 @@ def _cpus(count: int) -> list[str]:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-  """Whether this process is the one that writes."""
+  """Returns whether this process is the one that writes."""
   return strategy.extended.should_checkpoint
 
 
@@ -137,14 +137,14 @@ def notes(strategy: tf.distribute.Strategy, name: str,
 
 
 def has_workers(strategy: tf.distribute.Strategy) -> bool:
-  """Whether there are replicas that other processes compute."""
+  """Returns whether there are replicas that other processes compute."""
   return (isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
           and strategy.num_replicas_in_sync
           > len(strategy.extended.worker_devices))
 
 
 def any_worker(strategy: tf.distribute.Strategy, here: bool) -> bool:
-  """Whether something is so in a worker; all have to ask, and wait for all.
+  """Returns whether a thing is so in any worker; each asks, and waits for all.
 
   Args:
     strategy: the strategy.

@@ -86,7 +86,7 @@ def _constant(task: Dataset, split: Examples) -> str:
 
 
 def _have_one_label_each(task: Dataset, train: Examples) -> bool:
-  """Whether rows that may have any number of labels have one each."""
+  """Returns whether rows that may have any number of labels have one each."""
   return (task.problem_type == "multi_label" and len(train) >= _MANY_ROWS
           and bool((np.asarray(train.labels).sum(axis=1) == 1).all()))
 

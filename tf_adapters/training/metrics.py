@@ -15,7 +15,7 @@ from tf_adapters.training.training_config import check_best_metric
 
 
 def with_best_metric(task: Dataset, name: str) -> Dataset:
-  """The task with another metric in the first place, which selects epochs.
+  """Puts another metric, which selects epochs, into the first place.
 
   Args:
     task: the task.
@@ -38,7 +38,7 @@ def with_best_metric(task: Dataset, name: str) -> Dataset:
 
 def evaluate_task(task: Dataset, split: Examples, encoded: Encoded,
                   outputs: Sequence[np.ndarray]) -> dict[str, float]:
-  """The metrics of a task, whatever its type of problem.
+  """Computes the metrics of a task, whatever its type of problem.
 
   Args:
     task: the task.

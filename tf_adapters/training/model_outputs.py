@@ -13,7 +13,7 @@ from tf_adapters.training.training_config import TrainingConfig
 
 
 def widths_of(config: TrainingConfig) -> tuple[int, ...]:
-  """`batch_widths` of a configuration, or what is best without."""
+  """Returns `batch_widths` of a configuration, or what is best without."""
   if config.batch_widths is not None:
     return config.batch_widths
   return batching.FEW_WIDTHS if config.compiled else batching.WIDTHS
@@ -22,7 +22,7 @@ def widths_of(config: TrainingConfig) -> tuple[int, ...]:
 def predict(
     model: TaskModel, encoded: batching.Encoded,
     config: TrainingConfig) -> Any:
-  """The model's outputs for every row once, in the rows' order.
+  """Computes the model's outputs for every row once, in the rows' order.
 
   Replicas get equal parts of every batch: the last one is filled up, as far as
   they need or to its full size where steps are compiled, and what comes of

@@ -117,7 +117,7 @@ class OwnRunConfig(RunConfig):
 
   def fitted(self, task: Dataset, max_length: int,
              span: Mapping[str, Any] | None) -> Dataset:
-    """A task whose contexts are cut to fit; no flag says how."""
+    """Cuts the contexts of a task to fit; no flag says how."""
     if task.problem_type != "span":
       return task
     return with_options(

@@ -60,7 +60,7 @@ class PlanConfig(GlueRunConfig):
     return super().known_problem if self.task_name else self.problem_type
 
   def run_config(self) -> GlueRunConfig:
-    """The run on a TPU.
+    """Makes the run on a TPU.
 
     Raises:
       InputError: there can be no such run.

@@ -12,7 +12,7 @@ from tf_adapters.problems.problem import check_finite
 
 def prediction_files(task: Dataset, name: str, encoded: Encoded,
                      outputs: Sequence[np.ndarray]) -> dict[str, str]:
-  """The files of a split's predictions: as benchmarks want them, or readable.
+  """Makes files of a split's predictions: as benchmarks want them, or readable.
 
   Args:
     task: the task.

@@ -121,7 +121,7 @@ class _Array:
     return math.prod(self.shape) * self.dtype.itemsize
 
   def mapped(self, file: BinaryIO) -> np.memmap:
-    """Room for the array in an empty file, to be written to."""
+    """Makes room for the array in an empty file, to be written to."""
     # Taken from the disk at once: a mapped file that finds it full later would
     # end the process.
     os.posix_fallocate(file.fileno(), 0, _VECTORS + self.nbytes)
@@ -135,7 +135,8 @@ class _Array:
     file.write(digest)
 
   def read(self, path: pathlib.Path) -> np.memmap | None:
-    """The array of a file; None where there is none, or it is not whole."""
+    """Reads the array of a file; None where there is none, or not a whole one.
+    """
     try:
       with open(path, "rb") as file:
         digest = file.read(_VECTORS)
@@ -162,7 +163,7 @@ def _compute(rows: batching.PackedRows, encoded: batching.Encoded,
 
 
 def _key(encoded: batching.Encoded, encoder: TransformerEncoder) -> str:
-  """A name for all that the vectors depend on."""
+  """Returns a name for all that the vectors depend on."""
   prefix = encoder.frozen_prefix
   digest = hashlib.sha256(json.dumps(
       [encoder.config.to_dict(), prefix, encoder.compute_dtype]).encode())

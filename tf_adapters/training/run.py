@@ -122,13 +122,13 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
 
 
 def _source(model: TaskModel) -> str:
-  """Where the model's encoder is from."""
+  """Returns where the model's encoder is from."""
   assert model.encoder.origin is not None  # it was loaded
   return model.encoder.origin.source
 
 
 def _max_length(text: TextLayer) -> int | None:
-  """The longest sequence in wordpieces; of whole texts nothing is cut."""
+  """Returns the longest sequence in wordpieces; None where nothing is cut."""
   return text.max_length if text.has_wordpieces else None
 
 

@@ -37,7 +37,7 @@ _LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
 
 
 def flag_text(value: object) -> str:
-  """A flag's value as it stands on a command line."""
+  """Returns a flag's value as it stands on a command line."""
   match value:
     case bool():
       return str(value).lower()
@@ -47,7 +47,7 @@ def flag_text(value: object) -> str:
 
 
 def method_flags(method: type[Method]) -> dict[str, str]:
-  """Flag -> the option of a method's configuration that it is.
+  """Returns {flag: the option of a method's configuration that it is}.
 
   Example:
     >>> method_flags(AdapterConfig)["adapter_size"]
@@ -58,7 +58,7 @@ def method_flags(method: type[Method]) -> dict[str, str]:
 
 def _method_fields(
     method: type[Method]) -> Iterator[tuple[str, Any, Any]]:
-  """Fields of a run for a method's configuration: a preset, and its options.
+  """Yields a run's fields for a method's configuration: preset and options.
 
   They are None for what the preset, or else the configuration, has:
   `adapter_size` is `AdapterConfig.size` where it is given.
@@ -206,7 +206,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return self.jit_compile or self.distribution_strategy == "tpu"
 
   def flag_lines(self) -> list[str]:
-    """The run as lines of a flag file."""
+    """Returns the run as lines of a flag file."""
     lines = []
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
@@ -216,7 +216,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return lines
 
   def method_config(self) -> Method | None:
-    """The configuration of the method, or None where none is trained.
+    """Returns the configuration of the method, or None where none is trained.
 
     Raises:
       InputError: a value is out of range.
@@ -250,7 +250,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return "mixed_bfloat16" if tuning.trains_base() else "bfloat16"
 
   def network(self) -> NetworkConfig | None:
-    """The configuration of a `TextNetwork`, or None where there is none.
+    """Returns the configuration of a `TextNetwork`, or None without one.
 
     Raises:
       InputError: a value is out of range.
@@ -280,7 +280,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
 
   def fitted(self, task: Dataset, max_length: int,
              span: Mapping[str, Any] | None) -> Dataset:
-    """A task with the options that suit its model; here it has them already.
+    """Fits a task's options to its model; here they do already.
 
     Args:
       task: the task.
@@ -291,7 +291,7 @@ class RunConfig(TrainingConfig, _MethodOptions):
     return task
 
   def load_task(self, labels: Sequence[str] | None = None) -> Dataset:
-    """The task with its data.
+    """Loads the task with its data.
 
     Args:
       labels: names in order, where an adapter file says them.

@@ -22,7 +22,7 @@ Digests = Mapping[str, Mapping[str, str]]
 
 
 def digests_of(task: Dataset, vocab_file: str | None = None) -> Digests:
-  """The files that a task was read from, and the vocabulary of its texts.
+  """Computes the digests of a task's files, and of the vocabulary of its texts.
 
   Raises:
     InputError: a file cannot be read.
@@ -104,7 +104,7 @@ def _read(output_dir: pathlib.Path) -> dict[str, dict[str, str]]:
 
 
 def _digest(path: pathlib.Path) -> str:
-  """sha256 of a file; of a folder, over the names and contents in it."""
+  """Computes the sha256 of a file; of a folder's names and contents."""
   try:
     if path.is_dir():
       return _digest_of(sorted(
@@ -128,7 +128,9 @@ def _digest_of(files: Iterable[pathlib.Path], folder: pathlib.Path) -> str:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _digest_of_file(path: pathlib.Path, size: int, changed: int) -> str:
-  """Once for all runs of a sweep: `size` and time say whether it is the same.
+  """Computes the sha256 of a file, once for all runs of a sweep.
+
+  `size` and `changed` say whether it is the same file.
   """
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()

@@ -84,7 +84,7 @@ def read_epochs(output_dir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
-  """The flags of the run, flag -> text; None where there is no run.
+  """Reads the flags of the run, flag -> text; None where there is no run.
 
   Raises:
     InputError: the file cannot be read.
@@ -102,6 +102,6 @@ def read_flags(output_dir: pathlib.Path) -> dict[str, str] | None:
 
 
 def flag_values(lines: Iterable[str]) -> dict[str, str]:
-  """The flags of a flag file's lines, flag -> text."""
+  """Returns the flags of a flag file's lines, flag -> text."""
   return dict(line.removeprefix("--").split("=", 1) for line in lines
               if line.startswith("--") and "=" in line)

@@ -93,7 +93,7 @@ def _load_encoder(config: RunConfig, pairs: bool, dtype: str) -> TextEncoder:
 
 def load_trained(config: RunConfig, task: Dataset, path: str,
                  info: AdapterInfo) -> TaskModel:
-  """The model of an adapter file, to be evaluated on a task.
+  """Loads the model of an adapter file, to be evaluated on a task.
 
   Args:
     config: says where the encoder is, and how it computes.

@@ -45,7 +45,7 @@ _OTHER_PRESETS = ("pfeiffer", "parallel")
 
 
 def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
-  """The run as an older version began it in its folder.
+  """Returns the run as an older version began it in its folder.
 
   What depends on the run now had a default then, by which it goes on.
 
@@ -183,7 +183,7 @@ def plan_run(config: RunConfig) -> Plan:
 
 
 def finished_results(config: RunConfig) -> dict[str, Any] | None:
-  """results.json of a run of which nothing is left to do, else None.
+  """Returns results.json of a run of which nothing is left to do, else None.
 
   Raises:
     InputError: the folder holds another run, or a damaged results.json; or a

@@ -7,7 +7,7 @@ from tf_adapters.problems import find_problem
 
 
 def labelled_splits(task: Dataset) -> list[str]:
-  """Names of the splits that are evaluated.
+  """Names the splits that are evaluated.
 
   Raises:
     InputError: there is none, or one is empty.
@@ -24,7 +24,7 @@ def labelled_splits(task: Dataset) -> list[str]:
 
 
 def test_splits(task: Dataset) -> dict[str, Examples]:
-  """The splits that are predicted, by name.
+  """Returns the splits that are predicted, by name.
 
   Raises:
     InputError: there is none, or one is empty.

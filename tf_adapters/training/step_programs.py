@@ -59,7 +59,7 @@ class Replicas(tf.distribute.Strategy):
 
 
 def training_program(model: TaskModel, rows: int, length: int) -> bytes:
-  """The HLO of a training step of one replica.
+  """Makes the HLO of a training step of one replica.
 
   Args:
     model: compiled, made under `Replicas`.
@@ -74,7 +74,7 @@ def training_program(model: TaskModel, rows: int, length: int) -> bytes:
 
 
 def evaluation_program(model: TaskModel, rows: int, length: int) -> bytes:
-  """The HLO of a step that predicts: see `training_program`."""
+  """Makes the HLO of a step that predicts: see `training_program`."""
   return _program(model, lambda inputs: model.predict_step((inputs,)),
                   _inputs(model, rows, length))
 

@@ -154,7 +154,7 @@ def _cost(executable: Any) -> Mapping[str, float]:
 
 
 def _stablehlo(hlo: bytes) -> Any:
-  """The program in the form that compilers are given.
+  """Returns the program in the form that compilers are given.
 
   It has no copies, which TensorFlow puts between arguments and outputs.
   """
@@ -229,7 +229,7 @@ def _size(instruction: re.Match[str]) -> int:
 
 
 def explained(message: str) -> str:
-  """The compiler's error in one line, with the operations that it is about.
+  """Explains the compiler's error in one line, with the operations it is about.
 
   Args:
     message: what the compiler says, which may be pages.

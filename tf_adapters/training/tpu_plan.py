@@ -208,14 +208,15 @@ def largest_rows(memory: Callable[[int], int | None], rows: int,
 
 
 def _steps(run: GlueRunConfig, examples: int) -> int:
-  """Training steps of the whole run."""
+  """Counts the training steps of the whole run."""
   per_epoch = batches_per_epoch(examples, run.train_batch_size)
   return per_epoch * (run.num_train_epochs or default_epochs(per_epoch))
 
 
 def _data(config: PlanConfig, run: GlueRunConfig,
           ) -> tuple[str, tuple[str, ...], int | None]:
-  """The type of problem, the labels, and the number of training rows."""
+  """Returns the type of problem, the labels, and the number of training rows.
+  """
   if run.task_name:
     task = run.load_task()
     rows = len(task.split("train"))
@@ -261,7 +262,7 @@ class _Programs:
     return model
 
   def program(self, kind: str, rows: int) -> bytes:
-    """The HLO of the "training" or the "evaluation" step."""
+    """Makes the HLO of the "training" or the "evaluation" step."""
     if (kind, rows) not in self._programs:
       make = {"training": step_programs.training_program,
               "evaluation": step_programs.evaluation_program}[kind]

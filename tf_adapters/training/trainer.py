@@ -38,7 +38,7 @@ VALIDATION_SPLITS = ("validation", "validation_mismatched")
 
 def settled(config: TrainingConfig, model: TaskModel,
             rows: int) -> TrainingConfig:
-  """A configuration with the defaults that suit the model and its data.
+  """Returns a configuration with the defaults that suit the model and its data.
 
   Args:
     config: the configuration.
@@ -206,7 +206,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
 
 def _taken_up(model: TaskModel, encoded: batching.Encoded,
               output_dir: pathlib.Path, total_steps: int) -> RunState:
-  """The state of a training, as its newest checkpoint has it.
+  """Reads the state of a training from its newest checkpoint.
 
   Raises:
     InputError: it was trained on other data or another encoder.
@@ -227,7 +227,7 @@ def _taken_up(model: TaskModel, encoded: batching.Encoded,
 
 def _is_over(config: TrainingConfig, progress: Progress,
              steps_per_epoch: int) -> bool:
-  """Whether all epochs are done, or enough of them."""
+  """Returns whether all epochs are done, or enough of them."""
   assert config.num_train_epochs is not None  # it is settled
   return (progress.steps >= config.num_train_epochs * steps_per_epoch
           or is_enough(config, progress))

@@ -14,18 +14,19 @@ from tf_adapters.training.run_config import (
 
 
 def is_per_token(config: RunConfig) -> bool:
-  """Whether a run's task, as far as it is known, has outputs for each token."""
+  """Returns whether a run's task, if it is known, has outputs for each token.
+  """
   problem = config.known_problem
   return problem is not None and find_problem(problem).per_token
 
 
 def _is_other_task(config: RunConfig, *names: str) -> bool:
-  """Whether it is a task by name, and by another name than these."""
+  """Returns whether it is a task by name, and by another name than these."""
   return isinstance(config, GlueRunConfig) and config.task_name not in names
 
 
 def _is_of(run: RunConfig, *problems: str) -> bool:
-  """Whether it is on the user's own data, of one of these types of problem."""
+  """Returns whether it is on the user's own data, of one of these problems."""
   return isinstance(run, OwnRunConfig) and run.problem_type in problems
 
 
@@ -94,7 +95,7 @@ def check_all_read(config: RunConfig) -> None:
 
 
 def unread_flags(config: RunConfig) -> dict[str, str]:
-  """Flags that were given and have no effect -> the flag that makes it so."""
+  """Returns {given flag that has no effect: the flag that makes it so}."""
   return {
       name: depends_on for names, depends_on, unread in _UNREAD
       for name in names
@@ -103,7 +104,7 @@ def unread_flags(config: RunConfig) -> dict[str, str]:
 
 
 def unread_method_flags(config: RunConfig) -> list[str]:
-  """Flags of methods that have no effect, since another or none is trained.
+  """Names flags of methods without effect: another is trained, or none.
 
   No mistake: `--flagfile=flags/glue/rte.flags --tuning=full` has such.
   """
