@@ -50,9 +50,14 @@ class TransformerEncoder(TextEncoder):
   A family's encoder is a subclass with `make_layers`, and with `wanted_inputs`,
   `embed` and `close` where they are others. See `BertEncoder` for the
   arguments and the outputs.
+
+  Attributes:
+    offers_first_only: whether calls of its layers take `first_only`, and give
+      the first token alone, [batch, 1, hidden_size], where it is true.
   """
 
   per_token = True
+  offers_first_only = False
   parts = ("task_layers",)
   origin: Origin | None = None  # no property: readers set it
 
@@ -283,7 +288,7 @@ class TransformerEncoder(TextEncoder):
       training: as for `call`.
       task_layers: what a task owns, to take the place of the encoder's own.
       first_only: whether nothing but the first token's output will be read of
-        the last layer. Where its kind can, it leaves out the others.
+        the last layer. It leaves out the others where the encoder's layers can.
 
     Example:
       >>> hidden = encoder.embed(inputs)
@@ -299,13 +304,12 @@ class TransformerEncoder(TextEncoder):
     for number in numbers:
       task = LayerHooks(task_layers or self.task_layers, number,
                         self.config.layer_name(number))
-      layer: Any = self.transformer_layers[number]
-      beside: dict[str, Any] = {"attention_bias": attention_bias, "task": task,
-                                "training": training}
-      if (first_only and number == self.config.num_hidden_layers - 1
-          and getattr(layer, "offers_first_only", False)):
-        beside["first_only"] = True
-      compute = functools.partial(layer, **beside)
+      compute = functools.partial(
+          self.transformer_layers[number], attention_bias=attention_bias,
+          task=task, training=training)
+      if (first_only and self.offers_first_only
+          and number == self.config.num_hidden_layers - 1):
+        compute = functools.partial(compute, first_only=True)
       hidden = (recomputed(compute, hidden) if self.remat and training
                 else compute(hidden))
       outputs.append(hidden)

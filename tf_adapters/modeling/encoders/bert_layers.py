@@ -82,7 +82,6 @@ class TransformerLayer(Block):
   """
 
   attention_class: type[SelfAttention] = SelfAttention
-  offers_first_only = True
 
   def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(**kwargs)
@@ -182,6 +181,7 @@ class BertEncoder(TransformerEncoder):
     TensorShape([1, 8])
   """
 
+  offers_first_only = True
   layer_class: type[TransformerLayer] = TransformerLayer
   embeddings_class: type[Any] = Embeddings
 

@@ -184,7 +184,6 @@ class DebertaLayer(TransformerLayer):
   """A layer of BERT with `DisentangledAttention`."""
 
   attention_class = DisentangledAttention
-  offers_first_only = False
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -195,6 +194,7 @@ class DebertaEncoder(BertEncoder):
     config: a `DebertaConfig`.
   """
 
+  offers_first_only = False
   layer_class = DebertaLayer
   embeddings_class = DebertaEmbeddings
 

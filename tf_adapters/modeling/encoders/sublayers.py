@@ -203,10 +203,8 @@ class Block(CompositeLayer):
   Attributes:
     self_attention: has a method `projection`.
     intermediate, output_projection: of the feed-forward.
-    offers_first_only: whether a call takes `first_only`.
   """
 
-  offers_first_only = False
   self_attention: Any
   intermediate: Projection
   output_projection: Projection

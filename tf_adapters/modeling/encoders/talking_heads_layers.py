@@ -93,7 +93,6 @@ class TalkingHeadsLayer(TransformerLayer):
   """A layer whose inner feed-forward is multiplied with a linear gate."""
 
   attention_class = TalkingHeadsAttention
-  offers_first_only = False
 
   def __init__(self, config: TransformerConfig, **kwargs: Any):
     super().__init__(config, **kwargs)
@@ -115,4 +114,5 @@ class TalkingHeadsEncoder(BertEncoder):
     config: a `TalkingHeadsConfig`.
   """
 
+  offers_first_only = False
   layer_class = TalkingHeadsLayer
