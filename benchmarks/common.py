@@ -241,18 +241,34 @@ def compiled_model(
   return model
 
 
-def random_batches(length: int) -> Any:
-  """The same batch without end: a dataset of `(inputs, labels)`."""
+def _random_rows(length: int) -> tuple[Any, Any]:
+  """Returns the same word ids [batch, length] and labels [batch] each time."""
   import numpy as np
-  import tensorflow as tf
 
   rng = np.random.default_rng(0)
-  word_ids = tf.constant(
-      rng.integers(1000, 20_000, [BATCH_SIZE, length]), tf.int32)
+  return (rng.integers(1000, 20_000, [BATCH_SIZE, length]),
+          rng.integers(0, 2, [BATCH_SIZE]))
+
+
+def random_batches(length: int) -> Any:
+  """The same batch without end: a dataset of `(inputs, labels)`."""
+  import tensorflow as tf
+
+  ids, labels = _random_rows(length)
+  word_ids = tf.constant(ids, tf.int32)
   inputs = {"input_word_ids": word_ids, "input_mask": tf.ones_like(word_ids),
             "input_type_ids": tf.zeros_like(word_ids)}
-  labels = tf.constant(rng.integers(0, 2, [BATCH_SIZE]), tf.int32)
-  return tf.data.Dataset.from_tensors((inputs, labels)).repeat()
+  return tf.data.Dataset.from_tensors(
+      (inputs, tf.constant(labels, tf.int32))).repeat()
+
+
+def torch_batch(length: int) -> tuple[dict[str, Any], Any]:
+  """Makes the batch of `random_batches` for a peer: `(inputs, labels)`."""
+  import torch
+
+  ids, labels = map(torch.tensor, _random_rows(length))
+  return {"input_ids": ids, "attention_mask": torch.ones_like(ids),
+          "token_type_ids": torch.zeros_like(ids)}, labels
 
 
 def seconds_of_calls(function: Callable[[], Any], count: int) -> list[float]:

@@ -91,7 +91,6 @@ def plain(length: int, steps: int) -> dict[str, float]:
 
 def peer(method: str, length: int, steps: int) -> dict[str, float]:
   """As `project`, with PEFT."""
-  import numpy as np
   import peft
   import torch
   import transformers
@@ -105,11 +104,7 @@ def peer(method: str, length: int, steps: int) -> dict[str, float]:
           intermediate_size=1536)), config)
   trained = [one for one in model.parameters() if one.requires_grad]
   optimizer = torch.optim.AdamW(trained, 3e-4)
-  rng = np.random.default_rng(0)
-  ids = torch.tensor(rng.integers(1000, 20_000, [common.BATCH_SIZE, length]))
-  batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
-           "token_type_ids": torch.zeros_like(ids)}
-  labels = torch.tensor(rng.integers(0, 2, [common.BATCH_SIZE]))
+  batch, labels = common.torch_batch(length)
 
   def step() -> None:
     optimizer.zero_grad()

@@ -28,17 +28,12 @@ WARM_UP = 3
 def peer(library: str, form: str, length: int, precision: str, tuning: str,
          steps: int) -> dict[str, float]:
   """Trains for some steps, and predicts some batches, after the first ones."""
-  import numpy as np
   import torch
 
   model = {"adapterhub": _adapterhub, "peft": _peft}[library](tuning)
   trained = [one for one in model.parameters() if one.requires_grad]
   optimizer = torch.optim.AdamW(trained, 3e-4)
-  rng = np.random.default_rng(0)
-  ids = torch.tensor(rng.integers(1000, 20_000, [common.BATCH_SIZE, length]))
-  batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
-           "token_type_ids": torch.zeros_like(ids)}
-  labels = torch.tensor(rng.integers(0, 2, [common.BATCH_SIZE]))
+  batch, labels = common.torch_batch(length)
   called = torch.compile(model) if form == "compiled" else model
 
   def logits() -> Any:
