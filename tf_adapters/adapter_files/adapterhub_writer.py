@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from tf_adapters.adapter_files.adapterhub import WEIGHTS
 from tf_adapters.adapter_files.adapterhub_heads import (
@@ -26,6 +25,7 @@ from tf_adapters.adapter_files.foreign_writing import (
     foreign_card,
     loading,
     model_to_write,
+    torch_tensors,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
 from tf_adapters.adapter_files.torch_modules import TorchModel
@@ -101,9 +101,9 @@ def files(info: AdapterInfo,
            "name": name, "version": VERSION}
   return {
       CONFIG_NAME: _json({**about, "config": settings}),
-      WEIGHTS[0]: _saved(arrays),
+      WEIGHTS[0]: torch_tensors(arrays),
       HEAD_CONFIG: _json({**about, "config": head}),
-      HEAD_WEIGHTS[0]: _saved(head_arrays),
+      HEAD_WEIGHTS[0]: torch_tensors(head_arrays),
       "README.md": foreign_card(
           info, "adapter-transformers", [model.family.name],
           "An adapter file for AdapterHub's library `adapters`, written by "
@@ -117,12 +117,6 @@ def files(info: AdapterInfo,
 
 def _json(values: Mapping[str, Any]) -> str:
   return json.dumps(values, indent=2, sort_keys=True) + "\n"
-
-
-def _saved(arrays: Mapping[str, np.ndarray]) -> bytes:
-  return safetensors.numpy.save({
-      name: np.ascontiguousarray(array, np.float32)
-      for name, array in arrays.items()}, {"format": "pt"})
 
 
 def _method(method: Method, task: _Written) -> tuple[dict[str, Any], Arrays]:

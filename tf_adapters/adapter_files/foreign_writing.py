@@ -7,6 +7,9 @@ and the encoder has the name that the Hugging Face Hub calls it by.
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+import safetensors.numpy
+
 from tf_adapters.adapter_files.front_matter import (
     front_matter,
     with_front_matter,
@@ -49,6 +52,13 @@ def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
   own = info.pooling == "pooler" and pooler <= tensors.keys()
   return [name for name in tensors if not (
       method_of(name) or kind_of(name) == "head" or (own and name in pooler))]
+
+
+def torch_tensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+  """Makes the safetensors file of PyTorch's tensors, float32."""
+  return safetensors.numpy.save({
+      name: np.ascontiguousarray(array, np.float32)
+      for name, array in arrays.items()}, {"format": "pt"})
 
 
 def encoder_name(info: AdapterInfo) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from tf_adapters.adapter_files.foreign import TEXT_HEAD
 from tf_adapters.adapter_files.foreign_writing import (
@@ -19,6 +18,7 @@ from tf_adapters.adapter_files.foreign_writing import (
     foreign_card,
     loading,
     model_to_write,
+    torch_tensors,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
 from tf_adapters.adapter_files.peft import PREFIX, TASKS, WEIGHTS
@@ -74,9 +74,7 @@ def files(info: AdapterInfo,
           "base_model_name_or_path": encoder_name(info),
           "inference_mode": True, "peft_version": VERSION},
           indent=2, sort_keys=True) + "\n",
-      WEIGHTS[0]: safetensors.numpy.save({
-          name: np.ascontiguousarray(array, np.float32)
-          for name, array in arrays.items()}, {"format": "pt"}),
+      WEIGHTS[0]: torch_tensors(arrays),
       "README.md": _card(info, task)}
 
 
