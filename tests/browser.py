@@ -20,7 +20,8 @@ _ARGUMENTS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")
 # A key of WebDriver's for what the reference of an element is stored under.
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-CONTROL, ENTER, TAB, DOWN = "\ue009", "\ue007", "\ue004", "\ue015"
+CONTROL, ENTER, TAB, DOWN, RIGHT = (
+    "\ue009", "\ue007", "\ue004", "\ue015", "\ue014")
 
 
 class Browser:

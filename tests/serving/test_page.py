@@ -8,7 +8,7 @@ import threading
 import pytest
 import uvicorn
 
-from tests.browser import CONTROL, DOWN, ENTER, TAB, browser
+from tests.browser import CONTROL, DOWN, ENTER, RIGHT, TAB, browser
 from tests.serving.server.fake_bank import FakeBank, make_server, predict
 from tf_adapters.serving.server import running
 from tf_adapters.serving.server.application import make_application
@@ -33,7 +33,7 @@ TASKS = [
     task("stars", "regression", ()), task("ner", "tagging", ("PER", "O")),
     task("squad", "span", (), True),
     task("topics", "multi_label", [f"topic_{n}" for n in range(9)]),
-    task("<b>odd</b>"), task("removed"),
+    task("<b>odd</b>"), task("removed"), task("written"),
     *(task(f"customer_{number:04}") for number in range(1000))]
 ANSWERS = {
     "sst2": [{"label": "positive", "score": 0.975},
@@ -69,10 +69,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     self.server.asked.append(body)
     if body["inputs"] == "too much":
       self.answer(429, {"error": "the queue is full"}, retry="3")
+    elif len(body["tasks"]) > 100:
+      self.answer(413, {"error": "too many texts: send several requests"})
+    elif "written" in body["tasks"]:
+      self.answer(503, {"error": "adapters/written: it changes at this moment: "
+                        "ask again"}, retry="2")
     elif "removed" in body["tasks"]:
       self.answer(404, {"error": "there is no task 'removed'"})
     else:
-      self.answer(200, {name: ANSWERS[name] for name in body["tasks"]})
+      self.answer(200, {name: ANSWERS.get(name, ANSWERS["sst2"])
+                        for name in body["tasks"]})
 
   def answer(self, status, content, kind="application/json", retry=None):
     if kind == "application/json":
@@ -200,6 +206,12 @@ def test_mistakes_are_said_in_words(page):
   assert "positive" in page.text(".answer[data-task=sst2]")
   assert "there is no task 'removed'" in page.text(
       ".answer[data-task=removed] .wrong")
+  pick(page, "written")
+  page.click("#run")
+  page.wait("return document.querySelectorAll('.answer').length == 3")
+  assert "positive" in page.text(".answer[data-task=sst2]")
+  assert page.text(".answer[data-task=written] .wrong") == (
+      "adapters/written: it changes at this moment: try again in 2 s")
   page.run("document.querySelector('#text').value = 'too much'")
   page.click("#run")
   page.wait("return !document.querySelector('#problem').hidden")
@@ -214,6 +226,37 @@ def test_a_thousand_tasks_are_searched(page):
   page.run("document.querySelector('#find').value = ''")
   page.type("#find", "nothing")
   assert page.text("#tasks").startswith("No task has this")
+
+
+def test_hundreds_of_tasks_can_be_chosen(page, server):
+  for words in ("customer_00", "customer_01"):
+    page.run("document.querySelector('#find').value = ''")
+    page.type("#find", words)
+    assert page.text("#all") == "Select all"
+    page.click("#all")
+  page.run("document.querySelector('#find').value = ''")
+  page.type("#find", "customer")
+  assert page.text("#all") == "Select first 200"
+  for width in (1280, 360):
+    page.resize(width, 800)
+    # The text stays in sight, and Tab does not stop at every task.
+    assert page.run("return document.querySelector('#text').getBoundingClient"
+                    "Rect().top - document.querySelector('#ask').getBounding"
+                    "ClientRect().top") < 240
+  assert page.run("return document.querySelectorAll("
+                  "'#chosen button:not([tabindex=\"-1\"])').length") == 1
+  page.run("document.querySelector('#chosen button').focus()")
+  page.press(RIGHT)
+  assert page.run(
+      "return document.activeElement.dataset.task") == "customer_0001"
+  page.press(ENTER)
+  assert page.run(
+      "return document.activeElement.dataset.task") == "customer_0002"
+  page.type("#text", "good")
+  page.click("#run")
+  page.wait("return document.querySelectorAll('.answer').length == 199")
+  assert page.run("return document.querySelector('.answer .wrong')") is None
+  assert [len(body["tasks"]) for body in server.asked].count(199) == 1
 
 
 def test_keys_are_enough(page):
@@ -236,7 +279,7 @@ def test_keys_are_enough(page):
 def test_figures_are_live_and_a_phone_is_wide_enough(page):
   page.wait("return document.querySelector('#rate').textContent == '41.5'")
   assert page.text("#time") == "12.3 / 30 ms"
-  assert page.text("#resident") == "256 of 1,008"
+  assert page.text("#resident") == f"256 of {len(TASKS):,}"
   assert page.text("#state") == "Serving"
   page.resize(360, 740)
   pick(page, "topics", "<b>odd")
