@@ -42,6 +42,7 @@ _MODULES = {
     "default_learning_rate": "modeling.learning_rates",
     "export_litert": "serving.litert",
     "export_model": "serving.saved_model",
+    "load_adapted_encoder": "adapter_files.adapter_file",
     "load_adapter": "adapter_files.adapter_file",
     "load_encoder": "checkpoints.loading",
     "load_task": "data.loading",
@@ -58,6 +59,7 @@ __all__ = list(_MODULES)
 if TYPE_CHECKING:
   # What editors and type checkers see: the same names as in _MODULES.
   from tf_adapters.adapter_files.adapter_file import (
+    load_adapted_encoder as load_adapted_encoder,
     load_adapter as load_adapter,
     save_adapter as save_adapter,
   )

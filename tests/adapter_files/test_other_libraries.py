@@ -141,7 +141,7 @@ def test_what_else_is_refused(copy, tmp_path):
   shutil.rmtree(path)
   path = hub()
   (path / "head_config.json").unlink()
-  refused(path, "has no head .*language adapters")
+  refused(path, "has no head: .*language adapters")
 
 
 @pytest.mark.parametrize("changes,message", [
@@ -159,6 +159,63 @@ def test_what_else_is_refused(copy, tmp_path):
 ])
 def test_peft_files_that_are_refused(copy, changes, message):
   refused(copy("peft_files/lora", **changes), message, LABELS)
+
+
+@pytest.mark.parametrize("inside", ["bert.", ""])
+def test_a_peft_file_without_a_head(copy, tmp_path, inside):
+  """Of a model with a head that is not saved, and of one that has none."""
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  path = copy("peft_files/lora", task_type=None)
+  file = path / "adapter_model.safetensors"
+  safetensors.numpy.save_file({
+      name.replace("bert.", inside): array for name, array
+      in safetensors.numpy.load_file(file).items() if "classifier" not in name
+  }, file)
+  refused(path, "has no head: task_type is None.*ta.load_adapted_encoder")
+  adapted = ta.load_adapted_encoder(path, encoder)
+  assert adapted.tuning == "adapters"
+  whole = ta.load_adapter(FOLDER / "peft_files/lora", encoder, labels=LABELS)
+  for name, variable in whole.encoder.named_variables().items():
+    np.testing.assert_array_equal(
+        adapted.named_variables()[name], variable, name)
+  model = ta.TextClassifier(adapted, ["no", "yes"], pooling="pooler")
+  ta.convert_adapter(ta.save_adapter(model, tmp_path / "ours"),
+                     tmp_path / "again", "peft")
+
+
+def test_files_are_loaded_without_their_heads(copy, tmp_path):
+  """AdapterHub's that have none, and those of all libraries that have one."""
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  hub, peft = FOLDER / "adapterhub_files/pfeiffer", FOLDER / "peft_files/pooler"
+  path = copy("adapterhub_files/pfeiffer")
+  for file in path.glob("*head*"):
+    file.unlink()
+  refused(path, "has no head.*language adapters.*ta.load_adapted_encoder")
+  # AdapterHub's default head has a layer in the place of the pooler.
+  hub_model = ta.load_adapter(hub, encoder)
+  assert "pooler_transform/kernel" in hub_model.encoder.changed_variables()
+  ta.save_adapter(hub_model, tmp_path / "ours")
+  for path in (path, hub, tmp_path / "ours"):
+    adapted = ta.load_adapted_encoder(path, encoder)
+    assert not adapted.changed_variables()
+    for name, variable in adapted.named_variables().items():
+      if not name.startswith("pooler_transform/"):
+        np.testing.assert_array_equal(
+            hub_model.encoder.named_variables()[name], variable, name)
+  assert not ta.load_adapted_encoder(peft, encoder).changed_variables()
+
+
+def test_what_cannot_go_back_says_how_to_train_it(tmp_path):
+  encoder = ta.load_encoder(tiny_bert.write_encoder(tmp_path / "bert"),
+                            ta.AdapterConfig(size=2))
+  ta.save_adapter(ta.TextClassifier(encoder, ["a", "b"], pooling="mean"),
+                  tmp_path / "ours")
+  with pytest.raises(ta.InputError, match=(
+      r'tune it with "adapters-layer_norms"; its head pools by \'mean\'.*'
+      r'TextClassifier\(\.\.\., pooling="pooler"\), or --pooling=pooler')):
+    ta.convert_adapter(tmp_path / "ours", tmp_path / "x", "adapterhub")
+  with pytest.raises(ta.InputError, match='by a pooler: train it with TextCla'):
+    ta.convert_adapter(tmp_path / "ours", tmp_path / "x", "peft")
 
 
 def test_labels(copy):

@@ -28,7 +28,11 @@ from tf_adapters.adapter_files.info import (
     library_versions,
 )
 from tf_adapters.adapter_files.opening import open_adapter
-from tf_adapters.adapter_files.tensors import WEIGHTS_NAME, expected_shapes
+from tf_adapters.adapter_files.tensors import (
+    WEIGHTS_NAME,
+    AdapterTensors,
+    expected_shapes,
+)
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, about, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
@@ -40,6 +44,7 @@ from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.modeling.tuning import kind_of
 
 
 def save_adapter(
@@ -234,9 +239,72 @@ def load_adapter(path: str | os.PathLike[str],
     >>> text = model.encoder.text_processor()
     >>> model.predict(text(["He said so."], ["So he said."]))
   """
+  encoder, info, tensors = _on_encoder(
+      path, encoder_source, vocab_file, dtype, labels)
+  model = info.problem.make_model(
+      encoder, info.labels, info.pooling, info.dropout)
+  model.task = info.description
+  variables = model.named_variables()
+  for name in tensors:
+    variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
+  return model
+
+
+def load_adapted_encoder(
+    path: str | os.PathLike[str],
+    encoder_source: str | os.PathLike[str] | None = None,
+    vocab_file: str | os.PathLike[str] | None = None,
+    dtype: str | None = None) -> TransformerEncoder:
+  """Builds an encoder with what an adapter file puts into it, and no head.
+
+  For a head of your own, on files that have none, as PEFT's and AdapterHub's
+  can be, or in the place of theirs. The head and the pooler of a file are left
+  out: AdapterHub calls this `load_head=False`.
+
+  Args:
+    path, encoder_source, vocab_file, dtype: as for `load_adapter`.
+
+  Returns:
+    The encoder with the file's method, tuned as the file says.
+
+  Raises:
+    InputError: as for `load_adapter`.
+
+  Example:
+    >>> encoder = load_adapted_encoder("from_peft/", "bert-base-uncased/")
+    >>> model = TextClassifier(encoder, ["no", "yes"])
+    >>> model.compile("adam"), model.fit(x, y)
+  """
+  encoder, _, tensors = _on_encoder(
+      path, encoder_source, vocab_file, dtype, with_head=False)
+  variables = encoder.named_variables()
+  for name in tensors:
+    if kind_of(name) not in ("head", "pooler"):
+      variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
+  return encoder
+
+
+def _on_encoder(
+    path: str | os.PathLike[str],
+    encoder_source: str | os.PathLike[str] | None,
+    vocab_file: str | os.PathLike[str] | None, dtype: str | None,
+    labels: Sequence[str] | None = None, with_head: bool = True,
+) -> tuple[TransformerEncoder, AdapterInfo, AdapterTensors]:
+  """Builds a file's encoder, with its method as it begins.
+
+  Args:
+    path, encoder_source, vocab_file, dtype, labels: as for `load_adapter`.
+    with_head: as for `open_adapter`.
+
+  Returns:
+    The encoder, what the file says, and its tensors.
+
+  Raises:
+    InputError: as for `load_adapter`.
+  """
   check_dtype(dtype)
   path = find_adapter(path)
-  file = open_adapter(path, labels)
+  file = open_adapter(path, labels, with_head)
   pretrained = open_encoder(
       encoder_source or find_encoder_source(path, file.info), vocab_file,
       lower_case=file.info.tokenizer.get("lower_case"))
@@ -248,13 +316,7 @@ def load_adapter(path: str | os.PathLike[str],
   encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
   encoder.tune(info.tuning)
-  model = info.problem.make_model(
-      encoder, info.labels, info.pooling, info.dropout)
-  model.task = info.description
-  variables = model.named_variables()
-  for name in tensors:
-    variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
-  return model
+  return encoder, info, tensors
 
 
 def check_fits(path: str | os.PathLike[str], info: AdapterInfo,

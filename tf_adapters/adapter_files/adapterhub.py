@@ -15,6 +15,7 @@ from tf_adapters.adapter_files.adapterhub_heads import read_head
 from tf_adapters.adapter_files.adapterhub_methods import read_method
 from tf_adapters.adapter_files.adapterhub_tensors import MethodTensors
 from tf_adapters.adapter_files.foreign import (
+    NO_HEAD,
     Foreign,
     WeightsFile,
     make_info,
@@ -33,7 +34,7 @@ _FAULTY = re.compile(r"adapters\.(0\.\d+|1\.0)\.")  # versions below 1.1
 
 
 def read(folder: pathlib.Path, values: Mapping[str, Any],
-         labels: Sequence[str] | None,
+         labels: Sequence[str] | None, with_head: bool,
          ) -> tuple[AdapterInfo, Foreign]:
   """Reads a file's configurations and the names of its tensors.
 
@@ -41,6 +42,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
     folder: the file.
     values: of its adapter_config.json.
     labels: label names, where it says none.
+    with_head: whether its head is read too.
 
   Returns:
     What it says, and what it holds.
@@ -63,7 +65,9 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
       _updated(config, values), found, hidden_size)
   found.check_all_used()
   weights.check_all_taken()
-  head, head_sha256 = read_head(folder, name, labels, model)
+  head, head_sha256 = NO_HEAD, ""
+  if with_head:
+    head, head_sha256 = read_head(folder, name, labels, model)
   info = make_info(
       name, head, method, setting(values, "model_name", str | None, None) or "",
       {"adapters": setting(values, "version", str, "unknown")

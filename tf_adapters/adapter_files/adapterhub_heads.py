@@ -14,6 +14,7 @@ from tf_adapters.adapter_files.foreign import (
     WeightsFile,
     choose_labels,
     constant,
+    lacks_head,
     model_head,
     refuse,
     setting,
@@ -48,9 +49,7 @@ def read_head(folder: pathlib.Path, name: str, labels: Sequence[str] | None,
     InputError: there is none, it is damaged, or it is not computed here.
   """
   if not (folder / HEAD_CONFIG).exists():
-    raise InputError(
-        f"has no head ({HEAD_CONFIG}): it is of no task, as language adapters "
-        "are, or was saved without one")
+    lacks_head(f"there is no {HEAD_CONFIG}, as language adapters have none")
   values = read_json(folder / HEAD_CONFIG)
   weights = WeightsFile(folder, *HEAD_WEIGHTS)
   config = setting(values, "config", Mapping | None, None)

@@ -19,6 +19,8 @@ from tf_adapters.adapter_files.adapterhub_heads import (
 from tf_adapters.adapter_files.adapterhub_methods import ACTIVATIONS
 from tf_adapters.adapter_files.foreign import TEXT_HEAD
 from tf_adapters.adapter_files.foreign_writing import (
+    POOL_BY_POOLER,
+    TUNE_POOLER,
     base_tensors,
     cannot_write,
     encoder_name,
@@ -86,10 +88,17 @@ def files(info: AdapterInfo,
   method = info.method
   if method is None:
     cannot_write("it has no adapters, and the library's files are of these")
+  # Both at once: for each of them it is trained again.
+  reasons = []
   if base_tensors(tensors, info):
-    cannot_write("it has tuned layer norms or other weights of the encoder, "
-                 'which have no place in such a file: tune it with "adapters-'
-                 'layer_norms"')
+    reasons.append(
+        "it has tuned layer norms or other weights of the encoder, which have "
+        'no place in such a file: tune it with "adapters-layer_norms"')
+  if info.pooling == "mean":
+    reasons.append("its head pools by 'mean', which the library's heads do "
+                   f"not: {POOL_BY_POOLER}")
+  if reasons:
+    cannot_write("; ".join(reasons))
   model = model_to_write(config)
   task = _Written(name, model, config, tensors)
   settings, arrays = _method(method, task)
@@ -253,8 +262,6 @@ def _prefix(method: PrefixConfig,
 
 def _head(info: AdapterInfo,
           task: _Written) -> tuple[dict[str, Any], Arrays]:
-  if info.pooling == "mean":
-    cannot_write("the library's heads have no pooling by the mean")
   per_token, model = info.problem.per_token, task.model
   own = "pooler_transform/kernel" in task.tensors and info.pooling == "pooler"
   # A DistilBERT's pooled output is the first token's.
@@ -262,7 +269,7 @@ def _head(info: AdapterInfo,
       "pooler_transform" in model.family.places)
   if pooled and not model.has_pooler:
     cannot_write("its head sees the pooler's output, and "
-                 f"{model.family.title} has none there: tune the pooler")
+                 f"{model.family.title} has none there: {TUNE_POOLER}")
   settings: dict[str, Any] = {
       "head_type": _HEAD_TYPES[info.problem_type],
       "num_labels": info.num_outputs, "layers": 2 if own else 1,

@@ -23,6 +23,7 @@ from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import method_of
+from tf_adapters.modeling.tuning import kind_of
 
 # The layers of a head for whole texts: where there are two, the first one is as
 # BERT's pooler is.
@@ -178,7 +179,8 @@ class ForeignTensors(AdapterTensors):
   Args:
     path: the file.
     info: what it says, on an encoder.
-    tensors: what is in it, by canonical name.
+    tensors: what is in it, by canonical name; no head where it was opened
+      without one.
 
   Raises:
     InputError: as for `AdapterTensors`.
@@ -189,6 +191,9 @@ class ForeignTensors(AdapterTensors):
     super().__init__(path, info)
     self._tensors = tensors
     config = info.encoder_config
+    if not any(name.startswith("head/") for name in tensors):
+      self.shapes = {name: shape for name, shape in self.shapes.items()
+                     if kind_of(name) != "head"}
     as_matrix = family_of(config).as_matrix
     base = names.shapes(config)
     # Other libraries know no attention heads in shapes.
@@ -221,6 +226,17 @@ class Head(NamedTuple):
   dropout: float
   tensors: Mapping[str, Stored]
   tuned_pooler: bool = False
+
+
+# In the place of a head that a file lacks, or that nobody wants: no tensors.
+NO_HEAD = Head("regression", (), "cls", 0.1, {})
+
+
+def lacks_head(why: str) -> NoReturn:
+  """Raises InputError for a file without a head, which is of no task."""
+  raise InputError(
+      f"has no head: {why}; ta.load_adapted_encoder puts it on an encoder, for "
+      "a head of your own")
 
 
 def model_head(model: TorchModel, problem_type: str,

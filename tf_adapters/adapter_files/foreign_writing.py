@@ -11,8 +11,8 @@ import numpy as np
 import safetensors.numpy
 
 from tf_adapters.adapter_files.front_matter import (
-    front_matter,
-    with_front_matter,
+  front_matter,
+  with_front_matter,
 )
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
@@ -22,6 +22,12 @@ from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import kind_of
+
+# What to do about a head that another library does not have.
+POOL_BY_POOLER = ('train it with TextClassifier(..., pooling="pooler"), or '
+                  "--pooling=pooler")
+TUNE_POOLER = ('tune the pooler, model.tune("adapters+pooler") or '
+               "--tuning=adapters+pooler")
 
 
 def cannot_write(why: str) -> NoReturn:

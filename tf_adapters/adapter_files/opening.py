@@ -135,12 +135,15 @@ class AdapterFile:
 
 
 def open_adapter(path: str | os.PathLike[str],
-                 labels: Sequence[str] | None = None) -> AdapterFile:
+                 labels: Sequence[str] | None = None,
+                 with_head: bool = True) -> AdapterFile:
   """Opens an adapter file; reads no tensors.
 
   Args:
     path: the folder.
     labels: label names in the order of the outputs, for files that say none.
+    with_head: False for what another library's file puts into an encoder
+      alone; it can have no head then, and what `info` says of one is no one's.
 
   Raises:
     InputError: there is none, it is damaged, or what it holds is not computed
@@ -153,9 +156,10 @@ def open_adapter(path: str | os.PathLike[str],
     raise InputError("labels: expected a list of names, not a single text")
   try:
     if "peft_type" in values:
-      info, foreign = peft.read(folder, values, labels)
+      info, foreign = peft.read(folder, values, labels, with_head)
     elif "format_version" not in values and "config" in values:
-      info, foreign = adapterhub.read(folder, values, labels)
+      info, foreign = adapterhub.read(
+          folder, values, labels, with_head)
     else:
       info = read_info(path)
       if labels is not None and tuple(labels) != info.labels:

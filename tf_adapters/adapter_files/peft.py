@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.foreign import (
+    NO_HEAD,
     Foreign,
     Head,
     Stored,
@@ -21,6 +22,7 @@ from tf_adapters.adapter_files.foreign import (
     check_padding,
     choose_labels,
     constant,
+    lacks_head,
     layers_of,
     make_info,
     model_head,
@@ -58,6 +60,7 @@ _INITS = (True, False, "gaussian", "eva", "orthogonal")
 
 _NAMES = re.compile(r"[\w.]+")
 _HEAD = re.compile(rf"{re.escape(PREFIX)}(classifier|qa_outputs)\.")
+_ADDED = re.compile(r"\.((?:lora|ia3)_.*)")
 # Name of a tensor below its module -> what it is.
 _LORA = {"lora_A.weight": "a", "lora_B.weight": "b",
          "lora_magnitude_vector": "magnitude",
@@ -67,7 +70,7 @@ Places = dict[tuple[int, str], Tensors]
 
 
 def read(folder: pathlib.Path, values: Mapping[str, Any],
-         labels: Sequence[str] | None,
+         labels: Sequence[str] | None, with_head: bool,
          ) -> tuple[AdapterInfo, Foreign]:
   """Reads a file's configuration and the names of its tensors.
 
@@ -75,6 +78,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
     folder: the file.
     values: of its adapter_config.json.
     labels: label names, which such files never say.
+    with_head: whether its head is read too.
 
   Returns:
     What it says, and what it holds.
@@ -90,7 +94,11 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
   _check_settings(values)
   weights = WeightsFile(folder, *WEIGHTS)
   found = _Found(weights)
-  head = _head(values, found, labels)
+  head = NO_HEAD
+  if with_head:
+    head = _head(values, found, labels)
+  else:
+    found.leave_out_heads()
   if head.pooling != "pooler":  # nobody looks at it
     found.base = {name: stored for name, stored in found.base.items()
                   if not name.startswith("pooler_transform/")}
@@ -131,7 +139,9 @@ def _check_settings(values: Mapping[str, Any]) -> None:
 def _sizes(values: Mapping[str, Any], found: "_Found",
            head: Head) -> dict[str, int]:
   """Returns the sizes of the encoder that a file tells."""
-  sizes = {"hidden_size": head.tensors["head/kernel"].shape[0]}
+  sizes = {}
+  if "head/kernel" in head.tensors:
+    sizes["hidden_size"] = head.tensors["head/kernel"].shape[0]
   # All layers have what is named, unless layers or a pattern are.
   if found.places and not found.model.shares_layers and isinstance(
       values.get("target_modules"), list) and not (
@@ -154,16 +164,12 @@ class _Found:
 
   def __init__(self, weights: WeightsFile):
     self.weights = weights
-    self.models = _models(weights.left)
+    self.models, self._encoder = _models(weights.left)
     self.places: Places = {}
     self.base: Tensors = {}
-    encoder = f"{PREFIX}{self.model.names.encoder}."
     for full in list(weights.left):
-      name = full.removeprefix(encoder)
-      name = name.replace(".base_layer.", ".").replace(
-          ".ln_tuning_layers.", ".")
-      module, mark, leaf = re.sub(
-          r"\.((?:lora|ia3)_.*)", r" \1", name).partition(" ")
+      name = _plain(full.removeprefix(self._encoder))
+      module, mark, leaf = _ADDED.sub(r" \1", name).partition(" ")
       if mark:
         place = self.model.projections.find(module)
         if place is None:
@@ -179,14 +185,39 @@ class _Found:
     """The first of `models`, whose names are the others'."""
     return self.models[0]
 
+  def leave_out_heads(self) -> None:
+    """Takes what is on top of an encoder, for nobody to look at."""
+    for name in list(self.weights.left):
+      if not name.startswith(self._encoder):
+        self.weights.left.pop(name)
 
-def _models(names: Iterable[str]) -> list[TorchModel]:
-  """Finds models by names of tensors; BERT where these do not tell."""
+
+def _plain(name: str) -> str:
+  return name.replace(".base_layer.", ".").replace(".ln_tuning_layers.", ".")
+
+
+def _models(names: Iterable[str]) -> tuple[list[TorchModel], str]:
+  """Finds models by names of tensors; BERT where these do not tell.
+
+  Returns:
+    The models, and how the names of their encoder's tensors begin. An encoder
+    without a head, transformers' AutoModel, has no name of its own in them.
+  """
   inside = {name.removeprefix(PREFIX).partition(".")[0] for name in names}
   models = torch_models()
   encoder = next((model.names.encoder for model in models.values()
-                  if model.names.encoder in inside), BERT.name)
-  return [model for model in models.values() if model.names.encoder == encoder]
+                  if model.names.encoder in inside), None)
+  if encoder is None:
+    modules = {_ADDED.sub("", _plain(name.removeprefix(PREFIX)))
+               for name in names}
+    modules |= {module.rpartition(".")[0] for module in modules}
+    bare = [model for model in models.values()
+            if any(map(model.places.find, modules))]
+    if bare:
+      return bare, PREFIX
+  encoder = encoder or BERT.name
+  return ([model for model in models.values()
+           if model.names.encoder == encoder], f"{PREFIX}{encoder}.")
 
 
 def _canonical(model: TorchModel, name: str) -> str | None:
@@ -217,9 +248,9 @@ def _head(values: Mapping[str, Any], found: _Found,
            f"{model.family.title} which text is the question")
   is_there = any(map(_HEAD.match, weights.left))
   if problem_type is None or not is_there:
-    raise InputError(
-        f"has no head: task_type is {task}, and it holds "
-        f"{'a' if is_there else 'no'} classifier, which modules_to_save keeps")
+    lacks_head(f"task_type is {task}, and it holds "
+               f"{'a' if is_there else 'no'} classifier, which "
+               'task_type="SEQ_CLS" or modules_to_save keeps')
   tensors = model_head(
       model, problem_type, lambda name: weights.take(f"{PREFIX}{name}"))
   if values.get("bias") == "all":  # writes the head's twice, and that before

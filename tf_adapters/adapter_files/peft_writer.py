@@ -12,6 +12,8 @@ import numpy as np
 
 from tf_adapters.adapter_files.foreign import TEXT_HEAD
 from tf_adapters.adapter_files.foreign_writing import (
+    POOL_BY_POOLER,
+    TUNE_POOLER,
     base_tensors,
     cannot_write,
     encoder_name,
@@ -124,7 +126,8 @@ def _text_head(info: AdapterInfo, model: TorchModel,
   own = "pooler_transform/kernel" in tensors
   if info.pooling != "pooler":
     cannot_write(f"its head pools by {info.pooling!r}, and that of a "
-                 f"{names.model}ForSequenceClassification by a pooler")
+                 f"{names.model}ForSequenceClassification by a pooler: "
+                 f"{POOL_BY_POOLER}")
   if len(names.text_head) == 1:
     pooler = f"{names.encoder}.{model.places.name(0, 'pooler_transform')}"
     return dict(zip(TEXT_HEAD[-1 - own:],
@@ -134,7 +137,7 @@ def _text_head(info: AdapterInfo, model: TorchModel,
         f"the head of a {names.model}ForSequenceClassification has two layers, "
         f"with {names.text_head_act} between them: "
         + ("it is another function" if names.text_head_act != "tanh" else
-           "tune the pooler, which is as the first one"))
+           f"the first one is as the pooler: {TUNE_POOLER}"))
   return dict(zip(TEXT_HEAD, names.text_head))
 
 
