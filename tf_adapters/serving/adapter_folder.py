@@ -64,7 +64,7 @@ class AdapterFolder:
     self.names()  # raises
 
   def names(self) -> list[str]:
-    """All tasks, sorted.
+    """Lists all tasks, sorted.
 
     Raises:
       InputError: the folder cannot be read.
@@ -84,7 +84,7 @@ class AdapterFolder:
     return list(names)
 
   def find(self, name: str) -> pathlib.Path | None:
-    """A task's adapter file; None where there is none of that name.
+    """Returns a task's adapter file; None where there is none of that name.
 
     Args:
       name: anything; it may come from a stranger.
@@ -102,7 +102,7 @@ class AdapterFolder:
 
 def place_of(folder: str | os.PathLike[str],
              name: str) -> pathlib.Path | None:
-  """Where a task's adapter file is or would be; None for what is no name.
+  """Returns where a task's adapter file is or would be; None for no such name.
 
   Args:
     folder: of adapter files.
@@ -164,7 +164,7 @@ def changing(path: str | os.PathLike[str],
 
 def state_of(path: str | os.PathLike[str],
              is_known: bool = False) -> FileState | None:
-  """State of an adapter file, the same until it changes; None for no file.
+  """Returns the state of an adapter file, the same until it changes, or None.
 
   One that is not whole has a state as well.
 

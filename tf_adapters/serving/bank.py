@@ -192,7 +192,7 @@ class AdapterBank:
         self._tasks.state().shared.text.max_length)
 
   def __contains__(self, name: object) -> bool:
-    """Whether there is a task of that name; one of the store need not be read.
+    """Returns whether there is such a task; one of the store need not be read.
     """
     return isinstance(name, str) and name in self._tasks
 
@@ -291,7 +291,7 @@ class AdapterBank:
       self, texts: Texts, tasks: Iterable[str] | EveryTask = EVERY_TASK,
       batch_size: int = 64,
   ) -> dict[str, list[Prediction[Value, Probabilities]]]:
-    """Predictions for texts that are all for the same tasks.
+    """Predicts texts that are all for the same tasks.
 
     A text is tokenised once for all tasks of the same `max_length`. The layers
     below the lowest adapter or tuned layer norm of the tasks are computed once.
@@ -365,7 +365,7 @@ class AdapterBank:
       return state.predict(texts, tasks, batch_size)
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
-    """Texts and their tasks, checked: what `tokenize` takes.
+    """Pairs texts with their tasks, and checks them: what `tokenize` takes.
 
     `rows`, `tokenize` and `predict_rows` are the steps of `predictions`, for
     programs that gather texts of many callers: a server tokenises some in one
@@ -449,7 +449,7 @@ class AdapterBank:
         overwrite)
 
   def _now(self) -> BankState:
-    """The state, for a call that goes on with all of it.
+    """Returns the state, for a call that goes on with all of it.
 
     Raises:
       InputError: this process was forked from the bank's.

@@ -80,7 +80,7 @@ def computed_sharing(rows: Sequence[TokenizedRow], batch_size: int,
 
 
 def _sequences(rows: Sequence[TokenizedRow]) -> list[tuple[int, int]]:
-  """(row, sequence) of all sequences."""
+  """Lists (row, sequence) of all sequences."""
   return [(number, place) for number, row in enumerate(rows)
           for place in range(len(row.word_ids))]
 

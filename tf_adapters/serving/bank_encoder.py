@@ -54,7 +54,7 @@ class BankEncoder:
 
   def traced(self, tasks: StackedTasks,
              before: TracedModel | None = None) -> TracedModel:
-    """The model's graph for tasks: the one `before`, if it will do."""
+    """Returns the model's graph for tasks: the one `before`, if it will do."""
     if before is not None and before.keys == tasks.keys:
       return before
     with self._tracing:  # who needs the same graph waits, and nobody else
@@ -64,7 +64,7 @@ class BankEncoder:
 
   def shared_layers(self, tasks: StackedTasks,
                     wait: bool = True) -> SharedLayers | None:
-    """The graphs for texts that are for many tasks; None if nothing is shared.
+    """Returns the graphs for texts of many tasks; None if they share nothing.
 
     They are traced when they are needed first, for each layer at which tasks
     begin to differ.

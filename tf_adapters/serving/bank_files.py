@@ -36,7 +36,7 @@ class NewTask:
   is_foreign: bool
 
   def in_memory(self) -> "NewTask":
-    """With all that is read and checked of a file, where that takes time."""
+    """Reads and checks all of a file, where that takes time."""
     return dataclasses.replace(self, arrays=self.arrays.in_memory())
 
 
@@ -92,7 +92,7 @@ def _check_stacks(info: AdapterInfo, names: tuple[str, ...],
 
 @functools.lru_cache(maxsize=64)  # most files have the same names
 def _of_the_encoder(names: tuple[str, ...]) -> str | None:
-  """The first variable that cannot be a task's alone."""
+  """Returns the first variable that cannot be a task's alone."""
   for name in names:
     if not (method_of(name) or is_layer_norm(name)
             or kind_of(name) in ("head", "pooler")) or (

@@ -65,7 +65,7 @@ class BankState:
         shared.capacity, shared.adapter_dtype), None)
 
   def with_tasks(self, new: Mapping[str, NewTask]) -> "BankState":
-    """With more tasks, behind those there are.
+    """Returns a state with more tasks, behind those there are.
 
     Raises:
       InputError: there is such a task already, or there are too many.
@@ -84,7 +84,7 @@ class BankState:
         self.tasks.with_tasks([task.arrays for task in new.values()]))
 
   def with_replaced(self, name: str, new: NewTask) -> "BankState":
-    """With another task in the place of one.
+    """Returns a state with another task in the place of one.
 
     Raises:
       InputError: there is no such task.
@@ -103,7 +103,7 @@ class BankState:
         self, tasks=tasks)
 
   def only(self, names: Iterable[str]) -> "BankState":
-    """Some of the tasks, by the same graph.
+    """Returns a state of some of the tasks, by the same graph.
 
     Raises:
       InputError: there is no such task.
@@ -114,7 +114,7 @@ class BankState:
         self.tasks.only([number for number, _ in found.values()]), self.forward)
 
   def without(self, name: str) -> "BankState":
-    """Without a task, by the same graph.
+    """Returns a state without a task, by the same graph.
 
     Raises:
       InputError: there is no such task.
@@ -123,7 +123,7 @@ class BankState:
     return self.only(other for other in self.infos if other != name)
 
   def without_empty_stacks(self) -> "BankState":
-    """With a graph that computes what the tasks need and no more."""
+    """Returns a state whose graph computes what the tasks need and no more."""
     tasks = self.tasks.without_empty_stacks()
     return self if tasks is self.tasks else self._changed(self.infos, tasks)
 
@@ -143,7 +143,7 @@ class BankState:
     return self.find(name)[1]
 
   def find(self, name: str) -> tuple[int, AdapterInfo]:
-    """A task's number, and what its file says of it.
+    """Returns a task's number, and what its file says of it.
 
     Raises:
       InputError: there is no such task.
@@ -159,12 +159,12 @@ class BankState:
     return {name: 1 + place for place, name in enumerate(self.infos)}
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
-    """The rows of texts and their tasks."""
+    """Makes the rows of texts and their tasks."""
     return make_rows(texts, tasks, self.find, self.shared.max_length)
 
   def predict(self, texts: Texts, tasks: Tasks,
               batch_size: int) -> Iterator[Prediction[Any, Any]]:
-    """Predictions for texts of any of the tasks, in their order.
+    """Predicts texts of any of the tasks, in their order.
 
     All of them are computed at once; what is made of them, which may take much
     more memory, one by one.
@@ -235,7 +235,7 @@ class BankState:
 
   def _parts(self, rows: Mapping[int, TokenizedRow],
              ) -> list[tuple[list[int], SharedLayers | None]]:
-    """Rows that are computed together, and by what: see `_outputs`.
+    """Divides rows into what is computed together, and by what: see `_outputs`.
 
     Texts that are for many tasks are one part, where these have layers in
     common: the numbers of its rows, and of the others.
@@ -249,7 +249,7 @@ class BankState:
     return [part for part in ((repeated, layers), (others, None)) if part[0]]
 
   def _now(self, tokenized: TokenizedRow) -> TokenizedRow:
-    """A row for the task as it is now.
+    """Returns a row for the task as it is now.
 
     Raises:
       InputError: the task is no more, or does not take such texts.

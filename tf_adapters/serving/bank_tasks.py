@@ -69,7 +69,7 @@ class BankTasks:
           BankState.of_no_tasks(shared).with_tasks(new))
 
   def state(self) -> BankState:
-    """The newest state."""
+    """Returns the newest state."""
     return self._published.state()
 
   def extend(self, adapters: Sequence[Added]) -> list[str]:
@@ -134,14 +134,15 @@ class BankTasks:
     return make_rows(texts, tasks, self._find, self._shared.max_length)
 
   def _find(self, name: str) -> tuple[int, AdapterInfo]:
-    """A task's number, 0 for one that is not resident, and information."""
+    """Returns a task's number, 0 for one that is not resident, and information.
+    """
     state = self.state()
     if self.folder is None or name in state.infos:
       return state.find(name)
     return 0, self._stored(name).info
 
   def _stored(self, name: str) -> NewTask:
-    """A task of the store, whose file is opened where it has changed."""
+    """Returns a task of the store; its file is opened where it has changed."""
     path = self._path(name)
     state = state_of(path)
     before, task = self._files.get(name, (None, None))
@@ -157,7 +158,7 @@ class BankTasks:
 
   @contextlib.contextmanager
   def resident(self, names: Sequence[str] | None) -> Iterator[BankState]:
-    """A state of some tasks alone, or of all: they are resident in the block.
+    """Gives its block a state of some tasks, or all: these stay resident.
 
     Rows of others can be given to new tasks meanwhile: so nothing here refers
     to the whole state.
@@ -201,7 +202,7 @@ class BankTasks:
 
   def _known(self, names: Sequence[str],
              wrong: dict[str, InputError]) -> BankState:
-    """The state of those that there are; adds the others to `wrong`."""
+    """Returns the state of those that there are; adds the others to `wrong`."""
     state = self.state()
     for name in names:
       try:
@@ -225,7 +226,7 @@ class BankTasks:
         self._path(name)
 
   def _path(self, name: str) -> pathlib.Path:
-    """The adapter file of a task of the store.
+    """Returns the adapter file of a task of the store.
 
     Raises:
       InputError: there is no such task; IncompleteError for one that comes.
@@ -240,7 +241,7 @@ class BankTasks:
 
   @contextlib.contextmanager
   def _reading(self, name: str) -> Iterator[None]:
-    """For a block that reads a file of the store.
+    """Says of an error in a block that reads a file of the store what it is.
 
     Raises:
       IncompleteError: it cannot be read, and is being written or not whole.
@@ -259,7 +260,7 @@ class BankTasks:
                      self._shared.max_length)
 
   def _opened(self, adapters: Sequence[Added]) -> dict[str, NewTask]:
-    """{name: what is to be taken in}."""
+    """Opens the files of tasks: {name: what is to be taken in}."""
     new: dict[str, NewTask] = {}
     for given, path, labels in adapters:
       name, task = self._open(given, path, labels)
@@ -272,7 +273,7 @@ class BankTasks:
   def _adding(
       self, new: Mapping[str, NewTask]) -> contextlib.AbstractContextManager[
           None]:
-    """For a block in which tasks are taken in that stay."""
+    """Makes the context of a block in which tasks are taken in that stay."""
     return (contextlib.nullcontext() if self.residency is None
             else self.residency.adding(list(new)))
 
@@ -317,7 +318,7 @@ class BankTasks:
     return wrong
 
   def _read(self, name: str) -> NewTask | InputError:
-    """A task of the store, in memory."""
+    """Reads a task of the store into memory."""
     try:
       while True:
         task = self._stored(name)

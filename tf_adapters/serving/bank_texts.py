@@ -27,7 +27,7 @@ Tasks = str | Iterable[str | None] | None
 
 
 def only_task(names: Sequence[str]) -> str:
-  """The task of texts for which none is given, where there is one alone.
+  """Returns the task of texts for which none is given, where there is only one.
 
   Raises:
     InputError: there are several or none.
@@ -41,7 +41,7 @@ def only_task(names: Sequence[str]) -> str:
 
 
 def asked_of(tasks: Tasks) -> list[str]:
-  """The tasks that are named, each once; the encoder alone is none."""
+  """Returns the tasks that are named, each once; the encoder alone is none."""
   names = [tasks] if tasks is None or isinstance(tasks, str) else tasks
   return [name for name in dict.fromkeys(
       name for name in names if isinstance(name, str)) if name != BASE]
@@ -95,7 +95,7 @@ class Row:
 def make_rows(texts: Texts, tasks: Tasks,
               find: Callable[[str], tuple[int, AdapterInfo]],
               max_length: int) -> list[Row]:
-  """The rows of texts and their tasks.
+  """Makes the rows of texts and their tasks.
 
   Args:
     texts, tasks: as for `AdapterBank.predict`.
@@ -127,7 +127,7 @@ def make_rows(texts: Texts, tasks: Tasks,
 
 
 def frame_of(columns: Mapping[str, list[Any]], index: Any) -> Any:
-  """A DataFrame; the columns as they are where there is no pandas.
+  """Makes a DataFrame; the columns as they are where there is no pandas.
 
   Args:
     columns: task -> a prediction for each text.

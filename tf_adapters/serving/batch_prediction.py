@@ -245,7 +245,7 @@ def _rows(config: PredictionConfig, source: PredictionInput,
 
 
 def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
-  """The input's columns that a record has, and what they are called there."""
+  """Returns the input's columns of a record, and what they are called there."""
   if not config.keep_columns:
     return {}
   names = [name for name in names if name.lower() != (

@@ -77,14 +77,14 @@ class PredictionConfig:
     self.formats()
 
   def formats(self) -> tuple[str, str]:
-    """The formats of the input and the output."""
+    """Returns the formats of the input and the output."""
     read = self.format or rows.format_of(self.input, rows.INPUT_ENDINGS)
     if self.output != STANDARD:
       return read, rows.format_of(self.output)
     return read, "tsv" if read == rows.PLAIN else read
 
   def columns(self) -> list[str]:
-    """The input's columns that are read."""
+    """Returns the input's columns that are read."""
     return [column for column in (
         self.text_column, self.text_pair_column, self.task_column)
             if column is not None]

@@ -95,7 +95,8 @@ class PredictionInput:
             "sha256": self._digest.hexdigest()} if self.again else None
 
   def begins_with(self, before: Mapping[str, Any] | None) -> bool:
-    """Whether it begins with what another run has read: its `so_far`."""
+    """Returns whether it begins with what another run has read: its `so_far`.
+    """
     if before is None:
       return False
     digest = hashlib.sha256()
@@ -132,7 +133,7 @@ class PredictionInput:
     return lambda: rows
 
   def _all_lines(self) -> Iterator[bytes]:
-    """Every line from here on; where rows are no lines all of them."""
+    """Yields every line from here on; where rows are no lines all of them."""
     if self._rows is not None:
       for row in self._rows():
         yield json.dumps(row, default=str).encode() + b"\n"

@@ -141,7 +141,7 @@ def _take_up(file: BinaryIO, partial: pathlib.Path, about: pathlib.Path,
 
 def _last_record(
     partial: pathlib.Path, header: bytes, most: int) -> tuple[int, int]:
-  """The line of the last whole record, or 0; where that record ends.
+  """Finds the line of the last whole record, or 0; and where that record ends.
 
   Args:
     partial: a run's output so far.

@@ -57,7 +57,7 @@ class RowsWithoutText:
     self._count += len(without)
 
   def note(self) -> str:
-    """The number of them in words, or "" if there was none."""
+    """Returns the number of them in words, or "" if there was none."""
     if not self._count:
       return ""
     have = "1 row has" if self._count == 1 else f"{self._count:,} rows have"
@@ -127,7 +127,7 @@ def _fault(cells: Mapping[str, Cell], config: PredictionConfig, task: str,
 
 def _text(cells: Mapping[str, Cell], config: PredictionConfig,
           info: AdapterInfo) -> Text | None:
-  """The text of a row without a fault; None where a cell is empty."""
+  """Returns the text of a row without a fault; None where a cell is empty."""
   first = _string(cells[config.text_column] or "", _of_words(info))
   assert first is not None  # that would be a fault
   second = _string(cells.get(config.text_pair_column or "")) or ""
@@ -147,7 +147,7 @@ def _of_words(info: AdapterInfo) -> bool:
 
 
 def _string(cell: Cell, of_words: bool = False) -> str | None:
-  """A cell's text; words have blanks between them.
+  """Returns a cell's text; words have blanks between them.
 
   Args:
     cell: the cell.

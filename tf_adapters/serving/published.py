@@ -19,7 +19,7 @@ class Published(Generic[State]):
     self._newest: tuple[State, dict[str, Any]] = (state, {})
 
   def state(self) -> State:
-    """The newest state."""
+    """Returns the newest state."""
     return self._find()[0]
 
   def replace(self, make: Callable[[State], State]) -> tuple[State, State]:

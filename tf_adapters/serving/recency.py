@@ -35,7 +35,7 @@ class Recency:
     self._kept: collections.OrderedDict[str, None] = collections.OrderedDict()
 
   def __iter__(self) -> Iterator[str]:
-    """The tasks, the one that goes first at the beginning."""
+    """Yields the tasks, the one that goes first at the beginning."""
     return itertools.chain(self._new, self._kept)
 
   def use(self, name: str) -> None:

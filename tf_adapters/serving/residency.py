@@ -92,12 +92,13 @@ class Residency:
     return self._capacity - len(self._added)
 
   def names(self) -> list[str]:
-    """The resident tasks, the one that would go first at the beginning."""
+    """Lists the resident tasks, the one that would go first at the beginning.
+    """
     with self._changed:
       return [name for name in self._order if self._tasks[name].is_loaded]
 
   def has(self, names: Iterable[str]) -> bool:
-    """Whether all of these are resident."""
+    """Returns whether all of these are resident."""
     with self._changed:
       return all((task := self._tasks.get(name)) is not None and task.is_loaded
                  for name in names)
@@ -210,7 +211,7 @@ class Residency:
       self._changed.notify_all()
 
   def _has_room(self, names: Sequence[str]) -> bool:
-    """Whether all tasks that are needed then can be resident.
+    """Returns whether all tasks that are needed then can be resident.
 
     Raises:
       InputError: they never can.
@@ -245,7 +246,7 @@ class Residency:
             self._changed.wait()  # one is being removed
 
   def _to_evict(self) -> list[_Task]:
-    """Tasks that can go, as many as are too many, without waiting."""
+    """Chooses tasks that can go, as many as are too many, without waiting."""
     count = len(self._tasks) - self._capacity
     found: list[_Task] = []
     for name in self._order if count > 0 else ():
@@ -292,7 +293,7 @@ class Residency:
 
 
 def _to_load(tasks: Sequence[_Task], wrong: Container[str]) -> list[_Task]:
-  """Some that are still to be loaded; first those that nobody else loads."""
+  """Chooses some that are still to be loaded, first those nobody else loads."""
   missing = [task for task in tasks
              if not task.is_loaded and task.name not in wrong]
   return [task for task in missing if not task.is_changing][

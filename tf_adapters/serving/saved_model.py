@@ -143,7 +143,8 @@ def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
 
 
 def _version(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
-  """The folder of a new version: `path`, or the next number below it."""
+  """Returns the folder of a new version: `path`, or the next number below it.
+  """
   with writing(path):  # a name that is too long is said before all the work
     is_there = path.exists()
   if path.name.isdecimal():
@@ -161,7 +162,7 @@ def _version(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
 
 def _write_warm_up(folder: pathlib.Path, tasks: Sequence[ServedTask],
                    server: Server) -> None:
-  """Requests that TensorFlow Serving sends itself before it takes others.
+  """Writes requests that TensorFlow Serving sends itself before all others.
 
   Where they have to lie and what they are is TensorFlow Serving's convention
   (SavedModel Warmup).

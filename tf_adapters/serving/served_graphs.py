@@ -54,7 +54,8 @@ class ServedTask:
 
   @classmethod
   def of(cls, name: str, info: AdapterInfo, max_length: int) -> "ServedTask":
-    """From an adapter file, and the length where that does not say it."""
+    """Makes one of an adapter file, and the length where that does not say it.
+    """
     return cls(name, info.problem_type, info.labels,
                info.max_length or max_length, info.takes_pairs,
                info.description.boundaries)
@@ -113,11 +114,11 @@ class Server(tf.Module):
                else (), -np.inf) for task in tasks], tf.float32)
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """{name: function} of what callers can call."""
+    """Returns {name: function} of what callers can call."""
     raise NotImplementedError
 
   def warm_up(self, tasks: Sequence[ServedTask]) -> dict[str, Any]:
-    """Inputs of a request that has a row for each of some tasks."""
+    """Makes inputs of a request that has a row for each of some tasks."""
     raise NotImplementedError
 
   def _number(self, task: tf.Tensor) -> tf.Tensor:
@@ -175,7 +176,8 @@ class Server(tf.Module):
 
   def _of_own_outputs(self, logits: tf.Tensor, task: tf.Tensor,
                       ) -> tuple[tf.Tensor, tf.Tensor]:
-    """-inf behind each row's own outputs; and whether these are finite."""
+    """Puts -inf behind each row's own outputs; says whether these are finite.
+    """
     is_own = tf.sequence_mask(
         tf.gather(self._num_outputs, task), self._widest)
     logits = _with_width(logits, self._widest)
@@ -232,7 +234,7 @@ class TextServer(Server):
 
   def _serve_first(self, text: tf.Tensor,
                    text_pair: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Of the only task."""
+    """Serves the only task."""
     text = _column(text)
     return self._serve(text, _filled("text_pair", text_pair, text),
                        tf.ones_like(text, tf.int32))
@@ -329,7 +331,7 @@ def _column(values: tf.Tensor) -> tf.Tensor:
 
 
 def _filled(name: str, values: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
-  """`values` for every text: as many, or one for all."""
+  """Returns `values` for every text: as many, or one for all."""
   values = _column(values)
   sizes = tf.size(values), tf.size(text)
   fine = tf.debugging.Assert(

@@ -64,7 +64,7 @@ class TokenizedRow:
 
 def tokenize(rows: Sequence[Row], shared: "BankEncoder",
              cut: bool = True) -> list[TokenizedRow]:
-  """Texts as wordpiece ids.
+  """Makes wordpiece ids of texts.
 
   Args:
     rows: the texts, of any tasks.
@@ -90,7 +90,7 @@ def tokenize(rows: Sequence[Row], shared: "BankEncoder",
 
 def split_repeated(
     rows: Mapping[int, TokenizedRow]) -> tuple[list[int], list[int]]:
-  """The numbers of rows of the same text, and those of all others.
+  """Returns the numbers of rows of the same text, and those of all others.
 
   Texts that few others repeat are not worth a batch of their own.
 
@@ -147,7 +147,7 @@ def _as_sequences(rows: Sequence[Row], shared: "BankEncoder",
 
 def _as_windows(rows: Sequence[Row],
                 shared: "BankEncoder") -> list[TokenizedRow]:
-  """Of one task that reads windows."""
+  """Tokenises rows of one task that reads windows."""
   info = rows[0].info
   assert info is not None  # the encoder alone reads no windows
   encoded = info.problem.windows(
@@ -160,6 +160,6 @@ def _as_windows(rows: Sequence[Row],
 
 
 def _split(ragged: tf.RaggedTensor) -> list[np.ndarray]:
-  """The rows of a ragged tensor."""
+  """Returns the rows of a ragged tensor."""
   values, splits = ragged.values.numpy(), ragged.row_splits.numpy().tolist()
   return [values[start:end] for start, end in itertools.pairwise(splits)]

@@ -18,7 +18,7 @@ _WORD = re.compile("[^ \t\n\v\f\r]+")
 
 
 def as_pipeline(answer: Answer, text: Text, top_k: int | None) -> Any:
-  """A prediction as Hugging Face's pipelines have it.
+  """Returns a prediction as Hugging Face's pipelines have it.
 
   Args:
     answer: of the text.
@@ -86,7 +86,7 @@ def tensor_names(task: str) -> tuple[str, ...]:
 
 def as_tensors(answers: Sequence[Answer],
                task: str) -> Mapping[str, list[Any]]:
-  """Predictions of one task as a SavedModel of it has them.
+  """Returns predictions of one task as a SavedModel of it has them.
 
   Returns:
     {name: a value for each text}, see `tensor_names`.

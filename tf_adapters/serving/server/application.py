@@ -29,7 +29,7 @@ from tf_adapters.serving.server.routes_tensorflow_serving import (
 
 def make_application(server: ModelServer,
                      admin_token: str | None = None) -> Starlette:
-  """The ASGI application of a server.
+  """Makes the ASGI application of a server.
 
   Args:
     server: answers.

@@ -25,14 +25,14 @@ class Residency(Protocol):
   load_seconds: float
 
   def names(self) -> list[str]:
-    """The tasks in memory."""
+    """Returns the tasks in memory."""
 
   @property
   def room(self) -> int:
     """Number of tasks that a call can need."""
 
   def has(self, names: Iterable[str]) -> bool:
-    """Whether all of these are in memory."""
+    """Returns whether all of these are in memory."""
 
   def using_resident(
       self, names: Sequence[str]) -> contextlib.AbstractContextManager[bool]:
@@ -72,25 +72,25 @@ class Bank(Protocol):
     """The counts of tasks in memory, where there is a store."""
 
   def __contains__(self, name: object) -> bool:
-    """Whether there is such a task, in memory or not."""
+    """Returns whether there is such a task, in memory or not."""
 
   def names(self) -> list[str]:
-    """The tasks."""
+    """Returns the tasks."""
 
   def info(self, name: str) -> AdapterInfo:
     """Reads what a task's file says; raises InputError for none."""
 
   def rows(self, texts: Sequence[Any],
            tasks: Sequence[str | None]) -> list["Row"]:
-    """Texts of tasks, checked."""
+    """Pairs texts with tasks, and checks them."""
 
   def tokenize(self, rows: list["Row"],
                cut: bool = True) -> list["TokenizedRow"]:
-    """The rows as wordpieces."""
+    """Makes wordpieces of rows."""
 
   def predict_rows(self, rows: list["TokenizedRow"],
                    batch_size: int) -> list[Result]:
-    """A prediction for each row, or what is wrong with it."""
+    """Predicts each row, or says what is wrong with it."""
 
   def add(self, path: str | os.PathLike[str],
           name: str | None = None) -> str:

@@ -17,7 +17,7 @@ _OF_A_BATCH = 64
 
 def choose(sizes: Sequence[tuple[int, int]], widths: Sequence[int],
            config: ServerConfig) -> list[int]:
-  """The rows of the next batch.
+  """Chooses the rows of the next batch.
 
   Args:
     sizes: (longest sequence, number of sequences) of each row that waits, in
@@ -52,7 +52,7 @@ def choose(sizes: Sequence[tuple[int, int]], widths: Sequence[int],
 
 
 def is_full(sizes: Sequence[tuple[int, int]], config: ServerConfig) -> bool:
-  """Whether rows that wait are enough for a batch; `sizes` as for `choose`."""
+  """Returns whether waiting rows fill a batch; `sizes` as for `choose`."""
   return len(sizes) >= config.max_batch_rows or sum(
       longest * sequences for longest, sequences in sizes
   ) >= config.max_batch_tokens

@@ -163,7 +163,7 @@ class Batcher:
     return len(self._queue)
 
   async def predict(self, rows: Sequence["TokenizedRow"]) -> list[Result]:
-    """A result for each row. Those that wait are dropped if this is cancelled.
+    """Computes a result for each row; drops those that wait if it is cancelled.
     """
     request = _Request([None] * len(rows), len(rows),
                        asyncio.get_running_loop().create_future())

@@ -164,7 +164,7 @@ class ModelServer:
       log(line)
 
   def _is_still(self, task: str, info: AdapterInfo | None) -> bool:
-    """Whether a task was not replaced; one that was removed was not."""
+    """Returns whether a task was not replaced; one that was removed was not."""
     try:
       return self.served.info(task) is info
     except Refusal:
@@ -239,7 +239,7 @@ class ModelServer:
                     f"may have at most {most:,}: send fewer texts")
 
   def retry_after(self) -> int:
-    """Seconds until what waits now will have been computed."""
+    """Estimates the seconds until what waits now will have been computed."""
     return max(1, min(_LONGEST_WAIT, math.ceil(
         self._live.seconds_for(self._admission.rows))))
 

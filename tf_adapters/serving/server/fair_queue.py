@@ -60,7 +60,7 @@ class FairQueue(Generic[Item]):
     bisect.insort(self._entries, _Entry(start, next(self._numbers), item))
 
   def first(self, most: int) -> list[Item]:
-    """The items that are next in turn; they stay where they are."""
+    """Returns the items that are next in turn; they stay where they are."""
     return [entry.item for entry in self._entries[:most]]
 
   def take(self, items: Container[Item]) -> None:
@@ -104,7 +104,7 @@ class Admission:
     return self._of_task.get(task, 0)
 
   def fits(self, wanted: Mapping[str, int]) -> bool:
-    """Whether there is room for more rows: {task: rows}."""
+    """Returns whether there is room for more rows: {task: rows}."""
     left = self._most - self.rows
     return sum(wanted.values()) <= left and all(
         self.of_task(task) + rows <= left for task, rows in wanted.items())

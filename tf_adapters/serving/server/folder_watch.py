@@ -99,7 +99,7 @@ class FolderWatch:
         await self._add(name, state)
 
   def why_absent(self, name: str) -> InputError | None:
-    """Why a file of the folder is not served, which is not; None for no file.
+    """Returns why a file of the folder is not served; None for no file.
 
     Args:
       name: what its task would be called; anything.
@@ -135,7 +135,7 @@ class FolderWatch:
 
 def states_of(folder: str | os.PathLike[str],
               known: Container[str] = ()) -> dict[str, FileState]:
-  """The adapter files in a folder by name, and what tells whether they change.
+  """Returns {name of an adapter file in a folder: what tells of a change}.
 
   Args:
     folder: that is looked at.

@@ -40,7 +40,7 @@ def refused(refusal: Refusal) -> JsonResponse:
 
 
 async def read_object(request: Request, most: int) -> dict[str, Any]:
-  """The JSON object that is a request's body.
+  """Reads the JSON object that is a request's body.
 
   Args:
     request: the request.
@@ -106,7 +106,7 @@ def _too_large(most: int) -> Refusal:
 
 
 def parse_json(content: bytes) -> Any:
-  """The value of JSON in UTF-8.
+  """Parses JSON in UTF-8.
 
   Raises:
     Refusal: it is none, holds NaN, an infinity or a key twice, or is nested too
@@ -161,7 +161,7 @@ def check_keys(values: Mapping[str, Any], known: tuple[str, ...],
 
 
 def text_of(value: Any, where: str) -> str:
-  """A value that has to be a text.
+  """Checks a value that has to be a text, and returns it.
 
   Raises:
     Refusal: it is something else, or has half a character.
@@ -180,7 +180,7 @@ def text_of(value: Any, where: str) -> str:
 
 
 def flag_of(value: Any, where: str) -> bool:
-  """A value that has to be true or false.
+  """Checks a value that has to be true or false, and returns it.
 
   Raises:
     Refusal: it is something else.
@@ -193,7 +193,7 @@ def flag_of(value: Any, where: str) -> bool:
 
 async def respond(make: Callable[[], Any],
                   answers: Sequence[Answer]) -> JsonResponse:
-  """The response that holds what is made of answers.
+  """Makes the response that holds what is made of answers.
 
   Where there are very many labels, that takes so long that it is made beside
   the thread of the event loop.

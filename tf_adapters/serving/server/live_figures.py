@@ -51,7 +51,8 @@ class LiveFigures:
     return rows * self._seconds_per_row
 
   def figures(self) -> dict[str, float | None]:
-    """Of the last seconds, by name; None where there is nothing to tell."""
+    """Measures the last seconds, by name; None where there is nothing to tell.
+    """
     since = self._clock() - _SECONDS
     # Copies, since others may be added meanwhile.
     answers = sorted(seconds for when, seconds in list(self._answers)
@@ -67,7 +68,7 @@ class LiveFigures:
 
 
 def _milliseconds(seconds: list[float], part: float) -> float | None:
-  """A quantile of what is in order."""
+  """Returns a quantile of what is in order."""
   if not seconds:
     return None
   return round(1000 * seconds[round(part * (len(seconds) - 1))], 2)

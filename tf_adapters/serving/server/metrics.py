@@ -66,7 +66,7 @@ class Metrics(Collector):
     registry.register(self)
 
   def text(self) -> bytes:
-    """All of it, in Prometheus' text format."""
+    """Writes all of it down, in Prometheus' text format."""
     if self._rows is not None:
       for task in [*self._counted]:
         if task not in self._tasks:
@@ -81,12 +81,12 @@ class Metrics(Collector):
       yield kind(f"tf_adapters_{name}", what, figures[name])
 
   def describe(self) -> Iterator[Metric]:
-    """The names of `collect`, which are not looked up for that."""
+    """Yields the names of `collect`, which are not looked up for that."""
     for name, (kind, what) in _FIGURES.items():
       yield kind(f"tf_adapters_{name}", what)
 
   def request(self, status: int) -> None:
-    """A request, of any route, was answered."""
+    """Counts a request, of any route, that was answered."""
     self._requests.labels(str(status)).inc()
 
   def tokenized(self, rows: int, seconds: float) -> None:

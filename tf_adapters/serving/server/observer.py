@@ -28,14 +28,14 @@ class Observer(Protocol):
   """Is called on the thread of the event loop, and must not take long."""
 
   def tokenized(self, rows: int, seconds: float) -> None:
-    """Texts have become wordpieces."""
+    """Hears that texts have become wordpieces."""
 
   def computed(self, batch: BatchFigures) -> None:
-    """A batch was computed."""
+    """Hears that a batch was computed."""
 
   def answered(self, tasks: Mapping[str, int], status: int,
                seconds: float) -> None:
-    """A request was answered, or refused.
+    """Hears that a request was answered, or refused.
 
     Args:
       tasks: its texts of each task; none of tasks that there are not.

@@ -14,7 +14,7 @@ _INLINE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1>", re.DOTALL)
 
 
 def page_routes() -> list[Route]:
-  """`GET /`."""
+  """Makes the route of `GET /`."""
   content = (importlib.resources.files(__package__) / "page" / "index.html"
              ).read_text(encoding="utf-8")
   headers = {

@@ -16,7 +16,7 @@ COLUMNS = ("text", "text_pair")
 
 
 def task_in_path(request: Request) -> str:
-  """The task that a path names."""
+  """Returns the task that a path names."""
   task: str = request.path_params["task"]
   return task
 
@@ -34,7 +34,7 @@ def check_version(request: Request) -> None:
 
 
 def texts_of_columns(columns: Mapping[str, list[str]]) -> list[Text]:
-  """The rows of "text" and, where there is such a column, "text_pair".
+  """Returns the rows of "text" and, where there is such a column, "text_pair".
 
   Raises:
     Refusal: they are not of the same length.
@@ -50,7 +50,7 @@ def texts_of_columns(columns: Mapping[str, list[str]]) -> list[Text]:
 
 
 def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
-  """The "parameters" of a body; none where there are none.
+  """Returns the "parameters" of a body; none where there are none.
 
   Raises:
     Refusal: they are something else.
@@ -64,7 +64,7 @@ def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def asks_to_cut(request: Request) -> bool:
-  """Whether texts that are too long are cut: `?truncation=true`.
+  """Returns whether texts that are too long are cut: `?truncation=true`.
 
   Raises:
     Refusal: it is something else.

@@ -141,7 +141,7 @@ def _texts(inputs: Any) -> list[Text]:
 
 
 def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
-  """The texts of a tensor [rows] or [rows, 1].
+  """Returns the texts of a tensor [rows] or [rows, 1].
 
   Raises:
     Refusal: it is something else.
@@ -167,7 +167,7 @@ def _strings(tensor: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _wanted(outputs: Any, there: Sequence[str]) -> Sequence[str]:
-  """The names of the outputs that are asked for; all where none are."""
+  """Returns the names of the outputs that are asked for; all where none are."""
   if outputs is None:
     return there
   names = [one.get("name") if isinstance(one, dict) else None

@@ -30,7 +30,7 @@ _PAIRS = (("text", "text_pair"), ("question", "context"))
 
 
 def pipeline_routes(server: ModelServer) -> list[Route]:
-  """`POST /predict` and `POST /models/{task}`."""
+  """Makes the routes of `POST /predict` and `POST /models/{task}`."""
 
   async def predict(request: Request) -> Response:
     body = await read_object(request, server.config.max_body_bytes)
@@ -68,7 +68,7 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
 
 def _tasks(server: ModelServer,
            body: Mapping[str, Any]) -> tuple[list[str], bool]:
-  """The tasks that are asked for, and whether answers are to be by name."""
+  """Returns the tasks that are asked for, and whether answers are by name."""
   if "task" in body and "tasks" in body:
     raise Refusal(refusals.WRONG_KIND,
                   "the body has both task and tasks: give one of them")
@@ -90,7 +90,7 @@ def _tasks(server: ModelServer,
 
 
 def _texts(body: Mapping[str, Any]) -> tuple[list[Text], bool]:
-  """The texts, and whether it was one and no list."""
+  """Returns the texts, and whether it was one and no list."""
   if "inputs" not in body:
     raise Refusal(refusals.WRONG_KIND,
                   'the body has no inputs: give {"inputs": "a text"}')

@@ -29,7 +29,7 @@ _MOST_BYTES = 100_000  # of a request that changes tasks
 
 
 def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
-  """`GET /v1/models`, and what changes tasks.
+  """Makes the routes of `GET /v1/models`, and of what changes tasks.
 
   Args:
     server: the server.

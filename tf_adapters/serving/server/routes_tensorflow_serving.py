@@ -40,7 +40,7 @@ _SIGNATURE = "serving_default"
 
 
 def tensorflow_serving_routes(server: ModelServer) -> list[Route]:
-  """`POST /v1/models/{task}:predict`, and what is asked of a model there."""
+  """Makes the routes below `/v1/models/{task}` of TensorFlow Serving."""
 
   async def predict(request: Request) -> Response:
     task = task_in_path(request)
@@ -134,7 +134,7 @@ def _of_columns(inputs: Any) -> list[Text]:
 
 
 def _string(value: Any, where: str) -> str:
-  """A text, or one in base 64.
+  """Returns a text, or one in base 64.
 
   Raises:
     Refusal: it is something else.

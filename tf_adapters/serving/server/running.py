@@ -22,7 +22,7 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-  """A socket that nobody else has; connections are taken later.
+  """Opens a socket that nobody else has; connections are taken later.
 
   Args:
     host: name or address.
@@ -47,7 +47,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(found: socket.socket) -> str:
-  """The URL of a socket."""
+  """Returns the URL of a socket."""
   host, port, *_ = found.getsockname()
   return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -70,7 +70,7 @@ class ServedTasks:
       raise
 
   def find(self, name: str) -> ServedTask:
-    """A task.
+    """Returns a task.
 
     Raises:
       Refusal: there is none of that name.
@@ -82,7 +82,7 @@ class ServedTasks:
     return ServedTask(name, info, self._path(name))
 
   def all(self) -> list[ServedTask]:
-    """All tasks, but for files in a store that cannot be read."""
+    """Lists all tasks, but for files in a store that cannot be read."""
     resident, names = self._resident(), self._bank.names()
     for gone in {*self._read}.difference(names):
       self._read.pop(gone, None)
@@ -94,7 +94,7 @@ class ServedTasks:
     return found
 
   def _in_store(self, name: str) -> ServedTask:
-    """A task that is not in memory; its file is read again if it has changed.
+    """Returns a task that is not in memory; reads its file again after changes.
     """
     path = self._path(name)
     try:
@@ -109,7 +109,7 @@ class ServedTasks:
     return ServedTask(name, info, path)
 
   def name_of(self, path: str | os.PathLike[str]) -> str:
-    """The name of an adapter file's task; takes time.
+    """Returns the name of an adapter file's task; takes time.
 
     Raises:
       InputError: it cannot be read.
@@ -136,7 +136,7 @@ class ServedTasks:
     self._adding_seconds += time.monotonic() - start
 
   def is_leaving(self, name: str) -> bool:
-    """Whether a task is being removed."""
+    """Returns whether a task is being removed."""
     return name in self._leaving
 
   @contextlib.contextmanager
@@ -165,13 +165,13 @@ class ServedTasks:
     self._paths.pop(name, None)
 
   def _is_stored(self, name: str) -> bool:
-    """Whether a task's file is in the bank's store."""
+    """Returns whether a task's file is in the bank's store."""
     return (self._bank.store is not None and name not in self._paths
             and name in self._bank
             and os.path.exists(os.path.join(self._path(name), CONFIG_NAME)))
 
   def longest(self) -> int:
-    """Wordpieces of the longest texts that tasks take, 0 without tasks."""
+    """Counts the wordpieces of the longest texts that tasks take."""
     return max([_OF_A_STORE if self._bank.store is not None else 0, *(
         self._bank.info(name).max_length or 0 for name in self._resident())])
 
@@ -214,7 +214,8 @@ def _no_file() -> Refusal:
 
 
 def _nearest(name: str, names: Sequence[str]) -> Sequence[str]:
-  """Those that a name is compared with; where there are very many, not all."""
+  """Returns what a name is compared with; where there are very many, not all.
+  """
   if len(names) <= _MOST_COMPARED:
     return names
   return [other for other in names
