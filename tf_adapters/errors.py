@@ -16,7 +16,7 @@ _Result = TypeVar("_Result")
 
 
 def printable(text: str) -> str:
-  """The text in one line that does nothing to a terminal.
+  """Makes the text one line that does nothing to a terminal.
 
   Example:
     >>> printable("a\\nb")
@@ -54,7 +54,7 @@ def warn(message: str, stacklevel: int = 2) -> None:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-  """Names with commas between them, as many as can be read.
+  """Writes names with commas between them, as many as can be read.
 
   Example:
     >>> listed(["a", "b", "c", "d"], most=2)
@@ -68,7 +68,7 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 def similar(name: str, names: Iterable[str],
             cutoff: float = 0.6) -> str | None:
-  """The one of some names that was probably meant, if any.
+  """Returns the one of some names that was probably meant, if any.
 
   Case does not count, nor do hyphens and the like.
 
@@ -130,7 +130,7 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def about(what: object) -> Iterator[None]:
-  """Input errors inside begin with what they are about, a file mostly.
+  """Lets input errors inside begin with what they are about, a file mostly.
 
   Example:
     >>> with about("vocab.txt"):

@@ -40,7 +40,7 @@ _FIRST = b"WARNING: All log messages before absl::InitializeLog() is called"
 
 
 def is_notice(line: bytes) -> bool:
-  """Whether a line of a library's says nothing to users."""
+  """Returns whether a line of a library's says nothing to users."""
   if line.startswith(_FIRST) or _INFORMATION.match(line):
     return True
   other = _OTHERS.match(line)

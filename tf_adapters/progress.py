@@ -67,7 +67,7 @@ class Pace:
 
 def progress_bar(what: str, total: int | None, unit: str = "rows",
                  scaled: bool = False, leave: bool = True) -> tqdm.tqdm:
-  """A bar to update, and to close, on standard error.
+  """Makes a bar to update, and to close, on standard error.
 
   In a notebook it is a widget, where there are such. Without a terminal it
   writes no bar but a line every few minutes, and nothing of work that is over
@@ -105,7 +105,7 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
 
 @functools.cache
 def _steady(bar: Any) -> Any:
-  """The class of bars whose time left is a `Pace`'s, made of tqdm's."""
+  """Makes the class of bars whose time left is a `Pace`'s, of tqdm's."""
 
   def begin(self: Any, **arguments: Any) -> None:
     self.pace, self.since, self.units = Pace(), time.monotonic(), 0
@@ -131,14 +131,14 @@ def _steady(bar: Any) -> Any:
 
 
 def _in_notebook() -> bool:
-  """Whether a kernel of Jupyter's runs this."""
+  """Returns whether a kernel of Jupyter's runs this."""
   get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
   shell = get_ipython and get_ipython()
   return "IPKernelApp" in getattr(shell, "config", {})
 
 
 def duration(seconds: float) -> str:
-  """A time for the eye.
+  """Writes a time for the eye.
 
   Example:
     >>> duration(3900), duration(130), duration(7.21)

@@ -42,11 +42,12 @@ class PackedRows:
     self._starts = self._ends - lengths
 
   def __getitem__(self, row: int) -> np.ndarray:
-    """A row's vectors, [length, size]: what is written there is kept."""
+    """Returns a row's vectors, [length, size]: what is written there is kept.
+    """
     return self.vectors[self._starts[row]:self._ends[row]]
 
   def padded(self, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Some rows with zeros behind them, [rows, width, size]; in tf.data too."""
+    """Pads some rows with zeros, [rows, width, size]; in tf.data too."""
 
     def gather(rows: np.ndarray, width: int) -> np.ndarray:
       size = self.vectors.shape[1]
@@ -155,25 +156,27 @@ FEW_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 def widths_up_to(
     max_length: int, widths: Sequence[int] = WIDTHS) -> tuple[int, ...]:
-  """The widths, in order, of sequences of up to `max_length` wordpieces."""
+  """Returns the widths, in order, of sequences of so many wordpieces at most.
+  """
   below = {width for width in widths if width < max_length}
   return (*sorted(below), max_length)
 
 
 def width_for(length: int, max_length: int) -> int:
-  """The smallest of the widths that has room for a row."""
+  """Returns the smallest of the widths that has room for a row."""
   return next(width for width in widths_up_to(max_length)
               if width >= length)
 
 
 def chunks(values: Sequence[Any] | np.ndarray, size: int) -> Iterator[Any]:
-  """Stretches of at most `size` values."""
+  """Yields stretches of at most `size` values."""
   for start in range(0, len(values), size):
     yield values[start:start + size]
 
 
 def batches_per_epoch(rows: int, batch_size: int) -> int:
-  """Full batches in `rows`; a split smaller than one batch is one batch."""
+  """Counts the full batches in `rows`: one where a split is smaller than that.
+  """
   return max(1, rows // batch_size)
 
 
@@ -181,7 +184,7 @@ def training_batches(
     encoded: Encoded, batch_size: int, seed: int,
     epochs: range | None = None, skip: int = 0,
     widths: Sequence[int] = WIDTHS) -> tf.data.Dataset:
-  """Shuffled batches `(inputs, labels)` of similar lengths.
+  """Makes shuffled batches `(inputs, labels)` of similar lengths.
 
   The rows that do not fill the last batch of an epoch are left out; the next
   epoch, in another order, has them.
@@ -219,7 +222,7 @@ def training_batches(
 def evaluation_batches(
     encoded: Encoded, batch_size: int, widths: Sequence[int] = WIDTHS,
     multiple_of: int = 1) -> tuple[tf.data.Dataset, np.ndarray]:
-  """Batches of every row exactly once, shortest first.
+  """Makes batches of every row exactly once, shortest first.
 
   Args:
     encoded: the rows.
@@ -260,7 +263,7 @@ def batches_by_width(
 
 def _cut(rows: np.ndarray, batch_size: int,
          multiple_of: int) -> tf.data.Dataset:
-  """Row numbers of each batch, the last one filled up."""
+  """Returns the row numbers of each batch, the last one filled up."""
   rows = np.pad(rows, [0, -len(rows) % multiple_of], mode="edge")
   full = len(rows) // batch_size * batch_size
   # Not by `batch`: strategies would cut the last batch as if it were a full
@@ -273,7 +276,7 @@ def _cut(rows: np.ndarray, batch_size: int,
 
 def _shuffled_by_length(lengths: tf.Tensor, batch_size: int, count: int,
                         seed: tf.Tensor) -> tf.Tensor:
-  """Row numbers of each batch, int64 [count, batch_size].
+  """Returns the row numbers of each batch, int64 [count, batch_size].
 
   A random order, sorted by length within stretches of `_SORTED_AT_ONCE`
   batches, cut into batches, the batches shuffled.

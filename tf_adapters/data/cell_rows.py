@@ -19,7 +19,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 def tsv_rows(
     path: pathlib.Path | str, lines: Iterable[str], width: int | None = None,
 ) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row, the header's among them.
+  """Yields (line, cells) of each row, the header's among them.
 
   Args:
     path: what to call the file in errors.
@@ -50,7 +50,7 @@ def tsv_rows(
 
 def csv_rows(path: pathlib.Path | str, lines: Iterable[str],
              separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-  """(line that it begins on, cells) of each row.
+  """Yields (line that it begins on, cells) of each row.
 
   Args:
     path: what to call the file in errors.
@@ -94,7 +94,7 @@ def check_delimiter(delimiter: str | None) -> str | None:
 def separated_rows(
     path: pathlib.Path | str, format: str, lines: Iterable[str],
     wanted: Sequence[str]) -> tuple[Iterator[tuple[int, list[str]]], str]:
-  """(line, cells) of each row of "tsv" or "csv", whatever separates cells.
+  """Reads (line, cells) of each row of "tsv" or "csv", whatever the separator.
 
   If the header has the wanted columns only with another separator, that one is
   the file's; also if it has several columns with it instead of one.

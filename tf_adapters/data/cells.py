@@ -16,7 +16,7 @@ _SMALLEST = 2.0 ** -126  # of the normal numbers in float32
 
 
 def write_number(value: float) -> str:
-  """A number in six digits, as C's `%.6g` has it.
+  """Writes a number in six digits, as C's `%.6g` does.
 
   Example:
     >>> [write_number(value) for value in (0.1 + 0.2, 1e-7, 1e20, -0.0)]
@@ -28,7 +28,7 @@ def write_number(value: float) -> str:
 
 
 def quoted(text: str, separator: str) -> str:
-  """A cell of a table: in quotation marks where it has to be (RFC 4180).
+  """Writes a cell of a table: in quotation marks where it has to be (RFC 4180).
 
   Example:
     >>> quoted('so "x", y', ","), quoted("x, y", "\\t")
@@ -40,12 +40,13 @@ def quoted(text: str, separator: str) -> str:
 
 
 def list_item(text: str, separator: str) -> str:
-  """One of the texts of a list: as `quoted`, and so where it is empty."""
+  """Writes one of the texts of a list: as `quoted`, and so where it is empty.
+  """
   return quoted(text, separator) or '""'
 
 
 def write_list(texts: Iterable[str], separator: str) -> str:
-  """Texts in one, which `read_list` takes apart.
+  """Writes texts in one, which `read_list` takes apart.
 
   Example:
     >>> write_list(["red", "yellow, or green"], ",")
@@ -55,6 +56,6 @@ def write_list(texts: Iterable[str], separator: str) -> str:
 
 
 def read_list(text: str, separator: str) -> list[str]:
-  """The other way round than `write_list`."""
+  """Reads what `write_list` has written."""
   lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
   return next(lines, [])

@@ -168,7 +168,7 @@ def _languages(sentences: Sequence[Sentence]) -> list[str]:
 
 
 def _blocks(path: pathlib.Path, encoding: str) -> Iterator[list[_Row]]:
-  """Lines that stand together."""
+  """Yields lines that stand together."""
   block: list[_Row] = []
   for number, line in enumerate(
       itertools.chain(read_lines(path, encoding), [""]), 1):
@@ -200,7 +200,7 @@ def _check_no_header(path: pathlib.Path,
 
 
 def _without_comments(block: Sequence[_Row], layout: _Layout) -> list[_Row]:
-  """A sentence without the comments in front of it."""
+  """Returns a sentence without the comments in front of it."""
 
   def is_comment(row: _Row) -> bool:
     if layout.numbered:
@@ -287,7 +287,7 @@ def _values(width: int, rows: Sequence[Sequence[_Row]]) -> list[set[str]]:
 
 def _others_with_entities(path: pathlib.Path, values: Sequence[Collection[str]],
                           word: int) -> list[int]:
-  """Places of columns, but the last one, that say where entities are.
+  """Returns the places of columns, but the last, that say where entities are.
 
   Raises:
     InputError: there are such, and the last one is something else.
@@ -306,7 +306,7 @@ def _others_with_entities(path: pathlib.Path, values: Sequence[Collection[str]],
 
 def _is_numbered(path: pathlib.Path, width: int,
                  rows: Sequence[Sequence[_Row]]) -> bool:
-  """Whether the first column counts the words of each sentence.
+  """Returns whether the first column counts the words of each sentence.
 
   Raises:
     InputError: it holds numbers that do not, or there is no column of words
@@ -333,7 +333,7 @@ def _is_numbered(path: pathlib.Path, width: int,
 
 
 def _out_of_order(block: Sequence[_Row]) -> _Row | None:
-  """The first row that is not numbered as it should be."""
+  """Returns the first row that is not numbered as it should be."""
   expected = None
   for row in block:
     if _NO_WORD.fullmatch(row.first):

@@ -33,7 +33,8 @@ class Context:
   ends: np.ndarray
 
   def span(self, start: int, end: int) -> tuple[int, int] | None:
-    """First and last wordpiece of a stretch of characters, or None."""
+    """Returns the first and last wordpiece of a stretch of characters, or None.
+    """
     if not len(self.ids):
       return None
     first = int(np.searchsorted(self.ends, start, side="right"))
@@ -41,7 +42,8 @@ class Context:
     return (first, last) if first <= last else None
 
   def place(self, first: int, last: int) -> tuple[int, int]:
-    """Where wordpieces `first` to `last` begin and end, in characters."""
+    """Returns where wordpieces `first` to `last` begin and end, in characters.
+    """
     return int(self.begins[first]), int(self.ends[last])
 
 
@@ -64,7 +66,7 @@ def tokenize_contexts(
 
 
 def _characters(context: str) -> np.ndarray:
-  """For each byte of a text, and for its end, the number of its character."""
+  """Numbers the character of each byte of a text, and of its end."""
   numbers = np.arange(len(context) + 1)
   if context.isascii():
     return numbers
@@ -73,7 +75,8 @@ def _characters(context: str) -> np.ndarray:
 
 
 def _behind_blanks(context: str) -> np.ndarray:
-  """For each character, and for the end, the first one from it on no blank."""
+  """Finds the first character from each one on, and the end, that is no blank.
+  """
   numbers = np.arange(len(context) + 1)
   blanks = [match.start() for match in re.finditer(r"\s", context)]
   numbers[blanks] = len(context)
@@ -81,7 +84,7 @@ def _behind_blanks(context: str) -> np.ndarray:
 
 
 def _kept_before(context: str) -> np.ndarray:
-  """For each character, and for the end, where the last one before it ends.
+  """Finds where the last kept one before each character, and the end, ends.
 
   But for characters that no wordpiece has, such as soft hyphens.
   """
@@ -95,7 +98,7 @@ def _kept_before(context: str) -> np.ndarray:
 
 def in_chunks(function: Callable[[Sequence[str]], tf.Tensor],
                texts: Sequence[str], size: int = 1024) -> list[Any]:
-  """A function's results for many texts, row by row as numpy values."""
+  """Computes a function's results for texts, row by row as numpy values."""
   result = []
   for part in batching.chunks(texts, size):
     outputs = function(tf.constant(part, tf.string))

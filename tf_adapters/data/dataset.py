@@ -295,7 +295,7 @@ class Dataset:
     return self._named("test")
 
   def _named(self, name: str) -> Examples:
-    """A split that says what its labels are called, wherever it goes."""
+    """Makes a split say what its labels are called, wherever it goes."""
     if name not in self.splits and name != "train":
       raise InputError(
           f"task {self.name}: no {name} split in {self.origin}; there is "

@@ -32,7 +32,7 @@ _CHUNK = 1 << 20  # bytes that are read at once
 
 
 def check_encoding(name: str) -> str:
-  """The encoding of a name that a user gave.
+  """Checks the encoding of a name that a user gave.
 
   Raises:
     InputError: there is none of that name.
@@ -48,7 +48,7 @@ def check_encoding(name: str) -> str:
 
 
 def found_encoding(path: pathlib.Path) -> str:
-  """UTF-8 or UTF-16 where a file is in it, or else windows-1252 or latin-1.
+  """Finds UTF-8 or UTF-16 where a file is in it, else windows-1252 or latin-1.
 
   Raises:
     InputError: the file cannot be read.
@@ -64,7 +64,7 @@ def found_encoding(path: pathlib.Path) -> str:
 
 
 def _is_in(file: BinaryIO, encoding: str) -> bool:
-  """Whether all of a file can be decoded."""
+  """Returns whether all of a file can be decoded."""
   decoder = codecs.getincrementaldecoder(encoding)()
   file.seek(0)
   try:
@@ -84,7 +84,7 @@ def encoding_note(name: str, encoding: str) -> str:
 
 
 def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
-  """The lines of a file, each with the line feed that ends it.
+  """Yields the lines of a file, each with the line feed that ends it.
 
   Args:
     path: the file.
@@ -147,7 +147,8 @@ _DECODE = {LATIN_1: _latin_1, MIXED: _mixed}
 
 def _lines_in(name: pathlib.Path | str, lines: Iterable[bytes],
               encoding: str) -> Iterator[str]:
-  """Lines of an encoding in which a line feed may be of several bytes."""
+  """Yields lines of an encoding in which a line feed may be of several bytes.
+  """
   decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
   number, left = 1, ""
   try:
@@ -197,7 +198,7 @@ def _checked(name: pathlib.Path | str, lines: Iterable[bytes],
 
 
 def is_utf_8(text: str) -> bool:
-  """Whether `decoded` met nothing else."""
+  """Returns whether `decoded` met nothing else."""
   return not _NO_TEXT.search(text)
 
 

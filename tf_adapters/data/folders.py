@@ -13,7 +13,7 @@ _OTHER_DATA = {".tsv", ".csv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx",
 
 
 def data_folder(data_dir: str) -> pathlib.Path:
-  """The folder of a task's files.
+  """Returns the folder of a task's files.
 
   Raises:
     InputError: there is none.
@@ -30,7 +30,7 @@ def data_folder(data_dir: str) -> pathlib.Path:
 def find_splits(folder: pathlib.Path, patterns: Mapping[str, str],
                 endings: tuple[str, ...], expected: str,
                 ) -> tuple[dict[str, pathlib.Path], str]:
-  """The file of each split, by its name.
+  """Returns the file of each split, by its name.
 
   A file whose name is of two splits, such as train_dev.tsv, is neither where
   there is one of each.

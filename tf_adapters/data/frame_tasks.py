@@ -70,7 +70,7 @@ class Columns:
 
 
 def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
-  """The task that is in frames.
+  """Makes the task that is in frames.
 
   Args:
     frames: split -> columns of values.
@@ -135,7 +135,7 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
 
 def _problem_of(columns: Columns, texts: Sequence[Any],
                 labels: Sequence[Sequence[Any]]) -> str:
-  """The type of problem that columns are of.
+  """Returns the type of problem that columns are of.
 
   Raises:
     InputError: it cannot be told.
@@ -189,7 +189,7 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
 
 
 def _table(frame: Frame, columns: Columns, split: str) -> Table:
-  """The rows of a frame as a file would have them."""
+  """Makes the rows of a frame, as a file would have them."""
   bad_rows = BadRows(frame.name, columns.on_bad_row)
   names = list(columns.texts)
   # A test split may do without.
@@ -271,7 +271,8 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
 
 
 def _hold_words(texts: Sequence[Any]) -> bool:
-  """Whether texts are lists of words; of a table's cells all have to be."""
+  """Returns whether texts are lists of words; all cells of a table have to be.
+  """
   if any(isinstance(text, list) for text in texts):
     return True
   cells = [text for text in texts if text is not None]
@@ -280,7 +281,7 @@ def _hold_words(texts: Sequence[Any]) -> bool:
 
 
 def items_of(cell: Any) -> list[Any]:
-  """The items of a cell: a list, one as pandas writes it, or words."""
+  """Returns the items of a cell: a list, one as pandas writes it, or words."""
   if isinstance(cell, list):
     return cell
   if not isinstance(cell, str):
@@ -292,7 +293,7 @@ def items_of(cell: Any) -> list[Any]:
 
 
 def _literal(cell: str) -> Any:
-  """A cell's value as Python writes it; the cell where it is none."""
+  """Returns a cell's value as Python writes it; the cell where it is none."""
   try:
     return ast.literal_eval(cell.strip())
   except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -336,7 +337,7 @@ def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
 
 
 def _answers(cell: Any) -> list[dict[str, Any]]:
-  """The answers of a cell, as SQuAD's files have them.
+  """Returns the answers of a cell, as SQuAD's files have them.
 
   A cell is an answer, several, or what Hugging Face's datasets have: texts and
   the places where each begins. In tables that stands as Python writes it.

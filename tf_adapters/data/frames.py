@@ -51,7 +51,7 @@ class Frame:
   index: Sequence[int] | None = None
 
   def place(self, row: int) -> int:
-    """Where a row stands, for messages."""
+    """Returns where a row stands, for messages."""
     return self.called(row) if self.places is None else self.places[row]
 
   def called(self, row: int) -> int:
@@ -59,11 +59,11 @@ class Frame:
     return row if self.index is None else self.index[row]
 
   def has(self, column: str) -> bool:
-    """Whether there is a column of that name, in any case."""
+    """Returns whether there is a column of that name, in any case."""
     return column.lower() in map(str.lower, self.header)
 
   def column(self, column: str, hint: str) -> list[Any]:
-    """The values of a column as Python has them; None for those missing.
+    """Returns the values of a column as Python has them; None for missing ones.
 
     Args:
       column: its name, in any case.
@@ -110,7 +110,7 @@ def of_texts(values: Sequence[str | None]) -> list[Any]:
 
 
 def frames_of(data: Any) -> dict[str, Frame]:
-  """The frames of a task's splits: "train" alone where there are no splits.
+  """Returns the frames of a task's splits: "train" alone where there are none.
 
   Args:
     data: a DataFrame of pandas or polars, a table of pyarrow, a dict of
@@ -135,7 +135,7 @@ def frames_of(data: Any) -> dict[str, Frame]:
 
 
 def plain(value: Any) -> Any:
-  """A value as Python has it; None for one that is missing."""
+  """Returns a value as Python has it; None for one that is missing."""
   if isinstance(value, np.generic):
     value = value.item()
   if value is None or type(value).__name__ in _MISSING or (
@@ -183,8 +183,9 @@ def _frame(data: Any, name: str) -> Frame:
 
 
 def _index(data: Any) -> Sequence[int] | None:
-  """The index of a DataFrame of pandas; None if it does not name each row by a
-  whole number.
+  """Returns the index of a pandas DataFrame, or None.
+
+  It is None if it does not name each row by a whole number.
   """
   index: Any = getattr(data, "index", None)
   if not getattr(index, "is_unique", False):
@@ -207,7 +208,7 @@ def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:
 
 
 def _frame_of_columns(data: Any, names: Sequence[str], name: str) -> Frame:
-  """A dataset of Hugging Face, or a table of pyarrow."""
+  """Makes a frame of a dataset of Hugging Face, or of a table of pyarrow."""
   features = getattr(data, "features", None)
   rows: list[Mapping[str, Any]] = []  # of one that only streams
 

@@ -13,7 +13,7 @@ from tf_adapters.errors import InputError
 
 
 def list_of(values: Any, what: str = "texts") -> list[Any]:
-  """Values as a list: texts, pairs of them, or what else there is of each.
+  """Lists values: texts, pairs of them, or what else there is of each.
 
   Args:
     values: a list, an array, a Series, a column of pyarrow or polars, a
@@ -57,7 +57,7 @@ def list_of(values: Any, what: str = "texts") -> list[Any]:
 
 
 def _of_tf_data(dataset: Any, wanted: str) -> list[Any]:
-  """The strings of a tf.data.Dataset, one by one or in batches."""
+  """Returns the strings of a tf.data.Dataset, one by one or in batches."""
   spec = dataset.element_spec
   if getattr(spec, "dtype", None) != "string" or spec.shape.rank not in (0, 1):
     raise InputError(

@@ -191,7 +191,7 @@ def _targets(table: Table, glue: GlueTask) -> dict[int, Any]:
 
 
 def _ids(table: Table) -> list[str]:
-  """The server's row numbers: a column of test files, else counted."""
+  """Returns the server's row numbers: a column of test files, else counted."""
   for column in ("index", "id"):
     if table.has(column):
       return table.column(column)
@@ -200,7 +200,7 @@ def _ids(table: Table) -> list[str]:
 
 def _read_tfds(name: str, glue: GlueTask) -> tuple[
     dict[str, Split], dict[str, list[pathlib.Path]]]:
-  """The splits of a task, and the files that they are prepared in."""
+  """Reads the splits of a task, and names the files they are prepared in."""
   names = _TFDS_MNLI_SPLITS if name == "mnli" else _TFDS_SPLITS
   try:
     # Slow to import, and seldom needed.

@@ -38,7 +38,7 @@ _UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 
 def label_numbers(table: Table, column: str | int,
                   names: Mapping[str, int]) -> dict[int, int]:
-  """A column of label names as numbers.
+  """Turns a column of label names into numbers.
 
   Args:
     table: the file; takes the rows back whose label is unknown.
@@ -65,7 +65,7 @@ def label_numbers(table: Table, column: str | int,
 
 def label_sets(table: Table, column: str, separator: str,
                names: Mapping[str, int]) -> dict[int, list[float]]:
-  """A column of any number of label names as zeros and ones.
+  """Turns a column of any number of label names into zeros and ones.
 
   Args:
     table, column, names: as for `label_numbers`.
@@ -96,7 +96,7 @@ def label_sets(table: Table, column: str, separator: str,
 
 def indicators(table: Table,
                columns: Sequence[str]) -> dict[int, list[float]]:
-  """Columns of zeros and ones, one for each label.
+  """Reads columns of zeros and ones, one for each label.
 
   Args:
     table: the file; takes the rows back that hold something else.
@@ -122,7 +122,7 @@ def indicators(table: Table,
 
 
 def scores(table: Table, column: str | int) -> dict[int, float]:
-  """A column of numbers.
+  """Reads a column of numbers.
 
   Returns:
     {row: number}.
@@ -154,7 +154,7 @@ def unknown_label(label: str, names: Iterable[str]) -> str:
 
 
 def alike(names: Iterable[str]) -> tuple[str, str, str] | None:
-  """Two names, the earlier one first, that are the same for a reader.
+  """Finds two names, the earlier one first, that are the same for a reader.
 
   Returns:
     Both, and what they differ in: "case" or "writing", as 1 and 1.0 do; None
@@ -178,7 +178,7 @@ def _folded(name: str) -> str:
 
 
 def split_labels(cell: str, separator: str) -> list[str] | None:
-  """The labels of a cell, without blanks around them.
+  """Takes the labels of a cell apart, without blanks around them.
 
   Args:
     cell: a list as Python, JSON or numpy writes it, or labels with separators.
@@ -212,5 +212,5 @@ def _unquoted(item: str) -> str:
 
 
 def is_list(label: str) -> bool:
-  """Whether a label is a list of such, as pandas writes it."""
+  """Returns whether a label is a list of such, as pandas writes it."""
   return bool(_LIKE_A_LIST.fullmatch(label) and _LIST.fullmatch(label))

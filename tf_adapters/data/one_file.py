@@ -45,7 +45,7 @@ _ROWS_AT_ONCE = 1024  # of Parquet
 def frames_of_path(path: pathlib.Path, wanted: Sequence[str],
                    encoding: str | None, delimiter: str | None,
                    on_bad_row: str) -> dict[str, Frame]:
-  """The frames of a file, "train", or of those in a folder, by split.
+  """Reads the frames of a file, "train", or of those in a folder, by split.
 
   Args:
     path: the file or the folder.
@@ -136,7 +136,7 @@ def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
 
 def rows_of_document(path: pathlib.Path,
                      encoding: str) -> Iterable[tuple[int, Any]] | None:
-  """Number, from 1, and value of each row of JSON that is one document.
+  """Yields number, from 1, and value of each row of JSON that is one document.
 
   That is an array, or a file of SQuAD's, of which a question is a row.
 
@@ -173,7 +173,7 @@ def rows_of_document(path: pathlib.Path,
 
 
 def _object(line: str) -> dict[str, Any] | None:
-  """The object that is a line; None where it is something else."""
+  """Returns the object that is a line; None where it is something else."""
   try:
     value = json.loads(line)
   except (ValueError, RecursionError):
@@ -182,7 +182,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _by_column(values: Mapping[str, Any]) -> bool:
-  """Whether an object is a DataFrame as pandas' to_json writes it."""
+  """Returns whether an object is a DataFrame as pandas' to_json writes it."""
   return all(isinstance(column, dict) and column
              and all(map(str.isdecimal, column)) for column in values.values())
 
@@ -210,12 +210,12 @@ def _parquet(path: pathlib.Path) -> Frame:
 
 
 def is_parquet(path: pathlib.Path) -> bool:
-  """Whether a file is one of Parquet, by its ending."""
+  """Returns whether a file is one of Parquet, by its ending."""
   return path.suffix.lower() in _PARQUET
 
 
 def rows_of_parquet(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-  """The rows of a Parquet file, a few at a time.
+  """Yields the rows of a Parquet file, a few at a time.
 
   Raises:
     InputError: it cannot be read.

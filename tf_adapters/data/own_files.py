@@ -110,7 +110,7 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
               label_columns: Sequence[str], problem_type: str,
               labels: Sequence[str] | None = None, label_separator: str = ",",
               order: Callable[[str], Any] | None = None) -> Dataset:
-  """The task that is in the tables of its splits.
+  """Makes the task that is in the tables of its splits.
 
   Args:
     tables: split -> its rows; the first one says which labels there are.
@@ -237,7 +237,7 @@ def _check_columns_differ(*columns: str | None) -> None:
 
 def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],
                 texts: Sequence[Sequence[str]]) -> dict[int, Any]:
-  """The rows that have all of their texts."""
+  """Returns the rows that have all of their texts."""
   kept = {}
   for row, target in rows.items():
     empty = next((column for column, cells in zip(columns, texts)
@@ -250,14 +250,14 @@ def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],
 
 
 def _columns_names(table: Table, columns: Sequence[str]) -> list[str]:
-  """The names of columns, as they stand in the header."""
+  """Returns the names of columns, as they stand in the header."""
   return [table.header[find_column(
       table.path, table.header, column, "label_column")] for column in columns]
 
 
 def _labels_of(table: Table, column: str,
                separator: str | None) -> dict[str, list[int]]:
-  """The labels of a column, and the rows where each stands."""
+  """Returns the labels of a column, and the rows where each stands."""
   rows: dict[str, list[int]] = {}
   for row, cell in enumerate(table.column(column, "label_column")):
     # A row without a label is no row to be learnt from.
@@ -300,7 +300,7 @@ def _other_separator(table: Table, separator: str | None,
 
 def _label_names(table: Table, column: str, problem_type: str,
                  found: Mapping[str, Sequence[int]]) -> list[str]:
-  """The labels of a task, in order.
+  """Returns the labels of a task, in order.
 
   Raises:
     InputError: they are none, one, twice the same, or of another type of

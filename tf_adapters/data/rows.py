@@ -65,7 +65,7 @@ class WholeRows:
 
 def format_of(path: str | os.PathLike[str],
               endings: Mapping[str, str] = ENDINGS) -> str:
-  """One of `FORMATS`, by a file's ending.
+  """Returns one of `FORMATS`, by a file's ending.
 
   Args:
     path: of the file.
@@ -180,7 +180,7 @@ def _table_rows(
 
 
 def _keys(line: str) -> list[str]:
-  """The keys of a line of JSON; none where it is no object."""
+  """Returns the keys of a line of JSON; none where it is no object."""
   try:
     values = json.loads(line)
   except (ValueError, RecursionError):
@@ -241,12 +241,12 @@ def _are_words(value: Any) -> bool:
 
 
 def write_header(format: str, columns: Sequence[str]) -> bytes:
-  """The line before the first row: none in JSON lines."""
+  """Writes the line before the first row: none in JSON lines."""
   return b"" if format == "jsonl" else write_cells(format, columns)
 
 
 def write_row(format: str, cells: Mapping[str, Any]) -> bytes:
-  """A row, which can be read again whatever its cells hold.
+  """Writes a row, which can be read again whatever its cells hold.
 
   Args:
     format: one of `FORMATS`: a JSON line, or as `write_cells`.
@@ -266,7 +266,7 @@ def write_row(format: str, cells: Mapping[str, Any]) -> bytes:
 
 
 def write_cells(format: str, cells: Sequence[Any]) -> bytes:
-  """A row of TSV or CSV.
+  """Writes a row of TSV or CSV.
 
   Cells that hold separators, line ends or quotation marks are in quotation
   marks (RFC 4180), in TSV as well: as pandas, Python's csv and spreadsheets

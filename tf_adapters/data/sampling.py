@@ -13,8 +13,7 @@ _HOLDOUT_SEED = 0
 
 
 def sample(examples: Examples, count: int, seed: int) -> Examples:
-  """`count` examples drawn by a seed, in their old order; all if there are
-  fewer.
+  """Draws `count` examples by a seed, in their old order, or takes all.
   """
   if count >= len(examples):
     return examples
@@ -81,6 +80,6 @@ def hold_out(task: Dataset, proportion: float) -> Dataset:
 
 
 def _draw(rows: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-  """Numbers of `count` of the rows, and of the others, both in order."""
+  """Draws numbers of `count` of the rows, and of the others, both in order."""
   order = np.random.default_rng(seed).permutation(rows)
   return np.sort(order[:count]), np.sort(order[count:])

@@ -115,7 +115,7 @@ def _choose_one(context: Context, windows: Sequence[Window],
 
 
 def _owners(windows: Sequence[Window]) -> np.ndarray:
-  """For each wordpiece of a context, the window with most around it.
+  """Finds for each wordpiece of a context the window with most around it.
 
   A wordpiece is in several windows; only where it is furthest from an edge may
   an answer begin with it.
@@ -135,7 +135,7 @@ def _owners(windows: Sequence[Window]) -> np.ndarray:
 
 def _spans(logits: np.ndarray, may_begin: np.ndarray, start: int,
            options: SquadOptions) -> list[tuple[float, int, int]]:
-  """(score, first, last) of the best spans of a window, in the context."""
+  """Returns (score, first, last) of a window's best spans, in the context."""
   firsts = _largest(logits[:, 0], options.n_best_size)
   lasts = _largest(logits[:, 1], options.n_best_size)
   firsts = firsts[may_begin[firsts]]
@@ -153,7 +153,7 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
 
 def evaluate(questions: Sequence[Question], answers: dict[str, str],
              version_2: bool) -> dict[str, float]:
-  """The scores of SQuAD's official scripts, as parts of one.
+  """Computes the scores of SQuAD's official scripts, as parts of one.
 
   Args:
     questions: with the answers that count as right.
@@ -191,13 +191,13 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def normalize(text: str) -> str:
-  """Lower case, without punctuation, articles and superfluous blanks."""
+  """Makes lower case, without punctuation, articles and superfluous blanks."""
   text = text.lower().translate(_NO_PUNCTUATION)
   return " ".join(_ARTICLES.sub(" ", text).split())
 
 
 def f1_score(answer: str, right: str, version_2: bool = False) -> float:
-  """F1 of the words that an answer shares with a right one.
+  """Computes F1 of the words that an answer shares with a right one.
 
   Two texts without words agree in v2.0, and do not in v1.1, as in the official
   scripts.

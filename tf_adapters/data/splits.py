@@ -37,16 +37,16 @@ class Examples(Protocol):
   def __len__(self) -> int: ...
 
   def contents(self) -> Sequence[Hashable]:
-    """Each example without its label: equal ones are the same text."""
+    """Returns each example without its label: equal ones are the same text."""
 
   def groups(self) -> Sequence[Hashable]:
     """Returns the group of each example: a group stays in one split."""
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
-    """The examples of these numbers, in this order."""
+    """Returns the examples of these numbers, in this order."""
 
   def with_labels(self, places: Sequence[int], count: int) -> "Examples":
-    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+    """Returns the same with other numbers: label i becomes `places[i]`."""
 
   def check(self, text: "TextProcessor") -> None:
     """Raises InputError where the split cannot be encoded."""
@@ -85,7 +85,7 @@ class Split:
     return self.second is not None
 
   def contents(self) -> Sequence[Hashable]:
-    """The texts, or pairs of them."""
+    """Returns the texts, or pairs of them."""
     return self.first if self.second is None else list(
         zip(self.first, self.second))
 
@@ -94,7 +94,7 @@ class Split:
     return self.contents()
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
-    """The rows of these numbers, in this order."""
+    """Returns the rows of these numbers, in this order."""
 
     def pick(values: Sequence[str]) -> list[str]:
       return [values[row] for row in rows]
@@ -105,7 +105,7 @@ class Split:
         self.label_names)
 
   def with_labels(self, places: Sequence[int], count: int) -> "Split":
-    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+    """Returns the same with other numbers: label i becomes `places[i]`."""
     labels = self.labels
     if labels is not None and labels.ndim == 2:
       sets = np.zeros([len(labels), count], labels.dtype)
@@ -139,7 +139,7 @@ class Submission:
 
 
 def in_fixed_order(texts: Sequence[str], rows: Iterable[int]) -> list[int]:
-  """Rows by a sha256 of their texts: an order that no version changes."""
+  """Sorts rows by a sha256 of their texts: no version changes that order."""
   return sorted(rows, key=lambda row: (
       hashlib.sha256(texts[row].encode()).digest(), row))
 
@@ -147,7 +147,7 @@ def in_fixed_order(texts: Sequence[str], rows: Iterable[int]) -> list[int]:
 def splits_of_rows(
     texts: Sequence[str], labels: Mapping[int, int] | np.ndarray,
     parts: Mapping[str, Sequence[int]]) -> dict[str, Split]:
-  """Splits of single texts.
+  """Makes splits of single texts.
 
   Args:
     texts: of all rows.
@@ -163,7 +163,7 @@ def splits_of_rows(
 def table_split(first: Sequence[str], second: Sequence[str] | None,
                 targets: Mapping[int, Any], ids: Sequence[str],
                 labelled: bool = True) -> Split:
-  """The rows of a table that have a target, as a split.
+  """Makes a split of the rows of a table that have a target.
 
   Args:
     first, second: the texts of a table.

@@ -115,7 +115,7 @@ def _draw(units: Sequence[list[int]], count: int, rows: int,
 
 
 def strata_of(labels: Any) -> list[int] | None:
-  """The stratum of each row, by its labels.
+  """Numbers the stratum of each row, by its labels.
 
   Args:
     labels: of a split: int label numbers [rows]; zeros and ones [rows, labels],

@@ -88,7 +88,7 @@ def of_paragraphs(
     path: pathlib.Path | str, paragraphs: Iterable[tuple[Any, str]],
     options: SquadOptions, training: bool,
     bad_rows: BadRows) -> tuple[SquadSplit, list[str]]:
-  """The questions of paragraphs.
+  """Makes a split of the questions of paragraphs.
 
   Args:
     path: what to call where they are from in errors.
@@ -153,7 +153,7 @@ def of_paragraphs(
 
 def _find(context: str,
           answers: Sequence[tuple[str, int]]) -> tuple[int | None, bool]:
-  """Where the first answer begins, and whether that is not where it says.
+  """Finds where the first answer begins, and whether not where it says.
 
   Offsets are often off by a few characters: the nearest occurrence is taken.
   """

@@ -26,7 +26,7 @@ class WrongTypeError(Exception):
 
 def read_paragraphs(path: pathlib.Path,
                     encoding: str) -> Iterator[tuple[Any, str]]:
-  """(paragraph, where it is) of a file.
+  """Yields (paragraph, where it is) of a file.
 
   Args:
     path: the file.
@@ -54,7 +54,8 @@ def paragraphs_of(path: pathlib.Path | str,
 
 
 def is_squad(values: Any) -> bool:
-  """Whether a JSON value is a file of SQuAD's, and not a row of your own."""
+  """Returns whether a JSON value is a file of SQuAD's, and not a row of yours.
+  """
   data = values.get("data") if isinstance(values, Mapping) else None
   return isinstance(data, list) and any(
       isinstance(article, Mapping) and "paragraphs" in article
@@ -62,7 +63,7 @@ def is_squad(values: Any) -> bool:
 
 
 def rows_of(path: pathlib.Path, values: Any) -> Iterator[dict[str, Any]]:
-  """A row for each question: the columns of Hugging Face's SQuAD.
+  """Yields a row for each question: the columns of Hugging Face's SQuAD.
 
   What is wrong with single values is not looked at.
 
@@ -86,7 +87,7 @@ def rows_of(path: pathlib.Path, values: Any) -> Iterator[dict[str, Any]]:
 
 
 def field_or_none(values: Any, key: str) -> Any:
-  """A value of what should be an object."""
+  """Returns a value of what should be an object."""
   return values.get(key) if isinstance(values, dict) else None
 
 
@@ -110,7 +111,7 @@ def entries(path: pathlib.Path | str, values: Any, key: str,
 
 
 def field(values: Any, key: str, kind: type | UnionType) -> Any:
-  """A value of a type.
+  """Returns a value of a type.
 
   Raises:
     WrongTypeError: there is none.
@@ -124,7 +125,7 @@ def field(values: Any, key: str, kind: type | UnionType) -> Any:
 
 
 def answers_of(entry: dict[str, Any]) -> list[tuple[str, int]]:
-  """Text and place of each answer to a question; -1 for an unknown place.
+  """Returns text and place of each answer to a question; -1 if it is unknown.
 
   Raises:
     WrongTypeError: they are something else.

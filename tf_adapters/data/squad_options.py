@@ -52,7 +52,7 @@ class SquadOptions(JsonConfig):
     check_options(self)
 
   def fitted(self, max_length: int) -> Self:
-    """The same for windows of a length, where nobody has said otherwise.
+    """Fits a task to windows of a length, where nobody has said otherwise.
 
     Questions get a quarter of a window at most, and windows overlap by half of
     their context or more. At 384 wordpieces that changes nothing.
@@ -69,7 +69,7 @@ class SquadOptions(JsonConfig):
 
 
 def with_options(task: "Dataset", options: SquadOptions) -> "Dataset":
-  """A task on spans whose contexts are cut, and answers chosen, by options.
+  """Cuts a task's contexts, and chooses answers, by options.
 
   Raises:
     InputError: it has questions without an answer, and the options say that

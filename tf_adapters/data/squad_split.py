@@ -66,21 +66,21 @@ class SquadSplit:
     return self.questions if self.answered else None
 
   def contents(self) -> Sequence[Hashable]:
-    """Questions with their contexts."""
+    """Returns questions with their contexts."""
     return [(question.text, self.contexts[question.context])
             for question in self.questions]
 
   def groups(self) -> Sequence[Hashable]:
-    """The contexts, each for all questions on it."""
+    """Returns the contexts, each for all questions on it."""
     return [self.contexts[question.context] for question in self.questions]
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "SquadSplit":
-    """The questions of these numbers, in this order."""
+    """Returns the questions of these numbers, in this order."""
     return dataclasses.replace(
         self, questions=[self.questions[row] for row in rows])
 
   def with_labels(self, places: Sequence[int], count: int) -> "SquadSplit":
-    """The same: there are no labels that have numbers."""
+    """Returns the same: there are no labels that have numbers."""
     del places, count
     return self
 
@@ -98,7 +98,7 @@ class SquadSplit:
           "max_seq_length")
 
   def _room(self, text: TextProcessor, query_length: int) -> int:
-    """Wordpieces that a window has for the context."""
+    """Counts the wordpieces that a window has for the context."""
     return (text.max_length - query_length
             - text.vocabulary.special.of_a_pair)
 
@@ -164,7 +164,7 @@ class Window:
   offset: int
 
   def label(self, span: tuple[int, int] | None) -> tuple[int, int]:
-    """Positions of an answer in the sequence; [CLS] where it is not."""
+    """Returns an answer's positions in the sequence; [CLS] where it is not."""
     if span is None or span[0] < self.start or (
         span[1] >= self.start + self.length):
       return 0, 0
@@ -189,7 +189,7 @@ class EncodedWindows(batching.Encoded):
   cut_questions: int = 0
 
   def one_by_one(self) -> list["EncodedWindows"]:
-    """The same of each question by itself."""
+    """Returns the same of each question by itself."""
     rows: list[list[int]] = [[] for _ in self.split.questions]
     for row, window in enumerate(self.windows):
       rows[window.question].append(row)

@@ -17,7 +17,7 @@ _LONGEST = 30  # characters of a label, and ten times as many of a note
 
 
 def as_text(dataset: "Dataset") -> str:
-  """Rows, classes and notes, a line each."""
+  """Writes rows, classes and notes, a line each."""
   rows = _rows(dataset)
   width = max((len(name) for name, *_ in rows), default=0)
   return "\n".join([
@@ -29,7 +29,7 @@ def as_text(dataset: "Dataset") -> str:
 
 
 def as_html(dataset: "Dataset") -> str:
-  """The same as a table."""
+  """Writes the same as a table."""
   cells = "".join(
       "<tr>" + "".join(
           f"<td style='text-align:left'>{html.escape(cell)}</td>"
@@ -48,7 +48,7 @@ def _title(dataset: "Dataset") -> str:
 
 
 def _rows(dataset: "Dataset") -> list[tuple[str, str, str]]:
-  """Name, rows and classes of each split."""
+  """Returns name, rows and classes of each split."""
   return [(name, f"{len(split):,} rows", _classes(split, dataset.labels))
           for name, split in dataset.splits.items()]
 

@@ -64,12 +64,12 @@ class Table:
     return len(self.lines)
 
   def has(self, column: str) -> bool:
-    """Whether there is a column of that name, in any case."""
+    """Returns whether there is a column of that name, in any case."""
     return bool(column) and column.lower() in [
         name.lower() for name in self.header]
 
   def column(self, column: str | int, hint: str = "") -> list[str]:
-    """The cells of a column.
+    """Returns the cells of a column.
 
     Args:
       column: its name, in any case, or its place from 0.
@@ -87,13 +87,13 @@ class Table:
     self.bad_rows.refuse(self.lines[row], kind, message)
 
   def error(self, row: int, message: str) -> InputError:
-    """An error that names the file and the line of a row."""
+    """Makes an error that names the file and the line of a row."""
     return InputError(f"{self.path}:{self.lines[row]}: {message}")
 
 
 def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
                 encoding: str = UTF_8) -> tuple[str, ...]:
-  """The column names in a file's first row.
+  """Reads the column names in a file's first row.
 
   Columns without a name, which pandas and spreadsheets write, are columns that
   nobody can ask for.
@@ -124,7 +124,7 @@ def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
 
 def find_column(path: pathlib.Path | str, header: Sequence[str],
                 column: str, hint: str = "") -> int:
-  """The place of a column, whose name may be in any case.
+  """Returns the place of a column, whose name may be in any case.
 
   Args:
     path: what to call the file in errors.

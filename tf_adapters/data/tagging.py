@@ -64,7 +64,7 @@ class TaggedSplit:
     return self.tags
 
   def contents(self) -> Sequence[Hashable]:
-    """The sentences."""
+    """Returns the sentences."""
     return list(map(tuple, self.words))
 
   def groups(self) -> Sequence[Hashable]:
@@ -72,14 +72,14 @@ class TaggedSplit:
     return self.contents()
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "TaggedSplit":
-    """The sentences of these numbers, in this order."""
+    """Returns the sentences of these numbers, in this order."""
     return TaggedSplit(
         [self.words[row] for row in rows],
         None if self.tags is None else [self.tags[row] for row in rows],
         [self.ids[row] for row in rows], self.label_names)
 
   def with_labels(self, places: Sequence[int], count: int) -> "TaggedSplit":
-    """The same with other numbers: label i becomes `places[i]`, of `count`."""
+    """Returns the same with other numbers: label i becomes `places[i]`."""
     del count
     return dataclasses.replace(self, label_names=(), tags=None if (
         self.tags is None) else [
@@ -141,7 +141,7 @@ class EncodedWords(batching.Encoded):
 
 def at_words(logits: np.ndarray, starts: np.ndarray,
              labels: Sequence[str]) -> np.ndarray:
-  """A model's outputs for the words of a sentence.
+  """Takes a model's outputs for the words of a sentence.
 
   Args:
     logits: [length, labels].
@@ -217,7 +217,7 @@ def of_sentences(
     read: Mapping[str, Sequence[Sentence]], paths: Mapping[str, pathlib.Path],
     bad_rows: Mapping[str, BadRows], labels: Sequence[str] | None,
     notes: Sequence[str] = ()) -> Dataset:
-  """The task that is in the sentences of its splits.
+  """Makes the task that is in the sentences of its splits.
 
   Args:
     read: split -> its sentences; the first one says which tags there are.
@@ -266,7 +266,8 @@ def of_sentences(
 
 
 def _place(flag: str, column: str, found_out: str) -> int | None:
-  """A column's place from 0, or None for one that is to be found out."""
+  """Returns a column's place from 0, or None for one that is to be found out.
+  """
   if column == found_out:
     return None
   if not (column.isascii() and column.isdigit() and int(column)):
@@ -276,7 +277,7 @@ def _place(flag: str, column: str, found_out: str) -> int | None:
 
 
 def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
-  """The tags of a file, and the line where each stands first."""
+  """Returns the tags of a file, and the line where each stands first."""
   lines: dict[str, int] = {}
   for sentence in sentences:
     for line, tag in zip(sentence.lines, sentence.tags):
@@ -286,7 +287,7 @@ def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
 
 def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
           lines: Mapping[str, int], notes: Sequence[str]) -> list[str]:
-  """The tags of a file, in order."""
+  """Returns the tags of a file, in order."""
   if pair := alike(lines):
     raise InputError(
         f"{path}:{lines[pair[1]]}: tag {pair[1]!r} differs from {pair[0]!r} in "

@@ -187,7 +187,7 @@ def _file_names(name: str) -> tuple[str, ...]:
 
 
 def _find(name: str, folder: pathlib.Path) -> pathlib.Path:
-  """The published file in a folder, or in one of the folders in it."""
+  """Finds the published file in a folder, or in one of the folders in it."""
   for file_name in _file_names(name):
     for path in (folder / file_name, *sorted(folder.glob(f"*/{file_name}"))):
       if path.exists():
@@ -221,7 +221,7 @@ def _labels(table: Table, file: PublishedFile,
 
 
 def _header_name(table: Table, wanted: str) -> str:
-  """The header's name for a column.
+  """Returns the header's name for a column.
 
   Some exports write blanks as underscores. Of the columns on one question the
   answer's has the shortest name.
@@ -242,7 +242,8 @@ def _header_name(table: Table, wanted: str) -> str:
 
 def _read_newsgroups(
     train: pathlib.Path) -> tuple[list[str], list[str], list[str]]:
-  """The bodies of 20 newsgroups' messages, the groups, and where they stand."""
+  """Reads the bodies of 20 newsgroups' messages, the groups, and their places.
+  """
   texts, labels, places = [], [], []
   for folder in (train, train.with_name(_NEWSGROUPS[1])):
     if not folder.is_dir():

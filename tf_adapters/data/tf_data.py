@@ -12,12 +12,13 @@ _WANTED = "(text, label), ((text, other text), label) or dicts are wanted"
 
 
 def is_named(dataset: tf.data.Dataset) -> bool:
-  """Whether elements are dicts, whose columns have names of their own."""
+  """Returns whether elements are dicts, whose columns have names of their own.
+  """
   return isinstance(dataset.element_spec, Mapping)
 
 
 def columns_of(dataset: tf.data.Dataset) -> dict[str, list[Any]]:
-  """The columns of a dataset: "text", "text_pair" and "label", or its own.
+  """Returns a dataset's columns: "text", "text_pair" and "label", or its own.
 
   Args:
     dataset: see `Dataset.from_tf_data`.

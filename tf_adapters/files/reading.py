@@ -113,7 +113,7 @@ def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
 @contextlib.contextmanager
 def _opened(path: pathlib.Path,
             most_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
-  """A file at its start and its size, if `check_file` does not refuse it."""
+  """Opens a file, if `check_file` does not refuse it: it and its size."""
   # Of a pipe that nobody writes to, opening it would not end.
   descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
   try:

@@ -88,7 +88,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced_file(path: pathlib.Path) -> Iterator[BinaryIO]:
-  """A file to fill, which takes `path`'s place when the block ends.
+  """Makes a file to fill, which takes `path`'s place when the block ends.
 
   It is written beside it, brought to disk and renamed: at `path` there is never
   half a file.
@@ -142,7 +142,7 @@ def locked(
 
 @contextlib.contextmanager
 def output_dir_of(what: str, folder: pathlib.Path) -> Iterator[None]:
-  """`locked`, for an output_dir that is there.
+  """Locks an output_dir that is there, as `locked`.
 
   Args:
     what: is at work in it.
@@ -162,7 +162,7 @@ def output_dir_of(what: str, folder: pathlib.Path) -> Iterator[None]:
 
 
 def _claimed(path: pathlib.Path, is_folder: bool) -> tuple[int, pathlib.Path]:
-  """A new file or folder beside a path, to be renamed to it.
+  """Makes a new file or folder beside a path, to be renamed to it.
 
   What others have left there goes first. A lock tells them from what is being
   written: it is gone with its process, however that ends.
@@ -222,7 +222,7 @@ def _abandoned(path: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A folder to fill, which is called `path` when the block ends.
+  """Makes a folder to fill, which is called `path` when the block ends.
 
   Raises:
     FileExistsError: there is something at `path` by then.
@@ -242,7 +242,7 @@ def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A new folder to fill, which takes `path`'s place when the block ends.
+  """Makes a folder to fill, which takes `path`'s place when the block ends.
 
   What `path` holds is always whole: the old, the new, or, for the moment
   between two renames, nothing; both then lie beside it, and who writes there
@@ -266,7 +266,8 @@ def replaced_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _folder_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A folder with a name of its own, to be renamed, gone after an error."""
+  """Makes a folder with a name of its own, to be renamed; gone after an error.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   descriptor, folder = _claimed(path, is_folder=True)
   try:

@@ -18,7 +18,7 @@ PROBLEMS: dict[str, Problem] = {
 
 
 def find_problem(problem_type: str) -> Problem:
-  """The type of problem of a name.
+  """Returns the type of problem of a name.
 
   Raises:
     InputError: there is none.

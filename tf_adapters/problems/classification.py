@@ -30,7 +30,7 @@ class Classification(TextProblem):
 
 
 def likeliest(logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-  """The number of the largest logit, and the softmax of all.
+  """Finds the largest logit, and computes the softmax of all.
 
   Args:
     logits: [rows, labels].

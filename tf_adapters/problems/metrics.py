@@ -18,7 +18,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def _of_labels(function: Callable[..., float], **arguments: Any) -> Metric:
-  """A metric of true and predicted labels, with arguments."""
+  """Makes a metric of true and predicted labels, with arguments."""
 
   def metric(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float(function(labels, predicted, **arguments))
@@ -38,7 +38,7 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Metric:
 
 
 def _matthews_correlation(labels: np.ndarray, predicted: np.ndarray) -> float:
-  """Gorodkin's, by counts: 10,000 labels have a matrix of 800 MB."""
+  """Computes Gorodkin's, by counts: 10,000 labels have a matrix of 800 MB."""
   _, numbers = np.unique(
       np.concatenate([labels, predicted]), return_inverse=True)
   counts = np.stack([
@@ -88,7 +88,7 @@ def evaluate(names: Sequence[str], labels: np.ndarray,
 
 def entity_metrics(labels: Sequence[str], true: Sequence[Sequence[str]],
                    predicted: Sequence[Sequence[str]]) -> dict[str, float]:
-  """Metrics of the entities that tags mark.
+  """Computes metrics of the entities that tags mark.
 
   Args:
     labels: all tags.
@@ -107,7 +107,7 @@ def entity_metrics(labels: Sequence[str], true: Sequence[Sequence[str]],
 
 def token_metrics(true: Sequence[Sequence[str]],
                   predicted: Sequence[Sequence[str]]) -> dict[str, float]:
-  """Metrics of single words' tags, as for `entity_metrics`."""
+  """Computes metrics of single words' tags, as for `entity_metrics`."""
   words, guesses = ([tag for tags in part for tag in tags]
                     for part in (true, predicted))
   return {

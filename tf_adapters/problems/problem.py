@@ -64,7 +64,7 @@ class Problem(abc.ABC):
     return self.outputs != "texts"
 
   def takes_pairs(self, pairs: bool | None) -> bool | None:
-    """Whether every text has to be a pair, or none may; None for either.
+    """Returns whether every text has to be a pair, or none may; None for both.
 
     Args:
       pairs: what is known of the task.
@@ -79,7 +79,7 @@ class Problem(abc.ABC):
   def make_model(self, encoder: "TextEncoder", labels: Sequence[str] = (),
                  pooling: str = "auto",
                  dropout: float | None = None) -> "TaskModel":
-    """The Keras model, with its loss.
+    """Makes the Keras model, with its loss.
 
     Args:
       encoder: from `load_encoder`.
@@ -175,7 +175,7 @@ class Problem(abc.ABC):
     raise NotImplementedError
 
   def value(self, predicted: Any, labels: Sequence[str]) -> Any:
-    """The way back from a row of a split's labels to names.
+    """Turns a row of a split's labels back into names.
 
     Args:
       predicted: of one text or word: a label number, zeros and ones, a number.
@@ -204,7 +204,7 @@ class Problem(abc.ABC):
 
   @abc.abstractmethod
   def write(self, value: Any, separator: str | None = None) -> str:
-    """A prediction's value as one text, for tables, SavedModels and Ray.
+    """Writes a prediction's value as one text, for tables, SavedModels and Ray.
 
     Args:
       value: of a `Prediction`.
@@ -226,28 +226,29 @@ class Problem(abc.ABC):
     return tf.gather(items, predicted, batch_dims=1)
 
   def item(self, label: str) -> str:
-    """A label as `write` has it."""
+    """Writes a label as `write` does."""
     return label
 
   def json_cells(self, prediction: Prediction[Any, Any]) -> dict[str, Any]:
-    """A prediction's "prediction" and "scores" in a file of JSON lines."""
+    """Returns a prediction's "prediction" and "scores" in a file of JSON lines.
+    """
     return {"prediction": self.write(prediction.value),
             "scores": rounded(prediction.probabilities)}
 
   def table_cells(self, prediction: Prediction[Any, Any]) -> dict[str, Any]:
-    """A prediction's "prediction" and "score" in a table."""
+    """Returns a prediction's "prediction" and "score" in a table."""
     score = prediction.probability
     return {"prediction": self.write(prediction.value),
             "score": None if score is None else round(score, 6)}
 
   def score_list(self, prediction: Prediction[Any, Any]) -> list[float]:
-    """A prediction's scores in a column of lists."""
+    """Returns a prediction's scores in a column of lists."""
     return list(prediction.probabilities.values())
 
   @abc.abstractmethod
   def evaluate(self, task: "Dataset", split: Any, encoded: Any,
                outputs: Sequence[np.ndarray]) -> dict[str, float]:
-    """The metrics of a split.
+    """Computes the metrics of a split.
 
     Args:
       task: says which metrics.
@@ -262,7 +263,7 @@ class Problem(abc.ABC):
   @abc.abstractmethod
   def files(self, task: "Dataset", name: str, encoded: Any,
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    """The files of a split's predictions, {name: content}.
+    """Makes the files of a split's predictions, {name: content}.
 
     Args:
       task: the task.

@@ -105,7 +105,8 @@ class Span(Problem):
 
 
 def _table(split: "SquadSplit", chosen: Mapping[str, "Answers"]) -> str:
-  """Questions, the answers that are right where they are known, and ours."""
+  """Makes a table of questions, right answers where they are known, and ours.
+  """
   rows: list[list[Any]] = [
       ["index", "question", *["label"] * split.answered, "prediction"]]
   rows += [[question.id, question.text,

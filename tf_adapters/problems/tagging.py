@@ -66,7 +66,7 @@ class Tagging(Problem):
 
   def tags(self, encoded: "EncodedWords", outputs: Sequence[np.ndarray],
            labels: Sequence[str]) -> list[list[str]]:
-    """The predicted tag of each word.
+    """Returns the predicted tag of each word.
 
     Args:
       encoded: the sentences.
@@ -95,7 +95,7 @@ class Tagging(Problem):
 
   def files(self, task: "Dataset", name: str, encoded: "EncodedWords",
             outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    """Words with the predicted tags; of a labelled split behind the true ones.
+    """Writes words with predicted tags, behind the true ones if there are any.
 
     As conlleval takes them.
     """

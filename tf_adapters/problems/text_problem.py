@@ -50,7 +50,8 @@ class TextProblem(Problem):
     ]).decode()}
 
   def _given(self, task: "Dataset", split: Any) -> dict[str, Sequence[str]]:
-    """The columns of a split that has labels: its texts and what is right."""
+    """Returns the columns of a split with labels: its texts and what is right.
+    """
     if split.labels is None:
       return {}
     columns = {"text": split.first}
@@ -64,7 +65,7 @@ class TextProblem(Problem):
     return str(value)
 
   def submitted(self, predicted: Any, labels: Sequence[str]) -> str:
-    """A prediction as a benchmark's server takes it.
+    """Writes a prediction as a benchmark's server takes it.
 
     Args:
       predicted: of a text, from `decided`.
@@ -73,7 +74,7 @@ class TextProblem(Problem):
     return labels[int(predicted)]
 
   def named(self, value: Any) -> str:
-    """A prediction's value in a sentence."""
+    """Names a prediction's value in a sentence."""
     return repr(value)
 
   def same_labels(self, labels: Any, names: Sequence[str]) -> str:
@@ -90,7 +91,7 @@ class TextProblem(Problem):
 
 
 def _plain(cells: Sequence[str]) -> bytes:
-  """A row of TSV as the GLUE server takes it, which knows no quotation marks.
+  """Writes a row of TSV for the GLUE server, which knows no quotation marks.
 
   Raises:
     InputError: a cell cannot be written so.

@@ -126,7 +126,7 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _texts(X: Any) -> list[str]:
-  """The texts of what scikit-learn may give: lists, arrays, tables.
+  """Returns the texts of what scikit-learn may give: lists, arrays, tables.
 
   Raises:
     InputError: something is no text; says which.
@@ -150,7 +150,7 @@ def _texts(X: Any) -> list[str]:
 
 
 def _order(labels: list[Any], classes: np.ndarray) -> list[int]:
-  """The place among a task's labels of each class."""
+  """Returns the place among a task's labels of each class."""
   # Blanks around a label do not count.
   return [labels.index(one.strip() if isinstance(one, str) else one)
           for one in map(plain, classes)]

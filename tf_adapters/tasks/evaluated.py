@@ -17,7 +17,7 @@ _GIVEN = "given"
 def rows_to_evaluate(
     model: TaskModel, own: Dataset | None,
     data: Dataset | Examples | str | None) -> tuple[Dataset, str]:
-  """The dataset and the name of its split that a model is evaluated on.
+  """Returns the dataset and the name of its split that a model is evaluated on.
 
   Args:
     model: the model.
@@ -60,7 +60,7 @@ def rows_to_evaluate(
 
 
 def with_labels_of(model: TaskModel, data: Dataset) -> Dataset:
-  """A dataset with a model's numbers for its labels.
+  """Returns a dataset with a model's numbers for its labels.
 
   Raises:
     InputError: it is of another type of problem, or has other labels.
@@ -85,14 +85,14 @@ def with_labels_of(model: TaskModel, data: Dataset) -> Dataset:
 
 
 def _last_split(data: Dataset) -> str:
-  """The name of the split that a dataset is evaluated on."""
+  """Names the split that a dataset is evaluated on."""
   labelled = [name for name in ("test", "validation", "train")
               if name in data.splits and data.splits[name].labels is not None]
   return labelled[0] if labelled else "test"
 
 
 def _metrics(model: TaskModel) -> tuple[str, ...]:
-  """The metrics of a split that comes without a dataset."""
+  """Computes the metrics of a split that comes without a dataset."""
   match model.problem_type:
     case "tagging":
       from tf_adapters.data import tagging

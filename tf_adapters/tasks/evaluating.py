@@ -79,18 +79,18 @@ class _Judged:
     return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
 
   def texts(self) -> dict[str, Sequence[Any]]:
-    """The columns of whole texts."""
+    """Returns the columns of whole texts."""
     columns = {"text": self.examples.first}
     return columns | (
         {"text_pair": self.examples.second} if self.examples.pairs else {})
 
   def decided(self) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions and scores of whole texts."""
+    """Decides predictions and scores of whole texts."""
     return self.predictor.decided(np.asarray(self.outputs))
 
 
 def _surest_first(wrong: np.ndarray, confidences: np.ndarray) -> list[int]:
-  """The numbers of rows that are wrong, by falling confidence."""
+  """Returns the numbers of rows that are wrong, by falling confidence."""
   rows = np.flatnonzero(wrong)
   return [int(row) for row in rows[
       np.argsort(-confidences[rows], kind="stable")]]
@@ -179,7 +179,7 @@ def _of_tags(judged: _Judged) -> Evaluation:
 
 
 def _entities(labels: Sequence[str], tags: Sequence[str]) -> list[Entity]:
-  """The entities that tags mark; words with tags, where they mark none."""
+  """Returns the entities that tags mark; words with tags if they mark none."""
   scheme = entity_tags(labels)
   if not scheme.entities:
     return [(tag, place, place) for place, tag in enumerate(tags)
@@ -225,7 +225,7 @@ def _error(wanted: Entity, over: Sequence[Entity]) -> str:
 
 
 def _of_others(judged: _Judged) -> Evaluation:
-  """Of spans: answers beside those that are right."""
+  """Pairs the answers of spans with those that are right."""
   rows = [(question.text, judged.examples.contexts[question.context])
           for question in judged.examples.questions]
   found = judged.predictor.predictions(rows)

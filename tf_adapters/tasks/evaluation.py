@@ -53,7 +53,7 @@ class Calibration:
 
 def calibration(confidences: np.ndarray, right: np.ndarray,
                 bins: int = _BINS) -> Calibration:
-  """The calibration of predictions, in bins of equal width.
+  """Measures the calibration of predictions, in bins of equal width.
 
   Args:
     confidences: probability of each prediction, [predictions].
@@ -183,11 +183,12 @@ class Evaluation:
 
   def _class_rows(
       self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:
-    """A header, and cells for each label."""
+    """Returns a header, and cells for each label."""
     return [], []
 
   def _scores(self) -> dict[str, list[float]]:
-    """Precision, recall and F1, a value for each label, for a picture."""
+    """Returns precision, recall and F1, a value for each label, for a picture.
+    """
     header, rows = self._class_rows(rounded=False)
     return {name: [row[place] for row in rows]
             for place, name in enumerate(header) if place > 1}

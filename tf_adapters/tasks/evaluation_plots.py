@@ -38,7 +38,7 @@ class NotebookFigure(Figure):
 def of_classes(confusion: np.ndarray, labels: Sequence[str],
                scores: Scores, calibration: Calibration,
                title: str) -> Figure:
-  """A confusion matrix, the scores of its rows, and the calibration.
+  """Draws a confusion matrix, the scores of its rows, and the calibration.
 
   Args:
     confusion: rows by true and predicted label.
@@ -73,7 +73,7 @@ def of_classes(confusion: np.ndarray, labels: Sequence[str],
 def of_label_sets(thresholds: np.ndarray, f1: np.ndarray,
                   labels: Sequence[str], scores: Scores,
                   calibration: Calibration, title: str) -> Figure:
-  """F1 by threshold, the scores of each label, and the calibration.
+  """Draws F1 by threshold, the scores of each label, and the calibration.
 
   Args:
     thresholds: where F1 was computed.
@@ -98,7 +98,7 @@ def of_label_sets(thresholds: np.ndarray, f1: np.ndarray,
 
 def of_scores(names: Sequence[str], scores: Scores, calibration: Calibration,
               title: str) -> Figure:
-  """Precision, recall and F1 of each type, and the calibration.
+  """Draws precision, recall and F1 of each type, and the calibration.
 
   Args:
     names: the types.
@@ -113,7 +113,7 @@ def of_scores(names: Sequence[str], scores: Scores, calibration: Calibration,
 
 
 def of_numbers(true: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
-  """Predicted numbers over those that are right."""
+  """Draws predicted numbers over those that are right."""
   figure = _figure(4.4, 4.2, title)
   axes = figure.subplots()
   axes.scatter(true, predicted, s=8, alpha=0.5, color=_BLUE)
@@ -125,7 +125,7 @@ def of_numbers(true: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
 
 def of_history(history: Mapping[str, Sequence[float]], best: int | None,
                title: str) -> Figure:
-  """The loss and the validation metrics of each epoch.
+  """Draws the loss and the validation metrics of each epoch.
 
   Args:
     history: name -> a value for each epoch.
@@ -150,7 +150,7 @@ def of_history(history: Mapping[str, Sequence[float]], best: int | None,
 
 
 def bars(values: Mapping[str, float], title: str) -> Figure:
-  """A bar for each metric."""
+  """Draws a bar for each metric."""
   figure = _figure(4.4, max(1.6, 0.5 * len(values) + 0.8), title)
   axes = figure.subplots()
   drawn = axes.barh(list(values), list(values.values()), color=_BLUE)
@@ -161,7 +161,8 @@ def bars(values: Mapping[str, float], title: str) -> Figure:
 
 
 def _names(axes: Axes, names: Sequence[str]) -> None:
-  """Names beside rows, the first one at the top; none where they are many."""
+  """Puts names beside rows, the first one at the top; none where they are many.
+  """
   axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
   shown = len(names) <= _MOST_NAMES
   axes.set_yticks(range(len(names)) if shown else [],
@@ -169,7 +170,7 @@ def _names(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _bars_of_scores(axes: Axes, scores: Scores) -> None:
-  """Three bars in each row, F1 with its number where there is room."""
+  """Draws three bars in each row, F1 with its number where there is room."""
   for number, ((kind, values), color) in enumerate(zip(
       scores.items(), (_GREY, _ORANGE, _BLUE))):
     drawn = axes.barh(np.arange(len(values)) + 0.27 * (number - 1), values,
@@ -182,7 +183,7 @@ def _bars_of_scores(axes: Axes, scores: Scores) -> None:
 
 
 def _reliability(axes: Axes, calibration: Calibration) -> None:
-  """Accuracy by confidence, with a diagonal where both are the same."""
+  """Draws accuracy by confidence, with a diagonal where both are the same."""
   edges = calibration.edges
   filled = calibration.counts > 0
   axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8)
@@ -203,7 +204,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
 
 
 def _short(label: str) -> str:
-  """A label without its middle: long ones often begin, or end, alike."""
+  """Leaves out the middle of a label: long ones often begin, or end, alike."""
   half = _LONGEST // 2
   return label if len(label) <= _LONGEST else (
       f"{label[:half]}...{label[3 - half:]}")

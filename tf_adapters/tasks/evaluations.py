@@ -103,7 +103,7 @@ class LabelSetEvaluation(Evaluation):
     return calibration(self.scores.ravel(), self.true.ravel())
 
   def threshold_curve(self) -> Any:
-    """Precision, recall and F1 of each label at thresholds from 0.05 to 0.95.
+    """Computes each label's precision, recall, F1 at thresholds 0.05 to 0.95.
 
     A DataFrame, or a list of dicts without pandas.
     """
@@ -114,7 +114,7 @@ class LabelSetEvaluation(Evaluation):
             ("precision", "recall", "f1"), self._curves)}})
 
   def best_thresholds(self) -> dict[Label, float]:
-    """The threshold of each label with the highest F1.
+    """Finds the threshold of each label with the highest F1.
 
     Where several have it, that in their middle. Take them from the validation
     split, and not from the one that the task is judged by.

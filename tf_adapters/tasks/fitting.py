@@ -32,7 +32,7 @@ def configuration(
     data: Dataset, epochs: int | None, batch_size: int,
     learning_rate: float | None, early_stopping: bool | int,
     seed: int) -> TrainingConfig:
-  """The training that `TextTask.fit`'s arguments describe.
+  """Makes the training that `TextTask.fit`'s arguments describe.
 
   Args:
     data: to train on.
@@ -107,7 +107,7 @@ def history_of(progress: Progress) -> dict[str, list[float]]:
 
 
 def by_arguments(message: str) -> str:
-  """A message about flags, about the arguments of `fit`."""
+  """Turns a message about flags into one about the arguments of `fit`."""
   for flag, argument in _ARGUMENTS.items():
     message = message.replace(flag, argument)
   return message

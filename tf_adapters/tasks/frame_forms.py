@@ -16,7 +16,7 @@ from tf_adapters.errors import InputError
 
 def table(columns: Mapping[Any, Sequence[Any] | np.ndarray],
           index: Any = None) -> Any:
-  """A DataFrame, or a list of dicts where there is no pandas.
+  """Makes a DataFrame, or a list of dicts where there is no pandas.
 
   Args:
     columns: name -> values.
@@ -30,7 +30,7 @@ def table(columns: Mapping[Any, Sequence[Any] | np.ndarray],
 
 
 def like(values: Sequence[Any], given: Any, name: str) -> Any:
-  """Values as a Series where one was given, with its index; else a list.
+  """Makes a Series of values, with its index, where one was given; else a list.
 
   Args:
     values: one for each row.
@@ -47,13 +47,13 @@ def like(values: Sequence[Any], given: Any, name: str) -> Any:
 
 
 def index_of(given: Any) -> Any:
-  """The index of a Series or DataFrame of pandas; None for anything else."""
+  """Returns the index of a Series or DataFrame of pandas; None for all else."""
   return getattr(given, "index", None) if type(
       given).__module__.split(".")[0] == "pandas" else None
 
 
 def rows_of(texts: Any, pairs: bool | None, of_words: bool) -> list[Any]:
-  """The texts of whatever they came in; None for those that are missing.
+  """Returns the texts of whatever they came in; None for missing ones.
 
   Args:
     texts: what `list_of` takes, or a DataFrame of one column, for pairs of

@@ -37,7 +37,8 @@ class Predictor:
     return self.model.task
 
   def labels(self) -> list[Label]:
-    """The labels as the user knows them, in the order of the outputs."""
+    """Returns the labels as the user knows them, in the order of the outputs.
+    """
     return [label_value(name, self.description.label_type)
             for name in self.model.labels]
 
@@ -71,7 +72,7 @@ class Predictor:
             for one, score in zip(predicted, scores)]
 
   def logits(self, rows: Sequence[Any]) -> np.ndarray:
-    """The model's outputs for whole texts, [rows, outputs]."""
+    """Computes the model's outputs for whole texts, [rows, outputs]."""
     pairs = bool(rows) and isinstance(rows[0], tuple)
     first, second = zip(*rows) if pairs else (rows, None)
     split = Split(first, second, None, _ids(rows))
@@ -84,7 +85,7 @@ class Predictor:
         logits, self.description.boundaries)
 
   def outputs(self, encoded: Any) -> Sequence[np.ndarray]:
-    """The model's outputs for each row of `encoded`."""
+    """Computes the model's outputs for each row of `encoded`."""
     return predict(
         self.model, encoded, TrainingConfig(eval_batch_size=self.batch_size))
 

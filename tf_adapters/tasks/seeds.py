@@ -10,7 +10,7 @@ import tf_keras
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-  """Weights that are made inside follow from the seed alone.
+  """Lets weights that are made inside follow from the seed alone.
 
   Python's and numpy's generators go on afterwards where they were.
   """

@@ -391,6 +391,6 @@ class TextTask:
 
 def _spread(rows: Sequence[Any],
             found: Sequence[Prediction[Any, Any]]) -> list[Any]:
-  """Predictions at the places of their texts; None for those missing."""
+  """Puts predictions at the places of their texts; None for those missing."""
   left = iter(found)
   return [None if row is None else next(left) for row in rows]
