@@ -54,7 +54,7 @@ class Pruned:
   shared_layers: int
 
   def saved_passes(self, num_layers: int, num_tasks: int) -> float:
-    """The share of the layer passes that tasks with such adapters save.
+    """Returns the share of the layer passes that tasks with such adapters save.
 
     Of the passes for one text by a number of tasks, where what the shared
     layers say of it is computed once for all.
@@ -98,7 +98,8 @@ class Analysis:
     return self.prunings["none"].metrics[SPLIT][self.metric]
 
   def change(self, span: tuple[int, int]) -> float:
-    """The first metric without a span's adapters, relative to `score`."""
+    """Returns the first metric without a span's adapters, relative to `score`.
+    """
     return self.spans[span][self.metric] / self.score - 1
 
   def to_dict(self) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class Analysis:
     }
 
   def to_csv(self) -> str:
-    """A line for each span."""
+    """Writes a line for each span."""
     return write_csv(
         ["first", "last", "metric", "value", "relative_change"],
         [{"first": first, "last": last, "metric": self.metric,
@@ -134,7 +135,7 @@ class Analysis:
          for (first, last), metrics in self.spans.items()])
 
   def table(self) -> list[tuple[str, ...]]:
-    """The prunings as rows of cells for the eye, the header first."""
+    """Makes rows of cells for the eye of the prunings, the header first."""
     splits = list(self.prunings["none"].metrics)
     rows = [("pruning", "layers without adapters",
              *(f"{split} {self.metric}" for split in splits), "loss",
@@ -173,7 +174,7 @@ class Analysis:
 
 
 def layers_text(layers: Iterable[int]) -> str:
-  """Layer numbers as --adapter_layers takes them; "none" without any.
+  """Writes layer numbers as --adapter_layers takes them; "none" without any.
 
   Example:
     >>> layers_text([0, 1, 2, 5])

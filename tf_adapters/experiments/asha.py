@@ -26,7 +26,7 @@ class Asha:
   reduction_factor: int = 4
 
   def stops(self, trial: Trial) -> bool:
-    """Whether it can stop a trial before its last epoch."""
+    """Returns whether it can stop a trial before its last epoch."""
     config = trial.config
     return (trial.selects and config.eval_each_epoch
             and config.num_train_epochs is not None

@@ -82,7 +82,7 @@ class Difference:
 
 
 def parameters(record: Record) -> Place | None:
-  """Methods by size, top layers by number, against trained parameters."""
+  """Places methods by size, top layers by number, over trained parameters."""
   curve, name = _curve(record), ""
   if curve is None:
     return None
@@ -95,7 +95,7 @@ def parameters(record: Record) -> Place | None:
 
 
 def learning_rate(record: Record) -> Place | None:
-  """Methods and full fine-tuning against the learning rate."""
+  """Places methods and full fine-tuning over the learning rate."""
   curve = _curve(record)
   if curve is None or (curve != FULL and _method(record) is None):
     return None
@@ -104,7 +104,7 @@ def learning_rate(record: Record) -> Place | None:
 
 
 def init_scale(record: Record) -> Place | None:
-  """Adapters against the standard deviation of their initial weights."""
+  """Places adapters over the standard deviation of their initial weights."""
   if _curve(record) != ADAPTERS:
     return None
   scale = record.finished["hyperparameters"]["adapter"].get("init_scale")
@@ -114,7 +114,7 @@ def init_scale(record: Record) -> Place | None:
 
 
 def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
-  """The curves of each task that has a point.
+  """Returns the curves of each task that has a point.
 
   Args:
     records: of one encoder.
@@ -147,7 +147,7 @@ def panels(records: Iterable[Record], placing: Placing) -> list[Panel]:
 
 
 def varied(of_tasks: Iterable[Panel]) -> list[Panel]:
-  """The panels and curves with two points at least."""
+  """Returns the panels and curves with two points at least."""
   kept = [dataclasses.replace(panel, curves={
       name: points for name, points in panel.curves.items()
       if len(points) > 1}) for panel in of_tasks]
@@ -155,7 +155,7 @@ def varied(of_tasks: Iterable[Panel]) -> list[Panel]:
 
 
 def differences(of_tasks: Sequence[Panel]) -> dict[str, list[Difference]]:
-  """Each curve's points less full fine-tuning on the same task.
+  """Returns each curve's points less full fine-tuning on the same task.
 
   The points of a curve are all of the same tasks, those that have each of them,
   two at least.
@@ -187,7 +187,7 @@ def differences(of_tasks: Sequence[Panel]) -> dict[str, list[Difference]]:
 
 
 def panels_csv(of_tasks: Iterable[Panel], x: str) -> str:
-  """A line for each point, scores in per cent.
+  """Writes a line for each point, scores in per cent.
 
   Args:
     of_tasks: the panels.
@@ -206,7 +206,7 @@ def panels_csv(of_tasks: Iterable[Panel], x: str) -> str:
 
 def differences_csv(
     families: dict[str, dict[str, list[Difference]]]) -> str:
-  """A line for each point of each family of tasks."""
+  """Writes a line for each point of each family of tasks."""
   percentiles = [f"percentile_{percent}" for percent in PERCENTILES]
   names = ["panel", "curve", "point", "trained_parameters", *percentiles,
            "tasks"]
@@ -218,7 +218,8 @@ def differences_csv(
 
 
 def _in_legend(curve: tuple[str, Sequence[Point]]) -> tuple[int, str]:
-  """Where a curve stands in legends: methods first, then other tunings."""
+  """Returns where a curve stands in legends: methods first, then other tunings.
+  """
   name, points = curve
   method = _method(points[0].chosen.records[0])
   if method is None:
@@ -234,7 +235,7 @@ def _curve(record: Record) -> str | None:
 
 
 def _method(record: Record) -> Method | None:
-  """The method that a trial trained."""
+  """Returns the method that a trial trained."""
   if Tuning.parse(record.finished["tuning"]).method != "adapters":
     return None
   return method_from_dict(record.finished["hyperparameters"]["adapter"])

@@ -28,7 +28,7 @@ class Distance:
 
 def between(scores: Mapping[int, float],
                others: Mapping[int, float]) -> Distance:
-  """The mean of scores less that of others, and what seeds leave open of it.
+  """Measures the mean of scores less that of others, and what seeds leave open.
 
   With n and m scores whose standard deviations are s and t, of which c have the
   same seeds and there the covariance k, the standard error is the root of
@@ -65,7 +65,7 @@ def between(scores: Mapping[int, float],
 
 
 def over_tasks(distances: Sequence[Distance]) -> Distance:
-  """The mean of distances on several tasks, which are independent.
+  """Averages distances on several tasks, which are independent.
 
   Its standard error is the root of the sum of their squared standard errors,
   divided by the number of tasks. The tasks themselves are no sample.
@@ -80,7 +80,7 @@ def over_tasks(distances: Sequence[Distance]) -> Distance:
 
 def seeds_for(sem: float, variances: Mapping[str, float],
               costs: Mapping[str, float]) -> dict[str, float]:
-  """The cheapest numbers of seeds for a standard error of the mean distance.
+  """Finds the cheapest numbers of seeds for a standard error of the distance.
 
   They are proportional to the root of variance over cost (Neyman's allocation).
 
@@ -98,7 +98,7 @@ def seeds_for(sem: float, variances: Mapping[str, float],
 
 
 def full_fine_tuning(choices: Iterable[Selected]) -> dict[str, Selected]:
-  """Task -> what was selected of full fine-tuning there.
+  """Returns {task: what was selected of full fine-tuning there}.
 
   Of several methods that are full fine-tuning the one with the best validation
   score.
@@ -113,17 +113,17 @@ def full_fine_tuning(choices: Iterable[Selected]) -> dict[str, Selected]:
 
 
 def is_full(choice: Selected) -> bool:
-  """Whether it is full fine-tuning, and complete."""
+  """Returns whether it is full fine-tuning, and complete."""
   return bool(choice.records) and Tuning.parse(
       choice.records[0].finished["tuning"]).method == "full"
 
 
 def validation_score(choice: Selected) -> float:
-  """The score that the choice was made by."""
+  """Returns the score that the choice was made by."""
   return choice.scores["validation"][choice.metric].mean
 
 
 def scores_by_seed(choice: Selected) -> dict[int, float]:
-  """Seed -> score on the reported split."""
+  """Returns {seed: score on the reported split}."""
   return {record.trial.seed: record.metrics[choice.reported][choice.metric]
           for record in choice.records}

@@ -55,7 +55,7 @@ Block = Heading | Table | Picture | str | Sequence[str]
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
-  """The document as Markdown, its pictures in figures/."""
+  """Writes the document as Markdown, its pictures in figures/."""
   parts = [f"# {_escaped(title)}"]
   for block in blocks:
     match block:
@@ -78,7 +78,7 @@ def to_markdown(title: str, blocks: Sequence[Block]) -> str:
 
 
 def table_markdown(table: Table) -> str:
-  """A table with its notes, without a heading."""
+  """Writes a table with its notes, without a heading."""
   rows = [table.header, ["---"] * len(table.header), *table.rows]
   parts = ["\n".join(
       f"| {' | '.join(map(_escaped, row))} |" for row in rows)]
@@ -110,7 +110,7 @@ _LONG = 24  # characters: such cells are broken into lines
 
 
 def to_html(title: str, blocks: Sequence[Block]) -> str:
-  """The document as one HTML file, with its pictures inside."""
+  """Writes the document as one HTML file, with its pictures inside."""
   parts = [f"<h1>{html.escape(title)}</h1>"]
   for block in blocks:
     match block:
@@ -158,7 +158,7 @@ def _html_table(table: Table) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-  """Text that Markdown leaves as it is.
+  """Changes text so that Markdown leaves it as it is.
 
   Example:
     >>> _escaped("adapters_8|64")

@@ -26,7 +26,7 @@ _AGAINST_PARAMETERS = (
 
 def figures(encoder: str, records: Sequence[Record],
             alone: bool) -> tuple[list[Picture], list[str]]:
-  """The figures of an encoder.
+  """Makes the figures of an encoder.
 
   Args:
     encoder: its name.
@@ -93,7 +93,7 @@ class _Maker:
     self.left_out: list[str] = []
 
   def add_differences(self, panels: Sequence[Panel]) -> None:
-    """Figure 3, a panel for each family of tasks."""
+    """Adds figure 3, a panel for each family of tasks."""
     title = "Figure 3: trained parameters, over tasks"
     families = {family: curves.differences(of_family)
                 for family, of_family in self._by_family(panels).items()}
@@ -118,7 +118,7 @@ class _Maker:
 
   def add_panels(self, name: str, title: str, panels: Sequence[Panel],
                  what: str, x: str, x_label: str, reason: str) -> None:
-    """A figure with a panel for each task; one for each family of tasks.
+    """Adds a figure with a panel for each task; one for each family of tasks.
 
     Args:
       name: of its files.
@@ -157,7 +157,7 @@ class _Maker:
     self.left_out.append(f"{title}{self._end}: {reason}.")
 
   def _by_family(self, panels: Sequence[Panel]) -> dict[str, list[Panel]]:
-    """Family -> its panels, in the order of its tasks."""
+    """Returns {family: its panels, in the order of its tasks}."""
     by_task = {panel.task: panel for panel in panels}
     found = {family: [by_task[task] for task in titles if task in by_task]
              for family, titles in self._families.items()}

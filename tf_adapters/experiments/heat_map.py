@@ -16,7 +16,7 @@ _MOST_IN_COLUMN = 16  # layers whose numbers can be read in one column
 def draw_heat_map(layers: Sequence[int],
                   changes: Mapping[tuple[int, int], float],
                   title: str) -> Figure:
-  """The change for each stretch of layers: the first against the last one.
+  """Draws the change for each stretch of layers: the first against the last.
 
   Args:
     layers: numbers of the layers that have adapters, in order.

@@ -45,14 +45,14 @@ class MethodRow:
 
   def mean(self, tasks: Sequence[str], score: Callable[[Selected], float] = (
       lambda choice: choice.score.mean)) -> float | None:
-    """The mean over tasks of the reported score, or another, in per cent."""
+    """Averages the reported score, or another, over tasks, in per cent."""
     if not tasks or not set(tasks) <= self.choices.keys():
       return None
     return statistics.fmean(
         100 * score(self.choices[task]) for task in tasks)
 
   def mean_distance(self, tasks: Sequence[str]) -> Distance | None:
-    """The mean distance over tasks, in per cent."""
+    """Averages the distance over tasks, in per cent."""
     return _mean(self.distances, tasks)
 
 
@@ -115,7 +115,8 @@ def compare(encoder: str, choices: Iterable[Selected],
 
 
 def methods_table(name: str, title: str, compared: Comparison) -> Table:
-  """Scores by task, their mean, what trains and the size of a file."""
+  """Makes a table of scores by task, their mean, what trains and a file's size.
+  """
   titles = compared.titles
   rows, numbers = [], []
   for row in compared.rows:
@@ -152,7 +153,7 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
 
 def distance_table(name: str, title: str, compared: Comparison,
                    paper: PaperTable | None) -> Table | None:
-  """Distances to full fine-tuning by task, and their mean.
+  """Makes a table of distances to full fine-tuning by task, and their mean.
 
   Args:
     name: of the table.
@@ -220,7 +221,8 @@ def distance_table(name: str, title: str, compared: Comparison,
 def paper_distances(
     paper: PaperTable | None, compared: Comparison
 ) -> dict[str, tuple[str, dict[str, Distance], Distance | None]]:
-  """The paper's rows: label -> what trains in %, distances, and their mean."""
+  """Returns the paper's rows: {label: what trains in %, distances, their mean}.
+  """
   if paper is None:
     return {}
   full, = (row for row in paper.rows if row.label == FULL_LABEL)
@@ -286,7 +288,7 @@ def _metrics(compared: Comparison) -> str:
 
 
 def _progress(compared: Comparison) -> list[str]:
-  """Sentences on tasks and methods that are not there yet."""
+  """Says which tasks and methods are not there yet."""
   state: dict[str, list[str]] = {"complete": [], "in part": [], "missing": []}
   for task, title in compared.titles.items():
     there = [task in row.choices for row in compared.rows]
@@ -307,7 +309,7 @@ def _progress(compared: Comparison) -> list[str]:
 
 
 def _file_size(choices: Iterable[Selected]) -> float | None:
-  """MB of an adapter file's tensors, the largest of the tasks'."""
+  """Returns MB of an adapter file's tensors, the largest of the tasks'."""
   sizes = []
   for choice in choices:
     for record in choice.records:

@@ -153,7 +153,7 @@ _TITLES = {column.task: column.label
 
 def families(tasks: Iterable[str],
              renamed: Collection[str] = ()) -> dict[str, dict[str, str]]:
-  """Tasks of a kind together, in the paper's order; others come last.
+  """Puts tasks of a kind together, in the paper's order; others come last.
 
   Args:
     tasks: names of tasks.

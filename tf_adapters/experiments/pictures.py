@@ -66,7 +66,7 @@ def metric_label(metric: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-  """The figure as PNG, without a date."""
+  """Writes the figure as PNG, without a date."""
   content = io.BytesIO()
   with Image.open(io.BytesIO(_bytes(figure, "png", dpi=220))) as image:
     image.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
@@ -75,7 +75,7 @@ def png(figure: Figure) -> bytes:
 
 
 def pdf(figure: Figure) -> bytes:
-  """The figure as PDF, without a date."""
+  """Writes the figure as PDF, without a date."""
   return _bytes(figure, "pdf", metadata={"CreationDate": None})
 
 

@@ -53,7 +53,7 @@ _TASK_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"),
 
 def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
                 x_label: str, of_parameters: bool) -> Figure:
-  """A panel for each task: scores with their standard errors.
+  """Draws a panel for each task: scores with their standard errors.
 
   Args:
     panels: what is drawn.
@@ -87,7 +87,8 @@ def draw_panels(panels: Sequence[Panel], titles: Mapping[str, str],
 
 def draw_differences(
     families: Mapping[str, Mapping[str, Sequence[Difference]]]) -> Figure:
-  """A panel for each family of tasks: median, 20th and 80th percentile."""
+  """Draws a panel for each family of tasks: median, 20th and 80th percentile.
+  """
   with styled():
     figure, axes = _grid(len(families))
     for (family, curves), ax in zip(families.items(), axes):
@@ -121,7 +122,7 @@ def draw_differences(
 
 def draw_distances(compared: Comparison,
                    papers: Mapping[str, Distance]) -> Figure:
-  """A row for each method: its distance on each task, and the mean.
+  """Draws a row for each method: its distance on each task, and the mean.
 
   Args:
     compared: the methods.
@@ -168,7 +169,7 @@ def draw_distances(compared: Comparison,
 def _draw_distance(ax: Axes, one: Distance, place: float, color: str,
                    marker: str, fill: str | None = None,
                    label: str | None = None) -> None:
-  """A point with its standard error, beside what it is of."""
+  """Draws a point with its standard error, beside what it is of."""
   ax.errorbar(
       one.mean, place, xerr=one.sem, color=color, marker=marker,
       markerfacecolor=fill or color, linestyle="none", capsize=1.5,
@@ -182,7 +183,7 @@ def _columns(count: int) -> int:
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
-  """A figure of so many panels, in a paper's width."""
+  """Makes a figure of so many panels, in a paper's width."""
   columns = _columns(count)
   rows = math.ceil(count / columns)
   width = COLUMN if columns == 1 else TWO_COLUMNS
@@ -195,7 +196,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
 
 def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
                 level: bool) -> None:
-  """Points with their standard errors, and a line where there are several.
+  """Draws points with their standard errors; a line where there are several.
 
   Args:
     ax: where.
@@ -217,7 +218,7 @@ def _draw_curve(ax: Axes, curve: str, points: Sequence[Point],
 
 
 def _log_axis(ax: Axes) -> None:
-  """A logarithmic x axis, and a y axis of round numbers."""
+  """Makes a logarithmic x axis, and a y axis of round numbers."""
   ax.set_xscale("log")
   ax.xaxis.set_minor_locator(NullLocator())
   ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -225,7 +226,7 @@ def _log_axis(ax: Axes) -> None:
 
 
 def _parameter_ticks(ax: Axes, values: Sequence[float]) -> None:
-  """100k, 1M, 10M; more where values are close to each other."""
+  """Marks 100k, 1M, 10M; more where values are close to each other."""
   decades = math.log10(max(values) / min(values))
   ax.xaxis.set_major_locator(
       LogLocator(subs=(1,) if decades > 1.2 else (1, 2, 5)))
@@ -233,7 +234,7 @@ def _parameter_ticks(ax: Axes, values: Sequence[float]) -> None:
 
 
 def _value_ticks(ax: Axes, values: Iterable[float], width: float) -> None:
-  """The values themselves, those that have room for a label.
+  """Marks the values themselves, those that have room for a label.
 
   Args:
     ax: whose axis it is.
@@ -251,7 +252,7 @@ def _value_ticks(ax: Axes, values: Iterable[float], width: float) -> None:
 
 
 def _short(value: float) -> str:
-  """A number of few digits.
+  """Writes a number in few digits.
 
   Example:
     >>> _short(3e-05)
@@ -263,7 +264,7 @@ def _short(value: float) -> str:
 
 
 def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
-  """One legend above all panels, a name for each of several curves."""
+  """Puts one legend above all panels, a name for each of several curves."""
   handles = {label: handle for ax in axes
              for handle, label in zip(*ax.get_legend_handles_labels())}
   names = [name for name in dict.fromkeys([*_STYLES, *handles])

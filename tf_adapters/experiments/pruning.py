@@ -25,7 +25,7 @@ _ROUNDING = 1e-9
 
 def prune(pruning: str, layers: Sequence[int], max_loss: float,
           score: Score) -> LayerSet:
-  """The layers whose adapters can be left out.
+  """Chooses the layers whose adapters can be left out.
 
   | pruning | the layers |
   |---|---|
@@ -147,7 +147,7 @@ def save_pruned(model: TaskModel, info: AdapterInfo, removed: LayerSet,
 
 
 def _adapters(model: TaskModel, removed: LayerSet) -> dict[str, Any]:
-  """{canonical name: variable} of the adapters of the other layers."""
+  """Returns {canonical name: variable} of the adapters of the other layers."""
   return {name: variable
           for name, variable in model.encoder.named_variables().items()
           if method_of(name) and layer_of(name) not in removed}

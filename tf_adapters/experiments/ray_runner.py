@@ -223,7 +223,10 @@ class _Asha(FIFOScheduler):
       rule.on_trial_add(None, trial)
 
   def _stops(self, name: str, trial: Any, result: Mapping[str, Any]) -> bool:
-    """Whether all rules say so. The last epoch is no place to stop."""
+    """Returns whether all rules say so.
+
+    The last epoch is no place to stop.
+    """
     if (result["epoch"] >= self._epochs.get(name, 0)
         or math.isnan(result["score"])):
       return False
@@ -256,7 +259,7 @@ class _Watch(tune.Callback):
     return {}  # Ray keeps it to resume from; folders are what we resume from
 
   def is_over(self) -> bool:
-    """Whether a signal came, and no trial is at work any more."""
+    """Returns whether a signal came, and no trial is at work any more."""
     return self._asked is not None and not self._asked
 
   def on_trial_start(self, iteration: int, trials: list[Any], trial: Any,
@@ -340,7 +343,7 @@ def _name(trial: Any) -> str:
 
 
 def _why(error: Exception) -> str:
-  """The last line of a trace from another process."""
+  """Returns the last line of a trace from another process."""
   return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 

@@ -90,7 +90,7 @@ class RayTrial(tune.Trainable):
 
 
 def best_scores(output_dir: pathlib.Path) -> list[float]:
-  """The best score up to each epoch of a run; NaN where there is none yet.
+  """Returns the best score up to each epoch of a run; NaN where there is none.
 
   None at all without a labelled validation split.
   """

@@ -84,7 +84,7 @@ class Record:
 def results_csv(
     records: Iterable[Record],
     origin: Callable[[Record], Mapping[str, str]] = lambda record: {}) -> str:
-  """A line for each trial: settings, seed, metrics and what they took.
+  """Writes a line for each trial: settings, seed, metrics and what they took.
 
   Metrics are called SPLIT/METRIC; what does not apply is empty.
 
@@ -127,7 +127,7 @@ def results_csv(
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-  """Rows as CSV with a header; values that a row does not have are empty."""
+  """Writes rows as CSV with a header; a value that a row lacks is empty."""
   text = io.StringIO()
   writer = csv.DictWriter(text, names, lineterminator="\n")
   writer.writeheader()

@@ -202,7 +202,7 @@ def _comparisons(
     sweeps: Sequence[Sweep], encoder: str, records: Sequence[Record],
     choices: Sequence[Selected],
     alone: bool) -> tuple[list[Table], list[Picture]]:
-  """Methods side by side, for each family of two tasks at least."""
+  """Puts methods side by side, for each family of two tasks at least."""
   def seeds(task: str, method: str) -> set[int]:
     return set().union(*(
         sweep.seeds_of(task) for sweep in sweeps
@@ -234,13 +234,14 @@ def _comparisons(
 
 
 def _suffix(*names: str) -> str:
-  """Of a file's name, for what a table is of."""
+  """Makes the end of a file's name, for what a table is of."""
   return "".join("-" + re.sub(r"[^\w.-]", "_", name) for name in names)
 
 
 def _tables(records: Sequence[Record],
             choices: tables.Choices) -> list[Table | str]:
-  """The paper's tables, then one for each task that is in none of them."""
+  """Makes the paper's tables, then one for each task that is in none of them.
+  """
   others = {record.trial.task for record in records}
   not_papers = renamed(records)
   own = {encoder: [choice for choice in group if choice.task not in not_papers]
@@ -258,7 +259,7 @@ def _tables(records: Sequence[Record],
 
 
 def _seeds(sweep: Sweep) -> str:
-  """The seeds of all tasks, then those of tasks that have others."""
+  """Returns the seeds of all tasks, then those of tasks that have others."""
   seeds = [", ".join(map(str, sweep.spec["seeds"]))]
   seeds += [f"{task} {', '.join(map(str, others))}"
             for task, others in sweep.spec["task_seeds"].items()]

@@ -42,7 +42,7 @@ class Runner(Protocol):
 
 
 def unfinished(records: Iterable[Record]) -> list[Trial]:
-  """Trials that are to be run."""
+  """Returns the trials that are to be run."""
   return [record.trial for record in records if record.status == UNFINISHED]
 
 

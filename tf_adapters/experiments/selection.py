@@ -107,7 +107,7 @@ class Selected:
 
 
 def select(records: Iterable[Record]) -> list[Selected]:
-  """The best setting of every method on every task.
+  """Chooses the best setting of every method on every task.
 
   That is the one with the highest mean over the seeds that select of the task's
   first metric on the validation split; of equals the one that trains fewer
@@ -131,7 +131,7 @@ def select(records: Iterable[Record]) -> list[Selected]:
 
 
 def repetitions(trials: Iterable[T], records: Iterable[Record]) -> list[T]:
-  """The trials that repeat selected settings with the seeds that do not select.
+  """Returns the trials that repeat selected settings with more seeds.
 
   Args:
     trials: all of a sweep.
@@ -144,7 +144,7 @@ def repetitions(trials: Iterable[T], records: Iterable[Record]) -> list[T]:
 
 
 def unselected(records: Iterable[Record]) -> list[Record]:
-  """Finished trials that no further trial can make a selected one."""
+  """Returns finished trials that no further trial can make a selected one."""
   records = list(records)
   selected = {record.trial.name for choice in select(records)
               for record in choice.records}
@@ -158,7 +158,7 @@ def unselected(records: Iterable[Record]) -> list[Record]:
 
 
 def selected_csv(selected: Iterable[Selected]) -> str:
-  """A line for each task and method, of the first metric."""
+  """Writes a line for each task and method, of the first metric."""
   names = ["task", "method", "metric", "settings"]
   for split in ("validation", "reported"):
     names += [f"{split}_{field.name}"
@@ -179,7 +179,7 @@ def selected_csv(selected: Iterable[Selected]) -> str:
 
 
 def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
-  """Rows of cells for the eye, the header first."""
+  """Makes rows of cells for the eye, the header first."""
   rows: list[tuple[str, ...]] = [
       ("task", "method", "setting", "metric", "validation", "reported",
        "seeds")]
@@ -248,7 +248,7 @@ def _seeds(records: Iterable[Record]) -> set[int]:
 
 
 def _rank(seeds: Sequence[Record]) -> tuple[Any, ...]:
-  """Least for the best setting."""
+  """Returns a number that is least for the best setting."""
   seeds = _selecting(seeds)
   first = seeds[0]
   return (-statistics.fmean(map(_score, seeds)),

@@ -57,7 +57,8 @@ class Method:
     return math.prod(map(len, self.values.values()))
 
   def settings(self) -> Iterator[dict[str, str]]:
-    """The settings as flag -> text, in an order that keys do not change."""
+    """Yields the settings as flag -> text, in an order that keys do not change.
+    """
     names = sorted(self.values)
     if self.draws is None:
       for values in itertools.product(*(self.values[name] for name in names)):
@@ -102,11 +103,11 @@ class Spec:
       default_factory=dict)
 
   def seeds_of(self, task: str) -> tuple[int, ...]:
-    """The seeds of a task."""
+    """Returns the seeds of a task."""
     return self.task_seeds.get(task, self.seeds)
 
   def settings_of(self, task: str) -> Iterator[dict[str, str]]:
-    """Values that a task tries with every setting: flag -> text.
+    """Yields values that a task tries with every setting: flag -> text.
 
     The first is empty: the task's own flags. So trials keep their names when a
     task tries more.
@@ -118,7 +119,7 @@ class Spec:
              if text is not None}
 
   def count(self) -> int:
-    """The number of trials, if every setting gets all seeds."""
+    """Counts the trials, if every setting gets all seeds."""
     settings = sum(method.count() for method in self.methods.values())
     return settings * sum(
         len(self.seeds_of(task)) * math.prod(
@@ -128,7 +129,7 @@ class Spec:
 
 def _draw(values: tuple[str, ...] | Range,
           generator: np.random.Generator) -> str:
-  """One of the texts, or a number from the range.
+  """Draws one of the texts, or a number from the range.
 
   Numbers that are not whole have three digits that count, as they become names
   of folders.

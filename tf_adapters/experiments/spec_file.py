@@ -125,7 +125,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
 
 
 def _load(path: pathlib.Path) -> Any:
-  """A YAML file as mappings, lists and texts."""
+  """Loads a YAML file as mappings, lists and texts."""
   content = read_file(path, _MOST_BYTES)
   check_text(path, content[:1000])
   try:
@@ -235,7 +235,7 @@ class _Reader:
     return int(text)
 
   def name(self, name: str, key: str) -> str:
-    """A name that becomes part of paths."""
+    """Checks a name that becomes part of paths."""
     if not re.fullmatch(r"[\w+][\w.+-]{0,99}", name, re.ASCII):
       raise self.error(key, "a name may have letters, digits, _, +, - and .")
     return name
@@ -330,7 +330,7 @@ class _Reader:
 
   def _wanted(self, values: dict[str, Any], wanted: Sequence[str] | None,
               key: str) -> dict[str, Any]:
-    """Those that are asked for."""
+    """Returns those that are asked for."""
     for name in wanted or ():
       if name not in values:
         raise self.error(key, f"has no {name}; there is {', '.join(values)}")
@@ -392,5 +392,6 @@ class _Reader:
 
 
 def _kinds(annotation: Any) -> Iterable[type]:
-  """The types of a field such as `int | None`; bool is no number here."""
+  """Returns the types of a field such as `int | None`; bool is no number here.
+  """
   return typing.get_args(annotation) or (annotation,)

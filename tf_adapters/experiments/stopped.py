@@ -46,7 +46,7 @@ def remember_stopped(folder: pathlib.Path, stopped: Stopped) -> None:
 
 
 def read_stopped(folder: pathlib.Path) -> Stopped | None:
-  """Where a trial was stopped; None where it was not.
+  """Reads where a trial was stopped; None where it was not.
 
   Raises:
     InputError: the file is damaged.

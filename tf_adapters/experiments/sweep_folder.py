@@ -90,12 +90,12 @@ class Sweep:
   records: tuple[Record, ...]
 
   def seeds_of(self, task: str) -> set[int]:
-    """The seeds that what is selected on a task gets."""
+    """Returns the seeds that what is selected on a task gets."""
     return set(self.spec["task_seeds"].get(task, self.spec["seeds"]))
 
 
 def find_sweep(folder: str) -> pathlib.Path:
-  """The file of a sweep in its folder.
+  """Finds the file of a sweep in its folder.
 
   Raises:
     InputError: there is none.
@@ -158,7 +158,7 @@ def read_sweep(folder: str) -> Sweep:
 
 
 def sweep_of(folder: str, spec: Spec, trials: Sequence[Trial]) -> Sweep:
-  """A sweep as a spec has it, whatever part of it the folder's last call took.
+  """Returns a sweep as a spec has it, whatever part the last call took.
 
   Args:
     folder: the sweep's.
@@ -185,7 +185,7 @@ def sweep_of(folder: str, spec: Spec, trials: Sequence[Trial]) -> Sweep:
 
 
 def join(sweeps: Iterable[Sweep]) -> list[Record]:
-  """The records of several sweeps, sorted; one for each trial.
+  """Joins the records of several sweeps, sorted; one for each trial.
 
   Of a trial that several sweeps have the first that is finished counts, for the
   methods of all.
@@ -222,7 +222,7 @@ def join(sweeps: Iterable[Sweep]) -> list[Record]:
 
 
 def by_encoder(records: Iterable[Record]) -> dict[str, list[Record]]:
-  """Records apart by their encoder, as scores of several do not compare.
+  """Divides records by their encoder, as scores of several do not compare.
 
   Returns:
     The encoder's name, short where that is clear, -> its records.
@@ -253,13 +253,13 @@ def task_of(record: Record) -> str:
 
 
 def renamed(records: Iterable[Record]) -> set[str]:
-  """Tasks that a sweep gives names of its own: none of the paper's."""
+  """Returns the tasks that a sweep names itself: none of the paper's."""
   return {record.trial.task for record in records
           if task_of(record) != record.trial.task}
 
 
 def short_name(source: str) -> str:
-  """The last part of a path or a URL that is a name.
+  """Returns the last part of a path or a URL that is a name.
 
   Example:
     >>> short_name("tensorflow/bert_en_uncased_L-12_H-768_A-12/4")
@@ -270,7 +270,7 @@ def short_name(source: str) -> str:
 
 
 def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
-  """The record of a trial.
+  """Reads the record of a trial.
 
   Args:
     trial: the trial.

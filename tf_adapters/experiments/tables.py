@@ -48,7 +48,7 @@ class Table:
 
 
 def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
-  """A table of the paper, with our rows above its own.
+  """Makes a table of the paper, with our rows above its own.
 
   Args:
     name: of the table.
@@ -103,7 +103,7 @@ def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
 
 
 def task_table(task: str, choices: Choices) -> Table | None:
-  """All metrics of a task that is in no table of the paper.
+  """Makes a table of all metrics of a task that is in no table of the paper.
 
   Args:
     task: of the sweep.
@@ -161,7 +161,8 @@ def task_table(task: str, choices: Choices) -> Table | None:
 
 
 def settings_table(choices: Choices) -> Table:
-  """The setting that was selected of each method on each task."""
+  """Makes a table of the setting that was selected of each method on each task.
+  """
   header = ("task", "method", "encoder", "setting", "metric", "validation",
             "reported", "split", "seeds", "settings compared", "incomplete")
   rows, numbers = [], []
@@ -188,7 +189,7 @@ def settings_table(choices: Choices) -> Table:
 
 
 def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
-  """The encoder and the splits that scores are of, tasks apart if they differ.
+  """Names the encoder and splits of scores, tasks apart if they differ.
 
   Example:
     "bert_base_uncased, test split"
@@ -209,7 +210,7 @@ def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
 
 
 def trained_percent(choices: Iterable[Selected]) -> float | None:
-  """Per cent of an encoder that a task trains, the mean over tasks."""
+  """Averages over tasks what a task trains of an encoder, in per cent."""
   choices = list(choices)
   if not choices or any(map(_without_bert, choices)):
     return None
@@ -231,7 +232,7 @@ def limits(choices: Iterable[Selected]) -> tuple[str, ...]:
 
 
 def score_cell(score: Statistics | None) -> str:
-  """A score with its standard error, in per cent."""
+  """Writes a score with its standard error, in per cent."""
   if score is None:
     return NOTHING
   if score.sem is None:
@@ -240,12 +241,12 @@ def score_cell(score: Statistics | None) -> str:
 
 
 def percent_cell(value: float | None) -> str:
-  """A share of parameters."""
+  """Writes a share of parameters."""
   return NOTHING if value is None else f"{value:.3g} %"
 
 
 def unit_cell(text: str, unit: str) -> str:
-  """A text of the paper's with its unit."""
+  """Writes a text of the paper's with its unit."""
   return text if text == NOTHING else text + unit
 
 
@@ -297,7 +298,7 @@ class _Row:
     return trained_percent(self.choices)
 
   def order(self) -> tuple[Any, ...]:
-    """Of rows: what trains most first."""
+    """Returns the key that sorts rows: what trains most first."""
     return -(self.trained or 0), self.method, self.measured
 
   def cells(self, columns: Iterable[paper_figures.Column],
@@ -373,7 +374,7 @@ def _split(choice: Selected) -> str:
 
 
 def _without_bert(choice: Selected) -> bool:
-  """Whether it is the paper's baseline, whose parameters are no encoder's."""
+  """Returns whether it is the paper's baseline, which has no encoder."""
   return Tuning.parse(choice.records[0].finished["tuning"]).method == NETWORK
 
 
@@ -382,7 +383,7 @@ def _parameters(choice: Selected) -> Mapping[str, int]:
 
 
 def _numbers(scores: Mapping[str, Statistics | None]) -> dict[str, Any]:
-  """Columns of a CSV file: scores with their standard errors, in per cent."""
+  """Makes columns of a CSV file: scores with standard errors, in per cent."""
   return {name: value for label, score in scores.items() if score
           for name, value in (
               (label, 100 * score.mean),

@@ -70,7 +70,7 @@ class TrialProcess:
     return self._process is None
 
   def poll(self) -> int | None:
-    """Its exit status; None while it works.
+    """Returns its exit status; None while it works.
 
     Where one that was adopted has ended without results, another is started.
     """
@@ -93,7 +93,8 @@ class TrialProcess:
       self._process.wait()
 
   def error(self) -> str | None:
-    """Why it ended, in one line, if it failed; None of one that was adopted."""
+    """Returns why it ended, in one line, if it failed; None if it was adopted.
+    """
     if self._process is None:
       return None
     status = self._process.returncode
@@ -123,7 +124,7 @@ class TrialProcess:
 
 
 def last_error(log: pathlib.Path, start: int = 0) -> str:
-  """The line of a log that says why a run ended; its last one without such.
+  """Finds the line of a log that says why a run ended; else its last one.
 
   Args:
     log: the file.
@@ -139,7 +140,7 @@ def last_error(log: pathlib.Path, start: int = 0) -> str:
 
 
 def _threads(count: int | None) -> dict[str, str]:
-  """Variables of the environment: TensorFlow takes all cores without."""
+  """Makes variables of the environment: TensorFlow takes all cores without."""
   if count is None:
     return {}
   return dict.fromkeys(

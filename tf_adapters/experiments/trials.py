@@ -29,7 +29,7 @@ class RunFlags(Protocol):
     """Raises InputError for a value that a flag refuses."""
 
   def config(self, values: Mapping[str, str]) -> RunConfig:
-    """The run that flags describe; raises InputError where it is none."""
+    """Makes the run that flags describe; raises InputError where it is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Trial:
 
 def expand(spec: Spec, flags: RunFlags,
            output_dir: pathlib.Path) -> list[Trial]:
-  """The trials of a sweep, in an order that does not depend on that of keys.
+  """Makes the trials of a sweep, in an order that is not that of keys.
 
   What several methods have in common is one trial.
 
@@ -160,7 +160,7 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
 
 
 def _setting_name(settings: Mapping[str, str]) -> str:
-  """A folder's name for settings, another one for each.
+  """Makes a folder's name for settings, another one for each.
 
   Example:
     >>> _setting_name({"learning_rate": "3e-05", "tuning": "top_layers:1"})

@@ -85,7 +85,7 @@ def run(tool: ModuleType, main: Callable[[], object],
 
 
 def _with_home(argument: str) -> str:
-  """A flag with a path below ~, which shells leave as it is behind a "="."""
+  """Expands a path below ~ in a flag, which shells leave alone behind a "="."""
   flag, equals, value = argument.partition("=")
   return (f"{flag}={os.path.expanduser(value)}"
           if equals and value.startswith("~/") else argument)

@@ -178,7 +178,7 @@ def stray(arguments: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _flag_of(argument: str, names: Sequence[str]) -> str | None:
-  """The flag that takes what a path leads to, if the tool has one."""
+  """Returns the flag that takes what a path leads to, if the tool has one."""
   if not os.path.exists(argument):
     return None
   wanted: Sequence[str] = _DATA_FLAGS
@@ -191,7 +191,7 @@ def _flag_of(argument: str, names: Sequence[str]) -> str | None:
 
 
 def meant(name: str, names: Sequence[str]) -> str | None:
-  """The flag that a name of another program, or a typing error, stands for.
+  """Returns the flag that another program's name, or a typing error, means.
 
   Example:
     >>> meant("batch_size", ["batch_widths", "train_batch_size"])

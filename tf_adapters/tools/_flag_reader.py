@@ -32,7 +32,7 @@ class FlagReader:
     self._parse({name: text})
 
   def config(self, values: Mapping[str, str]) -> RunConfig:
-    """The run that flags describe.
+    """Makes the run that flags describe.
 
     Raises:
       InputError: a flag refuses its value, or is missing.

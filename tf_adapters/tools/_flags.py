@@ -122,7 +122,7 @@ def define(config: type, *names: str) -> None:
 
 
 def _first(config: type, name: str) -> Option:
-  """An option as the base class has it that defines it."""
+  """Returns an option as the base class has it that defines it."""
   return next(options(base)[name] for base in reversed(config.__mro__)
               if dataclasses.is_dataclass(base) and name in options(base))
 
@@ -145,7 +145,7 @@ def use(*names: str) -> None:
 
 def read(config: type[_Config], values: flags.FlagValues = flags.FLAGS
          ) -> _Config:
-  """The configuration that the flags of its options describe.
+  """Makes the configuration that the flags of its options describe.
 
   Raises:
     InputError: they contradict each other.
@@ -182,7 +182,7 @@ def check_encoder() -> None:
 
 
 def adapters() -> list[tuple[str | None, str]]:
-  """(name or None, path) of each adapter file.
+  """Returns (name or None, path) of each adapter file.
 
   Raises:
     InputError: --adapter was not given.
@@ -197,7 +197,7 @@ def adapters() -> list[tuple[str | None, str]]:
 
 
 def one_adapter() -> str:
-  """The adapter file of a tool that takes one, as it was given.
+  """Returns the adapter file of a tool that takes one, as it was given.
 
   Raises:
     InputError: --adapter was not given, or names several.
@@ -213,7 +213,7 @@ def one_adapter() -> str:
 
 @functools.cache  # a command line asks once, and sees one commit
 def found(path: str) -> str:
-  """The folder of an adapter file, fetched if it is a repository's.
+  """Returns the folder of an adapter file, fetched if it is a repository's.
 
   Raises:
     InputError: it cannot be fetched.
@@ -237,7 +237,7 @@ def infos() -> dict[str, AdapterInfo]:
 
 
 def load_bank() -> "AdapterBank":
-  """The bank that the flags describe; without --encoder the first adapter's.
+  """Loads the bank that flags describe; without --encoder the first adapter's.
 
   Raises:
     InputError: as for `AdapterBank`.

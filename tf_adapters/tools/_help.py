@@ -64,7 +64,7 @@ _FEW = 6  # choices that are shown in one word
 
 
 def groups(names: Sequence[str]) -> dict[str, list[str]]:
-  """Flags by the title of their group, in order; others come last.
+  """Returns flags by the title of their group, in order; others come last.
 
   Example:
     >>> groups(["seed", "data"])
@@ -106,7 +106,7 @@ def help_text(tool: ModuleType, config: type | None = None) -> str:
 
 
 def _described(flag: flags.Flag, option: Option | None) -> list[str]:
-  """A flag's lines.
+  """Describes a flag, in lines.
 
   Args:
     flag: the flag.

@@ -68,5 +68,5 @@ def _analyse() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters analyse`."""
+  """Runs `tf-adapters analyse`."""
   _command.run(sys.modules[__name__], _analyse)

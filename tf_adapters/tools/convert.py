@@ -79,5 +79,5 @@ def _convert_adapter() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters convert`."""
+  """Runs `tf-adapters convert`."""
   _command.run(sys.modules[__name__], _convert)

@@ -93,7 +93,7 @@ def _write_mistakes(evaluation: "Evaluation", path: pathlib.Path) -> None:
 
 
 def _picture(adapter: str) -> pathlib.Path:
-  """Where the picture goes.
+  """Returns where the picture goes.
 
   Raises:
     InputError: it has another ending, or is there already.
@@ -111,7 +111,7 @@ def _picture(adapter: str) -> pathlib.Path:
 
 
 def _mistakes() -> pathlib.Path | None:
-  """Where mistakes go, if anywhere.
+  """Returns where mistakes go, if anywhere.
 
   Raises:
     InputError: it has another ending, or is there already.
@@ -124,7 +124,7 @@ def _mistakes() -> pathlib.Path | None:
 
 
 def _free(given: str) -> pathlib.Path:
-  """The path of a file that may be written.
+  """Checks the path of a file that is to be written, and returns it.
 
   Raises:
     InputError: it is there already, or its folder is not.
@@ -161,5 +161,5 @@ def _data_of(adapter: str, info: AdapterInfo) -> OwnRunConfig:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters evaluate`."""
+  """Runs `tf-adapters evaluate`."""
   _command.run(sys.modules[__name__], _evaluate, config=OwnRunConfig)

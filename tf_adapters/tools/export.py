@@ -77,5 +77,5 @@ def _export() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters export`."""
+  """Runs `tf-adapters export`."""
   _command.run(sys.modules[__name__], _export)

@@ -21,7 +21,7 @@ _flags.define(GlueRunConfig)
 
 def config_from_flags(
     values: flags.FlagValues = flags.FLAGS) -> GlueRunConfig:
-  """The run that the flags describe.
+  """Makes the run that the flags describe.
 
   Raises:
     InputError: task_name or output_dir is not given.
@@ -38,6 +38,6 @@ def _run() -> None:
 
 
 def main() -> None:
-  """Entry point of `run_glue.py` and of `tf-adapters glue`."""
+  """Runs `run_glue.py` and `tf-adapters glue`."""
   _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
                config=GlueRunConfig)

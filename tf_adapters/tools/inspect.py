@@ -85,5 +85,5 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters inspect`."""
+  """Runs `tf-adapters inspect`."""
   _command.run(sys.modules[__name__], _inspect)

@@ -91,5 +91,5 @@ def _cells(step: "StepPlan") -> tuple[str, ...]:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters plan`."""
+  """Runs `tf-adapters plan`."""
   _command.run(sys.modules[__name__], _plan, config=PlanConfig)

@@ -77,7 +77,7 @@ def _predict() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters predict`."""
+  """Runs `tf-adapters predict`."""
   _command.run(
       sys.modules[__name__], _predict,
       interrupted="interrupted; from file to file, the same command goes on "

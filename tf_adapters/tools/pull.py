@@ -35,5 +35,5 @@ def _pull() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters pull`."""
+  """Runs `tf-adapters pull`."""
   _command.run(sys.modules[__name__], _pull)

@@ -50,5 +50,5 @@ def _push() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters push`."""
+  """Runs `tf-adapters push`."""
   _command.run(sys.modules[__name__], _push)

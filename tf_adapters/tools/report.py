@@ -78,5 +78,5 @@ def _sweeps() -> list[Sweep]:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters report`."""
+  """Runs `tf-adapters report`."""
   _command.run(sys.modules[__name__], _report)

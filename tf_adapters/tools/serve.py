@@ -164,7 +164,7 @@ def _check_packages() -> None:
 
 
 def _token(path: str | None) -> str | None:
-  """The admin token that a file holds; None without a file.
+  """Reads the admin token that a file holds; None without a file.
 
   Raises:
     InputError: it cannot be read, or is too short.
@@ -184,5 +184,5 @@ def _token(path: str | None) -> str | None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters serve`."""
+  """Runs `tf-adapters serve`."""
   _command.run(sys.modules[__name__], _serve)

@@ -20,7 +20,7 @@ _flags.define(SquadRunConfig)
 
 def config_from_flags(
     values: flags.FlagValues = flags.FLAGS) -> SquadRunConfig:
-  """The run that the flags describe.
+  """Makes the run that the flags describe.
 
   Raises:
     InputError: output_dir, or a file that is needed, is not given.
@@ -42,6 +42,6 @@ def _run() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters squad`."""
+  """Runs `tf-adapters squad`."""
   _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
                config=SquadRunConfig)

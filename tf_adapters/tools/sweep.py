@@ -123,7 +123,7 @@ def _sweep() -> None:
 
 
 def spec_path() -> pathlib.Path:
-  """The file that --spec or --preset names."""
+  """Returns the file that --spec or --preset names."""
   values = flags.FLAGS
   if (values.spec is None) == (values.preset is None):
     raise InputError("give either --spec or --preset")
@@ -131,7 +131,7 @@ def spec_path() -> pathlib.Path:
 
 
 def trials_of(spec: Spec, output_dir: pathlib.Path) -> list[Trial]:
-  """The trials of a spec."""
+  """Makes the trials of a spec."""
   return expand(spec, _flag_reader.FlagReader(_RUNS[spec.tool]), output_dir)
 
 
@@ -169,7 +169,7 @@ def _runner(
 
 
 def _given() -> dict[str, str]:
-  """Flags of runs that stand on the command line, as text."""
+  """Returns flags of runs that stand on the command line, as text."""
   names = {flag.name for tool in _RUNS.values()
            for flag in flags.FLAGS.get_key_flags_for_module(tool)}
   return {name: flag_text(flags.FLAGS[name].value) for name in sorted(names)
@@ -177,5 +177,5 @@ def _given() -> dict[str, str]:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters sweep`."""
+  """Runs `tf-adapters sweep`."""
   _command.run(sys.modules[__name__], _sweep)

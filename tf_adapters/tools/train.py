@@ -28,7 +28,7 @@ _flags.define(OwnRunConfig)
 
 def config_from_flags(
     values: flags.FlagValues = flags.FLAGS) -> OwnRunConfig:
-  """The run that the flags describe.
+  """Makes the run that the flags describe.
 
   Raises:
     InputError: data is not given.
@@ -50,6 +50,6 @@ def _run() -> None:
 
 
 def main() -> None:
-  """Entry point of `tf-adapters train`."""
+  """Runs `tf-adapters train`."""
   _command.run(sys.modules[__name__], _run, interrupted=_command.RESUMES,
                config=OwnRunConfig)
