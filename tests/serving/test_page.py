@@ -34,6 +34,7 @@ TASKS = [
     task("squad", "span", (), True),
     task("topics", "multi_label", [f"topic_{n}" for n in range(9)]),
     task("<b>odd</b>"), task("removed"), task("written"),
+    {**task("no metric"), "metrics": {"dev": {"pearson": None}}},
     *(task(f"customer_{number:04}") for number in range(1000))]
 ANSWERS = {
     "sst2": [{"label": "positive", "score": 0.975},

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 
 import pytest
 
@@ -195,6 +196,12 @@ def test_tasks_are_listed_with_what_they_are(bank, server):
       "problem_type": "classification", "labels": ["y", "n"],
       "metrics": {"test": {"accuracy": 0.5}}, "pair": True}
   assert found["answers"]["pair"] and found["score"]["labels"] == []
+  odd = FakeBank()
+  odd.infos["topic"] = dataclasses.replace(odd.infos["topic"], metrics={
+      "test": {"pearson": float("nan"), "rows": 3}})
+  (response,) = asked(make_server(odd), ("GET", "/v1/models", None))
+  assert response.json()["data"][0]["metrics"] == {
+      "test": {"pearson": None, "rows": 3}}
 
 
 def test_the_encoder_alone_is_described_and_stays(server):

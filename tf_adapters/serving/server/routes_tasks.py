@@ -3,6 +3,7 @@
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -98,7 +99,11 @@ def _description(server: ModelServer, task: ServedTask) -> dict[str, Any]:
   info = task.info
   return {"id": task.name, "object": "model", "parent": server.bank.source,
           "root": task.path, "problem_type": info.problem_type,
-          "labels": info.labels, "metrics": info.metrics,
+          "labels": info.labels, "metrics": {
+              # JSON has no NaN, which some metrics are of some data.
+              split: {name: None if math.isnan(value) else value
+                      for name, value in values.items()}
+              for split, values in info.metrics.items()},
           "pair": info.takes_pairs}
 
 
