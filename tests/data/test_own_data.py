@@ -1,5 +1,6 @@
 """Datasets of what users have: DataFrames, dicts, lists, files, tf.data."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tf_adapters as ta
+from tf_adapters.training.own_run_config import OwnRunConfig
 
 pd = pytest.importorskip("pandas")
 
@@ -73,6 +75,55 @@ def test_the_type_of_problem_is_found_out():
       text="question", text_pair="context", label="answers")
   assert data.problem_type == "span"
   assert [one.start for one in data.train.questions] == [6, 2]
+
+
+TWICE = {"text": [f"a{row}" for row in range(40)], "label": list("xy") * 20,
+         "LABEL": list("pqrs") * 10, "Text": [f"Z{row}" for row in range(40)]}
+
+
+def _written(folder, name):
+  df = pd.DataFrame(TWICE)
+  if name == "frame":
+    return df
+  path = folder / name
+  df.to_csv(path, index=False) if name == "a.csv" else df.to_json(
+      path, orient="records", lines=True)
+  return path
+
+
+@pytest.mark.parametrize("source", ["frame", "a.csv", "a.jsonl"])
+def test_a_column_whose_name_is_written_so_is_meant(tmp_path, source):
+  given = _written(tmp_path, source)
+  load = (ta.Dataset.from_dataframe if source == "frame"
+          else ta.Dataset.from_file)
+  data = load(given, text="Text", label="LABEL")
+  assert data.labels == tuple("pqrs") and data.train.first[0] == "Z0"
+  assert load(given).labels == ("x", "y")
+  data = load(given, text="text", text_pair="Text", label="label")
+  assert (data.train.first[1], data.train.second[1]) == ("a1", "Z1")
+  with pytest.raises(ta.InputError, match="'Label' may be 'label' or 'LABEL'"):
+    load(given, label="Label")
+  with pytest.raises(ta.InputError, match="text and text_pair must differ: both"
+                     " are column 'Text'"):
+    load(given, text="Text", text_pair="Text")
+  if source != "frame":
+    config = OwnRunConfig(data=str(given), text_column="Text",
+                          label_column="LABEL", validation_fraction=0,
+                          test_fraction=0)
+    assert config.load_task().labels == tuple("pqrs")
+    with pytest.raises(ta.InputError, match="'TEXT' may be 'text' or 'Text'"):
+      dataclasses.replace(config, text_column="TEXT").load_task()
+
+
+def test_columns_of_tags_and_answers_by_their_names():
+  data = ta.Dataset.from_dict({
+      "Words": [["no"]], "words": [["he", "said"]], "TAGS": [["X"]],
+      "tags": [["O", "B"]]}, text="words", label="tags")
+  assert data.train.words == [["he", "said"]]
+  data = ta.Dataset.from_dict({
+      "Q": ["no"], "q": ["who"], "C": ["x"], "c": ["He is Bob."], "A": ["x"],
+      "a": ["Bob"]}, text="q", text_pair="c", label="a", problem_type="span")
+  assert data.train.questions[0].start == 6
 
 
 @pytest.mark.parametrize("columns, arguments, message", [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tf_adapters as ta
+from tf_adapters.data import own_files
 
 
 def folder_of(tmp_path, **files):
@@ -106,13 +107,35 @@ def test_labels_with_another_separator(tmp_path, separator, other):
   assert not ta.load_task("tsv", str(tmp_path)).notes
 
 
-@pytest.mark.parametrize("options", [
-    dict(text_column="label"), dict(text_pair_column="Text"),
-    dict(text_pair_column="label")])
-def test_columns_are_one_thing_each(tmp_path, options):
+@pytest.mark.parametrize("options, message", [
+    (dict(text_column="label"), "text_column and label_column must differ: "
+     "both are column 'label'"),
+    (dict(text_pair_column="Text"), "text_column and text_pair_column must"),
+    (dict(text_pair_column="label"), "text_pair_column and label_column must"),
+    (dict(label_column="label,LABEL", problem_type="multi_label"),
+     "label_column names twice the column 'label'")])
+def test_columns_are_one_thing_each(tmp_path, options, message):
   folder = folder_of(tmp_path, train_csv="text,label\na,x\nb,y\n")
-  with pytest.raises(ta.InputError, match="label_column must differ"):
+  with pytest.raises(ta.InputError, match=message):
     ta.load_task("tsv", folder, **options)
+
+
+def test_columns_whose_names_differ_in_case_alone(tmp_path):
+  folder = folder_of(
+      tmp_path, train_csv="text,label,LABEL,Text\na,x,p,c\nb,y,q,d\n",
+      test_csv="Text\ne\n")
+  columns = dict(text_column="Text", label_column="LABEL")
+  task = ta.load_task("tsv", folder, **columns)
+  assert task.labels == ("p", "q") and task.train.first == ["c", "d"]
+  own_files.check_columns(
+      folder, "Text", None, "LABEL", "classification", "utf-8")
+  message = "column 'Label' may be 'label' or 'LABEL': give the name as"
+  for call in (
+      lambda: ta.load_task("tsv", folder, "Text", label_column="Label"),
+      lambda: own_files.check_columns(
+          folder, "Text", None, "Label", "classification", "utf-8")):
+    with pytest.raises(ta.InputError, match=message):
+      call()
 
 
 def test_a_column_of_zeros_and_ones_for_each_label(tmp_path):
@@ -374,7 +397,7 @@ def test_sets_of_labels_with_unknown_ones(tmp_path):
     ({"train_csv": "text,label\na,x\n ,y\n"},
      "train.csv:3: no text in column 'text'; on_bad_row=skip leaves such rows"),
     ({"train_csv": "words,team\na,x\nb,y\n"},
-     "no column 'text'; its columns are words, team; text_column or text_pair"),
+     "no column 'text'; its columns are words, team; text_column says another"),
     ({"train_csv": "text,team\na,x\nb,y\n"},
      "no column 'label'; its columns are text, team; label_column says anoth"),
     ({"train_csv": "words;team\na,x;y\nb;x\n"},

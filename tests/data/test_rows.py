@@ -81,7 +81,8 @@ def test_other_rows_than_the_bad_ones_are_read():
     ("", "tsv", "^in: is empty"),
     ("\n\n", "csv", "^in: is empty"),
     ("words\tn\na\t1\n", "tsv", "^in: no column 'text'; its columns are words"),
-    ("text,TEXT\n", "csv", "^in:1: column 'text' stands there twice"),
+    ("text,text\n", "csv", "^in:1: column 'text' stands there twice"),
+    ("Text,TEXT\n", "csv", "^in: column 'text' may be 'Text' or 'TEXT': give"),
     ('[{"text": "a"}, {"text": "b"}]', "jsonl", "^in:1: .*not one array over"),
     ('[\n{"text": "a"}\n]', "jsonl", "^in:1: .*not one array over the whole"),
     ('{\n"text": "a"}\n', "jsonl", "^in:1: .*not one object over the whole"),
@@ -95,6 +96,20 @@ def test_other_rows_than_the_bad_ones_are_read():
 def test_what_is_no_table_is_refused(content, format, message):
   with pytest.raises(InputError, match=message):
     read(content, format)
+
+
+@pytest.mark.parametrize("format, content", [
+    ("csv", "Text,text,N\na,b,1\n"),
+    ("jsonl", '{"Text": "a", "text": "b", "N": "1"}\n')])
+def test_a_column_that_is_written_so_is_meant(format, content):
+  for name, cell in (("text", "b"), ("Text", "a")):
+    found = rows.read_rows([line.encode() for line in content.splitlines(True)],
+                           "in", format, [name, "n"], BadRows("in"))
+    assert [cells for _, cells in found] == [{name: cell, "n": "1"}]
+  if format == "jsonl":  # where it may be either, there is none
+    (_, cells), = rows.read_rows(
+        [content.encode()], "in", format, ["TEXT"], BadRows("in"))
+    assert not cells
 
 
 def test_nothing_can_be_read():

@@ -93,7 +93,7 @@ def test_empty_lines_before_the_header_do_not_count(tmp_path, read):
     (read_tsv, "", "is empty"),
     (read_tsv, "a\tb\n1\t2\n3\n", ":3: 1 columns, expected 2"),
     (read_csv, "a,b\n1,2,3\n", ":2: 3 columns, expected 2"),
-    (read_tsv, "a\tA\n1\t2\n", ":1: column 'a' stands there twice"),
+    (read_tsv, "a\ta\n1\t2\n", ":1: column 'a' stands there twice"),
     (read_tsv, b"a\nfine\n\xff\xfe\n", ":3: is no UTF-8 text"),
     (read_csv, b"\xef\xbb\xbfa\nb\n\xff\n", ":3: is no UTF-8 text"),
     (read_tsv, "a\tb\n1\t2\0\n", ":2: has a NUL byte in it"),
@@ -116,6 +116,14 @@ def test_says_what_is_wrong_and_where(tmp_path, read, content, message):
   with pytest.raises(InputError, match=message) as caught:
     read(path)
   assert str(path) in str(caught.value)
+
+
+def test_a_name_that_is_written_so_is_meant(tmp_path):
+  table = read_csv(written(tmp_path, "text,TEXT,Label\n1,2,3\n"))
+  assert [table.column(name) for name in ("text", "TEXT", "label")] == [
+      ["1"], ["2"], ["3"]]
+  with pytest.raises(InputError, match="'Text' may be 'text' or 'TEXT': give"):
+    table.column("Text")
 
 
 def test_missing_columns_and_files_are_named(tmp_path):

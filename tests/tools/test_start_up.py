@@ -204,12 +204,12 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--data_dir=nowhere"): "nowhere: no such folder",
       (*run, "--task_name=tsv"): "no files: expected train, validation or test",
       (*own, "--label_column=stars"): "train.csv: no column 'text'; its "
-          "columns are review, stars; text_column or text_pair_column says",
+          "columns are review, stars; text_column says another name",
       (*own, "--text_column=Review"): "no column 'label'; its columns are",
       (*own, "--text_column=review", "--problem_type=multi_label",
        "--label_column=stars,stripes"): "no column 'stripes'; its columns are",
       (*own, "--text_column=stars", "--label_column=stars"):
-          "text_column, text_pair_column and label_column must differ",
+          "text_column and label_column must differ: both are column 'stars'",
       (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
       (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",

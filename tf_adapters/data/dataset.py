@@ -109,7 +109,8 @@ class Dataset:
         pyarrow, or a dataset of Hugging Face; or a dict of such, with the keys
         "train", "validation" and "test".
       text: name of the texts' column; for spans of the questions', for tagging
-        of that with lists of words.
+        of that with lists of words. Names may be in any case; where a column
+        is called exactly so, it is meant.
       text_pair: name of the column of the pairs' other texts, for spans of the
         texts that hold the answers; None for single texts.
       label: name of the labels' column, or of several of zeros and ones, one

@@ -16,8 +16,8 @@ from tf_adapters.data.frames import Frame
 from tf_adapters.data.labels import is_list
 from tf_adapters.data.splitting import split_task
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tables import Table
-from tf_adapters.errors import InputError, listed, warn
+from tf_adapters.data.tables import Table, find_columns
+from tf_adapters.errors import InputError, warn
 from tf_adapters.modeling.label_types import (
     INTEGERS,
     label_name,
@@ -91,13 +91,16 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
           f"{argument} is a {type(name).__name__}: it has to be the name of a "
           'column, such as "text"; two columns of text can be joined before, '
           'as in df["text"] = df.subject + " " + df.body')
-  names = [*columns.texts, *columns.label_columns]
-  folded = [name.lower() for name in names]
-  if len(set(folded)) < len(folded):
-    raise InputError(f"text, text_pair and label must differ: {listed(names)}")
   first = next(iter(frames.values()))
   if not first.header:
     raise InputError(f"{first.name}: is empty: it has no columns and no rows")
+  for frame in frames.values():
+    find_columns(frame.name, frame.header, [
+        (argument, name) for argument, name in (
+            ("text", columns.text), ("text_pair", columns.text_pair),
+            *(("label", name) for name in columns.label_columns))
+        # What a split lacks is said where it is asked for.
+        if name is not None and (frame is first or frame.has(name))])
   texts = first.column(columns.text, "text")
   if not texts:
     raise InputError(f"{first.name}: has no rows with a label: it has no rows "

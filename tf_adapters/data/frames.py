@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_adapters.data.tables import find_column
+from tf_adapters.data.tables import find_column, places_of
 from tf_adapters.errors import InputError, listed
 
 # What a split of a task may be called.
@@ -60,13 +60,13 @@ class Frame:
 
   def has(self, column: str) -> bool:
     """Returns whether there is a column of that name, in any case."""
-    return column.lower() in map(str.lower, self.header)
+    return bool(places_of(self.header, column))
 
   def column(self, column: str, hint: str) -> list[Any]:
     """Returns the values of a column as Python has them; None for missing ones.
 
     Args:
-      column: its name, in any case.
+      column: its name; in any case where none is written so.
       hint: the argument that says another name, for the error.
 
     Raises:
@@ -74,9 +74,8 @@ class Frame:
     """
     place = find_column(self.name, self.header, column, hint)
     values = self.read(place)
-    if hasattr(values, "columns"):  # pandas gives all columns of a name
-      raise InputError(f"{self.name}: column {column!r} stands there twice")
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or hasattr(values, "columns") or (
+        not isinstance(values, Iterable)):
       raise InputError(f"{self.name}: column {column!r} is a "
                        f"{type(values).__name__}: expected a list of values")
     return [plain(value) for value in values]

@@ -20,7 +20,14 @@ from tf_adapters.data.labels import (
   split_labels,
 )
 from tf_adapters.data.splits import table_split
-from tf_adapters.data.tables import Table, find_column, read_header, read_table
+from tf_adapters.data.tables import (
+  Table,
+  find_column,
+  find_columns,
+  places_of,
+  read_header,
+  read_table,
+)
 from tf_adapters.errors import InputError, listed
 
 # Type of problem -> metrics, the first one selects the best epoch.
@@ -35,7 +42,7 @@ SPLIT_NAMES = {"train": r"^train\.",
                "validation": r"^(valid(ation)?|val|dev(el(opment)?)?)\.",
                "test": r"^test\."}
 
-_TEXT_FLAGS = "text_column or text_pair_column"
+_TEXT_FLAGS = "text_column", "text_pair_column"
 # What a text is that pandas has made of a missing one.
 _MISSING = {"nan", "NaN", "None", "null", "NULL", "<NA>"}
 # What is counted of texts that are kept.
@@ -87,7 +94,6 @@ def load(data_dir: str, text_column: str = "text",
   """
   if not label_separator.strip():
     raise InputError("label_separator must not be blank")
-  _check_columns_differ(text_column, text_pair_column, label_column)
   folder = data_folder(data_dir)
   files, unread = _find_files(folder)
   text_columns = [column for column in (text_column, text_pair_column)
@@ -124,8 +130,8 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     InputError: as for `load`.
   """
   first = next(iter(tables.values()))  # that of "train", if there is one
-  for column in text_columns:
-    find_column(first.path, first.header, column, _TEXT_FLAGS)
+  _check_columns(first.path, first.header, text_columns, [
+      column for column in label_columns if first.has(column)])
   notes = [table.note for table in tables.values()]
   label_column = label_columns[0]
   if len(label_columns) > 1:
@@ -161,7 +167,8 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
 
   splits = {}
   for split, table in tables.items():
-    texts = [table.column(column, _TEXT_FLAGS) for column in text_columns]
+    texts = [table.column(column, flag)
+             for column, flag in zip(text_columns, _TEXT_FLAGS)]
     labelled = split != "test" or all(map(table.has, label_columns))
     rows = targets(table) if labelled else dict.fromkeys(range(len(table)))
     rows = _with_texts(table, rows, text_columns, texts)
@@ -202,7 +209,6 @@ def check_columns(data_dir: str, text_column: str,
     InputError: there is no such column, or no file; or a column is said to be
       two things.
   """
-  _check_columns_differ(text_column, text_pair_column, label_column)
   split, path = next(iter(_find_files(data_folder(data_dir))[0].items()))
   text_columns = [column for column in (text_column, text_pair_column)
                   if column is not None]
@@ -211,28 +217,25 @@ def check_columns(data_dir: str, text_column: str,
   if first is None:  # which `load` says more of
     return
   header = read_header(path, *first, encoding)
-  for column in text_columns:
-    find_column(path, header, column, _TEXT_FLAGS)
-  if split == "test":
-    return
   label_columns = [label_column]
-  if (problem_type == "multi_label"
-      and label_column.lower() not in map(str.lower, header)):
+  if problem_type == "multi_label" and not places_of(header, label_column):
     label_columns = [name.strip() for name in label_column.split(",")]
-  for column in label_columns:
-    find_column(path, header, column, "label_column")
+  _check_columns(path, header, text_columns, [
+      column for column in label_columns
+      if split != "test" or places_of(header, column)])
 
 
-def _check_columns_differ(*columns: str | None) -> None:
-  """Refuses a column that is said to be two things.
+def _check_columns(
+    path: pathlib.Path, header: Sequence[str], text_columns: Sequence[str],
+    label_columns: Sequence[str]) -> None:
+  """Refuses columns that are not there, or are said to be two things.
 
   Raises:
-    InputError: there is one, in any case.
+    InputError: there is such a one.
   """
-  names = [column.lower() for column in columns if column is not None]
-  if len(set(names)) < len(names):
-    raise InputError(
-        "text_column, text_pair_column and label_column must differ")
+  find_columns(path, header, [
+      *zip(_TEXT_FLAGS, text_columns),
+      *(("label_column", name) for name in label_columns)])
 
 
 def _with_texts(table: Table, rows: Mapping[int, Any], columns: Sequence[str],

@@ -23,7 +23,12 @@ from tf_adapters.data.encodings import (
   decoded,
   not_decoded,
 )
-from tf_adapters.data.tables import cells_fault, find_column, read_header
+from tf_adapters.data.tables import (
+  cells_fault,
+  find_columns,
+  places_of,
+  read_header,
+)
 from tf_adapters.errors import InputError
 
 # Ending of a file's name -> its format.
@@ -86,7 +91,8 @@ def read_rows(lines: Iterable[bytes], name: str, format: str,
               encoding: str = UTF_8) -> Iterator[Row]:
   """Reads rows of the columns that are asked for.
 
-  TSV and CSV begin with a header, whose names may be in any case; in TSV a
+  Names of columns may be in any case, unless one is written so; see
+  `tables.places_of`. TSV and CSV begin with a header of them. In TSV a
   quotation mark is a character as any other, in CSV cells may be quoted (RFC
   4180). See `cell_rows.separated_rows` for other separators.
 
@@ -144,9 +150,9 @@ def read_whole_rows(lines: Iterable[bytes], name: str, format: str,
   if first is None:
     raise InputError(f"{name}: is empty: expected a header")
   header = read_header(name, *first, encoding)
-  places = {column: find_column(
-      name, header, column, "text_column, text_pair_column or task_column")
-            for column in columns}
+  hint = "text_column, text_pair_column or task_column"
+  places = dict(zip(columns, find_columns(
+      name, header, [(hint, column) for column in columns])))
   return WholeRows(
       [column for column in header if column],
       _table_rows(numbered, header, places, bad_rows, encoding),
@@ -224,7 +230,8 @@ def _json_rows(
     if not isinstance(values, dict):
       bad_rows.refuse(line, _NO_JSON, "expected a JSON object")
       continue
-    row = {column: values[column] for column in columns if column in values}
+    row = {column: values[key] for column in columns
+           for key in _key(values, column)}
     wrong = [column for column, value in row.items()
              if not (isinstance(value, str | None)
                      or (word_lists and _are_words(value)))]
@@ -233,6 +240,18 @@ def _json_rows(
           line, _NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
       yield line, row, values
+
+
+def _key(values: Mapping[str, Any], column: str) -> list[str]:
+  """Finds the key of an object that a column's name means, as in a table.
+
+  None where there is none; nor where it may be several.
+  """
+  if column in values:
+    return [column]
+  keys = list(values)
+  places = places_of(keys, column)
+  return [keys[place] for place in places] if len(places) == 1 else []
 
 
 def _are_words(value: Any) -> bool:

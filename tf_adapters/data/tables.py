@@ -65,8 +65,7 @@ class Table:
 
   def has(self, column: str) -> bool:
     """Returns whether there is a column of that name, in any case."""
-    return bool(column) and column.lower() in [
-        name.lower() for name in self.header]
+    return bool(places_of(self.header, column))
 
   def column(self, column: str | int, hint: str = "") -> list[str]:
     """Returns the cells of a column.
@@ -105,11 +104,10 @@ def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
     encoding: that the file was read in.
 
   Raises:
-    InputError: they are no text, or two are the same, in any case.
+    InputError: they are no text, or two are the same.
   """
   names = tuple(name.strip() for name in cells)
-  folded = [name.lower() for name in names if name]
-  twice = sorted({name for name in folded if folded.count(name) > 1})
+  twice = sorted({name for name in names if name and names.count(name) > 1})
   wrong = None
   if fault := not_decoded("".join(names), encoding):
     wrong = "; ".join(fault[1:])
@@ -122,9 +120,25 @@ def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],
   return names
 
 
+def places_of(header: Sequence[str], column: str) -> list[int]:
+  """Finds the places of the columns that a name may mean.
+
+  Those of exactly this name; only where there is none, those in any case.
+
+  Example:
+    >>> places_of(["text", "Text"], "Text"), places_of(["text"], "Text")
+    ([1], [0])
+  """
+  if not column:  # columns without a name
+    return []
+  exact = [place for place, name in enumerate(header) if name == column]
+  return exact or [place for place, name in enumerate(header)
+                   if name.lower() == column.lower()]
+
+
 def find_column(path: pathlib.Path | str, header: Sequence[str],
                 column: str, hint: str = "") -> int:
-  """Returns the place of a column, whose name may be in any case.
+  """Finds a column of exactly this name, or else of one in any case.
 
   Args:
     path: what to call the file in errors.
@@ -133,16 +147,47 @@ def find_column(path: pathlib.Path | str, header: Sequence[str],
     hint: what says another name, for the error.
 
   Raises:
-    InputError: there is no such column; says which there are.
+    InputError: there is no such column; says which there are. Or it may be
+      several.
   """
-  folded = [name.lower() for name in header]
-  if not column or column.lower() not in folded:
+  places = places_of(header, column)
+  if not places:
     near = similar(column, filter(None, header), cutoff=0.8)
     raise InputError(f"{path}: no column {column!r}; its columns are "
                      f"{listed(list(filter(None, header)))}"
                      + (f"; did you mean {near!r}?" if near else "")
                      + (f"; {hint} says another name" if hint else ""))
-  return folded.index(column.lower())
+  names = list(dict.fromkeys(header[place] for place in places))
+  if len(names) > 1:
+    raise InputError(
+        f"{path}: column {column!r} may be {' or '.join(map(repr, names))}: "
+        "give the name as it is written there")
+  if len(places) > 1:
+    raise InputError(f"{path}: column {column!r} stands there twice")
+  return places[0]
+
+
+def find_columns(path: pathlib.Path | str, header: Sequence[str],
+                 columns: Sequence[tuple[str, str]]) -> list[int]:
+  """Finds columns that are one thing each; see `find_column`.
+
+  Args:
+    path, header: as for `find_column`.
+    columns: (hint, name) of each.
+
+  Raises:
+    InputError: as for `find_column`; or two names are of one column.
+  """
+  places = [find_column(path, header, name, hint) for hint, name in columns]
+  for second, place in enumerate(places):
+    first = places.index(place)
+    if first < second:
+      both = columns[first][0], columns[second][0]
+      raise InputError(f"{path}: " + (
+          f"{both[0]} and {both[1]} must differ: both are column "
+          if both[0] != both[1] else f"{both[0]} names twice the column ")
+          + repr(header[place]))
+  return places
 
 
 def cells_fault(

@@ -20,6 +20,7 @@ from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data import rows
 from tf_adapters.data.bad_rows import BadRows
 from tf_adapters.data.cell_rows import check_delimiter
+from tf_adapters.data.tables import places_of
 from tf_adapters.errors import InputError, say
 from tf_adapters.files.writing import writing
 from tf_adapters.problems.prediction import Prediction
@@ -248,8 +249,10 @@ def _kept(config: PredictionConfig, names: Sequence[str]) -> dict[str, str]:
   """Returns the input's columns of a record, and what they are called there."""
   if not config.keep_columns:
     return {}
-  names = [name for name in names if name.lower() != (
-      config.task_column or "").lower() or name.lower() != "task"]
+  tasks = [names[place] for place in places_of(
+      names, config.task_column or "")]
+  names = [name for name in names
+           if name not in tasks or name.lower() != "task"]
   taken = {*map(str.lower, names)}
   kept = {}
   for name in names:

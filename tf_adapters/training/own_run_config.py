@@ -14,7 +14,7 @@ from tf_adapters.data.encodings import AUTO_ENCODING
 from tf_adapters.data.splitting import DEFAULT_FRACTION, split_task
 from tf_adapters.data.squad_files import ANSWERS, CONTEXT, QUESTION
 from tf_adapters.data.squad_options import SquadOptions, with_options
-from tf_adapters.data.tables import find_column
+from tf_adapters.data.tables import find_columns
 from tf_adapters.errors import InputError, listed
 from tf_adapters.files.reading import near_name
 from tf_adapters.modeling import class_weight
@@ -154,13 +154,10 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
   labelled = [config.label_column]
   if config.problem_type == "multi_label" and not frame.has(*labelled):
     labelled = [name.strip() for name in config.label_column.split(",")]
-  wanted = {config.text_column: "--text_column"}
-  if config.text_pair_column is not None:
-    wanted[config.text_pair_column] = "--text_pair_column"
-  if split != "test":
-    wanted |= dict.fromkeys(labelled, "--label_column")
-  for column, flag in wanted.items():
-    find_column(frame.name, frame.header, column, flag)
+  find_columns(frame.name, frame.header, [
+      *zip(("--text_column", "--text_pair_column"), columns),
+      *(("--label_column", name) for name in labelled
+        if split != "test" or frame.has(name))])
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a run says what is left out
     task = Dataset.from_file(
