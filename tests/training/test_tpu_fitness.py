@@ -156,3 +156,26 @@ def test_one_program_has_the_same_gradients(method):
 
   for one, other in zip(whole(), gradients(), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_one_program_projects_to_heads_at_once():
+  """TPUs' compiler joins products of tensors, where none is reshaped."""
+  config = ta.BertConfig(
+      vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+      intermediate_size=16)
+  encoder = ta.BertEncoder(config, TaskLayers(config, ta.AdapterConfig(size=4)))
+  ids = tf.ones([2, 6], tf.int32)
+
+  @tf.function
+  def step():
+    with compilation.one_program(), tf.GradientTape() as tape:
+      outputs = encoder({"input_word_ids": ids, "input_type_ids": 0 * ids,
+                         "input_mask": ids}, training=True)["pooled_output"]
+    # The embeddings' layer norm is below all projections.
+    return tape.gradient(outputs, encoder.trainable_variables)
+
+  products = [operation.get_attr("equation").decode() for operation
+              in step.get_concrete_function().graph.get_operations()
+              if operation.type == "Einsum"]
+  assert products.count("bln,nhs->bhls") == 3
+  assert products.count("bhls,nhs->bln") == 3

@@ -69,7 +69,7 @@ class MethodTensors:
 
 
 def _split(key: str, name: str) -> tuple[str, str, str]:
-  """Splits a tensor's name into (module, kind, name below)."""
+  """(module, kind, name below) of a tensor's name."""
   module, mark, leaf = key.partition(f".{name}.")
   if not mark:
     return key, "", ""

@@ -41,7 +41,7 @@ def describe_adapter(path: str | os.PathLike[str],
 
 def _describe(info: AdapterInfo,
               shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-  """Returns {what: value} of the configuration and the tensors' shapes."""
+  """{what: value} from the configuration and the tensors' shapes."""
   rows = {"task": info.task, "problem": info.problem_type}
   if info.labels:
     rows["labels"] = ", ".join(info.labels)
@@ -75,7 +75,7 @@ def _describe(info: AdapterInfo,
 
 
 def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
-  """Writes the model card: Markdown, where names and labels are text alone.
+  """The model card: Markdown, in which names and labels are nothing but text.
 
   Behind a head that the Hugging Face Hub reads.
   """
@@ -102,5 +102,5 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _escaped(text: str) -> str:
-  """Writes a text in one line that Markdown shows as it is."""
+  """A text in one line that Markdown shows as it is."""
   return _MARKS.sub(r"\\\1", printable(text))

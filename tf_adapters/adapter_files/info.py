@@ -176,8 +176,7 @@ class AdapterInfo(JsonConfig):
 
 
 def _is_method(values: Mapping[str, Any]) -> bool:
-  """Returns whether values are flat, but for those of the methods of a union.
-  """
+  """Whether values are flat, except for those of the methods of a union."""
   methods = values.get("methods", [])
   return isinstance(methods, list) and is_flat(
       {**values, "methods": None}) and all(
@@ -185,7 +184,7 @@ def _is_method(values: Mapping[str, Any]) -> bool:
 
 
 def format_version(info: AdapterInfo) -> int:
-  """Returns the version of the format that a file of this configuration has.
+  """The version of the format that a file of this configuration has.
 
   tf_adapters 0.1 reads version 1, and leaves out what it does not know. So a
   file has version 2 where that would be another function, or none.
@@ -201,7 +200,7 @@ def format_version(info: AdapterInfo) -> int:
 
 
 def library_versions() -> dict[str, str]:
-  """Returns versions of the libraries that decide over results."""
+  """Versions of the libraries that decide over results."""
   versions = {}
   for package in _PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -210,7 +209,7 @@ def library_versions() -> dict[str, str]:
 
 
 def info_json(info: AdapterInfo) -> str:
-  """Writes the content of `adapter_config.json`.
+  """The content of `adapter_config.json`.
 
   Raises:
     InputError: a text in it cannot be written as Unicode, or it is larger than
@@ -291,7 +290,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
 
 
 def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
-  """Finds where an adapter file says that its encoder is.
+  """Where an adapter file says that its encoder is.
 
   A repository of the Hugging Face Hub is one that has been fetched before, at
   the commit that is in the cache.
@@ -335,7 +334,7 @@ def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-  """Computes a sha256 of JSON values in UTF-8, keys sorted, without blanks.
+  """sha256 over JSON values in UTF-8, keys sorted, without blanks.
 
   Raises:
     InputError: they cannot be written so.

@@ -52,7 +52,7 @@ class AdapterFile:
   foreign: Foreign | None = None
 
   def on(self, config: EncoderConfig, source: str) -> "AdapterFile":
-    """Returns the same, of another library's file, on an encoder; ours as is.
+    """The same, of another library's file, on an encoder; ours as it is.
 
     Args:
       config: the encoder's architecture.
@@ -87,7 +87,7 @@ class AdapterFile:
                             "architecture": config_to_dict(config)}))
 
   def shapes(self) -> Mapping[str, tuple[int, ...]]:
-    """Returns {canonical name: shape} of what is in it, for people.
+    """{canonical name: shape} of what is in it, for people.
 
     Raises:
       InputError: it cannot be read, or is damaged.
@@ -97,7 +97,7 @@ class AdapterFile:
     return {name: array.shape for name, array in self.arrays().items()}
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """Returns {canonical name: array} of what is in it, whether it fits or not.
+    """{canonical name: array} of what is in it, whether it fits or not.
 
     Raises:
       InputError: it cannot be read, or is damaged.
@@ -113,7 +113,7 @@ class AdapterFile:
     return arrays
 
   def tensors(self) -> AdapterTensors:
-    """Returns its tensors, checked at once and read when asked for.
+    """Its tensors, checked at once and read when asked for.
 
     Raises:
       InputError: they cannot be read, or are not what its configuration and

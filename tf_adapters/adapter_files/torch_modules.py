@@ -32,7 +32,7 @@ class Modules:
     self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
 
   def find(self, module: str) -> tuple[int, str] | None:
-    """Returns (number of its layer, our name) of a module, or None.
+    """(number of its layer, our name) of a module; None for another one's name.
 
     What all layers share, or is in none, has the number 0.
     """
@@ -45,7 +45,7 @@ class Modules:
     return found if self.name(*found) == module else None
 
   def name(self, layer: int, ours: str) -> str:
-    """Returns the name of a module there."""
+    """The name of a module there."""
     return self._theirs[ours].replace("{i}", str(layer))
 
 
@@ -91,7 +91,7 @@ class TorchModel:
 
 @functools.cache
 def torch_models() -> Mapping[str, TorchModel]:
-  """Returns the models of all families that have some, by a family's name."""
+  """The models of all families that have some, by a family's name."""
   return {name: _model_of(family, family.torch_names)
           for name, family in ENCODERS.items() if family.torch_names}
 

@@ -92,11 +92,11 @@ class MobileBertAttention(SelfAttention):
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None,
            wide: tf.Tensor | None = None) -> tf.Tensor:
-    parts = [
-        project_by(part, task.hook(PROJECTION, part.name), inputs, training)
+    query, key, value = (
+        self.by_head(project_by(
+            part, task.hook(PROJECTION, part.name), inputs, training))[0]
         for part, inputs in (
-            (self.query, hidden), (self.key, hidden), (self.value, wide))]
-    query, key, value = self.by_head(parts)
+            (self.query, hidden), (self.key, hidden), (self.value, wide)))
     return attended_by(self.attention_output, hidden, self.attention(
         query, key, value, attention_bias, training), task, training)
 

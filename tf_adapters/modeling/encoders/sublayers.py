@@ -5,7 +5,7 @@ attention, and the end with its layer norm. Each asks for the hook of its place.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -89,21 +89,20 @@ class SelfAttention(CompositeLayer):
     return attended_by(self.attention_output, asking, self.attention(
         query, key, value, attention_bias, training), task, training)
 
-  def by_head(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Queries, keys and values, each [batch, heads, length, size].
+  def by_head(self, outputs: tf.Tensor, count: int = 1) -> list[tf.Tensor]:
+    """Splits outputs of projections by heads.
 
     Args:
-      parts: all three as one tensor [batch, length, 3 * width], or each as one
-        of its own.
+      outputs: [batch, length, count * width].
+      count: of the projections.
+
+    Returns:
+      Of each projection [batch, heads, length, size].
     """
     heads, size = self.query.output_dims
-    count = 3 // len(parts)  # in each
-    by_head: list[tf.Tensor] = []
-    for part in parts:
-      batch, length = tf.shape(part)[0], tf.shape(part)[1]
-      part = tf.reshape(part, [batch, length, count, heads, size])
-      by_head += tf.unstack(tf.transpose(part, [2, 0, 3, 1, 4]), num=count)
-    return by_head
+    batch, length = tf.shape(outputs)[0], tf.shape(outputs)[1]
+    outputs = tf.reshape(outputs, [batch, length, count, heads, size])
+    return tf.unstack(tf.transpose(outputs, [2, 0, 3, 1, 4]), num=count)
 
   def attention(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor,
                 attention_bias: tf.Tensor,
@@ -126,27 +125,36 @@ class SelfAttention(CompositeLayer):
     parts = (self.query, self.key, self.value)
     hooks = [task.hook(PROJECTION, part.name) for part in parts]
     if asking is not hidden or compilation.in_one_program():
-      # What is one product would have to be cut into three, and turned. One
-      # alone has the order of axes that is wanted, if no bias is in between.
-      by_head = self.by_head([
-          project(one, part.matrix(), None) if hook is None
-          else project_by(part, hook, one, training)
-          for one, part, hook in zip(
-              (asking, hidden, hidden), parts, hooks)])
-      return [one + part.bias[:, tf.newaxis] if hook is None else one
-              for one, part, hook in zip(by_head, parts, hooks)]
+      # What is one product would have to be cut into three, and turned.
+      return [
+          self._projected(part, one) if hook is None
+          else self.by_head(project_by(part, hook, one, training))[0]
+          for one, part, hook in zip((asking, hidden, hidden), parts, hooks)]
     joint = project(
         hidden, tf.concat([part.matrix() for part in parts], axis=1),
         tf.concat([tf.reshape(part.bias, [-1]) for part in parts], axis=0))
     if not any(hooks):
-      return self.by_head([joint])
+      return self.by_head(joint, 3)
     changed = []
     for part, hook, outputs in zip(parts, hooks, tf.split(joint, 3, axis=-1)):
       if hook is not None:
         outputs = hook(hidden, LinearProjection(part, hidden, outputs),
                        training=training)
       changed.append(outputs)
-    return self.by_head(changed)
+    return [self.by_head(outputs)[0] for outputs in changed]
+
+  def _projected(self, part: Projection, inputs: tf.Tensor) -> tf.Tensor:
+    """A projection's outputs, [batch, heads, length, size].
+
+    The product has the order of axes that is wanted, if no bias is in between.
+    """
+    if compilation.in_one_program():
+      # A product of tensors, not of matrices: with these XLA would write the
+      # gradient of the outputs to memory, and not join the two products.
+      outputs = tf.einsum("bln,nhs->bhls", inputs, part.kernel)
+    else:
+      outputs, = self.by_head(project(inputs, part.matrix(), None))
+    return outputs + part.bias[:, tf.newaxis]
 
 
 def project_by(projection: Projection, hook: Hook | None, inputs: tf.Tensor,
