@@ -176,8 +176,8 @@ def test_each_source_of_data(run):
   calls = [call for call in re.findall(
       r"`(ta\.Dataset\.from_\w+\(.*?\))` \|", PAGES[OWN_DATA])
            if "[...]" not in call]
-  assert len(calls) == 5
-  df = pd.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]})
+  assert len(calls) == 6
+  df = pd.DataFrame({"text": list("abcdefghij"), "label": ["x", "y"] * 5})
   texts, labels = list(df.text), list(df.label)
   for call in calls:
     data = run([f"data = {call}"], ta=ta, df=df, a=df, b=df, c=df, texts=texts,

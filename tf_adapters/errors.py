@@ -5,8 +5,9 @@ import difflib
 import functools
 import inspect
 import sys
+import types
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 _LONGEST = 2000  # characters
@@ -150,16 +151,17 @@ def _one_line(message: str) -> str:
 
 
 def names_arguments(
-    **synonyms: str,
+    hints: Mapping[str, str] = types.MappingProxyType({}), **synonyms: str,
 ) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
-  """Makes a function answer arguments that it does not take in one line.
+  """Makes a function answer wrong and missing arguments in one line.
 
   Args:
+    hints: what an argument is called elsewhere, and what to do here.
     **synonyms: what an argument is called elsewhere, and what here.
 
   Returns:
     A decorator; what it returns has the function's signature, and raises
-    InputError for other arguments.
+    InputError for other arguments, and where one is missing.
 
   Example:
     >>> @names_arguments(lr="learning_rate")
@@ -171,7 +173,8 @@ def names_arguments(
   def decorated(
       function: Callable[_Arguments, _Result],
   ) -> Callable[_Arguments, _Result]:
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function)
+    parameters = signature.parameters
     by_place = [name for name, one in parameters.items()
                 if one.kind is one.POSITIONAL_OR_KEYWORD]
     others = [name for name in parameters if name not in by_place]
@@ -183,14 +186,18 @@ def names_arguments(
           near = synonyms.get(name)
           if near not in parameters:
             near = similar(name, parameters)
-          raise InputError(
-              f"{function.__name__} takes no {name}"
-              + (f": did you mean {near}?" if near else ""))
+          hint = hints.get(name) or (near and f"did you mean {near}?")
+          raise InputError(f"{function.__name__} takes no {name}"
+                           + (f": {hint}" if hint else ""))
       if others and len(args) > len(by_place):
         raise InputError(
             f"{function.__name__} takes {listed(by_place[1:])} by their place: "
             "name what follows, as in "
             + ", ".join(f"{name}=..." for name in others[:2]))
+      try:
+        signature.bind(*args, **kwargs)
+      except TypeError as error:
+        raise InputError(f"{function.__name__}: {error}") from None
       return function(*args, **kwargs)
 
     return checked

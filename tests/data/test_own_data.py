@@ -23,14 +23,15 @@ def test_a_data_frame_with_messy_rows():
       "team": ["billing", "billing", "network ", "sales", "sales", None,
                "billing"]}, index=list("abcdefg"))
   with pytest.warns(UserWarning, match="4 rows left out: 1 with a NUL byte "
-                    r"\(first: DataFrame:4\), 1 without a label \(first: "
-                    r"DataFrame:5\), 2 without a text \(first: DataFrame:1\)"):
+                    r"\(first: DataFrame, row e\), 1 without a label \(first: "
+                    r"DataFrame, row f\), 2 without a text \(first: "
+                    r"DataFrame, row b\)"):
     data = ta.Dataset.from_dataframe(df, text="ticket", label="team")
   assert data.name == "team" and data.labels == ("billing", "network", "sales")
   assert data.train.first == ["no bill", "slow net", "why"]
   assert values(data.train, data) == ["billing", "network", "billing"]
   assert data.train.ids == ["0", "2", "6"]
-  with pytest.raises(ta.InputError, match="DataFrame:4: has a NUL byte"):
+  with pytest.raises(ta.InputError, match="DataFrame, row e: has a NUL byte"):
     ta.Dataset.from_dataframe(
         df, text="Ticket", label="team", on_bad_row="error")
 
@@ -167,6 +168,78 @@ def test_splits_by_fraction_and_by_name():
       "train": columns, "dev": columns[:5], "test": columns[["text"]]})
   assert list(data.splits) == ["train", "validation", "test"]
   assert data.test.labels is None and len(data.validation) == 5
+  data = ta.Dataset.from_dataframe(
+      {"train": columns, "test": columns[:5]}, validation=0.1)
+  assert {name: len(split) for name, split in data.splits.items()} == {
+      "train": 36, "validation": 4, "test": 5}
+  data = ta.Dataset.from_lists(texts, list("aaab") * 10, validation=3, test=5)
+  assert [len(split) for split in data.splits.values()] == [32, 3, 5]
+
+
+@pytest.mark.parametrize("index, place, other", [
+    (range(100, 140), "row 107", "row 101"),
+    (pd.date_range("2026", periods=40), "row 2026-01-08 00:00:00",
+     "row 2026-01-02 00:00:00"),
+    ([*range(20), *range(20)], "iloc 7", "iloc 1"),
+    (None, "row 7", "row 1"),  # of a dict
+])
+def test_a_row_has_one_name_in_messages(index, place, other):
+  columns = {"text": [f"a {row}" for row in range(40)],
+             "label": ["x", "y"] * 20}
+  columns["label"][7] = "Y "
+  df = columns if index is None else pd.DataFrame(columns, index=list(index))
+  name = type(df).__name__
+  with pytest.raises(ta.InputError) as caught:
+    ta.Dataset.from_dataframe(df)
+  assert str(caught.value) == (f"{name}, {place}: label 'Y ' differs from 'y' "
+                               f"in {other} in case only: give both one name")
+  columns["label"][7], columns["text"][7] = "y", None
+  df = columns if index is None else pd.DataFrame(columns, index=list(index))
+  with pytest.warns(UserWarning, match=rf"\(first: {name}, {place}\)"):
+    ta.Dataset.from_dataframe(df)
+
+
+def test_rows_of_tags_and_answers_are_named_alike():
+  with pytest.raises(ta.InputError, match="^dict, row 0: tag 'o' differs from "
+                     "'O' in row 0 in case only"):
+    ta.Dataset.from_dict({"w": [["a", "b"], ["c"]], "t": [["O", "o"], ["O"]]},
+                         "w", label="t")
+  with pytest.warns(UserWarning, match=r"\(first: dict, row 0\)"):
+    ta.Dataset.from_dict({"q": ["w", "v"], "c": ["he is", "a"],
+                          "a": ["zz", "a"]}, "q", text_pair="c", label="a",
+                         problem_type="span")
+
+
+def test_columns_that_are_exchanged_are_the_first_that_is_said():
+  texts = [f"a text {row}" for row in range(40)]
+  texts[3:5] = "Good", "good"
+  with pytest.raises(ta.InputError, match="40 rows of 'text' .* is it the texts"
+                     "' column, and 'label' that of the labels"):
+    ta.Dataset.from_dict({"text": texts, "label": ["x", "y"] * 20},
+                         text="label", label="text")
+
+
+def test_what_is_doubtful_is_a_warning(tmp_path):
+  columns = {"text": list(range(20)), "label": ["nan", "b"] * 10}
+  with pytest.warns(UserWarning, match="label 'nan' is a word for a missing one"
+                    ".*'text' holds numbers alone: is it the texts' column"):
+    ta.Dataset.from_dict(columns)
+  pd.DataFrame(columns).replace("nan", "a").to_csv(tmp_path / "a.csv")
+  with pytest.warns(UserWarning, match="holds numbers alone"):
+    ta.Dataset.from_file(tmp_path / "a.csv")
+
+
+def test_the_labels_of_a_categorical():
+  names = ["low", "none", "high"]
+  df = pd.DataFrame({"text": ["a", "b", "c"], "label": pd.Categorical(
+      ["low", "high", "low"], categories=names, ordered=True)})
+  data = ta.Dataset.from_dataframe(df)
+  assert data.labels == ("low", "high")
+  assert data.train.labels.tolist() == [0, 1, 0]
+  assert data.notes == ("categories of column 'label' that no row has are no "
+                        "labels: 'none'",)
+  df["label"] = df.label.cat.as_unordered()
+  assert ta.Dataset.from_dataframe(df).labels == ("high", "low")
 
 
 class OfHuggingFace:

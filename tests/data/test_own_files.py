@@ -158,7 +158,7 @@ def test_a_column_of_zeros_and_ones_for_each_label(tmp_path):
   assert task.split("train").labels.tolist() == [[0, 1], [1, 0]]
   for columns, message in (
       ("toxic,mild", "no column 'mild'; its columns are id, text, toxic, Obs"),
-      ("toxic", "column 'toxic' holds 0 and 1: label_column=a,b takes a col")):
+      ("toxic", "column 'toxic' holds 0 and 1: label_column=a,b, or label=")):
     with pytest.raises(ta.InputError, match=message):
       ta.load_task("tsv", folder, label_column=columns, **MULTI)
   with pytest.raises(ta.InputError, match="are other labels than toxic, b"):
@@ -227,7 +227,7 @@ def table(rows):
 @pytest.mark.parametrize("rows, message", [
     ([(f"team {i % 3}", f"ticket {i}") for i in range(12)],
      "12 different labels in 12 rows of 'label' .'ticket 0', 'ticket 1' and "
-     "10 more.: is it the texts' column. text_column and label_column say"),
+     "10 more.: is it the texts' column, and 'text' that of the labels"),
     ([(f"title {i}", f"a longer text on {i}") for i in range(30)],
      "30 different labels in 30 rows of 'label'"),
 ])
@@ -328,7 +328,8 @@ def test_bad_rows_are_left_out_and_counted(tmp_path):
       "2 rows left out: 1 of another number of columns (first: train.tsv:3), 1 "
       "without a label (first: train.tsv:5)",
       "3 rows left out: 1 of another number of columns (first: dev.csv:6), 2 "
-      "with an unknown label (first: dev.csv:4)",
+      "with an unknown label (first: dev.csv:4); scores are of the other rows "
+      "alone",
       "1 row left out: 1 of another number of columns (first: test.tsv:3)")
   with pytest.raises(ta.InputError, match="on_bad_row=skip leaves such rows"):
     ta.load_task("tsv", folder)
@@ -375,7 +376,7 @@ def test_sets_of_labels_with_unknown_ones(tmp_path):
     ({"train_csv": "text,label\na,x\nb,y\nc,\n"}, "train.csv:4: no label"),
     ({"train_csv": "text,label\na,x\nb,x\n"}, "one label only"),
     ({"train_csv": "text,label\na,Good\nb,bad\nc,good \n"},
-     "train.csv:4: label 'good' differs from 'Good' in line 2 in case only"),
+     "train.csv:4: label 'good ' differs from 'Good' in line 2 in case only"),
     ({"train_csv": "text,label\na,x\nb,y\n", "dev_tsv": "text\tlabel\na\tX\n"},
      "dev.tsv:2: label 'X' is not one of x, y: is it 'x'?"),
     ({"train_csv": "text,label\na,\n"}, "has no rows with a label"),

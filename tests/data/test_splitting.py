@@ -144,12 +144,27 @@ def test_a_task_gets_the_splits_that_it_has_not():
   assert split_task(whole, 0, 0) is whole
 
 
+def test_a_number_of_rows_is_a_part_as_well():
+  task = split_task(_task(train=100), np.int64(7), 20)
+  assert {name: len(split) for name, split in task.splits.items()} == {
+      "train": 73, "validation": 7, "test": 20}
+  assert collections.Counter(task.test.labels.tolist()) == {0: 10, 1: 10}
+  as_part = split_task(_task(train=100), 0.07, 0.2)
+  assert task.test.first == as_part.test.first
+
+
 @pytest.mark.parametrize("rows, validation, test, message", [
     (dict(train=9, validation=3), 0.1, None, "has a validation split of its "
      "own: leave the fraction out"),
     (dict(train=9), 0.6, 0.4, "leave rows to train on"),
     (dict(train=3), 0.1, 0, "validation_fraction=0.1 of 3 rows are 0"),
     (dict(train=4), 0.5, 0.4, "give another fraction, or more rows"),
+    (dict(train=9), 8, None, "validation_fraction=8, test_fraction=0.15 of 9 "
+     "rows must leave rows to train on"),
+    (dict(train=9), 8, 0, "are 8, and 7 are there, beside one of each label to "
+     "train on: give another number, or more rows"),
+    (dict(train=9), 2.0, 0, "numbers of rows integers: validation_fraction=2"),
+    (dict(train=9), -1, 0, "numbers of rows integers: validation_fraction=-1"),
 ])
 def test_fractions_that_cannot_be(rows, validation, test, message):
   with pytest.raises(InputError, match=message):

@@ -359,7 +359,8 @@ def test_bad_sentences_are_left_out_and_counted(tmp_path):
       "2 sentences left out: 1 without a label (first: x.train.conll:11), 1 of "
       "another number of columns (first: x.train.conll:16)",
       "2 sentences left out: 1 with a NUL byte (first: x.dev.conll:6), 1 with "
-      "an unknown label (first: x.dev.conll:4)")
+      "an unknown label (first: x.dev.conll:4); scores are of the other "
+      "sentences alone")
 
 
 def test_files_have_to_be_told_apart(tmp_path):

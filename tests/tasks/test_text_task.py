@@ -138,7 +138,7 @@ def test_mistakes_have_the_index_of_their_data_frame(tickets):
       {"text": ["so bad", "good", "bad", "so good"] * 5,
        "label": ["bad", "good", "good", "bad"] * 5}).sample(20, random_state=1)
   frame.loc[2, "text"] = None  # is left out
-  with pytest.warns(InputWarning, match=r"without a text \(first: DataFrame:2"):
+  with pytest.warns(InputWarning, match=r"\(first: DataFrame, row 2"):
     data = ta.Dataset.from_dataframe(frame, test=0.5)
   mistakes = task.evaluate(data).mistakes()
   assert len(mistakes) >= 2

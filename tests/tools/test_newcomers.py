@@ -3,6 +3,7 @@
 On the command line and in a notebook; others are in tests of the tools.
 """
 
+import numpy as np
 import pytest
 
 import tf_adapters as ta
@@ -155,7 +156,24 @@ _from = ta.Dataset.from_dataframe
     (lambda _: _from(DF, label=DF.label), "label is a Series"),
     (lambda _: _from(DF, text="texts"), "did you mean 'text'?"),
     (lambda _: _from(DF[["text"]]), "no column 'label'"),
-    (lambda _: _from(DF, validation=15), "in the range [0, 1)"),
+    (lambda _: _from(DF, validation=15), "validation=15 of 3 rows must leave "
+     "rows to train on"),
+    (lambda _: _from(DF, validation=15.0), "in the range [0, 1), and numbers "
+     "of rows integers: validation=15.0"),
+    (lambda _: _from(DF, validation="0.1"), "such as 0.15, or how many"),
+    (lambda _: _from(DF, test=DF), 'from_dataframe({"train": a, "test": b})'),
+    (lambda _: _from(DF, train=2), 'from_dataframe({"train": a, "test": b})'),
+    (lambda _: _from(DF, validation_data=DF), 'dict, as in Dataset.from_data'),
+    (lambda _: _from({"train": DF, "test": DF}, test=0.2), "has a test split of"
+     " its own"),
+    (lambda _: _from(DF.set_index("text")), "df.reset_index() makes a column"),
+    (lambda _: _from(pd.concat({"a": DF}, axis=1), text=("a", "text")),
+     "its columns have 2 levels: df.columns = ["),
+    (lambda _: ta.Dataset.from_lists(list("abc"), np.eye(3)),
+     "lists: labels are rows of 0 and 1: numpy.argmax(labels, axis=1)"),
+    (lambda _: ta.Dataset.from_lists(list("abc")),
+     "from_lists: missing a required argument: 'labels'"),
+    (lambda _: _from(), "from_dataframe: missing a required argument: 'df'"),
     (lambda _: _from(DF, problem_type="multiclass"), "none of classification,"),
     (lambda _: _from(DF, on_bad_row="ignore"), "one of error, skip"),
     (lambda _: _from(DF, test=0.1), "another fraction, or more rows"),
@@ -200,7 +218,7 @@ _from = ta.Dataset.from_dataframe
     (lambda task: task.predict(DF), "one column, such as df["),
     (lambda task: task.predict(None), "a list of texts, not None"),
     (lambda task: task.evaluate(DF), "make a Dataset"),
-    (lambda task: task.evaluate("tset"), "no tset split in dict; there is"),
+    (lambda task: task.evaluate("tset"), "no tset split in lists; there is"),
     (lambda task: task.data.test, "hold rows out for one by test=0.15"),
     (lambda task: task.evaluate(_from(DF, label="other")),
      "the task's are a, b"),

@@ -20,6 +20,27 @@ NO_SCORE = "with a score that is no number"
 NO_TEXT = "without a text"
 
 
+class RowName(str):
+  """The name of a row of a table in memory, which has no lines."""
+
+
+def at(name: str | os.PathLike[str], place: int | str) -> str:
+  """Names a place in data.
+
+  Example:
+    >>> at("train.tsv", 17), at("DataFrame", RowName("row 17"))
+    ('train.tsv:17', 'DataFrame, row 17')
+  """
+  name = os.fspath(name)
+  return (f"{name}, {place}" if isinstance(place, RowName)
+          else f"{name}:{place}")
+
+
+def in_line(place: int | str) -> str:
+  """Names a place in data that was named already: "in line 17", "in row 17"."""
+  return f"in {place}" if isinstance(place, RowName) else f"in line {place}"
+
+
 class BadRows:
   """The rows of one file that cannot be used.
 
@@ -71,7 +92,7 @@ class BadRows:
       InputError: no row is to be left out.
     """
     if not self._skip:
-      raise InputError(f"{self._path}:{place}: {message}; "
+      raise InputError(f"{at(self._path, place)}: {message}; "
                        f"{remedy or self._hint}")
     self.leave_out(place, kind)
 
@@ -89,13 +110,19 @@ class BadRows:
     """Rows that were left out."""
     return sum(count for count, _ in self._found.values())
 
-  def note(self) -> str:
-    """Describes how many rows were left out and why; "" if none was."""
+  def note(self, scored: bool = False) -> str:
+    """Describes how many rows were left out and why; "" if none was.
+
+    Args:
+      scored: whether the others are for scores, which then say less.
+    """
     if not self._found:
       return ""
     name = os.path.basename(self._path)
     reasons = ", ".join(
-        f"{count:,} {kind} (first: {name}:{first})"
+        f"{count:,} {kind} (first: {at(name, first)})"
         for kind, (count, first) in self._found.items())
     rows = self._rows if self.count > 1 else self._rows.removesuffix("s")
-    return f"{self.count:,} {rows} left out: {reasons}"
+    return f"{self.count:,} {rows} left out: {reasons}" + (
+        f"; scores are of the other {self._rows} alone"
+        if scored and UNKNOWN_LABEL in self._found else "")

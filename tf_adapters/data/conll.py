@@ -44,9 +44,12 @@ _MANY = 3
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-  """A sentence of a file: the line of each word, the words, their tags."""
+  """A sentence of a file: the line of each word, the words, their tags.
 
-  lines: Sequence[int]
+  Of a table in memory a line is a `RowName`.
+  """
+
+  lines: Sequence[int | str]
   words: Sequence[str]
   tags: Sequence[str]
 

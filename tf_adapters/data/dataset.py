@@ -24,6 +24,10 @@ if TYPE_CHECKING:
   from tf_adapters.data import batching
   from tf_adapters.modeling.text import TextProcessor
 
+# For those who give them as arguments.
+OWN_SPLITS = ('splits of your own go in a dict, as in '
+              'Dataset.from_dataframe({"train": a, "test": b})')
+
 # What arguments are called elsewhere.
 _SYNONYMS = {
     "text_column": "text", "x": "text", "text_pair_column": "text_pair",
@@ -31,6 +35,10 @@ _SYNONYMS = {
     "val": "validation", "validation_split": "validation",
     "validation_fraction": "validation", "test_size": "test",
     "test_fraction": "test", "random_state": "seed", "sep": "delimiter"}
+_HINTS = {
+    **dict.fromkeys(("train", "train_size"), (
+        f"what is not held out is trained on; {OWN_SPLITS}")),
+    **dict.fromkeys(("validation_data", "val_data", "test_data"), OWN_SPLITS)}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -91,7 +99,7 @@ class Dataset:
     return summary.as_html(self)
 
   @classmethod
-  @names_arguments(**_SYNONYMS)
+  @names_arguments(_HINTS, **_SYNONYMS)
   def from_dataframe(
       cls, df: Any, text: str = "text", *, text_pair: str | None = None,
       label: str | Sequence[str] = "label", problem_type: str | None = None,
@@ -122,8 +130,9 @@ class Dataset:
         else there is for classification.
       labels: label names in order; None for those of the training rows, sorted.
       label_separator: what stands between the labels of a cell that is no list.
-      validation, test: part of the rows that becomes this split, from 0 to 1.
-        Each label has its share in it.
+      validation, test: part of the rows that becomes this split, such as 0.15,
+        or their number, such as 500. Each label has its share in it. Where a
+        dict lacks a split, its training rows are split.
       seed: of the drawing: the same seed gives the same rows.
       on_bad_row: "skip": rows without a text or a label, and others that cannot
         be used, are left out, counted in `notes` and in a warning; "error": the
@@ -146,7 +155,7 @@ class Dataset:
         validation, test, seed, on_bad_row, name))
 
   @classmethod
-  @names_arguments(**_SYNONYMS)
+  @names_arguments(_HINTS, **_SYNONYMS)
   def from_dict(
       cls, columns: Mapping[str, Any], text: str = "text", *,
       text_pair: str | None = None, label: str | Sequence[str] = "label",
@@ -168,7 +177,7 @@ class Dataset:
         seed=seed, on_bad_row=on_bad_row, name=name)
 
   @classmethod
-  @names_arguments(**_SYNONYMS)
+  @names_arguments(_HINTS, **_SYNONYMS)
   def from_lists(
       cls, texts: Iterable[Any], labels: Iterable[Any], *,
       text_pairs: Iterable[str] | None = None,
@@ -196,13 +205,14 @@ class Dataset:
     columns = {"text": list(texts), "label": list(labels)}
     if text_pairs is not None:
       columns["text_pair"] = list(text_pairs)
-    return cls.from_dataframe(
-        columns, text_pair=None if text_pairs is None else "text_pair",
-        problem_type=problem_type, validation=validation, test=test, seed=seed,
-        on_bad_row=on_bad_row, name=name)
+    from tf_adapters.data import frame_tasks, frames
+    return frame_tasks.load(
+        frames.frames_of(columns, "lists"), frame_tasks.Columns(
+            "text", None if text_pairs is None else "text_pair", "label",
+            problem_type, None, ",", validation, test, seed, on_bad_row, name))
 
   @classmethod
-  @names_arguments(**_SYNONYMS)
+  @names_arguments(_HINTS, **_SYNONYMS)
   def from_file(
       cls, path: str | os.PathLike[str], text: str = "text", *,
       text_pair: str | None = None, label: str | Sequence[str] = "label",
@@ -221,7 +231,8 @@ class Dataset:
         test, seed, on_bad_row, name: as for `from_dataframe`. Rows are called
         by the file's lines, from 1.
       encoding: of the files, such as "windows-1252". None: UTF-8 and UTF-16 are
-        found; what is neither is read as windows-1252, which `notes` say.
+        found; what is neither is read as windows-1252, or else latin-1, which
+        `notes` say.
       delimiter: what stands between cells. None: a comma or a tab as the ending
         says, or what the header has, a semicolon for instance; `notes` say it.
 
@@ -246,7 +257,7 @@ class Dataset:
         task, origin=str(file), files={split: [file] for split in task.splits})
 
   @classmethod
-  @names_arguments(**_SYNONYMS)
+  @names_arguments(_HINTS, **_SYNONYMS)
   def from_tf_data(
       cls, dataset: "tf.data.Dataset", text: str = "text", *,
       text_pair: str | None = None, label: str = "label",

@@ -6,7 +6,7 @@ What is wrong with rows and labels is said as of files, by the same code.
 import ast
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data import own_files
@@ -14,10 +14,10 @@ from tf_adapters.data.bad_rows import NO_TEXT, NUL, BadRows
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.frames import Frame
 from tf_adapters.data.labels import is_list
-from tf_adapters.data.splitting import split_task
+from tf_adapters.data.splitting import check_part, split_task
 from tf_adapters.data.squad_options import SquadOptions
-from tf_adapters.data.tables import Table, find_columns
-from tf_adapters.errors import InputError, warn
+from tf_adapters.data.tables import Table
+from tf_adapters.errors import InputError, listed, warn
 from tf_adapters.modeling.label_types import (
     INTEGERS,
     label_name,
@@ -27,6 +27,8 @@ from tf_adapters.modeling.label_types import (
 # Integers of fewer values are taken for labels, and so are those of which each
 # stands in so many rows.
 _FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
+# What notes say that a user of a notebook has to see: warnings, too.
+_DOUBTFUL = (" left out: ", own_files.MISSING_LABEL, own_files.NUMBERS)
 _NO_UNICODE = "with half a character"
 _OTHER_WORDS = "with another number of tags than words"
 
@@ -41,7 +43,8 @@ class Columns:
     problem_type: one of `problems.PROBLEMS`; None to find it out.
     labels: label names in order; None for those that there are.
     label_separator: what stands between the labels of a cell.
-    validation, test: parts of the rows that become these splits.
+    validation, test: parts of the rows that become these splits, or their
+      numbers.
     seed: of the drawing.
     on_bad_row: see `BadRows`.
     name: of the task; None for that of the labels' column.
@@ -80,6 +83,9 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     InputError: a column is missing, the type of problem cannot be told, labels
       cannot be right, or there is a bad row that is not to be left out.
   """
+  for split, part in (("validation", columns.validation),
+                      ("test", columns.test)):
+    check_part(split, part)
   # All of a Series would be its values.
   labels_given: list[Any] = ([columns.label] if hasattr(columns.label, "iloc")
                              else columns.label_columns)
@@ -95,7 +101,7 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   if not first.header:
     raise InputError(f"{first.name}: is empty: it has no columns and no rows")
   for frame in frames.values():
-    find_columns(frame.name, frame.header, [
+    frame.find([
         (argument, name) for argument, name in (
             ("text", columns.text), ("text_pair", columns.text_pair),
             *(("label", name) for name in columns.label_columns))
@@ -106,6 +112,11 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     raise InputError(f"{first.name}: has no rows with a label: it has no rows "
                      "at all")
   labels = [first.labels(column) for column in columns.label_columns]
+  if len(labels) == 1 and _are_one_hot(labels[0]):
+    raise InputError(
+        f"{first.name}: labels are rows of 0 and 1: numpy.argmax(labels, "
+        "axis=1) makes numbers of rows with a single 1, and Dataset."
+        "from_dataframe takes a column for each label, label=[\"a\", \"b\"]")
   problem = columns.problem_type or _problem_of(columns, texts, labels)
   if problem in own_files.METRICS and _hold_words(texts):
     raise InputError(
@@ -126,14 +137,27 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   task = dataclasses.replace(task, notes=(
       *(note for frame in frames.values() for note in frame.notes),
       *task.notes))
-  left_out = [note for note in task.notes if " left out: " in note]
-  if left_out:
-    warn("; ".join(left_out), stacklevel=4)
+  doubtful = [note for note in task.notes if any(
+      words in note for words in _DOUBTFUL)]
+  if doubtful:
+    warn("; ".join(doubtful), stacklevel=4)
   task = dataclasses.replace(
       task, name=columns.name or ",".join(columns.label_columns),
       origin=first.name)
   return split_task(
       task, columns.validation, columns.test, columns.seed, suffix="")
+
+
+def _are_one_hot(values: Sequence[Any]) -> bool:
+  """Whether labels are rows of zeros and ones, as many for each."""
+  rows = [value for value in values if value is not None]
+  if not all(isinstance(row, list) and len(row) > 1 for row in rows):
+    return False
+  # Of two labels, [0, 1] may as well be the names of both.
+  return len({len(row) for row in rows}) == 1 and all(
+      type(one) in (int, float, bool) and one in (0, 1)
+      for row in rows for one in row) and any(
+          len(set(row)) < len(row) for row in rows)
 
 
 def _problem_of(columns: Columns, texts: Sequence[Any],
@@ -173,13 +197,18 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
             for split, frame in frames.items()}
   first = next(iter(frames.values()))
   labels = columns.labels and list(map(label_name, columns.labels))
-  label_type, order = "str", None
+  label_type = "str"
+  order: Callable[[str], Any] | None = None
   if problem == "classification":
     values = columns.labels or [
         value for value in first.labels(columns.label_columns[0])
         if value is not None]
     label_type = type_of_labels(values)
     order = int if label_type == INTEGERS else None
+  categories, is_ordered = first.categories(columns.label_columns[0])
+  names = [label_name(name).strip() for name in categories]
+  if is_ordered:
+    order = names.index
   task = own_files.of_tables(
       tables, columns.texts, columns.label_columns, problem, labels,
       columns.label_separator, order)
@@ -188,7 +217,11 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
         f"{first.name}: column {columns.label_columns[0]!r} holds no numbers: "
         "problem_type=classification takes its cells for labels; "
         + "; ".join(task.notes))
-  return dataclasses.replace(task, label_type=label_type)
+  unused = [repr(name) for name in names if name not in task.labels]
+  note = (f"categories of column {columns.label_columns[0]!r} that no row has "
+          f"are no labels: {listed(unused)}")
+  return dataclasses.replace(task, label_type=label_type, notes=(
+      *task.notes, note if unused and task.labels else ""))
 
 
 def _table(frame: Frame, columns: Columns, split: str) -> Table:
@@ -327,7 +360,7 @@ def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     for question, given in zip(questions, answers.get(split, ())):
       question["answers"] = given
     paragraphs = (
-        ({"context": context, "qas": [question]}, str(frame.place(row)))
+        ({"context": context, "qas": [question]}, frame.place(row))
         for row, (question, context) in enumerate(zip(
             questions, frame.column(columns.text_pair, "text_pair"))))
     read[split], more = squad.of_paragraphs(

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_adapters.data.tables import find_column, places_of
+from tf_adapters.data.bad_rows import RowName
+from tf_adapters.data.tables import find_columns, places_of
 from tf_adapters.errors import InputError, listed
 
 # What a split of a task may be called.
@@ -40,19 +41,24 @@ class Frame:
     notes: on how it was read.
     index: what each row is called, by an index of whole numbers; None for its
       number.
+    row_name: says what a row is called in messages, where it has no place.
+    index_names: the names of the index, which are no columns.
   """
 
   name: str
   header: tuple[str, ...]
   read: Callable[[int], Iterable[Any]]
   of_text: bool = False
-  places: Sequence[int] | None = None
+  places: Sequence[int | str] | None = None
   notes: tuple[str, ...] = ()
   index: Sequence[int] | None = None
+  row_name: Callable[[int], str] = "row {}".format
+  index_names: tuple[str, ...] = ()
 
-  def place(self, row: int) -> int:
-    """Returns where a row stands, for messages."""
-    return self.called(row) if self.places is None else self.places[row]
+  def place(self, row: int) -> int | str:
+    """Returns where a row stands, for messages: a line, or a `RowName`."""
+    return (RowName(self.row_name(row)) if self.places is None
+            else self.places[row])
 
   def called(self, row: int) -> int:
     """Returns the name of a row in its data: a number."""
@@ -61,6 +67,15 @@ class Frame:
   def has(self, column: str) -> bool:
     """Returns whether there is a column of that name, in any case."""
     return bool(places_of(self.header, column))
+
+  def find(self, columns: Sequence[tuple[str, str]]) -> list[int]:
+    """Finds columns; see `tables.find_columns` for errors, too."""
+    for _, column in columns:
+      if column in self.index_names and not self.has(column):
+        raise InputError(
+            f"{self.name}: {column!r} is its index, and no column: "
+            "df.reset_index() makes a column of it")
+    return find_columns(self.name, self.header, columns)
 
   def column(self, column: str, hint: str) -> list[Any]:
     """Returns the values of a column as Python has them; None for missing ones.
@@ -72,13 +87,23 @@ class Frame:
     Raises:
       InputError: there is no such column, or there are two.
     """
-    place = find_column(self.name, self.header, column, hint)
+    place, = self.find([(hint, column)])
     values = self.read(place)
     if isinstance(values, str | bytes) or hasattr(values, "columns") or (
         not isinstance(values, Iterable)):
       raise InputError(f"{self.name}: column {column!r} is a "
                        f"{type(values).__name__}: expected a list of values")
     return [plain(value) for value in values]
+
+  def categories(self, column: str) -> tuple[list[Any], bool]:
+    """Returns the categories of a Categorical, and whether they have an order.
+
+    None of any other column.
+    """
+    place, = self.find([("label", column)])
+    kind = getattr(self.read(place), "dtype", None)
+    return list(map(plain, getattr(kind, "categories", ()))), bool(
+        getattr(kind, "ordered", False))
 
   def labels(self, column: str) -> list[Any]:
     """As `column`, where texts that are all numbers become numbers.
@@ -108,12 +133,13 @@ def of_texts(values: Sequence[str | None]) -> list[Any]:
   return [read(cell) if cell else None for cell in cells]
 
 
-def frames_of(data: Any) -> dict[str, Frame]:
+def frames_of(data: Any, name: str = "") -> dict[str, Frame]:
   """Returns the frames of a task's splits: "train" alone where there are none.
 
   Args:
     data: a DataFrame of pandas or polars, a table of pyarrow, a dict of
       columns, a dataset of Hugging Face; or a dict of these by split.
+    name: what to call it in messages; "" for its type's name.
 
   Raises:
     InputError: it is something else, or splits have other names.
@@ -130,7 +156,7 @@ def frames_of(data: Any) -> dict[str, Frame]:
               for name, part in data.items()}
     return {name: frames[name] for name in ("train", "validation", "test")
             if name in frames}
-  return {"train": _frame(data, type(data).__name__)}
+  return {"train": _frame(data, name or type(data).__name__)}
 
 
 def plain(value: Any) -> Any:
@@ -176,9 +202,34 @@ def _frame(data: Any, name: str) -> Frame:
     names = list(next(iter(data), {}))
   if isinstance(names, list):
     return _frame_of_columns(data, names, name)
+  if getattr(data.columns, "nlevels", 1) > 1:
+    raise InputError(
+        f"{name}: its columns have {data.columns.nlevels} levels: df.columns = "
+        '["_".join(map(str, names)) for names in df.columns] makes one of them')
   keys = list(data.columns)
   return Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]],
-               index=_index(data))
+               index=_index(data), row_name=_row_name(data),
+               index_names=tuple(map(str, filter(
+                   None, getattr(_index_of(data), "names", ())))))
+
+
+def _index_of(data: Any) -> Any:
+  """Returns the index of a DataFrame of pandas; None of anything else."""
+  index = getattr(data, "index", None)
+  return index if hasattr(index, "is_unique") else None
+
+
+def _row_name(data: Any) -> Callable[[int], str]:
+  """Names rows of a DataFrame by its index, if that tells them apart.
+
+  Else by their number from 0, which is pandas' iloc.
+  """
+  index = _index_of(data)
+  if index is None:
+    return "row {}".format
+  if not index.is_unique:
+    return "iloc {}".format
+  return lambda row: f"row {index[row]}"
 
 
 def _index(data: Any) -> Sequence[int] | None:
@@ -186,8 +237,8 @@ def _index(data: Any) -> Sequence[int] | None:
 
   It is None if it does not name each row by a whole number.
   """
-  index: Any = getattr(data, "index", None)
-  if not getattr(index, "is_unique", False):
+  index = _index_of(data)
+  if index is None or not index.is_unique:
     return None
   names = index.tolist()
   return names if all(

@@ -86,7 +86,7 @@ def label_sets(table: Table, column: str, separator: str,
       table.refuse(
           row, _NO_LIST, f"{cell.strip()!r:.80} is no list of labels: expected "
           f"['a', 'b'] or a{separator}b; a column of 0 and 1 for each label is "
-          "taken with label_column=a,b")
+          "taken with label_column=a,b, or label=['a', 'b'] of a Dataset")
     elif unknown:
       table.refuse(row, UNKNOWN_LABEL, unknown_label(unknown[0], names))
     else:
@@ -143,6 +143,11 @@ def scores(table: Table, column: str | int) -> dict[int, float]:
                    + (": write a point, not a comma" if comma and "," in cell
                       else ""))
   return values
+
+
+def is_number(cell: str) -> bool:
+  """Whether a cell is a number, as those of regression are."""
+  return bool(_NUMBER.fullmatch(cell))
 
 
 def unknown_label(label: str, names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ CSV, TSV, JSON lines and Parquet. Encodings and separators are found where they
 are not given, and what was found is said.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -79,8 +80,8 @@ def frames_of_path(path: pathlib.Path, wanted: Sequence[str],
 
 
 def _with_notes(frame: Frame, *notes: str) -> Frame:
-  return Frame(frame.name, frame.header, frame.read, frame.of_text,
-               frame.places, (*frame.notes, *filter(None, notes)))
+  return dataclasses.replace(
+      frame, notes=(*frame.notes, *filter(None, notes)))
 
 
 def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.bad_rows import NO_TEXT, BadRows, in_line
 from tf_adapters.data.cell_rows import table_rows
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
@@ -14,6 +14,7 @@ from tf_adapters.data.labels import (
   alike,
   indicators,
   is_list,
+  is_number,
   label_numbers,
   label_sets,
   scores,
@@ -45,6 +46,8 @@ SPLIT_NAMES = {"train": r"^train\.",
 _TEXT_FLAGS = "text_column", "text_pair_column"
 # What a text is that pandas has made of a missing one.
 _MISSING = {"nan", "NaN", "None", "null", "NULL", "<NA>"}
+MISSING_LABEL = "is a word for a missing one"
+NUMBERS = "holds numbers alone: is it the texts' column?"
 # What is counted of texts that are kept.
 _ODD_TEXTS: dict[str, Callable[[str], bool]] = {
     "texts that are words for a missing one, such as 'nan'":
@@ -138,8 +141,8 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     labels = labels or _columns_names(first, label_columns)
     if {name.lower() for name in labels} != {
         name.lower() for name in label_columns}:
-      raise InputError(f"label_column={','.join(label_columns)} are other "
-                       f"labels than {listed(labels)}")
+      raise InputError(f"columns {listed(label_columns)} are other labels "
+                       f"than {listed(labels)}")
   elif labels is None and problem_type != "regression":
     found = _labels_of(first, label_column, (
         label_separator if problem_type == "multi_label" else None))
@@ -151,7 +154,8 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     labels = sorted(
         _label_names(first, label_column, problem_type, found), key=order)
     notes.append(_doubts(first, text_columns, label_column, labels, found))
-  notes += [f"label {name!r} is a word for a missing one"
+    _check_differ(first, label_column, found)
+  notes += [f"label {name!r} {MISSING_LABEL}"
             for name in labels or () if name in _MISSING]
   numbers = {name: number for number, name in enumerate(labels or ())}
 
@@ -175,12 +179,16 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     splits[split] = table_split(
         texts[0], texts[1] if len(texts) > 1 else None, rows,
         list(map(str, table.numbers)), labelled)
+    notes += [f"{table.path.name}: column {column!r} {NUMBERS}"
+              for column, cells in zip(text_columns, texts)
+              if rows and all(is_number(cells[row]) for row in rows)]
     for what, is_such in _ODD_TEXTS.items():
       count = sum(any(is_such(cells[row].strip()) for cells in texts)
                   for row in rows)
       if count:
         notes.append(f"{table.path.name}: {what}: {count:,}")
-  notes += [table.bad_rows.note() for table in tables.values()]
+  notes += [table.bad_rows.note(scored=split != "train")
+            for split, table in tables.items()]
   return Dataset(
       ",".join(label_columns), problem_type, tuple(labels or ()),
       METRICS[problem_type], splits, str(first.path), notes=tuple(notes),
@@ -306,14 +314,8 @@ def _label_names(table: Table, column: str, problem_type: str,
   """Returns the labels of a task, in order.
 
   Raises:
-    InputError: they are none, one, twice the same, or of another type of
-      problem.
+    InputError: they are none, one, or of another type of problem.
   """
-  if pair := alike(found):
-    raise table.error(
-        found[pair[1]][0], f"label {pair[1]!r} differs from {pair[0]!r} in "
-        f"line {table.lines[found[pair[0]][0]]} in {pair[2]} only: give both "
-        "one name")
   names = sorted(found)
   if len(names) < 2:
     wrong = (f"has one label only in column {column!r} ({names[0]!r}): nothing "
@@ -328,9 +330,28 @@ def _label_names(table: Table, column: str, problem_type: str,
   if problem_type == "multi_label" and set(names) <= {"0", "1", "0.0", "1.0"}:
     raise InputError(
         f"{table.path}: column {column!r} holds 0 and 1: "
-        "label_column=a,b takes a column for each label, and "
-        "problem_type=classification a single one")
+        "label_column=a,b, or label=['a', 'b'] of a Dataset, takes a column "
+        "for each label, and problem_type=classification a single one")
   return names
+
+
+def _check_differ(table: Table, column: str,
+                  found: Mapping[str, Sequence[int]]) -> None:
+  """Refuses labels that are the same for a reader.
+
+  Raises:
+    InputError: there are such; shows them with the blanks around them.
+  """
+  pair = alike(found)
+  if pair is None:
+    return
+  cells = table.column(column)
+  rows = [found[name][0] for name in pair[:2]]
+  other, one = (cells[row] if cells[row].strip() == name else name
+                for row, name in zip(rows, pair))
+  raise table.error(
+      rows[1], f"label {one!r} differs from {other!r} "
+      f"{in_line(table.lines[rows[0]])} in {pair[2]} only: give both one name")
 
 
 def _doubts(table: Table, text_columns: Sequence[str], column: str,
@@ -353,12 +374,12 @@ def _doubts(table: Table, text_columns: Sequence[str], column: str,
       and sum(map(len, cells)) / len(cells) > longest)):
     examples = listed([f"{name!r:.40}" for name in names], 2)
     raise InputError(
-        f"{table.path}: {what} ({examples}): is it the texts' column? "
-        "text_column and label_column say which column is which")
+        f"{table.path}: {what} ({examples}): is it the texts' column, and "
+        f"{text_columns[0]!r} that of the labels?")
   if len(rows) >= _MANY_ROWS and 10 * len(names) >= 9 * len(rows):
     raise InputError(
         f"{table.path}: {what}: nearly every row has one of its own, as dates "
-        "and ids are, from which nothing can be learnt: label_column names "
-        "another column, and problem_type=regression takes numbers")
+        "and ids are, from which nothing can be learnt: name another column of "
+        "labels; problem_type=regression takes numbers")
   return (f"{table.path.name}: {what}: is it the labels' column?"
           if len(rows) >= _MANY_ROWS else "")

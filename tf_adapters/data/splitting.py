@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.dataset import OWN_SPLITS, Dataset
 from tf_adapters.errors import InputError
 
 # Of the rows, where there is no file and no other fraction is given.
@@ -23,7 +24,8 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
   """Draws rows for splits; every row is in exactly one of them.
 
   The same arguments give the same rows, on every machine. Each split gets
-  `round(fraction * rows)` rows, and each stratum its share of them, to one row.
+  `round(fraction * rows)` rows, or as many as are asked for, and each stratum
+  its share of them, to one row.
   A row of each stratum stays in "train", so that nothing is evaluated that was
   never seen. Rows of the same content are in the same split, so that nothing is
   evaluated that was trained on. They are drawn as one, and before single rows,
@@ -31,7 +33,8 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
 
   Args:
     rows: how many there are.
-    fractions: split name -> its part of the rows; what is left is "train".
+    fractions: split name -> its part of the rows, or as an integer their
+      number; what is left is "train".
     seed: of the drawing.
     strata: what each row is, its label for instance; None: all are alike.
     suffix: what the name of a fraction has behind that of its split.
@@ -48,10 +51,18 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
     >>> split_rows(10, {"test": 0.2}, strata="aaaaabbbbb")
     {'train': array([0, 1, 3, 4, 5, 6, 8, 9]), 'test': array([2, 7])}
   """
-  if not all(0 <= part < 1 for part in fractions.values()) or sum(
-      fractions.values()) >= 1:
-    raise InputError("fractions of a split must be in the range [0, 1), and "
-                     "leave rows to train on: " + _named(fractions, suffix))
+  wrong = {name: part for name, part in fractions.items() if part < 0 or (
+      part >= 1 and not _is_count(part))}
+  if wrong:
+    raise InputError(
+        "fractions of a split must be in the range [0, 1), and numbers of rows "
+        f"integers: {_named(wrong, suffix)}")
+  counts = {name: int(part) if _is_count(part) else round(part * rows)
+            for name, part in fractions.items()}
+  if sum(part / max(rows, 1) if _is_count(part) else part
+         for part in fractions.values()) >= 1:
+    raise InputError(f"{_named(fractions, suffix)} of {rows:,} rows must leave "
+                     "rows to train on")
   shuffled = np.random.default_rng(seed).permutation(rows).tolist()
   if strata is None:
     strata = [None] * rows
@@ -73,12 +84,12 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
   for name, fraction in fractions.items():
     if not fraction:
       continue
-    count = round(fraction * rows)
+    count = counts[name]
     there = sum(map(len, free))
     if count > 0 and there < count and 2 * len(groups) > rows:
       raise InputError(
           f"{len(groups):,} different labels in {rows:,} rows leave none to "
-          "hold out, beside one of each to train on: is label_column right? "
+          "hold out, beside one of each to train on: are they labels? "
           "problem_type=regression takes labels for numbers")
     drawn, free = _draw(free, count, there)
     if not (0 < count <= there and drawn):
@@ -87,12 +98,35 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
       raise InputError(
           f"{_named({name: fraction}, suffix)} of {rows:,} rows{same} are "
           f"{count:,}, and {there:,} are there, beside one of each label to "
-          "train on: give another fraction, or more rows" + (
+          "train on: give another "
+          + ("number" if _is_count(fraction) else "fraction")
+          + ", or more rows" + (
               "; rows of the same text stay together" if same else ""))
     splits[name] = np.sort([row for unit in drawn for row in unit])
   others = set(range(rows)).difference(*(
       numbers.tolist() for numbers in splits.values()))
   return {"train": np.array(sorted(others), np.int64), **splits}
+
+
+def _is_count(part: Any) -> bool:
+  """Whether a part is a number of rows."""
+  return isinstance(part, Integral)
+
+
+def check_part(split: str, part: Any) -> None:
+  """Refuses what is no part of the rows, nor a number of them.
+
+  Args:
+    split: name of the split, which is that of the argument.
+    part: what was given.
+
+  Raises:
+    InputError: says where a user's own rows of a split belong.
+  """
+  if isinstance(part, bool) or not isinstance(part, Real):
+    raise InputError(
+        f"{split} is a {type(part).__name__}: a part of the rows is wanted, "
+        f"such as 0.15, or how many, such as 500; {OWN_SPLITS}")
 
 
 def _draw(units: Sequence[list[int]], count: int, rows: int,
@@ -142,8 +176,8 @@ def split_task(task: Dataset, validation_fraction: float | None = None,
   Args:
     task: with a "train" split.
     validation_fraction, test_fraction: part of the training rows that is made
-      that split; 0 for none; None for `DEFAULT_FRACTION` where there is no such
-      split yet.
+      that split, or as an integer their number; 0 for none; None for
+      `DEFAULT_FRACTION` where there is no such split yet.
     seed: of the drawing. Runs that are compared should have the same one.
     suffix: as for `split_rows`.
 

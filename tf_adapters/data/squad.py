@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.bad_rows import BadRows, RowName
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.squad_files import (
@@ -85,7 +85,7 @@ def load(train_file: str | os.PathLike[str] | None = None,
 
 
 def of_paragraphs(
-    path: pathlib.Path | str, paragraphs: Iterable[tuple[Any, str]],
+    path: pathlib.Path | str, paragraphs: Iterable[tuple[Any, int | str]],
     options: SquadOptions, training: bool,
     bad_rows: BadRows) -> tuple[SquadSplit, list[str]]:
   """Makes a split of the questions of paragraphs.
@@ -93,7 +93,7 @@ def of_paragraphs(
   Args:
     path: what to call where they are from in errors.
     paragraphs: each as it is in SQuAD's files, {"context", "qas"}, and where it
-      is.
+      is; of a table, where a row is one question, its line or `RowName`.
     options: how contexts are cut, and answers chosen.
     training: whether questions without an answer are of no use.
     bad_rows: takes the questions that cannot be used.
@@ -116,8 +116,9 @@ def of_paragraphs(
       context, fault = "", WrongTypeError(f"is on a text that {error}")
     counts[_EMPTY_CONTEXT] += not fault and not context.strip()
     number = contexts.setdefault(context, len(contexts))
-    for place, entry in enumerate(entries(path, paragraph, "qas", where)):
-      here = f"{where}.qas[{place}]"
+    of_row = isinstance(where, int | RowName)
+    for place, entry in enumerate(entries(path, paragraph, "qas", str(where))):
+      here = where if of_row else f"{where}.qas[{place}]"
       try:
         if fault:
           raise fault

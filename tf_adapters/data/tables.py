@@ -10,7 +10,7 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from tf_adapters.data.bad_rows import NUL, OTHER_COLUMNS, BadRows
+from tf_adapters.data.bad_rows import NUL, OTHER_COLUMNS, BadRows, at
 from tf_adapters.data.cell_rows import csv_rows, table_rows, tsv_rows
 from tf_adapters.data.encodings import UTF_8, not_decoded, read_lines
 from tf_adapters.errors import InputError, listed, similar
@@ -46,7 +46,8 @@ class Table:
     path: the file.
     header: the column names; empty for a file without them.
     columns: the cells of each column.
-    lines: the line of the file that each row begins on, from 1.
+    lines: the line of the file that each row begins on, from 1, or a
+      `RowName`.
     numbers: of each row in the file, from 0, those left out counted.
     bad_rows: takes the rows that cannot be used.
     note: on how the file was read, or "".
@@ -55,7 +56,7 @@ class Table:
   path: pathlib.Path
   header: tuple[str, ...]
   columns: Sequence[Iterable[str]]
-  lines: Sequence[int]
+  lines: Sequence[int | str]
   numbers: Sequence[int]
   bad_rows: BadRows
   note: str = ""
@@ -87,7 +88,7 @@ class Table:
 
   def error(self, row: int, message: str) -> InputError:
     """Makes an error that names the file and the line of a row."""
-    return InputError(f"{self.path}:{self.lines[row]}: {message}")
+    return InputError(f"{at(self.path, self.lines[row])}: {message}")
 
 
 def read_header(path: pathlib.Path | str, line: int, cells: Sequence[str],

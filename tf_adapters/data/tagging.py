@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_adapters.data import batching
-from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows
+from tf_adapters.data.bad_rows import UNKNOWN_LABEL, BadRows, at, in_line
 from tf_adapters.data.conll import Sentence, read_sentences
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
@@ -255,7 +255,8 @@ def of_sentences(
         [np.array([numbers[tag] for tag in sentence.tags], np.int32)
          for sentence in known],
         [str(row) for row in range(len(known))])
-  notes = [*notes, *(rows.note() for rows in bad_rows.values())]
+  notes = [*notes, *(rows.note(scored=split != "train")
+                     for split, rows in bad_rows.items())]
   entities = entity_tags(labels).entities
   if not entities:
     notes.append(_no_entities(labels, paths[first], lines))
@@ -276,9 +277,9 @@ def _place(flag: str, column: str, found_out: str) -> int | None:
   return int(column) - 1
 
 
-def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
+def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int | str]:
   """Returns the tags of a file, and the line where each stands first."""
-  lines: dict[str, int] = {}
+  lines: dict[str, int | str] = {}
   for sentence in sentences:
     for line, tag in zip(sentence.lines, sentence.tags):
       lines.setdefault(tag, line)
@@ -286,12 +287,12 @@ def _tag_lines(sentences: Sequence[Sentence]) -> dict[str, int]:
 
 
 def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
-          lines: Mapping[str, int], notes: Sequence[str]) -> list[str]:
+          lines: Mapping[str, int | str], notes: Sequence[str]) -> list[str]:
   """Returns the tags of a file, in order."""
   if pair := alike(lines):
     raise InputError(
-        f"{path}:{lines[pair[1]]}: tag {pair[1]!r} differs from {pair[0]!r} in "
-        f"line {lines[pair[0]]} in {pair[2]} only: give both one name")
+        f"{at(path, lines[pair[1]])}: tag {pair[1]!r} differs from {pair[0]!r} "
+        f"{in_line(lines[pair[0]])} in {pair[2]} only: give both one name")
   names = sorted(lines, key=lambda tag: (tag != OUTSIDE, tag))
   if len(names) < 2:
     wrong = (f"has one tag only ({names[0]!r}): nothing to learn" if names
@@ -308,7 +309,7 @@ def _tags(path: pathlib.Path, sentences: Sequence[Sentence],
 
 
 def _no_entities(labels: Sequence[str], path: pathlib.Path,
-                 lines: Mapping[str, int]) -> str:
+                 lines: Mapping[str, int | str]) -> str:
   """Says why a task is not measured by its entities."""
   tags = entity_tags(labels)
   what = "no entity F1; token_accuracy selects the best epoch: "
@@ -316,7 +317,7 @@ def _no_entities(labels: Sequence[str], path: pathlib.Path,
     return what + (f"tags such as {listed(tags.others or labels, 3)} do not "
                    "say where entities begin (B-), go on (I-) and end")
   most = next(tag for tag in tags.seqevals if tag != OUTSIDE)
-  odd = [f"{tag!r} ({path.name}:{lines[tag]})" if tag in lines else repr(tag)
-         for tag in tags.others]
+  odd = [f"{tag!r} ({at(path.name, lines[tag])})" if tag in lines
+         else repr(tag) for tag in tags.others]
   return what + (f"most tags are like {most!r}, but not "
                  f"{listed(odd, 5)}: is it a mistake?")

@@ -36,7 +36,8 @@ def of_splits(task: Dataset, chooses: bool) -> list[str]:
   validation = task.splits.get("validation")
   if chooses and validation is None:
     found.append("there is no validation split to choose the best epoch: the "
-                 "last one is kept")
+                 "last one is kept; validation=0.15 of a Dataset, or "
+                 "--validation_fraction or --holdout, hold rows out for one")
   elif validation is not None and chooses and validation.labels is None:
     found.append("the validation split has no labels to choose the best epoch "
                  "by: the last one is kept")

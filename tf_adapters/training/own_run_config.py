@@ -62,7 +62,7 @@ class OwnRunConfig(RunConfig):
   encoding: str = option(
       AUTO_ENCODING, "Encoding of the data's files: utf-8, windows-1252, "
       "latin-1, gb18030, utf-16 or any other one that Python knows. auto finds "
-      "UTF-8 and UTF-16, and takes others for windows-1252.")
+      "UTF-8 and UTF-16, and takes others for windows-1252, or else latin-1.")
   on_bad_row: str = option(
       "skip", "Leave rows out that cannot be used and count them by reason "
       "(skip), or stop at the first one and name it (error). Such rows have no "
