@@ -202,8 +202,8 @@ def test_evaluation(run, eagerly):
 # Pages that are run in this order, with the names that they take as given.
 @pytest.mark.slow
 @pytest.mark.parametrize("pages", [
-    ["own_data"], ["keras"], ["methods"], ["many_tasks", "serving"], ["paper"],
-    ["text"]], ids=" ".join)
+    ["own_data"], ["keras"], ["recipes"], ["methods"],
+    ["many_tasks", "serving"], ["paper"], ["text"]], ids=" ".join)
 def test_what_others_show(pages, run, eagerly, one_layer_source):
   encoder = ta.load_encoder(one_layer_source)
   names = {
@@ -220,5 +220,5 @@ def test_all_code_that_can_run_is_run():
   run = {page for page in PAGES if blocks(page)}
   assert run == {"README.md", "docs/reference/text.md", *(
       f"docs/guides/{name}.md" for name in (
-          "own_data", "evaluate", "keras", "methods", "many_tasks", "serving",
-          "paper"))}
+          "own_data", "evaluate", "keras", "recipes", "methods", "many_tasks",
+          "serving", "paper"))}

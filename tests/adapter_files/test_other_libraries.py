@@ -336,8 +336,10 @@ def test_cards_of_written_files(tmp_path):
   _, head, card = (tmp_path / "peft/README.md").read_text().split("---\n")
   assert yaml.safe_load(head) == {
       "library_name": "peft", "tags": ["adapter"],
+      "base_model": "bert-base-uncased", "base_model_relation": "adapter",
       "pipeline_tag": "text-classification"}
-  assert f'    {str(encoder)!r}, hidden_act="gelu_new", num_labels=3' in card
+  assert "    'bert-base-uncased', hidden_act=\"gelu_new\", num_labels=3" in (
+      card)
   opened = open_adapter(FOLDER / "adapterhub_files/pooler").on(
       CONFIG, "hf://google-bert/bert-base-uncased@main")
   written = adapterhub_writer.files(opened.info, opened.tensors())
@@ -347,6 +349,31 @@ def test_cards_of_written_files(tmp_path):
   assert "library_name: adapter-transformers\n" in written["README.md"]
   assert json.loads(written["adapter_config.json"])["model_name"] == (
       "google-bert/bert-base-uncased")
+
+
+def test_a_folder_has_the_name_that_a_file_gave_it(tmp_path):
+  """In files and cards for others; it is found by its path all the same."""
+  encoder = tiny_bert.write_encoder(tmp_path / "bert")
+  model = ta.load_adapter(FOLDER / "adapterhub_files/lora", encoder)
+  ours = ta.save_adapter(model, tmp_path / "ours")
+  again = ta.save_adapter(ta.load_adapter(ours), tmp_path / "again")
+  assert open_adapter(again).info.encoder["source"] == str(encoder)
+  hub = ta.convert_adapter(again, tmp_path / "hub", "adapterhub")
+  values = json.loads((hub / "adapter_config.json").read_text())
+  assert values["model_name"] == "bert-base-uncased"
+  for path in (again, hub):
+    card = (path / "README.md").read_text()
+    assert "base_model: bert-base-uncased\n" in card
+    assert str(tmp_path) not in card
+  new = ta.TextClassifier(ta.load_encoder(encoder, ta.LoraConfig(rank=2)),
+                          ["a", "b"], pooling="pooler")
+  unnamed = ta.save_adapter(new, tmp_path / "new")
+  theirs = ta.convert_adapter(unnamed, tmp_path / "peft", "peft")
+  for path, code in ((unnamed, "the encoder bert (a folder), tuned with"),
+                     (theirs, "'path/to/its/encoder', num_labels=2")):
+    card = (path / "README.md").read_text()
+    assert code in card
+    assert str(tmp_path) not in card
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,11 @@ import tf_adapters as ta
 from tests.hugging_face_hub import serving
 from tf_adapters.checkpoints import hub_archives, sources
 from tf_adapters.checkpoints.hub_encoders import fetch_encoder, pinned_encoder
-from tf_adapters.checkpoints.hub_names import hugging_face_name
+from tf_adapters.checkpoints.hub_names import (
+    _KNOWN_WEIGHTS,
+    hugging_face_name,
+    known_name,
+)
 from tf_adapters.checkpoints.loading import open_encoder
 
 pytest.importorskip("huggingface_hub")
@@ -193,5 +197,11 @@ def test_names_of_the_hub_are_said_where_they_are_known():
       "minilm_l6": "sentence-transformers/all-MiniLM-L6-v2",
       "models/bert": None}.items():
     assert hugging_face_name(source) == name
+  encoder = {"source": "models/bert"}
+  assert known_name(encoder) is None
+  assert known_name(encoder | {"name": "org/tiny"}) == "org/tiny"
+  assert known_name(encoder | {
+      "name": "org/tiny", "weights_fingerprint": next(iter(_KNOWN_WEIGHTS))
+  }) == "sentence-transformers/all-MiniLM-L6-v2"
 
 

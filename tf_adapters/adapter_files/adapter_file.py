@@ -151,6 +151,7 @@ def _info_of(model: TaskModel, encoder: TransformerEncoder,
       metrics=description.metrics,
       encoder={"source": encoder.origin.source,
                **fingerprints.fingerprints(encoder.origin.to_dict()),
+               **({"name": encoder.origin.name} if encoder.origin.name else {}),
                "architecture": config_to_dict(encoder.config)},
       tokenizer=vocabulary.fingerprint() if vocabulary else {},
       weights_sha256=description.weights_sha256,
@@ -315,6 +316,9 @@ def _on_encoder(
   tensors = file.tensors()
   encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
+  if encoder.origin is not None:
+    encoder.origin = dataclasses.replace(
+        encoder.origin, name=info.encoder.get("name", ""))
   encoder.tune(info.tuning)
   return encoder, info, tensors
 

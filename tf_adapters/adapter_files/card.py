@@ -11,6 +11,8 @@ from tf_adapters.adapter_files.front_matter import (
 )
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.checkpoints.hub_names import known_name
+from tf_adapters.checkpoints.sources import is_local
 from tf_adapters.errors import printable
 from tf_adapters.modeling.fingerprints import in_words
 from tf_adapters.modeling.tuning import kind_of
@@ -79,12 +81,13 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
   Behind a head that the Hugging Face Hub reads.
   """
-  rows = _describe(info, shapes)
+  encoder = _encoder(info)
+  rows = {**_describe(info, shapes), "encoder": encoder}
   return with_front_matter("\n".join([
       f"# {_escaped(info.task)}",
       "",
       f"Weights of one task ({info.problem_type}) for the encoder "
-      f"{_escaped(info.encoder['source'])}, tuned with "
+      f"{_escaped(encoder)}, tuned with "
       f"{_escaped(info.tuning)}.",
       "",
       "```python",
@@ -99,6 +102,16 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
         for key, value in rows.items()),
       "",
   ]), front_matter(info))
+
+
+def _encoder(info: AdapterInfo) -> str:
+  """Names the encoder for a card: others have no such folder.
+  """
+  source: str = info.encoder["source"]
+  if not is_local(source):
+    return source
+  return known_name(info.encoder) or (
+      f"{os.path.basename(source.rstrip('/'))} (a folder)")
 
 
 def _escaped(text: str) -> str:

@@ -16,13 +16,16 @@ from tf_adapters.adapter_files.front_matter import (
 )
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
-from tf_adapters.checkpoints.hub_names import hugging_face_name
+from tf_adapters.checkpoints.hub_names import known_name
+from tf_adapters.checkpoints.sources import is_local
 from tf_adapters.errors import InputError, printable
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import family_of
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import kind_of
 
+# What code in a card calls a folder that others do not have.
+_ITS_FOLDER = "path/to/its/encoder"
 # What to do about a head that another library does not have.
 POOL_BY_POOLER = ('train it with TextClassifier(..., pooling="pooler"), or '
                   "--pooling=pooler")
@@ -70,7 +73,7 @@ def torch_tensors(arrays: Mapping[str, np.ndarray]) -> bytes:
 def encoder_name(info: AdapterInfo) -> str:
   """Returns the other library's name of a task's encoder."""
   source: str = info.encoder["source"]
-  return hugging_face_name(source) or source
+  return known_name(info.encoder) or source
 
 
 def computes_by_tanh(config: EncoderConfig) -> bool:
@@ -83,7 +86,9 @@ def loading(info: AdapterInfo, *more: str) -> str:
   """The arguments of `from_pretrained` for a task's encoder, in Python."""
   if computes_by_tanh(info.encoder_config):
     more = ('hidden_act="gelu_new"', *more)
-  return ", ".join([repr(encoder_name(info)), *more])
+  name = encoder_name(info)
+  return ", ".join([repr(_ITS_FOLDER if is_local(name) and (
+      known_name(info.encoder) is None) else name), *more])
 
 
 def foreign_card(info: AdapterInfo, library: str, tags: Sequence[str],

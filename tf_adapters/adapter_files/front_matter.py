@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.checkpoints.hub_names import hugging_face_name
+from tf_adapters.checkpoints.hub_names import known_name
 from tf_adapters.errors import InputError, first_line
 
 _HEAD = re.compile(r"---\r?\n(.*?\r?\n)?---[ \t]*(?:\r?\n|$)", re.DOTALL)
@@ -25,7 +25,7 @@ def front_matter(info: AdapterInfo) -> dict[str, Any]:
   """
   problem, method = info.problem, info.method
   values: dict[str, Any] = {"library_name": _LIBRARY}
-  base = hugging_face_name(info.encoder["source"])
+  base = known_name(info.encoder)
   if base is not None:
     values |= {"base_model": base, "base_model_relation": "adapter"}
   if problem.pipeline_tag:

@@ -68,7 +68,8 @@ class AdapterInfo(JsonConfig):
     metrics: split -> metric -> value.
     encoder: "source" and "architecture" of the base, which says its "family"
       unless that is "bert", and those of `fingerprints.NAMES` that are known:
-      files of version 0.1 have one, those of other libraries none.
+      files of version 0.1 have one, those of other libraries none. Also the
+      "name" on the Hugging Face Hub, where another library's file gave one.
     tokenizer: the vocabulary's `fingerprint`; empty without a vocabulary.
     weights_sha256: of the file of tensors.
     versions: of the libraries that wrote it.
@@ -121,7 +122,7 @@ class AdapterInfo(JsonConfig):
                              for name in self.changed_base)),
         ("encoder", isinstance(self.encoder["source"], str)
          and all(isinstance(self.encoder.get(name, ""), str)
-                 for name in fingerprints.NAMES)
+                 for name in (*fingerprints.NAMES, "name"))
          and isinstance(self.encoder["architecture"], Mapping)),
         ("adapter", _is_method(self.adapter or {})),
         *((name, is_flat(getattr(self, name)))

@@ -25,6 +25,7 @@ from tf_adapters.adapter_files.tensors import (
     read_checked,
     read_tensors,
 )
+from tf_adapters.checkpoints.hugging_face_hub import SCHEME, Repository
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.reading import read_json
 from tf_adapters.modeling.encoders.bert import BERT
@@ -82,9 +83,11 @@ class AdapterFile:
            "approximation: predictions can differ a little")
     if config.shares_layers:
       foreign = foreign.in_all_layers(config.num_hidden_layers)
+    name = self.info.encoder["source"]
     return dataclasses.replace(self, foreign=foreign, info=dataclasses.replace(
-        self.info, encoder={**self.info.encoder, "source": source,
-                            "architecture": config_to_dict(config)}))
+        self.info, encoder={
+            "source": source, "architecture": config_to_dict(config),
+            **({"name": name} if _is_name(name) else {})}))
 
   def shapes(self) -> Mapping[str, tuple[int, ...]]:
     """{canonical name: shape} of what is in it, for people.
@@ -132,6 +135,15 @@ class AdapterFile:
     if self.foreign is None:
       return read_checked(self.path, self.info)
     return dict(self.tensors())
+
+
+def _is_name(source: str) -> bool:
+  """Says whether a file calls its encoder by a name of the Hub."""
+  try:
+    return not os.path.exists(source) and Repository.parse(
+        f"{SCHEME}{source}").name == source
+  except (InputError, ValueError):  # the latter of a NUL in a path
+    return False
 
 
 def open_adapter(path: str | os.PathLike[str],

@@ -1,7 +1,11 @@
 """The Hugging Face Hub's names of encoders that come from elsewhere."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.sources import HUB_ALIASES
+from tf_adapters.modeling.fingerprints import WEIGHTS
 
 # Handle of TF Hub, or alias -> name on the Hugging Face Hub.
 _NAMES = {
@@ -23,6 +27,11 @@ _NAMES = {
                  if alias.startswith("small_bert_"))
 } | {"minilm_l6": "sentence-transformers/all-MiniLM-L6-v2"}
 
+# Fingerprint of weights that are known -> alias.
+_KNOWN_WEIGHTS = {
+    "2f01a34ef7d5f477f486f7fc4dffe914430e54f1f304e624bd554c151bd54f81":
+        "minilm_l6"}
+
 
 def hugging_face_name(source: str) -> str | None:
   """Returns the Hugging Face Hub's name of an encoder, None if it is unknown.
@@ -38,3 +47,15 @@ def hugging_face_name(source: str) -> str | None:
     return hugging_face_hub.Repository.parse(source).name
   handle = HUB_ALIASES.get(source, source).removeprefix("https://tfhub.dev/")
   return _NAMES.get(handle)
+
+
+def known_name(encoder: Mapping[str, Any]) -> str | None:
+  """Returns the Hugging Face Hub's name of an adapter file's encoder, or None.
+
+  Args:
+    encoder: what the file says of it. A folder has the name of its weights, if
+      they are known, or the one that another library's file gave it.
+  """
+  alias = _KNOWN_WEIGHTS.get(encoder.get(WEIGHTS, ""), "")
+  return (hugging_face_name(encoder["source"]) or hugging_face_name(alias)
+          or encoder.get("name") or None)

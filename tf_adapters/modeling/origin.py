@@ -24,6 +24,8 @@ class Origin(JsonConfig):
     function_fingerprint: sha256 of what the tensors do not tell of the outputs:
       the activation, the layer norms' epsilon and the like. Both are empty
       where version 0.1 has written the origin.
+    name: what another library's adapter file called the encoder, a name on the
+      Hugging Face Hub; empty where there was none.
   """
 
   source: str
@@ -32,6 +34,7 @@ class Origin(JsonConfig):
       default_factory=dict, repr=False)
   weights_fingerprint: str = ""
   function_fingerprint: str = ""
+  name: str = ""
 
 
 def digest(array: np.ndarray) -> str:
