@@ -103,7 +103,7 @@ def _drop_output() -> None:
 
 
 def tool_names() -> list[str]:
-  """The tools, in the order in which they are needed."""
+  """Lists the tools, in the order in which they are needed."""
   from tf_adapters import tools
   return sorted((
       module.name for module in pkgutil.iter_modules(tools.__path__)
@@ -111,7 +111,7 @@ def tool_names() -> list[str]:
 
 
 def _tool(arguments: list[str]) -> str:
-  """The tool that is asked for; ends the process where there is none."""
+  """Finds the tool that is asked for; ends the process where there is none."""
   names = tool_names()
   asked = arguments[0] if arguments else None
   if asked in names:

@@ -195,8 +195,8 @@ def test_files_are_loaded_without_their_heads(copy, tmp_path):
   hub_model = ta.load_adapter(hub, encoder)
   assert "pooler_transform/kernel" in hub_model.encoder.changed_variables()
   ta.save_adapter(hub_model, tmp_path / "ours")
-  for path in (path, hub, tmp_path / "ours"):
-    adapted = ta.load_adapted_encoder(path, encoder)
+  for file in (path, hub, tmp_path / "ours"):
+    adapted = ta.load_adapted_encoder(file, encoder)
     assert not adapted.changed_variables()
     for name, variable in adapted.named_variables().items():
       if not name.startswith("pooler_transform/"):

@@ -109,7 +109,7 @@ def save_adapter(
 
 def _encoder_to_save(model: object,
                      path: str | os.PathLike[str]) -> TransformerEncoder:
-  """The encoder of a model that can be saved.
+  """Returns the encoder of a model that can be saved.
 
   Raises:
     InputError: it cannot, or there is something else at the path.
@@ -163,7 +163,7 @@ def _info_of(model: TaskModel, encoder: TransformerEncoder,
 
 
 def _saved_method(encoder: TransformerEncoder) -> dict[str, np.ndarray]:
-  """{canonical name: array} of what `Method.saved` has and the model has not"""
+  """Returns {canonical name: array} of what only `Method.saved` has."""
   method = encoder.method
   if method is None or method.saved() == method:
     return {}

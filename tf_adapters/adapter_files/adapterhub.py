@@ -79,7 +79,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
 
 def _updated(config: Mapping[str, Any],
              values: Mapping[str, Any]) -> dict[str, Any]:
-  """A method's configuration of any version as those of today are."""
+  """Brings a method's configuration of any version to today's form."""
   config = dict(config)
   if "version" not in values and "non_linearity" in config:
     activation = setting(config, "non_linearity", str)

@@ -37,7 +37,7 @@ _MODEL_HEADS = {
 
 def read_head(folder: pathlib.Path, name: str, labels: Sequence[str] | None,
               model: TorchModel) -> tuple[Head, str]:
-  """The head of a file, and the sha256 of its file of tensors.
+  """Reads the head of a file; returns the sha256 of its file of tensors, too.
 
   Args:
     folder: the file.
@@ -64,7 +64,7 @@ def read_head(folder: pathlib.Path, name: str, labels: Sequence[str] | None,
 
 def _flexible_head(config: Mapping[str, Any], weights: WeightsFile, name: str,
                    labels: Sequence[str] | None, model: TorchModel) -> Head:
-  """Of the library's own: dropout, dense, activation, dropout, dense."""
+  """Reads the library's own: dropout, dense, activation, dropout, dense."""
   head_type = setting(config, "head_type", str)
   if head_type not in HEAD_TYPES:
     refuse(f"its head is of type {head_type!r:.40}")
@@ -109,7 +109,7 @@ def _flexible_head(config: Mapping[str, Any], weights: WeightsFile, name: str,
 
 def _model_head(values: Mapping[str, Any], weights: WeightsFile,
                 labels: Sequence[str] | None, model: TorchModel) -> Head:
-  """Of a model of transformers that has one."""
+  """Reads that of a model of transformers that has one."""
   name = setting(values, "model_class", str)
   problem_type = _MODEL_HEADS.get(name.removeprefix(model.names.model))
   if problem_type is None:
@@ -125,7 +125,7 @@ def _model_head(values: Mapping[str, Any], weights: WeightsFile,
 def _named(problem_type: str, pooling: str, dropout: float,
            tensors: Mapping[str, Stored], label2id: Any,
            labels: Sequence[str] | None, outputs: int) -> Head:
-  """A head with the names of its labels."""
+  """Gives a head the names of its labels."""
   if problem_type == "classification" and outputs == 1:
     problem_type = "regression"
   names: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ _NUMPY: dict[str, Callable[..., np.ndarray]] = {
 
 def read_method(config: Mapping[str, Any], found: MethodTensors,
                 hidden_size: int) -> tuple[Method, dict[str, int], Tensors]:
-  """A method, from its configuration and tensors.
+  """Makes a method of its configuration and tensors.
 
   Args:
     config: as those of today are.
@@ -179,7 +179,7 @@ def _bottleneck_parts(theirs: dict[str, Stored], down: str,
 
 
 def _product(stored: Stored, factors: Stored) -> Stored:
-  """With the last axis multiplied."""
+  """Multiplies along the last axis."""
   return Stored(stored.shape, lambda: stored.read() * factors.read())
 
 
@@ -224,14 +224,14 @@ def _compacter(config: Mapping[str, Any], found: MethodTensors,
 
 
 def _matmul(left: Stored, right: Stored) -> Stored:
-  """[n, rows, r] @ [n, r, columns]."""
+  """Computes [n, rows, r] @ [n, r, columns]."""
   return Stored((*left.shape[:2], *right.shape[2:]),
                 lambda: left.read() @ right.read())
 
 
 def _factors(tensors: Tensors, name: str,
              in_factors: bool) -> tuple[Stored, Stored]:
-  """Matrices [n, rows, columns] as products [n, rows, r] @ [n, r, columns]."""
+  """Writes matrices [n, rows, columns] as [n, rows, r] @ [n, r, columns]."""
   if in_factors:
     left, right = (_shape(tensors, f"{name}_{factor}", 3)
                    for factor in ("left", "right"))
@@ -247,7 +247,7 @@ def _factors(tensors: Tensors, name: str,
 
 def _low_rank(config: Mapping[str, Any], found: MethodTensors,
               ) -> tuple[Method, dict[str, int], Tensors]:
-  """LoRA, or IA3, which is the same there with factors."""
+  """Reads LoRA, or IA3, which is the same there with factors."""
   _must_be(config, use_gating=False, vera_d=None, vera_b=None)
   if config.get("use_dora"):
     refuse("it is DoRA as AdapterHub defines it, with another norm than PEFT")
@@ -349,7 +349,7 @@ def _network(config: Mapping[str, Any], theirs: Tensors) -> Stored:
 
 def _in_places(modules: Mapping[str, Tensors],
                known: Modules) -> dict[tuple[int, str], Tensors]:
-  """{(layer, our name of the module): tensors}."""
+  """Returns {(layer, our name of the module): tensors}."""
   if not modules:
     raise InputError("holds no tensors of its configuration's architecture")
   places = {}

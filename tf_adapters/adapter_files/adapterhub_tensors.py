@@ -69,7 +69,7 @@ class MethodTensors:
 
 
 def _split(key: str, name: str) -> tuple[str, str, str]:
-  """(module, kind, name below) of a tensor's name."""
+  """Splits a tensor's name into (module, kind, name below)."""
   module, mark, leaf = key.partition(f".{name}.")
   if not mark:
     return key, "", ""

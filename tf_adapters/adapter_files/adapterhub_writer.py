@@ -74,7 +74,7 @@ class _Written:
 
 def files(info: AdapterInfo,
           tensors: Mapping[str, np.ndarray]) -> dict[str, str | bytes]:
-  """The files of a task, {name: content}.
+  """Makes the files of a task, {name: content}.
 
   Args:
     info: what our file says.
@@ -129,7 +129,7 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _method(method: Method, task: _Written) -> tuple[dict[str, Any], Arrays]:
-  """A configuration and its tensors, as the library has them."""
+  """Returns a configuration and its tensors, as the library has them."""
   match method:
     case UnionConfig():
       parts = [_method(one, task) for one in method.methods]

@@ -43,7 +43,7 @@ def describe_adapter(path: str | os.PathLike[str],
 
 def _describe(info: AdapterInfo,
               shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-  """{what: value} from the configuration and the tensors' shapes."""
+  """Returns {what: value} of the configuration and the tensors' shapes."""
   rows = {"task": info.task, "problem": info.problem_type}
   if info.labels:
     rows["labels"] = ", ".join(info.labels)
@@ -77,7 +77,7 @@ def _describe(info: AdapterInfo,
 
 
 def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
-  """The model card: Markdown, in which names and labels are nothing but text.
+  """Writes the model card: Markdown, where names and labels are text alone.
 
   Behind a head that the Hugging Face Hub reads.
   """
@@ -115,5 +115,5 @@ def _encoder(info: AdapterInfo) -> str:
 
 
 def _escaped(text: str) -> str:
-  """A text in one line that Markdown shows as it is."""
+  """Writes a text in one line that Markdown shows as it is."""
   return _MARKS.sub(r"\\\1", printable(text))

@@ -20,7 +20,7 @@ FILES = (CONFIG_NAME, *_WEIGHTS, HEAD_CONFIG, _HEAD)
 
 
 def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-  """The folder of an adapter file, fetched if it is a repository's.
+  """Finds the folder of an adapter file, fetched if it is a repository's.
 
   Args:
     path: a folder, which is returned as it is; or "hf://owner/name" with

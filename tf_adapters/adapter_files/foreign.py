@@ -48,18 +48,19 @@ class Stored(NamedTuple):
     return Stored(self.shape[::-1], lambda: self.read().T)
 
   def reshaped(self, *shape: int) -> "Stored":
-    """With another shape, of as many numbers."""
+    """Returns it with another shape, of as many numbers."""
     return Stored(shape, lambda: self.read().reshape(shape))
 
   def times(self, factor: float) -> "Stored":
-    """Multiplied."""
+    """Returns it multiplied."""
     if factor == 1:
       return self
     return Stored(self.shape, lambda: np.float32(factor) * np.asarray(
         self.read(), np.float32))
 
   def padded(self, *shape: int) -> "Stored":
-    """With zeros at the ends; as it is where it does not fit in."""
+    """Returns it with zeros at the ends, or as it is where it does not fit in.
+    """
     if len(shape) != len(self.shape) or any(
         has > size for has, size in zip(self.shape, shape)):
       return self
@@ -84,7 +85,7 @@ class Foreign(NamedTuple):
   tensors: Mapping[str, Stored]
 
   def in_all_layers(self, count: int) -> "Foreign":
-    """With what a method has in layer 0 in each of `count` layers."""
+    """Puts what a method has in layer 0 into each of `count` layers."""
     return self._replace(tensors={
         name.replace("/layer_0/", f"/layer_{layer}/"): stored
         for name, stored in self.tensors.items()
@@ -92,7 +93,7 @@ class Foreign(NamedTuple):
 
 
 def constant(shape: Sequence[int], value: float) -> Stored:
-  """An array of one number, which is in no file."""
+  """Makes an array of one number, which is in no file."""
   return Stored(tuple(shape), lambda: np.full(shape, value, np.float32))
 
 
@@ -145,7 +146,7 @@ class WeightsFile:
                          "floating-point numbers")
 
   def take(self, name: str) -> Stored:
-    """A tensor by its name in the file.
+    """Takes a tensor by its name in the file.
 
     Raises:
       InputError: there is none.
@@ -241,7 +242,7 @@ def lacks_head(why: str) -> NoReturn:
 
 def model_head(model: TorchModel, problem_type: str,
                take: Callable[[str], Stored]) -> Tensors:
-  """The head that transformers' model for a type of problem has.
+  """Returns the head that transformers' model for a type of problem has.
 
   Args:
     model: the family's.
@@ -298,7 +299,7 @@ def make_info(task: str, head: Head, method: Method | None, source: str,
 
 def choose_labels(own: Sequence[str] | None, given: Sequence[str] | None,
                   count: int) -> tuple[str, ...]:
-  """The label names of a task: the file's, or those that were given.
+  """Chooses the label names of a task: the file's, or those that were given.
 
   Args:
     own: the file's, or None.
@@ -329,7 +330,7 @@ def choose_labels(own: Sequence[str] | None, given: Sequence[str] | None,
 
 def setting(values: Mapping[str, Any], name: str, kind: Any,
             default: Any = ...) -> Any:
-  """A value of a configuration, of a type.
+  """Returns a value of a configuration, of a type.
 
   Raises:
     InputError: it is missing, and there is no default, or of another type.
@@ -354,7 +355,7 @@ def refuse(what: str) -> NoReturn:
 
 def layers_of(model: TorchModel, places: Iterable[tuple[int, str]],
               ) -> tuple[int, ...] | None:
-  """`Method.layers` of what is in places (layer, name)."""
+  """Returns `Method.layers` of what is in places (layer, name)."""
   return None if model.shares_layers else tuple(
       sorted({layer for layer, _ in places}))
 

@@ -56,7 +56,7 @@ def model_to_write(config: EncoderConfig) -> TorchModel:
 
 
 def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
-  """Names of a task's tensors that are of neither method, head nor pooler."""
+  """Names a task's tensors that are of neither method, head nor pooler."""
   pooler = {"pooler_transform/kernel", "pooler_transform/bias"}
   own = info.pooling == "pooler" and pooler <= tensors.keys()
   return [name for name in tensors if not (
@@ -77,13 +77,14 @@ def encoder_name(info: AdapterInfo) -> str:
 
 
 def computes_by_tanh(config: EncoderConfig) -> bool:
-  """Whether the encoder's gelu is not the one of most of transformers' models.
+  """Returns whether the encoder's gelu is not that of most of transformers'.
   """
   return getattr(config, "hidden_act", "") == "gelu_tanh"
 
 
 def loading(info: AdapterInfo, *more: str) -> str:
-  """The arguments of `from_pretrained` for a task's encoder, in Python."""
+  """Writes the arguments of `from_pretrained` for a task's encoder, in Python.
+  """
   if computes_by_tanh(info.encoder_config):
     more = ('hidden_act="gelu_new"', *more)
   name = encoder_name(info)
@@ -93,7 +94,7 @@ def loading(info: AdapterInfo, *more: str) -> str:
 
 def foreign_card(info: AdapterInfo, library: str, tags: Sequence[str],
                  about: str, code: Sequence[str]) -> str:
-  """The model card of a file for another library.
+  """Writes the model card of a file for another library.
 
   Args:
     info: what our file says.

@@ -38,7 +38,7 @@ def front_matter(info: AdapterInfo) -> dict[str, Any]:
 
 
 def _model_index(info: AdapterInfo) -> list[dict[str, Any]]:
-  """The metrics of each split, which the Hub shows beside the card."""
+  """Returns the metrics of each split, which the Hub shows beside the card."""
   kind = info.problem.pipeline_tag
   results = [{
       "task": {"type": kind},
@@ -52,8 +52,9 @@ def _model_index(info: AdapterInfo) -> list[dict[str, Any]]:
 
 
 def with_front_matter(card: str, values: Mapping[str, Any]) -> str:
-  """A card with a head; what stood in its head before stays, if `values` has
-  not the same.
+  """Puts a head on a card.
+
+  What stood in its head before stays, if `values` has not the same.
 
   Raises:
     InputError: what stood there is no YAML of names and values.

@@ -177,7 +177,8 @@ class AdapterInfo(JsonConfig):
 
 
 def _is_method(values: Mapping[str, Any]) -> bool:
-  """Whether values are flat, except for those of the methods of a union."""
+  """Returns whether values are flat, but for those of the methods of a union.
+  """
   methods = values.get("methods", [])
   return isinstance(methods, list) and is_flat(
       {**values, "methods": None}) and all(
@@ -185,7 +186,7 @@ def _is_method(values: Mapping[str, Any]) -> bool:
 
 
 def format_version(info: AdapterInfo) -> int:
-  """The version of the format that a file of this configuration has.
+  """Returns the version of the format that a file of this configuration has.
 
   tf_adapters 0.1 reads version 1, and leaves out what it does not know. So a
   file has version 2 where that would be another function, or none.
@@ -201,7 +202,7 @@ def format_version(info: AdapterInfo) -> int:
 
 
 def library_versions() -> dict[str, str]:
-  """Versions of the libraries that decide over results."""
+  """Returns versions of the libraries that decide over results."""
   versions = {}
   for package in _PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -210,7 +211,7 @@ def library_versions() -> dict[str, str]:
 
 
 def info_json(info: AdapterInfo) -> str:
-  """The content of `adapter_config.json`.
+  """Writes the content of `adapter_config.json`.
 
   Raises:
     InputError: a text in it cannot be written as Unicode, or it is larger than
@@ -291,7 +292,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
 
 
 def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:
-  """Where an adapter file says that its encoder is.
+  """Finds where an adapter file says that its encoder is.
 
   A repository of the Hugging Face Hub is one that has been fetched before, at
   the commit that is in the cache.
@@ -335,7 +336,7 @@ def _check_checksum(values: Mapping[str, Any], stated: Any) -> None:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-  """sha256 over JSON values in UTF-8, keys sorted, without blanks.
+  """Computes a sha256 of JSON values in UTF-8, keys sorted, without blanks.
 
   Raises:
     InputError: they cannot be written so.

@@ -211,7 +211,7 @@ def _common(values: Sequence[Any]) -> Any:
 
 
 def _settings(info: AdapterInfo) -> dict[str, Any]:
-  """A configuration as one level of names: "adapter size" and so on."""
+  """Puts a configuration on one level of names: "adapter size" and so on."""
   def flat(prefix: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
       return {prefix: value}
@@ -250,7 +250,8 @@ def _shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, Shape]:
 
 def _different(a: Mapping[str, Any], b: Mapping[str, Any],
                ) -> dict[str, tuple[Any, Any]]:
-  """{key: values in a and b} where they differ, None for what one lacks."""
+  """Returns {key: values in a and b} where they differ; None for a missing one.
+  """
   return {key: (a.get(key), b.get(key)) for key in {**a, **b}
           if a.get(key) != b.get(key)}
 
@@ -276,7 +277,8 @@ def _check_encoders(a_path: Path, a: AdapterInfo, b_path: Path,
 
 
 def _part(name: str) -> str:
-  """The layer of the model that a tensor is of: "head", an adapter, ..."""
+  """Returns the layer of the model that a tensor is of: "head", an adapter, ...
+  """
   depth = 3 if name.startswith("transformer/") else 1
   return "/".join(name.split("/")[:depth])
 
@@ -303,6 +305,6 @@ def _compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray],
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """|a|^2, |b|^2, a.b and |a - b|^2."""
+  """Computes |a|^2, |b|^2, a.b and |a - b|^2."""
   a, b = (array.astype(np.float64).ravel() for array in (a, b))
   return np.array([a @ a, b @ b, a @ b, (a - b) @ (a - b)])

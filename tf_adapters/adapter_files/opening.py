@@ -53,7 +53,7 @@ class AdapterFile:
   foreign: Foreign | None = None
 
   def on(self, config: EncoderConfig, source: str) -> "AdapterFile":
-    """The same, of another library's file, on an encoder; ours as it is.
+    """Returns the same, of another library's file, on an encoder; ours as is.
 
     Args:
       config: the encoder's architecture.
@@ -90,7 +90,7 @@ class AdapterFile:
             **({"name": name} if _is_name(name) else {})}))
 
   def shapes(self) -> Mapping[str, tuple[int, ...]]:
-    """{canonical name: shape} of what is in it, for people.
+    """Returns {canonical name: shape} of what is in it, for people.
 
     Raises:
       InputError: it cannot be read, or is damaged.
@@ -100,7 +100,7 @@ class AdapterFile:
     return {name: array.shape for name, array in self.arrays().items()}
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """{canonical name: array} of what is in it, whether it fits or not.
+    """Returns {canonical name: array} of what is in it, whether it fits or not.
 
     Raises:
       InputError: it cannot be read, or is damaged.
@@ -116,7 +116,7 @@ class AdapterFile:
     return arrays
 
   def tensors(self) -> AdapterTensors:
-    """Its tensors, checked at once and read when asked for.
+    """Returns its tensors, checked at once and read when asked for.
 
     Raises:
       InputError: they cannot be read, or are not what its configuration and

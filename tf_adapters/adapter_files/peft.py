@@ -221,7 +221,7 @@ def _models(names: Iterable[str]) -> tuple[list[TorchModel], str]:
 
 
 def _canonical(model: TorchModel, name: str) -> str | None:
-  """The canonical name of an encoder's variable, or None."""
+  """Returns the canonical name of an encoder's variable, or None."""
   module, _, leaf = name.rpartition(".")
   found = model.places.find(module)
   if found is None:
@@ -239,7 +239,7 @@ def _canonical(model: TorchModel, name: str) -> str | None:
 
 def _head(values: Mapping[str, Any], found: _Found,
           labels: Sequence[str] | None) -> Head:
-  """The head that is among `modules_to_save`."""
+  """Reads the head that is among `modules_to_save`."""
   task = setting(values, "task_type", str | None, None)
   weights, model = found.weights, found.model
   problem_type = TASKS.get(task or "")
@@ -332,7 +332,7 @@ def _lora(values: Mapping[str, Any],
 
 def _alpha(values: Mapping[str, Any], model: TorchModel,
            place: tuple[int, str]) -> float:
-  """The alpha of a place: of the first pattern that fits its module's end.
+  """Returns a place's alpha: of the first pattern that fits its module's end.
 
   Raises:
     InputError: a pattern is more than a name.
@@ -384,7 +384,7 @@ def _checked(places: Places) -> Places:
 
 def _grid(places: Mapping[tuple[int, str], Any],
           ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-  """The layers and projections that places are in."""
+  """Returns the layers and projections that places are in."""
   return (tuple(sorted({layer for layer, _ in places})),
           tuple(name for name in PROJECTIONS
                 if name in {name for _, name in places}))

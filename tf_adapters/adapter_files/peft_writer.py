@@ -45,7 +45,7 @@ Arrays = dict[str, np.ndarray]
 
 def files(info: AdapterInfo,
           tensors: Mapping[str, np.ndarray]) -> dict[str, str | bytes]:
-  """The files of a task, {name: content}.
+  """Makes the files of a task, {name: content}.
 
   Args:
     info: what our file says.
@@ -121,7 +121,7 @@ def _head(info: AdapterInfo, model: TorchModel,
 
 def _text_head(info: AdapterInfo, model: TorchModel,
                tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
-  """Our layers of a head for whole texts -> modules of transformers' model."""
+  """Returns {our layer of a head for texts: module of transformers' model}."""
   names = model.names
   own = "pooler_transform/kernel" in tensors
   if info.pooling != "pooler":
@@ -148,13 +148,14 @@ class _Encoder(NamedTuple):
   config: EncoderConfig
 
   def places(self, method: Method) -> dict[Place, str]:
-    """{place: module} of where a method enters it."""
+    """Returns {place: module} of where a method enters it."""
     return {place: self._inside(
         self.model.projections, place.layer, place.name)
             for place in method.places(self.config.num_hidden_layers)}
 
   def module(self, place: str) -> str:
-    """The module of a canonical place, which says the number of its layer."""
+    """Returns the module of a canonical place, which says its layer's number.
+    """
     layer = re.search(r"layer_(\d+)/", place)
     return self._inside(
         self.model.places, int(layer[1]) if layer else 0,
@@ -203,7 +204,7 @@ def _ia3(method: IA3Config, encoder: _Encoder,
 def _layer_norms(base: Sequence[str], encoder: _Encoder,
                  tensors: Mapping[str, np.ndarray],
                  arrays: Arrays) -> dict[str, Any]:
-  """Of a task without a method: they are PEFT's method."""
+  """Writes a task without a method: layer norms are PEFT's method."""
   if not base:
     cannot_write("it tunes nothing but the head")
   modules = _norms(base, encoder, tensors, ".ln_tuning_layers", arrays)
@@ -229,7 +230,7 @@ def _norms(base: Sequence[str], encoder: _Encoder,
 
 
 def _pattern(modules: Iterable[str]) -> str | list[str]:
-  """A pattern of modules: ends of names would hit others too.
+  """Makes a pattern of modules: ends of names would hit others too.
 
   "output.dense" is the end of "attention.output.dense". Those of layers that
   are alike are put together.

@@ -143,7 +143,7 @@ def _push(path: pathlib.Path, target: Repository, private: bool,
 
 
 def _card(file: pathlib.Path, info: AdapterInfo, head: dict[str, Any]) -> str:
-  """The card with a head, in which what its author has written stays."""
+  """Puts a head on the card, in which what its author has written stays."""
   try:
     card = read_file(file).decode() if file.exists() else f"# {info.task}\n"
     if not card.startswith("---"):  # of version 0.1

@@ -75,7 +75,7 @@ class FileTensors(AdapterTensors):
     return self._tensors.read(name)
 
   def items(self) -> ItemsView[str, np.ndarray]:
-    """All of them, read at once: the file is opened once."""
+    """Reads all of them at once: the file is opened once."""
     return dict(self._tensors.items()).items()
 
 
@@ -123,12 +123,12 @@ def read_tensors(path: str | os.PathLike[str],
 
 
 def _tensors(path: str | os.PathLike[str], info: AdapterInfo) -> TensorFile:
-  """The file of tensors, if it is the one that was written."""
+  """Opens the file of tensors, if it is the one that was written."""
   return TensorFile(pathlib.Path(path) / WEIGHTS_NAME, info.weights_sha256)
 
 
 def expected_shapes(info: AdapterInfo) -> Mapping[str, tuple[int, ...]]:
-  """{canonical name: shape} of what a file of such a configuration holds.
+  """Returns {canonical name: shape} for a file of such a configuration.
 
   Raises:
     InputError: adapters are in layers that its encoder does not have, or it

@@ -32,7 +32,7 @@ class Modules:
     self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
 
   def find(self, module: str) -> tuple[int, str] | None:
-    """(number of its layer, our name) of a module; None for another one's name.
+    """Returns (number of its layer, our name) of a module, or None.
 
     What all layers share, or is in none, has the number 0.
     """
@@ -45,7 +45,7 @@ class Modules:
     return found if self.name(*found) == module else None
 
   def name(self, layer: int, ours: str) -> str:
-    """The name of a module there."""
+    """Returns the name of a module there."""
     return self._theirs[ours].replace("{i}", str(layer))
 
 
@@ -91,7 +91,7 @@ class TorchModel:
 
 @functools.cache
 def torch_models() -> Mapping[str, TorchModel]:
-  """The models of all families that have some, by a family's name."""
+  """Returns the models of all families that have some, by a family's name."""
   return {name: _model_of(family, family.torch_names)
           for name, family in ENCODERS.items() if family.torch_names}
 

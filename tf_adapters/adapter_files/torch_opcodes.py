@@ -82,7 +82,7 @@ def unpickled(file: BinaryIO) -> Any:
 
 
 def tensors_in(values: Any) -> dict[str, Tensor]:
-  """The tensors by name that a pickle is a dictionary of.
+  """Reads the tensors by name that a pickle is a dictionary of.
 
   Raises:
     InputError: it is of something else.
@@ -236,7 +236,7 @@ def _made(name: Any, arguments: Any) -> Any:
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-  """Integers that are not negative."""
+  """Checks integers that are not negative, and returns them."""
   if not isinstance(values, tuple) or len(values) > 32 or not all(
       type(value) is int and 0 <= value < 1 << 48 for value in values):
     raise TypeError

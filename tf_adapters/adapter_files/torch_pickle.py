@@ -187,12 +187,12 @@ def _old(file: BinaryIO) -> _Content:
 
 
 def _itemsize(tensor: Tensor) -> int:
-  """Bytes of a number in its storage."""
+  """Returns the bytes of a number in its storage."""
   return np.dtype(STORAGES[tensor.storage.name][1]).itemsize
 
 
 def _directory(file: BinaryIO) -> tuple[dict[str, _Member], str]:
-  """The members of an archive, and how the names of torch.save's begin.
+  """Reads the members of an archive, and how the names of torch.save's begin.
 
   Raises:
     InputError: it is none, or none of torch.save.
@@ -239,7 +239,7 @@ def _directory(file: BinaryIO) -> tuple[dict[str, _Member], str]:
 
 
 def _member(file: BinaryIO, member: _Member, most: int | None = None) -> bytes:
-  """The content of a member."""
+  """Reads the content of a member."""
   if most is not None and member.size > most:
     raise InputError(f"a member has {member.size:,} bytes, expected at most "
                      f"{most:,}")

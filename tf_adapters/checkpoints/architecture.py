@@ -22,7 +22,7 @@ _VOCAB_SIZES = {"uncased": 30522, "cased": 28996}
 
 
 def find_architecture(encoder_source: str) -> tuple[EncoderConfig, str]:
-  """The architecture of an encoder, and the pooling that it was made for.
+  """Returns an encoder's architecture, and the pooling that it was made for.
 
   Args:
     encoder_source: as for `load_encoder`; nothing is fetched for the English

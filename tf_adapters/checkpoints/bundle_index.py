@@ -91,7 +91,7 @@ def _check(entries: Mapping[str, tensor_bundle_pb2.BundleEntryProto],
 
 
 def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-  """The keys and values of a table, in their order."""
+  """Yields the keys and values of a table, in their order."""
   footer = content[-_FOOTER:]
   if struct.unpack("<Q", footer[-8:])[0] != _MAGIC:
     raise ValueError("the index is damaged, or cut off")
@@ -119,7 +119,7 @@ def _block(content: bytes, handle: tuple[int, int]) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-  """The entries of a block, whose restarts have to be where entries begin.
+  """Yields the entries of a block; its restarts have to be where entries begin.
 
   TensorFlow looks for a key from there: it shall not find what is not seen
   here.
@@ -146,7 +146,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
-  """((offset, size) of a block, where the handle ends)."""
+  """Returns ((offset, size) of a block, where the handle ends)."""
   offset, place = varint(data, place)
   size, place = varint(data, place)
   return (offset, size), place
@@ -165,7 +165,7 @@ _CRC32C = _crc32c_table()
 
 
 def _crc32c(data: bytes) -> int:
-  """Castagnoli's checksum (RFC 3720, appendix B.4)."""
+  """Computes Castagnoli's checksum (RFC 3720, appendix B.4)."""
   crc = 0xFFFFFFFF
   for byte in data:
     crc = _CRC32C[(crc ^ byte) & 0xFF] ^ crc >> 8

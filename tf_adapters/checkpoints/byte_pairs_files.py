@@ -45,7 +45,7 @@ def read_byte_pairs(path: pathlib.Path, lower_case: bool | None,
 
 def read_byte_pairs_tokenizer(folder: pathlib.Path,
                               special: SpecialTokens) -> Vocabulary | None:
-  """The vocabulary of a Hugging Face folder.
+  """Reads the vocabulary of a Hugging Face folder.
 
   Returns:
     None where there is no vocabulary.
@@ -125,7 +125,8 @@ def _of_tokenizer(path: pathlib.Path, values: Mapping[str, Any],
 
 def _only(path: pathlib.Path, name: str, part: Any,
           key: str) -> Mapping[str, Any]:
-  """A part of a tokenizer, or the only one of a sequence; {} for none."""
+  """Returns a part of a tokenizer, or the only one of a sequence; {} for none.
+  """
   parts = part.get(key, [part]) if isinstance(part, dict) else []
   if not isinstance(parts, list) or len(parts) > 1 or not all(
       isinstance(one, dict) for one in parts):

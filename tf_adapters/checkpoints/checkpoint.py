@@ -47,7 +47,7 @@ class TensorFiles(Protocol):
 
 def find_encoder(files: TensorFiles,
                  family: EncoderFamily | None = None) -> names.Found:
-  """`names.find_encoder` among the arrays of files; errors name the files."""
+  """Finds an encoder among the arrays of files, as `names.find_encoder`."""
   with about(files.path):
     return names.find_encoder(files.shapes, family)
 
@@ -143,7 +143,7 @@ class Checkpoint:
         self._zeros and self._zeros.search(name))
 
   def tensor(self, name: str) -> np.ndarray:
-    """The tensor of a canonical name: float32, in its canonical shape.
+    """Reads the tensor of a canonical name: float32, in its canonical shape.
 
     Raises:
       InputError: it cannot be read, or is not made of finite numbers.
@@ -169,8 +169,7 @@ class Checkpoint:
     return array
 
   def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
-    """All tensors by canonical name, in the order of
-    `fingerprints.Fingerprint`."""
+    """Yields all tensors by canonical name, in the order of `Fingerprint`."""
     for name in sorted(self._shapes):
       yield name, self.tensor(name)
 

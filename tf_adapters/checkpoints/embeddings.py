@@ -117,7 +117,7 @@ def _can_train(module: tf_keras.layers.Layer, path: pathlib.Path) -> bool:
 
 
 def _sha256(folder: pathlib.Path) -> str:
-  """Over all files of a SavedModel."""
+  """Computes a sha256 over all files of a SavedModel."""
   digest = hashlib.sha256()
   for path in sorted(folder.rglob("*")):
     if path.is_file():

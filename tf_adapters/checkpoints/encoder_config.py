@@ -60,7 +60,7 @@ class EncoderConfigFile:
 
   def config(self, family: EncoderFamily,
              activations: Mapping[str | None, str]) -> EncoderConfig:
-    """The architecture.
+    """Returns the architecture.
 
     Args:
       family: the encoder's.
@@ -96,7 +96,7 @@ def _nothing_tells(what: str) -> InputError:
 
 def infer_config(files: TensorFiles, found: Found,
                  graph: GraphFacts) -> EncoderConfig:
-  """The architecture that variables' shapes tell.
+  """Returns the architecture that variables' shapes tell.
 
   Args:
     files: the variables.

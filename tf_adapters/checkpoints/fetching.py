@@ -37,7 +37,7 @@ _MEGABYTE = 1_000_000
 
 
 def fetch(url: str) -> pathlib.Path:
-  """The folder of what is behind a URL of an archive, fetched if need be.
+  """Fetches what is behind a URL of an archive, if need be; returns its folder.
 
   Args:
     url: as TF Hub and Kaggle Models have them; https, or http.

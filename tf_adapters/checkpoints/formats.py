@@ -54,7 +54,7 @@ def open_checkpoint(source: str) -> Checkpoint:
 
 
 def _open_file(path: pathlib.Path) -> Checkpoint:
-  """One of the files of a checkpoint, or what a checkpoint's files begin with.
+  """Opens one of the files of a checkpoint, or what its files begin with.
   """
   if path.name == "saved_model.pb":
     return read_hub_saved_model(path.parent)

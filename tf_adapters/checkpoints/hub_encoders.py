@@ -21,7 +21,7 @@ FILES = (
 
 
 def fetch_encoder(source: str) -> pathlib.Path:
-  """The folder of an encoder, fetched if need be.
+  """Fetches an encoder, if need be, and returns its folder.
 
   Its config.json, safetensors and vocabulary alone: no pickle, no code.
 
@@ -46,7 +46,7 @@ def fetch_encoder(source: str) -> pathlib.Path:
 
 
 def pinned_encoder(source: str) -> str | None:
-  """The encoder at the commit that is in the cache, which needs no network.
+  """Returns the encoder at the commit in the cache, which needs no network.
 
   Args:
     source: as for `fetch_encoder`.
@@ -66,7 +66,7 @@ def pinned_encoder(source: str) -> str | None:
 
 
 def _shards(folder: pathlib.Path) -> list[str]:
-  """Names of the files of weights that an index has."""
+  """Names the files of weights that an index has."""
   files = read_json(folder / _INDEX).get("weight_map")
   return sorted({
       name for name in (files.values() if isinstance(files, dict) else ())

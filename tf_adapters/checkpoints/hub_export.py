@@ -112,12 +112,12 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
 
 
 def preprocessing_path(path: pathlib.Path) -> pathlib.Path:
-  """The folder beside an encoder's that has its preprocessing."""
+  """Returns the folder beside an encoder's that has its preprocessing."""
   return path.with_name(f"{path.name}{PREPROCESSING_SUFFIX}")
 
 
 def _asset(vocabulary: Vocabulary) -> _Asset:
-  """A vocabulary that TF Hub's preprocessing can have; refuses others."""
+  """Makes a vocabulary that TF Hub's preprocessing can have; refuses others."""
   what: dict[str, object]
   if isinstance(vocabulary, WordpieceVocabulary):
     what = {

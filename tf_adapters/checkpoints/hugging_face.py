@@ -92,7 +92,7 @@ def _why_no_weights(folder: pathlib.Path) -> str:
 
 
 def refuse_pickle(path: pathlib.Path) -> str:
-  """Why pickled weights are not opened, and what to do instead."""
+  """Returns why pickled weights are not opened, and what to do instead."""
   return (
       f"{path}: is not opened, since pickled weights can run any code; "
       "transformers writes safe ones: "

@@ -45,7 +45,7 @@ class Repository:
 
   @classmethod
   def parse(cls, source: str) -> "Repository":
-    """From "hf://owner/name@revision".
+    """Makes one of "hf://owner/name@revision".
 
     Raises:
       InputError: it is of another form.
@@ -60,7 +60,7 @@ class Repository:
         "" if self.revision is None else f"@{self.revision}")
 
   def at(self, commit: str) -> "Repository":
-    """The same as it was at a commit."""
+    """Returns the same as it was at a commit."""
     return dataclasses.replace(self, revision=commit)
 
   @property
@@ -70,7 +70,7 @@ class Repository:
 
 
 def is_repository(source: object) -> bool:
-  """Whether a source or a path is a repository: "hf://..."."""
+  """Returns whether a source or a path is a repository: "hf://..."."""
   return isinstance(source, str) and source.startswith(SCHEME)
 
 
@@ -83,7 +83,7 @@ def check_library(source: str) -> None:
 
 
 def library(source: str) -> ModuleType:
-  """huggingface_hub, which takes a moment to import.
+  """Imports huggingface_hub, which takes a moment.
 
   Raises:
     InputError: it is not installed.
@@ -96,7 +96,7 @@ def library(source: str) -> ModuleType:
 
 
 def fetch(source: str, names: Sequence[str]) -> pathlib.Path:
-  """The folder of a repository's files, fetched if need be.
+  """Fetches a repository's files, if need be, and returns their folder.
 
   What is in the cache is not fetched again, and of a commit that is there as a
   whole nobody is asked. Where the Hub cannot be reached, the newest commit in
@@ -139,7 +139,7 @@ def fetch(source: str, names: Sequence[str]) -> pathlib.Path:
 
 
 def pinned(source: str, names: Sequence[str]) -> str | None:
-  """A repository at the commit that the cache has of it; None for none.
+  """Returns a repository at the commit that the cache has of it; None for none.
 
   Args:
     source, names: as for `fetch`, which asks nobody for what this returns.
@@ -180,7 +180,7 @@ def _fetch(hub: ModuleType, repository: Repository, commit: str,
 
 def _kept(hub: ModuleType, repository: Repository,
           names: Sequence[str]) -> pathlib.Path | None:
-  """The folder in the cache, if all is known of the files."""
+  """Returns the folder in the cache, if all is known of the files."""
   places = [_place(hub, repository, name) for name in names]
   if not isinstance(places[0], str) or None in places:
     return None
@@ -188,7 +188,7 @@ def _kept(hub: ModuleType, repository: Repository,
 
 
 def _place(hub: ModuleType, repository: Repository, name: str) -> Any:
-  """A file in the cache; None where nothing is known of it."""
+  """Returns a file in the cache; None where nothing is known of it."""
   return hub.try_to_load_from_cache(
       repository.name, name, revision=repository.revision)
 

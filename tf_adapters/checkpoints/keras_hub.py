@@ -155,7 +155,7 @@ class _Weights:
     self.shapes[name] = (shape[0] + first, *shape[1:]) if first else shape
 
   def _name(self, place: str) -> str:
-    """The canonical name; of what has none its place."""
+    """Returns the canonical name; of what has none its place."""
     found = _VARIABLE.fullmatch(place)
     if not found:
       return place
@@ -175,7 +175,7 @@ class _Weights:
     return f"{ours}/{leaves[int(found[2])]}"
 
   def _places_at_top(self) -> Mapping[str, str]:
-    """`_PLACES`, and the dense layers, which are counted."""
+    """Returns `_PLACES`, and the dense layers, which are counted."""
     config: Any = self._config
     dense = ["pooler_transform"]
     if config.embedding_width != config.hidden_size:
@@ -185,7 +185,8 @@ class _Weights:
         for number, name in enumerate(dense)}}
 
   def _first(self, name: str) -> int:
-    """Rows of the table of positions that no text sees, and no file has."""
+    """Counts rows of the table of positions that no text sees, and no file has.
+    """
     return getattr(self._config, "first_position", 0) if (
         name == "position_embedding/embeddings") else 0
 

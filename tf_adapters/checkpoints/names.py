@@ -45,12 +45,12 @@ _LAYER = re.compile(r"\blayer_(\d{1,4})/")
 
 
 def shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-  """{canonical name: shape} of everything that a checkpoint holds."""
+  """Returns {canonical name: shape} of everything that a checkpoint holds."""
   return family_of(config).shapes(config)
 
 
 def not_offered() -> dict[str, re.Pattern[str]]:
-  """Those of `OTHER_FAMILIES` that have no row in `ENCODERS`."""
+  """Returns those of `OTHER_FAMILIES` that have no row in `ENCODERS`."""
   return {name: pattern for name, pattern in OTHER_FAMILIES.items()
           if name.lower() not in ENCODERS}
 
@@ -141,7 +141,7 @@ def find_encoder(names: Iterable[str],
 
 def _family(plain: Mapping[str, str],
             family: EncoderFamily | None) -> EncoderFamily:
-  """The family of a file's names: the one that is expected, or any.
+  """Returns the family of a file's names: the one that is expected, or any.
 
   Args:
     plain: name -> its plain spelling.
@@ -167,7 +167,8 @@ def _family(plain: Mapping[str, str],
 
 
 def _is_known_beside(plain: str, canonical_names: Mapping[str, str]) -> bool:
-  """Whether a name is of a head, a counter, a constant or an optimizer."""
+  """Returns whether a name is of a head, a counter, a constant or an optimizer.
+  """
   # An optimizer's slot, or a moving average, is called after its variable.
   variable, _, _ = plain.rpartition("/")
   return bool(_CONSTANTS.search(plain) or _BESIDE.match(plain)
@@ -175,7 +176,8 @@ def _is_known_beside(plain: str, canonical_names: Mapping[str, str]) -> bool:
 
 
 def _plain_names(names: Iterable[str]) -> dict[str, str]:
-  """Names with slashes, layer_{i}, and without what TensorFlow appends."""
+  """Returns names with slashes, layer_{i}, and without what TensorFlow appends.
+  """
   plain = {}
   for name in names:
     # layer.0 and layers.0 are PyTorch's, layer_._0 that of transformers'
@@ -193,7 +195,7 @@ def _plain_names(names: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _canonical_names(family: EncoderFamily) -> dict[str, str]:
-  """Every known name (with {i}) -> the canonical one (with {i})."""
+  """Returns {known name (with {i}): the canonical one (with {i})}."""
   result = {other: name for name, others in family.variables.items()
             for other in (name, *others)}
   for place, others in family.places.items():
@@ -211,7 +213,7 @@ def _canonical_names(family: EncoderFamily) -> dict[str, str]:
 
 def _match(plain: str,
            canonical_names: Mapping[str, str]) -> tuple[str, str] | None:
-  """(canonical name, prefix) of a name, or None for one that is none of them.
+  """Returns (canonical name, prefix) of a name, or None for an unknown one.
   """
   layer = _LAYER.search(plain)
   parts = _LAYER.sub("layer_{i}/", plain, count=1).split("/")

@@ -110,7 +110,7 @@ class SavedModelGraph:
           f"{error}") from None
 
   def hidden_act(self) -> str:
-    """The activation, one of `ACTIVATION_MARKS`.
+    """Returns the activation, one of `ACTIVATION_MARKS`.
 
     Raises:
       InputError: there is no telling, or there are several.
@@ -161,7 +161,7 @@ class SavedModelGraph:
     return self._only({most} - {0}, "number of layers")
 
   def num_attention_heads(self) -> int:
-    """The second dimension of attention weights.
+    """Returns the second dimension of attention weights.
 
     Raises:
       InputError: there is no telling, or it is not the same everywhere.
@@ -180,7 +180,7 @@ class SavedModelGraph:
     return found.pop()
 
   def normalises_first(self) -> bool:
-    """Whether Keras' notes say that layer norms come first."""
+    """Returns whether Keras' notes say that layer norms come first."""
     notes = [self._content]
     keras = self.path.with_name("keras_metadata.pb")
     if keras.exists():
@@ -188,7 +188,7 @@ class SavedModelGraph:
     return any(re.search(rb'"norm_first":\s*true', note) for note in notes)
 
   def constant_output(self, signature: str, output: str) -> bool | float | None:
-    """The value of a signature's output that is a constant, or None."""
+    """Returns the value of a signature's output that is a constant, or None."""
     by_name = {node.name: node for node in self._graphs[0]}
     node = by_name.get(self._outputs.get((signature, output), ""))
     for _ in range(_LONGEST_CHAIN):
@@ -199,14 +199,14 @@ class SavedModelGraph:
 
 
 def _nodes(serialized: Iterable[memoryview]) -> list[_Node]:
-  """Those of `_OPERATIONS` among NodeDefs."""
+  """Returns those of `_OPERATIONS` among NodeDefs."""
   nodes = (node_def_pb2.NodeDef.FromString(bytes(node))
            for node in serialized if len(node) <= _MOST_NODE_BYTES)
   return [_Node.of(node) for node in nodes if node.op in _OPERATIONS]
 
 
 def _outputs(serialized: Iterable[memoryview]) -> dict[tuple[str, str], str]:
-  """{(signature, output): node} of a map of SignatureDefs."""
+  """Returns {(signature, output): node} of a map of SignatureDefs."""
   signatures = [
       meta_graph_pb2.MetaGraphDef.SignatureDefEntry.FromString(bytes(entry))
       for entry in serialized if len(entry) <= _MOST_NODE_BYTES]
@@ -216,7 +216,7 @@ def _outputs(serialized: Iterable[memoryview]) -> dict[tuple[str, str], str]:
 
 
 def _scalar(node: node_def_pb2.NodeDef) -> bool | float | None:
-  """The value of a constant that is one number, or None.
+  """Returns the value of a constant that is one number, or None.
 
   Read field by field: a constant's shape may promise what is not in the file.
   """
@@ -235,5 +235,5 @@ def _scalar(node: node_def_pb2.NodeDef) -> bool | float | None:
 
 
 def _short(value: float) -> float:
-  """1e-12 of the nearest float32."""
+  """Writes 1e-12 for the nearest float32."""
   return float(str(np.float32(value)))

@@ -66,7 +66,7 @@ def read_fairseq(path: pathlib.Path, lower_case: bool | None,
 
 def read_albert_tokenizer(folder: pathlib.Path,
                           special: SpecialTokens) -> Vocabulary | None:
-  """The vocabulary of a Hugging Face folder of an ALBERT.
+  """Reads the vocabulary of a Hugging Face folder of an ALBERT.
 
   Returns:
     None where there is no vocabulary.
@@ -98,7 +98,7 @@ def read_albert_tokenizer(folder: pathlib.Path,
 
 def read_plain_tokenizer(folder: pathlib.Path,
                          special: SpecialTokens) -> Vocabulary | None:
-  """The vocabulary of a Hugging Face folder of a DeBERTa-v3.
+  """Reads the vocabulary of a Hugging Face folder of a DeBERTa-v3.
 
   Returns and raises as `read_albert_tokenizer`.
   """
@@ -108,7 +108,7 @@ def read_plain_tokenizer(folder: pathlib.Path,
 
 def read_fairseq_tokenizer(folder: pathlib.Path,
                            special: SpecialTokens) -> Vocabulary | None:
-  """The vocabulary of a Hugging Face folder of an XLM-RoBERTa.
+  """Reads the vocabulary of a Hugging Face folder of an XLM-RoBERTa.
 
   Returns and raises as `read_albert_tokenizer`.
   """
@@ -126,7 +126,7 @@ def _read(
 
 def _of_folder(folder: pathlib.Path,
                special: SpecialTokens) -> pathlib.Path | None:
-  """A folder's model that is to see texts as they stand; None without one."""
+  """Reads a folder's model that is to see texts as they stand; None without."""
   files = read_tokenizer_files(folder)
   path = _model_file(folder, files)
   if path is not None:

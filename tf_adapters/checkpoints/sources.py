@@ -165,7 +165,7 @@ def resolve(source: str, what: str = "encoder") -> pathlib.Path:
 
 
 def is_elsewhere(source: str) -> bool:
-  """Whether a source is fetched from another place than TF Hub and Kaggle.
+  """Returns whether a source is fetched, but not from TF Hub or Kaggle.
 
   Repositories of the Hugging Face Hub are of anybody: they are elsewhere.
   """
@@ -179,13 +179,13 @@ def is_elsewhere(source: str) -> bool:
 
 
 def is_local(source: str) -> bool:
-  """Whether a source is a path, which others do not have."""
+  """Returns whether a source is a path, which others do not have."""
   return not (source in ALIASES or _HANDLE.fullmatch(source)
               or (_URL.match(source) and not source.startswith("file://")))
 
 
 def _repository(source: str, what: str) -> str:
-  """A repository that may have an encoder; others are refused before a fetch.
+  """Parses a repository that may have an encoder; refuses others unfetched.
   """
   if what != "encoder":
     raise InputError(f"{source}: a {what} is one of TF Hub, or a folder")
@@ -197,7 +197,7 @@ def _repository(source: str, what: str) -> str:
 
 
 def _url(url: str) -> str:
-  """A URL that may lead to an encoder; others are refused before a fetch."""
+  """Parses a URL that may lead to an encoder; refuses others unfetched."""
   if other := _other_family(url):
     raise InputError(f"{url}: {other}")
   if page := _PAGE.match(url):
@@ -207,7 +207,7 @@ def _url(url: str) -> str:
 
 
 def _other_family(name: str) -> str | None:
-  """Why what is called so cannot be read; None where its family is offered."""
+  """Returns why what is called so cannot be read; None if it can be."""
   for part, reason in _REFUSED.items():
     if part in name.lower():
       return reason

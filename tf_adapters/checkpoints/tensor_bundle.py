@@ -98,7 +98,7 @@ class TensorBundle:
     return self.read_key(self._keys[name])
 
   def read_key(self, key: str) -> Any:
-    """The tensor under a checkpoint's own key, or None."""
+    """Reads the tensor under a checkpoint's own key; None without it."""
     if key not in self._entries:
       return None
     try:
@@ -110,7 +110,7 @@ class TensorBundle:
           f"{self.path}: {key} cannot be read: {first_line(error)}") from None
 
   def _get(self, key: str) -> Any:
-    """An array; of a string its bytes."""
+    """Reads an array; of a string its bytes."""
     # Strings take many times their bytes in the file. The object graph is one.
     entry = self._entries[key]
     if entry.dtype == types_pb2.DT_STRING and (

@@ -48,7 +48,7 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
 
 
 def find_prefix(folder: pathlib.Path) -> pathlib.Path | None:
-  """The checkpoint in a folder: the only one, or the newest by its own account.
+  """Finds the checkpoint in a folder: the only one, or the newest it names.
 
   Raises:
     InputError: there are several.

@@ -38,7 +38,7 @@ def read_tokenizer_files(
 def read_tokenizer(folder: pathlib.Path,
                    special: SpecialTokens = BERT_TOKENS,
                    ) -> WordpieceVocabulary | None:
-  """The vocabulary of a Hugging Face folder, with added tokens and settings.
+  """Reads the vocabulary of a Hugging Face folder, added tokens and settings.
 
   Args:
     folder: the folder.
@@ -72,7 +72,8 @@ def read_tokenizer(folder: pathlib.Path,
 
 def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
               special: SpecialTokens) -> dict[str, Any]:
-  """"lower_case" and others of a vocabulary; says what is not followed."""
+  """Returns "lower_case" and others of a vocabulary; says what is not followed.
+  """
   config, tokenizer = files["tokenizer_config.json"], files["tokenizer.json"]
   normalizer, others = _normalizer(tokenizer.get("normalizer"))
   # As in transformers, the configuration goes before the normalizer.
@@ -141,7 +142,8 @@ def refuse_added(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
 
 def _unfollowed_tokens(files: Mapping[str, Mapping[str, Any]],
                        special: SpecialTokens) -> Iterator[tuple[str, Any]]:
-  """(role, token) of special tokens that are others than the family's."""
+  """Yields (role, token) of special tokens that are others than the family's.
+  """
   for name in ("tokenizer_config.json", "special_tokens_map.json"):
     for role, token in _roles(special).items():
       theirs = _content(files[name].get(role))
@@ -157,7 +159,7 @@ def _roles(special: SpecialTokens) -> dict[str, str]:
 
 
 def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
-  """The settings of a BertNormalizer, and of what does the same in parts.
+  """Returns the settings of a BertNormalizer, or of parts that do the same.
 
   Returns:
     Them, and the types of other parts.
@@ -178,7 +180,8 @@ def _normalizer(value: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def model_of(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
-  """The part of a tokenizer.json that has the vocabulary; {} for none."""
+  """Returns the part of a tokenizer.json that has the vocabulary; {} for none.
+  """
   model = tokenizer.get("model")
   return model if isinstance(model, dict) else {}
 
@@ -202,7 +205,8 @@ def _check_the_same(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
 
 def _tokens(path: pathlib.Path,
             tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
-  """The vocabulary of a tokenizer.json, as newer folders have it alone."""
+  """Returns the vocabulary of a tokenizer.json, as newer folders have it alone.
+  """
   model = model_of(tokenizer)
   ids = model.get("vocab")
   # Older files do not say the type; those with merges are no WordPiece.
@@ -217,7 +221,7 @@ def _tokens(path: pathlib.Path,
 
 
 def tokens_by_id(path: pathlib.Path, ids: Mapping[str, Any]) -> tuple[str, ...]:
-  """Tokens in the order of their ids.
+  """Returns tokens in the order of their ids.
 
   Raises:
     InputError: the ids have gaps.
@@ -231,7 +235,7 @@ def tokens_by_id(path: pathlib.Path, ids: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
                 files: Mapping[str, Mapping[str, Any]]) -> WordpieceVocabulary:
-  """The vocabulary with the tokens that files beside it add to it."""
+  """Returns the vocabulary with the tokens that files beside it add to it."""
   tokens = list(vocabulary.tokens)
   special = _roles(vocabulary.special).values()
   added: dict[str, int] = {}
@@ -271,7 +275,8 @@ def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
 
 def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[
     tuple[str, Any, Any]]:
-  """(file, added token or a description of one, its id if it says that)."""
+  """Yields (file, added token or a description of one, its id if it says that).
+  """
   for token in _list(files["tokenizer.json"].get("added_tokens")):
     yield ("tokenizer.json", token,
            token.get("id") if isinstance(token, dict) else None)
@@ -288,7 +293,7 @@ def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[
 
 
 def _content(token: Any) -> Any:
-  """A token's text: it stands for itself, or in a description."""
+  """Returns a token's text: it stands for itself, or in a description."""
   return token.get("content") if isinstance(token, dict) else token
 
 

@@ -50,7 +50,7 @@ def read_vocabulary(
 def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
                     lower_case: bool | None,
                     special: SpecialTokens) -> WordpieceVocabulary:
-  """A vocabulary of tokens from a file; errors name the file."""
+  """Makes a vocabulary of tokens from a file; errors name the file."""
   with about(path):
     if lower_case is not None or _is_reached(tokens, strip_accents=True):
       return WordpieceVocabulary(
@@ -63,7 +63,7 @@ def make_vocabulary(path: pathlib.Path, tokens: tuple[str, ...],
 
 
 def _is_reached(tokens: tuple[str, ...], strip_accents: bool) -> bool:
-  """Whether lower-casing leaves all but a stray few wordpieces as they are.
+  """Returns whether lower-casing leaves all but a few stray wordpieces as is.
 
   Where it takes accents away too, a vocabulary with accents, vowel signs or
   Hangul syllables cannot be reached, whether or not its letters have a case.

@@ -54,7 +54,7 @@ _FILES = {
 
 def find_tokenizer(folder: pathlib.Path,
                    family: EncoderFamily) -> Vocabulary | None:
-  """The vocabulary of a Hugging Face folder, None where there is none.
+  """Reads the vocabulary of a Hugging Face folder, None where there is none.
 
   Raises:
     InputError: a file is damaged, or says what is not offered.
@@ -68,7 +68,7 @@ def find_tokenizer(folder: pathlib.Path,
 
 def find_vocabulary(folder: pathlib.Path,
                     family: EncoderFamily) -> Vocabulary | None:
-  """The vocabulary beside a TensorFlow checkpoint, None where there is none.
+  """Reads the vocabulary beside a TensorFlow checkpoint; None without one.
 
   Raises:
     InputError: it is damaged, or there are several.
@@ -80,7 +80,7 @@ def find_vocabulary(folder: pathlib.Path,
 
 def find_asset(folder: pathlib.Path, family: EncoderFamily,
                lower_case: bool | None) -> Vocabulary | None:
-  """The vocabulary among a SavedModel's assets, None where there is none.
+  """Reads the vocabulary among a SavedModel's assets; None without one.
 
   Args:
     folder: of the assets.

@@ -45,7 +45,7 @@ class WireFormat:
           yield value
 
   def _fields(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The numbers and contents of fields that are not numbers."""
+    """Yields the numbers and contents of fields that are not numbers."""
     place = 0
     while place < len(data):
       self._left -= 1
@@ -70,7 +70,7 @@ class WireFormat:
 
 
 def varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
-  """A number of up to 64 bits, and where it ends.
+  """Reads a number of up to 64 bits, and returns where it ends, too.
 
   Raises:
     ValueError: there is none.
