@@ -229,6 +229,25 @@ def test_what_is_doubtful_is_a_warning(tmp_path):
     ta.Dataset.from_file(tmp_path / "a.csv")
 
 
+def test_a_split_shows_its_rows():
+  df = pd.DataFrame({"text": ["a", None, "c"], "b": ["x", "y", "z"],
+                     "label": [2, 1, 1]}, index=[7, 8, 9])
+  with pytest.warns(UserWarning, match="without a text"):
+    split = ta.Dataset.from_dataframe({"train": df, "test": df[["text", "b"]]},
+                                      text_pair="b")
+  train = split.train
+  assert len(train) == 2 and train[1] == {
+      "text": "c", "text_pair": "z", "label": 1}
+  assert train.to_dataframe().equals(df.loc[[7, 9], ["text", "b", "label"]]
+                                     .rename(columns={"b": "text_pair"}))
+  assert split.test[0] == {"text": "a", "text_pair": "x"}
+  assert [row["label"] for row in train] == [2, 1]
+  sets = ta.Dataset.from_lists(["a", "b"], [["x", "y"], []]).train
+  assert list(sets.to_dataframe().label) == [["x", "y"], []]
+  numbers = ta.Dataset.from_lists(["a", "b"], [0.5, 2.0]).train
+  assert numbers.take([1])[0] == {"text": "b", "label": 2.0}
+
+
 def test_the_labels_of_a_categorical():
   names = ["low", "none", "high"]
   df = pd.DataFrame({"text": ["a", "b", "c"], "label": pd.Categorical(

@@ -316,7 +316,9 @@ class Dataset:
     split: Any = self.split(name)
     if not hasattr(split, "label_names") or split.labels is None:
       return split
-    return dataclasses.replace(split, label_names=self.labels)
+    split = dataclasses.replace(split, label_names=self.labels)
+    return (dataclasses.replace(split, label_type=self.label_type)
+            if hasattr(split, "label_type") else split)
 
   def split(self, name: str) -> Examples:
     """Returns the split of a name.

@@ -6,10 +6,14 @@ with files is said without it.
 
 import dataclasses
 import hashlib
+import importlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from tf_adapters.errors import InputError
+from tf_adapters.modeling.label_types import label_value
 
 if TYPE_CHECKING:
   from tf_adapters.data import batching
@@ -66,6 +70,12 @@ class Split:
       ones [rows, labels]; or None.
     ids: what each row is called in predictions.
     label_names: what label numbers are called, where that is known.
+    label_type: what labels are to the user, one of `label_types.LABEL_TYPES`.
+
+  Example:
+    >>> len(data.train), data.train[0]
+    (70, {'text': 'The invoice is wrong.', 'label': 'billing'})
+    >>> data.train.to_dataframe().sample(5)
   """
 
   first: Sequence[str]
@@ -73,12 +83,44 @@ class Split:
   labels: np.ndarray | None
   ids: Sequence[str]
   label_names: tuple[str, ...] = ()
+  label_type: str = "str"
 
   def __len__(self) -> int:
     return len(self.first)
 
   def __repr__(self) -> str:
     return f"Split({len(self):,} {'pairs' if self.pairs else 'texts'})"
+
+  def __getitem__(self, row: int) -> dict[str, Any]:
+    """Returns a row: its text, the other one of a pair, its label."""
+    found = {"text": self.first[row]}
+    if self.second is not None:
+      found["text_pair"] = self.second[row]
+    return found if self.labels is None else {
+        **found, "label": self._label(self.labels[row])}
+
+  def to_dataframe(self) -> Any:
+    """Returns the rows as a DataFrame: the columns of a row, its id as index.
+
+    Raises:
+      InputError: pandas is not installed.
+    """
+    try:
+      pandas = importlib.import_module("pandas")
+    except ImportError:
+      raise InputError("to_dataframe needs pandas: pip install pandas"
+                       ) from None
+    index = (list(map(int, self.ids)) if all(map(str.isdecimal, self.ids))
+             else list(self.ids))
+    return pandas.DataFrame([self[row] for row in range(len(self))], index)
+
+  def _label(self, label: Any) -> Any:
+    """Returns a label as the user's data has it, where names are known."""
+    if not self.label_names:
+      return label.tolist()
+    if label.ndim:
+      return [name for name, has in zip(self.label_names, label) if has]
+    return label_value(self.label_names[label], self.label_type)
 
   @property
   def pairs(self) -> bool:
@@ -102,7 +144,7 @@ class Split:
     return Split(
         pick(self.first), self.second and pick(self.second),
         None if self.labels is None else self.labels[rows], pick(self.ids),
-        self.label_names)
+        self.label_names, self.label_type)
 
   def with_labels(self, places: Sequence[int], count: int) -> "Split":
     """Returns the same with other numbers: label i becomes `places[i]`."""
