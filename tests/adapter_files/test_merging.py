@@ -173,7 +173,8 @@ def test_what_matters_in_training_only_may_differ(seeds, edited, tmp_path):
     ("adapter size", lambda path: changed(path, "adapter", size=16)),
     ("adapter activation", lambda path: changed(
         path, "adapter", activation="relu")),
-    ("adapter size", lambda path: None),
+    ("adapter method", lambda path: None),
+    ("adapter method", lambda path: ta.LoraConfig().to_dict()),
     ("encoder weights_fingerprint", lambda path: changed(
         path, "encoder", weights_fingerprint="0" * 64)),
     ("encoder fingerprint", lambda path: changed(

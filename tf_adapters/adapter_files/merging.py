@@ -219,6 +219,8 @@ def _settings(info: AdapterInfo) -> dict[str, Any]:
         f"{prefix} {key}".strip(), value[key]).items()}
 
   settings = flat("", info.to_dict())
+  if info.method is not None:  # files of bottlenecks do not say it
+    settings = {"adapter method": info.method.name, **settings}
   del settings["weights_sha256"]
   return settings
 
