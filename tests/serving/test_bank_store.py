@@ -16,6 +16,7 @@ import pytest
 import tf_adapters as ta
 from tests.adapters import A, edit, make
 from tf_adapters.adapter_files import opening
+from tf_adapters.files import verified
 from tf_adapters.serving import adapter_folder, bank_tasks
 from tf_adapters.serving.adapter_folder import AdapterFolder, IncompleteError
 
@@ -269,6 +270,24 @@ def test_files_without_checksums_are_read_when_they_are_quiet(
     bank.predict(["good"], "t5")
   clock[0] = 2
   assert_right(bank, folder[1], "t5")
+
+
+def test_a_file_that_is_damaged_between_two_loads(
+    written, folder, clock, monkeypatch):
+  (bank, store), truth = written, folder[1]
+  clock[0] = 2
+  monkeypatch.setattr(verified, "time", adapter_folder.time)
+  file = store / "t6" / WEIGHTS
+  for _ in range(2):  # its sha256 is not computed the second time
+    assert_right(bank, truth, "t6")
+    bank.remove("t6")
+  content, status = file.read_bytes(), os.stat(file)
+  file.write_bytes(content[:-4] + bytes(4))
+  os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+  with pytest.raises(ta.InputError, match="damaged: its sha256"):
+    bank.predict(["good"], "t6")
+  file.write_bytes(content)
+  assert_right(bank, truth, "t6")
 
 
 def test_no_answer_is_wrong_while_tasks_are_loaded(folder, bank):

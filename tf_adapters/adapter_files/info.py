@@ -236,8 +236,19 @@ def read_info(path: str | os.PathLike[str]) -> AdapterInfo:
       of a newer format, or not what was written.
   """
   check_is_adapter(path)
+  return parse_info(path, read_json(pathlib.Path(path) / CONFIG_NAME))
+
+
+def parse_info(path: str | os.PathLike[str],
+               values: Mapping[str, Any]) -> AdapterInfo:
+  """As `read_info`, of what was read.
+
+  Args:
+    path: the adapter file.
+    values: what its configuration says.
+  """
   file = pathlib.Path(path) / CONFIG_NAME
-  values = read_json(file)
+  values = dict(values)
   if "format_version" not in values and {"peft_type", "config"} & {*values}:
     raise InputError(
         f"{path}: was written by another library: write it as a file of this "

@@ -17,7 +17,7 @@ from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     AdapterInfo,
     check_is_adapter,
-    read_info,
+    parse_info,
 )
 from tf_adapters.adapter_files.tensors import (
     AdapterTensors,
@@ -173,7 +173,7 @@ def open_adapter(path: str | os.PathLike[str],
       info, foreign = adapterhub.read(
           folder, values, labels, with_head)
     else:
-      info = read_info(path)
+      info = parse_info(path, values)
       if labels is not None and tuple(labels) != info.labels:
         raise InputError(f"{path}: has labels of its own: leave labels out")
       return AdapterFile(path, info)

@@ -1,10 +1,13 @@
 """Reads files of safetensors: the bytes that are read are those checked."""
 
 import contextlib
+import functools
 import hashlib
+import json
+import os
 import pathlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +15,26 @@ import safetensors
 import safetensors.numpy
 
 from tf_adapters.errors import InputError
-from tf_adapters.files.reading import Unchanged, check_file, read_file
+from tf_adapters.files.reading import (
+    Unchanged,
+    check_file,
+    read_with_status,
+)
+from tf_adapters.files.verified import VerifiedFiles
 
 # Its header, which is parsed as a whole: that of BERT-large has 50 kB, and one
 # of 1,000 layers 2 MB. The library would take 100 MB.
 _MOST_HEADER_BYTES = 1 << 22
+# Of a header that is remembered, with what is made of it.
+_MOST_REMEMBERED_BYTES = 1 << 16
 _HEADER_SIZE = struct.Struct("<Q")
 # What the library raises; numpy has no type of 8 bits and fewer.
 _ERRORS = (safetensors.SafetensorError, AttributeError, KeyError, TypeError,
            ValueError)
 
 
-def read_arrays(path: pathlib.Path, sha256: str,
-                most_bytes: int) -> dict[str, np.ndarray]:
+def read_arrays(path: pathlib.Path, sha256: str, most_bytes: int,
+                ) -> tuple[dict[str, np.ndarray], np.ndarray]:
   """Reads a file whole, once, and holds it to its sha256.
 
   Args:
@@ -32,18 +42,47 @@ def read_arrays(path: pathlib.Path, sha256: str,
     sha256: of its content.
     most_bytes: that its arrays may have together.
 
+  Returns:
+    {name: array}, and the bytes of all of them: views of what was read, which
+    cannot be written to.
+
   Raises:
     InputError: it cannot be read, is damaged, or has more.
   """
-  content = read_file(
+  content, status = read_with_status(
       path, _HEADER_SIZE.size + _MOST_HEADER_BYTES + most_bytes)
-  if hashlib.sha256(content).hexdigest() != sha256:
+  if not _verified.has_sha256(os.fspath(path), content, status, sha256):
     raise _damaged(path)
-  _check_header(path, content)
+  start = _HEADER_SIZE.size + _check_header(path, content)
+  data = np.frombuffer(content, np.uint8)[start:]
+  layout = _layout if start <= _MOST_REMEMBERED_BYTES else _layout.__wrapped__
   try:
-    return safetensors.numpy.load(content)
+    return {name: np.ndarray(shape, dtype, content, start + place)
+            for name, dtype, shape, place in layout(
+                content[:start], len(data))}, data
   except _ERRORS as error:
     raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+_verified = VerifiedFiles()
+
+
+# Files of tasks of one kind begin with the same bytes.
+@functools.lru_cache(maxsize=64)
+def _layout(header: bytes, data_bytes: int,
+            ) -> Sequence[tuple[str, np.dtype, tuple[int, ...], int]]:
+  """Where the arrays of all files are that begin so, and have so many bytes.
+
+  Returns:
+    (name, type, shape, bytes in front of it) of each.
+
+  Raises:
+    what the library raises that checks the header: of `_ERRORS`.
+  """
+  arrays = safetensors.numpy.load(header + bytes(data_bytes))
+  places = json.loads(header[_HEADER_SIZE.size:])
+  return [(name, array.dtype, array.shape, places[name]["data_offsets"][0])
+          for name, array in arrays.items()]
 
 
 def _damaged(path: pathlib.Path) -> InputError:
@@ -51,14 +90,19 @@ def _damaged(path: pathlib.Path) -> InputError:
       f"{path}: damaged: its sha256 is not the one in the configuration")
 
 
-def _check_header(path: pathlib.Path, start: bytes) -> None:
-  """Raises InputError for too large a header, which its first bytes tell."""
+def _check_header(path: pathlib.Path, start: bytes) -> int:
+  """The size of a header, which its first bytes tell.
+
+  Raises:
+    InputError: it is too large.
+  """
+  size: int
   (size,) = _HEADER_SIZE.unpack(
       start[:_HEADER_SIZE.size].ljust(_HEADER_SIZE.size, b"\0"))
   if size > _MOST_HEADER_BYTES:
     raise InputError(f"{path}: cannot be read: its header has {size:,} "
                      f"bytes, expected at most {_MOST_HEADER_BYTES:,}")
-
+  return size
 
 
 class TensorFile:

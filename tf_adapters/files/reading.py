@@ -61,8 +61,15 @@ def read_file(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
     InputError: it cannot be read, is no regular file, is too large, or a Git
       LFS pointer lies in its place.
   """
+  return read_with_status(path, most_bytes)[0]
+
+
+def read_with_status(path: pathlib.Path,
+                     most_bytes: int) -> tuple[bytes, os.stat_result]:
+  """As `read_file`, with the status that the file had before it was read."""
   try:
-    with _opened(path, most_bytes) as (file, size):
+    with _opened(path, most_bytes) as (file, status):
+      size = status.st_size
       content = file.read(size + 1)
   except InputError:
     raise
@@ -71,7 +78,7 @@ def read_file(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
     raise InputError(f"{path}: cannot be read: {reason}") from None
   if len(content) > size:
     raise InputError(f"{path}: cannot be read: it grows meanwhile")
-  return content
+  return content, status
 
 
 _LFS_POINTER = b"version https://git-"
@@ -112,8 +119,9 @@ def check_file(path: pathlib.Path, most_bytes: int | None = None) -> None:
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path,
-            most_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
-  """Opens a file, if `check_file` does not refuse it: it and its size."""
+            most_bytes: int | None,
+            ) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+  """Opens a file, if `check_file` does not refuse it: it and its status."""
   # Of a pipe that nobody writes to, opening it would not end.
   descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
   try:
@@ -129,7 +137,7 @@ def _opened(path: pathlib.Path,
       if start == _LFS_POINTER:
         check_text(path, start)
       file.seek(0)
-      yield file, status.st_size
+      yield file, status
   finally:
     os.close(descriptor)
 

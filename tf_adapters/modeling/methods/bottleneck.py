@@ -189,6 +189,8 @@ class AdapterConfig(Method):
             self.layer_norm_epsilon if self.layer_norm else EPSILON))
 
   def as_kind(self, values: Values, weights: Weights | None) -> Values:
+    if not self.learned_scaling and self.scaling == 1:
+      return values
     values = dict(values)
     scaling = values.pop("scaling/value", self.scaling)
     return {**values, **{name: scaling * values[name]

@@ -10,6 +10,7 @@ there. What computes imports it inside the function.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -325,11 +326,8 @@ class Method(JsonConfig):
   def values_at(self, place: Place, config: "EncoderConfig",
                 arrays: Mapping[str, Any]) -> Values:
     """Returns the values of a place and the shared ones, from all arrays."""
-    here = self.at(place)
-    names = {self.place_name(place): here.parts(*config.widths_at(place)),
-             self.shared_name: self.shared_parts(config.hidden_size)}
-    return {name: arrays[f"{prefix}/{name}"] for prefix, parts in names.items()
-            for name in shapes_of(parts)}
+    return {name: arrays[canonical_name]
+            for name, canonical_name in _names_at(self, place, config)}
 
   def saved_arrays(self, config: "EncoderConfig",
                    arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -384,3 +382,13 @@ class Method(JsonConfig):
     return cls(**{**cls.PRESETS[name].values, **changes})
 
 
+# Most tasks are of the same kind, and who loads thousands asks for each.
+@functools.lru_cache(maxsize=1024)
+def _names_at(method: Method, place: Place,
+              config: "EncoderConfig") -> Sequence[tuple[str, str]]:
+  """(name, canonical name) of the arrays of a place, and of the shared ones."""
+  parts = {method.place_name(place):
+           method.at(place).parts(*config.widths_at(place)),
+           method.shared_name: method.shared_parts(config.hidden_size)}
+  return [(name, f"{prefix}/{name}") for prefix, inside in parts.items()
+          for name in shapes_of(inside)]
