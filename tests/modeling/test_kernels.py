@@ -49,6 +49,28 @@ def test_layer_norms_have_their_gradients(run):
                with_gradients(norm(False), *inputs), 1e-4)
 
 
+@pytest.mark.parametrize("epsilon", [1e-6, None])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layer_norms_of_sums(dtype, training, epsilon):
+  hidden, added = (tf.cast(values(4, 5, 8, seed=seed), dtype)
+                   for seed in range(2))
+  gamma, beta = 1 + values(8, seed=2), values(8, seed=3)
+
+  def norm(hidden, added):
+    return kernels.layer_norm(hidden, gamma, beta, epsilon, training, added)
+
+  def plain(hidden, added):
+    return kernels.layer_norm(hidden + added, gamma, beta, epsilon)
+
+  found = with_gradients(norm, hidden, added)
+  assert {tensor.dtype for tensor in found} == {tf.as_dtype(dtype)}
+  assert_equal([tf.cast(tensor, tf.float32) for tensor in found],
+               with_gradients(plain, *(tf.cast(x, tf.float32)
+                                       for x in (hidden, added))),
+               1e-4 if dtype == "float32" else 0.1)
+
+
 @modes()
 def test_dropout_and_its_gradient_drop_the_same_values(run):
   x = values(50, 60, 7)

@@ -24,10 +24,10 @@ METHODS = {
 LABELS = ["a", "b", "c"]
 
 
-def model_of(config, method, tuning=None, dtype="float32"):
+def model_of(config, method, tuning=None, dtype="float32", pooling="auto"):
   encoder = family_of(config).encoder_class()(
       config, TaskLayers(config, method, dtype=dtype), dtype=dtype)
-  model = ta.TextClassifier(encoder, LABELS)
+  model = ta.TextClassifier(encoder, LABELS, pooling)
   if tuning:
     model.tune(tuning)
   rng = np.random.default_rng(0)
@@ -141,6 +141,32 @@ def test_the_first_token_of_bert():
   assert first["sequence_output"].shape == [2, 1, 8]
   np.testing.assert_allclose(
       first["pooled_output"], whole["pooled_output"], atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling, queries", [("pooler", 1), ("mean", 6)])
+def test_the_last_layer_computes_what_the_head_reads(pooling, queries):
+  model = model_of(bert(hidden_dropout_prob=0.0,
+                        attention_probs_dropout_prob=0.0),
+                   ta.AdapterConfig(size=4), pooling=pooling)
+  inputs = inputs_of(model)
+
+  def whole(inputs, training):
+    return model.logits(model.encoder(inputs, training=training),
+                        inputs["input_mask"], training)
+
+  def step(logits):
+    with tf.GradientTape() as tape:
+      loss = model.loss_function(tf.constant([0, 2]), logits(
+          inputs, training=True))
+    return [logits(inputs, training=False), loss, *map(
+        tf.convert_to_tensor, tape.gradient(loss, model.trainable_variables))]
+
+  for one, other in zip(tf.function(lambda: step(model))(), step(whole)):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+  weights = [node.outputs[0].shape for node in tf.function(
+      model).get_concrete_function(inputs).graph.get_operations()
+             if node.type == "Softmax"]
+  assert weights == [[2, 2, 6, 6], [2, 2, queries, 6]]
 
 
 @pytest.mark.slow

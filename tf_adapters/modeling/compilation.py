@@ -33,6 +33,13 @@ def portable() -> Iterator[None]:
     _PORTABLE.reset(token)
 
 
+@contextlib.contextmanager
+def for_few_tokens() -> Iterator[None]:
+  """Leaves kernels out where they take longer to compile than they save."""
+  with contextlib.nullcontext() if in_one_program() else portable():
+    yield
+
+
 def in_portable() -> bool:
   """Returns whether operations are of a graph that others will run."""
   return _PORTABLE.get()

@@ -93,6 +93,16 @@ _fused_layer_norm = compilation.fused(
 _fused_scaled_norm = compilation.fused(_layer_norm, constants=1)
 
 
+def _layer_norm_of_sum(
+    hidden: tf.Tensor, added: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+  # Rounded once, at the end: XLA rounds slowly, and for each use of the sum.
+  values = tf.cast(hidden, tf.float32) + tf.cast(added, tf.float32)
+  return tf.cast(_layer_norm(values, *others), hidden.dtype)
+
+
+_fused_norm_of_sum = compilation.fused(_layer_norm_of_sum, constants=1)
+
+
 @tf.custom_gradient
 def _layer_norm_of_rows(
     hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
@@ -125,8 +135,8 @@ def _layer_norm_of_rows(
 
 
 def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
-               epsilon: float | None,
-               training: bool | None = None) -> tf.Tensor:
+               epsilon: float | None, training: bool | None = None,
+               added: tf.Tensor | None = None) -> tf.Tensor:
   """Normalises over the last axis, in float32 whatever goes in.
 
   Args:
@@ -134,12 +144,19 @@ def layer_norm(hidden: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
     gamma, beta: [size], or what broadcasts to hidden's shape.
     epsilon: added to variances; None to scale and shift alone.
     training: whether gradients will be wanted.
+    added: what is added to hidden before, of its shape; None for nothing.
 
   Returns:
     A tensor of hidden's shape and type.
   """
   # An encoder's own can be held in bfloat16.
   gamma, beta = tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32)
+  if added is not None:
+    if (hidden.dtype != tf.float32 and epsilon is not None
+        and not training and not compilation.in_one_program()):
+      return _fused_norm_of_sum(
+          hidden, added, gamma, beta, tf.constant(epsilon))
+    hidden += added  # which a training has to write: its gradient reads it
   if epsilon is None:
     return tf.cast(
         tf.cast(hidden, tf.float32) * gamma + beta, hidden.dtype)

@@ -296,6 +296,7 @@ class LayerNorm(tf_keras.layers.Layer):
 
   Call arguments:
     hidden: [batch, length, size].
+    added: what is added to it before, of the same shape; None for nothing.
 
   Returns:
     A tensor of hidden's shape and type.
@@ -317,10 +318,10 @@ class LayerNorm(tf_keras.layers.Layer):
         experimental_autocast=False)
     self.built = True
 
-  def call(self, hidden: tf.Tensor,
+  def call(self, hidden: tf.Tensor, added: tf.Tensor | None = None,
            training: bool | None = None) -> tf.Tensor:
     return kernels.layer_norm(
-        hidden, self.gamma, self.beta, self.epsilon, training)
+        hidden, self.gamma, self.beta, self.epsilon, training, added)
 
   def named_variables(self) -> dict[str, tf.Variable]:
     return {"gamma": self.gamma, "beta": self.beta}

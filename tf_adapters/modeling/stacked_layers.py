@@ -77,12 +77,13 @@ class StackedLayerNorm:
     self._epsilon = epsilon
     self._name = name
 
-  def __call__(self, hidden: tf.Tensor,
+  def __call__(self, hidden: tf.Tensor, added: tf.Tensor | None = None,
                training: bool | None = None) -> tf.Tensor:
     del training
     gamma, beta = (self._rows[f"{self._name}{leaf}"][:, tf.newaxis]
                    for leaf in ("gamma", "beta"))
-    return kernels.layer_norm(hidden, gamma, beta, self._epsilon)
+    return kernels.layer_norm(
+        hidden, gamma, beta, self._epsilon, added=added)
 
 
 class StackedDense:

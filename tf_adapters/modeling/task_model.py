@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_adapters.errors import InputError, listed, printable
-from tf_adapters.modeling import compilation, saving_checks
+from tf_adapters.modeling import saving_checks
 from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.keras_model import KerasModel
@@ -117,12 +117,10 @@ class TaskModel(KerasModel):
   @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
-    # Elsewhere the other rows cost less than kernels for one of them.
-    if (compilation.in_one_program() and self.encoder.per_token
-        and self.head.reads_first_only):
-      outputs = self.encoder(inputs, training=training, first_only=True)
-    else:
-      outputs = self.encoder(inputs, training=training)
+    beside = {}
+    if self.encoder.per_token and self.head.reads_first_only:
+      beside["first_only"] = True
+    outputs = self.encoder(inputs, training=training, **beside)
     return self.logits(outputs, inputs["input_mask"], training)
 
   def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,

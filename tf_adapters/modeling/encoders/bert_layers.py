@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation, kernels
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.sublayers import (
     Block,
@@ -99,6 +99,20 @@ class TransformerLayer(Block):
   def call(self, hidden: tf.Tensor, attention_bias: tf.Tensor,
            task: LayerHooks, training: bool | None = None,
            first_only: bool = False) -> tf.Tensor:
+    if not first_only:
+      return self._compute(
+          hidden, self.self_attention(
+              hidden, attention_bias, task, training=training),
+          task, training)
+    with compilation.for_few_tokens():
+      first = kernels.first_token(hidden)
+      return self._compute(
+          first, self.self_attention.attend(
+              first, hidden, attention_bias, task, training), task, training)
+
+  def _compute(self, hidden: tf.Tensor, attended: tf.Tensor,
+               task: LayerHooks, training: bool | None) -> tf.Tensor:
+    """Computes a call of what goes in and of what attention makes of it."""
 
     def close(sublayer: str, outputs: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
       return close_by(
@@ -111,14 +125,6 @@ class TransformerLayer(Block):
       return project_by(
           projection, task.hook(PROJECTION, name), inputs, training)
 
-    if first_only:
-      first = kernels.first_token(hidden)
-      attended = self.self_attention.attend(
-          first, hidden, attention_bias, task, training)
-      hidden = first
-    else:
-      attended = self.self_attention(
-          hidden, attention_bias, task, training=training)
     hidden = close("attention", attended, hidden)
     expanded = self.expand(
         projected(self.intermediate, "intermediate", hidden), hidden)

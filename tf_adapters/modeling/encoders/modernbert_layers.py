@@ -184,6 +184,11 @@ def rotate(values: tf.Tensor, theta: float) -> tf.Tensor:
                     second * cosines + first * sines], axis=-1)
 
 
+def _no_norm(hidden: tf.Tensor, added: tf.Tensor | None = None) -> tf.Tensor:
+  """Takes the place of a sub-layer's layer norm where that comes first."""
+  return hidden if added is None else hidden + added
+
+
 class ModernBertLayer(Block):
   """One layer of ModernBERT: each sub-layer sees a layer norm of the stream.
 
@@ -218,7 +223,7 @@ class ModernBertLayer(Block):
 
     def add(sublayer: str, outputs: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
       # No layer norm follows: what would see it sees the stream instead.
-      return close_by(tf.identity, task.hook(SUBLAYER, sublayer), outputs,
+      return close_by(_no_norm, task.hook(SUBLAYER, sublayer), outputs,
                       stream, training)
 
     seen = hidden

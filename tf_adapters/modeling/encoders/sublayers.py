@@ -188,13 +188,13 @@ def attended_by(projection: Projection, hidden: tf.Tensor,
           shape[0], shape[1], math.prod(projection.input_dims)]), training)
 
 
-def close_by(layer_norm: Callable[[tf.Tensor], tf.Tensor], hook: Hook | None,
+def close_by(layer_norm: Callable[..., tf.Tensor], hook: Hook | None,
              outputs: tf.Tensor, skip: tf.Tensor,
              training: bool | None) -> tf.Tensor:
   """Ends a sub-layer: what a task puts behind it, the sum, the layer norm.
 
   Args:
-    layer_norm: of the sum; `tf.identity` where layer norms come first.
+    layer_norm: of the sum of what it is given, see `LayerNorm`.
     hook: what a task has there.
     outputs: of the sub-layer.
     skip: what is added to them.
@@ -202,7 +202,7 @@ def close_by(layer_norm: Callable[[tf.Tensor], tf.Tensor], hook: Hook | None,
   """
   if hook is not None:
     outputs = hook(outputs, skip, layer_norm, training=training)
-  return layer_norm(skip + outputs)
+  return layer_norm(skip, outputs)
 
 
 class Block(CompositeLayer):
