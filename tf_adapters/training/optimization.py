@@ -1,5 +1,6 @@
 """AdamW as BERT uses it, with the schedule: linear warm-up, linear decay."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -46,6 +47,27 @@ class WarmupLinearDecay(
             "num_warmup_steps": self.num_warmup_steps}
 
 
+class _NumbersOfStep:
+  """Numbers that are the same for all variables, made once in each step.
+
+  In each graph, that is, and for each type: some strategies and devices update
+  a variable in a function of its own.
+  """
+
+  def __init__(self) -> None:
+    self._found: dict[Any, dict[str, tf.Tensor]] = {}
+
+  def of(self, make: Callable[[tf.DType], dict[str, tf.Tensor]],
+         dtype: tf.DType) -> dict[str, tf.Tensor]:
+    key = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    if (key, dtype) not in self._found:
+      self._found[key, dtype] = make(dtype)
+    return self._found[key, dtype]
+
+  def clear(self) -> None:
+    self._found.clear()
+
+
 @tf_keras.saving.register_keras_serializable(PACKAGE)
 class AdamW(tf_keras.optimizers.AdamW):
   """Keras' AdamW, which decays kernels and nothing else.
@@ -60,6 +82,7 @@ class AdamW(tf_keras.optimizers.AdamW):
     super().__init__(
         learning_rate, weight_decay=weight_decay, epsilon=epsilon,
         global_clipnorm=global_clipnorm, name=name, **kwargs)
+    self._numbers = _NumbersOfStep()
     # Keras does not save this choice, so it is made here, not by the caller.
     self.exclude_from_weight_decay(var_names=[_NOT_A_KERNEL])
 
@@ -70,10 +93,14 @@ class AdamW(tf_keras.optimizers.AdamW):
     As slices with a row for each token they have another norm, which clipping
     would go by, and shapes that a TPU has to compile for.
     """
-    return super().apply_gradients(
-        [(None if gradient is None else tf.convert_to_tensor(gradient),
-          variable) for gradient, variable in grads_and_vars],
-        *args, **kwargs)
+    self._numbers.clear()
+    try:
+      return super().apply_gradients(
+          [(None if gradient is None else tf.convert_to_tensor(gradient),
+            variable) for gradient, variable in grads_and_vars],
+          *args, **kwargs)
+    finally:
+      self._numbers.clear()
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Keras' method, as one operation and not twenty for each variable.
@@ -84,13 +111,18 @@ class AdamW(tf_keras.optimizers.AdamW):
       super().update_step(gradient, variable)
       return
     number = self._index_dict[self._var_key(variable)]
-    step = tf.cast(self.iterations + 1, variable.dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle, m=self._momentums[number].handle,
-        v=self._velocities[number].handle, beta1_power=self.beta_1 ** step,
-        beta2_power=self.beta_2 ** step,
-        lr=tf.cast(self.learning_rate, variable.dtype), beta1=self.beta_1,
-        beta2=self.beta_2, epsilon=self.epsilon, grad=gradient)
+        v=self._velocities[number].handle, grad=gradient,
+        **self._numbers.of(self._numbers_of_step, variable.dtype))
+
+  def _numbers_of_step(self, dtype: tf.DType) -> dict[str, tf.Tensor]:
+    step = tf.cast(self.iterations + 1, dtype)
+    beta1, beta2, epsilon = (tf.constant(number, dtype) for number in (
+        self.beta_1, self.beta_2, self.epsilon))
+    return {"beta1": beta1, "beta2": beta2, "epsilon": epsilon,
+            "beta1_power": beta1 ** step, "beta2_power": beta2 ** step,
+            "lr": tf.cast(self.learning_rate, dtype)}
 
 
 def create_optimizer(
