@@ -257,6 +257,14 @@ def test_labels_that_are_all_different_are_refused(tmp_path):
   assert "and 1,988 more" in str(caught.value)
 
 
+def test_a_file_of_another_name_is_named_with_the_remedy(tmp_path):
+  (tmp_path / "mine.csv").write_text("text,label\na,b\n")
+  with pytest.raises(ta.InputError, match="there is mine.csv: rename it to "
+                     "train.csv, or give the file itself, as in tf-adapters "
+                     "train --data=.*/mine.csv"):
+    ta.load_task("tsv", tmp_path)
+
+
 def test_quotes_of_csv_in_tsv_are_said(tmp_path):
   content = 'text\tlabel\n"he said ""so"""\tx\n"b"\ty\n""\tx\n'
   folder = folder_of(tmp_path, train_tsv=content)

@@ -645,5 +645,8 @@ def test_the_command_needs_no_tensorflow(tmp_path):
        f"--sweep_dir={folder}"],
       cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
-  assert "1 of 1 trials are finished" in done.stdout
+  # The scores come first, what is left out last.
+  table, summary, missing = (done.stdout.index(text) for text in (
+      "validation 50.0", "1 of 1 trials are finished", "left out: "))
+  assert table < summary < missing
   assert (tmp_path / "sweep" / "report" / "report.html").exists()

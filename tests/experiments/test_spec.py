@@ -12,12 +12,13 @@ from hypothesis import given, settings, strategies as st
 from tf_adapters.errors import InputError
 from tf_adapters.experiments.spec import PRESETS
 from tf_adapters.experiments.spec_file import read_spec
-from tf_adapters.experiments.trials import expand
-from tf_adapters.tools import _flag_reader, glue, squad
+from tf_adapters.experiments.trials import check_flags_read, expand
+from tf_adapters.tools import _flag_reader, glue, squad, train
 
 OUT = pathlib.Path("sweeps/x")
 READERS = {"glue": _flag_reader.FlagReader(glue),
-           "squad": _flag_reader.FlagReader(squad)}
+           "squad": _flag_reader.FlagReader(squad),
+           "train": _flag_reader.FlagReader(train)}
 
 GOOD = """
 flags: {encoder: bert_base_uncased, mixed_precision: off, max_seq_length: 64}
@@ -261,7 +262,7 @@ BAD = [
     ("tool: \0", "not readable as YAML: unacceptable character #x0000"),
     ("- a", "expected keys with values"),
     (GOOD + "metods: {}", "metods: is none of tool, flags, tasks"),
-    (GOOD + "tool: sqad", "tool: is none of glue, squad"),
+    (GOOD + "tool: sqad", "tool: is none of train, glue, squad"),
     (GOOD + "  full: {tuning: full}", "sweep.yaml:11: full stands there twice"),
     (GOOD.replace("encoder", "encodr"),
      "flags.encodr: is no flag of tf-adapters glue; did you mean encoder?"),
@@ -328,7 +329,11 @@ BAD = [
     (GOOD + "selection_seeds: [2]", "selection_seeds: 2 is none of the seeds"),
     (GOOD + "selection_seeds: 0", "selection_seeds: expected a list of"),
     (GOOD.replace("[0, 1]", "[4000000000]"), "seeds: expected a whole number"),
-    (GOOD.replace("seeds", "#"), "seeds: expected a list of values"),
+    (GOOD.replace("seeds", "#"), "seeds: is missing: give a list, such as see"),
+    (GOOD[:GOOD.index("methods")], "methods: is missing: give one"),
+    (GOOD + "tool: train", "methods.adapters, task mrpc: --data must be given"),
+    (GOOD.replace("tuning: full", "lora_rank: 4"),
+     "lora_rank has no effect with method=bottleneck: it is for method=lora"),
     (re.sub("methods:.*", "methods: {}", GOOD, flags=re.DOTALL),
      "methods: expected a method at least"),
     (GOOD.replace("tuning: full", "tuning: full, draws: 999999999"),
@@ -415,6 +420,46 @@ methods:
                      "has no effect with text_network=False"):
     trials_of(write("tasks: [rte]\nseeds: [0]\nmethods:\n"
                     "  a: {tuning: full, hidden_layers: 2}\n"))
+
+
+OWN = """
+tool: train
+flags: {data: data/my moods.csv, label_column: mood, encoder: minilm_l6}
+seeds: [0]
+methods:
+  adapters: {adapter_size: [8, 64]}
+  full: {tuning: full}
+"""
+
+
+def test_what_train_trains_on_is_swept_by_its_own_flags(write):
+  trials = trials_of(write(OWN))
+  assert [trial.name for trial in trials] == [
+      "my_moods/adapter_size=8/seed=0", "my_moods/adapter_size=64/seed=0",
+      "my_moods/tuning=full/seed=0"]
+  config = trials[0].config
+  assert (config.data, config.label_column, config.name, config.output_dir) == (
+      "data/my moods.csv", "mood", "my_moods", f"{OUT}/trials/{trials[0].name}")
+  assert config.do_train and config.do_eval
+  # The data may stand on the command line; of several tasks each has its own.
+  text = OWN.replace("data: data/my moods.csv, ", "")
+  assert {trial.task for trial in trials_of(
+      write(text), overrides={"data": "a/b.csv"})} == {"b"}
+  assert [trial.config.data for trial in trials_of(write(
+      text + "tasks: {x: {data: 1.csv}, y: {data: 2.csv}}"),
+      methods=["full"])] == ["1.csv", "2.csv"]
+  with pytest.raises(InputError, match="for a single one, data under flags"):
+    trials_of(write(text))
+
+
+def test_flags_that_no_trial_reads_are_refused(write):
+  path = write(GOOD.replace("flags: {", "flags: {lora_rank: 4, "))
+  spec = read_spec(path)
+  with pytest.raises(InputError, match=r"flags\.lora_rank: has no effect with "
+                     "method=bottleneck: it is for method=lora"):
+    check_flags_read(spec, trials_of(path))
+  path = write(path.read_text() + "  lora: {method: lora}\n")
+  check_flags_read(read_spec(path), trials_of(path))
 
 
 @pytest.mark.parametrize(

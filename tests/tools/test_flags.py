@@ -21,6 +21,7 @@ from tf_adapters.modeling.methods.prefix import PrefixConfig
 from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.tools import glue, squad
+from tf_adapters.tools._flag_mistakes import with_dashes
 from tf_adapters.training.run_config import (
     GlueRunConfig,
     RunConfig,
@@ -83,6 +84,25 @@ def test_a_value_out_of_bounds_is_one_line(argument, message, capsys):
   assert error.startswith(f"error: flag {argument}: ")
   assert message in error
   assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("message, shown", [
+    ("data_dir says where it is", "--data_dir says where it is"),
+    ("text_column, text_pair_column or task_column says",
+     "--text_column, --text_pair_column or --task_column says"),
+    ("holds a run with encoder=a, not b: choose another output_dir",
+     "holds a run with --encoder=a, not b: choose another --output_dir"),
+    ("--data_dir=x, the encoder, data", "--data_dir=x, the encoder, data"),
+    ("my/data_dir/x.csv: no column 'text_column'",
+     "my/data_dir/x.csv: no column 'text_column'"),
+    ("flags.data_dir, data_dirs, data_dir.csv, a.encoder=x, data_dir=x",
+     "flags.data_dir, data_dirs, data_dir.csv, a.encoder=x, --data_dir=x"),
+    ("fit(encoder=...)", "fit(encoder=...)"),
+])
+def test_arguments_in_messages_are_called_as_flags_are(message, shown):
+  names = ["data_dir", "text_column", "text_pair_column", "task_column",
+           "encoder", "data", "output_dir"]
+  assert with_dashes(message, names) == shown
 
 
 # A method that is put into the table before the tools are imported.

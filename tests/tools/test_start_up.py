@@ -197,20 +197,21 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
       (*run, "--tuning=all"): "tuning must be one of",
       (*run, "--num_train_epochs=0"): "num_train_epochs",
       (*run, "--learning_rte=1"): "learning_rte",
-      (*run, "--nodo_train"): "nothing to do",
+      (*run, "--nodo_train"):
+          "nothing to do: give at least one of --do_train, --do_eval, --do_pr",
       (*run, "--tpu=local"): "tpu=local has no effect",
       (*run, "--task_name=tsv", "--encoding=utf99"):
           "encoding must be the name of one",
       (*run, "--data_dir=nowhere"): "nowhere: no such folder",
       (*run, "--task_name=tsv"): "no files: expected train, validation or test",
       (*own, "--label_column=stars"): "train.csv: no column 'text'; its "
-          "columns are review, stars; text_column says another name",
+          "columns are review, stars; --text_column says another name",
       (*own, "--text_column=Review"): "no column 'label'; its columns are",
       (*own, "--text_column=review", "--problem_type=multi_label",
        "--label_column=stars,stripes"): "no column 'stripes'; its columns are",
       (*own, "--text_column=stars", "--label_column=stars"):
-          "text_column and label_column must differ: both are column 'stars'",
-      (*run, f"--data_dir={folder / 'file'}"): "file: is a file: data_dir",
+          "--text_column and --label_column must differ: both are column 'star",
+      (*run, f"--data_dir={folder / 'file'}"): "file: is a file: --data_dir",
       (*run, "--encoder=nowhere"): "no encoder 'nowhere'",
       (*run, "--encoder=bert-base-uncased"): "did you mean bert_base_uncased?",
       (*run, "--encoder=google/sentence-t5/st5-base/1"):
@@ -247,9 +248,9 @@ def test_mistakes_are_told_at_once(folder: pathlib.Path):
           "no encoder 'nowhere'",
       ("sweep", "--preset=minilm_glue", "--output_dir=x", "--data_dir=nowhere"):
           "nowhere: no such folder",
-      (*run, "--distribution_strategy=tpu"): "needs tpu: a name",
+      (*run, "--distribution_strategy=tpu"): "needs --tpu: a name",
       (*run, "--distribution_strategy=mirrored", "--num_replicas=3"):
-          "train_batch_size=32: cannot be split over num_replicas=3",
+          "--train_batch_size=32: cannot be split over --num_replicas=3",
       ("sweep", "--preset=quick", "--output_dir=x", "--asha"):
           "--asha has no effect with --runner=processes",
   }

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def tickets(tmp_path, monkeypatch):
   return tmp_path / "tickets.csv"
 
 
-def test_one_command_trains_on_one_file(tickets, one_layer_source, capfd):
+def test_one_command_trains_on_one_file(
+    tickets, one_layer_source, monkeypatch, capfd):
   command = ["--data=tickets.csv", "--text_column=ticket_text",
              "--label_column=team", f"--encoder={one_layer_source}",
              "--num_train_epochs=1", "--max_seq_length=24", "--do_predict"]
@@ -52,14 +54,27 @@ def test_one_command_trains_on_one_file(tickets, one_layer_source, capfd):
   assert [int(line.split("\t")[0]) for line in lines[1:]] == (
       expected["test"].tolist())
 
-  # The same command has nothing to do, another one is refused.
-  assert call(train, *command) == 0
-  assert "nothing is left to do. (overwrite begins anew)" in (
+  # The commands that come next are said, as they are to be typed.
+  assert out.endswith(
+      "\nevaluate     tf-adapters evaluate --adapter=runs/tickets/adapter\n"
+      "predict      tf-adapters predict --adapter=runs/tickets/adapter "
+      "--input=new.csv --text_column=ticket_text --output=predicted.csv\n")
+  # The same command has nothing to do, which needs no TensorFlow.
+  with monkeypatch.context() as patch:
+    patch.setitem(sys.modules, "tf_adapters.training.run", None)
+    assert call(train, *command) == 0
+  assert "nothing is left to do. (--overwrite begins anew)" in (
       capfd.readouterr().out)
+  # Another one is refused; a wrong value first.
+  for flag, message in (
+      ("--encoder=minilm-l6", "did you mean minilm_l6?"),
+      ("--label_column=teams", "did you mean 'team'?")):
+    assert call(train, *command, flag) == 1
+    assert message in capfd.readouterr().err
   assert call(train, *command, "--split_seed=1") == 1
   assert capfd.readouterr().err.endswith(
-      "runs/tickets holds a run with split_seed=0, not 1: choose another "
-      "output_dir, or begin anew with overwrite\n")
+      "runs/tickets holds a run with --split_seed=0, not 1: choose another "
+      "--output_dir, or begin anew with --overwrite\n")
   (folder / "mine.txt").write_text("stays")
   assert call(train, *command, "--split_seed=1", "--nodo_predict",
               "--overwrite") == 0
@@ -124,8 +139,8 @@ def test_words_with_tags_and_answers(tmp_path, one_layer_source, capfd):
              f"--output_dir={tmp_path / 'run'}", "--num_train_epochs=1",
              "--max_seq_length=16"]
   assert call(train, *command) == 1
-  assert ("holds lists of words, and problem_type=classification is on texts: "
-          "problem_type=tagging has a tag for each word") in (
+  assert ("holds lists of words, and --problem_type=classification is on "
+          "texts: --problem_type=tagging has a tag for each word") in (
               capfd.readouterr().err)
   assert call(train, *command, "--problem_type=tagging", "--do_predict") == 0
   results = json.loads((tmp_path / "run/results.json").read_text())

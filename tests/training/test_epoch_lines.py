@@ -61,12 +61,17 @@ def test_time_left_of_a_run_that_was_resumed_goes_by_its_own_steps(
     monkeypatch, capsys):
   now = [0.0]
   monkeypatch.setattr(epoch_lines.time, "monotonic", lambda: now[0])
-  progress = Progress(steps=6)
+  # What was before the stop counts; each call of fit begins a training.
+  progress = Progress(steps=6, train_seconds=50, evaluate_seconds=10)
   lines = EpochLines(progress, steps_per_epoch=4, epochs=3)
   lines.set_model(types.SimpleNamespace(
       stop_training=False, optimizer=types.SimpleNamespace(learning_rate=1e-5)))
   lines.on_train_begin()
   now[0], progress.steps = 20.0, 8
   lines.on_epoch_end(1, {"loss": 0.25})
+  lines.on_train_begin()
+  now[0], progress.steps = 60.0, 12
+  lines.on_epoch_end(2, {"loss": 0.25})
   assert capsys.readouterr().out.splitlines() == [
-      "epoch 2 of 3: loss 0.2500, learning rate 1e-05, 20 s so far, 40 s left"]
+      "epoch 2 of 3: loss 0.2500, learning rate 1e-05, 80 s so far, 40 s left",
+      "epoch 3 of 3: loss 0.2500, learning rate 1e-05, 2 min so far"]

@@ -22,7 +22,11 @@ from tf_adapters.checkpoints.hugging_face_hub import (
 )
 from tf_adapters.checkpoints.sources import is_elsewhere
 from tf_adapters.errors import InputError, about, check_name
-from tf_adapters.files.reading import MOST_JSON_BYTES, read_json
+from tf_adapters.files.reading import (
+    MOST_JSON_BYTES,
+    near_name,
+    read_json,
+)
 from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.config import (
     PER_TOKEN_POOLING,
@@ -278,7 +282,7 @@ def check_is_adapter(path: str | os.PathLike[str]) -> None:
     inside = file.parent / "adapter"
     run = file.parent.parent
     if not os.path.exists(file.parent):
-      what = "there is no such folder"
+      what = f"there is no such folder{near_name(path)}"
       if os.path.isdir(run / "checkpoints"):
         what += f"; the run in {run} has not ended: the same command goes on"
     elif os.path.exists(inside / CONFIG_NAME):

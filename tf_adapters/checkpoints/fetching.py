@@ -160,6 +160,7 @@ class _Response:
     self._url = url
     self._read = 0
     self._told = time.monotonic()
+    say(f"fetching {url}", error=True)  # an answer may take its time
     with self._errors():
       self._response = _opener().open(request, timeout=_SECONDS_OF_SILENCE)
     length = self._response.headers.get("Content-Length", "")
@@ -168,9 +169,8 @@ class _Response:
       self._response.close()
       raise self.error(f"it has {self._size:,} bytes, expected at most "
                        f"{hub_archives.MOST_BYTES:,}")
-    say(f"fetching {url}"
-        + (f": {self._size / _MEGABYTE:,.0f} MB" if self._size else ""),
-        error=True)
+    if self._size:
+      say(f"{url}: {self._size / _MEGABYTE:,.0f} MB", error=True)
 
   def __enter__(self) -> "_Response":
     return self

@@ -11,6 +11,8 @@ from tf_adapters.errors import InputError, listed
 _OTHER_DATA = {".tsv", ".csv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx",
                ".xls", ".parquet", ".conll", ".conllu", ".gz", ".zip"}
 
+_TABLES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet")
+
 
 def data_folder(data_dir: str) -> pathlib.Path:
   """Returns the folder of a task's files.
@@ -21,7 +23,8 @@ def data_folder(data_dir: str) -> pathlib.Path:
   folder = pathlib.Path(data_dir)
   if os.path.isfile(folder):
     raise InputError(f"{folder}: is a file: data_dir is the folder that it "
-                     f"lies in, {folder.parent}")
+                     f"lies in, {folder.parent}; a table alone is for "
+                     "tf-adapters train, as --data")
   if not os.path.isdir(folder):
     raise InputError(f"{folder}: no such folder; data_dir says where it is")
   return folder
@@ -65,9 +68,14 @@ def find_splits(folder: pathlib.Path, patterns: Mapping[str, str],
       files[split] = found[0]
   if not files:
     names = [path.name for path in there]
+    alone = ""
+    if len(paths) == 1 and paths[0].suffix.lower() in _TABLES:
+      alone = (f": rename it to train{paths[0].suffix}, or give the file "
+               f"itself, as in tf-adapters train --data={paths[0]}")
     raise InputError(
         f"{folder}: no files: expected {expected}; "
         + (f"there is {listed(names, 8)}" if names else "it is empty")
+        + alone
         + ("; spreadsheets have to be saved as CSV" if any(
             name.lower().endswith((".xlsx", ".xls", ".ods"))
             for name in names) else ""))

@@ -128,8 +128,9 @@ def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
       bad_rows.refuse(place, _NO_JSON, "expected a JSON object")
   header = tuple(dict.fromkeys(key for row in rows for key in row))
   if not rows:
-    raise InputError(f"{path}: is empty" if not bad_rows.count else
-                     f"{path}: {bad_rows.note()}: none is left")
+    raise InputError(
+        f"{path}: is empty: expected a JSON object on each line"
+        if not bad_rows.count else f"{path}: {bad_rows.note()}: none is left")
   return Frame(str(path), header,
                lambda place: [row.get(header[place]) for row in rows],
                places=places)

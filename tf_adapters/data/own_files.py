@@ -52,8 +52,9 @@ NUMBERS = "holds numbers alone: is it the texts' column?"
 _ODD_TEXTS: dict[str, Callable[[str], bool]] = {
     "texts that are words for a missing one, such as 'nan'":
         _MISSING.__contains__,
-    "texts in quotes, with quotes doubled in them, which only a file that is "
-    "called .csv takes for marks": lambda text: (
+    "texts in quotes, as programs write cells with quotes in them; a .tsv file "
+    "keeps these (called .csv, with its tabs, it is read without)":
+        lambda text: (
         len(text) > 3 and text[0] == text[-1] == '"' and '""' in text[1:-1]
         and '"' not in text[1:-1].replace('""', "")),
 }
@@ -319,7 +320,9 @@ def _label_names(table: Table, column: str, problem_type: str,
   names = sorted(found)
   if len(names) < 2:
     wrong = (f"has one label only in column {column!r} ({names[0]!r}): nothing "
-             "to learn" if names else "has no rows with a label")
+             "to learn; label_column names another column" if names else
+             f"has no rows with a label in column {column!r}: label_column "
+             "names another column")
     raise InputError("; ".join(filter(None, [
         f"{table.path}: {wrong}", table.bad_rows.note()])))
   lists = [name for name in names if is_list(name)]

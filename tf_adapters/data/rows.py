@@ -81,8 +81,7 @@ def format_of(path: str | os.PathLike[str],
   """
   ending = pathlib.Path(path).suffix.lower()
   if ending not in endings:
-    raise InputError(f"{path}: its name has to end in {', '.join(endings)}; "
-                     "of an input the format can be given instead")
+    raise InputError(f"{path}: its name has to end in {', '.join(endings)}")
   return endings[ending]
 
 

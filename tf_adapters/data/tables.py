@@ -281,7 +281,8 @@ def _table(path: pathlib.Path, numbered: Iterator[tuple[int, list[str]]],
            known_malformed: bool = False) -> Table:
   first = next(numbered, None)
   if first is None:
-    raise InputError(f"{path}: is empty")
+    raise InputError(f"{path}: is empty: expected a line of column names, and "
+                     "rows below it")
   names: tuple[str, ...] = ()
   if width is None:
     names = read_header(path, *first, encoding)

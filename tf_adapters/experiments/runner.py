@@ -63,5 +63,7 @@ def say_adopted(trial: Trial) -> None:
 def say_stopping(count: int) -> None:
   """Says that so many trials were asked to end."""
   if count:
-    print(f"stopping {count} trials, which save their state; once more ends "
+    print("stopping a trial, which saves its state; once more ends it at once"
+          if count == 1 else
+          f"stopping {count} trials, which save their state; once more ends "
           "them at once", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import (
     GlueRunConfig,
     RunConfig,
@@ -18,7 +19,7 @@ from tf_adapters.training.run_config import (
 
 PRESETS = pathlib.Path(__file__).with_name("presets")
 TOOLS: dict[str, type[RunConfig]] = {
-    "glue": GlueRunConfig, "squad": SquadRunConfig}
+    "train": OwnRunConfig, "glue": GlueRunConfig, "squad": SquadRunConfig}
 MOST_TRIALS = 100_000
 
 

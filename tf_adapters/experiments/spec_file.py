@@ -35,11 +35,14 @@ _NOT_HERE = {
     "do_predict": "predict with the adapter files of what is selected",
     "seed": "seeds are listed under seeds",
     "task_name": "tasks are listed under tasks",
+    "name": "tasks are listed under tasks",
 }
 _DISTRIBUTIONS = ("uniform", "log_uniform")
 # Flags that say what a task is, and by what it selects: no settings.
 _OF_TASKS = (
-    "task_name", "data_dir", "holdout", "best_metric", "max_train_examples")
+    "task_name", "data_dir", "holdout", "best_metric", "max_train_examples",
+    "data", "text_column", "text_pair_column", "label_column", "problem_type",
+    "validation_fraction", "test_fraction", "split_seed")
 # Of the file, which PyYAML takes its time for, and of what it says.
 _MOST_BYTES = 1 << 18
 _MOST_VALUES = 100_000
@@ -90,17 +93,20 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
       raise reader.error(key, f"is none of {', '.join(_PARTS)}")
   reader.tool = reader.text(parts.get("tool", "glue"), "tool")
   if reader.tool not in TOOLS:
-    raise reader.error("tool", f"is none of {', '.join(TOOLS)}")
+    raise reader.error("tool", f"is none of {', '.join(TOOLS)}: train is for "
+                       "data of your own, glue for the paper's tasks")
   overrides = dict(overrides or {})
   for name in overrides:
     reader.flag(name, f"--{name}")
   seeds = reader.seeds(parts.get("seeds"), "seeds")
   selection_seeds = reader.selection_seeds(
       parts.get("selection_seeds"), seeds)
-  of_tasks = reader.tasks(parts.get("tasks"), tasks, selection_seeds)
+  of_all = {**reader.flags(parts.get("flags", {}), "flags"), **overrides}
+  of_tasks = reader.tasks(
+      parts.get("tasks", _only_task(reader.tool, of_all)), tasks,
+      selection_seeds)
   spec = Spec(
-      str(path), reader.tool,
-      {**reader.flags(parts.get("flags", {}), "flags"), **overrides},
+      str(path), reader.tool, of_all,
       {name: task.flags for name, task in of_tasks.items()},
       seeds, selection_seeds, reader.methods(parts.get("methods"), methods),
       {name: task.seeds for name, task in of_tasks.items() if task.seeds},
@@ -122,6 +128,20 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
                    for name, values in spec.task_values.items()},
       methods={name: dataclasses.replace(method, values=kept(method.values))
                for name, method in spec.methods.items()})
+
+
+def _only_task(tool: str, of_all: Mapping[str, str]) -> list[str] | None:
+  """The task of a sweep that names none, where it can have a single one.
+
+  It is called as the data is, with _ for what cannot be part of a name.
+  """
+  if tool == "squad":
+    return ["squad"]
+  if tool == "train" and "data" in of_all:
+    path = pathlib.Path(of_all["data"]).absolute()
+    name = path.name if path.is_dir() else path.stem
+    return [re.sub(r"[^\w+.-]|^[.-]", "_", name, flags=re.ASCII)[:100]]
+  return None
 
 
 def _load(path: pathlib.Path) -> Any:
@@ -265,12 +285,12 @@ class _Reader:
 
   def tasks(self, value: Any, wanted: Sequence[str] | None,
             selection_seeds: Sequence[int]) -> dict[str, "_Task"]:
-    if value is None and self.tool == "squad":
-      value = ["squad"]
     if isinstance(value, list):
       value = {name: {} for name in self.texts(value, "tasks")}
     if not isinstance(value, dict) or not value:
-      raise self.error("tasks", "expected a list of tasks, or tasks with flags")
+      raise self.error("tasks", "expected a list of tasks, or tasks with flags"
+                       + ("; or, for a single one, data under flags"
+                          if self.tool == "train" else ""))
     tasks = {self.name(name, f"tasks.{name}"):
              self._task(values or {}, f"tasks.{name}", selection_seeds)
              for name, values in value.items()}
@@ -299,6 +319,8 @@ class _Reader:
                  {name: others for name, others in values.items() if others})
 
   def seeds(self, value: Any, key: str) -> tuple[int, ...]:
+    if value is None:
+      raise self.error(key, "is missing: give a list, such as seeds: [0]")
     if isinstance(value, str):
       return tuple(range(self.number(value, key, 1, MOST_TRIALS)))
     return self._listed_seeds(value, key)
@@ -320,6 +342,9 @@ class _Reader:
 
   def methods(self, value: Any,
               wanted: Sequence[str] | None) -> dict[str, Method]:
+    if value is None:
+      raise self.error("methods", "is missing: give one at least, such as "
+                       "methods: {adapters: {tuning: adapters}}")
     methods = self.mapping(value, "methods")
     if not methods:
       raise self.error("methods", "expected a method at least")

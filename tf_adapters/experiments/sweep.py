@@ -172,7 +172,8 @@ def _json(values: Any) -> str:
 
 
 def _say_start(sweep: _Sweep, what: str) -> None:
-  counts = [f"{len(sweep.records)} trials"]
+  total = len(sweep.records)
+  counts = [f"{total} trial{'s' * (total != 1)}"]
   for status in (FINISHED, STOPPED):
     count = sum(record.status == status for record in sweep.records)
     if count or status == FINISHED:
@@ -235,8 +236,9 @@ class _Progress:
 
   def print_stopped(self) -> None:
     """Says how to go on."""
-    print(f"stopped with {len(self._left)} trials left; the same command goes "
-          "on", file=sys.stderr, flush=True)
+    left = len(self._left)
+    print(f"stopped with {left} trial{'s' * (left != 1)} left; the same "
+          "command goes on", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

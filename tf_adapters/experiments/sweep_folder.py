@@ -43,7 +43,8 @@ _NUMBER_FLAGS = {"holdout", "max_train_examples"}
 _DATA_FLAGS = {
     "task_name", "data_dir", "holdout", "max_train_examples", "text_column",
     "text_pair_column", "label_column", "label_separator", "problem_type",
-    "encoding", "train_file", "predict_file", "version_2_with_negative"}
+    "encoding", "train_file", "predict_file", "version_2_with_negative", "data",
+    "delimiter", "validation_fraction", "test_fraction", "split_seed"}
 _TEXTS = (("task",), ("tuning",), ("hyperparameters", "encoder"))
 
 

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import pathlib
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tf_adapters.errors import InputError
@@ -17,7 +17,11 @@ from tf_adapters.experiments.spec import MOST_TRIALS, Range, Spec
 from tf_adapters.training.run_checks import check
 from tf_adapters.training.run_config import RunConfig, flag_text
 from tf_adapters.training.run_folder import ACTIONS
-from tf_adapters.training.unread_flags import unread_flags, unread_method_flags
+from tf_adapters.training.unread_flags import (
+    unread_flags,
+    unread_method_flags,
+    why_unread,
+)
 
 _LONGEST_NAME = 200  # file systems take 255 bytes
 
@@ -87,8 +91,8 @@ def expand(spec: Spec, flags: RunFlags,
   trials: dict[str, Trial] = {}
   for task, of_task in sorted(spec.tasks.items()):
     of_task = {**spec.flags, **of_task}
-    if spec.tool == "glue":
-      of_task.setdefault("task_name", task)
+    if name := {"glue": "task_name", "train": "name"}.get(spec.tool):
+      of_task.setdefault(name, task)
     for method in sorted(spec.methods):
       for setting, of_setting, seed in itertools.product(
           spec.methods[method].settings(), spec.settings_of(task),
@@ -101,6 +105,22 @@ def expand(spec: Spec, flags: RunFlags,
               dict.fromkeys([*methods, method])))
         trials[trial.name] = trial
   return list(trials.values())
+
+
+def check_flags_read(spec: Spec, trials: Sequence[Trial]) -> None:
+  """Refuses flags of methods under `flags` that no trial reads.
+
+  Args:
+    spec: the sweep, with all of its methods.
+    trials: what `expand` makes of it.
+
+  Raises:
+    InputError: there is one.
+  """
+  for name in spec.flags:
+    if all(name in unread_method_flags(trial.config) for trial in trials):
+      raise InputError(f"{spec.source}: flags.{name}: "
+                       f"{why_unread(trials[0].config, name)}")
 
 
 def _check_values(spec: Spec, flags: RunFlags) -> None:
@@ -144,8 +164,7 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
     check(config)
     unread = sorted(set(unread_method_flags(config)) & setting.keys())
     if unread:
-      raise InputError(
-          f"{unread[0]} has no effect with tuning={config.what_trains}")
+      raise InputError(f"{unread[0]} {why_unread(config, unread[0])}")
   except InputError as error:
     raise InputError(
         f"{spec.source}: methods.{method}, task {task}: {error}") from None

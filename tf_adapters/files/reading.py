@@ -143,19 +143,27 @@ def _opened(path: pathlib.Path,
 
 
 def near_name(path: str | os.PathLike[str]) -> str:
-  """Suggests a similar name in the folder of a path that is not there.
+  """Suggests a similar name for a path that is not there, if one is.
+
+  Of several parts that could be wrong it is the first.
 
   Example:
     >>> near_name("data/ticket.csv")
     '; did you mean data/tickets.csv?'
   """
   path = pathlib.Path(path)
+  wrong = path
+  while not wrong.parent.exists() and wrong != wrong.parent:
+    wrong = wrong.parent
   try:
-    names = os.listdir(path.parent)
+    names = os.listdir(wrong.parent)
   except OSError:
     return ""
-  near = similar(path.name, sorted(names), cutoff=0.8)
-  return "" if near is None else f"; did you mean {path.with_name(near)}?"
+  near = similar(wrong.name, sorted(names), cutoff=0.8)
+  if near is None:
+    return ""
+  meant = wrong.with_name(near) / path.relative_to(wrong)
+  return f"; did you mean {meant}?" if meant.exists() else ""
 
 
 def check_is_file(path: str | os.PathLike[str]) -> None:

@@ -63,7 +63,12 @@ class TuningSummary:
                        for count in (1, 9, 17)}}
 
   def __str__(self) -> str:
-    lines = [f"tuning: {self.tuning}",
+    methods = [row for row in self.rows
+               if row in {method.row for method in METHODS.values()}]
+    # Every method is tuned by "adapters".
+    lines = [f"tuning: {self.tuning}"
+             + (f", with {' and '.join(methods)}"
+                if methods not in ([], ["adapters"]) else ""),
              f"{'':20}{'trained':>14}{'frozen':>14}"]
     for kind, (trained, frozen) in self.rows.items():
       lines.append(f"{kind:20}{trained:14,}{frozen:14,}")
@@ -71,8 +76,7 @@ class TuningSummary:
     lines.append(f"trained: {self.percent:.2f} % of {self.total:,} parameters")
     if "transformer layers" in self.rows:  # there is an encoder to share
       lines.append(
-          f"as the paper counts: {self.percent_of_base:.2f} % of the encoder; "
-          f"9 tasks need {self.times_base(9):.2f} encoders")
+          f"that is {self.percent_of_base:.2f} % of the pretrained encoder")
     return "\n".join(lines)
 
   __repr__ = __str__

@@ -65,6 +65,11 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
     raise InputError(
         f"there are {len(tasks)} tasks ({', '.join(tasks)}): task_column has "
         "to say which one a row is for")
+  if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
+    bad_rows = BadRows(config.input, config.on_bad_row)
+    with _input(config) as source:
+      next(prediction_rows(_rows(config, source, bad_rows).rows, config, tasks,
+                           bad_rows), None)
   if config.output != STANDARD:
     if config.input != STANDARD and os.path.realpath(
         config.input) == os.path.realpath(config.output):
@@ -81,11 +86,6 @@ def check(config: PredictionConfig, tasks: Mapping[str, AdapterInfo]) -> None:
         raise InputError(
             f"{config.output}: cannot be written: No such file or directory: "
             f"make the folder {parent}, or choose another output")
-  if config.input != STANDARD and not pathlib.Path(config.input).is_fifo():
-    bad_rows = BadRows(config.input, config.on_bad_row)
-    with _input(config) as source:
-      next(prediction_rows(_rows(config, source, bad_rows).rows, config, tasks,
-                           bad_rows), None)
 
 
 def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:

@@ -78,7 +78,12 @@ class PredictionConfig:
 
   def formats(self) -> tuple[str, str]:
     """Returns the formats of the input and the output."""
-    read = self.format or rows.format_of(self.input, rows.INPUT_ENDINGS)
+    try:
+      read = self.format or rows.format_of(self.input, rows.INPUT_ENDINGS)
+    except InputError as error:
+      raise InputError(
+          f"{error}; format=txt reads a text on each line, format=csv and the "
+          "like say what another file holds") from None
     if self.output != STANDARD:
       return read, rows.format_of(self.output)
     return read, "tsv" if read == rows.PLAIN else read

@@ -1,5 +1,6 @@
 """Parts that all command lines share: help, quiet logs, errors of one line."""
 
+import functools
 import os
 import sys
 import warnings
@@ -45,7 +46,7 @@ def run(tool: ModuleType, main: Callable[[], object],
     if {"--help", "-help", "-h"} & set(argv[1:]):
       print(_help.help_text(tool, config))
       sys.exit(0)
-    names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(tool)]
+    names = _names(tool)
     try:
       rest = flags.FLAGS(argv)
       _check_own(names)
@@ -63,14 +64,13 @@ def run(tool: ModuleType, main: Callable[[], object],
       for argument in sys.argv:
         check_name(argument)
       if len(argv) > 1:
-        names = [flag.name
-                 for flag in flags.FLAGS.get_key_flags_for_module(tool)]
-        raise InputError(_flag_mistakes.stray(argv[1:], names))
+        raise InputError(_flag_mistakes.stray(argv[1:], _names(tool)))
       with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = functools.partial(_show, _names(tool))
         main()
     except InputError as error:
-      print(f"error: {error}", file=sys.stderr)
+      message = _flag_mistakes.with_dashes(str(error), _names(tool))
+      print(f"error: {message}", file=sys.stderr)
       sys.exit(1)
     except WorkerLost as error:
       # The cluster cannot be joined again in this process.
@@ -84,6 +84,11 @@ def run(tool: ModuleType, main: Callable[[], object],
   app.run(guarded, flags_parser=parse)
 
 
+def _names(tool: ModuleType) -> list[str]:
+  """Names of a tool's own flags."""
+  return [flag.name for flag in flags.FLAGS.get_key_flags_for_module(tool)]
+
+
 def _with_home(argument: str) -> str:
   """Expands a path below ~ in a flag, which shells leave alone behind a "="."""
   flag, equals, value = argument.partition("=")
@@ -91,11 +96,13 @@ def _with_home(argument: str) -> str:
           if equals and value.startswith("~/") else argument)
 
 
-def _show(message: Warning | str, category: type[Warning], filename: str,
-          lineno: int, file: TextIO | None = None,
+def _show(names: Sequence[str], message: Warning | str,
+          category: type[Warning],
+          filename: str, lineno: int, file: TextIO | None = None,
           line: str | None = None) -> None:
   """Shows a warning of ours in one line, without the code that it is from."""
-  text = (f"warning: {message}\n" if issubclass(category, InputWarning)
+  ours = _flag_mistakes.with_dashes(str(message), names)
+  text = (f"warning: {ours}\n" if issubclass(category, InputWarning)
           else warnings.formatwarning(
               message, category, filename, lineno, line))
   (file or sys.stderr).write(text)
@@ -118,6 +125,13 @@ def require(*names: str, values: flags.FlagValues = flags.FLAGS) -> None:
   for name in names:
     if values[name].value is None:
       raise InputError(f"--{name} must be given (--help says what it is)")
+
+
+def typed() -> set[str]:
+  """Names of the flags on the command line itself, not in a flag file."""
+  names = {argument.lstrip("-").partition("=")[0]
+           for argument in sys.argv[1:] if argument.startswith("-")}
+  return names | {name.removeprefix("no") for name in names}
 
 
 def print_table(rows: Mapping[str, str]) -> None:

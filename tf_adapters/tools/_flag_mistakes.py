@@ -10,6 +10,8 @@ from absl import flags
 
 from tf_adapters.adapter_files.info import CONFIG_NAME as ADAPTER_CONFIG
 from tf_adapters.errors import similar
+from tf_adapters.modeling.methods.table import METHODS
+from tf_adapters.modeling.tuning import TUNINGS
 
 # Flags that take data and adapter files; a tool has one of either.
 _DATA_FLAGS = ("data", "input", "data_dir")
@@ -111,6 +113,10 @@ _VALUES = {
     "distribution_strategy": {
         **dict.fromkeys(("gpu", "gpus", "cuda"), "mirrored"), "cpu": "off",
         "none": "off", "ddp": "multi_worker_mirrored"},
+    "method": {
+        **dict.fromkeys(("adapters", "adapter", "houlsby", "bottlenecks"),
+                        "bottleneck"),
+        "prefix_tuning": "prefix", "mam": "union"},
     "best_metric": {
         **dict.fromkeys(("acc", "val_acc", "val_accuracy"), "accuracy"),
         "mcc": "matthews_correlation", "em": "exact_match", "macro": "macro_f1",
@@ -123,6 +129,11 @@ _VALUES = {
         **dict.fromkeys(("ner", "pos", "token_classification"), "tagging"),
         **dict.fromkeys(("qa", "question_answering", "squad"), "span")},
 }
+# Flag -> value -> the flag that takes it.
+_OTHER_FLAG = {
+    "tuning": {name: f"--method={name}" for name in METHODS},
+    "method": {name: f"--tuning={name}" for name in TUNINGS
+               if name != "adapters"}}
 # What a flag's value is not, and where it belongs.
 _ELSEWHERE = {"task_name": "; data of your own: tf-adapters train --data=FILE"}
 
@@ -146,6 +157,8 @@ def explained(error: Exception, names: Sequence[str]) -> str:
   if not wrong:
     return str(error)
   name, value, reason = wrong.groups()
+  if other := _OTHER_FLAG.get(name, {}).get(value.lower().split(":")[0]):
+    return f"flag --{name}={value}: did you mean {other}?"
   parser = flags.FLAGS[name].parser
   if choices := getattr(parser, "enum_values", ()):
     near = _VALUES.get(name, {}).get(value.lower())
@@ -156,6 +169,31 @@ def explained(error: Exception, names: Sequence[str]) -> str:
   elif reason.startswith(_OTHER_TYPE):
     reason = f"expected {parser.syntactic_help or 'true or false'}"
   return f"flag --{name}={value}: {reason}"
+
+
+def with_dashes(message: str, names: Sequence[str]) -> str:
+  """A message of the library, with its arguments called as flags are.
+
+  The library does not know who calls it, and names arguments: `data_dir`. Names
+  of one word are flags only with a value behind them. What stands in a path, in
+  quotation marks or behind a point is something else.
+
+  Args:
+    message: of an error or a warning.
+    names: the tool's own flags.
+
+  Example:
+    >>> with_dashes("tuning=full: leave data_dir out", ["data_dir", "tuning"])
+    '--tuning=full: leave --data_dir out'
+  """
+  alone = "|".join(name for name in names if "_" in name)
+  valued = "|".join(name for name in names if "_" not in name)
+  before, behind = r"(?<![\w\-./'\"=\[])", r"(?![\w\-./'\"(\]])"
+  for pattern in (alone and rf"{before}((?:{alone})){behind}",
+                  valued and rf"{before}((?:{valued})=)(?=[\w'])"):
+    if pattern:
+      message = re.sub(pattern, r"--\1", message)
+  return message
 
 
 def stray(arguments: Sequence[str], names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from types import ModuleType
 from absl import flags
 
 from tf_adapters.errors import InputError
+from tf_adapters.tools import _flag_mistakes
 from tf_adapters.training.run_config import RunConfig
 
 
@@ -47,4 +48,5 @@ class FlagReader:
       self._values(["", *(f"--{name}={text}"
                           for name, text in values.items())])
     except flags.Error as error:
-      raise InputError(str(error)) from None
+      raise InputError(_flag_mistakes.explained(
+          error, list(self._values))) from None

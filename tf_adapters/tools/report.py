@@ -14,16 +14,20 @@ which is one file to pass on. results.csv has a line for each trial, tables/ the
 tables as CSV, and figures/ each figure as PNG, PDF and the CSV that is drawn.
 """
 
+import itertools
 import pathlib
 import sys
 
 from absl import flags
 
-from tf_adapters.errors import InputError, say
+from tf_adapters.errors import InputError, listed, say
+from tf_adapters.experiments.selection import select, selected_table
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep_folder import (
     Sweep,
+    by_encoder,
     find_sweep,
+    join,
     read_sweep,
     sweep_of,
 )
@@ -56,9 +60,13 @@ def _report() -> None:
   from tf_adapters.experiments.report import report_on, write_report
   report = report_on(sweeps)
   write_report(report, output_dir)
-  for line in report.left_out:
-    say(f"left out: {line}")
+  _command.print_columns(selected_table(itertools.chain.from_iterable(
+      map(select, by_encoder(join(sweeps)).values()))))
+  print()
   say(report.summary)
+  if report.left_out:
+    names = [line.partition(":")[0] for line in report.left_out]
+    say(f"left out: {listed(names)}; the report says why")
   say(f"tables: {len(report.tables)}, figures: {len(report.pictures)}, in "
       f"{output_dir / 'report.html'}")
 

@@ -86,6 +86,9 @@ def _serve() -> None:
                      "too: give it another name, NAME=PATH")
   encoder = values.encoder or _encoder_of({**named, **in_folder})
   found = running.listen(values.host, values.port)
+  count = len(named) if values.max_resident_tasks is not None else (
+      len(named) + len(in_folder))
+  log(f"loading the encoder and {count:,} task{'s' * (count != 1)} ...")
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.serving.bank import AdapterBank
   from tf_adapters.serving.server.application import make_application

@@ -11,8 +11,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.tools import _command, _flags
-from tf_adapters.training.run_checks import check_start
+from tf_adapters.tools import _command, _flags, _runs
 from tf_adapters.training.run_config import SquadRunConfig
 
 _flags.define(SquadRunConfig)
@@ -36,7 +35,9 @@ def config_from_flags(
 
 def _run() -> None:
   config = config_from_flags()
-  check_start(config)  # what comes now imports TensorFlow, which takes seconds
+  if _runs.is_finished(config):
+    return
+  # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.training.run import run
   run(config)
 

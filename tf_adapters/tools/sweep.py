@@ -2,6 +2,8 @@
 
 Examples:
   tf-adapters sweep --preset=quick --output_dir=sweeps/quick
+  tf-adapters sweep --spec=mine.yaml --data=mine.csv --label_column=team \\
+      --encoder=minilm_l6 --output_dir=sweeps/mine
   tf-adapters sweep --preset=paper_glue --tasks=mrpc,rte \\
       --data_dir=glue_data --output_dir=sweeps/glue
   tf-adapters sweep --spec=my_sweep.yaml --max_parallel_trials=2 \\
@@ -9,7 +11,7 @@ Examples:
   tf-adapters sweep --spec=my_sweep.yaml --runner=ray --ray_address=auto \\
       --output_dir=/shared/sweeps/mine
 
-A trial is a run of tf-adapters glue, or squad, as a process of its own in
+A trial is a run of tf-adapters train, glue or squad, as a process of its own in
 output_dir/trials/. Flags of these tools that are given here hold for every
 trial, whatever the spec says. The same command goes on with a sweep that was
 stopped, and tries trials that failed again.
@@ -34,7 +36,11 @@ from tf_adapters.experiments.runner import Runner
 from tf_adapters.experiments.spec import PRESETS, Spec
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep import run_sweep
-from tf_adapters.experiments.trials import Trial, expand
+from tf_adapters.experiments.trials import (
+    Trial,
+    check_flags_read,
+    expand,
+)
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.tools import (
     _command,
@@ -42,11 +48,12 @@ from tf_adapters.tools import (
     _flags,
     glue,
     squad,
+    train,
 )
 from tf_adapters.training.run_checks import check_inputs
 from tf_adapters.training.run_config import RunConfig, flag_text
 
-_RUNS = {"glue": glue, "squad": squad}
+_RUNS = {"train": train, "glue": glue, "squad": squad}
 
 flags.DEFINE_string(
     "spec", None, "YAML file that says what to try; see docs/guides/sweeps.md.")
@@ -105,6 +112,8 @@ def _sweep() -> None:
   output_dir = pathlib.Path(values.output_dir)
   spec = read_spec(path, values.tasks, values.methods, _given())
   trials = trials_of(spec, output_dir)
+  if values.methods is None:  # else it may be for one of the others
+    check_flags_read(spec, trials)
   if values.runner == "processes":  # others may have what is not here
     check_output_dir(output_dir)
     check_inputs(trial.config for trial in trials)

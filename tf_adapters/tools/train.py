@@ -18,9 +18,8 @@ import sys
 from absl import flags
 
 from tf_adapters.errors import say
-from tf_adapters.tools import _command, _flags
+from tf_adapters.tools import _command, _flags, _runs
 from tf_adapters.training.own_run_config import OwnRunConfig
-from tf_adapters.training.run_checks import check_start
 from tf_adapters.training.run_config import DEFAULT_ENCODER
 
 _flags.define(OwnRunConfig)
@@ -39,14 +38,18 @@ def config_from_flags(
 
 def _run() -> None:
   config = config_from_flags()
-  check_start(config)  # what comes now imports TensorFlow, which takes seconds
+  if _runs.is_finished(config):
+    _runs.say_next(config)
+    return
   if flags.FLAGS.output_dir is None:
     say(f"output_dir: {config.output_dir}")
   if config.encoder is None and config.do_train:
     say(f"encoder: {DEFAULT_ENCODER}, as none is given; --encoder=minilm_l6, "
         "of the extra demo, is several times as fast")
+  # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.training.run import run
   run(config)
+  _runs.say_next(config)
 
 
 def main() -> None:

@@ -53,8 +53,7 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     self._progress = state.progress
     self._interruption = interruption
     self._steps_per_epoch = steps_per_epoch
-    self._left = ("its state is saved, and the same command goes on"
-                  if resumable else "nothing of this training is kept")
+    self._resumable = resumable
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
     self._has_enough = False  # of epochs that are not better
@@ -159,7 +158,12 @@ class Bookkeeping(tf_keras.callbacks.Callback):
 
   def _stop_if_asked(self) -> None:
     if self._interruption.signal:
-      print(f"\nstopped after step {self._progress.steps}: {self._left}",
+      left = "nothing of this training is kept"
+      if self._resumable:
+        left = "its state is saved"
+        if self._interruption.signal != signal.SIGINT:  # whose end says it
+          left += ", and the same command goes on"
+      print(f"\nstopped after step {self._progress.steps}: {left}",
             file=sys.stderr)
       self._interruption.stop()
 

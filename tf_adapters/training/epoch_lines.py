@@ -35,13 +35,16 @@ class EpochLines(tf_keras.callbacks.Callback):
     self._shorter = shorter
     self._has_bar = has_bar
     self._has_estimated = False
-    self._began = self._said = self._since = time.monotonic()
+    self._said = self._since = time.monotonic()
+    # A run that was stopped has taken time before.
+    self._began = self._said - (
+        progress.train_seconds + progress.evaluate_seconds)
     self._steps = self._steps_before = 0
     self._pace = Pace()
     self._validations: list[float] = []  # seconds
 
   def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-    self._began = self._said = self._since = time.monotonic()
+    self._said = self._since = time.monotonic()
     self._steps = self._steps_before = self._progress.steps
 
   def on_train_batch_end(

@@ -84,9 +84,8 @@ class OwnRunConfig(RunConfig):
       "", "Name of the task in its adapter file, in banks and in exports. "
       "(the data's name)")
   output_dir: str = option(
-      "", "Folder for results.json, adapter/, predictions/, checkpoints/ and "
-      "tensorboard/. The same command resumes a run that was stopped. "
-      f"({_RUNS}/ and the task's name)")
+      "", f"{options(RunConfig)['output_dir'].help} Without it train takes "
+      f"{_RUNS}/ and the task's name.")
   do_train: bool = option(True, options(RunConfig)["do_train"].help)
   do_eval: bool = option(True, options(RunConfig)["do_eval"].help)
 

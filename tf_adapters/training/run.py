@@ -54,7 +54,7 @@ from tf_adapters.training.run_folder import (
 from tf_adapters.training.run_loading import load_model, load_task
 from tf_adapters.training.run_plan import Plan, plan_run
 from tf_adapters.training.run_splits import labelled_splits, test_splits
-from tf_adapters.training.run_summary import summary_of
+from tf_adapters.training.run_summary import say_finished, summary_of
 from tf_adapters.training.training_config import TrainingConfig
 from tf_adapters.training.unread_flags import unread_method_flags
 
@@ -110,14 +110,14 @@ def _resume(config: RunConfig, output_dir: pathlib.Path,
     locks: gets the lock of a folder that is not yet there; None: it is locked.
   """
   plan = plan_run(config)
-  results = plan.results
-  if plan.todo:
-    results = _Run(plan.config, output_dir, results, strategy, locks).do(plan)
-  else:
-    say("This run is finished; nothing is left to do. (overwrite begins anew)")
+  results = (_Run(plan.config, output_dir, plan.results, strategy, locks)
+             .do(plan) if plan.todo else plan.results)
   if not config.keep_checkpoints and distribution.is_chief(strategy):
     shutil.rmtree(output_dir / CHECKPOINTS_NAME, ignore_errors=True)
-  say(summary_of(results, output_dir))
+  if plan.todo:
+    say(summary_of(results, output_dir))
+  else:
+    say_finished(results, output_dir)
   return results
 
 
@@ -228,11 +228,12 @@ class _Run:
       say(note)
     made_for = model.encoder.pooling
     if config.pooling == "pooler" and made_for != "pooler":
-      say(f"pooling=pooler: {_source(model)} was made for "
-          f"pooling={made_for}, which is taken without the flag")
+      say(f"--pooling=pooler: {_source(model)} was made for "
+          f"--pooling={made_for}, which is taken without the flag")
     if unread := unread_method_flags(config):
-      why = (f"tuning={config.what_trains} has no adapters"
-             if config.method_config() is None else f"method={config.method}")
+      why = (f"--tuning={config.what_trains} has no adapters"
+             if config.method_config() is None
+             else f"--method={config.method}")
       say(f"{why}: without effect are {', '.join(unread)}")
     if weights:
       say("class weights: " + listed(
@@ -373,6 +374,8 @@ class _Run:
     if name not in self._predicted:
       encoded = task.split(name).encode(text)
       self._say_cut(name, encoded)
+      # Test rows may be more than those that were trained on.
+      say(f"{name}: predicting {len(encoded):,} rows")
       self._predicted[name] = encoded, predict(
           model, encoded, self._config)
     return self._predicted[name]

@@ -14,7 +14,11 @@ from tf_adapters.files.writing import check_output_dir
 from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
-from tf_adapters.training.run_plan import finished_results, plan_run
+from tf_adapters.training.run_plan import (
+    Plan,
+    finished_results,
+    plan_run,
+)
 from tf_adapters.training.training_config import check_best_metric
 from tf_adapters.training.unread_flags import check_all_read, is_per_token
 
@@ -25,8 +29,11 @@ _INPUTS = ("task_name", "data_dir", "data", "train_file", "predict_file",
            "label_column", "problem_type", "encoding")
 
 
-def check_start(config: RunConfig) -> None:
+def check_start(config: RunConfig) -> Plan:
   """Refuses what cannot be done, as far as it is known without TensorFlow.
+
+  Returns:
+    What is to be done.
 
   Raises:
     InputError: as `check` and `plan_run`; or output_dir cannot be written, or
@@ -34,10 +41,18 @@ def check_start(config: RunConfig) -> None:
   """
   check(config)
   check_output_dir(config.output_dir)
-  plan = plan_run(config)
+  try:
+    plan = plan_run(config)
+  except InputError:
+    # That flags are wrong matters more than that those of a run differ.
+    config.check_data()
+    if config.encoder is not None:
+      check_encoder(config, None, None)
+    raise
   if plan.todo:
     config.check_data()
     check_encoder(config, plan.path, plan.info)
+  return plan
 
 
 def check_inputs(configs: Iterable[RunConfig]) -> None:
@@ -95,15 +110,16 @@ def check(config: RunConfig) -> None:
     raise InputError("output_dir must not be empty")
   if config.overwrite and config.distribution_strategy == (
       "multi_worker_mirrored"):
-    raise InputError("overwrite is not for several workers, since one of them "
-                     "may have to start again: remove output_dir instead")
+    raise InputError(
+        "--overwrite is not for several workers, since one of them may have to "
+        "start again: remove output_dir instead")
   check_all_read(config)
   if not (isinstance(config, OwnRunConfig)
           and config.encoding == AUTO_ENCODING):
     check_encoding(config.encoding)
   if config.distribution_strategy == "tpu" and config.tpu is None:
     raise InputError(
-        "distribution_strategy=tpu needs tpu: a name, an address or 'local'")
+        "distribution_strategy=tpu needs --tpu: a name, an address or 'local'")
   if config.distribution_strategy == "multi_worker_mirrored":
     check_cluster()
   if config.do_train and config.train_batch_size % (config.num_replicas or 1):

@@ -90,13 +90,13 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
                else f"with {name}={before}, not {new.get(name, 'its default')}")
       raise InputError(
           f"{output_dir} holds a run {there}: choose another output_dir, or "
-          "begin anew with overwrite")
+          "begin anew with --overwrite")
   if (config.do_train and config.method_config() is not None
       and "method" not in old and config.adapter_preset in _OTHER_PRESETS):
     raise InputError(
         f"{output_dir} holds a run of version 0.1, where adapter_preset="
         f"{config.adapter_preset} was another function: finish it with that "
-        "version, choose another output_dir, or begin anew with overwrite")
+        "version, choose another output_dir, or begin anew with --overwrite")
 
 
 def check_problem(problem_type: str, task_name: str, path: str,
@@ -218,7 +218,7 @@ def _check_adapter(
   """Reads what the adapter file to be loaded says; refuses a wrong one."""
   if not (config.load_adapter or pathlib.Path(path).exists()):
     raise InputError(
-        f"{path} does not exist: it was trained with nosave_adapter, or "
+        f"{path} does not exist: it was trained with --nosave_adapter, or "
         "removed since"
         if config.do_train else
         "do_eval and do_predict without do_train need load_adapter, or an "

@@ -158,8 +158,6 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   if asked != config:
     print(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
           f"steps, learning rate {config.learning_rate:g}")
-  # Of each width of a batch, which a log or a notebook shows as a long silence.
-  print("the first epoch compiles its steps, which takes a while", flush=True)
   epochs = config.num_train_epochs
   assert epochs is not None  # it is settled
   total_steps = steps_per_epoch * epochs
@@ -171,6 +169,11 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
 
   state = _taken_up(model, encoded, output_dir, total_steps)
   progress = state.progress
+  if progress.steps:
+    print(f"Resuming after step {progress.steps} of {total_steps}.")
+  if not _is_over(config, progress, steps_per_epoch):
+    # Of each width of a batch, which a log or a notebook shows as a silence.
+    print("the first steps are compiled, which takes a while", flush=True)
   if config.prefix_cache and not _is_over(config, progress, steps_per_epoch):
     started = time.perf_counter()
     encoded, *others = (
@@ -214,12 +217,10 @@ def _taken_up(model: TaskModel, encoded: batching.Encoded,
   state = RunState(model, output_dir / CHECKPOINTS_NAME)
   progress = state.progress
   identity = _identity(model, encoded)
-  if progress.steps:
-    if progress.identity != identity:
-      raise InputError(
-          f"{state.folder}: was trained on other data or another encoder than "
-          "there is now: choose another output_dir")
-    print(f"Resuming after step {progress.steps} of {total_steps}.")
+  if progress.steps and progress.identity != identity:
+    raise InputError(
+        f"{state.folder}: was trained on other data or another encoder than "
+        "there is now: choose another output_dir")
   progress.identity = identity
   progress.rows = len(encoded)
   return state

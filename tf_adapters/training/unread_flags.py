@@ -1,14 +1,18 @@
 """Flags without effect: those that the others leave unread."""
 
+from collections.abc import Collection
+
 from tf_adapters.data import text_classification
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AUTO_POOLING
+from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.problems import find_problem
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import (
     GlueRunConfig,
     RunConfig,
+    flag_text,
     method_flags,
 )
 
@@ -103,15 +107,45 @@ def unread_flags(config: RunConfig) -> dict[str, str]:
       and unread(config)}
 
 
-def unread_method_flags(config: RunConfig) -> list[str]:
-  """Names flags of methods without effect: another is trained, or none.
+def check_methods_read(config: RunConfig, names: Collection[str]) -> None:
+  """Refuses flags of methods that have no effect.
 
-  No mistake: `--flagfile=flags/glue/rte.flags --tuning=full` has such.
+  Args:
+    config: the run.
+    names: of the flags that may not be without effect. Others may be: those of
+      `--flagfile=flags/glue/rte.flags --tuning=full`.
+
+  Raises:
+    InputError: there is one; names the flag that it takes.
   """
+  for name in unread_method_flags(config):
+    if name in names:
+      raise InputError(f"{name}={flag_text(getattr(config, name))} "
+                       f"{why_unread(config, name)}")
+
+
+def why_unread(config: RunConfig, name: str) -> str:
+  """Says why a flag of a method has no effect, and the remedy."""
+  if config.method_config() is None:
+    other = ("text_network=true" if config.text_network
+             else f"tuning={config.what_trains}")
+    return f"has no effect with {other}: leave it out"
+  wanted = [method.name for method in METHODS.values()
+            if name in _flags_of(method)]
+  return (f"has no effect with method={config.method}: it is for "
+          f"method={' and method='.join(wanted)}")
+
+
+def _flags_of(method: type[Method]) -> list[str]:
+  return [f"{method.suffix}_preset", *method_flags(method)]
+
+
+def unread_method_flags(config: RunConfig) -> list[str]:
+  """Names flags of methods without effect: another is trained, or none."""
   used = config.method_config()
   names = ["method"] if used is None else []
   for method in METHODS.values():
     if not isinstance(used, method):
-      names += [f"{method.suffix}_preset", *method_flags(method)]
-  return [name for name in names if getattr(config, name, None) != getattr(
-      RunConfig, name, None)]
+      names += _flags_of(method)
+  return [name for name in dict.fromkeys(names)
+          if getattr(config, name, None) != getattr(RunConfig, name, None)]

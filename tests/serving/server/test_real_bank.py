@@ -257,4 +257,7 @@ def test_a_process_takes_what_comes_and_ends_when_it_is_told(
   assert results.count(200) >= 8 and {*results} <= {200, 503}
   errors = started.stderr.read()
   assert "Traceback" not in errors
-  assert errors.count("damaged") == 1 and errors.startswith("warning: ")
+  first, second, *_, last = errors.splitlines()
+  assert first == "loading the encoder and 3 tasks ..."
+  assert errors.count("damaged") == 1 and second.startswith("warning: ")
+  assert last == "draining: what was accepted is answered"

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from tf_adapters.errors import InputError
 from tf_adapters.serving.server.core import ModelServer
 from tf_adapters.serving.server.folder_watch import FolderWatch
+from tf_adapters.serving.server.log import log
 from tf_adapters.serving.server.stuck_connections import StuckConnections
 
 # More are answered with status 503 at once. Each may hold a body.
@@ -67,6 +68,11 @@ class _Process(uvicorn.Server):
   def handle_exit(self, sig: int, frame: FrameType | None) -> None:
     self._server.is_draining = True
     super().handle_exit(sig, frame)
+
+  async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    # Not where the signal comes, which may be amid another line.
+    log("draining: what was accepted is answered")
+    await super().shutdown(sockets)
 
 
 def run(application: ASGIApp, server: ModelServer, found: socket.socket,
