@@ -647,6 +647,6 @@ def test_the_command_needs_no_tensorflow(tmp_path):
   assert done.returncode == 0, done.stderr
   # The scores come first, what is left out last.
   table, summary, missing = (done.stdout.index(text) for text in (
-      "validation 50.0", "1 of 1 trials are finished", "left out: "))
+      "validation 0.5000", "1 of 1 trials are finished", "left out: "))
   assert table < summary < missing
   assert (tmp_path / "sweep" / "report" / "report.html").exists()
