@@ -30,9 +30,9 @@ flags, those that one needs first on top. `tf-adapters --version` names the
 versions.
 
 Flags, files and columns are checked before TensorFlow is imported. A flag that
-has no effect beside the others is refused, except that a flag file may set flags of
-methods that another flag makes useless. What other programs call a flag,
-such as `--epochs`, is answered with its name here. [Flags](flags.md)
+has no effect beside the others is refused. Only a flag file may have flags of a
+method that is not trained. What other programs call a flag, such as `--epochs`,
+is answered with its name here. [Flags](flags.md)
 describes all of them, [Errors](errors.md) the exit statuses.
 """
 _FLAGS = """# Flags

@@ -274,7 +274,7 @@ def test_refuses_in_a_line(call_tool, data_dir, adapter, hf_source, tmp_path,
           adapter=task_files["words"])
   refused(*arguments, "label 'bad' is not one of y, n",
           adapter=task_files["same"])
-  refused(*arguments, "has no effect with task_name=rte", "--text_column=x",
+  refused(*arguments, "has no effect with --task_name=rte", "--text_column=x",
           task_name="rte")
   for loss in ("-0.1", "nan", "much"):
     refused(*arguments, "max_loss", f"--max_loss={loss}", status=2)
@@ -286,7 +286,7 @@ def test_refuses_in_a_line(call_tool, data_dir, adapter, hf_source, tmp_path,
   refused(*arguments, "is no adapter file", save_pruned=mine)
   refused(*arguments, "is the adapter file to be analysed",
           save_pruned=f"{adapter}/../{adapter.name}")
-  refused(*arguments, "pruning=lowest has no effect without save_pruned",
+  refused(*arguments, "--pruning=lowest has no effect without --save_pruned",
           pruning="lowest")
   other = tmp_path / "other"
   shutil.copytree(

@@ -210,7 +210,7 @@ def test_every_row_is_predicted_once(
     (dict(num_replicas=2, distribution_strategy="one_device"), "has no effect"),
     (dict(num_replicas=2, distribution_strategy="multi_worker_mirrored"),
      "has no effect"),
-    (dict(distribution_strategy="tpu"), "needs tpu: a name"),
+    (dict(distribution_strategy="tpu"), "needs --tpu: a name"),
     (dict(distribution_strategy="multi_worker_mirrored"),
      "needs the environment variable TF_CONFIG, such as '{.*}'"),
 ])
