@@ -101,7 +101,8 @@ def test_shell_code_has_flags_that_exist(page):
     # A sweep takes the flags of its trials.
     known = {
         flag.name: flag
-        for name in ([tool, "glue", "squad"] if tool == "sweep" else [tool])
+        for name in ([tool, "train", "glue", "squad"] if tool == "sweep"
+                     else [tool])
         for flag in flags.FLAGS.get_key_flags_for_module(
             importlib.import_module(f"tf_adapters.tools.{name}"))}
     for argument in arguments:

@@ -1,4 +1,4 @@
-"""What the tools that train have in common, before TensorFlow is imported."""
+"""Begins and ends runs for the tools that train, without TensorFlow."""
 
 import pathlib
 import shlex
