@@ -196,6 +196,19 @@ def test_docstrings_begin_with_a_noun_or_a_verb():
               for line in pattern.findall((ROOT / path).read_text())]
 
 
+def test_docstrings_of_functions_begin_with_a_verb():
+  """As "Reads a file"; of properties they say what these are."""
+  pattern = re.compile(r"[A-Z][a-z]*s\b|See ")
+  for path in SOURCES:
+    if not path.startswith("tf_adapters/"):
+      continue
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
+          "property" in ast.unparse(name) for name in node.decorator_list):
+        text = ast.get_docstring(node)
+        assert text is None or pattern.match(text), (path, node.name, text)
+
+
 def test_nothing_large_is_tracked():
   try:
     files = subprocess.run(

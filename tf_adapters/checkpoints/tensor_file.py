@@ -71,7 +71,7 @@ _verified = VerifiedFiles()
 @functools.lru_cache(maxsize=64)
 def _layout(header: bytes, data_bytes: int,
             ) -> Sequence[tuple[str, np.dtype, tuple[int, ...], int]]:
-  """Where the arrays of all files are that begin so, and have so many bytes.
+  """Finds the arrays of all files that begin so, and have so many bytes.
 
   Returns:
     (name, type, shape, bytes in front of it) of each.
@@ -91,7 +91,7 @@ def _damaged(path: pathlib.Path) -> InputError:
 
 
 def _check_header(path: pathlib.Path, start: bytes) -> int:
-  """The size of a header, which its first bytes tell.
+  """Returns the size of a header, which its first bytes tell.
 
   Raises:
     InputError: it is too large.

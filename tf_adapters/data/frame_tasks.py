@@ -149,7 +149,7 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
 
 
 def _are_one_hot(values: Sequence[Any]) -> bool:
-  """Whether labels are rows of zeros and ones, as many for each."""
+  """Says whether labels are rows of zeros and ones, as many for each."""
   rows = [value for value in values if value is not None]
   if not all(isinstance(row, list) and len(row) > 1 for row in rows):
     return False

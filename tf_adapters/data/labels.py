@@ -146,7 +146,7 @@ def scores(table: Table, column: str | int) -> dict[int, float]:
 
 
 def is_number(cell: str) -> bool:
-  """Whether a cell is a number, as those of regression are."""
+  """Says whether a cell is a number, as those of regression are."""
   return bool(_NUMBER.fullmatch(cell))
 
 

@@ -109,7 +109,7 @@ def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
 
 
 def _is_count(part: Any) -> bool:
-  """Whether a part is a number of rows."""
+  """Says whether a part is a number of rows."""
   return isinstance(part, Integral)
 
 

@@ -131,7 +131,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
 
 
 def _only_task(tool: str, of_all: Mapping[str, str]) -> list[str] | None:
-  """The task of a sweep that names none, where it can have a single one.
+  """Returns the task of a sweep that names none, if it can have one alone.
 
   It is called as the data is, with _ for what cannot be part of a name.
   """

@@ -20,10 +20,10 @@ class VerifiedFiles:
   """Files that were found to have the content of a sha256.
 
   The sha256 of one that is read again is not computed if two things are as they
-  were: the file's status, whose ctime no program can set; and the exclusive or
-  of its words, which takes a fiftieth of the time. So a file that was written
-  to or replaced is noticed by the one, and a word that a disk has lost by the
-  other. Threads may use it at the same time.
+  were: the file's status, whose ctime programs do not set themselves; and the
+  exclusive or of its words, which takes a fiftieth of the time. So a file that
+  was written to or replaced is noticed by the one, and a word that a disk has
+  lost by the other. Threads may use it at the same time.
 
   Example:
     >>> files = VerifiedFiles()
@@ -36,7 +36,7 @@ class VerifiedFiles:
 
   def has_sha256(self, path: str, content: bytes, status: os.stat_result,
                  sha256: str) -> bool:
-    """Whether what was read of a file has a sha256.
+    """Says whether what was read of a file has a sha256.
 
     Args:
       path: the file.
@@ -63,7 +63,7 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _sum(content: bytes) -> int:
-  """The exclusive or of all words, and of the bytes that are left."""
+  """Returns the exclusive or of all words, and of the bytes that are left."""
   whole = len(content) // _WORD
   words = np.frombuffer(content, np.uint64, whole)
   return int(np.bitwise_xor.reduce(words)) ^ int.from_bytes(

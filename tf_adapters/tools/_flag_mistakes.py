@@ -172,7 +172,7 @@ def explained(error: Exception, names: Sequence[str]) -> str:
 
 
 def with_dashes(message: str, names: Sequence[str]) -> str:
-  """A message of the library, with its arguments called as flags are.
+  """Calls the arguments in a message of the library as flags are called.
 
   The library does not know who calls it, and names arguments: `data_dir`. Names
   of one word are flags only with a value behind them. What stands in a path, in

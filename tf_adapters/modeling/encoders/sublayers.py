@@ -144,7 +144,7 @@ class SelfAttention(CompositeLayer):
     return [self.by_head(outputs)[0] for outputs in changed]
 
   def _projected(self, part: Projection, inputs: tf.Tensor) -> tf.Tensor:
-    """A projection's outputs, [batch, heads, length, size].
+    """Returns a projection's outputs, [batch, heads, length, size].
 
     The product has the order of axes that is wanted, if no bias is in between.
     """

@@ -386,7 +386,7 @@ class Method(JsonConfig):
 @functools.lru_cache(maxsize=1024)
 def _names_at(method: Method, place: Place,
               config: "EncoderConfig") -> Sequence[tuple[str, str]]:
-  """(name, canonical name) of the arrays of a place, and of the shared ones."""
+  """Lists (name, canonical name) of a place's arrays and of the shared ones."""
   parts = {method.place_name(place):
            method.at(place).parts(*config.widths_at(place)),
            method.shared_name: method.shared_parts(config.hidden_size)}
