@@ -239,8 +239,8 @@ def test_saves_what_was_asked_for(call_tool, made_up_scores, tmp_path, capfd,
   if layers:
     assert read_info(pruned).adapter["layers"] == layers
     return
-  assert ("error: save_pruned: no adapters can be left out (lowest) without a "
-          "loss of accuracy above max_loss=0.01") in capfd.readouterr().err
+  assert ("error: --save_pruned: no adapters can be left out (lowest) without "
+          "a loss of accuracy above --max_loss=0.01") in capfd.readouterr().err
   assert not pruned.exists()
 
 

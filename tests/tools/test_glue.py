@@ -137,7 +137,7 @@ def test_bad_rows_end_a_run_or_are_noted_in_its_results(
   assert call(*arguments) == 1
   assert capsys.readouterr().err == (
       f"error: {tmp_path}/RTE/dev.tsv:3: 2 columns, expected 4; "
-      "on_bad_row=skip leaves such rows out\n")
+      "--on_bad_row=skip leaves such rows out\n")
   assert not (tmp_path / "run").exists()
   assert call(*arguments, "--on_bad_row=skip") == 0
   printed = capsys.readouterr().out

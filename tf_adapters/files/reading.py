@@ -153,7 +153,7 @@ def near_name(path: str | os.PathLike[str]) -> str:
   """
   path = pathlib.Path(path)
   wrong = path
-  while not wrong.parent.exists() and wrong != wrong.parent:
+  while not os.path.exists(wrong.parent) and wrong != wrong.parent:
     wrong = wrong.parent
   try:
     names = os.listdir(wrong.parent)
@@ -163,7 +163,7 @@ def near_name(path: str | os.PathLike[str]) -> str:
   if near is None:
     return ""
   meant = wrong.with_name(near) / path.relative_to(wrong)
-  return f"; did you mean {meant}?" if meant.exists() else ""
+  return f"; did you mean {meant}?" if os.path.exists(meant) else ""
 
 
 def check_is_file(path: str | os.PathLike[str]) -> None:

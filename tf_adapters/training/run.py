@@ -51,7 +51,7 @@ from tf_adapters.training.run_folder import (
     RESULTS_NAME,
     remove_run,
 )
-from tf_adapters.training.run_loading import load_model, load_task
+from tf_adapters.training.run_loading import load_task, load_task_model
 from tf_adapters.training.run_plan import Plan, plan_run
 from tf_adapters.training.run_splits import labelled_splits, test_splits
 from tf_adapters.training.run_summary import say_finished, summary_of
@@ -174,7 +174,7 @@ class _Run:
     data = run_data.digests_of(task, config.vocab_file)
     if not config.overwrite:
       run_data.check_same_data(data, self._output_dir, "train" in todo)
-    model = load_model(config, task, path, info)
+    model = load_task_model(config, task, path, info)
     text = model.encoder.text_processor(
         config.max_seq_length or (info and info.max_length)
         or config.default_max_seq_length)

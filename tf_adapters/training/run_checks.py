@@ -15,6 +15,7 @@ from tf_adapters.training.cluster import check_cluster
 from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import DEFAULT_ENCODER, RunConfig
 from tf_adapters.training.run_plan import (
+    OtherRunError,
     Plan,
     finished_results,
     plan_run,
@@ -43,7 +44,7 @@ def check_start(config: RunConfig) -> Plan:
   check_output_dir(config.output_dir)
   try:
     plan = plan_run(config)
-  except InputError:
+  except OtherRunError:
     # That flags are wrong matters more than that those of a run differ.
     config.check_data()
     if config.encoder is not None:

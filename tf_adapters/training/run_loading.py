@@ -47,8 +47,8 @@ def load_task(config: RunConfig, info: AdapterInfo | None) -> Dataset:
   return task
 
 
-def load_model(config: RunConfig, task: Dataset, path: str | None,
-               info: AdapterInfo | None) -> TaskModel:
+def load_task_model(config: RunConfig, task: Dataset, path: str | None,
+                    info: AdapterInfo | None) -> TaskModel:
   """Loads the model that a run evaluates, or makes the one that it trains.
 
   Args:

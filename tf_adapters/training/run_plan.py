@@ -59,6 +59,10 @@ def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
       and old.get(name) == flag_text(value)})
 
 
+class OtherRunError(InputError):
+  """The folder of a run holds another one."""
+
+
 def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   """Refuses a folder that was made with other flags.
 
@@ -66,7 +70,7 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
   that say how the data is read; they must not contradict the others.
 
   Raises:
-    InputError: the folder holds another run, or one of a preset that was
+    OtherRunError: the folder holds another run, or one of a preset that was
       another function when it began.
   """
   old = read_flags(output_dir)
@@ -88,12 +92,12 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     if before != new.get(name):
       there = (f"without {name}, not with {new.get(name)}" if before is None
                else f"with {name}={before}, not {new.get(name, 'its default')}")
-      raise InputError(
+      raise OtherRunError(
           f"{output_dir} holds a run {there}: choose another output_dir, or "
           "begin anew with --overwrite")
   if (config.do_train and config.method_config() is not None
       and "method" not in old and config.adapter_preset in _OTHER_PRESETS):
-    raise InputError(
+    raise OtherRunError(
         f"{output_dir} holds a run of version 0.1, where adapter_preset="
         f"{config.adapter_preset} was another function: finish it with that "
         "version, choose another output_dir, or begin anew with --overwrite")
