@@ -141,6 +141,16 @@ def with_added():
       (*TOKENS, *_ADDED), lower_case=True, added=_ADDED))
 
 
+@pytest.mark.parametrize("count", range(3))
+def test_text_cut_inside_a_character(with_added, count):
+  """What is looked at ends in a character; the first word is too long."""
+  text = "good" * 98 + "中" * 48 + "good" * 197 + "a" * count + "\u200b" * 200
+  whole = with_added.tokenize(tf.constant([text])).to_list()[0]
+  assert whole[0] == 1  # [UNK]
+  assert with_added.tokenize(
+      tf.constant([text]), 1).to_list()[0][:50] == whole[:50]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ODD), st.integers(1, 300)),
                 max_size=8), st.integers(1, 20))

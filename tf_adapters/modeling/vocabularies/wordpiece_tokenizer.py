@@ -106,8 +106,8 @@ class WordpieceTokenizer:
     limit = tf.cast(limit, tf.int32) + self._ending
     size = _BYTES_PER_WORDPIECE * limit
     return tokenize_beginnings(
-        self._tokenize, lambda texts, _: tf.strings.substr(texts, 0, size),
-        texts, size, limit)
+        self._tokenize, lambda texts, is_longer: tf.where(
+            is_longer, _cut(texts, size), texts), texts, size, limit)
 
   def tokenize_words(self, words: tf.Tensor,
                      limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
@@ -189,6 +189,15 @@ def with_final_sigmas(texts: tf.Tensor) -> tf.Tensor:
   As Python lower-cases it; texts keep their number of bytes.
   """
   return tf.strings.regex_replace(texts, _FINAL_SIGMA, r"\1ς\2")
+
+
+def _cut(texts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+  """Returns the first bytes of texts, without half a character at the end.
+
+  Such a half hides words that are too long from regular expressions.
+  """
+  return tf.strings.unicode_transcode(
+      tf.strings.substr(texts, 0, size), "UTF-8", "UTF-8", errors="ignore")
 
 
 class _AddedTokens:
