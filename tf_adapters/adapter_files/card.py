@@ -105,8 +105,7 @@ def model_card(info: AdapterInfo, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _encoder(info: AdapterInfo) -> str:
-  """Names the encoder for a card: others have no such folder.
-  """
+  """Names the encoder for a card, whose readers have no such folder."""
   source: str = info.encoder["source"]
   if not is_local(source):
     return source

@@ -143,7 +143,7 @@ def with_added():
 
 @pytest.mark.parametrize("count", range(3))
 def test_text_cut_inside_a_character(with_added, count):
-  """What is looked at ends in a character; the first word is too long."""
+  """The part that is looked at ends in a character; a word is too long."""
   text = "good" * 98 + "中" * 48 + "good" * 197 + "a" * count + "\u200b" * 200
   whole = with_added.tokenize(tf.constant([text])).to_list()[0]
   assert whole[0] == 1  # [UNK]

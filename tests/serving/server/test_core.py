@@ -157,16 +157,22 @@ def test_a_defect_fails_its_batch_and_no_more():
   run(scenario())
 
 
+async def removed_while_asked(server, bank):
+  """Removes the task "topic" while a request of it waits to be computed."""
+  bank.may_compute.clear()
+  accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
+  await turns()
+  leaving = asyncio.ensure_future(server.remove("topic"))
+  await turns()
+  return accepted, leaving
+
+
 def test_a_task_that_is_removed_answers_what_it_has_accepted():
   bank = FakeBank()
   server = make_server(bank)
 
   async def scenario():
-    bank.may_compute.clear()
-    accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
-    await turns()
-    leaving = asyncio.ensure_future(server.remove("topic"))
-    await turns()
+    accepted, leaving = await removed_while_asked(server, bank)
     with pytest.raises(Refusal) as caught:
       await server.predict(["a"], ["topic"])
     assert caught.value.status == 404
@@ -188,11 +194,7 @@ def test_a_task_that_is_added_while_it_is_removed_stays():
   server = make_server(bank)
 
   async def scenario():
-    bank.may_compute.clear()
-    accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
-    await turns()
-    leaving = asyncio.ensure_future(server.remove("topic"))
-    await turns()
+    accepted, leaving = await removed_while_asked(server, bank)
     adding = asyncio.ensure_future(server.add("here", "topic"))
     with pytest.raises(Refusal) as caught:
       await server.remove("topic")
