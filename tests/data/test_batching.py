@@ -147,6 +147,9 @@ def test_pads_to_few_widths():
   assert widths[-1] == 128
   assert list(widths) == sorted(set(widths))
   assert len(widths) <= 12
+  fine = batching.widths_up_to(8192, batching.FINE_WIDTHS)
+  assert list(fine) == sorted(set(fine)) and set(batching.WIDTHS) <= set(fine)
+  assert batching.width_for(17, fine) == 20
   assert batching.widths_up_to(50)[-1] == 50
   assert batching.widths_up_to(6) == (6,)
   assert batching.widths_up_to(40, (64, 32, 40, 8)) == (8, 32, 40)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -72,6 +73,26 @@ def test_runs_inside_a_graph_with_static_shapes(processor):
   np.testing.assert_array_equal(
       inputs(tf.constant(["good"]))["input_word_ids"],
       processor(["good"], length=16)["input_word_ids"])
+
+
+def test_processors_of_a_vocabulary_share_its_tables(vocabulary):
+  """Also where the first one is made inside a graph that is gone."""
+  vocabulary = dataclasses.replace(vocabulary, strip_accents=False)
+  made = []
+
+  @tf.function
+  def ids(texts):
+    made.append(ta.TextProcessor(vocabulary, 8))
+    return made[-1](texts)["input_word_ids"]
+
+  expected = ids(tf.constant(["the film is good"]))
+  other = ta.TextProcessor(
+      dataclasses.replace(vocabulary, strip_accents=False), 16)
+  assert other._tokenizer is made[0]._tokenizer
+  np.testing.assert_array_equal(
+      other(["the film is good"])["input_word_ids"], expected)
+  lower = vocabulary.with_lower_case(not vocabulary.lower_case)
+  assert ta.TextProcessor(lower)._tokenizer is not other._tokenizer
 
 
 def test_refuses_lengths_without_room(vocabulary):

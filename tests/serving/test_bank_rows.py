@@ -55,7 +55,7 @@ def test_steps_give_what_all_in_one_gives(bank):
     assert all(same(one, expected[number])
                for one, number in zip(got, order))
   assert bank.predict_rows([]) == bank.tokenize([]) == []
-  assert bank.widths[0] == 8 and bank.widths[-1] == 40
+  assert bank.widths == (*range(8, 40, 4), 40)
 
 
 def test_what_is_too_long_is_told_and_not_cut(bank):

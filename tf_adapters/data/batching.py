@@ -147,9 +147,13 @@ def encode(text: TextProcessor, first: Sequence[str],
                  cut=cut)
 
 
-# Widths that batches are padded to: the longer, the coarser.
+# Widths that batches are padded to: the longer, the coarser. Each that occurs
+# costs a training half a second, for kernels of its shapes.
 WIDTHS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 64),
           640, 768, 1024, 1536, 2048, 3072, 4096, 6144)
+# The same where a width costs nothing at first, and padding alone takes time.
+FINE_WIDTHS = (*range(8, 64, 4), *range(64, 128, 8), *range(128, 256, 16),
+               *range(256, 513, 32), *WIDTHS[WIDTHS.index(640):])
 # The same where each width costs a compilation of the whole step.
 FEW_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
@@ -162,10 +166,9 @@ def widths_up_to(
   return (*sorted(below), max_length)
 
 
-def width_for(length: int, max_length: int) -> int:
+def width_for(length: int, widths: Sequence[int]) -> int:
   """Returns the smallest of the widths that has room for a row."""
-  return next(width for width in widths_up_to(max_length)
-              if width >= length)
+  return min(width for width in widths if width >= length)
 
 
 def chunks(values: Sequence[Any] | np.ndarray, size: int) -> Iterator[Any]:

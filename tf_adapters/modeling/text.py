@@ -4,6 +4,7 @@ All of it is TensorFlow ops, so that it runs eagerly, inside tf.data, in a Keras
 model and inside a SavedModel. Where texts come from is not known here.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,15 @@ from tf_adapters.modeling.vocabularies.table import (
     vocabulary_of,
     vocabulary_to_dict,
 )
-from tf_adapters.modeling.vocabulary import Vocabulary
+from tf_adapters.modeling.vocabulary import Tokenizer, Vocabulary
+
+
+# Making one takes a tenth of a second, and a model, a bank and whoever prepares
+# data each have a processor.
+@functools.lru_cache(maxsize=4)
+def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+  with tf.init_scope():  # the next processor may be made in another graph
+    return vocabulary.tokenizer()
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -83,7 +92,7 @@ class TextProcessor(TextLayer):
     self._start, self._end, self._pad, self._unk = map(vocabulary.id_of, (
         special.start, special.end, special.padding, special.unknown))
     self._between = list(map(vocabulary.id_of, special.between))
-    self._tokenizer = vocabulary.tokenizer()
+    self._tokenizer = _tokenizer(vocabulary)
     # A list, which SavedModels of Keras' follow.
     self.resources = list(self._tokenizer.resources)
 

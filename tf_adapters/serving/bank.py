@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.checkpoints.loading import load_encoder
-from tf_adapters.data import batching
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import AUTO_POOLING
 from tf_adapters.modeling.heads import check_pooling, choose_pooling
@@ -173,8 +172,7 @@ class AdapterBank(BankPredictions):
   @property
   def widths(self) -> tuple[int, ...]:
     """Wordpieces that batches are padded to, in order."""
-    return batching.widths_up_to(
-        self._tasks.state().shared.text.max_length)
+    return self._tasks.state().shared.widths
 
   def __contains__(self, name: object) -> bool:
     """Returns whether there is such a task; one of the store need not be read.

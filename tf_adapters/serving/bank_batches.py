@@ -42,8 +42,8 @@ def computed(rows: Sequence[TokenizedRow], batch_size: int, shared: BankEncoder,
             tasks,
             pad([(rows[number].word_ids[place], rows[number].type_ids[place])
                  for number, place in filled],
-                batching.width_for(
-                    lengths[batch].max(), shared.text.max_length), shared.text),
+                batching.width_for(lengths[batch].max(), shared.widths),
+                shared.text),
             tf.constant([rows[number].row.task for number, _ in filled])))
 
 
@@ -67,7 +67,7 @@ def computed_sharing(rows: Sequence[TokenizedRow], batch_size: int,
     padded = pad(
         [(rows[number].word_ids[place], rows[number].type_ids[place])
          for (number, place), *_ in batch],
-        batching.width_for(_length(rows, batch[-1][0]), shared.text.max_length),
+        batching.width_for(_length(rows, batch[-1][0]), shared.widths),
         shared.text)
     hidden = layers.below(padded)
     for some in batching.chunks(

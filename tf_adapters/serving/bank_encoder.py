@@ -4,6 +4,7 @@ import threading
 
 import tensorflow as tf
 
+from tf_adapters.data import batching
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.shared_layers import SharedLayers
 from tf_adapters.modeling.stack import StackKey
@@ -23,6 +24,7 @@ class BankEncoder:
     encoder: the encoder.
     text: its text processor, for the longest texts.
     max_length: of tasks whose files do not say theirs.
+    widths: wordpieces that batches are padded to, in order.
     model: encoder and heads.
     jit_compile, capacity, adapter_dtype: as given.
   """
@@ -33,6 +35,9 @@ class BankEncoder:
     self.encoder = encoder
     self.text = encoder.text_processor(encoder.config.longest_text)
     self.max_length = encoder.text_processor(max_length).max_length
+    self.widths = batching.widths_up_to(
+        self.text.max_length,
+        batching.WIDTHS if jit_compile else batching.FINE_WIDTHS)
     self.model = StackedModel(encoder, pooling)
     self.jit_compile = jit_compile
     self.capacity = capacity
