@@ -277,6 +277,8 @@ def test_another_run_is_not_gone_on_with(
   refused("adapters", ta.AdapterBank(
       str(hf_source), {**task_files, "topic": task_files["after"]},
       max_length=20))
+  refused("dtype", ta.AdapterBank(
+      str(hf_source), task_files, max_length=20, dtype="bfloat16"))
   given = pathlib.Path(config.input).read_bytes()
   pathlib.Path(config.input).write_bytes(given.replace(b"film", b"plot", 1))
   refused("content of the input")

@@ -1,5 +1,6 @@
 """Texts that are for many tasks: what these have in common is computed once."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -122,6 +123,32 @@ def test_all_tasks_and_none(bank, files):
     bank.predict_tasks(TEXTS, ["head", "nothing"])
   with pytest.raises(ta.InputError, match="list of tasks, not a single one"):
     bank.predict_tasks(TEXTS, "head")
+
+
+def test_a_bank_computes_in_bfloat16(two_layer_source, files, bank):
+  half = ta.AdapterBank(str(two_layer_source), files, dtype="bfloat16")
+  assert (bank.dtype, half.dtype) == ("float32", "bfloat16")
+  # Its adapters are in bfloat16, too, which is what they are computed in.
+  wide = ta.AdapterBank(str(two_layer_source), files, dtype="bfloat16",
+                        adapter_dtype="float32")
+  texts, tasks = zip(*itertools.product(TEXTS, files))
+  for one, other, exact in zip(*(some.predictions(texts, tasks) for some in (
+      half, wide, bank))):
+    assert one == other
+    if exact.task != "words":
+      np.testing.assert_allclose(flat(one), flat(exact), atol=0.03)
+      assert flat(one) != flat(exact)
+  for name, found in half.predict_tasks(
+      TEXTS, ["upper", "tags", "other_head"]).items():
+    for one, exact in zip(found, bank.predictions(TEXTS, name)):
+      np.testing.assert_allclose(flat(one), flat(exact), atol=0.03)
+  # Kernels would be compiled for each number of rows of each length.
+  state = half._now()
+  graph = half._tasks.state().shared.traced(state.tasks)._graph.graph
+  assert not any(function.definition.attr["_XlaMustCompile"].b
+                 for function in graph._functions.values())
+  with pytest.raises(ta.InputError, match="dtype 'float16': encoders are off"):
+    ta.AdapterBank(str(two_layer_source), dtype="float16")
 
 
 def test_adapters_in_bfloat16(two_layer_source, files, bank):

@@ -50,6 +50,18 @@ def test_writes_what_the_bank_predicts(
           "output, or --overwrite this one") in capfd.readouterr().err
 
 
+def test_computes_in_bfloat16(one_layer_source, files, arguments, tmp_path):
+  assert call(predict, *arguments, "--mixed_precision=bfloat16") == 0
+  found = [json.loads(line)["scores"] for line in (
+      tmp_path / "out.jsonl").read_text().splitlines()]
+  exact, half = (ta.AdapterBank(
+      str(one_layer_source), [files["topic"]], dtype=dtype).predict_proba(TEXTS)
+                 for dtype in ("float32", "bfloat16"))
+  for one, other, third in zip(found, half, exact):
+    assert one == pytest.approx(other, abs=1e-6)
+    assert one != pytest.approx(third, abs=1e-6)
+
+
 def test_from_standard_input_to_standard_output(files, arguments):
   adapters = ",".join(
       [f"mine={files['topic']}", str(files["same"])])

@@ -34,8 +34,12 @@ def portable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def for_few_tokens() -> Iterator[None]:
-  """Leaves kernels out where they take longer to compile than they save."""
+def without_kernels() -> Iterator[None]:
+  """Leaves kernels out where they take longer to compile than they save.
+
+  So it is for few tokens, and for batches of so many shapes that most come
+  seldom.
+  """
   with contextlib.nullcontext() if in_one_program() else portable():
     yield
 

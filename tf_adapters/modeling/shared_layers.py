@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.stack import StackKey
 from tf_adapters.modeling.stacked import StackedTasks, specs
 from tf_adapters.modeling.stacked_layers import StackedModel, batch_rows
@@ -51,13 +52,15 @@ class SharedLayers:
           {"input_mask": tf.gather(mask, text_index)},
           tf.gather(hidden, text_index), layer)
 
-    self._below = tf.function(
-        below, autograph=False,
-        input_signature=[tokens] * 3).get_concrete_function()
-    self._above = tf.function(
-        above, autograph=False, input_signature=[
-            tf.TensorSpec(self._below.output_shapes, self._below.output_dtypes),
-            tokens, numbers, numbers, *specs(keys)]).get_concrete_function()
+    with compilation.without_kernels():
+      self._below = tf.function(
+          below, autograph=False,
+          input_signature=[tokens] * 3).get_concrete_function()
+      self._above = tf.function(
+          above, autograph=False, input_signature=[
+              tf.TensorSpec(
+                  self._below.output_shapes, self._below.output_dtypes),
+              tokens, numbers, numbers, *specs(keys)]).get_concrete_function()
 
   def below(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Runs the layers below, for each text: [texts, length, hidden_size].

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_adapters.modeling import kernels
+from tf_adapters.modeling import compilation, kernels
 from tf_adapters.modeling.config import PER_TOKEN_POOLING
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.heads import pool
@@ -373,10 +373,11 @@ class TracedModel:
               (rows.rows, rows.arrays)
               for rows in batch_rows(keys, tensors, task_index)])
 
-    self._graph = tf.function(
-        call, autograph=False, input_signature=[
-            tokens, tokens, tokens, tf.TensorSpec([None], tf.int32),
-            *specs(keys)]).get_concrete_function()
+    with compilation.without_kernels():
+      self._graph = tf.function(
+          call, autograph=False, input_signature=[
+              tokens, tokens, tokens, tf.TensorSpec([None], tf.int32),
+              *specs(keys)]).get_concrete_function()
 
   def __call__(self, tasks: StackedTasks, inputs: Mapping[str, tf.Tensor],
                task_index: tf.Tensor) -> dict[str, tf.Tensor]:

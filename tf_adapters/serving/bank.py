@@ -63,7 +63,10 @@ class AdapterBank(BankPredictions):
       room, one that no call needs goes: first those that were used once, the
       least recently used ones. Those of `adapters` and `add` stay.
     adapter_dtype: what the matrices of adapters are held in: "float32", or
-      "bfloat16" for half the memory, rounded to 8 bits.
+      "bfloat16" for half the memory, rounded to 8 bits. None for "bfloat16"
+      where that is the `dtype`, which gives the same results.
+    dtype: what is computed in, as for `load_encoder`. In "bfloat16" layer
+      norms, heads and outputs are float32 all the same.
 
   Raises:
     InputError: as for `add`, or the encoder cannot be loaded.
@@ -84,17 +87,20 @@ class AdapterBank(BankPredictions):
                pooling: str = "auto", max_length: int | None = None,
                jit_compile: bool = False, capacity: int | None = None,
                store: str | os.PathLike[str] | None = None,
-               adapter_dtype: str = "float32"):
+               adapter_dtype: str | None = None, dtype: str | None = None):
     if pooling != AUTO_POOLING:
       check_pooling(pooling)
     if capacity is not None and capacity < 1:
       raise InputError(f"capacity must be positive, not {capacity}")
+    if adapter_dtype is None:
+      adapter_dtype = "bfloat16" if dtype == "bfloat16" else "float32"
     if adapter_dtype not in ADAPTER_DTYPES:
       raise InputError(f"adapter_dtype must be {' or '.join(ADAPTER_DTYPES)}, "
                        f"not {adapter_dtype!r:.40}")
     if isinstance(adapters, str | os.PathLike):
       raise InputError("expected a list of adapter files, not a single one")
-    encoder = load_encoder(encoder_source, None, vocab_file, lower_case)
+    encoder = load_encoder(
+        encoder_source, None, vocab_file, lower_case, dtype)
     super().__init__(BankTasks(
         BankEncoder(encoder, choose_pooling(pooling, encoder.pooling),
                     max_length, jit_compile, capacity, adapter_dtype),
@@ -168,6 +174,11 @@ class AdapterBank(BankPredictions):
     """Where the encoder is from."""
     origin = self._tasks.state().shared.encoder.origin
     return origin.source if origin else ""
+
+  @property
+  def dtype(self) -> str:
+    """The type that it computes in."""
+    return self._tasks.state().shared.encoder.compute_dtype
 
   @property
   def widths(self) -> tuple[int, ...]:

@@ -136,8 +136,8 @@ def predict_file(bank: "AdapterBank", config: PredictionConfig) -> None:
     output = stack.enter_context(prediction_output(
         config.output, rows.write_header(
             written, [*_TABLE_COLUMNS, *kept.values()]),
-        _description(config, tasks, list(kept), source.encoding), source,
-        config.overwrite))
+        _description(config, tasks, list(kept), source.encoding, bank.dtype),
+        source, config.overwrite))
     without_text = RowsWithoutText(source.name)
     stack.callback(_say, without_text)
     # The same rows together in every run: sums of floats depend on it.
@@ -270,7 +270,8 @@ def _chunks(items: Iterator[PredictionRow],
 
 
 def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],
-                 kept: Sequence[str], encoding: str) -> dict[str, Any]:
+                 kept: Sequence[str], encoding: str,
+                 dtype: str) -> dict[str, Any]:
   """Describes all that decides over the records beside the input, as JSON."""
   return {
       "input": config.input if config.input == STANDARD else os.path.abspath(
@@ -280,6 +281,7 @@ def _description(config: PredictionConfig, tasks: Mapping[str, AdapterInfo],
           config.text_column, config.text_pair_column, config.task_column],
       "kept columns": kept,
       "predict_batch_size": config.predict_batch_size,
+      "dtype": dtype,
       "encoding": encoding,
       # Weights and labels, and the encoder's fingerprint with them.
       "adapters": {name: hashlib.sha256(json.dumps(

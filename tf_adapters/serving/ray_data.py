@@ -35,6 +35,7 @@ class BatchPredictor:
     vocab_file, lower_case: as for `load_encoder`.
     predict_batch_size: texts per forward pass. Batches of several times as many
       are the fastest: texts of similar length are computed together.
+    dtype: as for `AdapterBank`.
 
   Raises:
     InputError: as for `AdapterBank`; or there are several tasks, but no
@@ -53,9 +54,10 @@ class BatchPredictor:
                text_column: str = "text", text_pair_column: str | None = None,
                task_column: str | None = None,
                vocab_file: str | os.PathLike[str] | None = None,
-               lower_case: bool | None = None, predict_batch_size: int = 64):
+               lower_case: bool | None = None, predict_batch_size: int = 64,
+               dtype: str | None = None):
     self._bank = AdapterBank(
-        encoder_source, adapters, vocab_file, lower_case)
+        encoder_source, adapters, vocab_file, lower_case, dtype=dtype)
     self._text_column = text_column
     self._text_pair_column = text_pair_column
     self._task_column = task_column

@@ -21,7 +21,7 @@ from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.log import log
 
 _SECONDS_BETWEEN_LOOKS = 2.0
-_ARGUMENTS = ("encoder_source", "config", "deployment")
+_ARGUMENTS = ("encoder_source", "dtype", "config", "deployment")
 _TASKS = ("adapters", "adapters_dir")
 # Requests that a replica has at once: batches are made of them.
 _ONGOING_REQUESTS = 256
@@ -80,9 +80,9 @@ def application(args: Mapping[str, Any]) -> Any:
   `user_config` changes them on all.
 
   Args:
-    args: "encoder_source", as for `AdapterBank`; "config", fields of
-      `ServerConfig` (none); "deployment", what Ray's `serve.deployment` takes:
-      "num_replicas" or "autoscaling_config", "user_config" as for
+    args: "encoder_source" and "dtype", as for `AdapterBank`; "config", fields
+      of `ServerConfig` (none); "deployment", what Ray's `serve.deployment`
+      takes: "num_replicas" or "autoscaling_config", "user_config" as for
       `Tasks.reconfigure`, and so on.
 
   Raises:
@@ -104,6 +104,7 @@ def application(args: Mapping[str, Any]) -> Any:
     raise InputError("encoder_source is missing: say which encoder the tasks "
                      "are on")
   source = os.fspath(args["encoder_source"])
+  dtype = args.get("dtype")
   config = ServerConfig(**args.get("config", {}))
   options = {"max_ongoing_requests": _ONGOING_REQUESTS, "user_config": {
       "adapters": {}}, **args.get("deployment", {})}
@@ -115,7 +116,7 @@ def application(args: Mapping[str, Any]) -> Any:
     # In the replica, since neither bank nor server can be sent.
     from tf_adapters.serving.bank import AdapterBank
 
-    server = ModelServer(AdapterBank(source), config)
+    server = ModelServer(AdapterBank(source, dtype=dtype), config)
     server.warm_up()
     app = make_application(server)
     app.state.server = server

@@ -236,8 +236,17 @@ def infos() -> dict[str, AdapterInfo]:
   return {name or info.task: info for name, info in found}
 
 
-def load_bank() -> "AdapterBank":
+def bank_dtype() -> str:
+  """Returns the `dtype` of a bank that --mixed_precision means."""
+  precision = flags.FLAGS.mixed_precision
+  return "float32" if precision == "off" else precision
+
+
+def load_bank(dtype: str = "float32") -> "AdapterBank":
   """Loads the bank that flags describe; without --encoder the first adapter's.
+
+  Args:
+    dtype: as for `AdapterBank`.
 
   Raises:
     InputError: as for `AdapterBank`.
@@ -249,7 +258,7 @@ def load_bank() -> "AdapterBank":
   encoder = values.encoder or find_encoder_source(
       first, open_adapter(first, values.labels).info)
   bank = AdapterBank(encoder, vocab_file=values.vocab_file,
-                     lower_case=values.do_lower_case)
+                     lower_case=values.do_lower_case, dtype=dtype)
   if values.labels is None:
     bank.extend(named)
   else:

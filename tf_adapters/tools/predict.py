@@ -44,7 +44,7 @@ class _Options(OwnRunConfig):
 
 _flags.define(
     _Options, *_flags.ENCODER, "text_column", "text_pair_column",
-    "on_bad_row", "encoding", "delimiter", "overwrite")
+    "on_bad_row", "encoding", "delimiter", "overwrite", "mixed_precision")
 _flags.use("adapter", "labels", "output")
 flags.DEFINE_string(
     "input", None,
@@ -73,7 +73,7 @@ def _predict() -> None:
       for field in dataclasses.fields(PredictionConfig)})
   check(config, _flags.infos())  # a bank takes its time
   _flags.check_encoder()
-  predict_file(_flags.load_bank(), config)
+  predict_file(_flags.load_bank(_flags.bank_dtype()), config)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 _SHORTEST_TOKEN = 16
 
-_flags.define(RunConfig, *_flags.ENCODER)
+_flags.define(RunConfig, *_flags.ENCODER, "mixed_precision")
 _flags.define(ServerConfig)
 _flags.use("adapter")
 flags.DEFINE_string(
@@ -97,7 +97,8 @@ def _serve() -> None:
   bank = AdapterBank(
       encoder, named, values.vocab_file, values.do_lower_case,
       capacity=most and most + len(named),
-      store=None if most is None else values.adapters_dir)
+      store=None if most is None else values.adapters_dir,
+      dtype=_flags.bank_dtype())
   wrong = (_take_in(bank, in_folder) if most is None
            else _incomplete(in_folder))
   for error in wrong.values():

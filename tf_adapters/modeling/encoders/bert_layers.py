@@ -104,7 +104,7 @@ class TransformerLayer(Block):
           hidden, self.self_attention(
               hidden, attention_bias, task, training=training),
           task, training)
-    with compilation.for_few_tokens():
+    with compilation.without_kernels():
       first = kernels.first_token(hidden)
       return self._compute(
           first, self.self_attention.attend(
