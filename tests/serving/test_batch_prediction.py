@@ -513,6 +513,8 @@ def test_mistakes_are_named(bank, config, tmp_path):
 class ManyRows:
   """Stands for a bank that takes no memory."""
 
+  dtype = "float32"
+
   def __init__(self, info):
     self._info = info
 

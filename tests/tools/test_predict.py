@@ -86,7 +86,7 @@ def test_from_standard_input_to_standard_output(files, arguments):
 def test_the_input_s_columns_stay_beside_the_predictions(
     one_layer_source, files, tmp_path, capfd, monkeypatch):
   bank = AdapterBank(str(one_layer_source), [files["topic"]])
-  monkeypatch.setattr(_flags, "load_bank", lambda: bank)  # for all calls
+  monkeypatch.setattr(_flags, "load_bank", lambda dtype: bank)  # for all calls
   (tmp_path / "in.csv").write_text(
       'Id,text,prediction,task\n7,"good, so",old,x\n8,bad,older,y\n')
   (tmp_path / "in.jsonl").write_text(
@@ -126,7 +126,7 @@ def test_the_input_s_columns_stay_beside_the_predictions(
 def test_what_train_reads_is_read_here(
     one_layer_source, files, tmp_path, capfd, monkeypatch):
   bank = AdapterBank(str(one_layer_source), [files["topic"]])
-  monkeypatch.setattr(_flags, "load_bank", lambda: bank)
+  monkeypatch.setattr(_flags, "load_bank", lambda dtype: bank)
   rows = [{"text": "schön; good", "n": 1}, {"text": "bad é", "n": 2}]
   lines = ["text|n", *(f"{row['text']}|{row['n']}" for row in rows)]
   contents = {
@@ -168,7 +168,7 @@ def test_what_train_reads_is_read_here(
 def test_words_may_be_lists(one_layer_source, tmp_path, monkeypatch, capfd):
   tagger = make(one_layer_source, tmp_path / "words", *TASKS["words"])
   bank = AdapterBank(str(one_layer_source), [tagger])
-  monkeypatch.setattr(_flags, "load_bank", lambda: bank)
+  monkeypatch.setattr(_flags, "load_bank", lambda dtype: bank)
   (tmp_path / "a.jsonl").write_text(
       '{"tokens": ["good", "film"]}\n{"tokens": "so bad"}\n')
   (tmp_path / "a.csv").write_text(
