@@ -168,6 +168,12 @@ def make_server(bank=None, **config):
   return ModelServer(bank or FakeBank(), ServerConfig(**config))
 
 
+async def until(condition):
+  """Lets others have their turn until something is so."""
+  while not condition():
+    await asyncio.sleep(0.001)
+
+
 def client_of(server, token=TOKEN):
   """An asynchronous client of the application, without a network."""
   return httpx.AsyncClient(

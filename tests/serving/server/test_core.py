@@ -5,7 +5,12 @@ import contextlib
 
 import pytest
 
-from tests.serving.server.fake_bank import FakeBank, make_server, predict
+from tests.serving.server.fake_bank import (
+    FakeBank,
+    make_server,
+    predict,
+    until,
+)
 from tf_adapters.serving.server.live_figures import LiveFigures
 from tf_adapters.serving.server.observer import BatchFigures
 from tf_adapters.serving.server.refusals import Refusal
@@ -22,10 +27,9 @@ def refusal(coroutine):
   return caught.value.status, str(caught.value)
 
 
-async def turns(count=20):
-  """Lets others have their turn."""
-  for _ in range(count):
-    await asyncio.sleep(0.001)
+def waiting_rows(server):
+  """How many rows wait or are computed."""
+  return server.figures()["queue_rows"]
 
 
 def test_rows_of_many_requests_and_tasks_share_batches():
@@ -105,12 +109,12 @@ def test_a_full_queue_says_when_to_come_again():
     bank.may_compute.clear()
     waiting = [asyncio.ensure_future(server.predict(["a"], ["topic"]))
                for _ in range(4)]
-    await turns()
+    await until(lambda: waiting_rows(server) == 4)
     with pytest.raises(Refusal) as caught:  # half of it is the others'
       await server.predict(["b"], ["topic"])
     assert caught.value.status == 429 and caught.value.retry_after >= 1
     waiting.append(asyncio.ensure_future(server.predict(["c"], ["tags"])))
-    await turns()
+    await until(lambda: waiting_rows(server) == 5)
     bank.may_compute.set()
     await asyncio.gather(*waiting)
     await server.predict(["b"], ["topic"])
@@ -128,14 +132,13 @@ def test_who_hangs_up_is_not_computed():
     gone = [asyncio.ensure_future(server.predict([f"gone {n}"], ["topic"]))
             for n in range(5)]
     last = asyncio.ensure_future(server.predict(["last"], ["tags"]))
-    await turns()
+    await until(lambda: waiting_rows(server) == 7)
     for task in gone[2:]:
       task.cancel()
-    await turns()
+    await until(lambda: waiting_rows(server) == 4)
     bank.may_compute.set()
     await asyncio.gather(first, last, *gone[:2])
-    await turns()
-    assert server.figures()["queue_rows"] == 0
+    await until(lambda: waiting_rows(server) == 0)
 
   run(scenario())
   computed = {row.row.first for batch in bank.batches for row in batch}
@@ -161,9 +164,10 @@ async def removed_while_asked(server, bank):
   """Removes the task "topic" while a request of it waits to be computed."""
   bank.may_compute.clear()
   accepted = asyncio.ensure_future(server.predict(["a"], ["topic"]))
-  await turns()
+  await until(lambda: waiting_rows(server) == 1)
   leaving = asyncio.ensure_future(server.remove("topic"))
-  await turns()
+  await until(lambda: "topic" not in [
+      task.name for task in server.served.all()])
   return accepted, leaving
 
 
@@ -230,9 +234,9 @@ def test_a_server_that_drains_finishes_and_takes_nothing():
   async def scenario():
     bank.may_compute.clear()
     accepted = asyncio.ensure_future(server.predict(["a"] * 9, ["topic"] * 9))
-    await turns()
+    await until(lambda: waiting_rows(server) == 9)
     draining = asyncio.ensure_future(server.drain())
-    await turns()
+    await until(lambda: server.is_draining)
     with pytest.raises(Refusal) as caught:
       await server.predict(["b"], ["topic"])
     assert caught.value.status == 503 and not draining.done()
@@ -252,7 +256,7 @@ def test_a_task_that_is_replaced_midway_answers_by_one_file():
   async def scenario():
     bank.may_compute.clear()
     asked = asyncio.ensure_future(server.predict(["a", "b"], ["tags"] * 2))
-    await turns()
+    await until(lambda: waiting_rows(server) == 2)
     await server.add("another", "tags")  # of another type of problem
     bank.may_compute.set()
     return await asked

@@ -13,6 +13,7 @@ from tests.serving.server.fake_bank import (
     client_of,
     make_info,
     make_server,
+    until,
 )
 from tests.serving.server.test_folder_watch import write
 from tf_adapters.errors import InputError
@@ -88,10 +89,10 @@ class InMemory:
   def using(self, names):
     bank, wrong = self._bank, {}
     if not self.has(names):
+      bank.together.append(len(names))
       bank.may_load.wait()
       with bank.lock:
         missing = [name for name in names if name not in bank.infos]
-        bank.together.append(len(missing))
         for name in missing:
           try:
             bank.infos[name] = bank.read(name)
@@ -128,7 +129,7 @@ def test_what_is_in_memory_does_not_wait_for_what_is_not(bank):
     # More than there are threads that load.
     waiting = asyncio.gather(*(
         client.post("/models/first", json={"inputs": "a"}) for _ in range(9)))
-    await asyncio.sleep(0.02)
+    await until(lambda: bank.together == [1, 1])
     for _ in range(3):
       response = await client.post("/models/topic", json={"inputs": "a"})
       assert response.status_code == 200
@@ -157,7 +158,7 @@ def test_what_is_asked_for_during_a_load_is_loaded_together(bank):
         client.post(f"/models/{name}", json={"inputs": "a"})
         for name in ("first", "t0", "t1", "bad", *(
             f"t{number}" for number in range(9)), "bad")))
-    await asyncio.sleep(0.02)
+    await until(lambda: bank.together == [1, 1])
     bank.may_load.set()
     # A file that is damaged is the matter of who asks for it.
     assert [one.status_code for one in await waiting] == [
@@ -175,14 +176,13 @@ def test_who_hangs_up_while_a_task_is_loaded_lets_it_go(bank):
   async def scenario(client):
     bank.may_load.clear()
     gone = asyncio.ensure_future(server.predict(["a"], ["first"]))
-    await asyncio.sleep(0.02)
+    await until(lambda: bank.together == [1])
     gone.cancel()
-    await asyncio.sleep(0.02)
+    with pytest.raises(asyncio.CancelledError):
+      await gone
     assert server.figures()["queue_rows"] == 0
     bank.may_load.set()
-    for _ in range(100):
-      await asyncio.sleep(0.002)
-    assert bank.loads == 1 and bank.held == []
+    await until(lambda: bank.loads == 1 and bank.held == [])
 
   run(scenario, server)
 
