@@ -205,9 +205,11 @@ def training_batches(
   lengths = encoded.lengths
   rows = min(batch_size, len(encoded))
 
+  # AutoGraph takes longer than the operations, and finds nothing to convert.
+  @tf.autograph.experimental.do_not_convert
   def batch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(
-        _shuffled_by_length(lengths, rows, count, tf.stack([seed, epoch])))
+    return tf.data.Dataset.from_tensor_slices(_shuffled_by_length(
+        lengths, rows, count, tf.stack([seed, tf.cast(epoch, tf.int32)])))
 
   if epochs is None:
     dataset = tf.data.Dataset.random(
@@ -216,7 +218,7 @@ def training_batches(
   else:
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop)
     total = count * len(epochs)
-  dataset = dataset.flat_map(lambda e: batch_rows(tf.cast(e, tf.int32)))
+  dataset = dataset.flat_map(batch_rows)
   dataset = dataset.skip(skip).apply(
       tf.data.experimental.assert_cardinality(total - skip))
   return _gathered(dataset, encoded, widths)
@@ -303,6 +305,7 @@ def _gathered(dataset: tf.data.Dataset, encoded: Encoded,
       widths_up_to(encoded.text.max_length, widths), tf.int64)
   lengths = encoded.lengths
 
+  @tf.autograph.experimental.do_not_convert
   def gather(rows: tf.Tensor) -> Any:
     longest = tf.reduce_max(tf.gather(lengths, rows))
     width = widths[tf.searchsorted(widths, [longest])[0]]

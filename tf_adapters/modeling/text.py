@@ -5,7 +5,7 @@ model and inside a SavedModel. Where texts come from is not known here.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,52 @@ from tf_adapters.modeling.vocabularies.table import (
 from tf_adapters.modeling.vocabulary import Tokenizer, Vocabulary
 
 
+class _Traced:
+  """A tokenizer whose graphs are made once, and called from all others.
+
+  Making them takes longer than making the graph of a small encoder.
+
+  Args:
+    tokenizer: made of TensorFlow operations.
+  """
+
+  def __init__(self, tokenizer: Tokenizer):
+    self.resources = tokenizer.resources
+    self._of_texts = _graphs(tokenizer.tokenize)
+    self._of_words = _graphs(tokenizer.tokenize_words)
+    self._with_offsets = tokenizer.tokenize_with_offsets
+
+  def tokenize(self, texts: tf.Tensor,
+               limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
+    return self._of_texts(texts, limit)
+
+  def tokenize_words(self, words: tf.Tensor,
+                     limit: int | tf.Tensor | None = None) -> tf.RaggedTensor:
+    return self._of_words(words, limit)
+
+  def tokenize_with_offsets(self, texts: tf.Tensor) -> tuple[
+      tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    return self._with_offsets(texts)
+
+
+def _graphs(function: Callable[..., tf.RaggedTensor]) -> Callable[
+    [tf.Tensor, int | tf.Tensor | None], tf.RaggedTensor]:
+  """Makes two graphs of `Tokenizer.tokenize`: with a limit, and without."""
+  texts, limit = tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)
+  whole = tf.function(function, autograph=False, input_signature=[texts])
+  beginnings = tf.function(
+      function, autograph=False, input_signature=[texts, limit])
+  return lambda texts, limit: whole(texts) if limit is None else beginnings(
+      texts, tf.cast(limit, tf.int32))
+
+
 # Making one takes a tenth of a second, and a model, a bank and whoever prepares
 # data each have a processor.
 @functools.lru_cache(maxsize=4)
 def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
   with tf.init_scope():  # the next processor may be made in another graph
-    return vocabulary.tokenizer()
+    tokenizer = vocabulary.tokenizer()
+  return _Traced(tokenizer) if vocabulary.in_graph else tokenizer
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -191,23 +231,25 @@ class TextProcessor(TextLayer):
       is_pair: bool [batch], which rows have a second text.
     """
     rows = first.nrows()
-    end = self._repeated([self._end], rows)
-    first = tf.concat([self._repeated([self._start], rows), first], axis=1)
+    start, end = (self._repeated([token], rows)
+                  for token in (self._start, self._end))
     if second is None:
-      word_ids = tf.concat([first, end], axis=1)
+      word_ids = tf.concat([start, first, end], axis=1)
       return word_ids, tf.zeros_like(word_ids)
     between = _keep(self._repeated(self._between, rows),
                     len(self._between) * tf.cast(is_pair, tf.int64))
-    first = tf.concat([first, between], axis=1)
-    second = tf.concat([second, end], axis=1)
+    word_ids = tf.concat([start, first, between, second, end], axis=1)
+    begins = 1 + first.row_lengths() + between.row_lengths()
     segment = tf.cast(is_pair, tf.int32) * self.vocabulary.special.segments
-    return tf.concat([first, second], axis=1), tf.concat([
-        tf.zeros_like(first),
-        second.with_values(tf.gather(segment, second.value_rowids()))], axis=1)
+    row = word_ids.value_rowids()
+    place = tf.ragged.range(word_ids.row_lengths()).values
+    return word_ids, word_ids.with_values(tf.where(
+        place < tf.gather(begins, row), 0, tf.gather(segment, row)))
 
   def _repeated(self, ids: list[int], rows: tf.Tensor) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_uniform_row_length(
-        tf.tile(tf.constant(ids, tf.int32), [rows]), len(ids), nrows=rows)
+        tf.tile(tf.constant(ids, tf.int32), [rows]), len(ids), nrows=rows,
+        validate=False)
 
   def join(self, first: np.ndarray,
            second: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -246,9 +288,8 @@ class TextProcessor(TextLayer):
     kept = _keep(words, budget)
     pieces = self._tokenizer.tokenize_words(
         kept.flat_values, tf.reduce_max(self._budget(max_length)))
-    unknown = tf.fill([tf.shape(kept.flat_values)[0], 1], self._unk)
-    pieces = tf.concat([pieces, tf.ragged.boolean_mask(
-        unknown, tf.equal(pieces.row_lengths(), 0)[:, tf.newaxis])], axis=1)
+    pieces = tf.concat([pieces, _repeated(self._unk, tf.cast(
+        tf.equal(pieces.row_lengths(), 0), tf.int64))], axis=1)
     # How many wordpieces of its row stand in front of each word.
     before = tf.cumsum(pieces.row_lengths(), exclusive=True)
     rows = kept.value_rowids()
@@ -297,10 +338,10 @@ class TextProcessor(TextLayer):
     if length is None:
       longest = tf.reduce_max(word_ids.row_lengths())
       length = tf.maximum(longest, 0)  # of no rows at all
-    mask = tf.ones_like(word_ids)
     return {
         "input_word_ids": to_width(word_ids, length, self._pad),
-        "input_mask": to_width(mask, length, 0),
+        "input_mask": tf.sequence_mask(
+            word_ids.row_lengths(), length, tf.int32),
         "input_type_ids": to_width(type_ids, length, 0),
     }
 
@@ -313,7 +354,7 @@ class TextProcessor(TextLayer):
 def _repeated(value: int, lengths: tf.Tensor) -> tf.RaggedTensor:
   """Repeats a number, as often as it is said for each row."""
   return tf.RaggedTensor.from_row_lengths(
-      tf.fill([tf.reduce_sum(lengths)], value), lengths)
+      tf.fill([tf.reduce_sum(lengths)], value), lengths, validate=False)
 
 
 def _shrink_longest(

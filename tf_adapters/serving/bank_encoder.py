@@ -1,5 +1,6 @@
 """Holds what does not change in a bank: the encoder, and its graphs."""
 
+import functools
 import threading
 
 import tensorflow as tf
@@ -10,6 +11,20 @@ from tf_adapters.modeling.shared_layers import SharedLayers
 from tf_adapters.modeling.stack import StackKey
 from tf_adapters.modeling.stacked import StackedTasks
 from tf_adapters.modeling.stacked_layers import StackedModel, TracedModel
+from tf_adapters.modeling.text import TextProcessor
+from tf_adapters.modeling.vocabulary import Vocabulary
+
+
+# One for all banks of a vocabulary: how long texts may be is said in each call.
+@functools.lru_cache(maxsize=4)
+def _packing(
+    vocabulary: Vocabulary) -> tf.types.experimental.PolymorphicFunction:
+  """Makes `TextProcessor.pack_rows` a graph."""
+  # Without AutoGraph, which would take seconds to find nothing to convert.
+  return tf.function(
+      TextProcessor(vocabulary).pack_rows, autograph=False, input_signature=[
+          tf.TensorSpec([None], dtype) for dtype in (
+              tf.string, tf.string, tf.bool, tf.bool, tf.int32)])
 
 
 class BankEncoder:
@@ -42,12 +57,8 @@ class BankEncoder:
     self.jit_compile = jit_compile
     self.capacity = capacity
     self.adapter_dtype = adapter_dtype
-    # Without AutoGraph, which would take seconds to find nothing to convert.
-    self.pack = tf.function(
-        self.text.pack_rows, autograph=False, input_signature=[
-            tf.TensorSpec([None], dtype) for dtype in (
-                tf.string, tf.string, tf.bool, tf.bool, tf.int32)],
-    ).get_concrete_function()
+    self.pack = _packing(self.text.vocabulary)
+    self.pack.get_concrete_function()  # not when the first text comes
 
     # The graph that was traced last: it may be of a change that another one
     # came before, and that is then made once more.

@@ -28,7 +28,7 @@ def refusal(coroutine):
 
 
 def waiting_rows(server):
-  """How many rows wait or are computed."""
+  """Rows that wait or are computed."""
   return server.figures()["queue_rows"]
 
 

@@ -23,15 +23,10 @@ def tokenize_beginnings(
     Ids [batch, (tokens)].
   """
   is_longer = tf.strings.length(texts) > size
-
-  def of_beginnings() -> tf.RaggedTensor:
-    begins = beginning(texts, is_longer)
-    ids = tokenize(begins)
-    # Texts of many blanks, say: as a whole after all.
-    short = is_longer & (ids.row_lengths() < tf.cast(limit, tf.int64))
-    return tf.cond(
-        tf.reduce_any(short),
-        lambda: tokenize(tf.where(short, texts, begins)), lambda: ids)
-
-  return tf.cond(
-      tf.reduce_any(is_longer), of_beginnings, lambda: tokenize(texts))
+  begins = tf.cond(tf.reduce_any(is_longer),
+                   lambda: beginning(texts, is_longer), lambda: texts)
+  ids = tokenize(begins)
+  # Texts of many blanks, say: as a whole after all.
+  short = is_longer & (ids.row_lengths() < tf.cast(limit, tf.int64))
+  return tf.cond(tf.reduce_any(short),
+                 lambda: tokenize(tf.where(short, texts, begins)), lambda: ids)

@@ -180,7 +180,8 @@ class WordpieceTokenizer:
     lengths = tf.math.unsorted_segment_sum(
         tf.cast(kept, tf.int64), ids.value_rowids(), ids.nrows())
     return tuple(tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(part, kept), lengths) for part in values)
+        tf.boolean_mask(part, kept), lengths, validate=False)
+        for part in values)
 
 
 def with_final_sigmas(texts: tf.Tensor) -> tf.Tensor:
