@@ -11,6 +11,9 @@ import tf_adapters as ta
 from tests.conftest import TOKENS
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.modeling.vocabularies.wordpiece_tokenizer import (
+    WordpieceTokenizer,
+)
 from tf_adapters.modeling.vocabulary import SpecialTokens
 
 
@@ -93,6 +96,24 @@ def test_processors_of_a_vocabulary_share_its_tables(vocabulary):
       other(["the film is good"])["input_word_ids"], expected)
   lower = vocabulary.with_lower_case(not vocabulary.lower_case)
   assert ta.TextProcessor(lower)._tokenizer is not other._tokenizer
+
+
+def test_texts_are_tokenised_by_one_graph(vocabulary, monkeypatch):
+  traced = []
+  tokenize = WordpieceTokenizer.tokenize
+  monkeypatch.setattr(
+      WordpieceTokenizer, "tokenize",
+      lambda *arguments: traced.append(1) or tokenize(*arguments))
+  vocabulary = dataclasses.replace(vocabulary, tokens=(*TOKENS, "film2"))
+  for max_length in (8, 12):
+    text = ta.TextProcessor(vocabulary, max_length)
+    graphs = [tf.function(lambda *texts, text=text: text.pack(*texts)[0])
+              for _ in range(2)]
+    for columns in (["the film2"],), (["a", "b"], ["c", "d"]):
+      for graph in graphs:
+        ids = graph(*map(tf.constant, columns)).to_list()
+        assert ids == text.pack(*columns)[0].to_list()
+  assert len(traced) == 1
 
 
 def test_refuses_lengths_without_room(vocabulary):

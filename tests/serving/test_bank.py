@@ -177,6 +177,14 @@ def test_a_new_task_of_a_known_kind_needs_no_new_trace(hf_source, task_files):
   assert bank._now().forward is traced
 
 
+def test_banks_of_a_vocabulary_pack_texts_by_one_graph(
+    hf_source, one_layer_source):
+  banks = [ta.AdapterBank(str(source)) for source in (
+      hf_source, one_layer_source, hf_source)]
+  assert len({bank._now().shared.pack for bank in banks}) == 1
+  assert banks[0]._now().shared.pack.experimental_get_tracing_count() == 1
+
+
 def test_memory_is_the_adapters_own(hf_source, task_files):
   tensors = ta.load_adapter(task_files["topic"]).tuned_variables()
   own = sum(variable.numpy().nbytes for name, variable in tensors.items()
