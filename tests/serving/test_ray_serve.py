@@ -14,6 +14,7 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import TASKS, make
+from tf_adapters.serving import ray_serve
 
 PORT = 18431
 TEXTS = [f"the film {number} is {word}" for number in range(10)
@@ -56,8 +57,6 @@ def serve(monkeypatch):
 @pytest.mark.slow
 def test_replicas_tasks_that_change_and_a_replica_that_dies(
     serve, one_layer_source, tmp_path):
-  from tf_adapters.serving import ray_serve
-
   files = {name: str(make(one_layer_source, tmp_path / name, *TASKS[task],
                           seed=seed)) for seed, (name, task) in enumerate(
                               {"one": "topic", "two": "topic",
@@ -126,12 +125,12 @@ def replica_pids():
 
 
 def test_wrong_arguments_are_named():
-  pytest.importorskip("ray.serve")
-  from tf_adapters.serving import ray_serve
-
+  """Before anything is asked of Ray, which need not be installed."""
   for args, message in (
       ({}, "encoder_source is missing"),
       ({"encoder": "minilm_l6"}, "no argument 'encoder'; there is enc"),
+      ({"encoder_source": "x", "dtype": "float16"},
+       "dtype 'float16': encoders are offered in float32"),
       ({"encoder_source": "x", "deployment": {"user_config": {
           "tasks": {}}}}, "expected adapters or adapters_dir"),
       ({"encoder_source": "x", "deployment": {"user_config": {

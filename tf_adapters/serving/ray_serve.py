@@ -94,7 +94,7 @@ def application(args: Mapping[str, Any]) -> Any:
     ...     "deployment": {"num_replicas": 2, "user_config": {
     ...         "adapters_dir": "/shared/adapters"}}}))
   """
-  from ray import serve
+  from tf_adapters.modeling.dtypes import check_dtype
 
   for name in args:
     if name not in _ARGUMENTS:
@@ -104,13 +104,16 @@ def application(args: Mapping[str, Any]) -> Any:
     raise InputError("encoder_source is missing: say which encoder the tasks "
                      "are on")
   source = os.fspath(args["encoder_source"])
-  dtype = args.get("dtype")
+  dtype = args.get("dtype", "float32")
+  check_dtype(dtype)
   config = ServerConfig(**args.get("config", {}))
   options = {"max_ongoing_requests": _ONGOING_REQUESTS, "user_config": {
       "adapters": {}}, **args.get("deployment", {})}
   problem = _problem(options["user_config"])
   if problem:
     raise InputError(f"user_config: {problem}")
+
+  from ray import serve
 
   def build() -> Starlette:
     # In the replica, since neither bank nor server can be sent.
