@@ -168,6 +168,11 @@ def make_server(bank=None, **config):
   return ModelServer(bank or FakeBank(), ServerConfig(**config))
 
 
+def waiting_rows(server):
+  """Rows that wait or are computed."""
+  return server.figures()["queue_rows"]
+
+
 async def until(condition):
   """Lets others have their turn until something is so."""
   while not condition():

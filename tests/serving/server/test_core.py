@@ -10,6 +10,7 @@ from tests.serving.server.fake_bank import (
     make_server,
     predict,
     until,
+    waiting_rows,
 )
 from tf_adapters.serving.server.live_figures import LiveFigures
 from tf_adapters.serving.server.observer import BatchFigures
@@ -25,11 +26,6 @@ def refusal(coroutine):
   with pytest.raises(Refusal) as caught:
     run(coroutine)
   return caught.value.status, str(caught.value)
-
-
-def waiting_rows(server):
-  """Rows that wait or are computed."""
-  return server.figures()["queue_rows"]
 
 
 def test_rows_of_many_requests_and_tasks_share_batches():

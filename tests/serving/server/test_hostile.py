@@ -13,6 +13,7 @@ from tests.serving.server.fake_bank import (
     make_server,
     post,
     until,
+    waiting_rows,
 )
 from tf_adapters.serving.server import json_http
 from tf_adapters.serving.server.application import make_application
@@ -267,7 +268,7 @@ def test_statuses_of_a_server_that_has_too_much_or_ends():
       bank.may_compute.clear()
       waiting = [asyncio.ensure_future(client.post(
           "/models/topic", json={"inputs": ["a"] * 2})) for _ in range(1)]
-      await until(lambda: server.figures()["queue_rows"] == 2)
+      await until(lambda: waiting_rows(server) == 2)
       full = await client.post("/models/topic", json={"inputs": ["a"] * 2})
       assert full.status_code == 429 and int(full.headers["retry-after"]) >= 1
       server.is_draining = True

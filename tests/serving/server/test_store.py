@@ -14,6 +14,7 @@ from tests.serving.server.fake_bank import (
     make_info,
     make_server,
     until,
+    waiting_rows,
 )
 from tests.serving.server.test_folder_watch import write
 from tf_adapters.errors import InputError
@@ -87,7 +88,7 @@ class InMemory:
 
   @contextlib.contextmanager
   def using(self, names):
-    bank, wrong = self._bank, {}
+    bank, wrong, loaded = self._bank, {}, []
     if not self.has(names):
       bank.together.append(len(names))
       bank.may_load.wait()
@@ -96,11 +97,13 @@ class InMemory:
         for name in missing:
           try:
             bank.infos[name] = bank.read(name)
-            bank.loads += 1
+            loaded.append(name)
           except InputError as error:
             wrong[name] = error
     held = [name for name in names if name not in wrong]
     bank.held += held
+    with bank.lock:
+      bank.loads += len(loaded)  # who sees it sees what is held, too
     yield wrong
     for name in held:
       bank.held.remove(name)
@@ -180,9 +183,10 @@ def test_who_hangs_up_while_a_task_is_loaded_lets_it_go(bank):
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
       await gone
-    assert server.figures()["queue_rows"] == 0
+    assert waiting_rows(server) == 0
     bank.may_load.set()
-    await until(lambda: bank.loads == 1 and bank.held == [])
+    await until(lambda: bank.loads and not bank.held)
+    assert bank.loads == 1 and bank.held == []
 
   run(scenario, server)
 
