@@ -1,13 +1,14 @@
 """Measures memory and time of loading a BERT-base, by format.
 
-Writes a BERT-base of random weights (438 MB) in each format, loads each in a
-process of its own, and prints JSON: seconds, and the peak of resident memory
-beyond that of a process that loads a tiny BERT, as a multiple of the weights'
-bytes.
+Writes a BERT-base of random weights (438 MB; fewer `--layers` are faster) in
+each format, loads each in a process of its own, and prints JSON: seconds, and
+the peak of resident memory beyond that of a process that loads a tiny BERT, as
+a multiple of the weights' bytes.
 
   python benchmarks/load_encoder.py
 """
 
+import argparse
 import json
 import pathlib
 import tempfile
@@ -78,11 +79,18 @@ def load(source: str) -> float:
 
 def measure() -> dict[str, Any]:
   """Writes, loads and compares; see the module's docstring."""
+  parser = argparse.ArgumentParser(
+      description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--layers", type=int, default=12,
+                      help="of the encoder (%(default)s)")
+  layers = parser.parse_args().layers
   results = {}
   with tempfile.TemporaryDirectory() as folder:
     common.ask(write, folder=f"{folder}/tiny", values=TINY)
     size = common.ask(write, folder=f"{folder}/base",
-                      values={"vocab_size": 30522}).answer()
+                      values={"vocab_size": 30522,
+                              "num_hidden_layers": layers}).answer()
     for name in FORMATS:
       own, base = (common.ask(load, source=f"{folder}/{kind}/{name}")
                    for kind in ("tiny", "base"))

@@ -267,7 +267,7 @@ def test_what_transformers_writes(tmp_path, kind, options):
 def test_loading_takes_little_more_than_the_weights():
   # A process of its own: memory is counted from that of its parent.
   done = subprocess.run(
-      [sys.executable, ROOT / "benchmarks" / "load_encoder.py"],
+      [sys.executable, ROOT / "benchmarks" / "load_encoder.py", "--layers=2"],
       capture_output=True, text=True, check=True,
       env={**os.environ, "PYTHONPATH": str(ROOT)})
   results = json.loads(done.stdout)

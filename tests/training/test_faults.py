@@ -380,7 +380,7 @@ def call_tool(config, killed_at):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     module_config, bert_weights, vocab_file, tmp_path, seed):
   # One layer to be cached, and one to be trained.
@@ -428,7 +428,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(
   seconds = time.monotonic() - started
   rng = random.Random(seed)
   folder = kills = 0
-  while kills < 5:
+  while kills < 10:
     config = config_in(f"{folder}")
     if kills % 2:
       ended = call(config, seconds=rng.uniform(0.3, 1) * seconds)
