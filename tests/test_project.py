@@ -117,6 +117,13 @@ def test_imports_only_go_down(path):
       assert part == "tools", module
 
 
+def test_modules_are_short():
+  for path in SOURCES:
+    if path.startswith("tf_adapters/"):
+      lines = len((ROOT / path).read_text().splitlines())
+      assert lines <= 400, f"{path} has {lines}: more subjects than one?"
+
+
 def test_command_lines_are_checked_without_tensorflow():
   """It takes seconds to import; tests/tools/test_start_up.py tries it out."""
   tools = (ROOT / "tf_adapters" / "tools").glob("*.py")

@@ -55,15 +55,13 @@ class Dataset:
       "validation_mismatched" and "test_mismatched", as far as there are files.
     origin: where the data came from, for messages.
     submissions: split name -> how its predictions are handed in.
-    notes: what there is to know of the data: rows left out, texts repeated;
-      empty ones are dropped.
+    notes: what there is to know: rows left out, texts repeated.
     label_separator: what stands between the labels of a text, where there can
       be several.
     span: the options of tasks of that type, for their adapter files.
-    files: split name -> what it was read from: files, or folders with all that
-      is in them.
-    label_type: "str", or "int" or "bool" where the labels were integers or
-      booleans: predictions of a `TextTask` are of these types, too.
+    files: split name -> the files that it was read from, or folders of them.
+    label_type: "str", "int" or "bool", as labels were: so are predictions of a
+      `TextTask`.
   """
 
   name: str

@@ -12,9 +12,8 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import yaml
-
-from tf_adapters.errors import InputError, first_line, similar
+from tf_adapters.errors import InputError, similar
+from tf_adapters.experiments.plain_yaml import load_plain
 from tf_adapters.experiments.spec import (
     MOST_TRIALS,
     TOOLS,
@@ -22,7 +21,6 @@ from tf_adapters.experiments.spec import (
     Range,
     Spec,
 )
-from tf_adapters.files.reading import check_text, read_file
 from tf_adapters.training.run_folder import ACTIONS
 
 V = TypeVar("V")
@@ -43,9 +41,6 @@ _OF_TASKS = (
     "task_name", "data_dir", "holdout", "best_metric", "max_train_examples",
     "data", "text_column", "text_pair_column", "label_column", "problem_type",
     "validation_fraction", "test_fraction", "split_seed")
-# Of the file, which PyYAML takes its time for, and of what it says.
-_MOST_BYTES = 1 << 18
-_MOST_VALUES = 100_000
 
 
 def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
@@ -87,7 +82,7 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
         learning_rate: {log_uniform: [1e-5, 1e-3]}
   """
   reader = _Reader(str(path))
-  parts = reader.mapping(_load(path), "")
+  parts = reader.mapping(load_plain(path), "")
   for key in parts:
     if key not in _PARTS:
       raise reader.error(key, f"is none of {', '.join(_PARTS)}")
@@ -142,61 +137,6 @@ def _only_task(tool: str, of_all: Mapping[str, str]) -> list[str] | None:
     name = path.name if path.is_dir() else path.stem
     return [re.sub(r"[^\w+.-]|^[.-]", "_", name, flags=re.ASCII)[:100]]
   return None
-
-
-def _load(path: pathlib.Path) -> Any:
-  """Loads a YAML file as mappings, lists and texts."""
-  content = read_file(path, _MOST_BYTES)
-  check_text(path, content[:1000])
-  try:
-    return _Plain(path).value(yaml.compose(content, yaml.SafeLoader))
-  except InputError:
-    raise
-  except (yaml.YAMLError, ValueError, OverflowError) as error:
-    # The last two are of escaped characters that there are not.
-    mark = getattr(error, "problem_mark", None)
-    where = f":{mark.line + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or first_line(error)
-    raise InputError(
-        f"{path}{where}: not readable as YAML: {problem}") from None
-  except RecursionError:
-    raise InputError(f"{path}: not readable as YAML: it is nested too deeply, "
-                     "or in itself") from None
-
-
-class _Plain:
-  """Makes values of a YAML file's parts: all stay as they are written.
-
-  PyYAML's own values would be false for `off`, and a text for `3e-4`; and of a
-  key that stands there twice it takes the last one. Aliases stand for what they
-  name, so a few lines could say more than any memory holds.
-  """
-
-  def __init__(self, path: pathlib.Path):
-    self._path = path
-    self._left = _MOST_VALUES
-
-  def value(self, node: yaml.Node | None) -> Any:
-    self._left -= 1
-    if self._left < 0:
-      raise InputError(f"{self._path}: has more than {_MOST_VALUES:,} values, "
-                       "those that its aliases (*name) stand for included")
-    match node:
-      case yaml.MappingNode():
-        result: dict[str, Any] = {}
-        for key, value in node.value:
-          where = f"{self._path}:{key.start_mark.line + 1}"
-          if not isinstance(key, yaml.ScalarNode):
-            raise InputError(f"{where}: expected a name in front of the colon")
-          if key.value in result:
-            raise InputError(f"{where}: {key.value} stands there twice")
-          result[key.value] = self.value(value)
-        return result
-      case yaml.SequenceNode():
-        return [self.value(value) for value in node.value]
-      case yaml.ScalarNode():
-        return node.value
-    return None  # an empty file
 
 
 @dataclasses.dataclass(frozen=True)

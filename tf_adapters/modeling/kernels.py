@@ -243,9 +243,8 @@ def dropout(hidden: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
 def seed_of_call(seed: tf.Tensor, call: tf.Tensor) -> tf.Tensor:
   """Makes the seed of a mask.
 
-  TensorFlow's generator would be hundreds of operations.
-
-  XLA compiles each of them as a program of its own.
+  TensorFlow's generator would be hundreds of operations, each of which XLA
+  compiles as a program of its own.
 
   Args:
     seed, call: int64 scalars: a layer's seed, and how often it was called.
@@ -390,16 +389,3 @@ def _scores_gradient(
       kept(tf.shape(weights), rate, seed), 1.0 / (1.0 - rate), 0.0)
   scores = weights * (dropped_gradient * factor - mean) * scale
   return tf.cast(scores, dtype), tf.cast(weights * factor, dtype)
-
-
-# Rows.
-
-
-def first_token(hidden: tf.Tensor) -> tf.Tensor:
-  """Takes [batch, 1, size] of [batch, length, size]."""
-  _, length, size = hidden.shape
-  if length is None or not compilation.in_one_program():
-    return hidden[:, :1]
-  # As rows of a matrix: or XLA would let the length come first, for all that
-  # is computed before.
-  return tf.reshape(hidden, [-1, size])[::length, tf.newaxis]

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from tf_adapters.modeling import compilation, kernels
+from tf_adapters.modeling import compilation
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.sublayers import (
     Block,
@@ -105,7 +105,7 @@ class TransformerLayer(Block):
               hidden, attention_bias, task, training=training),
           task, training)
     with compilation.without_kernels():
-      first = kernels.first_token(hidden)
+      first = _first_token(hidden)
       return self._compute(
           first, self.self_attention.attend(
               first, hidden, attention_bias, task, training), task, training)
@@ -232,3 +232,13 @@ class BertEncoder(TransformerEncoder):
     if self.embedding_projection is not None:
       hidden = self.embedding_projection(hidden)
     return hidden
+
+
+def _first_token(hidden: tf.Tensor) -> tf.Tensor:
+  """Takes [batch, 1, size] of [batch, length, size]."""
+  _, length, size = hidden.shape
+  if length is None or not compilation.in_one_program():
+    return hidden[:, :1]
+  # As rows of a matrix: or XLA would let the length come first, for all that
+  # is computed before.
+  return tf.reshape(hidden, [-1, size])[::length, tf.newaxis]
