@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import tensorflow as tf
 
 from tf_adapters.adapter_files.card import CARD_NAME, model_card
 from tf_adapters.adapter_files.finding import find_adapter
@@ -42,6 +41,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.tuning import kind_of
@@ -247,7 +247,7 @@ def load_adapter(path: str | os.PathLike[str],
   model.task = info.description
   variables = model.named_variables()
   for name in tensors:
-    variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
+    assign(variables[name], tensors[name])
   return model
 
 
@@ -281,7 +281,7 @@ def load_adapted_encoder(
   variables = encoder.named_variables()
   for name in tensors:
     if kind_of(name) not in ("head", "pooler"):
-      variables[name].assign(tf.cast(tensors[name], variables[name].dtype))
+      assign(variables[name], tensors[name])
   return encoder
 
 

@@ -13,6 +13,7 @@ from tf_adapters.checkpoints.sources import resolve
 from tf_adapters.errors import InputError, first_line
 from tf_adapters.modeling.fingerprints import Fingerprint
 from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.text_network import TextEmbedding, WordEmbedding
 
 _TABLE = "word_embeddings/embeddings"
@@ -44,7 +45,7 @@ def load_word_embedding(encoder_source: str | os.PathLike[str],
   embedding = WordEmbedding(
       pretrained.vocabulary, size, width,
       fingerprint.origin(pretrained.source, {}), dtype="float32")
-  embedding.table.assign(table)
+  assign(embedding.table, table)
   return embedding
 
 

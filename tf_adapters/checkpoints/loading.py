@@ -18,6 +18,7 @@ from tf_adapters.modeling.fingerprints import Fingerprint, in_words
 from tf_adapters.modeling.layers import values_follow
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.origin import digest
+from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabulary import Vocabulary
 from tf_adapters.notices import quiet_first_operation
@@ -112,7 +113,7 @@ class PretrainedEncoder:
       # No tensor between the two, which would be one more copy.
       value = array.astype(
           variables[name].dtype.as_numpy_dtype, copy=False)
-      variables[name].assign(value)
+      assign(variables[name], value)
       digests[name] = noted if value is array else digest(value)
     encoder.start_method()
     encoder.origin = fingerprint.origin(self.source, digests)

@@ -8,6 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 PACKAGE = "tf_adapters"  # of the names that classes are registered under
+# Of a large array that are assigned at once.
+_PART_BYTES = 1 << 24
 
 
 class WeightsLayer(tf_keras.layers.Layer):
@@ -32,11 +34,33 @@ class WeightsLayer(tf_keras.layers.Layer):
       raise ValueError(f"layer {self.name} has {len(variables)} variables, the "
                        f"file {len(store)} for it")
     for number, variable in enumerate(variables):
-      array = np.asarray(store[str(number)])
-      variable.assign(tf.cast(array, variable.dtype))
+      assign(variable, np.asarray(store[str(number)]))
 
   def _own_variables(self) -> list[tf.Variable]:
     return self._trainable_weights + self._non_trainable_weights
+
+
+def assign(variable: tf.Variable, array: np.ndarray) -> None:
+  """Sets a variable to an array, to a large one by some rows at a time.
+
+  TensorFlow makes two copies of what it assigns. Those of the table of a large
+  vocabulary would be more than all other weights.
+
+  Args:
+    variable: of the array's shape.
+    array: of any floating-point type.
+  """
+  array = array.astype(variable.dtype.as_numpy_dtype, copy=False)
+  if array.nbytes <= _PART_BYTES or isinstance(
+      variable, tf.distribute.DistributedValues):
+    variable.assign(array)
+    return
+  rows = max(1, _PART_BYTES // array[:1].nbytes)
+  for start in range(0, len(array), rows):
+    part = array[start:start + rows]
+    tf.raw_ops.ResourceStridedSliceAssign(
+        ref=variable.handle, begin=[start], end=[start + len(part)],
+        strides=[1], value=part)
 
 
 def layer_config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
