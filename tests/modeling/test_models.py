@@ -108,3 +108,62 @@ def test_learns_with_plain_keras(encoder, sentiment_dir):
 def test_labels_are_names(plain_encoder, kind, labels):
   with pytest.raises(ta.InputError, match="names, which are strings"):
     kind(plain_encoder, labels)
+
+
+def prices(batch):
+  """Numbers far from 0 that the texts' first words tell."""
+  words = np.asarray(batch["input_word_ids"])[:, 1].astype(np.float64)
+  return 2e5 + 3e4 * (words - words.mean()) / words.std()
+
+
+def test_numbers_of_any_unit_are_learned_alike(one_layer_source, batch):
+  def learned(labels):
+    tf_keras.utils.set_random_seed(1)
+    model = ta.TextRegressor(
+        ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8)))
+    model.adapt(labels)
+    np.testing.assert_allclose(  # it begins in their midst
+        model.predict(batch, verbose=0)[:, 0], labels.mean(),
+        atol=labels.std())
+    model.compile(tf_keras.optimizers.Adam(0.02), model.loss_function)
+    losses = model.fit(batch, labels, epochs=20, verbose=0).history["loss"]
+    return model.predict(batch, verbose=0)[:, 0], losses
+
+  labels = prices(batch)
+  predicted, losses = learned(labels)
+  standard, same = learned((labels - labels.mean()) / labels.std())
+  np.testing.assert_allclose(losses, same, rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(
+      (predicted - labels.mean()) / labels.std(), standard, atol=1e-3)
+  assert losses[-1] < 0.8 * losses[0]
+
+
+def test_an_adapted_model_is_saved_and_goes_on(encoder, batch, tmp_path):
+  labels = prices(batch)
+  model = ta.TextRegressor(encoder)
+  model.adapt(labels)
+  fitted(model, batch, labels)
+  before = model.predict(batch, verbose=0)
+  assert abs(before.mean() - 2e5) < 1e5
+  model.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  np.testing.assert_array_equal(again.predict(batch, verbose=0), before)
+  ta.save_adapter(model, tmp_path / "prices")
+  loaded = ta.load_adapter(tmp_path / "prices")
+  np.testing.assert_allclose(
+      loaded.predict(batch, verbose=0), before, rtol=1e-6)
+  # What has learned stays what it is, and the loss is in other units.
+  for one in (model, loaded):
+    one.adapt(labels + 1e4)
+    np.testing.assert_allclose(
+        one.predict(batch, verbose=0), before, rtol=1e-6)
+    assert one.loss_function.scale == pytest.approx(3e4)
+
+
+def test_adapt_to_what_are_no_numbers(encoder):
+  model = ta.TextRegressor(encoder)
+  for labels in ([], [1.0, np.nan], [np.inf]):
+    with pytest.raises(ta.InputError, match="labels are finite numbers"):
+      model.adapt(labels)
+  model.adapt([3.0, 3.0])
+  assert (model.mean, model.scale) == (3.0, 1.0)

@@ -96,7 +96,8 @@ def save_adapter(
   tuned = expected_shapes(info)
   info = dataclasses.replace(info, changed_base=tuple(
       name for name in encoder.changed_variables() if name not in tuned))
-  arrays = {**_saved_method(encoder), **model.named_variables()}
+  arrays = {**_saved_method(encoder), **model.named_variables(),
+            **model.saved_head()}
   arrays = {name: np.asarray(arrays[name], np.float32)
             for name in expected_shapes(info)}
   for name, array in arrays.items():

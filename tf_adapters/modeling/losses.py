@@ -31,6 +31,32 @@ class MultiLabelLoss(tf_keras.losses.Loss):
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
+class NumberLoss(tf_keras.losses.Loss):
+  """Squared error, as a part of the labels' variance.
+
+  1 is what their mean would get, whatever unit they have.
+
+  Args:
+    scale: the labels' standard deviation.
+
+  Call arguments:
+    y_true: numbers [batch] or [batch, 1].
+    y_pred: numbers [batch, 1].
+  """
+
+  def __init__(self, scale: float = 1.0, **kwargs: Any):
+    super().__init__(**kwargs)
+    self.scale = scale
+
+  def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    y_true = tf.reshape(tf.cast(y_true, y_pred.dtype), tf.shape(y_pred))
+    return tf.reduce_mean(tf.square((y_true - y_pred) / self.scale), axis=-1)
+
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), "scale": self.scale}
+
+
+@tf_keras.saving.register_keras_serializable(PACKAGE)
 class TokenLoss(tf_keras.losses.Loss):
   """Cross-entropy of token labels, averaged over the tokens that have one.
 

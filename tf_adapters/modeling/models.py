@@ -6,6 +6,7 @@ Which of them is for which type is said in `problems`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -19,7 +20,12 @@ from tf_adapters.modeling.keras_rules import (
     TAGS,
     KerasRules,
 )
-from tf_adapters.modeling.losses import MultiLabelLoss, SpanLoss, TokenLoss
+from tf_adapters.modeling.losses import (
+    MultiLabelLoss,
+    NumberLoss,
+    SpanLoss,
+    TokenLoss,
+)
 from tf_adapters.modeling.serialization import PACKAGE
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text_encoder import TextEncoder
@@ -91,12 +97,18 @@ class TextClassifier(TaskModel):
 class TextRegressor(TaskModel):
   """A model that predicts a number for each text or pair of texts.
 
+  What it learns has mean 0 and standard deviation 1: `adapt` takes the labels'
+  from them. Without it the first steps go to reach their mean, by whatever
+  trains, and some methods never recover from that.
+
   Args:
     encoder: from `load_encoder`.
     pooling: "pooler", "cls" or "mean", see `Head`; "auto" for the one that the
       encoder was made for.
     dropout: dropout rate before the linear layer. None: that of the encoder's
       hidden states.
+    mean, scale: the labels' mean and standard deviation. Adapter files have
+      them in the head's weights.
 
   Call arguments:
     inputs: what the encoder takes.
@@ -106,6 +118,7 @@ class TextRegressor(TaskModel):
 
   Example:
     >>> model = TextRegressor(encoder, pooling="mean")
+    >>> model.adapt(stars)
     >>> model.compile(optimizer="adam", loss=model.loss_function)
   """
 
@@ -113,16 +126,54 @@ class TextRegressor(TaskModel):
   keras_rules = NUMBERS
 
   def __init__(self, encoder: TextEncoder, pooling: str = "auto",
-               dropout: float | None = None, **kwargs: Any):
+               dropout: float | None = None, mean: float = 0.0,
+               scale: float = 1.0, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
+    self.mean = mean
+    self.scale = scale
+
+  def adapt(self, labels: Any) -> None:
+    """Takes mean and standard deviation of labels that are to be learned.
+
+    Before `compile`, as `adapt` of Keras' Normalization. A head that has
+    learned already gives what it gave.
+
+    Args:
+      labels: numbers, of the training split.
+
+    Raises:
+      InputError: there are none, or not all of them are finite.
+    """
+    values = np.asarray(labels, np.float64)
+    if not values.size or not np.isfinite(values).all():
+      raise InputError("adapt: labels are finite numbers, one at least")
+    mean, scale = float(values.mean()), float(values.std()) or 1.0
+    if self.is_trained:
+      head, variables = self.saved_head(), self.head.named_variables()
+      variables["head/kernel"].assign(head["head/kernel"] / scale)
+      variables["head/bias"].assign((head["head/bias"] - mean) / scale)
+    self.mean, self.scale = mean, scale
+    # What was traced has the ones before.
+    self.train_function = self.test_function = self.predict_function = None
+
+  def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
+             training: bool | None = None) -> tf.Tensor:
+    return self.mean + self.scale * super().logits(
+        outputs, input_mask, training)
+
+  def saved_head(self) -> dict[str, np.ndarray]:
+    head = super().saved_head()
+    return {"head/kernel": head["head/kernel"] * self.scale,
+            "head/bias": head["head/bias"] * self.scale + self.mean}
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
-    return tf_keras.losses.MeanSquaredError()
+    return NumberLoss(self.scale)
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "pooling": self.head.pooling}
+    return {**super().get_config(), "pooling": self.head.pooling,
+            "mean": self.mean, "scale": self.scale}
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -195,6 +196,11 @@ class TaskModel(KerasModel):
   def is_trained(self) -> bool:
     """Whether the head has learned: its bias, zeros at first, has moved."""
     return bool(tf.reduce_any(self.head.named_variables()["head/bias"] != 0))
+
+  def saved_head(self) -> dict[str, np.ndarray]:
+    """Returns the head by canonical name, as adapter files have it."""
+    return {name: variable.numpy()
+            for name, variable in self.head.named_variables().items()}
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """Returns {canonical name: variable} of everything."""

@@ -64,10 +64,10 @@ def load_task_model(config: RunConfig, task: Dataset, path: str | None,
   if path is not None and info is not None:
     return load_trained(config, task, path, info)
   tuning = config.what_trains
-  encoder = _load_encoder(
-      config, task.split("train").pairs, config.dtype(tuning))
-  model = find_problem(task.problem_type).make_model(
-      encoder, task.labels, config.pooling)
+  problem, train = find_problem(task.problem_type), task.split("train")
+  encoder = _load_encoder(config, train.pairs, config.dtype(tuning))
+  model = problem.make_model(encoder, task.labels, config.pooling)
+  problem.adapt(model, train.labels)
   if config.tune_pooler is not None:  # nothing to a pooling without one
     check_all_read(
         dataclasses.replace(config, pooling=model.head.pooling))
