@@ -90,7 +90,9 @@ def test_refuses_bad_heads(encoder, make, message):
     make(encoder)
 
 
-def test_learns_with_plain_keras(encoder, sentiment_dir):
+def test_learns_with_plain_keras(one_layer_source, sentiment_dir):
+  tf_keras.utils.set_random_seed(2)  # before the adapters are made
+  encoder = ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8))
   task = ta.load_task("tsv", data_dir=str(sentiment_dir))
   text = encoder.text_processor(24)
   model = ta.TextClassifier(encoder, task.labels)

@@ -70,8 +70,9 @@ LABEL_SETS = KerasRules(
 
 NUMBERS = KerasRules(
     losses={"scores": (
-        "MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh",
-        "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError")},
+        "NumberLoss", "MeanSquaredError", "MeanAbsoluteError", "Huber",
+        "LogCosh", "MeanAbsolutePercentageError",
+        "MeanSquaredLogarithmicError")},
     why_not="there are no labels",
     loss_functions=(
         "mean_squared_error", "mean_absolute_error", "huber", "log_cosh",

@@ -168,7 +168,8 @@ def check_loss(rules: KerasRules | None, problem_type: str,
     except ValueError:
       raise InputError(f"loss {given!r}: Keras has none of that name: {remedy}"
                        ) from None
-  ours = isinstance(loss, (MultiLabelLoss, TokenLoss, SpanLoss))
+  ours = isinstance(
+      loss, (MultiLabelLoss, NumberLoss, TokenLoss, SpanLoss))
   if rules is None or not (ours or of_keras(loss)):
     return None
   if not isinstance(loss, tf_keras.losses.Loss):  # one of Keras' functions
