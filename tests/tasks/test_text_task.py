@@ -199,6 +199,22 @@ def test_any_number_of_labels_with_thresholds(one_layer_source, tmp_path):
   assert report.plot().axes
 
 
+def test_numbers_in_their_own_unit(one_layer_source, tmp_path):
+  texts, labels = rows(24, ["good", "bad"])
+  prices = [250_000.5 if label == "good" else 150_000.5 for label in labels]
+  data = ta.Dataset.from_lists(texts, prices)
+  task = ta.TextTask(one_layer_source, data, adapter_size=8)
+  task.fit(epochs=20, batch_size=8, learning_rate=0.02, verbose=False)
+  found = np.array(task.predict(texts))
+  assert abs(found.mean() - 200_000) < 20_000
+  assert np.corrcoef(found, prices)[0, 1] > 0.5
+  task.save(tmp_path / "prices")
+  again = ta.TextTask.load(tmp_path / "prices", data=data)
+  np.testing.assert_allclose(again.predict(texts), found, rtol=1e-5)
+  again.fit(epochs=1, batch_size=8, verbose=False)
+  assert abs(np.mean(again.predict(texts)) - 200_000) < 20_000
+
+
 def test_numbers_pairs_tags_and_spans(one_layer_source):
   texts, _ = rows(12, ["good", "bad"])
   make = ta.TextTask

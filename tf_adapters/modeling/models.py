@@ -149,6 +149,8 @@ class TextRegressor(TaskModel):
     if not values.size or not np.isfinite(values).all():
       raise InputError("adapt: labels are finite numbers, one at least")
     mean, scale = float(values.mean()), float(values.std()) or 1.0
+    if (mean, scale) == (self.mean, self.scale):
+      return
     if self.is_trained:
       head, variables = self.saved_head(), self.head.named_variables()
       variables["head/kernel"].assign(head["head/kernel"] / scale)
