@@ -49,6 +49,7 @@ class NumberLoss(tf_keras.losses.Loss):
     self.scale = scale
 
   def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    y_pred = tf.convert_to_tensor(y_pred)  # Keras' own takes lists, too
     y_true = tf.reshape(tf.cast(y_true, y_pred.dtype), tf.shape(y_pred))
     return tf.reduce_mean(tf.square((y_true - y_pred) / self.scale), axis=-1)
 

@@ -197,6 +197,11 @@ class TaskModel(KerasModel):
     """Whether the head has learned: its bias, zeros at first, has moved."""
     return bool(tf.reduce_any(self.head.named_variables()["head/bias"] != 0))
 
+  def adapt(self, labels: Any) -> None:
+    """Gets ready to learn labels of the training split: only numbers need it.
+    """
+    del labels
+
   def saved_head(self) -> dict[str, np.ndarray]:
     """Returns the head by canonical name, as adapter files have it."""
     return {name: variable.numpy()

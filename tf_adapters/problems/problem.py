@@ -88,15 +88,6 @@ class Problem(abc.ABC):
       dropout: before the head; None for the model's default.
     """
 
-  def adapt(self, model: "TaskModel", labels: Any) -> None:
-    """Makes a model ready to be trained on labels: no more than numbers need.
-
-    Args:
-      model: from `make_model`, or one that was trained before.
-      labels: of the training split.
-    """
-    del model, labels
-
   def decide(self, logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
     """Makes decisions of logits, as TensorFlow operations; not for windows.
 

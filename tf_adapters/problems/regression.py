@@ -31,11 +31,6 @@ class Regression(TextProblem):
     from tf_adapters.modeling.models import TextRegressor
     return TextRegressor(encoder, pooling, dropout)
 
-  def adapt(self, model: "TaskModel", labels: Any) -> None:
-    from tf_adapters.modeling.models import TextRegressor
-    assert isinstance(model, TextRegressor)
-    model.adapt(labels)
-
   def decide(self, logits: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
     return logits[:, 0], logits[:, :1]
 

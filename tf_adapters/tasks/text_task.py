@@ -204,8 +204,7 @@ class TextTask:
     weights = fitting.weights_of(data, class_weight)
     for doubt in doubts.of_splits(data, True):
       warn(doubt, stacklevel=3)
-    find_problem(data.problem_type).adapt(
-        self.model, data.split("train").labels)
+    self.model.adapt(data.split("train").labels)
     progress = fitting.train(
         self.model, data, self._text, config, weights, verbose)
     self.history = fitting.history_of(progress)

@@ -64,10 +64,11 @@ def load_task_model(config: RunConfig, task: Dataset, path: str | None,
   if path is not None and info is not None:
     return load_trained(config, task, path, info)
   tuning = config.what_trains
-  problem, train = find_problem(task.problem_type), task.split("train")
+  train = task.split("train")
   encoder = _load_encoder(config, train.pairs, config.dtype(tuning))
-  model = problem.make_model(encoder, task.labels, config.pooling)
-  problem.adapt(model, train.labels)
+  model = find_problem(task.problem_type).make_model(
+      encoder, task.labels, config.pooling)
+  model.adapt(train.labels)
   if config.tune_pooler is not None:  # nothing to a pooling without one
     check_all_read(
         dataclasses.replace(config, pooling=model.head.pooling))

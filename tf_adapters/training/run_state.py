@@ -18,6 +18,7 @@ from tf_adapters.errors import InputError, first_line, say
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.files.writing import locked, replaced_file, write_file, writing
 from tf_adapters.modeling.layers import Dropout
+from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.training.distribution import is_chief, on_chief
 from tf_adapters.training.run_folder import EPOCHS_NAME
@@ -211,7 +212,7 @@ class RunState:
       raise InputError(f"{self._best}: damaged: remove {self.folder} to start "
                        "anew")
     for name, array in safetensors.numpy.load(content).items():
-      self._tuned[name].assign(array)
+      assign(self._tuned[name], array)
 
   def not_finite(self, what: str) -> str:
     """Returns the error on a training that came to no finite number."""
