@@ -356,6 +356,26 @@ def test_predicting_later_changes_no_other_result(config, trained):
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_numbers_of_an_earlier_version_are_not_resumed_on(
+    config, tmp_path, monkeypatch):
+  lines = [f"the film is {word}\t{number}" for number, word in enumerate(
+      ["good", "bad", "very good", "very bad"] * 4)]
+  for split in ("train", "dev"):
+    (tmp_path / f"{split}.tsv").write_text(
+        "\n".join(["text\tlabel", *lines]) + "\n")
+  config = dataclasses.replace(
+      config, data_dir=str(tmp_path), problem_type="regression",
+      save_checkpoints_steps=1)
+  with monkeypatch.context() as patched:  # it learned them as they were
+    patched.setattr(ta.TextRegressor, "adapt", lambda *_: None)
+    patched.setattr(bookkeeping, "evaluate_task", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      run(config)
+  with pytest.raises(ta.InputError, match="a regression of an earlier version"):
+    run(config)
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_other_data_is_not_resumed_on(
     config, sentiment_dir, tmp_path, monkeypatch):
   config = dataclasses.replace(config, data_dir=str(sentiment_dir))

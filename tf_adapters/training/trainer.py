@@ -20,6 +20,7 @@ from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.learning_rates import default_learning_rate
+from tf_adapters.modeling.models import TextRegressor
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text import TextProcessor
 from tf_adapters.problems import find_problem
@@ -212,7 +213,8 @@ def _taken_up(model: TaskModel, encoded: batching.Encoded,
   """Reads the state of a training from its newest checkpoint.
 
   Raises:
-    InputError: it was trained on other data or another encoder.
+    InputError: it was trained on other data or another encoder; or on numbers
+      in another unit, as earlier versions did.
   """
   state = RunState(model, output_dir / CHECKPOINTS_NAME)
   progress = state.progress
@@ -220,7 +222,8 @@ def _taken_up(model: TaskModel, encoded: batching.Encoded,
   if progress.steps and progress.identity != identity:
     raise InputError(
         f"{state.folder}: was trained on other data or another encoder than "
-        "there is now: choose another output_dir")
+        "there is now, or is a regression of an earlier version: choose "
+        "another output_dir")
   progress.identity = identity
   progress.rows = len(encoded)
   return state
@@ -266,4 +269,6 @@ def _identity(model: TaskModel, encoded: batching.Encoded) -> str:
   for tensor in (encoded.word_ids.flat_values, encoded.lengths, labels):
     digest.update(tf.io.serialize_tensor(tensor).numpy()
                   if tensor.dtype == tf.string else tensor.numpy().data)
+  if isinstance(model, TextRegressor):
+    digest.update(repr((model.mean, model.scale)).encode())
   return digest.hexdigest()
