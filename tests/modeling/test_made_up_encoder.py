@@ -63,6 +63,7 @@ class ToyEncoder(TransformerEncoder):
 
 
 def test_a_family_is_one_file(monkeypatch, tmp_path):
+  tf_keras.utils.set_random_seed(0)
   monkeypatch.setitem(ENCODERS, "toy", Toy())
   rng, texts, expected = np.random.default_rng(0), ["a b", "c b", "a", "d"], []
   (tmp_path / "config.json").write_text('{"model_type":"toy","vocab_size":8}')

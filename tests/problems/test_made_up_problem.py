@@ -7,6 +7,7 @@ one of them. All that there is of it is in this file.
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import tf_adapters as ta
 from tests.adapters import TASKS, make
@@ -62,6 +63,7 @@ def ordinal(monkeypatch):
 
 
 def test_one_file_is_enough(one_layer_source, tmp_path):
+  tf_keras.utils.set_random_seed(0)
   encoder = ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8))
   model = find_problem("ordinal").make_model(encoder, LABELS, "mean")
   inputs = encoder.text_processor(16)(TEXTS)
