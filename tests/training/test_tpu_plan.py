@@ -236,3 +236,11 @@ def test_without_the_compiler_it_is_one_line(monkeypatch, config_file, capsys):
               f"--encoder={config_file}") == 1
   assert capsys.readouterr().err == (
       "error: the TPU's compiler needs jax: pip install 'tf_adapters[plan]'\n")
+
+
+def test_flags_of_other_methods_are_refused(config_file, capsys):
+  assert call(plan_tool, "--accelerator=v2-8", f"--encoder={config_file}",
+              "--method=lora", "--adapter_size=8") != 0
+  assert capsys.readouterr().err.startswith(
+      "error: --adapter_size=8 has no effect with --method=lora: it is for "
+      "--method=bottleneck")

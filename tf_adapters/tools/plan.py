@@ -25,6 +25,7 @@ from tf_adapters.files.writing import write_file
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training import tpu_compiler
 from tf_adapters.training.plan_config import PlanConfig
+from tf_adapters.training.unread_flags import check_methods_read
 
 if TYPE_CHECKING:
   from tf_adapters.training.tpu_plan import SlicePlan, StepPlan
@@ -40,7 +41,7 @@ _HEADER = ("step", "rows", "compiles in", "memory", "program", "TFLOP",
 def _plan() -> None:
   _command.require("accelerator")
   config = _flags.read(PlanConfig)
-  config.run_config()
+  check_methods_read(config.run_config(), _command.typed())
   _flags.check_encoder()
   tpu_compiler.check_installed()
   # What comes now imports TensorFlow, which takes seconds.
