@@ -228,6 +228,10 @@ def test_tools_publish_and_take(hub, file, tmp_path, capfd):
   output = tmp_path / "pulled"
   assert call(pull, "--adapter=hf://me/tool", f"--output={output}") == 0
   assert str(output) in capfd.readouterr().out
+  assert call(pull, "--adapter=hf://me/tool", f"--output={output}") == 1
+  assert "pulled: is there already" in capfd.readouterr().err
+  assert call(pull, "--adapter=hf://me/tool", f"--output={output}",
+              "--overwrite") == 0
   assert {path.name for path in output.iterdir()} == FILES
   assert not any(path.is_symlink() for path in output.iterdir())
   np.testing.assert_array_equal(

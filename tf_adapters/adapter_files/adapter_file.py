@@ -20,13 +20,13 @@ from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     FORMAT_VERSIONS,
     AdapterInfo,
-    check_place,
     find_encoder_source,
     format_version,
     info_json,
     library_versions,
 )
 from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.adapter_files.place import check_place
 from tf_adapters.adapter_files.tensors import (
     WEIGHTS_NAME,
     AdapterTensors,

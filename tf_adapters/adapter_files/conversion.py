@@ -8,8 +8,9 @@ from tf_adapters.adapter_files import adapterhub_writer, peft_writer
 from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.foreign_writing import computes_by_tanh
-from tf_adapters.adapter_files.info import check_place, find_encoder_source
+from tf_adapters.adapter_files.info import find_encoder_source
 from tf_adapters.adapter_files.opening import LIBRARIES, OURS, open_adapter
+from tf_adapters.adapter_files.place import check_place
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
@@ -44,8 +45,8 @@ def convert_adapter(adapter: str | os.PathLike[str],
   if to not in LIBRARIES:
     raise InputError(
         f"to must be one of {', '.join(LIBRARIES)}, not {to!r:.40}")
-  check_place(path)
   if to == OURS:
+    check_place(path)
     return save_adapter(
         load_adapter(adapter, encoder_source, labels=labels), path)
   adapter = find_adapter(adapter)
@@ -67,6 +68,7 @@ def convert_adapter(adapter: str | os.PathLike[str],
          "the README.md says")
   if file.info.thresholds:
     warn(f"{path}: the thresholds of its labels have no place in it")
+  check_place(path, content)
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
     for name, text_or_bytes in content.items():

@@ -21,7 +21,7 @@ from tf_adapters.checkpoints.hugging_face_hub import (
     is_repository,
 )
 from tf_adapters.checkpoints.sources import is_elsewhere
-from tf_adapters.errors import InputError, about, check_name
+from tf_adapters.errors import InputError, about
 from tf_adapters.files.reading import (
     MOST_JSON_BYTES,
     near_name,
@@ -294,16 +294,6 @@ def check_is_adapter(path: str | os.PathLike[str]) -> None:
     else:
       what = f"it has no {CONFIG_NAME}"
     raise InputError(f"{path}: not an adapter file: {what}")
-
-
-def check_place(path: str | os.PathLike[str]) -> None:
-  """Raises InputError where there is something else than an adapter file."""
-  check_name(path)
-  path = os.path.realpath(path)
-  if os.path.exists(path) and not os.path.exists(
-      os.path.join(path, CONFIG_NAME)) and (
-      not os.path.isdir(path) or os.listdir(path)):
-    raise InputError(f"{path}: is there already, and is no adapter file")
 
 
 def find_encoder_source(path: str | os.PathLike[str], info: AdapterInfo) -> str:

@@ -20,9 +20,9 @@ from tf_adapters.adapter_files.front_matter import (
 from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     AdapterInfo,
-    check_place,
     read_info,
 )
+from tf_adapters.adapter_files.place import check_place
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.hugging_face_hub import Repository
@@ -105,12 +105,12 @@ def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
     InputError: as for `hugging_face_hub.fetch`; the file is damaged; or there
       is something else at `path`.
   """
-  check_place(path)
   repository = Repository.parse(source)
   fetched = pathlib.Path(find_adapter(str(repository)))
   describe_adapter(fetched)  # which reads all of it
   hugging_face_hub.fetch(
       str(repository.at(fetched.name)), (CONFIG_NAME, CARD_NAME))
+  check_place(path, [file.name for file in fetched.iterdir()])
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
     for file in fetched.iterdir():

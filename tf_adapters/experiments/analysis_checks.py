@@ -2,8 +2,9 @@
 
 import os
 
-from tf_adapters.adapter_files.info import AdapterInfo, check_place, read_info
+from tf_adapters.adapter_files.info import AdapterInfo, read_info
 from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.adapter_files.place import check_place
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import check_output_dir
 from tf_adapters.modeling.tuning import Tuning

@@ -17,7 +17,7 @@ import sys
 
 from absl import flags
 
-from tf_adapters.adapter_files.info import check_place
+from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.adapter_files.opening import LIBRARIES, open_adapter
 from tf_adapters.errors import InputError
 from tf_adapters.files.writing import SAVED_MODEL, check_vacant
@@ -70,7 +70,7 @@ def _convert_adapter() -> None:
   values = flags.FLAGS
   adapter = _flags.found(_flags.one_adapter())
   open_adapter(adapter, values.labels)
-  check_place(values.output)
+  check_vacant(values.output, CONFIG_NAME if values.overwrite else "")
   _flags.check_encoder()
   from tf_adapters.adapter_files.conversion import convert_adapter
   written = convert_adapter(

@@ -3,7 +3,8 @@
 Example:
   tf-adapters pull --adapter=hf://me/bert-base-mrpc@main --output=adapters/mrpc
 
-The file is checked as a whole. Its encoder is not fetched. Needs the package
+The file is checked as a whole. Its encoder is not fetched. An adapter file that
+is there already is an error without --overwrite. Needs the package
 huggingface_hub (pip install -e '.[hub]').
 """
 
@@ -11,11 +12,14 @@ import sys
 
 from absl import flags
 
-from tf_adapters.adapter_files.info import check_place
+from tf_adapters.adapter_files.info import CONFIG_NAME
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.hugging_face_hub import Repository, check_library
+from tf_adapters.files.writing import check_vacant
 from tf_adapters.tools import _command, _flags
+from tf_adapters.training.run_config import RunConfig
 
+_flags.define(RunConfig, "overwrite")
 _flags.use("adapter", "output")
 
 
@@ -24,7 +28,7 @@ def _pull() -> None:
   values = flags.FLAGS
   adapter = _flags.one_adapter()
   check_library(str(Repository.parse(adapter)))
-  check_place(values.output)
+  check_vacant(values.output, CONFIG_NAME if values.overwrite else "")
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.sharing import pull_adapter
   path = pull_adapter(adapter, values.output)

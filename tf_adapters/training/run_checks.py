@@ -3,9 +3,11 @@
 All of it is found out without TensorFlow, which takes seconds to import.
 """
 
+import pathlib
 from collections.abc import Iterable
 
 from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
+from tf_adapters.adapter_files.place import check_place
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.data.encodings import AUTO_ENCODING, check_encoding
 from tf_adapters.errors import InputError
@@ -53,6 +55,8 @@ def check_start(config: RunConfig) -> Plan:
   if plan.todo:
     config.check_data()
     check_encoder(config, plan.path, plan.info)
+    if "train" in plan.todo and config.save_adapter and not config.overwrite:
+      check_place(pathlib.Path(config.output_dir, "adapter"))
   return plan
 
 

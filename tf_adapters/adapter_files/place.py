@@ -1,0 +1,47 @@
+"""Where an adapter file may be written: by it nothing else is lost."""
+
+import os
+import pathlib
+from collections.abc import Collection
+
+from tf_adapters.adapter_files.card import CARD_NAME
+from tf_adapters.adapter_files.info import CONFIG_NAME
+from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
+from tf_adapters.errors import InputError, check_name
+from tf_adapters.files.reading import read_json
+
+_OURS = frozenset({CONFIG_NAME, WEIGHTS_NAME, CARD_NAME})
+
+
+def check_place(path: str | os.PathLike[str],
+                names: Collection[str] = _OURS) -> None:
+  """Refuses a folder that holds something that would be lost.
+
+  An adapter file takes the place of another one, as a whole: what else the
+  folder has, such as a trainer's checkpoints, would go with it.
+
+  Args:
+    path: the folder to write.
+    names: of the files that it will have; ours without them, which take no
+      other library's place.
+
+  Raises:
+    InputError: there is something else than such an adapter file.
+  """
+  check_name(path)
+  folder = pathlib.Path(os.path.realpath(path))
+  if not os.path.exists(folder):
+    return
+  entries = os.listdir(folder) if folder.is_dir() else None
+  if entries == []:
+    return
+  if entries is None or CONFIG_NAME not in entries:
+    raise InputError(f"{path}: is there already, and is no adapter file")
+  if others := sorted(set(entries) - set(names)):
+    raise InputError(
+        f"{path}: holds {others[0]}, which would be lost: choose another "
+        "folder")
+  if names is _OURS and "format_version" not in read_json(folder / CONFIG_NAME):
+    raise InputError(
+        f"{path}: is another library's adapter file, which would be lost: "
+        "choose another folder")
