@@ -147,7 +147,7 @@ ADDED = {"<url>": ROWS, "@USER": ROWS + 1, "the cat": ROWS + 4}
     lambda folder: write(folder / "added_tokens.json", **ADDED),
     lambda folder: write(folder / "tokenizer.json", added_tokens=[
         {"id": 0, "content": "[PAD]", "special": True},
-        *({"id": number, "content": token, "normalized": True}
+        *({"id": number, "content": token, "normalized": False}
           for token, number in ADDED.items())]),
     lambda folder: write(
         folder / "tokenizer_config.json", do_lower_case=True,
@@ -168,6 +168,31 @@ def test_added_tokens(folder, write_files):
       [2, ROWS, TOKENS.index("film"), ROWS + 1, 3]]
   again = type(encoder).from_config(encoder.get_config())
   assert again.vocabulary == encoder.vocabulary
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_added_tokens_that_are_normalized(folder, lower_case):
+  """As `tokenizers` finds them: in every spelling where text is lower-cased."""
+  tokenizers = pytest.importorskip("tokenizers")
+  theirs = tokenizers.Tokenizer(tokenizers.models.WordPiece(
+      {token: number for number, token in enumerate(TOKENS)},
+      unk_token="[UNK]"))
+  theirs.normalizer = tokenizers.normalizers.BertNormalizer(
+      lowercase=lower_case)
+  theirs.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+  theirs.add_tokens(["COVID", "McX", "covfe"])
+  theirs.add_special_tokens(["[E1]"])
+  theirs.save(str(folder / "tokenizer.json"))
+  write(folder / "tokenizer_config.json", do_lower_case=lower_case)
+  encoder = ta.load_encoder(str(folder))
+  texts = [f"the {word} film" for word in (
+      "COVID", "covid", "Covid", "mcx", "McX", "covfe", "[E1]", "[e1]",
+      "covids", "COVIDs")]
+  assert encoder.text_processor(32).tokenize(texts).to_list() == [
+      theirs.encode(text, add_special_tokens=False).ids for text in texts]
+  assert encoder.vocabulary.caseless == ("COVID", "McX")
+  assert type(encoder).from_config(
+      encoder.get_config()).vocabulary == encoder.vocabulary
 
 
 def test_special_tokens_in_the_vocabulary(folder):

@@ -239,6 +239,7 @@ def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
   tokens = list(vocabulary.tokens)
   special = _roles(vocabulary.special).values()
   added: dict[str, int] = {}
+  caseless = []
   for name, token, number in _added(files):
     path = folder / name
     content = _content(token)
@@ -268,9 +269,13 @@ def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
       raise InputError(f"{path}: added token {content!r:.50} has id {number}, "
                        "which is another token's")
     tokens[number] = content
+    if content not in added and content != content.lower() and isinstance(
+        token, dict) and token.get("normalized"):
+      caseless.append(content)
     added[content] = number
   return dataclasses.replace(
-      vocabulary, tokens=tuple(tokens), added=tuple(added))
+      vocabulary, tokens=tuple(tokens), added=tuple(added),
+      caseless=tuple(caseless))
 
 
 def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[

@@ -179,6 +179,23 @@ def test_added_tokens(lower_case):
       begins.to_list()[0], ends.to_list()[0])][-3:] == ["<url>", "good", "ü"]
 
 
+def test_added_tokens_in_every_spelling():
+  tokens = (*TOKENS, "COVID", "McX", "ab")
+  whole = [len(TOKENS)], [len(TOKENS) + 1], [len(TOKENS) + 2]
+  found = WordpieceTokenizer(Vocabulary(
+      tokens, lower_case=True, added=tokens[-3:], caseless=("COVID",)))
+  texts = tf.constant(["COVID", "Covid", "McX", "mcx", "AB"])
+  ids = found.tokenize(texts).to_list()
+  assert ids[:3] + ids[4:] == [whole[0], whole[0], whole[1], whole[2]]
+  assert len(ids[3]) > 1
+  cased = WordpieceTokenizer(Vocabulary(
+      tokens, lower_case=False, added=tokens[-3:], caseless=("COVID",)))
+  assert [row in whole for row in cased.tokenize(texts).to_list()] == [
+      True, False, True, False, False]
+  with pytest.raises(ta.InputError, match="caseless: no added tokens are 'x'"):
+    Vocabulary(tokens, True, caseless=("x",))
+
+
 def test_tokens_that_never_match():
   """Empty lines, all but the last of equal ones, too long ones."""
   tokens = [*TOKENS[:20], "", "film", "the", "", "a" * 201, *TOKENS[20:],

@@ -48,6 +48,8 @@ class WordpieceVocabulary(Vocabulary):
     tokenize_chinese_chars: whether every CJK ideograph is a word.
     added: those of the tokens that are looked for in the text as it stands, not
       among the wordpieces of its words.
+    caseless: those of `added` with capitals that are found in every spelling
+      where text is lower-cased; the others with capitals only as written.
     special: the special tokens, and where they stand.
   """
 
@@ -58,11 +60,12 @@ class WordpieceVocabulary(Vocabulary):
   strip_accents: bool | None = None
   tokenize_chinese_chars: bool = True
   added: tuple[str, ...] = ()
+  caseless: tuple[str, ...] = ()
   special: SpecialTokens = BERT_TOKENS
 
   def __post_init__(self) -> None:
     self.read_special()
-    for name in ("tokens", "added"):
+    for name in ("tokens", "added", "caseless"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     for name in ("lower_case", "tokenize_chinese_chars"):
       value = getattr(self, name)
@@ -74,6 +77,9 @@ class WordpieceVocabulary(Vocabulary):
     for place, token in enumerate(self.tokens):
       _check_token(token, place)
     self.check_tokens()
+    strange = set(self.caseless) - set(self.added)
+    require(not strange, "caseless: no added tokens are "
+            f"{', '.join(sorted(map(repr, strange)))}")
 
   def tokenizer(self) -> "WordpieceTokenizer":
     from tf_adapters.modeling.vocabularies.wordpiece_tokenizer import (

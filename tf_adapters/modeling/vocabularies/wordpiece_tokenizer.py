@@ -206,15 +206,17 @@ class _AddedTokens:
 
   Leftmost first, and the longest of those that begin at one place. Where texts
   are lower-cased, a token without capitals matches its spellings with capitals
-  too, as in `transformers`' BertTokenizer.
+  too, as in `transformers`' BertTokenizer, and a `caseless` one every spelling.
   """
 
   def __init__(self, vocabulary: WordpieceVocabulary):
-    self._lower_case = vocabulary.lower_case
     tokens = sorted(set(vocabulary.added), key=len, reverse=True)
+    self._caseless = [
+        token for token in tokens if vocabulary.lower_case
+        and (token == token.lower() or token in vocabulary.caseless)]
     self._pattern = "|".join(
-        f"(?i:{re.escape(token)})" if self._lower_case
-        and token == token.lower() else re.escape(token) for token in tokens)
+        f"(?i:{re.escape(token)})" if token in self._caseless
+        else re.escape(token) for token in tokens)
     if len(self._pattern) > _LONGEST_PATTERN:
       raise InputError(
           f"the vocabulary has {len(tokens):,} added tokens of "
@@ -222,10 +224,12 @@ class _AddedTokens:
           "texts")
     # By hashes and not in a table: a resource could not be hidden in a function
     # that is exported.
-    hashes = tf.strings.to_hash_bucket_fast(tokens, _MANY).numpy()
+    keys = [_ANY_CASE + token.lower() if token in self._caseless else token
+            for token in tokens]
+    hashes = tf.strings.to_hash_bucket_fast(keys, _MANY).numpy()
     order = np.argsort(hashes)
     self._hashes = tf.constant(hashes[order])
-    self._tokens = tf.constant([tokens[place] for place in order])
+    self._keys = tf.constant([keys[place] for place in order])
     self._ids = tf.constant(
         [vocabulary.id_of(tokens[place]) for place in order], tf.int32)
 
@@ -240,20 +244,21 @@ class _AddedTokens:
     parts, begins, _ = tf_text.regex_split_with_offsets(
         texts, self._pattern, self._pattern)
     ids = self._look_up(parts.values)
-    if self._lower_case:
+    if self._caseless:
       ids = tf.maximum(ids, self._look_up(
-          tf.strings.lower(parts.values, encoding="utf-8")))
+          _ANY_CASE + tf.strings.lower(parts.values, encoding="utf-8")))
     return parts, begins, ids
 
-  def _look_up(self, parts: tf.Tensor) -> tf.Tensor:
+  def _look_up(self, keys: tf.Tensor) -> tf.Tensor:
     place = tf.searchsorted(
-        self._hashes, tf.strings.to_hash_bucket_fast(parts, _MANY))
+        self._hashes, tf.strings.to_hash_bucket_fast(keys, _MANY))
     place = tf.minimum(place, tf.size(self._hashes) - 1)
-    return tf.where(tf.equal(tf.gather(self._tokens, place), parts),
+    return tf.where(tf.equal(tf.gather(self._keys, place), keys),
                     tf.gather(self._ids, place), -1)
 
 
 _MANY = 1 << 62  # hashes: more than would collide
+_ANY_CASE = "\n"  # before keys; no token has one
 
 
 def _but_for(added: tf.Tensor, parts: tf.RaggedTensor) -> tf.Tensor:
