@@ -11,6 +11,7 @@ from tests.adapters import A, make
 from tf_adapters.adapter_files import adapter_file
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.adapter_files.tensors import expected_shapes
+from tf_adapters.errors import InputWarning
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +144,23 @@ def test_says_what_it_is(seeds, edited, tmp_path):
   assert info.max_length == 24
   ta.average_adapters([seeds[0]], tmp_path / "mean")
   assert read_info(tmp_path / "mean").max_length is None
+
+
+def test_thresholds_are_kept_where_all_are_the_same(hf_source, tmp_path):
+  def file(name, **thresholds):
+    path = make(hf_source, tmp_path / name, A(size=4), "multi_label", "pq",
+                "mean", "adapters")
+    adapter_file.write_adapter(path, dataclasses.replace(
+        read_info(path), thresholds=thresholds), tensors(path))
+    return path
+
+  files = [file("a", p=0.9), file("b", p=0.9), file("c", p=0.1), file("d")]
+  assert read_info(ta.average_adapters(
+      files[:2], tmp_path / "mean")).thresholds == {"p": 0.9}
+  for others in (files[1:3], files[2:], files[:0:-1]):
+    with pytest.warns(InputWarning, match="has no thresholds"):
+      ta.average_adapters(others, tmp_path / "mean")
+    assert read_info(tmp_path / "mean").thresholds == {}
 
 
 def test_a_file_can_be_replaced_by_the_mean(seeds, tmp_path):

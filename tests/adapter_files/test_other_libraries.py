@@ -161,6 +161,34 @@ def test_peft_files_that_are_refused(copy, changes, message):
   refused(copy("peft_files/lora", **changes), message, LABELS)
 
 
+def test_peft_files_that_name_modules_of_lower_layers(copy):
+  path = copy("peft_files/lora", target_modules=[
+      f"encoder.layer.0.attention.self.{name}" for name in ("query", "value")])
+  file = path / "adapter_model.safetensors"
+  safetensors.numpy.save_file({
+      name: array for name, array in safetensors.numpy.load_file(file).items()
+      if ".layer.1." not in name}, file)
+  found = open_adapter(path, LABELS).on(CONFIG, "tiny")
+  assert found.info.method.layers == (0,)
+  assert not any("layer_1/" in name for name in found.tensors())
+
+
+@pytest.mark.parametrize("name", ["output", "attention", "adapters", "0"])
+def test_adapters_of_adapterhub_that_are_called_as_a_module(copy, name):
+  expected = tensors_of(copy("adapterhub_files/pfeiffer"))
+  path = copy("adapterhub_files/pfeiffer")
+  for file in path.glob("*.json"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": name}))
+  for file in path.glob("*.safetensors"):
+    safetensors.numpy.save_file({
+        key.replace(".task.", f".{name}."): array for key, array
+        in safetensors.numpy.load_file(file).items()}, file)
+  found = tensors_of(path)
+  assert found.keys() == expected.keys()
+  for key, array in expected.items():
+    np.testing.assert_array_equal(found[key], array, key)
+
+
 @pytest.mark.parametrize("inside", ["bert.", ""])
 def test_a_peft_file_without_a_head(copy, tmp_path, inside):
   """Of a model with a head that is not saved, and of one that has none."""
@@ -309,9 +337,13 @@ def test_command_line(tmp_path, capsys):
        "cannot be written for peft: its head pools by 'cls'")):
     assert call(convert, *arguments, f"--output={tmp_path / 'x'}") == 1
     assert message in capsys.readouterr().err
-  assert call(convert, f"--adapter={peft}", "--labels=no,yes,maybe",
-              f"--encoder={encoder}", "--to=adapterhub",
-              f"--output={tmp_path / 'hub'}") == 0
+  arguments = [f"--adapter={peft}", "--labels=no,yes,maybe",
+               f"--encoder={encoder}", "--to=adapterhub",
+               f"--output={tmp_path / 'hub'}"]
+  assert call(convert, *arguments) == 0
+  assert call(convert, *arguments) == 1
+  assert "hub: is there already" in capsys.readouterr().err
+  assert call(convert, *arguments, "--overwrite") == 0
   assert call(convert, f"--adapter={tmp_path / 'hub'}", "--to=tf_adapters",
               f"--encoder={encoder}", f"--output={tmp_path / 'ours'}") == 0
   assert open_adapter(tmp_path / "ours").info.labels == tuple(LABELS)

@@ -562,6 +562,36 @@ def test_layer_norms_that_come_first(source):
     ta.load_encoder(again(source, source.folder / "bias", norm_bias=True))
 
 
+@golden_of("modernbert")
+def test_modernberts_of_newer_files(source, tmp_path):
+  """Transformers 5 writes layers and rotary positions in other words."""
+  config = source.encoder.config
+  kinds = [("sliding_attention", "full_attention")[config.sees_all(layer)]
+           for layer in range(config.num_hidden_layers)]
+  changes = dict(
+      rope_parameters={
+          "full_attention": {"rope_type": "default", "rope_theta": 70.0},
+          "sliding_attention": {"rope_theta": config.local_rope_theta}},
+      global_rope_theta=5.0, local_rope_theta=5.0, layer_types=kinds)
+  found = ta.load_encoder(again(source, tmp_path / "new", **changes)).config
+  assert found == dataclasses.replace(config, global_rope_theta=70.0)
+  for number, others in ((1, ["full_attention"] * len(kinds)), (2, kinds)):
+    found = ta.load_encoder(again(
+        source, tmp_path / f"n{number}", layer_types=others,
+        global_attn_every_n_layers=3 - number)).config
+    assert found.global_attn_every_n_layers == number
+  yarn = {"full_attention": {"rope_type": "yarn", "factor": 4.0}}
+  for number, (name, value) in enumerate((
+      ("rope_parameters: rope_type 'yarn'", yarn),
+      ("rope_parameters", {"rope_theta": 7.0}),
+      ("rope_parameters", {"full_attention": 7.0}),
+      ("layer_types", kinds[::-1] if len(kinds) % 2 == 0 else kinds[1:]),
+      ("layer_types", ["linear_attention"] * len(kinds)))):
+    with pytest.raises(ta.InputError, match=f"config.json: {name}"):
+      ta.load_encoder(again(
+          source, tmp_path / str(number), **{name.split(":")[0]: value}))
+
+
 @golden_of("deberta-v2")
 def test_debertas_of_other_versions(source, tmp_path):
   encoder = source.encoder

@@ -292,6 +292,16 @@ def test_large_arrays_are_assigned_by_some_rows_at_a_time(
     np.testing.assert_array_equal(array, whole[name], name)
 
 
+@pytest.mark.parametrize("rows", [2, 4])
+@pytest.mark.parametrize("part", [1, 1 << 24])
+def test_arrays_of_another_shape_are_not_assigned(monkeypatch, rows, part):
+  monkeypatch.setattr(serialization, "_PART_BYTES", part)
+  variable = tf.Variable(tf.zeros([3, 5]), name="table")
+  with pytest.raises(ValueError, match=r"table.* \(3, 5\).* \(\d, 5\)"):
+    serialization.assign(variable, np.ones([rows, 5]))
+  assert not variable.numpy().any()
+
+
 def test_loading_draws_as_building_does(hf_source):
   source = str(hf_source)
 

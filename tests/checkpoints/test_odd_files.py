@@ -14,7 +14,7 @@ import tf_adapters as ta
 from tests import conftest
 from tests.checkpoints import writers
 from tests.checkpoints.test_damage import copy, edit, refuse, tensors
-from tf_adapters.checkpoints import hub_export
+from tf_adapters.checkpoints import hub_export, names
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.hub_export import export_hub, preprocessing_path
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
@@ -352,3 +352,19 @@ def test_where_nothing_can_be_written(one_layer_source, tmp_path, path):
 def test_sources_that_are_none(source):
   with pytest.raises(ta.InputError, match="no encoder"):
     open_checkpoint(source)
+
+
+def test_pairs_of_an_encoder_with_one_segment(tmp_path, vocab_file):
+  config = {**conftest.TINY, "type_vocab_size": 1}
+  rng = np.random.default_rng(0)
+  folder = conftest.write_hugging_face(tmp_path / "bert", config, {
+      name: rng.normal(0, 0.1, shape).astype(np.float32)
+      for name, shape in names.shapes(ta.BertConfig(**config)).items()},
+      vocab_file)
+  encoder = ta.load_encoder(folder)
+  inputs = encoder.text_processor(16)(["the film"], ["is good"])
+  assert inputs["input_mask"].numpy().sum() == 7
+  assert not inputs["input_type_ids"].numpy().any()
+  assert np.isfinite(encoder(inputs)["sequence_output"]).all()
+  # The vocabulary's fingerprint, which adapter files have, is as it was.
+  assert encoder.vocabulary.special.segments

@@ -1,5 +1,7 @@
 """The tensors of an adapter of AdapterHub, by what they are of."""
 
+import re
+
 from tf_adapters.adapter_files.foreign import Tensors, WeightsFile, refuse
 from tf_adapters.adapter_files.torch_modules import TorchModel
 
@@ -10,6 +12,14 @@ _OLD_NAMES = {
     "layer_text_task_adapters": "adapters",
     "layer_text_lang_adapters": "adapters",
     "invertible_lang_adapters": "invertible_adapters"}
+
+
+# What is not computed here.
+_OTHERS = ("refts", "prompt_tunings", "invertible_adapters", "prefix_gates",
+           "adapter_fusion_layer")
+# An adapter can have a module's name, so the kind before it is looked for, too.
+_SPLIT = (r"(?:(?P<module>.*?)\.)??(?P<kind>adapters|loras|prefix_tunings|"
+          rf"shared_parameters|{'|'.join(_OTHERS)})\.")
 
 
 class MethodTensors:
@@ -55,8 +65,7 @@ class MethodTensors:
           weights.left.pop(full)  # the same again, by the name of a layer
       elif kind == "shared_parameters":
         self.shared[leaf] = weights.take(full)
-      elif kind in ("refts", "prompt_tunings", "invertible_adapters",
-                    "prefix_gates", "adapter_fusion_layer"):
+      elif kind in _OTHERS:
         refuse(f"it holds {kind.replace('_', ' ')}")
 
   def check_all_used(self) -> None:
@@ -70,11 +79,10 @@ class MethodTensors:
 
 def _split(key: str, name: str) -> tuple[str, str, str]:
   """Splits a tensor's name into (module, kind, name below)."""
-  module, mark, leaf = key.partition(f".{name}.")
-  if not mark:
+  found = re.match(rf"{_SPLIT}{re.escape(name)}\.", key)
+  if not found:
     return key, "", ""
-  module, _, kind = module.rpartition(".")
-  return module, kind, leaf
+  return found["module"] or "", found["kind"], key[found.end():]
 
 
 def check_none_left(tensors: Tensors) -> None:

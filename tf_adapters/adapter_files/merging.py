@@ -46,7 +46,8 @@ def average_adapters(paths: Sequence[Path], path: Path,
   It is one model, as fast as each of them (model soups: Wortsman et al., ICML
   2022). Runs that began at the same weights may well have a mean that is
   better than each; those of different seeds need not have a useful one. Metrics
-  are not carried over: they have to be measured.
+  are not carried over: they have to be measured. Nor are thresholds, unless all
+  files have the same.
 
   The mean is that of every tensor. For LoRA it is that of the products, not of
   their factors: the mean of n files of rank r has rank n r.
@@ -110,7 +111,9 @@ def average_adapters(paths: Sequence[Path], path: Path,
           infos[0], adapter=mean_method.to_dict() if mean_method else None,
           task=task or _common([info.task for info in infos]) or "",
           max_length=max(info.max_length or 0 for info in infos) or None,
-          metrics={}, weights_sha256="", versions=library_versions(),
+          metrics={}, thresholds=_thresholds(path, infos),
+          label_type=_common([info.label_type for info in infos]) or "str",
+          weights_sha256="", versions=library_versions(),
           pairs=_common([info.pairs for info in infos])),
       {name: mean.astype(np.float32) for name, mean in means.items()})
 
@@ -204,6 +207,16 @@ def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
       return [float(weight) / total for weight in weights]
   raise InputError("weights: expected finite numbers that are not negative and "
                    f"not all 0, not {weights}")
+
+
+def _thresholds(
+    path: Path, infos: Sequence[AdapterInfo]) -> Mapping[str, float]:
+  """Returns the files' thresholds, where all have the same; else says so."""
+  thresholds = infos[0].thresholds
+  if all(info.thresholds == thresholds for info in infos):
+    return thresholds
+  warn(f"{path}: has no thresholds, as the files' differ: tune them anew")
+  return {}
 
 
 def _common(values: Sequence[Any]) -> Any:

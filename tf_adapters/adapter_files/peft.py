@@ -143,9 +143,11 @@ def _sizes(values: Mapping[str, Any], found: "_Found",
   if "head/kernel" in head.tensors:
     sizes["hidden_size"] = head.tensors["head/kernel"].shape[0]
   # All layers have what is named, unless layers or a pattern are.
+  targets = values.get("target_modules")
   if found.places and not found.model.shares_layers and isinstance(
-      values.get("target_modules"), list) and not (
-          values.get("layers_to_transform") or values.get("exclude_modules")):
+      targets, list) and not (
+          values.get("layers_to_transform") or values.get("exclude_modules")
+          or any(re.search(r"\d", str(target)) for target in targets)):
     sizes["num_hidden_layers"] = as_whole([layer for layer, _ in found.places])
   if "word_embeddings/embeddings" in found.base:
     sizes["vocab_size"] = found.base["word_embeddings/embeddings"].shape[0]

@@ -207,7 +207,9 @@ class TransformerEncoder(TextEncoder):
       raise InputError(
           f"max_length {max_length}: the encoder has positions for "
           f"{positions} wordpieces only, which is the most to give")
-    return TextProcessor(self.vocabulary, max_length)
+    return TextProcessor(
+        self.vocabulary.without_segments()
+        if self.config.has_one_segment else self.vocabulary, max_length)
 
   def build(self, input_shape: Any = None) -> None:
     if self.built:

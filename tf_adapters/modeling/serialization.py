@@ -49,7 +49,13 @@ def assign(variable: tf.Variable, array: np.ndarray) -> None:
   Args:
     variable: of the array's shape.
     array: of any floating-point type.
+
+  Raises:
+    ValueError: it has another shape.
   """
+  if array.shape != tuple(variable.shape):
+    raise ValueError(f"{variable.name} has the shape {tuple(variable.shape)}, "
+                     f"what it is set to {array.shape}")
   array = array.astype(variable.dtype.as_numpy_dtype, copy=False)
   if array.nbytes <= _PART_BYTES or isinstance(
       variable, tf.distribute.DistributedValues):

@@ -148,6 +148,11 @@ class Vocabulary(JsonConfig, abc.ABC):
           "do_lower_case (lower_case) out")
     return self
 
+  def without_segments(self) -> Self:
+    """Returns the same, where both texts of a pair have the type id 0."""
+    return dataclasses.replace(
+        self, special=dataclasses.replace(self.special, segments=False))
+
   def to_dict(self) -> dict[str, Any]:
     values = super().to_dict()
     if "special" in values:  # a field, and not the same for all of a kind

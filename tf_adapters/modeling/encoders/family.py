@@ -71,6 +71,11 @@ class EncoderConfig(JsonConfig):
     """The most tokens that a text can have, special ones included."""
     raise NotImplementedError
 
+  @property
+  def has_one_segment(self) -> bool:
+    """Whether both texts of a pair have the type id 0, as there is no other."""
+    return False
+
   def layer_name(self, number: int) -> str:
     """Returns the beginning of canonical names of a layer's variables."""
     return "transformer" if self.shares_layers else (

@@ -22,6 +22,9 @@ _LARGEST_SIZE = 1 << 31
 # Hugging Face's name of a field -> ours; others are called the same.
 _FIELDS = {"hidden_activation": "hidden_act", "norm_eps": "layer_norm_eps",
            "classifier_dropout": "hidden_dropout_prob"}
+# Kinds of layers -> our fields of their rotary positions.
+_BASES = {"full_attention": "global_rope_theta",
+          "sliding_attention": "local_rope_theta"}
 # What is not there; a configuration that has it is of another network.
 _BIASES = ("norm_bias", "attention_bias", "mlp_bias")
 
@@ -184,6 +187,12 @@ class ModernBert(EncoderFamily):
     for theirs, ours in _FIELDS.items():
       if theirs in values:
         given[ours] = values[theirs]
+    # As transformers writes them from version 5 on.
+    for kind, theta in _bases(values.get("rope_parameters")).items():
+      given[kind] = theta
+    if values.get("layer_types") is not None:
+      given["global_attn_every_n_layers"] = _every(
+          values["layer_types"], values.get("global_attn_every_n_layers", 3))
     return super().read_config(given, activations)
 
   def encoder_class(self) -> type["ModernBertEncoder"]:
@@ -191,6 +200,51 @@ class ModernBert(EncoderFamily):
         ModernBertEncoder,
     )
     return ModernBertEncoder
+
+
+def _bases(parameters: Any) -> dict[str, Any]:
+  """Returns the bases of rotary positions that are given.
+
+  Raises:
+    InputError: positions are not as they were in pretraining.
+  """
+  if parameters is None:
+    return {}
+  if not isinstance(parameters, Mapping) or parameters.keys() - _BASES or any(
+      not isinstance(values or {}, Mapping) for values in parameters.values()):
+    raise InputError(f"rope_parameters is {parameters!r:.60}; expected "
+                     f"{' and '.join(_BASES)}, each with its rope_theta")
+  bases = {}
+  for kind, name in _BASES.items():
+    values = parameters.get(kind) or {}
+    rope_type = values.get("rope_type", "default")
+    if rope_type != "default":
+      raise InputError(
+          f"rope_parameters: rope_type {rope_type!r:.40} is not offered")
+    if "rope_theta" in values:
+      bases[name] = values["rope_theta"]
+  return bases
+
+
+def _every(kinds: Any, stated: Any) -> int:
+  """Returns n, where layers 0, n, 2n, ... see the whole text.
+
+  Args:
+    kinds: of the layers.
+    stated: what n is said to be, which few layers do not tell.
+
+  Raises:
+    InputError: those are other layers.
+  """
+  whole, window = _BASES
+  if isinstance(kinds, list) and kinds:
+    for number in (stated, [*kinds, whole].index(whole, 1)):
+      if type(number) is int and number > 0 and kinds == [
+          window if layer % number else whole for layer in range(len(kinds))]:
+        return number
+  raise InputError(
+      f"layer_types is {kinds!r:.60}; expected {whole} for every n-th layer, "
+      f"from the first on, and {window} for the others")
 
 
 MODERNBERT = ModernBert()

@@ -90,6 +90,10 @@ class TransformerConfig(EncoderConfig):
     return self.hidden_size
 
   @property
+  def has_one_segment(self) -> bool:
+    return self.type_vocab_size == 1
+
+  @property
   def longest_text(self) -> int:
     return self.max_position_embeddings - self.first_position
 
