@@ -45,7 +45,7 @@ OF_FILES = re.compile(
     "expected a JSON object|of the right type|has no questions|"
     "expected JSON lines|column 1 (holds numbers|counts the words|is )|"
     # Of the names of columns, and of JSON.
-    "([ct]sv:[1-4]|json:[0-9]+): is no UTF-8 text")
+    "([ct]sv:[1-9]|json:[0-9]+): is no UTF-8 text")
 
 
 def load(format, path, on_bad_row):

@@ -52,6 +52,47 @@ def test_labels_stay_what_they_are(labels, names, kind):
       str(int(one)) if kind == "int" else str(one) for one in labels]
 
 
+def test_weights_are_of_labels_and_not_of_their_numbers():
+  data = ta.Dataset.from_lists(["a", "b", "c"], [1, 2, 3])
+  assert data.class_weight({1: 5.0}) == {"1": 5.0, "2": 1.0, "3": 1.0}
+  assert data.class_weight({"3": 0.5})["3"] == 0.5
+  with pytest.raises(ta.InputError, match="'0' is not one of 1, 2, 3"):
+    data.class_weight({0: 2.0})
+
+
+def test_whole_numbers_of_a_file_are_integers(tmp_path):
+  """As pandas writes them where one is missing."""
+  path = tmp_path / "a.csv"
+  pd.DataFrame({"text": list("abcd"), "label": [10.0, 2.0, None, 2.0]}).to_csv(
+      path, index=False)
+  assert "10.0" in path.read_text()
+  with pytest.warns(UserWarning, match="1 row left out: 1 without a label"):
+    data = ta.Dataset.from_file(path)
+  assert data.labels == ("2", "10") and data.label_type == "int"
+  assert [row["label"] for row in data.train] == [10, 2, 2]
+
+
+def test_sets_of_labels_that_are_missing_are_not_empty_sets():
+  df = pd.DataFrame({"text": list("abcd"), "label": [
+      [10, 2], None, [], [2]]})
+  with pytest.warns(UserWarning, match="1 row left out: 1 without a label"):
+    data = ta.Dataset.from_dataframe(df)
+  assert data.problem_type == "multi_label" and data.label_type == "int"
+  assert data.labels == ("2", "10")
+  assert data.train.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
+  with pytest.raises(ta.InputError, match=r"row 1: no label in column 'label':"
+                     r" \[\] has none"):
+    ta.Dataset.from_dataframe(df, on_bad_row="error")
+
+
+@pytest.mark.parametrize("tag", [None, -100])
+def test_words_without_a_tag(tag):
+  df = pd.DataFrame({"text": [["a", "b"], ["c", "d"]],
+                     "label": [["O", "B-x"], ["O", tag]]})
+  with pytest.raises(ta.InputError, match=f"row 1: {tag} is no tag"):
+    ta.Dataset.from_dataframe(df, on_bad_row="error")
+
+
 def test_the_type_of_problem_is_found_out():
   texts = ["the film", "a plot", "he said"]
   of = ta.Dataset.from_lists

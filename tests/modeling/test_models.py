@@ -1,5 +1,7 @@
+import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
@@ -159,7 +161,64 @@ def test_an_adapted_model_is_saved_and_goes_on(encoder, batch, tmp_path):
     one.adapt(labels + 1e4)
     np.testing.assert_allclose(
         one.predict(batch, verbose=0), before, rtol=1e-6)
-    assert one.loss_function.scale == pytest.approx(3e4)
+    assert one.loss_function.get_config()["scale"] == pytest.approx(3e4)
+
+
+@pytest.mark.parametrize("way", ["w.weights.h5", "w.h5", "w", "set_weights",
+                                 "checkpoint"])
+def test_weights_hold_the_unit(one_layer_source, encoder, batch, tmp_path, way):
+  model = ta.TextRegressor(encoder)
+  model.adapt(prices(batch))
+  fitted(model, batch, prices(batch))
+  again = ta.TextRegressor(ta.load_encoder(
+      str(one_layer_source), ta.AdapterConfig(size=8)))
+  again.adapt([5.0, 7.0])
+  again.compile()
+  path = str(tmp_path / way)
+  if way == "set_weights":
+    again.set_weights(model.get_weights())
+  elif way == "checkpoint":
+    tf.train.Checkpoint(model=again).read(
+        tf.train.Checkpoint(model=model).write(path))
+  else:
+    model.save_weights(path)
+    with pytest.raises((OSError, tf.errors.NotFoundError)):
+      again.load_weights(path + ".nowhere")
+    assert again.mean == 6.0
+    again.load_weights(path)
+  np.testing.assert_array_equal(again(batch), model(batch))
+  # The loss is in that unit, too, though `compile` came before.
+  assert again.evaluate(batch, prices(batch), verbose=0) == pytest.approx(
+      model.evaluate(batch, prices(batch), verbose=0))
+
+
+def test_weights_of_earlier_versions_have_no_unit(encoder, batch, tmp_path):
+  model = ta.TextRegressor(encoder)
+  outputs = model(batch)
+  path = tmp_path / "w.weights.h5"
+  model.save_weights(path)
+  with h5py.File(path, "a") as file:
+    file["vars"].clear()
+  model.adapt(prices(batch))
+  model.load_weights(path)
+  np.testing.assert_array_equal(model(batch), outputs)
+
+
+def test_adapt_after_compile(one_layer_source, batch):
+  losses = []
+  for adapts_first in (True, False):
+    tf_keras.utils.set_random_seed(1)
+    model = ta.TextRegressor(
+        ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8)))
+    steps = [lambda model=model: model.adapt(prices(batch)),
+             lambda model=model: model.compile(
+                 tf_keras.optimizers.Adam(0.02), model.loss_function)]
+    for step in steps if adapts_first else steps[::-1]:
+      step()
+    losses.append(model.fit(
+        batch, prices(batch), epochs=2, verbose=0).history["loss"])
+  np.testing.assert_allclose(*losses, rtol=1e-5)
+  assert losses[0][0] < 3  # of labels around 200,000
 
 
 def test_adapt_to_what_are_no_numbers(encoder):
@@ -169,3 +228,5 @@ def test_adapt_to_what_are_no_numbers(encoder):
       model.adapt(labels)
   model.adapt([3.0, 3.0])
   assert (model.mean, model.scale) == (3.0, 1.0)
+  model.adapt([0.1, 0.1, 0.1])  # whose mean is rounded
+  assert model.scale == 1.0

@@ -91,6 +91,7 @@ def test_cross_validation_a_pipeline_and_a_search(estimator):
     (["a", "b"], ["x"], "2 texts, but 1 labels"),
     (["a", "b"], None, "requires y"),
     ([], [], "0 texts"),
+    (["a", "b", "c"], ["x", "y ", "y"], "'y' and 'y ' differ in blanks alone"),
 ])
 def test_what_cannot_be_right_is_refused(estimator, texts, labels, message):
   with pytest.raises(ta.InputError, match=message):

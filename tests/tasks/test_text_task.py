@@ -1,5 +1,7 @@
 """From data to labels: one small task of each type, trained, saved, loaded."""
 
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,8 @@ import tensorflow as tf
 import tf_adapters as ta
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.errors import InputWarning
+from tf_adapters.tasks.frame_forms import like
+from tf_adapters.training.bookkeeping import Bookkeeping
 
 pd = pytest.importorskip("pandas")
 
@@ -80,6 +84,69 @@ def test_missing_texts_have_no_prediction(tickets):
   assert found[7] == "bad" and pd.isna(found[9])
   with pytest.warns(UserWarning, match="1 of 1 texts"):
     assert task.predict([None]) == [None]
+
+
+def test_missing_texts_among_numbers_leave_these_what_they_are():
+  found = like([1, None, 3], pd.Series(["a", None, "b"]), "stars")
+  assert found.tolist() == [1, None, 3] and type(found[0]) is int
+
+
+@pytest.mark.parametrize("fault, error, message", [
+    ("diverges", ta.InputError, "the task is as it was before"),
+    ("is stopped", KeyboardInterrupt, "")])
+def test_a_fit_that_fails_leaves_the_task_as_it_was(
+    one_layer_source, monkeypatch, tmp_path, fault, error, message):
+  texts, labels = rows(20, [3.0, 5.0])
+  task = ta.TextTask(one_layer_source, ta.Dataset.from_lists(
+      texts, labels, problem_type="regression", validation=4),
+      adapter_size=4, pooling="mean", max_length=16)
+  task.fit(epochs=1, batch_size=8, verbose=False)
+  before = task.model.get_weights(), task.model.task, task.history
+  task.data = ta.Dataset.from_lists(
+      texts, [1e3 * label for label in labels], problem_type="regression")
+  ends = Bookkeeping.on_train_batch_end
+
+  def end(self, batch, logs):
+    if batch == 1:
+      if fault == "is stopped":
+        signal.raise_signal(signal.SIGINT)
+      logs = {"loss": float("nan" if fault == "diverges" else "1")}
+    ends(self, batch, logs)
+
+  monkeypatch.setattr(Bookkeeping, "on_train_batch_end", end)
+  with pytest.raises(error, match=message):
+    task.fit(epochs=9, batch_size=8, verbose=False)
+  for array, old in zip(task.model.get_weights(), before[0]):
+    np.testing.assert_array_equal(array, old)
+  assert (task.model.task, task.history) == before[1:]
+  path = task.save(tmp_path / "task")
+  assert read_info(path).metrics == before[1].metrics != {}
+
+
+def test_metrics_of_other_weights_are_not_saved(one_layer_source, tmp_path):
+  texts, labels = rows(20, ["good", "bad"])
+  task = ta.TextTask(
+      one_layer_source, ta.Dataset.from_lists(texts, labels, validation=4),
+      adapter_size=4, pooling="mean", max_length=16)
+  task.fit(epochs=1, batch_size=8, verbose=False)
+  assert read_info(task.save(tmp_path / "task")).metrics
+  task.model.head.linear.bias.assign_add([1.0, 0.0])
+  assert read_info(task.save(tmp_path / "task")).metrics == {}
+
+
+def test_a_split_is_evaluated_by_its_labels_names(tickets):
+  """Not by their numbers, which are others where a label is missing."""
+  task, _ = tickets
+  other = ta.Dataset.from_lists(
+      ["the film good so", "he said new"], ["good", "new"])
+  for split in (other.train, other.split("train"), other.splits["train"]):
+    with pytest.raises(ta.InputError, match="has not: new"):
+      task.evaluate(split)
+  other = ta.Dataset.from_dict({
+      "text": ["the film good so", "he said bad"], "label": ["good", "bad"]},
+      labels=["good", "bad"])
+  for split in (other.train, other.split("train"), other.splits["train"]):
+    assert task.evaluate(split).metrics["accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("texts, message", [

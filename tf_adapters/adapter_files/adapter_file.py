@@ -92,20 +92,33 @@ def save_adapter(
     given["weights_sha256"] = ""  # they are of what is saved now
   description = dataclasses.replace(model.task, **{
       name: value for name, value in given.items() if value is not None})
-  info = _info_of(model, encoder, description)
-  tuned = expected_shapes(info)
-  info = dataclasses.replace(info, changed_base=tuple(
-      name for name in encoder.changed_variables() if name not in tuned))
-  arrays = {**_saved_method(encoder), **model.named_variables(),
-            **model.saved_head()}
-  arrays = {name: np.asarray(arrays[name], np.float32)
-            for name in expected_shapes(info)}
+  info, arrays = _contents(model, encoder, description)
   for name, array in arrays.items():
     if not np.isfinite(array).all():
       raise InputError(
           f"{path}: not written: {name} holds numbers that are not finite, and "
           "could not be loaded; train again, at a lower learning rate")
   return write_adapter(path, info, arrays)
+
+
+def weights_sha256(model: TaskModel) -> str:
+  """Returns the sha256 of a model's weights, as its adapter file has it."""
+  _, arrays = _contents(model, model.encoder, model.task)
+  return hashlib.sha256(safetensors.numpy.save(arrays)).hexdigest()
+
+
+def _contents(model: TaskModel, encoder: TransformerEncoder,
+              description: TaskDescription,
+              ) -> tuple[AdapterInfo, dict[str, np.ndarray]]:
+  """Returns what the file of a model says, and its arrays by name."""
+  info = _info_of(model, encoder, description)
+  tuned = expected_shapes(info)
+  info = dataclasses.replace(info, changed_base=tuple(
+      name for name in encoder.changed_variables() if name not in tuned))
+  arrays = {**_saved_method(encoder), **model.named_variables(),
+            **model.saved_head()}
+  return info, {name: np.asarray(arrays[name], np.float32)
+                for name in expected_shapes(info)}
 
 
 def _encoder_to_save(model: object,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_adapters.data import summary
-from tf_adapters.data.splits import Examples, Submission
+from tf_adapters.data.splits import Examples, Submission, with_names
 from tf_adapters.errors import InputError, names_arguments, warn
 from tf_adapters.modeling import class_weight
+from tf_adapters.modeling.label_types import label_name
 
 if TYPE_CHECKING:
   import tensorflow as tf
@@ -89,6 +90,9 @@ class Dataset:
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "notes", tuple(filter(None, self.notes)))
+    object.__setattr__(self, "splits", {
+        name: with_names(split, self.labels, self.label_type)
+        for name, split in self.splits.items()})
 
   def __repr__(self) -> str:
     return summary.as_text(self)
@@ -305,18 +309,12 @@ class Dataset:
     return self._named("test")
 
   def _named(self, name: str) -> Examples:
-    """Makes a split say what its labels are called, wherever it goes."""
     if name not in self.splits and name != "train":
       raise InputError(
           f"task {self.name}: no {name} split in {self.origin}; there is "
           f"{', '.join(self.splits)}; Dataset.from_dataframe and from_file "
           f"hold rows out for one by {name}=0.15")
-    split: Any = self.split(name)
-    if not hasattr(split, "label_names") or split.labels is None:
-      return split
-    split = dataclasses.replace(split, label_names=self.labels)
-    return (dataclasses.replace(split, label_type=self.label_type)
-            if hasattr(split, "label_type") else split)
+    return self.split(name)
 
   def split(self, name: str) -> Examples:
     """Returns the split of a name.
@@ -335,7 +333,7 @@ class Dataset:
     return self.splits[name]
 
   def class_weight(
-      self, weights: str | Mapping[str, float] = class_weight.BALANCED,
+      self, weights: str | Mapping[Any, float] = class_weight.BALANCED,
   ) -> dict[str, float]:
     """Returns a weight for each label: the `class_weight` of `model.fit`.
 
@@ -344,7 +342,7 @@ class Dataset:
         the training split; or label -> weight, 1 where there is none.
 
     Returns:
-      {label: weight}, of all labels.
+      {name of a label: weight}, of all labels.
 
     Raises:
       InputError: the task has no labels, or there is no such label.
@@ -355,7 +353,9 @@ class Dataset:
     """
     class_weight.check_labels(self.labels, self.problem_type)
     if isinstance(weights, Mapping):
-      numbers = class_weight.by_number(weights, self.labels)
+      numbers = class_weight.by_number({
+          label_name(label): weight for label, weight in weights.items()
+      }, self.labels)
     else:
       class_weight.check_name(weights)
       labels = self.split("train").labels

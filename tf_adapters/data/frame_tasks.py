@@ -3,15 +3,20 @@
 What is wrong with rows and labels is said as of files, by the same code.
 """
 
-import ast
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data import own_files
-from tf_adapters.data.bad_rows import NO_TEXT, NUL, BadRows
+from tf_adapters.data.bad_rows import NO_LABEL, NO_TEXT, BadRows
 from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.frame_cells import (
+    characters_fault,
+    items_of,
+    literal,
+    several,
+)
 from tf_adapters.data.frames import Frame
 from tf_adapters.data.labels import is_list
 from tf_adapters.data.splitting import check_part, split_task
@@ -29,7 +34,6 @@ from tf_adapters.modeling.label_types import (
 _FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
 # What notes say that a user of a notebook has to see: warnings, too.
 _DOUBTFUL = (" left out: ", own_files.MISSING_LABEL, own_files.NUMBERS)
-_NO_UNICODE = "with half a character"
 _OTHER_WORDS = "with another number of tags than words"
 
 
@@ -193,16 +197,19 @@ def _problem_of(columns: Columns, texts: Sequence[Any],
 
 def _of_texts(frames: Mapping[str, Frame], columns: Columns,
               problem: str) -> Dataset:
-  tables = {split: _table(frame, columns, split)
+  tables = {split: _table(frame, columns, split, problem)
             for split, frame in frames.items()}
   first = next(iter(frames.values()))
   labels = columns.labels and list(map(label_name, columns.labels))
   label_type = "str"
   order: Callable[[str], Any] | None = None
-  if problem == "classification":
+  # Labels in one cell of a file are texts.
+  if problem == "classification" or (
+      problem == "multi_label" and len(columns.label_columns) == 1
+      and not first.of_text):
     values = columns.labels or [
-        value for value in first.labels(columns.label_columns[0])
-        if value is not None]
+        label for cell in first.labels(columns.label_columns[0])
+        for label in several(cell) if label is not None]
     label_type = type_of_labels(values)
     order = int if label_type == INTEGERS else None
   categories, is_ordered = first.categories(columns.label_columns[0])
@@ -224,7 +231,7 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
       *task.notes, note if unused and task.labels else ""))
 
 
-def _table(frame: Frame, columns: Columns, split: str) -> Table:
+def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
   """Makes the rows of a frame, as a file would have them."""
   bad_rows = BadRows(frame.name, columns.on_bad_row)
   names = list(columns.texts)
@@ -233,11 +240,19 @@ def _table(frame: Frame, columns: Columns, split: str) -> Table:
     names += columns.label_columns
   hints = {name: "label" for name in columns.label_columns} | {
       columns.text: "text"} | {columns.text_pair or "": "text_pair"}
-  cells = [[_cell(value) for value in frame.column(name, hints[name])]
-           for name in names]
+  found = [frame.column(name, hints[name]) for name in names]
+  if problem == "classification" and len(names) > len(columns.texts):
+    found[-1] = frame.labels(names[-1])  # where 1.0 is 1
+  cells = [[_cell(value) for value in values] for values in found]
+  # In a file an empty cell has none of the labels.
+  is_set = (problem == "multi_label" and len(names) == len(columns.texts) + 1
+            and not frame.of_text)
   rows = []
   for row, values in enumerate(zip(*cells)):
-    if fault := _fault("".join(values)):
+    if is_set and found[-1][row] is None:
+      bad_rows.refuse(frame.place(row), NO_LABEL, (
+          f"no label in column {names[-1]!r}: [] has none of them"))
+    elif fault := characters_fault("".join(values)):
       bad_rows.refuse(frame.place(row), *fault)
     else:
       rows.append(row)
@@ -253,17 +268,6 @@ def _cell(value: Any) -> str:
   if isinstance(value, list):
     return repr([label_name(one) for one in value])
   return label_name(value)
-
-
-def _fault(text: str) -> tuple[str, str] | None:
-  """Describes what is wrong with the characters of a row; None for nothing."""
-  if "\0" in text:
-    return NUL, "has a NUL byte in it"
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return _NO_UNICODE, "has half a character in it, a lone surrogate"
-  return None
 
 
 def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
@@ -282,13 +286,16 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     for row, (words, tags) in enumerate(zip(
         texts, frame.column(label, "label") if is_tagged else texts)):
       place = frame.place(row)
-      words, tags = ([label_name(item) for item in items_of(cell)]
-                     for cell in (words, tags))
+      words, tags = items_of(words), items_of(tags)
+      untold = next((tag for tag in tags if is_tagged and _is_no_tag(tag)), "")
+      words, tags = (list(map(label_name, items)) for items in (words, tags))
       if not words:
         bad.refuse(place, NO_TEXT, f"no words in column {columns.text!r}")
+      elif untold != "":
+        bad.refuse(place, NO_LABEL, f"{untold} is no tag")
       elif len(words) != len(tags):
         bad.refuse(place, _OTHER_WORDS, f"{len(words)} words, {len(tags)} tags")
-      elif fault := _fault("".join(words)):
+      elif fault := characters_fault("".join(words)):
         bad.refuse(place, *fault)
       else:
         sentences.append(Sentence([place] * len(words), words, tags))
@@ -306,6 +313,11 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       for split, sentences in untagged.items()}})
 
 
+def _is_no_tag(tag: Any) -> bool:
+  """Returns whether a word has no tag: missing, or what PyTorch leaves out."""
+  return tag is None or tag == -100
+
+
 def _hold_words(texts: Sequence[Any]) -> bool:
   """Returns whether texts are lists of words; all cells of a table have to be.
   """
@@ -316,24 +328,6 @@ def _hold_words(texts: Sequence[Any]) -> bool:
       isinstance(text, str) and is_list(text.strip()) for text in cells)
 
 
-def items_of(cell: Any) -> list[Any]:
-  """Returns the items of a cell: a list, one as pandas writes it, or words."""
-  if isinstance(cell, list):
-    return cell
-  if not isinstance(cell, str):
-    return []
-  if is_list(cell.strip()):
-    items = _literal(cell)
-    return [] if isinstance(items, str) else list(items)
-  return cell.split()
-
-
-def _literal(cell: str) -> Any:
-  """Returns a cell's value as Python writes it; the cell where it is none."""
-  try:
-    return ast.literal_eval(cell.strip())
-  except (SyntaxError, ValueError, MemoryError, RecursionError):
-    return cell
 
 
 def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
@@ -379,19 +373,12 @@ def _answers(cell: Any) -> list[dict[str, Any]]:
   the places where each begins. In tables that stands as Python writes it.
   """
   if isinstance(cell, str) and cell.lstrip().startswith("{"):
-    cell = _literal(cell)
+    cell = literal(cell)
   if isinstance(cell, Mapping):
-    texts, starts = _several(cell.get("text")), _several(
+    texts, starts = several(cell.get("text")), several(
         cell.get("answer_start"))
     starts += [-1] * (len(texts) - len(starts))
     return [{"text": text, "answer_start": start}
             for text, start in zip(texts, starts)]
-  return [{"text": label_name(one)} for one in _several(cell)
+  return [{"text": label_name(one)} for one in several(cell)
           if one is not None and one != ""]
-
-
-def _several(value: Any) -> list[Any]:
-  if value is None:
-    return []
-  return list(value) if isinstance(value, Iterable) and not isinstance(
-      value, str) else [value]

@@ -225,3 +225,18 @@ def table_split(first: Sequence[str], second: Sequence[str] | None,
 
   return Split(
       pick(first), None if second is None else pick(second), labels, pick(ids))
+
+
+def with_names(split: Any, labels: Sequence[str], label_type: str) -> Examples:
+  """Makes a split say what its labels are called, wherever it goes.
+
+  Args:
+    split: of any type of problem.
+    labels: names, in the order of their numbers.
+    label_type: see `Split`.
+  """
+  names = {name: value for name, value in (
+      ("label_names", tuple(labels)), ("label_type", label_type))
+      if getattr(split, name, value) != value}
+  return split if not names or split.labels is None else (
+      dataclasses.replace(split, **names))

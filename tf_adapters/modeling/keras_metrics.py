@@ -3,7 +3,9 @@
 Keras' own metrics take probabilities, and labels without gaps; models give
 logits, and taggers have tokens without a label. So names mean what is right for
 a model, and what cannot be right is refused. The same predictions have the same
-value here as in `training.metrics`, which sees a whole split at once.
+value here as in `training.metrics`, which sees a whole split at once; but for
+the "accuracy" of several labels, which is of labels here, as Keras' own, and of
+whole sets there.
 """
 
 from collections.abc import Mapping

@@ -37,14 +37,15 @@ class NumberLoss(tf_keras.losses.Loss):
   1 is what their mean would get, whatever unit they have.
 
   Args:
-    scale: the labels' standard deviation.
+    scale: the labels' standard deviation; a model's own variable follows its
+      `adapt`.
 
   Call arguments:
     y_true: numbers [batch] or [batch, 1].
     y_pred: numbers [batch, 1].
   """
 
-  def __init__(self, scale: float = 1.0, **kwargs: Any):
+  def __init__(self, scale: float | tf.Variable = 1.0, **kwargs: Any):
     super().__init__(**kwargs)
     self.scale = scale
 
@@ -54,7 +55,8 @@ class NumberLoss(tf_keras.losses.Loss):
     return tf.reduce_mean(tf.square((y_true - y_pred) / self.scale), axis=-1)
 
   def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), "scale": self.scale}
+    return {**super().get_config(),
+            "scale": float(tf_keras.backend.get_value(self.scale))}
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)

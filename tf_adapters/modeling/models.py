@@ -3,6 +3,7 @@
 Which of them is for which type is said in `problems`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,8 +108,8 @@ class TextRegressor(TaskModel):
       encoder was made for.
     dropout: dropout rate before the linear layer. None: that of the encoder's
       hidden states.
-    mean, scale: the labels' mean and standard deviation. Adapter files have
-      them in the head's weights.
+    mean, scale: the labels' mean and standard deviation, weights that do not
+      train. Adapter files have them in the head's weights.
 
   Call arguments:
     inputs: what the encoder takes.
@@ -130,14 +131,24 @@ class TextRegressor(TaskModel):
                scale: float = 1.0, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
-    self.mean = mean
-    self.scale = scale
+    self._mean, self._scale = (
+        self.add_weight(name, (), tf.float32, tf.constant_initializer(value),
+                        trainable=False)
+        for name, value in (("mean", mean), ("scale", scale)))
+
+  @property
+  def mean(self) -> float:
+    return float(self._mean.numpy())
+
+  @property
+  def scale(self) -> float:
+    return float(self._scale.numpy())
 
   def adapt(self, labels: Any) -> None:
     """Takes mean and standard deviation of labels that are to be learned.
 
-    Before `compile`, as `adapt` of Keras' Normalization. A head that has
-    learned already gives what it gave.
+    As `adapt` of Keras' Normalization, before `compile` or after it. A head
+    that has learned already gives what it gave.
 
     Args:
       labels: numbers, of the training split.
@@ -148,21 +159,48 @@ class TextRegressor(TaskModel):
     values = np.asarray(labels, np.float64)
     if not values.size or not np.isfinite(values).all():
       raise InputError("adapt: labels are finite numbers, one at least")
-    mean, scale = float(values.mean()), float(values.std()) or 1.0
+    # As variables hold them.
+    mean = float(np.float32(values.mean()))
+    scale = float(np.float32(values.std() if np.ptp(values) else 1.0))
     if (mean, scale) == (self.mean, self.scale):
       return
     if self.is_trained:
       head, variables = self.saved_head(), self.head.named_variables()
       variables["head/kernel"].assign(head["head/kernel"] / scale)
       variables["head/bias"].assign((head["head/bias"] - mean) / scale)
-    self.mean, self.scale = mean, scale
-    # What was traced has the ones before.
-    self.train_function = self.test_function = self.predict_function = None
+    self._set_unit(mean, scale)
 
   def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
              training: bool | None = None) -> tf.Tensor:
-    return self.mean + self.scale * super().logits(
+    return self._mean + self._scale * super().logits(
         outputs, input_mask, training)
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    return [*super().non_trainable_weights, self._mean, self._scale]
+
+  def load_own_variables(self, store: Mapping[str, Any]) -> None:
+    """Keras' hook; files of earlier versions have none."""
+    if len(store.keys()):
+      super().load_own_variables(store)
+
+  def load_weights(self, filepath: str | os.PathLike[str],
+                   **kwargs: Any) -> Any:
+    """As `TaskModel.load_weights`; those of earlier versions have no unit."""
+    before = self.mean, self.scale
+    self._set_unit(0.0, 1.0)
+    try:
+      return super().load_weights(filepath, **kwargs)
+    except BaseException:
+      self._set_unit(*before)
+      raise
+
+  def _set_unit(self, mean: float, scale: float) -> None:
+    self._mean.assign(mean)
+    self._scale.assign(scale)
+
+  def changed_by_training(self) -> list[tf.Variable]:
+    return [*super().changed_by_training(), self._mean, self._scale]
 
   def saved_head(self) -> dict[str, np.ndarray]:
     head = super().saved_head()
@@ -171,7 +209,14 @@ class TextRegressor(TaskModel):
 
   @property
   def loss_function(self) -> tf_keras.losses.Loss:
-    return NumberLoss(self.scale)
+    return NumberLoss(self._scale)
+
+  def compile(self, *args: Any, **kwargs: Any) -> None:
+    """As `KerasModel.compile`."""
+    super().compile(*args, **kwargs)
+    for loss in tf.nest.flatten(self.loss):
+      if isinstance(loss, NumberLoss):  # of a file it has a number
+        loss.scale = self._scale
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "pooling": self.head.pooling,

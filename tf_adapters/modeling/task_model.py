@@ -222,6 +222,11 @@ class TaskModel(KerasModel):
             if id(variable) in trainable
             and (self.head.pooling == "pooler" or kind_of(name) != "pooler")}
 
+  def changed_by_training(self) -> list[tf.Variable]:
+    """Returns the variables that `adapt` and a training change."""
+    variables = {**self.head.named_variables(), **self.tuned_variables()}
+    return list(variables.values())
+
   @property
   def trainable_weights(self) -> list[tf.Variable]:
     return list(self.tuned_variables().values())

@@ -7,7 +7,7 @@ from typing import Any
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data.bad_rows import NO_TEXT, BadRows
-from tf_adapters.data.frame_tasks import items_of
+from tf_adapters.data.frame_cells import items_of
 from tf_adapters.data.labels import is_list
 from tf_adapters.data.rows import Cell
 from tf_adapters.serving.bank_texts import Text

@@ -92,6 +92,8 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
     check_classification_targets(labels)
     if len(texts) != len(labels):
       raise InputError(f"{len(texts)} texts, but {len(labels)} labels")
+    classes = np.unique(labels)
+    _check_differ(classes)
     data = Dataset.from_lists(
         texts, labels, problem_type="classification",
         validation=self.validation_fraction, seed=self.random_state,
@@ -102,7 +104,7 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
     self.task_.fit(
         self.epochs, self.batch_size, self.learning_rate, self.class_weight,
         seed=self.random_state, verbose=self.verbose)
-    self.classes_ = np.unique(labels)
+    self.classes_ = classes
     self.n_features_in_ = 1
     return self
 
@@ -149,8 +151,21 @@ def _texts(X: Any) -> list[str]:
   return texts
 
 
+def _check_differ(classes: np.ndarray) -> None:
+  """Refuses labels of which a task makes one; says which."""
+  names: dict[Any, Any] = {}
+  for one in map(plain, classes):
+    other = names.setdefault(_label(one), one)
+    if other != one:
+      raise InputError(f"labels {other!r} and {one!r} differ in blanks alone")
+
+
 def _order(labels: list[Any], classes: np.ndarray) -> list[int]:
   """Returns the place among a task's labels of each class."""
-  # Blanks around a label do not count.
-  return [labels.index(one.strip() if isinstance(one, str) else one)
-          for one in map(plain, classes)]
+  return [labels.index(_label(one)) for one in map(plain, classes)]
+
+
+def _label(one: Any) -> Any:
+  """Returns the label that a task makes of a class: without blanks around it.
+  """
+  return one.strip() if isinstance(one, str) else one

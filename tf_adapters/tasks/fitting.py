@@ -8,13 +8,14 @@ import dataclasses
 import io
 import pathlib
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from tf_adapters.adapter_files.adapter_file import weights_sha256
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.label_types import label_name
+from tf_adapters.modeling.serialization import assign
+from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.tasks.seeds import seeded
@@ -60,38 +61,49 @@ def configuration(
   return config
 
 
-def weights_of(data: Dataset, class_weight: str | Mapping[Any, float] | None,
-               ) -> dict[str, float] | None:
-  """Returns the weight of each label; None where all are the same.
-
-  Raises:
-    InputError: the task has no labels, or there is no such label.
-  """
-  if class_weight is None:
-    return None
-  if isinstance(class_weight, Mapping):
-    return data.class_weight(
-        {label_name(label): value for label, value in class_weight.items()})
-  return data.class_weight(class_weight)
-
-
 def train(model: TaskModel, data: Dataset, text: TextLayer,
           config: TrainingConfig, weights: Mapping[str, float] | None,
           verbose: bool) -> Progress:
-  """Trains a model without a folder of its own; see `trainer.train`."""
+  """Trains a model without a folder of its own; see `trainer.train`.
+
+  A training that fails or is stopped leaves the model as it was.
+  """
 
   def say_cut(name: str, encoded: Encoded) -> None:
     if note := encoded.cut_note():
       print(f"data: {name}: {note}")
 
   with contextlib.ExitStack() as stack:
+    stack.enter_context(_as_it_was_where_it_fails(model))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     stack.enter_context(seeded(config.seed))
     if not verbose:
       stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    model.adapt(data.split("train").labels)
     return trainer.train(
         model, data, text, config, pathlib.Path(folder), say_cut, weights,
         resumable=False)
+
+
+@contextlib.contextmanager
+def _as_it_was_where_it_fails(model: TaskModel) -> Iterator[None]:
+  """Puts back what a training that is stopped, or diverges, has changed."""
+  before = [(variable, variable.numpy())
+            for variable in model.changed_by_training()]
+  try:
+    yield
+  except BaseException:
+    for variable, array in before:
+      assign(variable, array)
+    raise
+
+
+def measured(model: TaskModel, progress: Progress) -> TaskDescription:
+  """Returns what a model knows of its task, with its best epoch's metrics."""
+  best = progress.best_epoch
+  return dataclasses.replace(
+      model.task, metrics={} if best is None else progress.history[best],
+      weights_sha256=weights_sha256(model))
 
 
 def history_of(progress: Progress) -> dict[str, list[float]]:

@@ -41,9 +41,9 @@ def like(values: Sequence[Any], given: Any, name: str) -> Any:
   if index is None:
     return list(values)
   pandas = importlib.import_module("pandas")
-  series = pandas.Series(list(values), index=index, name=name)
-  return series.astype(object) if any(value is None for value in values) and (
-      series.dtype.kind == "f") else series
+  # Else pandas would make a float of None, and of all numbers beside it.
+  dtype = object if any(value is None for value in values) else None
+  return pandas.Series(list(values), index=index, name=name, dtype=dtype)
 
 
 def index_of(given: Any) -> Any:

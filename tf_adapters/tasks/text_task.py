@@ -169,7 +169,8 @@ class TextTask:
 
     The best epoch is that with the highest first metric on the validation
     split; without such a split the last one is kept. Another call goes on from
-    where this one ended.
+    where this one ended. One that fails, or that Ctrl-C stops, leaves the task
+    as it was.
 
     Args:
       epochs: passes over the training split; None for 3, or as many as make 300
@@ -201,18 +202,15 @@ class TextTask:
                        "TextTask.load(path, data=data)")
     config = fitting.configuration(
         data, epochs, batch_size, learning_rate, early_stopping, seed)
-    weights = fitting.weights_of(data, class_weight)
+    weights = None if class_weight is None else data.class_weight(class_weight)
     for doubt in doubts.of_splits(data, True):
       warn(doubt, stacklevel=3)
-    self.model.adapt(data.split("train").labels)
     progress = fitting.train(
         self.model, data, self._text, config, weights, verbose)
     self.history = fitting.history_of(progress)
     best = progress.best_epoch
     self.best_epoch = None if best is None else best + 1
-    metrics = {} if best is None else progress.history[best]
-    self.model.task = dataclasses.replace(
-        self.model.task, metrics=metrics, weights_sha256="")
+    self.model.task = fitting.measured(self.model, progress)
     for doubt in progress.warnings:
       warn(fitting.by_arguments(doubt), stacklevel=3)
     return self
@@ -385,6 +383,8 @@ class TextTask:
     match self.model.problem_type:
       case "classification":
         return label_value(value, kind)
+      case "multi_label":
+        return tuple(label_value(name, kind) for name in value)
       case "tagging":
         return [tag for _, tag in value]
     return value

@@ -38,13 +38,11 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     state: what checkpoints hold.
     interruption: whether the training was asked to stop.
     steps_per_epoch: batches of one pass.
-    resumable: whether the state outlives the training.
   """
 
   def __init__(self, task: Dataset, validation: Mapping[str, batching.Encoded],
                config: TrainingConfig, state: RunState,
-               interruption: Interruption, steps_per_epoch: int,
-               resumable: bool):
+               interruption: Interruption, steps_per_epoch: int):
     super().__init__()
     self._task = task
     self._validation = validation
@@ -53,7 +51,6 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     self._progress = state.progress
     self._interruption = interruption
     self._steps_per_epoch = steps_per_epoch
-    self._resumable = resumable
     self._since = time.perf_counter()
     self._steps_before = 0  # this epoch, or what is left of it
     self._has_enough = False  # of epochs that are not better
@@ -158,8 +155,8 @@ class Bookkeeping(tf_keras.callbacks.Callback):
 
   def _stop_if_asked(self) -> None:
     if self._interruption.signal:
-      left = "nothing of this training is kept"
-      if self._resumable:
+      left = "nothing of this training is kept, the task is as it was before"
+      if self._state.resumable:
         left = "its state is saved"
         if self._interruption.signal != signal.SIGINT:  # whose end says it
           left += ", and the same command goes on"

@@ -94,16 +94,20 @@ class RunState:
   Args:
     model: compiled, its optimizer built.
     folder: of the checkpoints.
+    resumable: whether it outlives the training.
 
   Attributes:
     progress: how far the training has come: no steps without a checkpoint.
+    resumable: the same.
 
   Raises:
     InputError: there are checkpoints, but none can be read.
   """
 
-  def __init__(self, model: TaskModel, folder: pathlib.Path):
+  def __init__(self, model: TaskModel, folder: pathlib.Path,
+               resumable: bool = True):
     self.progress = Progress()
+    self.resumable = resumable
     self.folder = folder
     self._best = folder / "best"
     self._strategy = model.distribute_strategy
@@ -217,10 +221,11 @@ class RunState:
   def not_finite(self, what: str) -> str:
     """Returns the error on a training that came to no finite number."""
     kept = self._manager.latest_checkpoint
+    left = f"{kept} has the last good state" if kept else "no state was kept"
+    if not self.resumable:
+      left = "the task is as it was before"
     return (f"{what} not a finite number after step {self.progress.steps}: "
-            "a lower learning_rate may help; "
-            + (f"{kept} has the last good state" if kept
-               else "no state was kept"))
+            f"a lower learning_rate may help; {left}")
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:

@@ -168,7 +168,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   # A first trace that makes variables would have to be done twice.
   model.optimizer.build(model.trainable_variables)
 
-  state = _taken_up(model, encoded, output_dir, total_steps)
+  state = _taken_up(model, encoded, output_dir, total_steps, resumable)
   progress = state.progress
   if progress.steps:
     print(f"Resuming after step {progress.steps} of {total_steps}.")
@@ -187,7 +187,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   with interruptions() as interruption:
     callbacks = [
         Bookkeeping(task, validation, config, state, interruption,
-                     steps_per_epoch, resumable)]
+                     steps_per_epoch)]
     if distribution.is_chief(strategy):
       callbacks.append(
           TensorBoard(str(output_dir / "tensorboard"), write_graph=False))
@@ -209,14 +209,15 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
 
 
 def _taken_up(model: TaskModel, encoded: batching.Encoded,
-              output_dir: pathlib.Path, total_steps: int) -> RunState:
+              output_dir: pathlib.Path, total_steps: int,
+              resumable: bool) -> RunState:
   """Reads the state of a training from its newest checkpoint.
 
   Raises:
     InputError: it was trained on other data or another encoder; or on numbers
       in another unit, as earlier versions did.
   """
-  state = RunState(model, output_dir / CHECKPOINTS_NAME)
+  state = RunState(model, output_dir / CHECKPOINTS_NAME, resumable)
   progress = state.progress
   identity = _identity(model, encoded)
   if progress.steps and progress.identity != identity:
