@@ -202,8 +202,9 @@ def test_says_what_it_is(saved, hf_source):
 
 def test_replaces_the_old_one_whole(saved):
   model, path = saved
-  (path / "stray").write_text("of the old file")
+  (path / "README.md").write_text("of the old file")
   ta.save_adapter(model, path)
+  assert "of the old file" not in (path / "README.md").read_text()
   assert sorted(p.name for p in path.iterdir()) == [
       "README.md", "adapter.safetensors", "adapter_config.json"]
   assert [p.name for p in path.parent.iterdir()] == ["mine"]

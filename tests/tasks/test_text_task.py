@@ -115,7 +115,7 @@ def test_a_fit_that_fails_leaves_the_task_as_it_was(
 
   monkeypatch.setattr(Bookkeeping, "on_train_batch_end", end)
   with pytest.raises(error, match=message):
-    task.fit(epochs=9, batch_size=8, verbose=False)
+    task.fit(epochs=2, batch_size=8, verbose=False)
   for array, old in zip(task.model.get_weights(), before[0]):
     np.testing.assert_array_equal(array, old)
   assert (task.model.task, task.history) == before[1:]
@@ -267,11 +267,11 @@ def test_any_number_of_labels_with_thresholds(one_layer_source, tmp_path):
 
 
 def test_numbers_in_their_own_unit(one_layer_source, tmp_path):
-  texts, labels = rows(24, ["good", "bad"])
+  texts, labels = rows(16, ["good", "bad"])
   prices = [250_000.5 if label == "good" else 150_000.5 for label in labels]
   data = ta.Dataset.from_lists(texts, prices)
   task = ta.TextTask(one_layer_source, data, adapter_size=8)
-  task.fit(epochs=20, batch_size=8, learning_rate=0.02, verbose=False)
+  task.fit(epochs=14, batch_size=8, learning_rate=0.03, verbose=False)
   found = np.array(task.predict(texts))
   assert abs(found.mean() - 200_000) < 20_000
   assert np.corrcoef(found, prices)[0, 1] > 0.5

@@ -68,7 +68,7 @@ def export_litert(model: TaskModel, path: str | os.PathLike[str],
 
   # Of the model just its variables: the converter would write every layer.
   holder = tf.Module()
-  holder.variables_of_model = list(model.named_variables().values())
+  holder.variables_of_model = model.weights
   with compilation.portable():
     function = call.get_concrete_function()
   converter = tf.lite.TFLiteConverter.from_concrete_functions(

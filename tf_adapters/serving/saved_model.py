@@ -87,8 +87,7 @@ def export_model(model: TaskModel, path: str | os.PathLike[str],
     return {what: model(inputs)}
 
   return write_saved_model(
-      forward, list(model.named_variables().values()), text, [task], path,
-      overwrite=overwrite)
+      forward, model.weights, text, [task], path, overwrite=overwrite)
 
 
 def write_saved_model(forward: Forward, variables: Sequence[tf.Variable],
