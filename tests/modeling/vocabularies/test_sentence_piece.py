@@ -143,6 +143,18 @@ def test_offsets(albert, fairseq):
   assert "".join(surfaces).split() == ["All", "human", "beings"]
 
 
+def test_a_seed_does_not_take_the_model_away(plain, fairseq):
+  """TensorFlow forgets the operations that it has run."""
+  texts = tf.constant(["he said so"])
+  traced = tf.function(plain.tokenizer.tokenize)
+  before = [plain.tokenizer.tokenize(texts), fairseq.tokenizer.tokenize(texts),
+            traced(texts)]
+  tf_keras.utils.set_random_seed(1)
+  after = [plain.tokenizer.tokenize(texts), fairseq.tokenizer.tokenize(texts),
+           traced(texts)]
+  assert [ids.to_list() for ids in after] == [ids.to_list() for ids in before]
+
+
 def test_pairs_and_words(fairseq):
   text = ta.TextProcessor(fairseq.vocabulary, 32)
   ids, types = text.pack(["All"], ["human"])

@@ -4,10 +4,14 @@ tensorflow_text runs a model of SentencePiece in the graph. What ALBERT does to
 texts before, and to pieces after, is done by operations beside it.
 """
 
+import hashlib
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_text as tf_text
+from tensorflow_text.python.ops.sentencepiece_tokenizer import (
+    gen_sentencepiece_tokenizer as operations,
+)
 
 from tf_adapters.modeling.normalization import character_model
 from tf_adapters.modeling.vocabularies.beginnings import tokenize_beginnings
@@ -38,6 +42,7 @@ class SentencePieceTokenizer:
 
   def __init__(self, vocabulary: SentencePieceVocabulary):
     self._model = tf_text.SentencepieceTokenizer(vocabulary.model_bytes)
+    self._model._model_resource = _Model(vocabulary.model_bytes)
     self.resources: tuple[Any, ...] = (self._model,)
 
   def tokenize(self, texts: tf.Tensor,
@@ -76,6 +81,27 @@ class SentencePieceTokenizer:
       tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
     ids, begins, ends = self._model.tokenize_with_offsets(texts)
     return ids, tf.cast(begins, tf.int64), tf.cast(ends, tf.int64)
+
+
+class _Model(tf.saved_model.experimental.TrackableResource):
+  """A model that stays, for all tokenizers of it.
+
+  tensorflow_text's own is lost with the operation that made it. TensorFlow
+  forgets that at every `tf.random.set_seed`.
+
+  Args:
+    content: of the model's file.
+  """
+
+  def __init__(self, content: bytes):
+    super().__init__()
+    self._content = content
+    _ = self.resource_handle  # which makes it
+
+  def _create_resource(self) -> tf.Tensor:
+    return operations.sentencepiece_op(
+        model=self._content,
+        shared_name=f"model_{hashlib.sha256(self._content).hexdigest()}")
 
 
 class PlainTokenizer(SentencePieceTokenizer):
