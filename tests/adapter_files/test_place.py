@@ -54,7 +54,9 @@ def test_another_librarys_file_with_names_as_ours(folder):
   (path / "adapter_config.json").write_text('{"config": {}, "name": "a"}')
   with pytest.raises(ta.InputError, match="is another library's adapter file"):
     check_place(path)
-  check_place(path, OURS)  # who writes such files replaces it
+  check_place(path, OURS, ours=False)  # who writes such files replaces it
+  with pytest.raises(ta.InputError, match="is another library's adapter file"):
+    check_place(folder("adapter_config.json"), OURS, ours=False)
 
 
 def test_saving_and_converting_lose_nothing(hf_source, tmp_path):

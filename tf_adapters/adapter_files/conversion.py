@@ -68,7 +68,7 @@ def convert_adapter(adapter: str | os.PathLike[str],
          "the README.md says")
   if file.info.thresholds:
     warn(f"{path}: the thresholds of its labels have no place in it")
-  check_place(path, content)
+  check_place(path, content, ours=False)
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
     for name, text_or_bytes in content.items():

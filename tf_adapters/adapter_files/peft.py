@@ -147,7 +147,8 @@ def _sizes(values: Mapping[str, Any], found: "_Found",
   if found.places and not found.model.shares_layers and isinstance(
       targets, list) and not (
           values.get("layers_to_transform") or values.get("exclude_modules")
-          or any(re.search(r"\d", str(target)) for target in targets)):
+          or any(re.search(r"(^|\.)\d+(\.|$)", str(target))
+                 for target in targets)):
     sizes["num_hidden_layers"] = as_whole([layer for layer, _ in found.places])
   if "word_embeddings/embeddings" in found.base:
     sizes["vocab_size"] = found.base["word_embeddings/embeddings"].shape[0]

@@ -13,8 +13,17 @@ from tf_adapters.files.reading import read_json
 _OURS = frozenset({CONFIG_NAME, WEIGHTS_NAME, CARD_NAME})
 
 
+def is_ours(folder: pathlib.Path) -> bool:
+  """Returns whether an adapter file is no other library's.
+
+  Raises:
+    InputError: its configuration cannot be read.
+  """
+  return "format_version" in read_json(folder / CONFIG_NAME)
+
+
 def check_place(path: str | os.PathLike[str],
-                names: Collection[str] = _OURS) -> None:
+                names: Collection[str] = _OURS, ours: bool = True) -> None:
   """Refuses a folder that holds something that would be lost.
 
   An adapter file takes the place of another one, as a whole: what else the
@@ -22,8 +31,9 @@ def check_place(path: str | os.PathLike[str],
 
   Args:
     path: the folder to write.
-    names: of the files that it will have; ours without them, which take no
-      other library's place.
+    names: of the files that it will have.
+    ours: whether it will be one of ours: these take no other library's place,
+      nor do others take theirs.
 
   Raises:
     InputError: there is something else than such an adapter file.
@@ -41,7 +51,7 @@ def check_place(path: str | os.PathLike[str],
     raise InputError(
         f"{path}: holds {others[0]}, which would be lost: choose another "
         "folder")
-  if names is _OURS and "format_version" not in read_json(folder / CONFIG_NAME):
+  if is_ours(folder) != ours:
     raise InputError(
         f"{path}: is another library's adapter file, which would be lost: "
         "choose another folder")

@@ -22,7 +22,7 @@ from tf_adapters.adapter_files.info import (
     AdapterInfo,
     read_info,
 )
-from tf_adapters.adapter_files.place import check_place
+from tf_adapters.adapter_files.place import check_place, is_ours
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.hugging_face_hub import Repository
@@ -110,7 +110,8 @@ def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
   describe_adapter(fetched)  # which reads all of it
   hugging_face_hub.fetch(
       str(repository.at(fetched.name)), (CONFIG_NAME, CARD_NAME))
-  check_place(path, [file.name for file in fetched.iterdir()])
+  check_place(path, [file.name for file in fetched.iterdir()],
+              is_ours(fetched))
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
     for file in fetched.iterdir():
