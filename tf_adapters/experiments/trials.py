@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import pathlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from tf_adapters.errors import InputError
@@ -94,16 +94,15 @@ def expand(spec: Spec, flags: RunFlags,
     if name := {"glue": "task_name", "train": "name"}.get(spec.tool):
       of_task.setdefault(name, task)
     for method in sorted(spec.methods):
-      for setting, of_setting, seed in itertools.product(
-          spec.methods[method].settings(), spec.settings_of(task),
-          spec.seeds_of(task)):
-        trial = _trial(spec, flags, output_dir, task, of_task, method,
-                       {**setting, **of_setting}, seed)
-        if trial.name in trials:
-          methods = trials[trial.name].methods
-          trial = dataclasses.replace(trial, methods=tuple(
-              dict.fromkeys([*methods, method])))
-        trials[trial.name] = trial
+      for setting, of_setting in itertools.product(
+          spec.methods[method].settings(), spec.settings_of(task)):
+        for trial in _trials(spec, flags, output_dir, task, of_task, method,
+                             {**setting, **of_setting}):
+          if trial.name in trials:
+            methods = trials[trial.name].methods
+            trial = dataclasses.replace(trial, methods=tuple(
+                dict.fromkeys([*methods, method])))
+          trials[trial.name] = trial
   return list(trials.values())
 
 
@@ -148,12 +147,13 @@ def _check_values(spec: Spec, flags: RunFlags) -> None:
           raise InputError(f"{spec.source}: {group}.{name}: {error}") from None
 
 
-def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
-           of_task: Mapping[str, str], method: str,
-           setting: Mapping[str, str], seed: int) -> Trial:
+def _trials(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
+            of_task: Mapping[str, str], method: str,
+            setting: Mapping[str, str]) -> Iterator[Trial]:
+  """Makes the trials of a setting: one for each seed."""
   # Thousands of trials would fill a disk; adapters are what is wanted of them.
   values = {"keep_checkpoints": "false", **of_task, **setting,
-            "seed": str(seed), "do_train": "true", "do_eval": "true",
+            "do_train": "true", "do_eval": "true",
             "output_dir": str(output_dir)}
   try:
     config = flags.config(values)
@@ -171,11 +171,12 @@ def _trial(spec: Spec, flags: RunFlags, output_dir: pathlib.Path, task: str,
   # The same value may be written in several ways.
   settings = {name: flag_text(getattr(config, name))
               for name in sorted(setting.keys() - ACTIONS)}
-  name = f"{task}/{_setting_name(settings)}/seed={seed}"
-  return Trial(
-      name, task, (method,), settings, dataclasses.replace(
-          config, output_dir=str(output_dir / "trials" / name)),
-      seed in spec.selection_seeds)
+  for seed in spec.seeds_of(task):
+    name = f"{task}/{_setting_name(settings)}/seed={seed}"
+    yield Trial(
+        name, task, (method,), settings, dataclasses.replace(
+            config, seed=seed, output_dir=str(output_dir / "trials" / name)),
+        seed in spec.selection_seeds)
 
 
 def _setting_name(settings: Mapping[str, str]) -> str:
