@@ -1,6 +1,7 @@
 """Messages for users: errors that a command line knows, notes, warnings."""
 
 import contextlib
+import contextvars
 import difflib
 import functools
 import inspect
@@ -29,6 +30,32 @@ def printable(text: str) -> str:
       for character in text)
 
 
+# Of this thread: others go on printing.
+_is_quiet = contextvars.ContextVar("quiet", default=False)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+  """Keeps `say` from printing, but for errors, in this thread."""
+  token = _is_quiet.set(True)
+  try:
+    yield
+  finally:
+    _is_quiet.reset(token)
+
+
+def has_bar() -> bool:
+  """Returns whether Keras may draw its bar: there is a terminal for it."""
+  return not _is_quiet.get() and is_terminal(sys.stdout)
+
+
+def is_terminal(stream: object) -> bool:
+  """Returns whether a stream is a terminal: not all that users put there say.
+  """
+  isatty = getattr(stream, "isatty", None)
+  return bool(isatty and isatty())
+
+
 def say(text: str, error: bool = False) -> None:
   """Prints text, names from files and flags in it, and nothing but text.
 
@@ -36,6 +63,8 @@ def say(text: str, error: bool = False) -> None:
     text: its lines are printed as `printable` has them.
     error: whether to standard error.
   """
+  if _is_quiet.get() and not error:
+    return
   print("\n".join(printable(line) for line in text.split("\n")),
         file=sys.stderr if error else sys.stdout, flush=True)
 

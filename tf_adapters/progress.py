@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 import tqdm
 
+from tf_adapters.errors import is_terminal
+
 # Between lines where there is no terminal, such as in the log file of a job.
 SECONDS_BETWEEN_LINES = 120
 _SECONDS_TO_FIRST_BAR = 2  # what is over sooner needs none
@@ -92,7 +94,7 @@ def progress_bar(what: str, total: int | None, unit: str = "rows",
     return _steady(notebook_bar)(
         desc=what, total=total, unit=unit, unit_scale=scaled, leave=leave,
         delay=_SECONDS_TO_FIRST_BAR)
-  if sys.stderr.isatty():
+  if is_terminal(sys.stderr):
     return _steady(tqdm.tqdm)(
         desc=what, total=total, unit=unit, unit_scale=scaled, leave=leave,
         delay=_SECONDS_TO_FIRST_BAR, file=sys.stderr)

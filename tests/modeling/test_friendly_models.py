@@ -48,3 +48,18 @@ def test_texts_are_refused_in_one_line_with_the_remedy(model, texts):
     model.predict(texts)
   assert "encoder.text_processor()(texts) makes it" in str(caught.value)
   assert "TextTask" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_losses_can_be_scaled(model):
+  """As Keras does by itself under the policy mixed_float16."""
+  model.compile(tf_keras.mixed_precision.LossScaleOptimizer(
+      tf_keras.optimizers.Adam(1e-2)))
+  inputs = model.encoder.text_processor(8)(["the film", "he said"])
+  for tuning in ("adapters", "layer_norm"):
+    model.tune(tuning)
+    before = {name: variable.numpy()
+              for name, variable in model.tuned_variables().items()}
+    model.fit(inputs, np.array([0, 2]), verbose=0)
+    changed = [name for name, array in before.items()
+               if (model.tuned_variables()[name].numpy() != array).any()]
+    assert any("layer_norm" in name for name in changed)

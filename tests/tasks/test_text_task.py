@@ -1,14 +1,19 @@
 """From data to labels: one small task of each type, trained, saved, loaded."""
 
+import pickle
+import random
 import signal
+import sys
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import tf_adapters as ta
 from tf_adapters.adapter_files.info import read_info
-from tf_adapters.errors import InputWarning
+from tf_adapters.errors import InputWarning, quietly, say
 from tf_adapters.tasks.frame_forms import like
 from tf_adapters.training.bookkeeping import Bookkeeping
 
@@ -121,6 +126,63 @@ def test_a_fit_that_fails_leaves_the_task_as_it_was(
   assert (task.model.task, task.history) == before[1:]
   path = task.save(tmp_path / "task")
   assert read_info(path).metrics == before[1].metrics != {}
+
+
+def test_seeds_of_the_caller_stay(one_layer_source):
+  def drawn(with_task):
+    tf_keras.utils.set_random_seed(5)
+    if with_task:
+      texts, labels = rows(8, ["good", "bad"])
+      ta.TextTask(one_layer_source, ta.Dataset.from_lists(texts, labels),
+                  adapter_size=2)
+    return (random.random(), np.random.random(), float(tf.random.uniform([])),
+            tf_keras.layers.Dense(1)(tf.ones([1, 1])).numpy().item())
+
+  assert drawn(True) == drawn(False)
+
+
+class Tee:
+  """What users put in the place of standard output."""
+
+  def __init__(self):
+    self.text = ""
+
+  def write(self, text):
+    self.text += text
+
+  def flush(self):
+    pass
+
+
+def test_fits_that_are_quiet_leave_standard_output_alone(
+    one_layer_source, monkeypatch):
+  texts, labels = rows(8, ["good", "bad"])
+  task = ta.TextTask(one_layer_source, ta.Dataset.from_lists(texts, labels),
+                     adapter_size=2, max_length=16)
+  for out in (Tee(), None):
+    monkeypatch.setattr("sys.stdout", out)
+    task.fit(epochs=1, verbose=False)
+    assert sys.stdout is out and (out is None or out.text == "")
+    task.fit(epochs=1)
+    assert out is None or "epoch 1 of 1" in out.text
+  # Of this thread alone.
+  out = Tee()
+  monkeypatch.setattr("sys.stdout", out)
+  with quietly():
+    thread = threading.Thread(target=say, args=["another"])
+    thread.start()
+    thread.join()
+    say("this one")
+  say("again")
+  assert out.text == "another\nagain\n"
+
+
+def test_a_task_is_pickled(tickets):
+  task, df = tickets
+  texts = list(df.ticket[:4])
+  again = pickle.loads(pickle.dumps(task))
+  pd.testing.assert_frame_equal(
+      again.predict_proba(texts), task.predict_proba(texts))
 
 
 def test_metrics_of_other_weights_are_not_saved(one_layer_source, tmp_path):

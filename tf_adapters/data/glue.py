@@ -20,7 +20,7 @@ from tf_adapters.data.folders import data_folder
 from tf_adapters.data.labels import label_numbers, scores
 from tf_adapters.data.splits import Split, Submission, table_split
 from tf_adapters.data.tables import Table, read_tsv
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, is_terminal
 
 _FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 _NLI_LABELS = ("entailment", "not_entailment")
@@ -207,7 +207,7 @@ def _read_tfds(name: str, glue: GlueTask) -> tuple[
     import tensorflow_datasets as tfds
     # Of its many attempts, each with a warning, the last one is said below.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
       tfds.disable_progress_bar()
     builder = tfds.builder(f"glue/{name}")
     builder.download_and_prepare()

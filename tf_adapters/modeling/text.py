@@ -66,10 +66,16 @@ def _graphs(function: Callable[..., tf.RaggedTensor]) -> Callable[
 # Making one takes a tenth of a second, and a model, a bank and whoever prepares
 # data each have a processor.
 @functools.lru_cache(maxsize=4)
+def _eager_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+  tokenizer = vocabulary.tokenizer()
+  return _Traced(tokenizer) if vocabulary.in_graph else tokenizer
+
+
 def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
   with tf.init_scope():  # the next processor may be made in another graph
-    tokenizer = vocabulary.tokenizer()
-  return _Traced(tokenizer) if vocabulary.in_graph else tokenizer
+    # A graph of TensorFlow 1 is not left, and its tokenizer is for it alone.
+    return (_eager_tokenizer(vocabulary) if tf.executing_eagerly()
+            else vocabulary.tokenizer())
 
 
 @tf_keras.saving.register_keras_serializable(PACKAGE)
@@ -344,6 +350,10 @@ class TextProcessor(TextLayer):
             word_ids.row_lengths(), length, tf.int32),
         "input_type_ids": to_width(type_ids, length, 0),
     }
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    """Pickles what it is made of, and no graphs."""
+    return type(self).from_config, (self.get_config(),)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(),

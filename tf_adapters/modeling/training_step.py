@@ -103,11 +103,16 @@ def _make_slots(model: Any) -> None:
 
   TensorFlow traces a function that makes variables twice.
   """
-  optimizer = model.optimizer
+  optimizer = _innermost(model.optimizer)
   if isinstance(optimizer, tf_keras.optimizers.Optimizer):
     with (model.distribute_strategy.scope(), tf.init_scope(),
           tf.name_scope(optimizer.name)):
       optimizer.build(model.trainable_variables)
+
+
+def _innermost(optimizer: Any) -> Any:
+  """Returns the optimizer in Keras' LossScaleOptimizer; others as they are."""
+  return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _new(
@@ -126,6 +131,6 @@ def _is_of_others(optimizer: tf_keras.optimizers.Optimizer,
   """Returns whether an optimizer has slots, and those of other variables."""
   # Where Keras looks a variable up, and refuses the step if it is not there.
   # Optimizers that make slots at need, the legacy ones, have no such thing.
-  slots = getattr(optimizer, "_index_dict", None)
+  slots = getattr(_innermost(optimizer), "_index_dict", None)
   return slots is not None and slots.keys() != {
       variable._unique_id for variable in variables}

@@ -5,7 +5,6 @@ The training itself is `training.trainer`'s.
 
 import contextlib
 import dataclasses
-import io
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from tf_adapters.adapter_files.adapter_file import weights_sha256
 from tf_adapters.data.batching import Encoded
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, quietly, say
 from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
@@ -71,14 +70,14 @@ def train(model: TaskModel, data: Dataset, text: TextLayer,
 
   def say_cut(name: str, encoded: Encoded) -> None:
     if note := encoded.cut_note():
-      print(f"data: {name}: {note}")
+      say(f"data: {name}: {note}")
 
   with contextlib.ExitStack() as stack:
     stack.enter_context(_as_it_was_where_it_fails(model))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     stack.enter_context(seeded(config.seed))
     if not verbose:
-      stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+      stack.enter_context(quietly())
     model.adapt(data.split("train").labels)
     return trainer.train(
         model, data, text, config, pathlib.Path(folder), say_cut, weights,

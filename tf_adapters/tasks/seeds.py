@@ -6,18 +6,27 @@ from collections.abc import Iterator
 
 import numpy as np
 import tf_keras
+from tensorflow.python.eager import context
+from tf_keras.src import backend
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
   """Lets weights that are made inside follow from the seed alone.
 
-  Python's and numpy's generators go on afterwards where they were.
+  The generators of Python, numpy, TensorFlow and Keras go on afterwards where
+  they were.
   """
   of_python, of_numpy = random.getstate(), np.random.get_state()
+  # TensorFlow and Keras have nothing that is public for it.
+  tensorflow, keras = context.context(), vars(backend._SEED_GENERATOR)
+  of_tensorflow, of_keras = (tensorflow._seed, tensorflow._rng), dict(keras)
   try:
     tf_keras.utils.set_random_seed(seed)
     yield
   finally:
     random.setstate(of_python)
     np.random.set_state(of_numpy)
+    tensorflow._seed, tensorflow._rng = of_tensorflow
+    keras.clear()
+    keras.update(of_keras)

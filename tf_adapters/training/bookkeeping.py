@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ import tf_keras
 
 from tf_adapters.data import batching
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, say
 from tf_adapters.files.by_tensorflow import writing_by_tensorflow
 from tf_adapters.training import distribution, doubts
 from tf_adapters.training.interruption import Interruption
@@ -122,7 +121,7 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     best = self._progress.best_epoch
     if self._has_enough and best is not None:
       # Behind the last epoch's own line, which is another callback's.
-      print(f"no epoch after {best + 1} was better: the training ends")
+      say(f"no epoch after {best + 1} was better: the training ends")
 
   def _is_best(self, epoch: int) -> bool:
     if self._progress.best_epoch is None:
@@ -160,8 +159,7 @@ class Bookkeeping(tf_keras.callbacks.Callback):
         left = "its state is saved"
         if self._interruption.signal != signal.SIGINT:  # whose end says it
           left += ", and the same command goes on"
-      print(f"\nstopped after step {self._progress.steps}: {left}",
-            file=sys.stderr)
+      say(f"\nstopped after step {self._progress.steps}: {left}", error=True)
       self._interruption.stop()
 
 

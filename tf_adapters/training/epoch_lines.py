@@ -5,6 +5,7 @@ from typing import Any
 
 import tf_keras
 
+from tf_adapters.errors import say
 from tf_adapters.progress import SECONDS_BETWEEN_LINES, Pace, duration
 from tf_adapters.training.run_state import Progress
 
@@ -94,9 +95,9 @@ class EpochLines(tf_keras.callbacks.Callback):
     self._has_estimated = True
     left = self._seconds_left()
     if left is not None and left > _LONG:
-      print(("\n" if self._has_bar else "")
-            + f"training takes {duration(left)} more, by its first steps"
-            + (f"; {self._shorter}" if self._shorter else ""), flush=True)
+      say(("\n" if self._has_bar else "")
+          + f"training takes {duration(left)} more, by its first steps"
+          + (f"; {self._shorter}" if self._shorter else ""))
 
   def _say(self, epoch: int, where: str, logs: dict[str, Any]) -> None:
     if self._has_bar:
@@ -109,6 +110,5 @@ class EpochLines(tf_keras.callbacks.Callback):
     left = self._seconds_left()
     if left is not None and not self.model.stop_training:
       times.append(f"{duration(left)} left")
-    print(f"epoch {epoch + 1} of {self._epochs}{where}: "
-          + ", ".join([*values, f"learning rate {rate:.2g}", *times]),
-          flush=True)
+    say(f"epoch {epoch + 1} of {self._epochs}{where}: "
+        + ", ".join([*values, f"learning rate {rate:.2g}", *times]))

@@ -7,7 +7,6 @@ business; what a whole run writes beside these is `run`'s.
 import dataclasses
 import hashlib
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +16,7 @@ import tf_keras
 
 from tf_adapters.data import batching
 from tf_adapters.data.dataset import Dataset
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, has_bar, say
 from tf_adapters.modeling import class_weight
 from tf_adapters.modeling.learning_rates import default_learning_rate
 from tf_adapters.modeling.models import TextRegressor
@@ -157,8 +156,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
       len(encoded), config.train_batch_size)
   asked, config = config, settled(config, model, len(encoded))
   if asked != config:
-    print(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
-          f"steps, learning rate {config.learning_rate:g}")
+    say(f"training: {config.num_train_epochs} epochs of {steps_per_epoch} "
+        f"steps, learning rate {config.learning_rate:g}")
   epochs = config.num_train_epochs
   assert epochs is not None  # it is settled
   total_steps = steps_per_epoch * epochs
@@ -171,10 +170,10 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   state = _taken_up(model, encoded, output_dir, total_steps, resumable)
   progress = state.progress
   if progress.steps:
-    print(f"Resuming after step {progress.steps} of {total_steps}.")
+    say(f"Resuming after step {progress.steps} of {total_steps}.")
   if not _is_over(config, progress, steps_per_epoch):
     # Of each width of a batch, which a log or a notebook shows as a silence.
-    print("the first steps are compiled, which takes a while", flush=True)
+    say("the first steps are compiled, which takes a while")
   if config.prefix_cache and not _is_over(config, progress, steps_per_epoch):
     started = time.perf_counter()
     encoded, *others = (
@@ -195,7 +194,7 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
         progress, steps_per_epoch, epochs,
         "--num_train_epochs=1, or --max_train_examples=1000, is a first look"
         if resumable else "fit(epochs=1) is a first look",
-        sys.stdout.isatty()))
+        has_bar()))
     try:
       _fit(model, encoded, config, progress, callbacks,
            label_weights or weights_of_labels(config, task))
@@ -256,7 +255,7 @@ def _fit(model: TaskModel, encoded: batching.Encoded, config: TrainingConfig,
             encoded, config.train_batch_size, config.seed,
             range(epoch, last), skip=done, widths=widths_of(config)),
         steps_per_epoch=steps_per_epoch - done, initial_epoch=epoch,
-        epochs=last, callbacks=callbacks, verbose=int(sys.stdout.isatty()),
+        epochs=last, callbacks=callbacks, verbose=int(has_bar()),
         class_weight=label_weights)
 
 

@@ -3,7 +3,9 @@
 import base64
 import dataclasses
 import json
+import pickle
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -153,6 +155,16 @@ def test_a_seed_does_not_take_the_model_away(plain, fairseq):
   after = [plain.tokenizer.tokenize(texts), fairseq.tokenizer.tokenize(texts),
            traced(texts)]
   assert [ids.to_list() for ids in after] == [ids.to_list() for ids in before]
+
+
+def test_processors_are_pickled_and_made_in_graphs(plain):
+  with tf.Graph().as_default():  # whose tokenizer is for it alone
+    ta.TextProcessor(plain.vocabulary, 16)
+  processor = ta.TextProcessor(plain.vocabulary, 16)
+  inputs = processor(["he said so"])
+  again = pickle.loads(pickle.dumps(processor))(["he said so"])
+  for name, array in inputs.items():
+    np.testing.assert_array_equal(array, again[name])
 
 
 def test_pairs_and_words(fairseq):
