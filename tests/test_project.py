@@ -22,7 +22,7 @@ SOURCES = ["run_glue.py", *(
 LAYERS = {
     "errors": set(),
     "notices": set(),
-    "progress": set(),
+    "progress": {"errors"},
     "files": {"errors"},
     "modeling": {"errors"},
     "checkpoints": {"errors", "notices", "files", "modeling"},

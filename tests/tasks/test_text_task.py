@@ -142,7 +142,7 @@ def test_seeds_of_the_caller_stay(one_layer_source):
 
 
 class Tee:
-  """What users put in the place of standard output."""
+  """A thing that users put in the place of standard output."""
 
   def __init__(self):
     self.text = ""
