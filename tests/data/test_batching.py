@@ -73,7 +73,7 @@ def test_training_epochs_are_full_batches_of_different_rows(
     assert len(set(rows)) == len(rows)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40),
        dtype=st.sampled_from([np.float32, tf.bfloat16.as_numpy_dtype]))
 def test_rows_of_a_prefix_come_back_whole(lengths, batch_size, dtype):

@@ -12,8 +12,6 @@ _OLD_NAMES = {
     "layer_text_task_adapters": "adapters",
     "layer_text_lang_adapters": "adapters",
     "invertible_lang_adapters": "invertible_adapters"}
-
-
 # What is not computed here.
 _OTHERS = ("refts", "prompt_tunings", "invertible_adapters", "prefix_gates",
            "adapter_fusion_layer")

@@ -203,10 +203,7 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
   labels = columns.labels and list(map(label_name, columns.labels))
   label_type = "str"
   order: Callable[[str], Any] | None = None
-  # Labels in one cell of a file are texts.
-  if problem == "classification" or (
-      problem == "multi_label" and len(columns.label_columns) == 1
-      and not first.of_text):
+  if problem == "classification" or _holds_sets(first, columns, problem):
     values = columns.labels or [
         label for cell in first.labels(columns.label_columns[0])
         for label in several(cell) if label is not None]
@@ -240,13 +237,14 @@ def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
     names += columns.label_columns
   hints = {name: "label" for name in columns.label_columns} | {
       columns.text: "text"} | {columns.text_pair or "": "text_pair"}
-  found = [frame.column(name, hints[name]) for name in names]
-  if problem == "classification" and len(names) > len(columns.texts):
-    found[-1] = frame.labels(names[-1])  # where 1.0 is 1
+  found = [
+      # Where 1.0 is 1.
+      frame.labels(name) if problem == "classification"
+      and hints[name] == "label" else frame.column(name, hints[name])
+      for name in names]
   cells = [[_cell(value) for value in values] for values in found]
-  # In a file an empty cell has none of the labels.
-  is_set = (problem == "multi_label" and len(names) == len(columns.texts) + 1
-            and not frame.of_text)
+  is_set = (_holds_sets(frame, columns, problem)
+            and len(names) > len(columns.texts))
   rows = []
   for row, values in enumerate(zip(*cells)):
     if is_set and found[-1][row] is None:
@@ -260,6 +258,15 @@ def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
                [[column[row] for row in rows] for column in cells],
                [frame.place(row) for row in rows],
                [frame.called(row) for row in rows], bad_rows)
+
+
+def _holds_sets(frame: Frame, columns: Columns, problem: str) -> bool:
+  """Returns whether each label cell is a set of labels, as a value.
+
+  That of a file is a text, and an empty one is the empty set.
+  """
+  return (problem == "multi_label" and len(columns.label_columns) == 1
+          and not frame.of_text)
 
 
 def _cell(value: Any) -> str:
@@ -326,8 +333,6 @@ def _hold_words(texts: Sequence[Any]) -> bool:
   cells = [text for text in texts if text is not None]
   return bool(cells) and all(
       isinstance(text, str) and is_list(text.strip()) for text in cells)
-
-
 
 
 def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:

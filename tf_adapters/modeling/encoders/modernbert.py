@@ -188,11 +188,12 @@ class ModernBert(EncoderFamily):
       if theirs in values:
         given[ours] = values[theirs]
     # As transformers writes them from version 5 on.
-    for kind, theta in _bases(values.get("rope_parameters")).items():
-      given[kind] = theta
+    given |= _bases(values.get("rope_parameters"))
     if values.get("layer_types") is not None:
       given["global_attn_every_n_layers"] = _every(
-          values["layer_types"], values.get("global_attn_every_n_layers", 3))
+          values["layer_types"], values.get(
+              "global_attn_every_n_layers",
+              ModernBertConfig.global_attn_every_n_layers))
     return super().read_config(given, activations)
 
   def encoder_class(self) -> type["ModernBertEncoder"]:

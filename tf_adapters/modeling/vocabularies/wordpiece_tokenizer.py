@@ -211,9 +211,9 @@ class _AddedTokens:
 
   def __init__(self, vocabulary: WordpieceVocabulary):
     tokens = sorted(set(vocabulary.added), key=len, reverse=True)
-    self._caseless = [
+    self._caseless = {
         token for token in tokens if vocabulary.lower_case
-        and (token == token.lower() or token in vocabulary.caseless)]
+        and (token == token.lower() or token in vocabulary.caseless)}
     self._pattern = "|".join(
         f"(?i:{re.escape(token)})" if token in self._caseless
         else re.escape(token) for token in tokens)
