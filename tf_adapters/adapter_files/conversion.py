@@ -10,7 +10,7 @@ from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.foreign_writing import computes_by_tanh
 from tf_adapters.adapter_files.info import find_encoder_source
 from tf_adapters.adapter_files.opening import LIBRARIES, OURS, open_adapter
-from tf_adapters.adapter_files.place import check_place
+from tf_adapters.adapter_files.place import check_place, names_at
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
@@ -45,6 +45,7 @@ def convert_adapter(adapter: str | os.PathLike[str],
   if to not in LIBRARIES:
     raise InputError(
         f"to must be one of {', '.join(LIBRARIES)}, not {to!r:.40}")
+  names_at(path)  # nothing is read for what cannot be written
   if to == OURS:
     check_place(path)
     return save_adapter(

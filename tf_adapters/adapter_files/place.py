@@ -22,6 +22,22 @@ def is_ours(folder: pathlib.Path) -> bool:
   return "format_version" in read_json(folder / CONFIG_NAME)
 
 
+def names_at(path: str | os.PathLike[str]) -> set[str]:
+  """Names what an adapter file at a path would take the place of.
+
+  Raises:
+    InputError: there is something else than an adapter file.
+  """
+  check_name(path)
+  folder = pathlib.Path(os.path.realpath(path))
+  if not os.path.exists(folder):
+    return set()
+  names = set(os.listdir(folder)) if folder.is_dir() else None
+  if names is None or (names and CONFIG_NAME not in names):
+    raise InputError(f"{path}: is there already, and is no adapter file")
+  return names
+
+
 def check_place(path: str | os.PathLike[str],
                 names: Collection[str] = _OURS, ours: bool = True) -> None:
   """Refuses a folder that holds something that would be lost.
@@ -38,20 +54,12 @@ def check_place(path: str | os.PathLike[str],
   Raises:
     InputError: there is something else than such an adapter file.
   """
-  check_name(path)
-  folder = pathlib.Path(os.path.realpath(path))
-  if not os.path.exists(folder):
-    return
-  entries = os.listdir(folder) if folder.is_dir() else None
-  if entries == []:
-    return
-  if entries is None or CONFIG_NAME not in entries:
-    raise InputError(f"{path}: is there already, and is no adapter file")
-  if others := sorted(set(entries) - set(names)):
+  there = names_at(path)
+  if others := sorted(there - set(names)):
     raise InputError(
         f"{path}: holds {others[0]}, which would be lost: choose another "
         "folder")
-  if is_ours(folder) != ours:
+  if there and is_ours(pathlib.Path(path)) != ours:
     raise InputError(
         f"{path}: is another library's adapter file, which would be lost: "
         "choose another folder")

@@ -22,7 +22,7 @@ from tf_adapters.adapter_files.info import (
     AdapterInfo,
     read_info,
 )
-from tf_adapters.adapter_files.place import check_place, is_ours
+from tf_adapters.adapter_files.place import check_place, is_ours, names_at
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
 from tf_adapters.checkpoints.hugging_face_hub import Repository
@@ -105,6 +105,7 @@ def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
     InputError: as for `hugging_face_hub.fetch`; the file is damaged; or there
       is something else at `path`.
   """
+  names_at(path)  # nothing is fetched for what cannot be written
   repository = Repository.parse(source)
   fetched = pathlib.Path(find_adapter(str(repository)))
   describe_adapter(fetched)  # which reads all of it
