@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.eager import context
 
 import tf_adapters as ta
 from tf_adapters.adapter_files.info import read_info
 from tf_adapters.errors import InputWarning, quietly, say
 from tf_adapters.tasks.frame_forms import like
+from tf_adapters.tasks.seeds import seeded
 from tf_adapters.training.bookkeeping import Bookkeeping
 
 pd = pytest.importorskip("pandas")
@@ -139,6 +141,18 @@ def test_seeds_of_the_caller_stay(one_layer_source):
             tf_keras.layers.Dense(1)(tf.ones([1, 1])).numpy().item())
 
   assert drawn(True) == drawn(False)
+
+
+def test_a_process_in_which_nobody_seeded_draws_at_random_again(monkeypatch):
+  tensorflow = context.context()
+  monkeypatch.setattr(tensorflow, "_seed", None)
+  monkeypatch.delattr(tensorflow, "_rng", raising=False)
+  with seeded(5):
+    first = float(tf.random.uniform([]))
+  with seeded(5):
+    assert float(tf.random.uniform([])) == first
+  assert float(tf.random.uniform([])) != float(tf.random.uniform([]))
+  assert tensorflow._seed is None
 
 
 class Tee:

@@ -20,7 +20,9 @@ def seeded(seed: int) -> Iterator[None]:
   of_python, of_numpy = random.getstate(), np.random.get_state()
   # TensorFlow and Keras have nothing that is public for it.
   tensorflow, keras = context.context(), vars(backend._SEED_GENERATOR)
-  of_tensorflow, of_keras = (tensorflow._seed, tensorflow._rng), dict(keras)
+  # A process in which nobody has seeded TensorFlow has no generator.
+  of_tensorflow = tensorflow._seed, getattr(tensorflow, "_rng", None)
+  of_keras = dict(keras)
   try:
     tf_keras.utils.set_random_seed(seed)
     yield
