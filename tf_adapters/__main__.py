@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import gc
 import importlib
 import os
 import pkgutil
@@ -54,6 +55,9 @@ def main() -> None:
   process ends without a word, as programs in a pipe do; where there is no room
   for it, with an error.
   """
+  # What TensorFlow's import makes stays: to look for garbage among it as often
+  # as Python does takes a second of each start.
+  gc.set_threshold(100_000, 20, 50)
   _take_standard_streams()
   try:
     try:
