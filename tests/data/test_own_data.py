@@ -289,6 +289,50 @@ def test_a_split_shows_its_rows():
   assert numbers.take([1])[0] == {"text": "b", "label": 2.0}
 
 
+def test_rows_by_slices_and_numbers():
+  split = ta.Dataset.from_lists(["a", "b", "c"], ["x", "y", "x"]).train
+  rows = list(split)
+  for one in (slice(0, 2), slice(None, None, -1), slice(-2, None),
+              slice(5, 9)):
+    assert split[one] == rows[one]
+  for one in (2, -1, -3, np.int64(1), tf.constant(2)):
+    assert split[one] == rows[one]
+  for one in (3, -4):
+    with pytest.raises(IndexError, match=f"no row {one} in 3 rows"):
+      split[one]
+  for one in ([0, 1], np.array([0, 1]), "text", True, np.True_, 1.0, None):
+    with pytest.raises(ta.InputError, match="a row is named by its number, not"
+                       r".*take\(\[0, 2\]\) makes"):
+      split[one]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"text": "0", "label": 1}, "label is a int: .* are called \"0\", \"1\""),
+    ({"text": "0", "label": [1, 2]}, "label is a int: .* are called \"0\""),
+    ({"text": 0, "label": "1"}, "text is a int: .* are called \"0\", \"1\""),
+    ({"text": np.int64(0), "label": "1"}, "text is a int64: .* are called"),
+    ({"text": "0", "label": "1", "text_pair": 2}, "text_pair is a int: "),
+    ({"text": "0", "label": None}, "label is a NoneType: it has to be"),
+    ({"text": None, "label": "1"}, "text is a NoneType: it has to be"),
+    ({"text": "0", "label": []}, "label names no column"),
+    ({"text": "0", "label": ["1", "2"], "problem_type": "classification"},
+     "label names 2 columns, which problem_type='multi_label' takes: "),
+    ({"text": ["0", "2"], "label": "1"}, "text is a list: .* can be joined"),
+])
+def test_columns_have_names(tmp_path, arguments, message):
+  df = pd.DataFrame([["a", 1, "d"], ["b", 0, "e"], ["c", 1, "f"]])
+  path = tmp_path / "a.csv"
+  df.to_csv(path, index=False)
+  rows = tf.data.Dataset.from_tensor_slices(
+      {str(name): df[name].to_list() for name in df})
+  for load, given in ((ta.Dataset.from_dataframe, df),
+                      (ta.Dataset.from_file, path),
+                      (ta.Dataset.from_tf_data, rows)):
+    with pytest.raises(ta.InputError, match=f"^{message}"):
+      load(given, **arguments)
+    assert load(given, text="0", label="1").labels == ("0", "1")
+
+
 def test_the_labels_of_a_categorical():
   names = ["low", "none", "high"]
   df = pd.DataFrame({"text": ["a", "b", "c"], "label": pd.Categorical(

@@ -18,6 +18,7 @@ NO_LABEL = "without a label"
 UNKNOWN_LABEL = "with an unknown label"
 NO_SCORE = "with a score that is no number"
 NO_TEXT = "without a text"
+NO_STRING = "with something else than a string"
 
 
 class RowName(str):

@@ -151,8 +151,8 @@ class Dataset:
       >>> data.labels
       ('billing', 'network', 'sales')
     """
-    from tf_adapters.data import frame_tasks, frames
-    return frame_tasks.load(frames.frames_of(df), frame_tasks.Columns(
+    from tf_adapters.data import frame_columns, frame_tasks, frames
+    return frame_tasks.load(frames.frames_of(df), frame_columns.Columns(
         text, text_pair, label, problem_type, labels, label_separator,
         validation, test, seed, on_bad_row, name))
 
@@ -207,9 +207,9 @@ class Dataset:
     columns = {"text": list(texts), "label": list(labels)}
     if text_pairs is not None:
       columns["text_pair"] = list(text_pairs)
-    from tf_adapters.data import frame_tasks, frames
+    from tf_adapters.data import frame_columns, frame_tasks, frames
     return frame_tasks.load(
-        frames.frames_of(columns, "lists"), frame_tasks.Columns(
+        frames.frames_of(columns, "lists"), frame_columns.Columns(
             "text", None if text_pairs is None else "text_pair", "label",
             problem_type, None, ",", validation, test, seed, on_bad_row, name))
 
@@ -245,11 +245,11 @@ class Dataset:
     Example:
       >>> Dataset.from_file("tickets.csv", text="ticket_text", label="team")
     """
-    from tf_adapters.data import frame_tasks, one_file
+    from tf_adapters.data import frame_columns, frame_tasks, one_file
     if not isinstance(path, str | os.PathLike):
       raise InputError(f"a {type(path).__name__} is no path of a file: "
                        "Dataset.from_dataframe takes DataFrames")
-    columns = frame_tasks.Columns(
+    columns = frame_columns.Columns(
         text, text_pair, label, problem_type, labels, label_separator,
         validation, test, seed, on_bad_row, name)
     file = pathlib.Path(path).expanduser()
@@ -270,7 +270,8 @@ class Dataset:
 
     Args:
       dataset: its elements, or batches of them, are (text, label), ((text,
-        other text), label), or dicts of columns.
+        other text), label), or dicts of columns. With problem_type="tagging" a
+        text is a list of words.
       text, text_pair, label: names of columns, where elements are dicts.
       problem_type, validation, test, seed, on_bad_row, name: as for
         `from_dataframe`.
@@ -283,15 +284,11 @@ class Dataset:
       >>> import tensorflow_datasets as tfds
       >>> Dataset.from_tf_data(tfds.load("imdb_reviews", split="train"))
     """
-    from tf_adapters.data import tf_data
-    columns = tf_data.columns_of(dataset)
-    if not tf_data.is_named(dataset):
-      text, label = "text", "label"
-      text_pair = "text_pair" if "text_pair" in columns else None
-    return cls.from_dataframe(
-        columns, text, text_pair=text_pair, label=label,
-        problem_type=problem_type, validation=validation, test=test, seed=seed,
-        on_bad_row=on_bad_row, name=name)
+    from tf_adapters.data import frame_columns, frame_tasks, frames, tf_data
+    values, columns = tf_data.columns_of(dataset, frame_columns.Columns(
+        text, text_pair, label, problem_type, None, ",", validation, test,
+        seed, on_bad_row, name))
+    return frame_tasks.load(frames.frames_of(values), columns)
 
   @property
   def train(self) -> Examples:

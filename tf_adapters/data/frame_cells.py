@@ -1,13 +1,42 @@
 """Reads cells of frames: several values in one, and what cannot be a text."""
 
 import ast
+import datetime
+import re
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 from tf_adapters.data.bad_rows import NUL
 from tf_adapters.data.labels import is_list
 
 _NO_UNICODE = "with half a character"
+# As pandas writes integers, where one is missing, too. What else has their
+# value, such as +1, 01 and 4E2, is the name of a label; and so is one of more
+# digits than Python reads.
+_INTEGER = re.compile(r"(0|-?[1-9]\d{0,999})(\.0+)?", re.ASCII)
+
+
+def label_of_text(cell: str) -> int | bool | str | None:
+  """Reads a label of a file: an integer, a boolean or a text; None for blanks.
+
+  Example:
+    >>> label_of_text("2.0"), label_of_text("True"), label_of_text("1.10")
+    (2, True, '1.10')
+  """
+  name = cell.strip()
+  if integer := _INTEGER.fullmatch(name):
+    return int(integer[1])
+  return {"True": True, "False": False, "": None}.get(name, cell)
+
+
+def is_text(value: Any) -> bool:
+  """Returns whether a value can be a text: a string, a number or a date.
+
+  Python writes any other object as a text, too: often as its address.
+  """
+  return isinstance(value, str | Number | datetime.timedelta) or (
+      hasattr(value, "strftime"))
 
 
 def items_of(cell: Any) -> list[Any]:

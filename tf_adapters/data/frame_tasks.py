@@ -9,22 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.data import own_files
-from tf_adapters.data.bad_rows import NO_LABEL, NO_TEXT, BadRows
+from tf_adapters.data.bad_rows import NO_LABEL, NO_STRING, NO_TEXT, BadRows
 from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.frame_cells import (
     characters_fault,
+    is_text,
     items_of,
+    label_of_text,
     literal,
     several,
 )
+from tf_adapters.data.frame_columns import Columns
 from tf_adapters.data.frames import Frame
 from tf_adapters.data.labels import is_list
-from tf_adapters.data.splitting import check_part, split_task
+from tf_adapters.data.splitting import split_task
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tables import Table
 from tf_adapters.errors import InputError, listed, warn
 from tf_adapters.modeling.label_types import (
     INTEGERS,
+    STRINGS,
     label_name,
     type_of_labels,
 )
@@ -35,45 +39,6 @@ _FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
 # What notes say that a user of a notebook has to see: warnings, too.
 _DOUBTFUL = (" left out: ", own_files.MISSING_LABEL, own_files.NUMBERS)
 _OTHER_WORDS = "with another number of tags than words"
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-  """The columns of a task, and what to do with its rows.
-
-  Attributes:
-    text, text_pair: the texts' columns.
-    label: the labels' column, or several of zeros and ones.
-    problem_type: one of `problems.PROBLEMS`; None to find it out.
-    labels: label names in order; None for those that there are.
-    label_separator: what stands between the labels of a cell.
-    validation, test: parts of the rows that become these splits, or their
-      numbers.
-    seed: of the drawing.
-    on_bad_row: see `BadRows`.
-    name: of the task; None for that of the labels' column.
-  """
-
-  text: str
-  text_pair: str | None
-  label: str | Sequence[str]
-  problem_type: str | None
-  labels: Sequence[Any] | None
-  label_separator: str
-  validation: float
-  test: float
-  seed: int
-  on_bad_row: str
-  name: str | None
-
-  @property
-  def texts(self) -> list[str]:
-    return [column for column in (self.text, self.text_pair)
-            if column is not None]
-
-  @property
-  def label_columns(self) -> list[str]:
-    return [self.label] if isinstance(self.label, str) else list(self.label)
 
 
 def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
@@ -87,20 +52,6 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     InputError: a column is missing, the type of problem cannot be told, labels
       cannot be right, or there is a bad row that is not to be left out.
   """
-  for split, part in (("validation", columns.validation),
-                      ("test", columns.test)):
-    check_part(split, part)
-  # All of a Series would be its values.
-  labels_given: list[Any] = ([columns.label] if hasattr(columns.label, "iloc")
-                             else columns.label_columns)
-  for argument, name in (
-      ("text", columns.text), ("text_pair", columns.text_pair),
-      *(("label", name) for name in labels_given)):
-    if not isinstance(name, str | None):
-      raise InputError(
-          f"{argument} is a {type(name).__name__}: it has to be the name of a "
-          'column, such as "text"; two columns of text can be joined before, '
-          'as in df["text"] = df.subject + " " + df.body')
   first = next(iter(frames.values()))
   if not first.header:
     raise InputError(f"{first.name}: is empty: it has no columns and no rows")
@@ -197,18 +148,13 @@ def _problem_of(columns: Columns, texts: Sequence[Any],
 
 def _of_texts(frames: Mapping[str, Frame], columns: Columns,
               problem: str) -> Dataset:
-  tables = {split: _table(frame, columns, split, problem)
-            for split, frame in frames.items()}
   first = next(iter(frames.values()))
+  label_type = _label_type(first, columns, problem)
+  tables = {split: _table(frame, columns, split, problem, label_type)
+            for split, frame in frames.items()}
   labels = columns.labels and list(map(label_name, columns.labels))
-  label_type = "str"
-  order: Callable[[str], Any] | None = None
-  if problem == "classification" or _holds_sets(first, columns, problem):
-    values = columns.labels or [
-        label for cell in first.labels(columns.label_columns[0])
-        for label in several(cell) if label is not None]
-    label_type = type_of_labels(values)
-    order = int if label_type == INTEGERS else None
+  order: Callable[[str], Any] | None = (
+      int if label_type == INTEGERS else None)
   categories, is_ordered = first.categories(columns.label_columns[0])
   names = [label_name(name).strip() for name in categories]
   if is_ordered:
@@ -228,7 +174,24 @@ def _of_texts(frames: Mapping[str, Frame], columns: Columns,
       *task.notes, note if unused and task.labels else ""))
 
 
-def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
+def _label_type(first: Frame, columns: Columns, problem: str) -> str:
+  """Returns what a task's labels are, in all of its splits.
+
+  They are those that are given, or those of the first split.
+  """
+  if problem != "classification" and not _holds_sets(first, columns, problem):
+    return STRINGS
+  if columns.labels is not None:
+    return type_of_labels(columns.labels)
+  cells = first.column(columns.label_columns[0], "label")
+  if first.of_text:
+    cells = list(map(label_of_text, cells))
+  return type_of_labels(label for cell in cells for label in several(cell)
+                        if label is not None)
+
+
+def _table(frame: Frame, columns: Columns, split: str, problem: str,
+           label_type: str) -> Table:
   """Makes the rows of a frame, as a file would have them."""
   bad_rows = BadRows(frame.name, columns.on_bad_row)
   names = list(columns.texts)
@@ -237,19 +200,26 @@ def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
     names += columns.label_columns
   hints = {name: "label" for name in columns.label_columns} | {
       columns.text: "text"} | {columns.text_pair or "": "text_pair"}
-  found = [
-      # Where 1.0 is 1.
-      frame.labels(name) if problem == "classification"
-      and hints[name] == "label" else frame.column(name, hints[name])
-      for name in names]
+  found = [frame.column(name, hints[name]) for name in names]
+  if frame.of_text and problem == "classification" and (
+      len(names) > len(columns.texts)):
+    found[-1] = _as_labels(found[-1], columns, label_type)
   cells = [[_cell(value) for value in values] for values in found]
   is_set = (_holds_sets(frame, columns, problem)
             and len(names) > len(columns.texts))
   rows = []
   for row, values in enumerate(zip(*cells)):
-    if is_set and found[-1][row] is None:
+    odd = next((name for name, column in zip(columns.texts, found)
+                if column[row] is not None and not is_text(column[row])), None)
+    if odd is not None:
+      bad_rows.refuse(frame.place(row), NO_STRING, (
+          f"expected a string in column {odd!r}"))
+    elif is_set and found[-1][row] is None:
       bad_rows.refuse(frame.place(row), NO_LABEL, (
           f"no label in column {names[-1]!r}: [] has none of them"))
+    elif is_set and None in several(found[-1][row]):
+      bad_rows.refuse(frame.place(row), NO_LABEL, (
+          f"None in a list of column {names[-1]!r} is no label"))
     elif fault := characters_fault("".join(values)):
       bad_rows.refuse(frame.place(row), *fault)
     else:
@@ -258,6 +228,20 @@ def _table(frame: Frame, columns: Columns, split: str, problem: str) -> Table:
                [[column[row] for row in rows] for column in cells],
                [frame.place(row) for row in rows],
                [frame.called(row) for row in rows], bad_rows)
+
+
+def _as_labels(cells: Sequence[str], columns: Columns,
+               label_type: str) -> list[Any]:
+  """Returns the cells of a file as the task writes its labels: 2.0 as 2.
+
+  Where labels are given, so are only cells that are none as they stand.
+  """
+  values = list(map(label_of_text, cells))
+  if columns.labels is None:
+    return values if label_type == INTEGERS else list(cells)
+  names = set(map(label_name, columns.labels))
+  return [value if cell.strip() not in names and label_name(value) in names
+          else cell for cell, value in zip(cells, values)]
 
 
 def _holds_sets(frame: Frame, columns: Columns, problem: str) -> bool:
@@ -295,9 +279,12 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       place = frame.place(row)
       words, tags = items_of(words), items_of(tags)
       untold = next((tag for tag in tags if is_tagged and _is_no_tag(tag)), "")
+      odd = next((word for word in words if not is_text(word)), "")
       words, tags = (list(map(label_name, items)) for items in (words, tags))
       if not words:
         bad.refuse(place, NO_TEXT, f"no words in column {columns.text!r}")
+      elif odd != "":
+        bad.refuse(place, NO_STRING, f"{odd!r:.40} is no word")
       elif untold != "":
         bad.refuse(place, NO_LABEL, f"{untold} is no tag")
       elif len(words) != len(tags):

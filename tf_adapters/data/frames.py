@@ -20,8 +20,9 @@ from tf_adapters.errors import InputError, listed
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
           "val": "validation", "dev": "validation", "test": "test"}
 
-# Integers as Python writes them, so that names are what they were.
-_INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+# Integers as Python writes them, so that names are what they were, and with no
+# more digits than it reads.
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,999}", re.ASCII)
 _NUMBER = re.compile(
     r"[-+]?(\d+\.\d*|\.\d+|0|[1-9]\d*)([eE][-+]?\d+)?", re.ASCII)
 # Classes of values that are missing, in pandas.
@@ -90,7 +91,8 @@ class Frame:
     place, = self.find([(hint, column)])
     values = self.read(place)
     if isinstance(values, str | bytes) or hasattr(values, "columns") or (
-        not isinstance(values, Iterable)):
+        not isinstance(values, Iterable)
+        or getattr(values, "ndim", None) == 0):
       raise InputError(f"{self.name}: column {column!r} is a "
                        f"{type(values).__name__}: expected a list of values")
     return [plain(value) for value in values]
@@ -161,8 +163,10 @@ def frames_of(data: Any, name: str = "") -> dict[str, Frame]:
 
 def plain(value: Any) -> Any:
   """Returns a value as Python has it; None for one that is missing."""
-  if isinstance(value, np.generic):
-    value = value.item()
+  if hasattr(value, "numpy"):  # a tensor
+    value = value.numpy()
+  if isinstance(value, np.ndarray | np.generic):
+    value = value.tolist()
   if value is None or type(value).__name__ in _MISSING or (
       isinstance(value, float) and math.isnan(value)):
     return None
@@ -170,8 +174,8 @@ def plain(value: Any) -> Any:
     return value.decode(errors="replace")
   if hasattr(value, "to_list"):  # a Series in a cell, in polars
     value = value.to_list()
-  if isinstance(value, np.ndarray):
-    value = value.tolist()
+  if isinstance(value, Mapping):
+    return {key: plain(one) for key, one in value.items()}
   if isinstance(value, set | frozenset):
     value = sorted(value, key=str)
   return list(map(plain, value)) if isinstance(value, list | tuple) else value
@@ -246,10 +250,14 @@ def _index(data: Any) -> Sequence[int] | None:
 
 
 def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:
-  keys = list(data)
-  frame = Frame(name, tuple(map(str, keys)), lambda place: data[keys[place]])
-  lengths = {str(key): len(values) for key, values in data.items()
-             if hasattr(values, "__len__")}
+  # A tensor's rows would be tensors, made one by one.
+  columns: list[Any] = [
+      values.numpy() if hasattr(values, "numpy") else values
+      for values in data.values()]
+  frame = Frame(name, tuple(map(str, data)), columns.__getitem__)
+  lengths = {key: len(values) for key, values in zip(frame.header, columns)
+             if hasattr(values, "__len__") and getattr(
+                 values, "ndim", None) != 0}
   if len(set(lengths.values())) > 1:
     raise InputError(f"{name}: columns have to be as long as each other: "
                      + listed([f"{key!r} has {length:,} rows"
@@ -272,7 +280,7 @@ def _frame_of_columns(data: Any, names: Sequence[str], name: str) -> Frame:
       rows.extend(() if rows else data)
       values = [row.get(column) for row in rows]
     label_names = _label_names(features, column)
-    return [_named(value, label_names) for value in values] if (
+    return [_named(plain(value), label_names) for value in values] if (
         label_names) else values
 
   return Frame(name, tuple(names), read)

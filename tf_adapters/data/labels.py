@@ -31,7 +31,11 @@ _ITEMS = rf"\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*(?:\s*,)?)?\s*"
 _STRINGS = rf"\s*(?:{_QUOTED}\s*(?:,\s*)?)*"
 _LIST = re.compile(
     rf"\[{_ITEMS}\]|\({_STRINGS}\)|\{{{_STRINGS}\}}|set\(\)", re.DOTALL)
-_LIKE_A_LIST = re.compile(r"""[\[({]\s*['"].*|\[.*,.*\]""", re.DOTALL)
+_MISSING = r"(?:None|nan|NaN|null)"
+_GAPPED = rf"(?:{_ITEM}|{_MISSING})"  # an item, or where one is missing
+_LIKE_A_LIST = re.compile(
+    r"""[\[({]\s*['"].*|\[.*,.*\]|"""
+    rf"(?=.*\b{_MISSING}\b)\[\s*{_GAPPED}(?:\s+{_GAPPED})*\s*\]", re.DOTALL)
 # What nobody sees: blanks of no width, marks of direction, soft hyphens.
 _UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 

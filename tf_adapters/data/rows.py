@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tf_adapters.data.bad_rows import BadRows
+from tf_adapters.data.bad_rows import NO_STRING, BadRows
 from tf_adapters.data.cell_rows import csv_rows, separated_rows
 from tf_adapters.data.cells import quoted
 from tf_adapters.data.encodings import (
@@ -41,9 +41,8 @@ PLAIN = "txt"  # a text on each line, without columns
 INPUT_FORMATS = (*FORMATS, PLAIN)
 SEPARATORS = {"tsv": "\t", "csv": ","}
 
-# What is wrong with rows of JSON lines.
+# What is wrong with a line.
 _NO_JSON = "that are no JSON objects"
-_NO_STRING = "with something else than a string"
 
 # A string, words of a JSON list, or what null stands for.
 Cell = str | list[str] | None
@@ -236,7 +235,7 @@ def _json_rows(
                      or (word_lists and _are_words(value)))]
     if wrong:
       bad_rows.refuse(
-          line, _NO_STRING, f"expected a string in {wrong[0]!r}")
+          line, NO_STRING, f"expected a string in {wrong[0]!r}")
     else:
       yield line, row, values
 

@@ -7,8 +7,9 @@ with files is said without it.
 import dataclasses
 import hashlib
 import importlib
+import operator
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, overload
 
 import numpy as np
 
@@ -91,13 +92,33 @@ class Split:
   def __repr__(self) -> str:
     return f"Split({len(self):,} {'pairs' if self.pairs else 'texts'})"
 
-  def __getitem__(self, row: int) -> dict[str, Any]:
-    """Returns a row: its text, the other one of a pair, its label."""
-    found = {"text": self.first[row]}
+  @overload
+  def __getitem__(self, row: SupportsIndex) -> dict[str, Any]: ...
+
+  @overload
+  def __getitem__(self, row: slice) -> list[dict[str, Any]]: ...
+
+  def __getitem__(self, row: SupportsIndex | slice) -> Any:
+    """Returns a row: its text, the other one of a pair, its label.
+
+    Args:
+      row: its number, from 0, or from -1 at the end; or a slice of rows, of
+        which a list is made.
+
+    Raises:
+      IndexError: there is no such row.
+      InputError: it is no number.
+    """
+    if isinstance(row, slice):
+      return [self[one] for one in range(*row.indices(len(self)))]
+    number = _number(row)
+    if not -len(self) <= number < len(self):
+      raise IndexError(f"there is no row {number:,} in {len(self):,} rows")
+    found = {"text": self.first[number]}
     if self.second is not None:
-      found["text_pair"] = self.second[row]
+      found["text_pair"] = self.second[number]
     return found if self.labels is None else {
-        **found, "label": self._label(self.labels[row])}
+        **found, "label": self._label(self.labels[number])}
 
   def to_dataframe(self) -> Any:
     """Returns the rows as a DataFrame: the columns of a row, its id as index.
@@ -119,7 +140,8 @@ class Split:
     if not self.label_names:
       return label.tolist()
     if label.ndim:
-      return [name for name, has in zip(self.label_names, label) if has]
+      return [label_value(name, self.label_type)
+              for name, has in zip(self.label_names, label) if has]
     return label_value(self.label_names[label], self.label_type)
 
   @property
@@ -164,6 +186,19 @@ class Split:
     """Tokenises the split."""
     from tf_adapters.data import batching
     return batching.encode(text, self.first, self.second, self.labels)
+
+
+def _number(row: SupportsIndex) -> int:
+  """Returns the number of a row; raises InputError where it is none."""
+  try:
+    # Booleans are numbers to Python, and a choice of rows to numpy.
+    if not isinstance(row, bool):
+      return operator.index(row)
+  except TypeError:
+    pass
+  raise InputError(
+      f"a row is named by its number, not by {row!r:.40}: take([0, 2]) makes a "
+      'split of several rows, and to_dataframe()["text"] is a column')
 
 
 @dataclasses.dataclass(frozen=True)
