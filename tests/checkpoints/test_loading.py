@@ -145,6 +145,11 @@ def test_a_vocabulary_in_tokenizer_json(hf_source, tmp_path, lower_case):
     ta.load_encoder(str(folder))
 
 
+def test_an_encoder_is_no_source(hf_source):
+  with pytest.raises(ta.InputError, match="its folder, not by a BertEncoder"):
+    ta.load_encoder(ta.load_encoder(hf_source))
+
+
 def test_loads_under_a_strategy(hf_source, batch):
   expected = ta.load_encoder(str(hf_source))(batch)["pooled_output"]
   with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():

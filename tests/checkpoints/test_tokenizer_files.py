@@ -171,7 +171,7 @@ def test_added_tokens(folder, write_files):
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_added_tokens_that_are_normalized(folder, lower_case):
+def test_added_tokens_that_are_normalized(folder, lower_case, caplog):
   """As `tokenizers` finds them: in every spelling where text is lower-cased."""
   tokenizers = pytest.importorskip("tokenizers")
   theirs = tokenizers.Tokenizer(tokenizers.models.WordPiece(
@@ -191,6 +191,12 @@ def test_added_tokens_that_are_normalized(folder, lower_case):
   assert encoder.text_processor(32).tokenize(texts).to_list() == [
       theirs.encode(text, add_special_tokens=False).ids for text in texts]
   assert encoder.vocabulary.caseless == ("COVID", "McX")
+  assert "accents" not in caplog.text
+  theirs.add_tokens(["Café"])
+  theirs.save(str(folder / "tokenizer.json"))
+  ta.load_encoder(str(folder))
+  assert ("added token 'Café' is found with its accents alone"
+          in caplog.text) == lower_case
   assert type(encoder).from_config(
       encoder.get_config()).vocabulary == encoder.vocabulary
 

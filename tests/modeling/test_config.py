@@ -3,6 +3,7 @@ import json
 import logging
 import math
 
+import numpy as np
 import pytest
 
 from tf_adapters import AdapterConfig, BertConfig, InputError
@@ -149,6 +150,17 @@ def test_options_are_held_to_their_bounds(values, message):
   with pytest.raises(InputError) as error:
     MadeUp(**values)
   assert str(error.value).startswith(message)
+
+
+def test_numbers_of_numpy_become_pythons():
+  found = MadeUp(np.float32(0.25), np.float64(2), np.int64(3), np.array([1, 9]),
+                 places=np.array(["b", "a"]), switch=np.bool_(True))
+  expected = MadeUp(0.25, 2.0, 3, (1, 9), places=("b", "a"), switch=True)
+  assert found == expected and type(found.count) is int
+  assert MadeUp(widths=[np.int32(4)]).widths == [4]
+  assert type(MadeUp(widths=[np.int32(4)]).widths[0]) is int
+  with pytest.raises(InputError, match="count must be .*, not 0"):
+    MadeUp(count=np.int8(0))
 
 
 def test_options_take_what_is_within():

@@ -57,6 +57,8 @@ def test_refuses_what_cannot_be_merged(one_layer_source, encoder):
     ta.merge(encoder)
   with pytest.raises(ta.InputError, match="no method to merge"):
     ta.merge(ta.load_encoder(one_layer_source))
+  with pytest.raises(ta.InputError, match="a int is no model"):
+    ta.merge(3)
   held = ta.load_encoder(one_layer_source, ta.LoraConfig(), dtype="bfloat16")
   with pytest.raises(ta.InputError, match="too few digits"):
     ta.merge(ta.TextClassifier(held, ["no", "yes"]))

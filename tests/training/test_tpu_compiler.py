@@ -77,3 +77,18 @@ def test_masks_are_no_constants(tmp_path):
       pooling="mean", largest_batch=False, **SMALL))
   assert plans["v5litepod-1"].training.program.largest_constant < 100_000
   assert all(len(hlo) < 2_000_000 for hlo in programs)
+
+
+def test_products_of_products(tmp_path):
+  """LoRA of queries, for which the compiler's threads had too little stack."""
+  path = tmp_path / "config.json"
+  path.write_text(json.dumps(dict(
+      vocab_size=30, hidden_size=384, num_hidden_layers=1,
+      num_attention_heads=6, intermediate_size=256,
+      max_position_embeddings=128, type_vocab_size=2, hidden_act="gelu")))
+  found, = tpu_plan.plan(PlanConfig(
+      accelerator=("v5litepod-1",), encoder=str(path), max_seq_length=128,
+      train_batch_size=32, eval_batch_size=8, mixed_precision="bfloat16",
+      method="lora", pooling="mean", largest_batch=False),
+      tpu_compiler.compile_apart)
+  assert found.training.error is None and found.evaluation.error is None

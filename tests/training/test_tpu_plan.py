@@ -209,7 +209,7 @@ def test_the_tool(untraced, monkeypatch, config_file, tmp_path, capsys):
   programs = {True: PROGRAM, False: dataclasses.replace(PROGRAM, flops=2e12)}
   monkeypatch.setattr(tpu_compiler, "check_installed", lambda: None)
   monkeypatch.setattr(
-      tpu_compiler, "compile_program",
+      tpu_compiler, "compile_apart",
       lambda hlo, accelerator: programs[b"all-reduce" in hlo])
   output = tmp_path / "plan.json"
   assert call(plan_tool, "--accelerator=v2-8", f"--encoder={config_file}",

@@ -173,6 +173,10 @@ def open_encoder(encoder_source: str | os.PathLike[str],
   Raises:
     InputError: as `load_encoder`.
   """
+  if not isinstance(encoder_source, str | os.PathLike):
+    raise InputError(
+        "an encoder is opened by its name, its URL or its folder, not by a "
+        f"{type(encoder_source).__name__}")
   source = os.fspath(encoder_source)
   checkpoint = open_checkpoint(source)
   vocabulary = checkpoint.vocabulary

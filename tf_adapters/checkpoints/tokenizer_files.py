@@ -7,6 +7,7 @@ what makes another one of it is said.
 import dataclasses
 import logging
 import pathlib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -67,7 +68,9 @@ def read_tokenizer(folder: pathlib.Path,
     return None
   vocabulary = _with_added(folder, vocabulary, files)
   with about(folder):
-    return dataclasses.replace(vocabulary, **settings)
+    vocabulary = dataclasses.replace(vocabulary, **settings)
+  _say_accents(folder, vocabulary, files)
+  return vocabulary
 
 
 def _settings(folder: pathlib.Path, files: Mapping[str, Mapping[str, Any]],
@@ -276,6 +279,18 @@ def _with_added(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
   return dataclasses.replace(
       vocabulary, tokens=tuple(tokens), added=tuple(added),
       caseless=tuple(caseless))
+
+
+def _say_accents(folder: pathlib.Path, vocabulary: WordpieceVocabulary,
+                 files: Mapping[str, Mapping[str, Any]]) -> None:
+  """Says which added tokens would be found without their accents elsewhere."""
+  for _, token, _ in _added(files):
+    content = _content(token)
+    if (isinstance(token, dict) and token.get("normalized")
+        and vocabulary.strips_accents and any(
+            map(unicodedata.combining, unicodedata.normalize("NFD", content)))):
+      logging.warning("%s: added token %.50r is found with its accents alone",
+                      folder, content)
 
 
 def _added(files: Mapping[str, Mapping[str, Any]]) -> Iterator[

@@ -167,6 +167,8 @@ def _options(config: Any) -> Mapping[str, Option]:
 def check_options(config: Any, prefix: str = "") -> None:
   """Holds the values of a configuration to their types and bounds.
 
+  Numbers of numpy become Python's: of a grid that is searched, for instance.
+
   Args:
     config: the configuration. A default is not looked at: it may stand for
       what has to be given.
@@ -176,12 +178,22 @@ def check_options(config: Any, prefix: str = "") -> None:
     InputError: a value is of another type, or out of bounds.
   """
   for one in options(type(config)).values():
-    value = getattr(config, one.name)
+    value = _of_python(getattr(config, one.name))
+    object.__setattr__(config, one.name, value)
     if value != one.default or type(value) is not type(one.default):
       require(one.takes(value),
               f"{prefix}{one.name} must be {one.expected}, not {value!r:.50}")
       if one.check is not None and value is not None:
         one.check(value)
+
+
+def _of_python(value: Any) -> Any:
+  if type(value).__module__ == "numpy":  # not imported here: it takes a while
+    values = value.tolist()
+    return tuple(values) if isinstance(values, list) else values
+  if type(value) in (list, tuple):
+    return type(value)(map(_of_python, value))
+  return value
 
 
 def parse_layers(text: str) -> tuple[int, ...]:

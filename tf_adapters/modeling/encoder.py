@@ -20,6 +20,7 @@ from tf_adapters.modeling.encoders.table import (
     config_from_dict,
     config_to_dict,
 )
+from tf_adapters.modeling.forks import check_process
 from tf_adapters.modeling.kernels import MASKED
 from tf_adapters.modeling.layers import values_follow, variables_of
 from tf_adapters.modeling.methods.method import Method, Weights
@@ -67,6 +68,7 @@ class TransformerEncoder(TextEncoder):
                origin: Origin | Mapping[str, Any] | None = None,
                tuning: str | None = None, pooling: str = "pooler",
                **kwargs: Any):
+    check_process()
     check_dtype(kwargs.get("dtype"))
     super().__init__(**kwargs)
     if isinstance(config, Mapping):

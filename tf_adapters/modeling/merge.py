@@ -14,7 +14,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.layers import values_follow
 from tf_adapters.modeling.methods.method import Method, Weights
 from tf_adapters.modeling.task_layers import TaskLayers
-from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 
 _Model = TypeVar("_Model", bound=TaskModel | TransformerEncoder)
 
@@ -46,8 +46,9 @@ def merge(model: _Model) -> _Model:
     >>> plain.encoder.method is None
     True
   """
-  if not isinstance(model, TaskModel):
+  if isinstance(model, TransformerEncoder):
     return _merged(model)
+  check_is_task_model(model)
   if not isinstance(model.encoder, TransformerEncoder):
     raise InputError(
         f"a {type(model.encoder).__name__} has no method to merge")

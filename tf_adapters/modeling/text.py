@@ -15,6 +15,7 @@ import tf_keras
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.columns import Texts, as_columns, as_texts
 from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
+from tf_adapters.modeling.forks import check_process
 from tf_adapters.modeling.serialization import PACKAGE
 from tf_adapters.modeling.text_layer import TextLayer, to_width
 from tf_adapters.modeling.vocabularies.table import (
@@ -72,6 +73,7 @@ def _eager_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
 
 
 def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+  check_process()
   with tf.init_scope():  # the next processor may be made in another graph
     # A graph of TensorFlow 1 is not left, and its tokenizer is for it alone.
     return (_eager_tokenizer(vocabulary) if tf.executing_eagerly()
@@ -151,6 +153,7 @@ class TextProcessor(TextLayer):
       limit: how many wordpieces of each text are wanted, at least: what follows
         them may be missing. None for all.
     """
+    check_process()
     return self._tokenizer.tokenize(as_texts(texts), limit)
 
   def tokenize_with_offsets(self, texts: Texts) -> tuple[
@@ -289,6 +292,7 @@ class TextProcessor(TextLayer):
       Word ids and type ids, as `pack` has them, and where each word begins:
       int32 ragged [batch, (words)], -1 for words that were cut off.
     """
+    check_process()
     budget = tf.broadcast_to(self._budget(max_length), [words.nrows()])
     # Each word has a wordpiece at least: those that follow are cut off.
     kept = _keep(words, budget)

@@ -150,6 +150,8 @@ class Vocabulary(JsonConfig, abc.ABC):
 
   def without_segments(self) -> Self:
     """Returns the same, where both texts of a pair have the type id 0."""
+    if not self.special.segments:
+      return self
     return dataclasses.replace(
         self, special=dataclasses.replace(self.special, segments=False))
 

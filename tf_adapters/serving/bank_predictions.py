@@ -5,6 +5,7 @@ from typing import Any, overload
 
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.forks import check_process
 from tf_adapters.problems.prediction import Prediction, Probabilities, Value
 from tf_adapters.serving.bank_state import BankState
 from tf_adapters.serving.bank_tasks import BankTasks
@@ -206,7 +207,7 @@ class BankPredictions:
     """Returns the state, for a call that goes on with all of it.
 
     Raises:
-      InputError: this process was forked from the bank's.
+      InputError: this process cannot compute; see `forks.check_process`.
     """
-    self._tasks.check_process()
+    check_process()
     return self._tasks.state()

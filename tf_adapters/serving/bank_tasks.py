@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
+from tf_adapters.modeling.forks import check_process
 from tf_adapters.serving.adapter_folder import (
     AdapterFolder,
     FileState,
@@ -52,7 +53,7 @@ class BankTasks:
 
   def __init__(self, shared: BankEncoder, adapters: Sequence[Added],
                folder: AdapterFolder | None):
-    self._process = os.getpid()
+    check_process()
     self._shared = shared
     self.folder = folder
     self.residency = None if folder is None else Residency(
@@ -74,7 +75,7 @@ class BankTasks:
 
   def extend(self, adapters: Sequence[Added]) -> list[str]:
     """See `AdapterBank.extend`."""
-    self.check_process()
+    check_process()
     new = self._opened(adapters)
     if len(new) == 1:  # the files of many would fill the memory
       new = {name: task.in_memory() for name, task in new.items()}
@@ -89,7 +90,7 @@ class BankTasks:
     if stored and os.path.realpath(path) != os.path.realpath(stored):
       raise InputError(f"{path}: task {name!r} is of the store: its new file "
                        f"has to take the place of {stored}")
-    self.check_process()
+    check_process()
     with self._reading(name) if stored else contextlib.nullcontext():
       _, new = self._open(name, path, labels)
       if stored and name not in self.state().infos:
@@ -102,7 +103,7 @@ class BankTasks:
 
   def remove(self, name: str) -> None:
     """See `AdapterBank.remove`."""
-    self.check_process()
+    check_process()
     if self.residency is None:
       self._published.replace(lambda state: state.without(name))
     else:
@@ -130,7 +131,7 @@ class BankTasks:
 
   def rows(self, texts: Texts, tasks: Tasks) -> list[Row]:
     """See `AdapterBank.rows`. Tasks of a store need not be resident."""
-    self.check_process()
+    check_process()
     return make_rows(texts, tasks, self._find, self._shared.max_length)
 
   def _find(self, name: str) -> tuple[int, AdapterInfo]:
@@ -167,7 +168,7 @@ class BankTasks:
       InputError: see `AdapterBank.loaded`; or this process was forked from the
         bank's.
     """
-    self.check_process()
+    check_process()
     if self.residency is None:
       yield self.state() if names is None else self.state().only(names)
       return
@@ -184,7 +185,7 @@ class BankTasks:
       tuple[BankState, dict[str, InputError]]]:
     """As `resident`, without tasks that cannot be; and what is wrong with them.
     """
-    self.check_process()
+    check_process()
     wrong: dict[str, InputError] = {}
     if self.residency is None:
       yield self._known(names, wrong), wrong
@@ -210,14 +211,6 @@ class BankTasks:
       except InputError as error:
         wrong[name] = error
     return state.only([name for name in names if name not in wrong])
-
-  def check_process(self) -> None:
-    """Raises InputError in a process that was forked from the bank's."""
-    if os.getpid() != self._process:
-      raise InputError(
-          "this process was forked from the one that made the bank, and "
-          "TensorFlow would wait for ever in it: make the bank in this "
-          'process, or start it with multiprocessing.get_context("spawn")')
 
   def _check_known(self, names: Sequence[str]) -> None:
     """Raises InputError for what is no task, before others make room for it."""

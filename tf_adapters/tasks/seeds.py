@@ -9,14 +9,21 @@ import tf_keras
 from tensorflow.python.eager import context
 from tf_keras.src import backend
 
+from tf_adapters.training.training_config import TrainingConfig
+
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
   """Lets weights that are made inside follow from the seed alone.
 
   The generators of Python, numpy, TensorFlow and Keras go on afterwards where
-  they were.
+  they were. But operations of TensorFlow with a seed of their own begin again,
+  as behind each `tf.random.set_seed`.
+
+  Raises:
+    InputError: the seed is none.
   """
+  seed = TrainingConfig(seed=seed).seed
   of_python, of_numpy = random.getstate(), np.random.get_state()
   # TensorFlow and Keras have nothing that is public for it.
   tensorflow, keras = context.context(), vars(backend._SEED_GENERATOR)

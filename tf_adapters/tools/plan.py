@@ -47,7 +47,7 @@ def _plan() -> None:
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.training.tpu_plan import plan
   found = []
-  for slice_plan in plan(config, tpu_compiler.compile_program):
+  for slice_plan in plan(config, tpu_compiler.compile_apart):
     found.append(slice_plan.to_dict())
     _print(slice_plan)
     if flags.FLAGS.output is not None:

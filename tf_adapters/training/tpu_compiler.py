@@ -14,6 +14,7 @@ from typing import Any
 
 from tf_adapters.errors import InputError
 from tf_adapters.training.accelerators import Accelerator
+from tf_adapters.training.own_process import ProcessCrashed, call_apart
 
 _SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2,
           "f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
@@ -25,6 +26,10 @@ _OPERATION = re.compile(r'op_name="([^"]+)"')
 # What takes no memory of its own.
 _NO_BUFFERS = ("parameter", "bitcast", "get-tuple-element", "tuple", "constant")
 _MOST_BUFFERS = 8
+# Its threads have 64 kB of stack, which is too little for LoRA of queries on
+# v5e: it looks into products that are joined to products.
+_STACK = "--fibers_default_thread_stack_size"
+_STACK_BYTES = 1 << 20
 
 
 class CompilerError(Exception):
@@ -92,6 +97,17 @@ def check_installed() -> None:
           f"the TPU's compiler needs {name}: pip install 'tf_adapters[plan]'")
 
 
+def compile_apart(hlo: bytes, accelerator: Accelerator) -> Program:
+  """Compiles as `compile_program` does, in a process of its own.
+
+  Where the compiler crashes, that is a CompilerError.
+  """
+  try:
+    return call_apart(compile_program, hlo, accelerator)
+  except ProcessCrashed as error:
+    raise CompilerError(f"it crashed ({error})") from None
+
+
 def compile_program(hlo: bytes, accelerator: Accelerator) -> Program:
   """Compiles a step for all replicas of a slice.
 
@@ -110,6 +126,10 @@ def compile_program(hlo: bytes, accelerator: Accelerator) -> Program:
                       ("TPU_ACCELERATOR_TYPE", accelerator.name),
                       ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")):
     os.environ.setdefault(name, value)
+  options_of_libtpu = os.environ.get("LIBTPU_INIT_ARGS", "")
+  if _STACK not in options_of_libtpu:
+    os.environ["LIBTPU_INIT_ARGS"] = (
+        f"{options_of_libtpu} {_STACK}={_STACK_BYTES}".strip())
   import numpy as np
   from jax._src.lib import xla_client
   from jax.experimental import topologies
