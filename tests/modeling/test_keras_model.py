@@ -388,6 +388,41 @@ def test_objects_of_keras_3_are_named(encoder, x):
       layer(inputs)
 
 
+def with_own_step(base, calls_ours):
+  """A class with the `train_step` of Keras' guides, or one that calls ours."""
+
+  class Own(base):
+    def train_step(self, data):
+      if calls_ours:
+        return super().train_step(data)
+      x, y, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
+      return {"loss": self.compute_loss(
+          y=y, y_pred=self(x), sample_weight=weights)}
+
+  return Own
+
+
+@pytest.mark.parametrize("problem", ["classification", "tagging"])
+@pytest.mark.parametrize("calls_ours", [True, False])
+def test_a_train_step_of_ones_own_gets_class_weights(
+    one_layer_source, x, problem, calls_ours):
+  base = type(made(problem, ta.load_encoder(str(one_layer_source))))
+  labels, losses = labels_of(problem, x), []
+  for kind in (base, with_own_step(base, calls_ours)):
+    model = kind(ta.load_encoder(str(one_layer_source)), LABELS, dropout=0.0)
+    variables = model.head.named_variables()
+    variables["head/kernel"].assign(tf.zeros_like(variables["head/kernel"]))
+    variables["head/bias"].assign([0.0, 1.0, 2.0])
+    model.compile(SGD(0.0), run_eagerly=True, metrics=[])
+    both = model.fit(x, labels, class_weight={"B": 7.0}, verbose=0,
+                     sample_weight=np.array([1.0, 2.0, 1.0, 1.0]))
+    one = model.train_on_batch(x, labels, class_weight={"B": 7.0})
+    none = model.fit(x, labels, verbose=0)
+    losses.append([both.history["loss"][0], one, none.history["loss"][0]])
+  np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+  assert len(set(losses[0])) == 3
+
+
 def test_a_step_is_traced_once(encoder, x):
 
   class Counted(ta.TextClassifier):

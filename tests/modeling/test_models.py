@@ -192,16 +192,82 @@ def test_weights_hold_the_unit(one_layer_source, encoder, batch, tmp_path, way):
       model.evaluate(batch, prices(batch), verbose=0))
 
 
-def test_weights_of_earlier_versions_have_no_unit(encoder, batch, tmp_path):
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "w"])
+def test_weights_of_earlier_versions_have_no_unit(
+    encoder, batch, tmp_path, name):
   model = ta.TextRegressor(encoder)
   outputs = model(batch)
-  path = tmp_path / "w.weights.h5"
-  model.save_weights(path)
-  with h5py.File(path, "a") as file:
-    file["vars"].clear()
+  path = tmp_path / name
+  if name == "w":
+    tf.train.Checkpoint(encoder=encoder, head=model.head).write(str(path))
+  else:
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+      if name == "w.h5":
+        file["top_level_model_weights"].clear()
+        file["top_level_model_weights"].attrs["weight_names"] = []
+      else:
+        file["vars"].clear()
   model.adapt(prices(batch))
   model.load_weights(path)
   np.testing.assert_array_equal(model(batch), outputs)
+  assert (model.mean, model.scale) == (0.0, 1.0)
+  assert len(model.non_trainable_weights) == len(model.weights) - len(
+      model.trainable_weights)
+
+
+@pytest.mark.parametrize("ours, theirs, message", [
+    (ta.AdapterConfig(size=8), ta.LoraConfig(rank=2),
+     "has no transformer/layer_0/attention_adapter/down/kernel, "),
+    (None, ta.LoraConfig(rank=2),
+     "has transformer/layer_0/query_lora/a/kernel, .* which the model has not"),
+    (ta.LoraConfig(rank=2), None, "has no transformer/layer_0/query_lora")])
+def test_a_checkpoint_of_another_method_is_refused(
+    one_layer_source, batch, tmp_path, ours, theirs, message):
+  """Keras would take the head alone, and say nothing."""
+  model, other = (
+      ta.TextClassifier(ta.load_encoder(str(one_layer_source), method), 2)
+      for method in (ours, theirs))
+  outputs = model(batch)
+  if theirs:
+    other.save_weights(str(tmp_path / "w"))
+  else:
+    other(batch)
+    other.save(tmp_path / "w", save_format="tf")
+  with pytest.raises(ta.InputError, match=message) as caught:
+    model.load_weights(str(tmp_path / "w"))
+  assert "load them into one of the same method" in str(caught.value)
+  assert "\n" not in str(caught.value)
+  np.testing.assert_array_equal(model(batch), outputs)
+
+
+def test_numbers_are_float32_under_every_policy(one_layer_source, batch):
+  tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+  try:
+    model = ta.TextRegressor(
+        ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=8)))
+    model.adapt(prices(batch))
+    model.compile(run_eagerly=True)
+    losses = model.fit(batch, prices(batch), epochs=2, verbose=0)
+    assert model.encoder.compute_dtype == "bfloat16"
+    assert model(batch).dtype == tf.float32
+    assert np.isfinite(losses.history["loss"]).all()
+  finally:
+    tf_keras.mixed_precision.set_global_policy("float32")
+
+
+def test_a_loss_can_be_given_to_two_models(one_layer_source):
+  first, second = (ta.TextRegressor(ta.load_encoder(str(one_layer_source)))
+                   for _ in range(2))
+  loss = first.loss_function
+  loss.reduction = "sum"
+  for model, labels in ((first, [0.0, 2.0]), (second, [0.0, 2000.0])):
+    model.compile("adam", loss)
+    model.adapt(labels)
+  values = [float(model.loss([3000.0], [[1000.0]])) for model in (
+      first, second)]
+  assert values == [4e6, 4.0]
+  assert second.loss.reduction == "sum"
 
 
 def test_adapt_after_compile(one_layer_source, batch):

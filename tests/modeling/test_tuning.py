@@ -478,6 +478,24 @@ def test_tuning_in_a_callback_acts_from_then_on(
   assert moved == [set(), {"words", "layer"}, {"words"}]
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_has_no_weight_decay_has_none_when_the_tuning_changes(
+    encoder, wrapped):
+  optimizer = tf_keras.optimizers.AdamW(weight_decay=0.1)
+  optimizer.exclude_from_weight_decay(var_names=["bias"])
+  model = ta.TextClassifier(encoder, ["no", "yes"])
+  model.compile(tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
+                if wrapped else optimizer)
+  model.make_train_function()
+  model.tune("full")
+  model.make_train_function()
+  new = model.optimizer.inner_optimizer if wrapped else model.optimizer
+  assert new is not optimizer
+  assert {name for name, variable in model.tuned_variables().items()
+          if not new._use_weight_decay(variable)} == {
+      name for name in model.tuned_variables() if name.endswith("/bias")}
+
+
 def test_two_trained_models_on_one_encoder_are_noted(encoder, batch):
   first, second = ta.TextRegressor(encoder), ta.TextClassifier(
       encoder, ["no", "yes"])

@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from tests.conftest import (
 from tf_adapters.data.batching import Encoded, training_batches
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
+from tf_adapters.training import trainer
 from tf_adapters.training.distribution import make_strategy
 from tf_adapters.training.model_outputs import predict
 from tf_adapters.training.prefix_cache import add_prefix_output
@@ -120,6 +123,21 @@ def compare_predictions(make, strategies):
         np.testing.assert_allclose(other, one, atol=1e-5)
 
 
+def check_slots(strategy):
+  """A model that was made in a scope is trained outside of it."""
+  with strategy.scope():
+    model = ta.TextClassifier(ta.BertEncoder(CONFIG), ["a", "b"])
+  data = ta.Dataset.from_lists(["1 2", "3", "4 5", "6"], ["a", "b", "a", "b"])
+  with (mock.patch.object(trainer, "_fit"),
+        tempfile.TemporaryDirectory() as folder):
+    trainer.train(model, data, processor(), TrainingConfig(train_batch_size=2),
+                  pathlib.Path(folder), lambda *_: None)
+  slots = [slot for slot in model.optimizer.variables if slot.shape.rank]
+  assert len(slots) == 2 * len(model.trainable_variables)
+  for slot in slots:
+    assert len(strategy.experimental_local_results(slot)) == 2, slot.name
+
+
 def compare():
   # Has to come before TensorFlow starts; one for all models: of two strategies
   # TensorFlow mixes up the messages.
@@ -146,6 +164,7 @@ def compare():
       np.testing.assert_allclose(two[name], value, atol=1e-6, err_msg=name)
   for make, _ in (texts, tokens):
     compare_predictions(make, (alone, two_replicas))
+  check_slots(two_replicas)
   with pytest.raises(ta.InputError, match="=9: cannot be split over num_rep"):
     run(GlueRunConfig(
         output_dir="there/is/none", do_train=True, train_batch_size=9,

@@ -41,6 +41,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.saving_checks import check_save_adapter
 from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
@@ -73,10 +74,10 @@ def save_adapter(
     The file's path.
 
   Raises:
-    InputError: the model is none of one task, has no BERT, or its weights came
-      from no checkpoint, so that nothing could be loaded on them later; weights
-      are not finite; a value of the description is wrong; or there is something
-      else at `path`.
+    InputError: the model is none of one task, has no BERT, has weights beside
+      encoder and head, or its weights came from no checkpoint, so that nothing
+      could be loaded on them later; weights are not finite; a value of the
+      description is wrong; or there is something else at `path`.
 
   Example:
     >>> save_adapter(model, "adapters/mrpc",
@@ -142,6 +143,7 @@ def _encoder_to_save(model: object,
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
+  check_save_adapter(path, model)
   check_place(path)
   return encoder
 

@@ -5,8 +5,10 @@ and its siblings look at what they are given. What cannot be right is refused
 here, in one line, and not in the middle of a trace.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import contextvars
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tf_keras
@@ -33,6 +35,34 @@ from tf_adapters.modeling.model_inputs import (
     values_of,
 )
 from tf_adapters.modeling.saving_checks import check_checkpoints
+
+_Step = Callable[[Any, Any], dict[str, tf.Tensor]]
+
+# Whether the data of the step at hand has its weights; replicas, which are
+# traced in turns, have threads of their own.
+_HAS_WEIGHTS = contextvars.ContextVar("_HAS_WEIGHTS", default=False)
+
+
+def _with_class_weight(step: _Step) -> _Step:
+  """Makes a `train_step` whose data has weights of labels, as in Keras.
+
+  Whether it calls another one, which would weigh them too, or does not.
+  """
+
+  @functools.wraps(step)
+  def train_step(self: "KerasModel", data: Any) -> dict[str, tf.Tensor]:
+    if self._class_weight is None or _HAS_WEIGHTS.get():
+      return step(self, data)
+    x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+    data = x, y, weights_of_elements(
+        self._class_weight, y, sample_weight, self.multi_label, self.per_token)
+    token = _HAS_WEIGHTS.set(True)
+    try:
+      return step(self, data)
+    finally:
+      _HAS_WEIGHTS.reset(token)
+
+  return train_step
 
 
 class KerasModel(tf_keras.Model):
@@ -237,14 +267,17 @@ class KerasModel(tf_keras.Model):
     self._traced_class_weight = self._class_weight
     return super().make_train_function(force)
 
-  def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-    """Keras' step, on labels that have their weights."""
-    if self._class_weight is not None:
-      x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
-      data = x, y, weights_of_elements(
-          self._class_weight, y, sample_weight, self.multi_label,
-          self.per_token)
+  def _keras_step(self, data: Any) -> dict[str, tf.Tensor]:
     return super().train_step(data)
+
+  # Which subclasses can override, as in Keras.
+  train_step: ClassVar[_Step] = _with_class_weight(_keras_step)
+
+  def __init_subclass__(cls, **kwargs: Any):
+    """Lets a `train_step` of a subclass find weights of labels in its data."""
+    super().__init_subclass__(**kwargs)
+    if cls.train_step is not KerasModel.train_step:
+      cls.train_step = _with_class_weight(cls.train_step)
 
   def _weights_of_labels(self, class_weight: Any,
                          y: Any) -> tuple[float, ...] | None:

@@ -3,8 +3,10 @@
 Which of them is for which type is said in `problems`.
 """
 
+import contextlib
+import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from tf_adapters.modeling.losses import (
     SpanLoss,
     TokenLoss,
 )
+from tf_adapters.modeling.saving_checks import lacks_own_weights
 from tf_adapters.modeling.serialization import PACKAGE
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text_encoder import TextEncoder
@@ -131,9 +134,10 @@ class TextRegressor(TaskModel):
                scale: float = 1.0, **kwargs: Any):
     super().__init__(encoder, _text_head(encoder, 1, pooling, dropout),
                      **kwargs)
+    # In float32 under every policy, as the logits: labels need the digits.
     self._mean, self._scale = (
         self.add_weight(name, (), tf.float32, tf.constant_initializer(value),
-                        trainable=False)
+                        trainable=False, experimental_autocast=False)
         for name, value in (("mean", mean), ("scale", scale)))
 
   @property
@@ -175,9 +179,10 @@ class TextRegressor(TaskModel):
     return self._mean + self._scale * super().logits(
         outputs, input_mask, training)
 
-  @property
-  def non_trainable_weights(self) -> list[tf.Variable]:
-    return [*super().non_trainable_weights, self._mean, self._scale]
+  def own_weights(self) -> list[tf.Variable]:
+    # Those two are ours, and `saved_head` has them.
+    return [weight for weight in super().own_weights()
+            if weight is not self._mean and weight is not self._scale]
 
   def load_own_variables(self, store: Mapping[str, Any]) -> None:
     """Keras' hook; files of earlier versions have none."""
@@ -190,10 +195,22 @@ class TextRegressor(TaskModel):
     before = self.mean, self.scale
     self._set_unit(0.0, 1.0)
     try:
-      return super().load_weights(filepath, **kwargs)
+      with (self._hidden_unit() if lacks_own_weights(filepath)
+            else contextlib.nullcontext()):
+        return super().load_weights(filepath, **kwargs)
     except BaseException:
       self._set_unit(*before)
       raise
+
+  @contextlib.contextmanager
+  def _hidden_unit(self) -> Iterator[None]:
+    """Hides the unit from Keras, which wants each weight to be in a file."""
+    weights = list(self._non_trainable_weights)
+    self._non_trainable_weights.clear()
+    try:
+      yield
+    finally:
+      self._non_trainable_weights.extend(weights)
 
   def _set_unit(self, mean: float, scale: float) -> None:
     self._mean.assign(mean)
@@ -211,12 +228,21 @@ class TextRegressor(TaskModel):
   def loss_function(self) -> tf_keras.losses.Loss:
     return NumberLoss(self._scale)
 
-  def compile(self, *args: Any, **kwargs: Any) -> None:
+  def compile(self, optimizer: Any = None, loss: Any = None, *args: Any,
+              **kwargs: Any) -> None:
     """As `KerasModel.compile`."""
-    super().compile(*args, **kwargs)
-    for loss in tf.nest.flatten(self.loss):
-      if isinstance(loss, NumberLoss):  # of a file it has a number
-        loss.scale = self._scale
+    super().compile(optimizer, tf.nest.map_structure(self._in_own_unit, loss),
+                    *args, **kwargs)
+
+  def _in_own_unit(self, loss: Any) -> Any:
+    """Returns a loss in this model's unit, whatever unit it comes with.
+
+    Of a file that is a number, and of another regressor its variable.
+    """
+    if isinstance(loss, NumberLoss) and loss.scale is not self._scale:
+      loss = copy.copy(loss)  # which another model may have, too
+      loss.scale = self._scale
+    return loss
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "pooling": self.head.pooling,

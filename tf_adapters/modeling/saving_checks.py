@@ -1,7 +1,8 @@
 """Refuses ways of saving that Keras cannot load again, before training.
 
 A subclassed model is no whole .h5 file, and Keras' older files of weights have
-neither bfloat16 nor an order that does not depend on what trains.
+neither bfloat16 nor an order that does not depend on what trains. Checkpoints
+of another model are read in part, and adapter files hold no layers of a user's.
 """
 
 import os
@@ -9,12 +10,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import h5py
+import tensorflow as tf
 import tf_keras
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import (
+    TrackableObjectGraph,
+)
 
-from tf_adapters.errors import InputError
+from tf_adapters.errors import InputError, listed
 
 _HDF5 = (".h5", ".hdf5")
 _WEIGHTS = ".weights.h5"
+# What a checkpoint calls the graph of its objects.
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 Path = str | os.PathLike[str]
 
@@ -56,13 +63,21 @@ def check_save_weights(path: Path, layer: tf_keras.layers.Layer,
                      f"end the name in {_WEIGHTS}")
 
 
-def check_load_weights(path: Path, model: tf_keras.Model) -> None:
-  """Refuses a file of Keras' older kind whose weights are in another order.
+def check_load_weights(path: Path, model: Any) -> None:
+  """Refuses weights that Keras would put into wrong places, or leave out.
+
+  Args:
+    path: the file, or the prefix of a checkpoint.
+    model: a `TaskModel`.
 
   Raises:
-    InputError: so it is: Keras assigns by place, what trains first.
+    InputError: a file of Keras' older kind has them in another order: Keras
+      assigns by place, what trains first. Or a checkpoint is of another model:
+      Keras takes what fits, the head for example.
   """
-  if not (_is_older(os.fspath(path)) and os.path.isfile(path)):
+  if prefix := _checkpoint_prefix(os.fspath(path)):
+    _check_checkpoint(path, prefix, model)
+  if not _is_older_file(path):
     return
   with h5py.File(path) as file:
     for layer in model.layers:
@@ -77,6 +92,60 @@ def check_load_weights(path: Path, model: tf_keras.Model) -> None:
             f"{path}: was saved while other variables trained, and has its "
             "weights in another order: tune and freeze the model as it was "
             f"then, or save as {_WEIGHTS}")
+
+
+def _check_checkpoint(path: Path, prefix: str, model: Any) -> None:
+  """Refuses a checkpoint of a model with another method, encoder or head."""
+  try:
+    reader = tf.train.load_checkpoint(prefix)
+    matched = tf.train.CheckpointView(prefix).match(model)
+  except (tf.errors.OpError, ValueError):  # Keras says what it is
+    return
+  there = {id(part) for part in matched.values()}
+  missing = [name for name, variable in model.named_variables().items()
+             if id(variable) not in there]
+  remedy = ("the weights are another model's: load them into one of the same "
+            "method, encoder and head")
+  if missing:
+    raise InputError(f"{path}: has no {listed(missing, 3)}: {remedy}")
+  types = reader.get_variable_to_dtype_map()
+  nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
+  seen: set[int] = set()
+  to_see = [part.node_id for part in nodes[0].children
+            if part.local_name in ("encoder", "head")]
+  while to_see:
+    if (number := to_see.pop()) not in seen:
+      seen.add(number)
+      to_see += [part.node_id for part in nodes[number].children]
+  # The state of a dropout, which is of integers, is no weight.
+  further = [value.full_name for number in sorted(seen - matched.keys())
+             for value in nodes[number].attributes
+             if types[value.checkpoint_key].is_floating]
+  if further:
+    raise InputError(f"{path}: has {listed(further, 3)}, which the model has "
+                     f"not: {remedy}")
+
+
+def check_save_adapter(path: Path, model: Any) -> None:
+  """Refuses a `TaskModel` with weights that an adapter file has no place for.
+
+  Raises:
+    InputError: so it is.
+  """
+  if weights := model.own_weights():
+    names = [weight.name.removesuffix(":0") for weight in weights]
+    raise InputError(
+        f"{path}: not written: an adapter file holds encoder and head, and not "
+        f"{listed(names, 3)}, which a {type(model).__name__} adds: take the "
+        "model's save or save_weights")
+
+
+def lacks_own_weights(path: Path) -> bool:
+  """Returns whether a file of Keras' older kind has weights of layers alone."""
+  if not _is_older_file(path):
+    return False
+  with h5py.File(path) as file:
+    return not len(file.get("top_level_model_weights", ()))
 
 
 def check_checkpoints(callbacks: Iterable[Any],
@@ -96,3 +165,15 @@ def check_checkpoints(callbacks: Iterable[Any],
 
 def _is_older(path: str) -> bool:
   return path.endswith(_HDF5) and not path.endswith(_WEIGHTS)
+
+
+def _is_older_file(path: Path) -> bool:
+  return _is_older(os.fspath(path)) and os.path.isfile(path)
+
+
+def _checkpoint_prefix(path: str) -> str | None:
+  """Returns the checkpoint that Keras would read, of a SavedModel too."""
+  for prefix in (path, os.path.join(path, "variables", "variables")):
+    if tf.io.gfile.exists(f"{prefix}.index"):
+      return prefix
+  return None

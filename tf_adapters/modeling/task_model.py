@@ -135,7 +135,18 @@ class TaskModel(KerasModel):
     return self.head(outputs, input_mask, training=training)
 
   def build(self, input_shape: Any = None) -> None:
-    """Does nothing: every variable exists from the start."""
+    """Does nothing: every variable of ours exists from the start."""
+
+  def get_build_config(self) -> dict[str, Any] | None:
+    """Keras' hook: what the layers of a subclass were built for."""
+    layers = [layer.get_build_config() for layer in self.own_layers()]
+    return {"layers": layers} if any(layers) else None
+
+  def build_from_config(self, config: Mapping[str, Any]) -> None:
+    """Keras' hook, before it reads the weights of a .keras file."""
+    for layer, built in zip(self.own_layers(), config["layers"], strict=True):
+      if built and not layer.built:
+        layer.build_from_config(built)
 
   def save(self, filepath: str | os.PathLike[str], overwrite: bool = True,
            save_format: str | None = None, **kwargs: Any) -> None:
@@ -153,7 +164,7 @@ class TaskModel(KerasModel):
 
   def load_weights(self, filepath: str | os.PathLike[str],
                    **kwargs: Any) -> Any:
-    """Keras' method; raises InputError for weights in another order."""
+    """Keras' method; raises InputError for weights of another model."""
     saving_checks.check_load_weights(filepath, self)
     return super().load_weights(filepath, **kwargs)
 
@@ -222,20 +233,36 @@ class TaskModel(KerasModel):
             if id(variable) in trainable
             and (self.head.pooling == "pooler" or kind_of(name) != "pooler")}
 
+  def own_weights(self) -> list[tf.Variable]:
+    """Returns the weights that a subclass has beside encoder and head."""
+    metrics = [metric for metric in self.submodules
+               if isinstance(metric, tf_keras.metrics.Metric)]
+    known = {id(variable) for variable in (
+        *self.named_variables().values(),
+        *(variable for metric in metrics for variable in metric.weights))}
+    return [weight for weight in self.weights if id(weight) not in known]
+
+  def own_layers(self) -> list[tf_keras.layers.Layer]:
+    """Returns the layers that a subclass has beside encoder and head."""
+    return [layer for layer in self.layers
+            if layer is not self.encoder and layer is not self.head]
+
   def changed_by_training(self) -> list[tf.Variable]:
     """Returns the variables that `adapt` and a training change."""
     variables = {**self.head.named_variables(), **self.tuned_variables()}
-    return list(variables.values())
+    return [*variables.values(), *self.own_weights()]
 
   @property
   def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values())
+    named = {id(variable) for variable in self.named_variables().values()}
+    return [*self.tuned_variables().values(),
+            *(weight for weight in super().trainable_weights
+              if id(weight) not in named)]
 
   @property
   def non_trainable_weights(self) -> list[tf.Variable]:
-    tuned = {id(variable) for variable in self.trainable_weights}
-    return [variable for variable in self.named_variables().values()
-            if id(variable) not in tuned]
+    trainable = {id(weight) for weight in self.trainable_weights}
+    return [weight for weight in self.weights if id(weight) not in trainable]
 
   def summary_of_tuning(self) -> TuningSummary:
     """Counts what trains; prints as a table."""
@@ -243,6 +270,10 @@ class TaskModel(KerasModel):
     rows: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     for name, variable in self.named_variables().items():
       rows[kind_of(name)][name not in tuned] += variable.shape.num_elements()
+    trainable = {id(weight) for weight in self.trainable_weights}
+    for weight in self.own_weights():
+      rows["own layers"][id(weight) not in trainable] += (
+          weight.shape.num_elements())
     return TuningSummary(
         self.encoder.tuning,
         {kind: (trained, frozen) for kind, (trained, frozen) in rows.items()})

@@ -51,7 +51,10 @@ class TrainingStep:
     if _is_of_others(model.optimizer, model.trainable_variables):
       with model.distribute_strategy.scope():
         model.optimizer = _new(model.optimizer)
-    _make_slots(model)
+    # Layers of a subclass are built in the first step, and Keras then makes
+    # the slots of all.
+    if all(layer.built for layer in model.own_layers()):
+      _make_slots(model)
     self._layers = [layer for layer in (model, *model.submodules)
                     if isinstance(layer, tf_keras.layers.Layer)]
     self._state = self._state_now()
@@ -120,9 +123,9 @@ def _new(
   """Makes the optimizer as it was before its first step."""
   new = optimizer.from_config(optimizer.get_config())
   # What was excluded from weight decay is no part of Keras' configuration.
-  for name, value in vars(optimizer).items():
+  for name, value in vars(_innermost(optimizer)).items():
     if name.startswith("_exclude_from_weight_decay"):
-      setattr(new, name, value)
+      setattr(_innermost(new), name, value)
   return new
 
 

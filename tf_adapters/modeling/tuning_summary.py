@@ -34,8 +34,12 @@ class TuningSummary:
 
   @property
   def base(self) -> int:
-    """Parameters that are pretrained: without a method, network and head."""
-    added = {method.row for method in METHODS.values()} | {"network", "head"}
+    """Parameters that are pretrained: not a method's, a network's, a head's.
+
+    Nor those of layers that a subclass of a model adds.
+    """
+    added = {method.row for method in METHODS.values()} | {
+        "network", "head", "own layers"}
     return sum(sum(row) for kind, row in self.rows.items() if kind not in added)
 
   @property

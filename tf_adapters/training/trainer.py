@@ -165,7 +165,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   # Metrics are of all workers already: Keras would add them up.
   model.distribute_reduction_method = "first"
   # A first trace that makes variables would have to be done twice.
-  model.optimizer.build(model.trainable_variables)
+  with strategy.scope():  # where the model was made, perhaps not here
+    model.optimizer.build(model.trainable_variables)
 
   state = _taken_up(model, encoded, output_dir, total_steps, resumable)
   progress = state.progress
