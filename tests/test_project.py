@@ -20,11 +20,12 @@ SOURCES = ["run_glue.py", *(
 
 # Part -> the parts that it may import. Imports only go down.
 LAYERS = {
-    "errors": set(),
+    "switches": set(),
+    "errors": {"switches"},
     "notices": set(),
     "progress": {"errors"},
     "files": {"errors"},
-    "modeling": {"errors"},
+    "modeling": {"errors", "switches"},
     "checkpoints": {"errors", "notices", "files", "modeling"},
     "data": {"errors", "files", "progress", "modeling"},
     "problems": {"errors", "modeling", "data"},

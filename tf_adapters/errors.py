@@ -1,7 +1,6 @@
 """Messages for users: errors that a command line knows, notes, warnings."""
 
 import contextlib
-import contextvars
 import difflib
 import functools
 import inspect
@@ -10,6 +9,8 @@ import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
+
+from tf_adapters.switches import Switch
 
 _LONGEST = 2000  # characters
 
@@ -31,22 +32,17 @@ def printable(text: str) -> str:
 
 
 # Of this thread: others go on printing.
-_is_quiet = contextvars.ContextVar("quiet", default=False)
+_QUIET = Switch("quiet")
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def quietly() -> contextlib.AbstractContextManager[None]:
   """Keeps `say` from printing, but for errors, in this thread."""
-  token = _is_quiet.set(True)
-  try:
-    yield
-  finally:
-    _is_quiet.reset(token)
+  return _QUIET.on()
 
 
 def has_bar() -> bool:
   """Returns whether Keras may draw its bar: there is a terminal for it."""
-  return not _is_quiet.get() and is_terminal(sys.stdout)
+  return not _QUIET.is_on() and is_terminal(sys.stdout)
 
 
 def is_terminal(stream: object) -> bool:
@@ -63,7 +59,7 @@ def say(text: str, error: bool = False) -> None:
     text: its lines are printed as `printable` has them.
     error: whether to standard error.
   """
-  if _is_quiet.get() and not error:
+  if _QUIET.is_on() and not error:
     return
   print("\n".join(printable(line) for line in text.split("\n")),
         file=sys.stderr if error else sys.stdout, flush=True)

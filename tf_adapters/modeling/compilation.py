@@ -7,50 +7,43 @@ run have no kernels (`portable`); nor have steps that are compiled as a whole
 """
 
 import contextlib
-import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-_PORTABLE = contextvars.ContextVar("portable", default=False)
-_ONE_PROGRAM = contextvars.ContextVar("one_program", default=False)
+from tf_adapters.switches import Switch
+
+_PORTABLE = Switch("portable")
+_ONE_PROGRAM = Switch("one_program")
 
 
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
+def portable() -> contextlib.AbstractContextManager[None]:
   """Leaves kernels out of graphs that others will run: plain operations alone.
 
   Example:
     >>> with portable():
     ...   function.get_concrete_function(spec, training=True)
   """
-  token = _PORTABLE.set(True)
-  try:
-    yield
-  finally:
-    _PORTABLE.reset(token)
+  return _PORTABLE.on()
 
 
-@contextlib.contextmanager
-def without_kernels() -> Iterator[None]:
+def without_kernels() -> contextlib.AbstractContextManager[None]:
   """Leaves kernels out where they take longer to compile than they save.
 
   So it is for few tokens, and for batches of so many shapes that most come
   seldom.
   """
-  with contextlib.nullcontext() if in_one_program() else portable():
-    yield
+  return contextlib.nullcontext() if in_one_program() else portable()
 
 
 def in_portable() -> bool:
   """Returns whether operations are of a graph that others will run."""
-  return _PORTABLE.get()
+  return _PORTABLE.is_on()
 
 
-@contextlib.contextmanager
-def one_program() -> Iterator[None]:
+def one_program() -> contextlib.AbstractContextManager[None]:
   """Leaves kernels out of a step that XLA compiles as a whole, as for TPUs.
 
   XLA joins operations as it likes, and keeps what the backward pass would
@@ -62,16 +55,12 @@ def one_program() -> Iterator[None]:
     ...   with one_program():
     ...     return model.train_step(data)
   """
-  token = _ONE_PROGRAM.set(True)
-  try:
-    yield
-  finally:
-    _ONE_PROGRAM.reset(token)
+  return _ONE_PROGRAM.on()
 
 
 def in_one_program() -> bool:
   """Returns whether operations are of a step that XLA compiles as a whole."""
-  return _ONE_PROGRAM.get() or isinstance(
+  return _ONE_PROGRAM.is_on() or isinstance(
       tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
 
 
@@ -79,7 +68,7 @@ def _is_xla() -> bool:
   """Returns whether operations are sure to be compiled, with operations of XLA.
   """
   # A strategy can stand in the place of TPUStrategy, without XLA.
-  return _ONE_PROGRAM.get() or (in_one_program() and any(
+  return _ONE_PROGRAM.is_on() or (in_one_program() and any(
       "TPU" in device for device
       in tf.distribute.get_strategy().extended.worker_devices))
 

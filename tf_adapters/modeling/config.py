@@ -178,7 +178,10 @@ def check_options(config: Any, prefix: str = "") -> None:
     InputError: a value is of another type, or out of bounds.
   """
   for one in options(type(config)).values():
-    value = _of_python(getattr(config, one.name))
+    given = getattr(config, one.name)
+    if given is one.default:
+      continue
+    value = _of_python(given)
     object.__setattr__(config, one.name, value)
     if value != one.default or type(value) is not type(one.default):
       require(one.takes(value),

@@ -5,7 +5,6 @@ and its siblings look at what they are given. What cannot be right is refused
 here, in one line, and not in the middle of a trace.
 """
 
-import contextvars
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -35,12 +34,13 @@ from tf_adapters.modeling.model_inputs import (
     values_of,
 )
 from tf_adapters.modeling.saving_checks import check_checkpoints
+from tf_adapters.switches import Switch
 
 _Step = Callable[[Any, Any], dict[str, tf.Tensor]]
 
 # Whether the data of the step at hand has its weights; replicas, which are
 # traced in turns, have threads of their own.
-_HAS_WEIGHTS = contextvars.ContextVar("_HAS_WEIGHTS", default=False)
+_HAS_WEIGHTS = Switch("has_weights")
 
 
 def _with_class_weight(step: _Step) -> _Step:
@@ -51,16 +51,13 @@ def _with_class_weight(step: _Step) -> _Step:
 
   @functools.wraps(step)
   def train_step(self: "KerasModel", data: Any) -> dict[str, tf.Tensor]:
-    if self._class_weight is None or _HAS_WEIGHTS.get():
+    if self._class_weight is None or _HAS_WEIGHTS.is_on():
       return step(self, data)
     x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
     data = x, y, weights_of_elements(
         self._class_weight, y, sample_weight, self.multi_label, self.per_token)
-    token = _HAS_WEIGHTS.set(True)
-    try:
+    with _HAS_WEIGHTS.on():
       return step(self, data)
-    finally:
-      _HAS_WEIGHTS.reset(token)
 
   return train_step
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.data.bad_rows import NO_TEXT, BadRows
+from tf_adapters.data.bad_rows import NO_STRING, NO_TEXT, BadRows
 from tf_adapters.data.frame_cells import items_of
 from tf_adapters.data.labels import is_list
 from tf_adapters.data.rows import Cell
@@ -17,7 +17,6 @@ from tf_adapters.serving.prediction_config import PredictionConfig
 _UNKNOWN_TASK = "of an unknown task"
 _NO_SECOND_TEXT = "without a second text"
 _SECOND_TEXT = "with a second text"
-_NO_STRING = "with something else than a string"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _fault(cells: Mapping[str, Cell], config: PredictionConfig, task: str,
             "text_column names the column of the texts; a row without a text "
             "has null there")
   if _string(cells[column] or "", _of_words(info)) is None:
-    return (_NO_STRING,
+    return (NO_STRING,
             f"expected a string in {column!r}: a list of words, without blanks "
             "in them, is for tagging", None)
   if info.takes_pairs is False:
