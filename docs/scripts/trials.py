@@ -8,7 +8,9 @@ behind a table, and lets its sweep go on elsewhere:
 
 SWEEP is the output_dir of tf-adapters sweep, DIR the data_dir of its trials.
 The file has a line of JSON for each trial: its flags and its results.json.
-Adapter files are not kept. What a file has already stays in it.
+Adapter files are not kept. What a file has already stays in it. Where DIR was
+spelled otherwise than in the trials' flags, nothing is kept; what a trial has
+that is not whole is replaced by what was kept, unless it is at work.
 """
 
 import argparse
@@ -16,6 +18,8 @@ import json
 import pathlib
 from typing import Any
 
+from tf_adapters.errors import InputError
+from tf_adapters.files.writing import output_dir_of, write_file
 from tf_adapters.training.run_folder import (
     DATA_NAME,
     FLAGS_NAME,
@@ -32,7 +36,11 @@ def keep(sweep: pathlib.Path, path: pathlib.Path, data_dir: str) -> int:
 
   Returns:
     How many trials the file has now.
+
+  Raises:
+    InputError: a trial was run with another data_dir, or is damaged.
   """
+  data_dir = data_dir.rstrip("/")
   kept = {trial["trial"]: trial for trial in _read(path)}
   for results_path in sorted((sweep / "trials").rglob(RESULTS_NAME)):
     folder = results_path.parent
@@ -40,37 +48,57 @@ def keep(sweep: pathlib.Path, path: pathlib.Path, data_dir: str) -> int:
     if flags is None or not (results.get("steps") and results.get("evaluated")):
       continue
     del flags["output_dir"]
+    if flags.get("data_dir", data_dir).rstrip("/") != data_dir:
+      raise InputError(f"{folder}: has data_dir={flags['data_dir']}, not "
+                       f"{data_dir}: give that as --data_dir")
+    flags["data_dir"] = data_dir
     name = folder.relative_to(sweep / "trials").as_posix()
     kept[name] = _moved({"trial": name, "flags": flags, "results": results},
                         data_dir, _DATA_DIR)
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text("".join(
+  write_file(path, "".join(
       json.dumps(kept[name]) + "\n" for name in sorted(kept)))
   return len(kept)
 
 
 def restore(path: pathlib.Path, sweep: pathlib.Path, data_dir: str) -> int:
-  """Makes folders of the trials of a file; those that are there stay.
+  """Makes folders of the trials of a file; those that are whole stay.
 
   Returns:
     How many folders were made.
+
+  Raises:
+    InputError: a process is at work on one of them.
   """
   count = 0
   for trial in _read(path):
     folder = sweep / "trials" / trial["trial"]
-    if (folder / RESULTS_NAME).exists():
+    if _is_whole(folder):
       continue
     folder.mkdir(parents=True, exist_ok=True)
-    trial = _moved(trial, _DATA_DIR, data_dir)
-    flags = {**trial["flags"], "output_dir": str(folder)}
-    (folder / FLAGS_NAME).write_text("".join(
-        f"--{name}={text}\n" for name, text in flags.items()))
-    if "data" in trial["results"]:
-      (folder / DATA_NAME).write_text(
-          json.dumps(trial["results"]["data"]["files"]))
-    (folder / RESULTS_NAME).write_text(json.dumps(trial["results"]))
+    with output_dir_of("run", folder):
+      _write(_moved(trial, _DATA_DIR, data_dir.rstrip("/")), folder)
     count += 1
   return count
+
+
+def _is_whole(folder: pathlib.Path) -> bool:
+  """Returns whether a trial has finished, and its results can be read."""
+  try:
+    return bool(read_results(folder))
+  except InputError:
+    return False
+
+
+def _write(trial: dict[str, Any], folder: pathlib.Path) -> None:
+  """Makes the folder of a trial; last what says that it has finished."""
+  flags = {**trial["flags"], "output_dir": str(folder)}
+  write_file(folder / FLAGS_NAME, "".join(
+      f"--{name}={text}\n" for name, text in flags.items()))
+  if "data" in trial["results"]:
+    write_file(folder / DATA_NAME,
+               json.dumps(trial["results"]["data"]["files"]))
+  write_file(folder / RESULTS_NAME, json.dumps(trial["results"]))
 
 
 def _read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -101,12 +129,13 @@ def main() -> None:
   args = parser.parse_args()
   if not args.source.exists():
     parser.error(f"{args.source}: no such file or folder")
-  if args.action == "keep":
-    count = keep(args.source, args.target, args.data_dir)
-    print(f"{args.target}: {count} trials")
-  else:
-    count = restore(args.source, args.target, args.data_dir)
-    print(f"{args.target}: {count} trials restored")
+  action, what = {"keep": (keep, ""), "restore": (restore, " restored")}[
+      args.action]
+  try:
+    count = action(args.source, args.target, args.data_dir)
+  except InputError as error:
+    parser.error(str(error))
+  print(f"{args.target}: {count} trials{what}")
 
 
 if __name__ == "__main__":

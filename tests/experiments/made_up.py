@@ -20,6 +20,7 @@ class MadeUp:
     flags: what the run has beside its settings.
     error: why it failed.
     kind: the task that it is, if it is not called so.
+    more: what else results.json has.
   """
 
   task: str
@@ -31,6 +32,7 @@ class MadeUp:
   flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
   error: str | None = None
   kind: str | None = None
+  more: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   @property
   def folder(self) -> str:
@@ -63,7 +65,8 @@ class MadeUp:
             "encoder": flags.get("text_embedding") or flags.get(
                 "encoder", "bert_base_uncased"),
             "adapter": adapter,
-            "learning_rate": float(flags["learning_rate"])}}))
+            "learning_rate": float(flags["learning_rate"])},
+        **self.more}))
 
 
 def write_sweep(folder: pathlib.Path, trials: Iterable[MadeUp],

@@ -150,14 +150,15 @@ def test_tables_of_methods(folder, tmp_path):
   header, rows = cells(report, "distance")
   # On CoLA 2 and 4 points; on RTE -4, -8 and -12.
   assert rows["adapters"] == (
-      "2 %", "2-3", "+3.0 ± 1.0", "-8.0 ± 2.3", "-2.50 ± 1.26")
+      "2 %", "2-3", "2-3", "+3.0 ± 1.0", "-8.0 ± 2.3", "-2.50 ± 1.26")
   assert list(rows) == ["adapters", "lora", "paper: adapters (8-256)",
                         "paper: adapters (64)"]
   assert rows["paper: adapters (64)"] == (
-      "2.1 %", "-", "-3.6", "-1.3", "-2.45")
+      "2.1 %", "-", "-", "-3.6", "-1.3", "-2.45")
   write_report(report, tmp_path / "report")
   text = (tmp_path / "report" / "tables" / "distance.md").read_text()
-  assert text.startswith("| method | trained | seeds | CoLA | RTE | mean |\n")
+  assert text.startswith(
+      "| method | trained | seeds | of full | CoLA | RTE | mean |\n")
   page = ("Before.\n<!-- table: glue/distance -->\nold\n<!-- end of table -->\n"
           "<!-- table: other/distance -->\nold\n<!-- end of table -->\n")
   made = runpy.run_path("docs/scripts/results.py")["with_tables"](
@@ -181,7 +182,7 @@ def test_seeds_of_a_task_are_waited_for(tmp_path):
       tmp_path / "sweep", made, selection_seeds=[0])])
   _, rows = cells(report, "methods")
   # The sweep has the seeds 0 to 2 for all tasks; CoLA was given two.
-  assert rows["full"][2:] == ("60.5 ± 0.5*", "60.5 ± 0.5*", "60.5")
+  assert rows["full"][2:] == ("60.5 ± 0.5*", "60.5 ± 0.5*", "60.5*")
 
 
 def test_what_one_sweep_lacks_is_no_lack_of_the_others(tmp_path):
@@ -208,7 +209,8 @@ def test_distances_to_half_of_full_fine_tuning_are_marked(tmp_path):
   values["spec"] |= {"seeds": [0, 1], "task_seeds": {"rte": [0, 1, 2]}}
   (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(values))
   _, rows = cells(make_report([folder]), "distance")
-  assert rows["lora"][2:] == ("+3.0 ± 1.0", "-7.5 ± 2.1*", "-2.25 ± 1.15*")
+  assert rows["lora"][1:] == (
+      "2-3", "2", "+3.0 ± 1.0", "-7.5 ± 2.1*", "-2.25 ± 1.15*")
 
 
 SPEC = """
@@ -235,5 +237,53 @@ def test_a_report_can_have_all_that_a_spec_asks_for(tmp_path, capsys):
   assert "4 of 13 trials are finished" in capsys.readouterr().out
   text = (tmp_path / "sweep" / "report" / "tables" / "methods.md").read_text()
   assert "in part: CoLA, RTE; missing: MRPC." in text
+  # A part of it, which leaves less to wait for.
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}",
+                      "--tasks=rte", "--methods=full") == 0
+  assert "1 of 2 trials are finished" in capsys.readouterr().out
+  # Trials are enough, such as those that were kept in a file.
+  (tmp_path / "sweep" / "sweep.json").unlink()
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}") == 0
+  assert "4 of 13 trials are finished" in capsys.readouterr().out
   assert calling.call(tool, f"--sweep_dir={folder},{folder}x",
                      f"--spec={path}") == 1
+  assert calling.call(tool, f"--sweep_dir={folder}", "--tasks=rte") == 1
+  assert "--tasks has no effect without --spec or --preset" in (
+      capsys.readouterr().err)
+
+
+def test_a_trial_of_other_flags_than_the_specs_is_refused(tmp_path, capsys):
+  """Two calls for the same folder with other flags, one method each."""
+  made = [MadeUp("cola", "x", 0, values, {
+      "validation": {"accuracy": 0.5}, "test": {"accuracy": 0.6}},
+                 flags={"num_train_epochs": epochs})
+          for values, epochs in (({"tuning": "full"}, "8"),
+                                 ({"adapter_size": "4"}, "1"))]
+  folder = write_sweep(tmp_path / "sweep", made)
+  path = tmp_path / "spec.yaml"
+  path.write_text(f"flags: {{num_train_epochs: 8}}\n{SPEC}")
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}") == 1
+  assert (f"{folder}/trials/cola/adapter_size=4/seed=0: was run with "
+          "num_train_epochs=1, and not with 8: remove its folder") in (
+              capsys.readouterr().err)
+
+
+def test_what_the_sweep_was_given_beside_its_spec_holds(tmp_path, capsys):
+  made = [MadeUp("cola", "x", 0, values, {
+      "validation": {"accuracy": 0.5}, "test": {"accuracy": 0.6}},
+                 flags={"encoder": "minilm_l6", "num_train_epochs": "2"})
+          for values in ({"tuning": "full"}, {"adapter_size": "4"})]
+  folder = write_sweep(tmp_path / "sweep", made)
+  path = tmp_path / "sweep" / "sweep.json"
+  values = json.loads(path.read_text())
+  values["spec"]["given"] = {"encoder": "minilm_l6", "num_train_epochs": "2"}
+  path.write_text(json.dumps(values))
+  spec = tmp_path / "spec.yaml"
+  spec.write_text(f"flags: {{num_train_epochs: 8}}\n{SPEC}")
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={spec}",
+                      "--tasks=cola") == 0
+  text = (tmp_path / "sweep" / "report" / "report.md").read_text()
+  # What is not yet finished is of the same encoder.
+  assert "2 of 5 trials are finished" in capsys.readouterr().out
+  assert "epochs=2 --encoder=minilm" in text
+  assert "Methods, GLUE, " not in text

@@ -22,6 +22,7 @@ from tf_adapters.experiments import curves
 from tf_adapters.experiments.paper_figures import TABLE_1, TABLE_2
 from tf_adapters.experiments.records import Record
 from tf_adapters.experiments.report import make_report, write_report
+from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.sweep_folder import PastTrial
 from tf_adapters.tools import report as tool
 
@@ -415,7 +416,7 @@ def test_without_bert_trials_of_a_setting_belong_together(tmp_path):
   for path in pathlib.Path(folder).rglob("flags.flags"):
     path.write_text(path.read_text().replace("--encoder=minilm_l6\n", ""))
   words, *papers = table(make_report([folder]), "table2")
-  assert (words["airline"], words["seeds"]) == ("80.0 ± 0.0", "2")
+  assert (words["airline"], words["seeds"]) == ("80.0 ± 0.0*", "2")
   assert all("paper" in row["measured on"] for row in papers)
 
 
@@ -457,6 +458,100 @@ def test_other_tasks_have_plain_tables(tmp_path):
   assert [one.name for one in made.tables] == ["task-rte", "selected"]
   assert made.tables[0].papers == 0
   assert made.tables[0].notes == ("At most 1,000 training rows: rte.",)
+
+
+def test_one_task_has_distances_too(tmp_path):
+  trials = [MadeUp("mine", method, seed, settings, {
+      "validation": {"accuracy": 0.5}, "test": {"accuracy": score}}, trained,
+                   kind="tsv")
+            for seed in (0, 1) for method, settings, score, trained in (
+                ("full", {"tuning": "full"}, 0.8 + seed / 100, 1010),
+                ("adapters", {}, 0.7, 20))]
+  made = make_report([write_sweep(tmp_path / "sweep", trials)])
+  assert [one.name for one in made.tables] == [
+      "methods", "distance", "task-mine", "selected"]
+  row, = table(made, "distance")
+  assert row == {"method": "adapters", "trained": "2 %", "seeds": "2",
+                 "of full": "2", "mine": "-10.5 ± 0.5"}
+
+
+def test_ends_of_grids_are_named(report):
+  text = (report / "tables" / "selected.md").read_text()
+  assert ("better: cola: adapters adapter_size (highest), full learning_rate "
+          "(lowest); mrpc: ") in text.replace("\\", "")
+
+
+def test_what_is_not_whole_is_marked_wherever_it_stands(tmp_path):
+  missing = {("rte", "adapters", 1)}
+  trials = [*grid(missing=missing), *(MadeUp(
+      "demo", "adapters", seed, {}, None if seed else {
+          "validation": {"accuracy": 0.5}}, error="the loss is not finite")
+                                      for seed in (0, 1))]
+  made = make_report([write_sweep(tmp_path / "s", trials, selection_seeds=[0])])
+  adapters = next(row for row in table(made, "table1")
+                  if row["method"] == "adapters")
+  assert (adapters["CoLA"], adapters["RTE"], adapters["mean"]) == (
+      "60.0 ± 0.0", "69.0*", "73.0*")
+  row, = table(made, "task-demo")
+  assert row["accuracy"] == "50.0*"
+  failed = "Without a score, as they failed: adapters on demo, seed 1."
+  for name in ("task-demo", "selected", "methods-other tasks"):
+    found, = (one for one in made.tables if one.name in (
+        name, name.replace(" ", "_")))
+    assert failed in found.notes, name
+  distances, = (one for one in made.tables if one.name == "distance-GLUE")
+  row = next(csv.DictReader(io.StringIO(distances.csv)))
+  assert (row["row"], row["rte seeds"], row["rte full seeds"],
+          row["rte complete"], row["cola complete"], row["mean tasks"]) == (
+              "adapters", "1", "2", "False", "True", "3")
+  # What ASHA has stopped is out for good.
+  folder = write_sweep(tmp_path / "asha", [*grid(tasks=["rte"]), MadeUp(
+      "rte", "full", 0, {"learning_rate": "9"}, None)], selection_seeds=[0])
+  assert "*" in str(table(make_report([folder]), "table1"))
+  stopped = pathlib.Path(folder, "trials", "rte", "learning_rate=9")
+  stopped.mkdir()
+  remember_stopped(stopped / "seed=0", Stopped(1, 0.1))
+  assert "*" not in str(table(make_report([folder]), "table1"))
+
+
+def data(digest, rows=100):
+  files = {split: {"x": digest} for split in ("train", "validation")}
+  return {"data": {"files": files,
+                   "splits": {"train": rows, "validation": rows}}}
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("more, split", [
+    (data("b"), "train"), (data("a", 99), "validation")])
+def test_scores_of_other_rows_are_a_conflict(tmp_path, more, split, joined):
+  trials = [MadeUp("rte", "adapters", 0, {"learning_rate": rate},
+                   {"validation": {"accuracy": 0.5}}, more=one)
+            for rate, one in (("1", data("a")), ("2", more))]
+  folders = ([write_sweep(tmp_path / str(number), [one])
+              for number, one in enumerate(trials)]
+             if joined else [write_sweep(tmp_path / "0", trials)])
+  with pytest.raises(InputError, match=re.escape(
+      f"rate=2/seed=0: rte was run on other data, and the {split} split is not "
+      "the same: report on them apart, or remove one's folder")):
+    make_report(folders)
+
+
+def test_what_trials_warned_of_is_told(tmp_path):
+  trials = [MadeUp("rte", "adapters", seed, {}, {
+      "validation": {"accuracy": 0.5}}, more={
+          "warnings": ["every prediction is a"] * seed,
+          "versions": {"tf_adapters": f"0.{seed}", "tensorflow": "2.20"}})
+            for seed in range(3)]
+  made = make_report([write_sweep(tmp_path / "s", trials)])
+  assert ["rte/default/seed=1: every prediction is a",
+          *["rte/default/seed=2: every prediction is a"] * 2] in made.blocks
+  text = str(made.blocks)
+  assert "versions of tf_adapters: 0.0, 0.1, 0.2" in text
+  assert "versions of tensorflow: 2.20'" in text
+  assert [row["warnings"] for row in csv.DictReader(
+      io.StringIO(made.results))] == [
+          "", "every prediction is a",
+          "every prediction is a;every prediction is a"]
 
 
 def test_other_seeds_than_those_that_select_have_no_say(tmp_path):

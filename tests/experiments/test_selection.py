@@ -53,7 +53,8 @@ def test_the_highest_mean_over_seeds_is_selected():
   assert test.sem == pytest.approx(0.1)
   assert choice.scores["validation"]["macro_f1"].mean == pytest.approx(-0.7)
   row, = csv.DictReader(io.StringIO(selection.selected_csv([choice])))
-  assert row["settings"] == "learning_rate=2"
+  assert (row["settings"], row["edges"]) == (
+      "learning_rate=2", "learning_rate highest")
   assert float(row["reported_mean"]) == pytest.approx(0.4)
   assert float(row["validation_mean"]) == pytest.approx(0.7)
   assert (row["reported"], row["trained_parameters"]) == ("test", "10")
@@ -107,9 +108,67 @@ def test_seeds_that_do_not_select_have_no_say():
   assert choice.compared == 2
   assert choice.scores["validation"]["accuracy"].mean == pytest.approx(0.4)
   assert choice.scores["validation"]["accuracy"].n == 3
+  assert (choice.validation.mean, choice.validation.n) == (0.6, 1)
+  row, = csv.DictReader(io.StringIO(selection.selected_csv([choice])))
+  assert (row["validation_mean"], row["validation_n"]) == ("0.6", "1")
   trials = [one.trial for one in records]
   assert selection.repetitions(trials, records[:2]) == [
       trials[2], trials[4], trials[5]]
+
+
+@pytest.mark.parametrize("rates, edges", [
+    ((1, 2), {"learning_rate": "highest"}),
+    ((2, 3), {"learning_rate": "lowest"}), ((1, 2, 3), {}), ((2,), {})])
+def test_a_choice_at_the_end_of_its_grid_is_told(rates, edges):
+  # What diverged was tried, too.
+  choice, = select([record(rate, 0, {1: 0.1, 2: 0.9, 3: None}[rate], error="x")
+                    for rate in rates])
+  assert choice.edges == choice.to_dict()["edges"] == edges
+  assert selection.edge_lines([choice]) == [
+      f"a on rte: learning_rate=2 is the {end} that was tried"
+      for end in edges.values()]
+
+
+def test_an_end_is_among_settings_that_are_the_same_otherwise():
+  def tried(size, rate, score):
+    one = record(rate, 0, score)
+    settings = {"adapter_size": size, "learning_rate": rate, "layers": "1,2"}
+    name = f"rte/{size}-{rate}/seed=0"
+    return dataclasses.replace(one, trial=dataclasses.replace(
+        one.trial, name=name, settings=settings))
+
+  choice, = select([tried("8", "1e-3", 0.5), tried("8", "3e-3", 0.6),
+                    tried("8", "0.01", 0.5), tried("64", "1e-3", 0.4)])
+  assert (choice.settings["learning_rate"], choice.edges) == ("3e-3", {})
+  choice, = select([tried("8", "1e-3", 0.7), tried("8", "3e-3", 0.6),
+                    tried("64", "1e-3", 0.4)])
+  assert choice.edges == {"learning_rate": "lowest", "adapter_size": "lowest"}
+
+
+def test_encoders_choose_for_themselves():
+  def on(encoder, rate, score, seed=0):
+    one = record(f"{rate}-{encoder}", seed, score, selects=seed == 0)
+    return dataclasses.replace(one, trial=dataclasses.replace(
+        one.trial, settings={"encoder": encoder, "learning_rate": str(rate)}))
+
+  records = [on("large", 1, 0.9), on("large", 2, 0.8), on("small", 1, 0.3),
+             on("small", 2, 0.4)]
+  assert [(choice.settings["encoder"], choice.settings["learning_rate"])
+          for choice in select(records)] == [("large", "1"), ("small", "2")]
+  others = [on(encoder, rate, None, 1)
+            for encoder in ("large", "small") for rate in (1, 2)]
+  assert selection.repetitions(
+      [one.trial for one in others], records) == [
+          others[0].trial, others[3].trial]
+  assert [one.trial.name for one in selection.unselected(records)] == [
+      "rte/learning_rate=2-large/seed=0", "rte/learning_rate=1-small/seed=0"]
+
+
+def test_seeds_that_failed_are_known():
+  choice, = select([record(1, 0, 0.9), record(1, 1, None, error="not finite",
+                                              selects=False),
+                    record(1, 2, None, selects=False)])
+  assert [one.trial.seed for one in choice.failed] == [1]
 
 
 def test_nothing_may_be_complete():

@@ -270,6 +270,8 @@ BAD = [
      "flags.doc_stride: is no flag of tf-adapters glue"),
     (GOOD.replace("encoder:", "seed:"), "flags.seed: cannot be set: seeds"),
     (GOOD.replace("encoder:", "task_name:"), "flags.task_name: cannot be set"),
+    (GOOD.replace("encoder: bert_base_uncased", "overwrite: true"),
+     "flags.overwrite: cannot be set: remove the folder of a trial"),
     (GOOD.replace("encoder:", "output_dir:"), "flags.output_dir: cannot be"),
     (GOOD.replace("64}", "many}"), "flags.max_seq_length: flag"),
     (GOOD.replace("64}", "[1]}"), "flags.max_seq_length: expected a single"),
@@ -282,6 +284,10 @@ BAD = [
      "methods.full.eval_batch_size: makes no other run"),
     (GOOD.replace("tuning: full", "best_metric: macro_f1"),
      "methods.full.best_metric: selects among all settings of a task"),
+    (GOOD.replace("tuning: full", "holdout: 0.1"),
+     "methods.full.holdout: makes scores of other rows, which do not compare"),
+    (GOOD.replace("tuning: full", "data_dir: [a, b]"),
+     "methods.full.data_dir: makes scores of other rows"),
     (GOOD.replace("tuning: full", "class_weight: [balanced, spam]"),
      "methods.full.class_weight: flag --class_weight=spam"),
     (GOOD.replace("[3e-5, 1e-4]", "{uniform: [0, 1]}"), "needs draws"),
@@ -375,6 +381,12 @@ def test_tasks_and_methods_can_be_chosen(write):
   assert {trial.name for trial in trials} < every
   with pytest.raises(InputError, match="has no b; there is full, adapters"):
     trials_of(write(GOOD), methods=["full", "b"])
+
+
+def test_what_is_given_beside_the_spec_is_known(write):
+  given = {"encoder": "minilm_l6", "learning_rate": "0.1"}
+  spec = read_spec(write(GOOD), overrides=given)
+  assert spec.given == given and spec.given.items() <= spec.flags.items()
 
 
 def test_mistakes_beside_the_spec_are_named(write, tmp_path):

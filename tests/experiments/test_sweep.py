@@ -28,8 +28,10 @@ from tests.experiments.stand_in import (
 )
 from tests.tools import calling
 from tf_adapters.errors import InputError
+from tf_adapters.experiments import local_runner
 from tf_adapters.experiments.asha import Asha
 from tf_adapters.experiments.local_runner import LocalRunner
+from tf_adapters.experiments.runner import say_adopted
 from tf_adapters.experiments.stopped import Stopped, remember_stopped
 from tf_adapters.experiments.sweep import run_sweep
 from tf_adapters.files.writing import locked
@@ -63,6 +65,10 @@ def test_runs_each_trial_once(stand_in, sweep, tmp_path, capsys):
   # A sweep grows by what is new.
   sweep([0.1, 0.3, 0.2, 0.4])
   assert len(starts(stand_in)) == 8
+  # Who selected 0.3 may want it still.
+  assert adapters(tmp_path) == {
+      f"mine/learning_rate={rate}/seed={seed}"
+      for rate in (0.3, 0.4) for seed in (0, 1)}
 
 
 def test_only_what_is_selected_gets_the_other_seeds(
@@ -72,8 +78,9 @@ def test_only_what_is_selected_gets_the_other_seeds(
           for record in records] == [
               ("0.1", 1), ("0.3", 0), ("0.3", 1), ("3.0", 1), ("0.2", 1)]
   assert len(starts(stand_in)) == 5
-  assert "other seeds of what is selected: 5 trials, 3 of them" in (
-      capsys.readouterr().out)
+  out = capsys.readouterr().out
+  assert "other seeds of what is selected: 5 trials, 3 of them" in out
+  assert "highest" not in out
   selected, = json.loads((tmp_path / "sweep" / "selected.json").read_text())
   assert selected["scores"]["test"]["accuracy"]["n"] == 2
   assert (selected["settings_compared"], selected["settings_incomplete"]) == (
@@ -83,6 +90,10 @@ def test_only_what_is_selected_gets_the_other_seeds(
   (stand_in / "mended").touch()
   sweep([0.1, 0.3, 0.2], selection_seeds=[1])
   assert len(starts(stand_in)) == 5
+  # Before the other seeds are begun.
+  assert ("\na on mine: learning_rate=0.3 is the highest that was tried: a "
+          "further one may be better\nwith the other seeds of what is "
+          "selected: 4 trials") in capsys.readouterr().out
   assert (tmp_path / "sweep" / "results.csv").read_text() == "".join(
       line for line in table.splitlines(keepends=True)
       if "rate=3.0/" not in line)
@@ -146,8 +157,14 @@ def test_a_signal_ends_trials_softly(stand_in, sweep, tmp_path, capsys):
   assert {record.status for record in sweep([0.1, 0.2])} == {"finished"}
 
 
-def test_goes_on_where_a_sweep_was_killed(stand_in, sweep, tmp_path, capsys):
+def test_goes_on_where_a_sweep_was_killed(
+    stand_in, sweep, tmp_path, capsys, monkeypatch):
   """Its trial is still at work: it is waited for, and not done twice."""
+  def adopted(trial):
+    say_adopted(trial)
+    (stand_in / "slow").unlink()
+
+  monkeypatch.setattr(local_runner, "say_adopted", adopted)
   path = tmp_path / "spec.yaml"
   path.write_text(spec_of(tmp_path, [0.1, 0.2]))
   (stand_in / "slow").touch()
@@ -158,13 +175,26 @@ def test_goes_on_where_a_sweep_was_killed(stand_in, sweep, tmp_path, capsys):
   wait_for(lambda: starts(stand_in) or killed.poll() is not None)
   killed.kill()
   killed.wait()
-  thread = threading.Timer(1.0, (stand_in / "slow").unlink)
-  thread.start()
   assert {record.status for record in sweep([0.1, 0.2])} == {"finished"}
-  thread.join()
   assert "a process of an earlier sweep is at work on it" in (
       capsys.readouterr().out)
   assert len(starts(stand_in)) == 4
+
+
+def test_a_trial_of_other_flags_is_named_with_a_remedy(
+    stand_in, sweep, tmp_path):
+  sweep([0.1])
+  path = (tmp_path / "sweep" / "trials" / "mine" / "learning_rate=0.1"
+          / "seed=1" / "flags.flags")
+  path.write_text(path.read_text().replace(
+      "--num_train_epochs=3", "--num_train_epochs=5"))
+  with pytest.raises(InputError) as caught:
+    sweep([0.1])
+  assert str(caught.value) == (
+      f"{path.parent} holds a run with num_train_epochs=5, not 3: choose "
+      "another output_dir, or remove the trial's folder to run it anew")
+  shutil.rmtree(path.parent)
+  assert {record.status for record in sweep([0.1])} == {"finished"}
 
 
 def test_a_folder_is_for_one_sweep(stand_in, sweep, tmp_path):
@@ -398,8 +428,20 @@ def test_kept_trials_go_on_elsewhere(stand_in, sweep, tmp_path):
   assert script["keep"](first, file, str(tmp_path)) == 4
   before = len(starts(stand_in))
 
+  # However it is spelled; another folder is no spelling of it.
+  assert script["keep"](first, file, f"{tmp_path}/") == 4
+  assert str(tmp_path) not in file.read_text()
+  with pytest.raises(InputError, match=f"has data_dir={tmp_path}, not other:"):
+    script["keep"](first, file, "other")
+
   shutil.rmtree(first)
   assert script["restore"](file, first, str(tmp_path)) == 4
   assert script["restore"](file, first, str(tmp_path)) == 0
+  # One that was cut off is not whole.
+  results = next(first.rglob("results.json"))
+  results.write_text(results.read_text()[:20])
+  with locked(results.parent), pytest.raises(InputError, match="is at work"):
+    script["restore"](file, first, str(tmp_path))
+  assert script["restore"](file, first, str(tmp_path)) == 1
   assert sweep([0.1, 0.3]) == records
   assert len(starts(stand_in)) == before

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import tf_adapters as ta
+from tf_adapters.checkpoints.hub_export import export_hub
 
 LABELS = np.array([0, 1, 0, 1])
 
@@ -36,6 +37,23 @@ class Spread(ta.TextRegressor):
 
   def logits(self, outputs, input_mask, training=None):
     return super().logits(outputs, input_mask, training) + self.bonus
+
+
+@tf_keras.saving.register_keras_serializable("tests")
+class Wider(ta.BertEncoder):
+  """An encoder with a layer and a weight more."""
+
+  def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self.gate = tf_keras.layers.Dense(self.hidden_size, "sigmoid")
+    self.gate.build([None, self.hidden_size])
+    self.bonus = self.add_weight("bonus", [1], initializer="zeros")
+
+  def call(self, inputs, training=None, first_only=False):
+    outputs = super().call(inputs, training, first_only)
+    pooled = outputs["pooled_output"]
+    outputs["pooled_output"] = pooled * self.gate(pooled) + self.bonus
+    return outputs
 
 
 @pytest.fixture
@@ -104,8 +122,8 @@ def test_adapter_files_have_no_place_for_them(
   changed = {id(weight) for weight in model.changed_by_training()}
   assert changed >= {id(weight) for weight in model.own_weights()}
   with pytest.raises(ta.InputError, match=(
-      f"not {names}, which a {type(model).__name__} adds: take the model's "
-      "save or save_weights")) as caught:
+      f"alone, not {names}, which a {type(model).__name__} adds: take the "
+      "model's save or save_weights")) as caught:
     ta.save_adapter(model, tmp_path / "mine")
   assert "\n" not in str(caught.value)
   assert not list(tmp_path.iterdir())
@@ -113,3 +131,44 @@ def test_adapter_files_have_no_place_for_them(
   model.bonus.assign(tf.ones_like(model.bonus))
   model.load_weights(str(tmp_path / "w"))
   assert not model.bonus.numpy().any()
+
+
+@pytest.mark.parametrize("tuning", ["adapters", "head", "full"])
+def test_an_encoder_s_own_train_under_every_tuning(
+    encoder, inputs, tmp_path, tuning):
+  wider = Wider.from_config(encoder.get_config())
+  model = ta.TextClassifier(wider, ["a", "b"])
+  model.tune(tuning)
+  model.compile(tf_keras.optimizers.Adam(0.01))
+  model(inputs)
+  before = own(model)
+  assert list(before) == list(own(wider)) and len(before) == 3
+  model.fit(inputs, LABELS, verbose=0)
+  assert all((own(model)[name] != array).any()
+             for name, array in before.items())
+  assert sum(model.summary_of_tuning().rows["own layers"]) == 32 * 32 + 32 + 1
+  # Their order does not depend on what trains.
+  names = [weight.name for weight in wider.weights]
+  wider.trainable = False
+  assert [weight.name for weight in wider.weights] == names
+  assert len(model.trainable_weights) == 2  # the head's
+  model.save(tmp_path / "m.keras")
+  again = tf_keras.models.load_model(tmp_path / "m.keras")
+  np.testing.assert_array_equal(again(inputs), model(inputs))
+
+
+def test_what_has_no_place_for_them_says_so(one_layer_source, tmp_path):
+  encoder = ta.load_encoder(str(one_layer_source), ta.LoraConfig(rank=2))
+  wider = Wider.from_config(encoder.get_config())
+  plain = Wider.from_config(
+      ta.load_encoder(str(one_layer_source)).get_config())
+  deep, on_wider = (cls(inside, ["a", "b"]) for cls, inside in (
+      (Deep, encoder), (ta.TextClassifier, wider)))
+  for lost, name in (
+      (lambda: ta.merge(wider), "Wider"), (lambda: ta.merge(deep), "Deep"),
+      (lambda: ta.save_adapter(on_wider, tmp_path / "mine"), "Wider"),
+      (lambda: export_hub(plain, tmp_path / "hub"), "Wider")):
+    with pytest.raises(ta.InputError, match=(
+        f"alone, not .*bonus.*, which a {name} adds: ")):
+      lost()
+  assert not list(tmp_path.iterdir())

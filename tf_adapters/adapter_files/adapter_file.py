@@ -41,7 +41,7 @@ from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
-from tf_adapters.modeling.saving_checks import check_save_adapter
+from tf_adapters.modeling.saving_checks import check_own_weights
 from tf_adapters.modeling.serialization import assign
 from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
@@ -143,7 +143,8 @@ def _encoder_to_save(model: object,
     raise InputError(
         "the model's encoder has no origin: only encoders from load_encoder "
         "can be found again by an adapter file")
-  check_save_adapter(path, model)
+  check_own_weights(model, f"{path}: adapter files hold encoder and head alone",
+                    "take the model's save or save_weights")
   check_place(path)
   return encoder
 

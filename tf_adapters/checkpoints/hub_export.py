@@ -26,6 +26,7 @@ from tf_adapters.modeling.config import DEFAULT_MAX_LENGTH
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.encoders.table import config_to_dict, family_of
 from tf_adapters.modeling.layers import Dropout
+from tf_adapters.modeling.saving_checks import check_own_weights
 from tf_adapters.modeling.vocabularies.sentence_piece import AlbertVocabulary
 from tf_adapters.modeling.vocabularies.wordpiece import WordpieceVocabulary
 from tf_adapters.modeling.vocabulary import Vocabulary
@@ -76,9 +77,10 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
     The encoder's folder; `preprocessing_path` has the other one.
 
   Raises:
-    InputError: the encoder has adapters, no vocabulary, one that TF Hub's
-      preprocessing cannot have, no positions for sequences of that length, or
-      weights in bfloat16; a folder is there already, or cannot be written.
+    InputError: the encoder has adapters, weights that a subclass adds, no
+      vocabulary, one that TF Hub's preprocessing cannot have, no positions for
+      sequences of that length, or weights in bfloat16; a folder is there
+      already, or cannot be written.
 
   Example:
     >>> export_hub(load_encoder("biobert/"), "hub/biobert")
@@ -86,6 +88,8 @@ def export_hub(encoder: TransformerEncoder, path: str | os.PathLike[str],
   """
   if encoder.method is not None:
     raise InputError("a TF Hub SavedModel is of an encoder without adapters")
+  check_own_weights(encoder, "TF Hub's format holds the family's layers alone",
+                    "tf.saved_model.save writes a SavedModel of all")
   family = family_of(encoder.config)
   if not family.has_hub_api:
     raise InputError(

@@ -107,7 +107,7 @@ def full_fine_tuning(choices: Iterable[Selected]) -> dict[str, Selected]:
   for choice in choices:
     if is_full(choice) and (
         choice.task not in found
-        or validation_score(choice) > validation_score(found[choice.task])):
+        or choice.validation.mean > found[choice.task].validation.mean):
       found[choice.task] = choice
   return found
 
@@ -116,11 +116,6 @@ def is_full(choice: Selected) -> bool:
   """Returns whether it is full fine-tuning, and complete."""
   return bool(choice.records) and Tuning.parse(
       choice.records[0].finished["tuning"]).method == "full"
-
-
-def validation_score(choice: Selected) -> float:
-  """Returns the score that the choice was made by."""
-  return choice.scores["validation"][choice.metric].mean
 
 
 def scores_by_seed(choice: Selected) -> dict[int, float]:

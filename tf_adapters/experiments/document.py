@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tf_adapters.experiments import pictures
-from tf_adapters.experiments.tables import Table
+from tf_adapters.experiments.table_parts import Table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,18 @@ from tf_adapters.experiments.paper_figures import FULL_LABEL, PaperTable
 from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected
-from tf_adapters.experiments.tables import NOTHING, Table
-
-_PART = "*"  # behind what is not whole
+from tf_adapters.experiments.table_parts import (
+    NOTHING,
+    PART,
+    PARTIAL_NOTE,
+    Table,
+    failures,
+    limits,
+    percent_cell,
+    score_cell,
+    seeds_cell,
+    unit_cell,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +38,8 @@ class MethodRow:
     method: its name.
     choices: task -> what was selected.
     distances: task -> distance to full fine-tuning, in per cent; empty for full
-      fine-tuning itself.
+      fine-tuning itself. There is none between
+      scores of different splits.
     partial: tasks where settings or seeds are missing yet.
   """
 
@@ -78,15 +88,13 @@ class Comparison:
 
 
 def compare(encoder: str, choices: Iterable[Selected],
-            titles: Mapping[str, str],
-            seeds: Callable[[str, str], set[int]]) -> Comparison:
+            titles: Mapping[str, str]) -> Comparison:
   """Puts methods side by side.
 
   Args:
     encoder: the encoder's name.
     choices: what was selected with it.
     titles: task -> what to call it, in order.
-    seeds: of a task and a method, those that the selected setting gets.
   """
   by_method: dict[str, dict[str, Selected]] = {}
   partial: dict[str, set[str]] = {}
@@ -96,15 +104,15 @@ def compare(encoder: str, choices: Iterable[Selected],
     row = by_method.setdefault(choice.method, {})
     if choice.settings is not None:
       row[choice.task] = choice
-    done = {record.trial.seed for record in choice.records}
-    if choice.incomplete or not done >= seeds(choice.task, choice.method):
+    if choice.partial:
       partial.setdefault(choice.method, set()).add(choice.task)
   full = distance.full_fine_tuning(
       choice for row in by_method.values() for choice in row.values())
   rows = sorted((
       MethodRow(method, row, {
           task: _distance(choice, full[task]) for task, choice in row.items()
-          if task in full and not distance.is_full(choice)},
+          if task in full and not distance.is_full(choice)
+          and choice.reported == full[task].reported},
           frozenset(partial.get(method, ())))
       for method, row in by_method.items()),
       key=lambda row: (-(row.trained or 0), row.method))
@@ -123,19 +131,22 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
     size = _file_size(row.choices.values())
     mean = row.mean(compared.common)
     rows.append((
-        row.method, tables.percent_cell(row.trained),
+        row.method, percent_cell(row.trained),
         NOTHING if size is None else f"{size:.2f} MB",
-        *(_score_cell(row, task) for task in titles),
-        NOTHING if mean is None else f"{mean:.1f}"))
+        *(score_cell(row.choices[task].score, task in row.partial)
+          if task in row.choices else NOTHING for task in titles),
+        *_of_several(compared, NOTHING if mean is None else (
+            f"{mean:.1f}" + PART * bool(row.partial & set(compared.common))))))
     values: dict[str, Any] = {
         "method": row.method, "trained_percent": row.trained,
         "file_megabytes": size, "mean": mean, "mean validation": row.mean(
-            compared.common, distance.validation_score)}
+            compared.common, lambda choice: choice.validation.mean),
+        "mean tasks": len(compared.common)}
     for task, choice in row.choices.items():
       score = choice.score
       values |= {task: 100 * score.mean, f"{task} seeds": score.n,
                  f"{task} sem": score.sem and 100 * score.sem,
-                 f"{task} validation": 100 * distance.validation_score(choice),
+                 f"{task} validation": 100 * choice.validation.mean,
                  f"{task} complete": task not in row.partial}
     numbers.append(values)
   fields = ["method", "trained_percent", "file_megabytes"]
@@ -144,11 +155,12 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
                f"{task} complete"]
   return Table(
       name, title,
-      ("method", "trained", "file", *titles.values(), _mean_title(compared)),
+      ("method", "trained", "file", *titles.values(),
+       *_of_several(compared, _mean_title(compared))),
       tuple(rows), 0,
       (_metrics(compared), *_progress(compared),
-       *tables.limits(compared.choices)),
-      write_csv([*fields, "mean", "mean validation"], numbers))
+       *limits(compared.choices)),
+      write_csv([*fields, "mean", "mean validation", "mean tasks"], numbers))
 
 
 def distance_table(name: str, title: str, compared: Comparison,
@@ -165,45 +177,52 @@ def distance_table(name: str, title: str, compared: Comparison,
     The table; None where there is nothing to compare.
   """
   titles = compared.titles
-  # Full fine-tuning that is not whole makes all distances to it so.
-  partial_full = {task for row in compared.rows for task in row.partial
-                  if task in row.choices and task not in row.distances}
+  full = {task: row.choices[task] for row in compared.rows
+          for task in row.choices if task not in row.distances}
   rows, numbers = [], []
   for row in compared.rows:
     if not row.distances:
       continue
     mean = row.mean_distance(compared.common)
-    partial = row.partial | partial_full
-    seeds = {choice.score.n for choice in row.choices.values()}
+    # Full fine-tuning that is not whole makes all distances to it so.
+    partial = row.partial | {task for task, one in full.items() if one.partial}
     rows.append((
-        row.method, tables.percent_cell(row.trained),
-        "-".join(map(str, sorted({min(seeds), max(seeds)}))),
+        row.method, percent_cell(row.trained),
+        seeds_cell(choice.score for choice in row.choices.values()),
+        seeds_cell(full[task].score for task in row.distances),
         *(_distance_cell(row.distances.get(task), task in partial)
           for task in titles),
-        _distance_cell(mean, bool(partial & set(compared.common)), 2)))
+        *_of_several(compared, _distance_cell(
+            mean, bool(partial & set(compared.common)), 2))))
     values: dict[str, Any] = {
-        "row": row.method, "trained_percent": row.trained}
-    for key, one in [*row.distances.items(), ("mean", mean)]:
-      if one is not None:
-        values |= {key: one.mean, f"{key} sem": one.sem}
+        "row": row.method, "trained_percent": row.trained,
+        "mean": mean and mean.mean, "mean sem": mean and mean.sem,
+        "mean tasks": len(compared.common)}
+    for task, one in row.distances.items():
+      values |= {task: one.mean, f"{task} sem": one.sem,
+                 f"{task} seeds": row.choices[task].score.n,
+                 f"{task} full seeds": full[task].score.n,
+                 f"{task} complete": task not in partial}
     numbers.append(values)
   if not rows:
     return None
   papers = paper_distances(paper, compared)
   for label, (trained, losses, mean) in papers.items():
     rows.append((
-        label, tables.unit_cell(trained, " %"), NOTHING,
+        label, unit_cell(trained, " %"), NOTHING, NOTHING,
         *(_distance_cell(losses.get(task), False) for task in titles),
-        _distance_cell(mean, False, 2)))
+        *_of_several(compared, _distance_cell(mean, False, 2))))
     numbers.append({"row": label, "trained_percent": trained.strip(NOTHING),
                     **{task: one.mean for task, one in losses.items()},
                     "mean": mean and mean.mean})
   fields = ["row", "trained_percent"]
-  for key in (*titles, "mean"):
-    fields += [key, f"{key} sem"]
+  for task in titles:
+    fields += [task, f"{task} sem", f"{task} seeds", f"{task} full seeds",
+               f"{task} complete"]
   return Table(
       name, title,
-      ("method", "trained", "seeds", *titles.values(), _mean_title(compared)),
+      ("method", "trained", "seeds", "of full", *titles.values(),
+       *_of_several(compared, _mean_title(compared))),
       tuple(rows), len(papers), (
           "Scores less those of full fine-tuning, in % points, ± the standard "
           "error over seeds.",
@@ -215,7 +234,7 @@ def distance_table(name: str, title: str, compared: Comparison,
           "What other test rows would give is not in it.",
           *([f"The paper's rows: {paper.measured}."] if paper else []),
           *_progress(compared)),
-      write_csv(fields, numbers))
+      write_csv([*fields, "mean", "mean sem", "mean tasks"], numbers))
 
 
 def paper_distances(
@@ -254,11 +273,9 @@ def _distance(choice: Selected, full: Selected) -> Distance:
       for each in (choice, full)))
 
 
-def _score_cell(row: MethodRow, task: str) -> str:
-  if task not in row.choices:
-    return NOTHING
-  return (tables.score_cell(row.choices[task].score)
-          + _PART * (task in row.partial))
+def _of_several(compared: Comparison, cell: str) -> list[str]:
+  """Returns a cell that says nothing more where there is a single task."""
+  return [cell] * (len(compared.titles) > 1)
 
 
 def _distance_cell(one: Distance | None, partial: bool,
@@ -268,7 +285,7 @@ def _distance_cell(one: Distance | None, partial: bool,
   text = f"{one.mean:+.{digits}f}"
   if one.sem is not None:
     text += f" ± {one.sem:.{digits}f}"
-  return text + _PART * partial
+  return text + PART * partial
 
 
 def _mean_title(compared: Comparison) -> str:
@@ -296,16 +313,16 @@ def _progress(compared: Comparison) -> list[str]:
     state["missing" if not any(there) else "in part"
           if partial or not all(there) else "complete"].append(title)
   if not state["in part"] and not state["missing"]:
-    return []
+    return list(failures(compared.choices))
   notes = ["Not yet the whole: " + "; ".join(
       f"{what}: {', '.join(titles)}"
       for what, titles in state.items() if titles) + "."]
   if state["in part"]:
-    notes.append(f"{_PART} settings or seeds are missing.")
+    notes.append(PARTIAL_NOTE)
   if 0 < len(compared.common) < len(compared.titles):
     notes.append("The mean is over " + ", ".join(
         compared.titles[task] for task in compared.common) + ".")
-  return notes
+  return [*notes, *failures(compared.choices)]
 
 
 def _file_size(choices: Iterable[Selected]) -> float | None:

@@ -17,7 +17,7 @@ STOPPED = "stopped"  # by ASHA
 
 # Columns behind the metrics.
 _LAST = ("trained_parameters", "total_parameters", "seconds", "steps",
-         "best_epoch", "folder")
+         "best_epoch", "warnings", "folder")
 
 
 class Trial(Protocol):
@@ -117,6 +117,7 @@ def results_csv(
         "seconds": results.get("seconds", {}).get("total"),
         "steps": results.get("steps"),
         "best_epoch": results.get("best_epoch"),
+        "warnings": ";".join(warnings_of(record)),
         "folder": f"trials/{trial.name}",
         **origins,
     })
@@ -124,6 +125,12 @@ def results_csv(
       [*origins, "task", "methods", *sorted(settings - origins.keys()), "seed",
        "status",
        *sorted(metrics), *_LAST], rows)
+
+
+def warnings_of(record: Record) -> list[str]:
+  """Returns what a trial warned of, such as one label for all rows."""
+  warnings = (record.results or {}).get("warnings")
+  return list(map(str, warnings)) if isinstance(warnings, list) else []
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -9,7 +9,7 @@ import datetime
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tf_adapters.errors import InputError
 from tf_adapters.experiments import method_tables, plots, tables
@@ -22,6 +22,7 @@ from tf_adapters.experiments.document import (
     to_markdown,
 )
 from tf_adapters.experiments.figures import figures
+from tf_adapters.experiments.joining import by_encoder, join
 from tf_adapters.experiments.paper_figures import (
     PAPER_TABLES,
     TABLE_1,
@@ -34,17 +35,16 @@ from tf_adapters.experiments.records import (
     STOPPED,
     Record,
     results_csv,
+    warnings_of,
 )
 from tf_adapters.experiments.selection import Selected, select
 from tf_adapters.experiments.sweep_folder import (
     SWEEP_NAME,
     Sweep,
-    by_encoder,
-    join,
     read_sweep,
     renamed,
 )
-from tf_adapters.experiments.tables import Table
+from tf_adapters.experiments.table_parts import Table
 from tf_adapters.files.writing import (
     output_dir_of,
     replaced_folder,
@@ -54,7 +54,7 @@ from tf_adapters.files.writing import (
 
 REPORT_NAME = "report.md"
 _FIGURES, _TABLES = "figures", "tables"
-_MOST_FAILURES = 5  # that are told
+_MOST_TOLD = 5  # failures, and warnings
 
 _TABLE_NAMES = {"table1": TABLE_1, "table2": TABLE_2}
 
@@ -103,15 +103,15 @@ def report_on(sweeps: Sequence[Sweep]) -> Report:
   """Makes the report on sweeps that have been read."""
   records = join(sweeps)
   groups = by_encoder(records)
-  choices = {encoder: select(group) for encoder, group in groups.items()}
+  choices = {encoder: _marked(sweeps, select(group))
+             for encoder, group in groups.items()}
   encoders = {record.trial.name: encoder for encoder, group in groups.items()
               for record in group}
   pictures, left_out = [], []
   compared: list[Table] = []
   for encoder, group in groups.items():
     alone = len(groups) == 1
-    found, drawn = _comparisons(
-        sweeps, encoder, group, choices[encoder], alone)
+    found, drawn = _comparisons(encoder, group, choices[encoder], alone)
     compared += found
     pictures += drawn
     drawn, missing = figures(encoder, group, alone)
@@ -191,31 +191,53 @@ def _summary(sweeps: Sequence[Sweep], records: Sequence[Record]) -> str:
     text += f" {missing} are missing"
     text += f", {failed} of which failed" if failed else ""
     text += ": what is here is not yet the whole."
-  if any(sweep.seeds_of(task) > set(sweep.spec["selection_seeds"])
-         and all(record.trial.selects for record in sweep.records)
-         for sweep in sweeps for task in sweep.spec["tasks"]):
+  if any(map(_awaits_seeds, sweeps)):
     text += " The other seeds of what is selected are still to come."
   return text
 
 
-def _comparisons(
-    sweeps: Sequence[Sweep], encoder: str, records: Sequence[Record],
-    choices: Sequence[Selected],
-    alone: bool) -> tuple[list[Table], list[Picture]]:
-  """Puts methods side by side, for each family of two tasks at least."""
-  def seeds(task: str, method: str) -> set[int]:
-    return set().union(*(
-        sweep.seeds_of(task) for sweep in sweeps
-        if task in sweep.spec["tasks"] and method in sweep.spec["methods"]))
+def _marked(sweeps: Sequence[Sweep],
+            choices: Iterable[Selected]) -> list[Selected]:
+  """Marks choices for which settings or seeds are missing yet."""
+  marked = []
+  for choice in choices:
+    wanted: set[int] = set().union(*(
+        sweep.seeds_of(choice.task) for sweep in sweeps
+        if choice.task in sweep.spec["tasks"]
+        and choice.method in sweep.spec["methods"]))
+    done = {record.trial.seed for record in choice.records}
+    marked.append(dataclasses.replace(choice, partial=(
+        choice.incomplete > choice.stopped or not done >= wanted)))
+  return marked
 
+
+def _awaits_seeds(sweep: Sweep) -> bool:
+  """Returns whether trials are to come that no record is of yet."""
+  of_settings: dict[tuple[str, str], set[int]] = {}
+  for record in sweep.records:
+    of_settings.setdefault(
+        (record.trial.task, record.trial.setting), set()).add(record.trial.seed)
+  return any(
+      sweep.seeds_of(choice.task) > set(sweep.spec["selection_seeds"])
+      and not (choice.records and of_settings[
+          choice.task, choice.records[0].trial.setting]
+               >= sweep.seeds_of(choice.task))
+      for choice in select(sweep.records))
+
+
+def _comparisons(
+    encoder: str, records: Sequence[Record], choices: Sequence[Selected],
+    alone: bool) -> tuple[list[Table], list[Picture]]:
+  """Puts methods side by side, for each family of tasks."""
+  methods = {choice.method for choice in choices}
   found, pictures = [], []
   kinds = families((record.trial.task for record in records), renamed(records))
   for family, titles in kinds.items():
-    if len(titles) < 2:
+    if len(titles) < 2 and len(methods) < 2:
       continue
     suffix = _suffix(*[family] * (len(kinds) > 1), *[encoder] * (not alone))
     title = ", ".join([f"Methods, {family}", *[encoder] * (not alone)])
-    compared = method_tables.compare(encoder, choices, titles, seeds)
+    compared = method_tables.compare(encoder, choices, titles)
     found.append(method_tables.methods_table(
         f"methods{suffix}", title, compared))
     paper = PAPER_TABLES.get(family)
@@ -285,11 +307,31 @@ def _runs(sweeps: Sequence[Sweep],
         f"methods: {', '.join(spec['methods'])}",
         f"seeds: {_seeds(sweep)}; selected by "
         f"{', '.join(map(str, spec['selection_seeds']))}",
-        f"flags: {flags or 'none'}"])
-  failed = [record for record in records if record.status == FAILED]
-  if failed:
-    blocks.append("Failed:" if len(failed) <= _MOST_FAILURES else
-                  f"Failed, the first {_MOST_FAILURES} of {len(failed)}:")
-    blocks.append([f"{record.trial.name}: {record.error}"
-                   for record in failed[:_MOST_FAILURES]])
-  return blocks
+        f"flags: {flags or 'none'}",
+        *(f"versions of {package}: {', '.join(sorted(versions))}"
+          for package, versions in _versions(sweep.records).items())])
+  warned = [f"{record.trial.name}: {warning}" for record in records
+            for warning in warnings_of(record)]
+  if warned:
+    blocks += _first("Warnings of trials", warned)
+  failed = [f"{record.trial.name}: {record.error}" for record in records
+            if record.status == FAILED]
+  return [*blocks, *(_first("Failed", failed) if failed else [])]
+
+
+def _first(what: str, lines: Sequence[str]) -> list[Block]:
+  """Lists some lines, and says how many there are."""
+  if len(lines) > _MOST_TOLD:
+    what += f", the first {_MOST_TOLD} of {len(lines)}"
+  return [f"{what}:", list(lines[:_MOST_TOLD])]
+
+
+def _versions(records: Iterable[Record]) -> Mapping[str, set[str]]:
+  """Returns package -> its versions that trials were run with."""
+  found: dict[str, set[str]] = {}
+  for record in records:
+    versions = (record.results or {}).get("versions")
+    for package in ("tf_adapters", "tensorflow"):
+      if isinstance(versions, dict) and package in versions:
+        found.setdefault(package, set()).add(str(versions[package]))
+  return found

@@ -11,7 +11,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tf_adapters.experiments.records import Record, Trial, write_csv
+from tf_adapters.experiments.records import (
+    FAILED,
+    STOPPED,
+    Record,
+    Trial,
+    write_csv,
+)
 
 T = TypeVar("T", bound=Trial)
 _SELECTS = "validation"
@@ -60,6 +66,12 @@ class Selected:
     compared: how many settings were compared, which have a score for every seed
       that selects.
     incomplete: how many were not, since such a seed has none.
+    stopped: how many of these were stopped early, and so are out for good.
+    failed: of the setting's seeds that failed.
+    edges: flag -> "lowest" or "highest", where the setting has a number that
+      nothing beyond it was tried of, all else the same.
+    partial: whether settings or seeds are missing yet, as far as a report
+      knows.
   """
 
   task: str
@@ -71,6 +83,18 @@ class Selected:
       default_factory=dict)
   compared: int = 0
   incomplete: int = 0
+  stopped: int = 0
+  failed: tuple[Record, ...] = ()
+  edges: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  partial: bool = False
+
+  @property
+  def validation(self) -> Statistics:
+    """The score that the choice was made by: the metric that decides, on the
+    validation split, of the seeds that select.
+    """
+    return Statistics.of([_score(record)
+                          for record in _selecting(self.records)])
 
   @property
   def reported(self) -> str:
@@ -100,6 +124,7 @@ class Selected:
                    for split, values in self.scores.items()},
         "settings_compared": self.compared,
         "settings_incomplete": self.incomplete,
+        "edges": dict(self.edges),
         "trained_parameters": one.get("trained"),
         "total_parameters": one.get("total"),
         "trials": [record.trial.name for record in self.records],
@@ -109,25 +134,31 @@ class Selected:
 def select(records: Iterable[Record]) -> list[Selected]:
   """Chooses the best setting of every method on every task.
 
-  That is the one with the highest mean over the seeds that select of the task's
-  first metric on the validation split; of equals the one that trains fewer
-  parameters, then the one with fewer steps, then the first. Only settings count
-  that have a finite score with each of the seeds that select: a setting that
-  diverges with one seed is none to be recommended, and means of other seeds do
-  not compare.
+  Of a method that tries several encoders, one with each of them: scores of
+  different encoders do not compare.
+
+  The best is the one with the highest mean over the seeds that select of the
+  task's first metric on the validation split; of equals the one that trains
+  fewer parameters, then the one with fewer steps, then the first. Only settings
+  count that have a finite score with each of the seeds that select: a setting
+  that diverges with one seed is none to be recommended, and means of other
+  seeds do not compare.
 
   Args:
     records: of all trials, or those that select and some others.
 
   Returns:
-    One for each task and method, sorted.
+    One for each task, method and encoder, sorted.
   """
-  groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+  groups: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
   for record in records:
-    for method in record.trial.methods:
-      settings = groups.setdefault((record.trial.task, method), {})
-      settings.setdefault(record.trial.setting, []).append(record)
-  return [_select(*names, groups[names]) for names in sorted(groups)]
+    trial = record.trial
+    for method in trial.methods:
+      settings = groups.setdefault(
+          (trial.task, method, trial.settings.get("encoder", "")), {})
+      settings.setdefault(trial.setting, []).append(record)
+  return [_select(task, method, groups[task, method, encoder])
+          for task, method, encoder in sorted(groups)]
 
 
 def repetitions(trials: Iterable[T], records: Iterable[Record]) -> list[T]:
@@ -164,16 +195,18 @@ def selected_csv(selected: Iterable[Selected]) -> str:
     names += [f"{split}_{field.name}"
               for field in dataclasses.fields(Statistics)]
   names += ["reported", "trained_parameters", "total_parameters",
-            "settings_compared", "settings_incomplete"]
+            "settings_compared", "settings_incomplete", "edges"]
   rows = []
   for choice in selected:
     row = choice.to_dict()
     if choice.settings is not None:
       row["settings"] = choice.records[0].trial.setting
-      for name, split in (("validation", _SELECTS),
-                          ("reported", choice.reported)):
-        row |= {f"{name}_{key}": value for key, value in dataclasses.asdict(
-            choice.scores[split][choice.metric]).items()}
+      for name, score in (("validation", choice.validation),
+                          ("reported", choice.score)):
+        row |= {f"{name}_{key}": value
+                for key, value in dataclasses.asdict(score).items()}
+    row["edges"] = ";".join(f"{name} {end}"
+                            for name, end in choice.edges.items())
     rows.append({name: row.get(name) for name in names})
   return write_csv(names, rows)
 
@@ -190,10 +223,22 @@ def selected_table(selected: Iterable[Selected]) -> list[tuple[str, ...]]:
       continue
     rows.append((
         choice.task, choice.method, choice.records[0].trial.setting,
-        choice.metric, str(choice.scores[_SELECTS][choice.metric]),
+        choice.metric, str(choice.validation),
         f"{choice.reported} {choice.score}",
         str(len(choice.records))))
   return rows
+
+
+def edge_lines(selected: Iterable[Selected]) -> list[str]:
+  """Says of which choices a further value may be better, a line each.
+
+  Example:
+    "full on rte: learning_rate=0.0004 is the highest that was tried"
+  """
+  return [f"{choice.method} on {choice.task}: {name}={choice.settings[name]} "
+          f"is the {end} that was tried"
+          for choice in selected if choice.settings
+          for name, end in choice.edges.items()]
 
 
 def _select(task: str, method: str,
@@ -203,21 +248,50 @@ def _select(task: str, method: str,
   complete = [records for records in settings.values()
               if _is_complete(records) and _seeds(records) == wanted]
   counts: dict[str, Any] = dict(
-      compared=len(complete), incomplete=len(settings) - len(complete))
+      compared=len(complete), incomplete=len(settings) - len(complete),
+      stopped=sum(any(record.status == STOPPED for record in records)
+                  for records in settings.values()))
   if not complete:
     return Selected(task, method, **counts)
-  best = [record for record in min(complete, key=_rank) if _has_score(record)]
+  best = min(complete, key=_rank)
+  scored = tuple(filter(_has_score, best))
   metrics = {
       split: {name: Statistics.of([
-          record.metrics[split][name] for record in best])
-          for name in best[0].metrics[split]
+          record.metrics[split][name] for record in scored])
+          for name in scored[0].metrics[split]
           # Runs of other versions may have other metrics behind the first.
-          if all(name in record.metrics[split] for record in best)}
-      for split in sorted(best[0].metrics)
-      if all(split in record.metrics for record in best)}
+          if all(name in record.metrics[split] for record in scored)}
+      for split in sorted(scored[0].metrics)
+      if all(split in record.metrics for record in scored)}
   return Selected(
-      task, method, _metric(best[0]), best[0].trial.settings, tuple(best),
-      metrics, **counts)
+      task, method, _metric(scored[0]), best[0].trial.settings, scored, metrics,
+      failed=tuple(record for record in best if record.status == FAILED),
+      edges=_edges(best[0].trial.settings, [
+          records[0].trial.settings for records in settings.values()]),
+      **counts)
+
+
+def _edges(chosen: Mapping[str, str],
+           tried: Sequence[Mapping[str, str]]) -> dict[str, str]:
+  """Returns the flags of which nothing beyond the chosen value was tried."""
+  edges = {}
+  for name in sorted(chosen):
+    numbers = [_number(one[name]) for one in tried if name in one
+               and {**one, name: ""} == {**chosen, name: ""}]
+    if len(set(numbers)) > 1 and not any(map(math.isnan, numbers)):
+      ends = {min(numbers): "lowest", max(numbers): "highest"}
+      value = _number(chosen[name])
+      if value in ends:
+        edges[name] = ends[value]
+  return edges
+
+
+def _number(text: str) -> float:
+  """Returns the number of a text; NaN if it is none."""
+  try:
+    return float(text)
+  except ValueError:
+    return math.nan
 
 
 def _metric(record: Record) -> str:

@@ -89,6 +89,7 @@ class Spec:
     methods: method -> its settings.
     task_seeds: task -> its seeds, where it has others.
     task_values: task -> flag -> texts that are tried beside the task's own.
+    given: flag -> text, as the command line has them; they are in `flags`, too.
   """
 
   source: str
@@ -102,6 +103,7 @@ class Spec:
       default_factory=dict)
   task_values: Mapping[str, Mapping[str, tuple[str, ...]]] = dataclasses.field(
       default_factory=dict)
+  given: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def seeds_of(self, task: str) -> tuple[int, ...]:
     """Returns the seeds of a task."""

@@ -31,16 +31,19 @@ _NOT_HERE = {
     "do_train": "every trial trains",
     "do_eval": "every trial is evaluated",
     "do_predict": "predict with the adapter files of what is selected",
+    "overwrite": "remove the folder of a trial to run it anew",
     "seed": "seeds are listed under seeds",
     "task_name": "tasks are listed under tasks",
     "name": "tasks are listed under tasks",
 }
 _DISTRIBUTIONS = ("uniform", "log_uniform")
-# Flags that say what a task is, and by what it selects: no settings.
-_OF_TASKS = (
-    "task_name", "data_dir", "holdout", "best_metric", "max_train_examples",
-    "data", "text_column", "text_pair_column", "label_column", "problem_type",
+# Flags that say of which rows and labels scores are.
+_OF_ROWS = (
+    "task_name", "data_dir", "holdout", "data", "label_column", "problem_type",
     "validation_fraction", "test_fraction", "split_seed")
+# And what else a task is, and what it selects by: no settings.
+_OF_TASKS = (*_OF_ROWS, "best_metric", "max_train_examples", "text_column",
+             "text_pair_column")
 
 
 def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
@@ -105,7 +108,8 @@ def read_spec(path: pathlib.Path, tasks: Sequence[str] | None = None,
       {name: task.flags for name, task in of_tasks.items()},
       seeds, selection_seeds, reader.methods(parts.get("methods"), methods),
       {name: task.seeds for name, task in of_tasks.items() if task.seeds},
-      {name: task.values for name, task in of_tasks.items() if task.values})
+      {name: task.values for name, task in of_tasks.items() if task.values},
+      overrides)
   for task, of_task in spec.tasks.items():
     for method, of_method in spec.methods.items():
       for name in sorted(of_task.keys() & of_method.values.keys()):
@@ -214,6 +218,9 @@ class _Reader:
     if name == "best_metric" and key.startswith("methods."):
       raise self.error(key, "selects among all settings of a task: set it "
                        "under flags or in tasks")
+    if name in _OF_ROWS and key.startswith("methods."):
+      raise self.error(key, "makes scores of other rows, which do not compare: "
+                       "set it under flags or in tasks")
     return fields[name]
 
   def flags(self, value: Any, key: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ from tf_adapters.files.writing import output_dir_of, write_file, writing
 from tf_adapters.training.defaults import FEWEST_EPOCHS
 from tf_adapters.training.interruption import Interruption, interruptions
 from tf_adapters.training.run_folder import CHECKPOINTS_NAME
-from tf_adapters.training.run_plan import finished_results
+from tf_adapters.training.run_plan import OtherRunError, finished_results
 
 RESULTS_NAME = "results.csv"
 SELECTED_JSON, SELECTED_CSV = "selected.json", "selected.csv"
@@ -54,8 +54,8 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     trials: what `expand` makes of it, for the same `output_dir`.
     output_dir: the sweep's folder.
     runner: runs the trials.
-    keep_adapters: keep the adapter file of every trial, not only those of
-      selected settings.
+    keep_adapters: keep the adapter file of every trial that is run, not only
+      those of selected settings. What earlier calls left stays in any case.
 
   Returns:
     Records of the trials that select, and of those that repeat what is
@@ -79,9 +79,11 @@ def run_sweep(spec: Spec, trials: Sequence[Trial], output_dir: pathlib.Path,
     sweep = _Sweep(spec, trials, output_dir, keep_adapters)
     with interruptions() as interruption:
       sweep.add(trial for trial in trials
-                if trial.selects or finished_results(trial.config))
+                if trial.selects or _results(trial))
       _say_start(sweep, str(output_dir))
       _run(sweep, runner, interruption)
+      for line in selection.edge_lines(selection.select(sweep.records)):
+        say(f"{line}: a further one may be better")
       if not all(trial.selects for trial in trials):
         sweep.add(selection.repetitions(trials, sweep.records))
         _say_start(sweep, "with the other seeds of what is selected")
@@ -99,6 +101,7 @@ class _Sweep:
     self._output_dir = output_dir
     self._keep_adapters = keep_adapters
     self._records: dict[str, Record] = {}
+    self._run: set[str] = set()  # in this call
 
   @property
   def records(self) -> list[Record]:
@@ -117,11 +120,15 @@ class _Sweep:
     """Reads what became of a trial, and writes the tables."""
     record = self._read(trial, error)
     self._records[trial.name] = record
+    self._run.add(trial.name)
     self.write()
     return record
 
   def write(self) -> None:
-    """Writes the tables, and drops adapter files that are not wanted."""
+    """Writes the tables, and drops adapter files that are not wanted.
+
+    Those of earlier calls stay: another sweep in the folder may want them.
+    """
     selected = selection.select(self.records)
     for name, content in (
         (SWEEP_NAME, _json(self._to_dict())),
@@ -132,10 +139,11 @@ class _Sweep:
         write_file(self._output_dir / name, content)
     if not self._keep_adapters:
       for record in selection.unselected(self.records):
-        _remove(record.trial, "adapter")
+        if record.trial.name in self._run:
+          _remove(record.trial, "adapter")
 
   def _read(self, trial: Trial, error: str | None = None) -> Record:
-    results = finished_results(trial.config)
+    results = _results(trial)
     record = Record(trial, results) if results else Record(
         trial, None, error, read_stopped(_folder(trial)))
     # A run that is killed behind its last word leaves them.
@@ -157,6 +165,19 @@ class _Sweep:
             "error": record.error,
             "stopped": record.stopped and record.stopped.to_dict(),
         } for record in self.records]}
+
+
+def _results(trial: Trial) -> dict[str, Any] | None:
+  """Returns results.json of a trial that has finished, else None.
+
+  Raises:
+    InputError: the folder holds another run, or is damaged.
+  """
+  try:
+    return finished_results(trial.config)
+  except OtherRunError as error:
+    raise InputError(f"{error.what}: choose another output_dir, or remove the "
+                     "trial's folder to run it anew") from None
 
 
 def _folder(trial: Trial) -> pathlib.Path:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from tf_adapters.errors import InputError
@@ -23,6 +23,7 @@ from tf_adapters.training.run_folder import (
     ACTIONS,
     FLAGS_NAME,
     RESULTS_NAME,
+    flag_values,
     read_flags,
     read_results,
 )
@@ -39,12 +40,6 @@ _NUMBERS = (("parameters", "trained"), ("parameters", "total"),
             ("hyperparameters", "learning_rate"))
 _NO_SUCH_NUMBER = 1e15  # of parameters, steps or seconds
 _NUMBER_FLAGS = {"holdout", "max_train_examples"}
-# Flags that say what is learnt from, and what scores are of.
-_DATA_FLAGS = {
-    "task_name", "data_dir", "holdout", "max_train_examples", "text_column",
-    "text_pair_column", "label_column", "label_separator", "problem_type",
-    "encoding", "train_file", "predict_file", "version_2_with_negative", "data",
-    "delimiter", "validation_fraction", "test_fraction", "split_seed"}
 _TEXTS = (("task",), ("tuning",), ("hyperparameters", "encoder"))
 
 
@@ -95,18 +90,36 @@ class Sweep:
     return set(self.spec["task_seeds"].get(task, self.spec["seeds"]))
 
 
-def find_sweep(folder: str) -> pathlib.Path:
-  """Finds the file of a sweep in its folder.
+def check_sweep(folder: str, whole: bool = True) -> None:
+  """Refuses a folder that no sweep has written.
+
+  Args:
+    folder: the folder.
+    whole: whether the sweep's own file is needed; its trials are enough for
+      `sweep_of`.
 
   Raises:
-    InputError: there is none.
+    InputError: so it is.
   """
-  path = pathlib.Path(folder, SWEEP_NAME)
-  if not os.path.exists(path):
+  wanted = [SWEEP_NAME] if whole else [SWEEP_NAME, "trials"]
+  if not any(os.path.exists(os.path.join(folder, name)) for name in wanted):
     raise InputError(
         f"{folder}: is no sweep: it has no {SWEEP_NAME}; expected the "
         "output_dir of tf-adapters sweep")
-  return path
+
+
+def given_flags(folder: str) -> dict[str, str]:
+  """Returns flags that a sweep was given beside its spec, in its last call.
+
+  Raises:
+    InputError: sweep.json is damaged.
+  """
+  path = pathlib.Path(folder, SWEEP_NAME)
+  if not path.exists():
+    return {}
+  spec = _part(path, read_json(path, _MOST_BYTES), "spec", dict)
+  # Earlier versions did not tell them from those of the spec.
+  return _texts(path, spec, "given") if "given" in spec else {}
 
 
 def read_sweep(folder: str) -> Sweep:
@@ -117,7 +130,8 @@ def read_sweep(folder: str) -> Sweep:
   Raises:
     InputError: there is no sweep, or it is damaged; in one line with the file.
   """
-  path = find_sweep(folder)
+  check_sweep(folder)
+  path = pathlib.Path(folder, SWEEP_NAME)
   values = read_json(path, _MOST_BYTES)
   if values.get("format_version") != FORMAT_VERSION:
     raise InputError(
@@ -167,83 +181,44 @@ def sweep_of(folder: str, spec: Spec, trials: Sequence[Trial]) -> Sweep:
     trials: what `expand` makes of it.
 
   Raises:
-    InputError: there is no sweep, or results of its trials are damaged.
+    InputError: there is no sweep; results of its trials are damaged, or of runs
+      with other flags than the spec says.
   """
-  find_sweep(folder)
+  check_sweep(folder, whole=False)
+  path = pathlib.Path(folder, SWEEP_NAME)
+  states = {}
+  if path.exists():
+    values = _part(path, read_json(path, _MOST_BYTES), "trials", list)
+    states = {str(one.get("folder")): one
+              for one in values if isinstance(one, dict)}
   records = {}
   for trial in trials:
+    wanted = {**spec.flags, **spec.tasks[trial.task], **trial.settings}
     past = PastTrial(
         folder, trial.name, trial.task, trial.methods, trial.settings,
-        trial.seed, trial.selects,
-        {**spec.flags, **spec.tasks[trial.task], **trial.settings})
-    records[trial.name] = _read(past, {})
+        trial.seed, trial.selects, wanted)
+    record = _read(past, states.get(f"trials/{trial.name}", {}))
+    if record.results is not None:
+      _check_as_wanted(record, trial, wanted.keys() - ACTIONS)
+    records[trial.name] = record
   known = [record for record in records.values()
            if record.trial.selects or record.results is not None]
-  wanted = {trial.name for trial in repetitions(trials, known)}
-  wanted |= {record.trial.name for record in known}
+  names = {trial.name for trial in repetitions(trials, known)}
+  names |= {record.trial.name for record in known}
   return Sweep(folder, dataclasses.asdict(spec), tuple(
-      record for name, record in records.items() if name in wanted))
+      record for name, record in records.items() if name in names))
 
 
-def join(sweeps: Iterable[Sweep]) -> list[Record]:
-  """Joins the records of several sweeps, sorted; one for each trial.
-
-  Of a trial that several sweeps have the first that is finished counts, for the
-  methods of all.
-
-  Raises:
-    InputError: sweeps have run the same setting of a task with other flags, or
-      a task on other data, so their scores do not belong together.
-  """
-  joined: dict[str, Record] = {}
-  of_settings: dict[tuple[str, str], PastTrial] = {}
-  of_tasks: dict[str, PastTrial] = {}
-  for record in (record for sweep in sweeps for record in sweep.records):
-    trial = record.trial
-    if record.results is not None:
-      other = of_settings.setdefault((trial.task, trial.setting), trial)
-      _check_same_flags(
-          other, trial, (other.flags.keys() | trial.flags.keys())
-          - ACTIONS - {"seed"})
-      other = of_tasks.setdefault(trial.task, trial)
-      _check_same_flags(
-          other, trial, _DATA_FLAGS
-          - (other.settings.keys() | trial.settings.keys()))
-    same = joined.get(trial.name)
-    if same is not None:
-      methods = tuple(dict.fromkeys([*same.trial.methods, *trial.methods]))
-      if same.results is not None or record.results is None:
-        record = same
-      record = dataclasses.replace(record, trial=dataclasses.replace(
-          record.trial, methods=methods,
-          selects=trial.selects or same.trial.selects))
-    joined[trial.name] = record
-  _check_same_metrics(joined.values())
-  return [joined[name] for name in sorted(joined)]
-
-
-def by_encoder(records: Iterable[Record]) -> dict[str, list[Record]]:
-  """Divides records by their encoder, as scores of several do not compare.
-
-  Returns:
-    The encoder's name, short where that is clear, -> its records.
-  """
-  sources: dict[str | None, str] = {}
-  for record in records:
-    flag = record.trial.flags.get("encoder")
-    sources.setdefault(flag, flag or "default encoder")
-    # What has an embedding in the place of BERT does not say which BERT it is.
-    if (flag is None and record.results is not None
-        and "text_embedding" not in record.trial.flags):
-      sources[flag] = record.results["hyperparameters"]["encoder"]
-  groups: dict[str, list[Record]] = {}
-  for record in records:
-    source = sources[record.trial.flags.get("encoder")]
-    groups.setdefault(source, []).append(record)
-  short = {source: short_name(source) for source in groups}
-  clear = len(set(short.values())) == len(short)
-  return {short[source] if clear else source: groups[source]
-          for source in sorted(groups)}
+def _check_as_wanted(record: Record, trial: Trial, names: Set[str]) -> None:
+  """Refuses a run that had other flags than a spec's trial."""
+  wanted = flag_values(trial.config.flag_lines())
+  # Runs of earlier versions do not have flags that came later.
+  for name in sorted(names & wanted.keys() & record.trial.flags.keys()):
+    if record.trial.flags[name] != wanted[name]:
+      raise InputError(
+          f"{record.trial.sweep}/trials/{trial.name}: was run with "
+          f"{name}={record.trial.flags[name]}, and not with {wanted[name]}: "
+          "remove its folder to run it anew, or report without the spec")
 
 
 def task_of(record: Record) -> str:
@@ -293,38 +268,6 @@ def _read(trial: PastTrial, one: Mapping[str, Any]) -> Record:
     # The run has none, but stands beside others with the sweep's encoder.
     flags["encoder"] = trial.flags["encoder"]
   return Record(dataclasses.replace(trial, flags=flags), results)
-
-
-def _check_same_flags(one: PastTrial, other: PastTrial,
-                      names: Iterable[str]) -> None:
-  """Refuses trials of two sweeps that differ in a flag.
-
-  A sweep itself takes care that its own trials belong together.
-  """
-  for name in sorted(names) if one.sweep != other.sweep else ():
-    values = [trial.flags.get(name, "its default") for trial in (one, other)]
-    if values[0] != values[1]:
-      what = one.task
-      if one.setting == other.setting:
-        what += f"/{one.setting}"
-      raise InputError(
-          f"{one.sweep} and {other.sweep}: {what} was run with "
-          f"{name}={values[0]} and with {name}={values[1]}: report on them "
-          "apart")
-
-
-def _check_same_metrics(records: Iterable[Record]) -> None:
-  """Refuses trials of a task that different metrics decide over."""
-  others: dict[tuple[str, str], Record] = {}
-  for record in records:
-    for split, scores in record.metrics.items():
-      other = others.setdefault((record.trial.task, split), record)
-      ours, theirs = next(iter(scores)), next(iter(other.metrics[split]))
-      if ours != theirs:
-        raise InputError(
-            f"{record.trial.sweep}/trials/{record.trial.name}: its first "
-            f"metric on the {split} split is {ours}, that of "
-            f"{other.trial.sweep}/trials/{other.trial.name} {theirs}")
 
 
 def _check_results(path: pathlib.Path, results: Mapping[str, Any]) -> None:

@@ -16,35 +16,21 @@ from tf_adapters.experiments.pictures import metric_label
 from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected, Statistics
 from tf_adapters.experiments.sweep_folder import short_name, task_of
+from tf_adapters.experiments.table_parts import (
+    NOTHING,
+    PART,
+    Table,
+    limits,
+    partial_notes,
+    percent_cell,
+    score_cell,
+    seeds_cell,
+    unit_cell,
+)
 from tf_adapters.modeling.tuning import NETWORK, Tuning
-
-NOTHING = "-"
 
 # Encoder -> what was selected with it.
 Choices = Mapping[str, Sequence[Selected]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """A table, for the eye and as numbers.
-
-  Attributes:
-    name: of its file.
-    title: what it is.
-    header: a cell for each column.
-    rows: of cells as they are read.
-    papers: how many rows there are of the paper; the last ones.
-    notes: what has to be known to read it, a sentence or two each.
-    csv: the same rows as numbers.
-  """
-
-  name: str
-  title: str
-  header: tuple[str, ...]
-  rows: tuple[tuple[str, ...], ...]
-  papers: int
-  notes: tuple[str, ...]
-  csv: str
 
 
 def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
@@ -98,7 +84,8 @@ def paper_table(name: str, paper: PaperTable, choices: Choices) -> Table | None:
   return Table(
       name, paper.title, header, tuple(rows), len(paper.rows),
       (*_paper_notes(paper, columns, common, ours),
-       *limits(choice for row in ours for choice in row.choices)),
+       *limits(choice for row in ours for choice in row.choices),
+       *partial_notes(choice for row in ours for choice in row.choices)),
       write_csv([*fields, "mean"], numbers))
 
 
@@ -131,7 +118,8 @@ def task_table(task: str, choices: Choices) -> Table | None:
     where = measured_on(encoder, [choice])
     rows.append((
         choice.method, where, str(choice.score.n), percent_cell(percent),
-        *(score_cell(scores.get(metric)) for metric in metrics)))
+        *(score_cell(scores.get(metric), choice.partial)
+          for metric in metrics)))
     numbers.append({
         "row": choice.method, "measured_on": where, "seeds": choice.score.n,
         "trained_percent": percent,
@@ -155,7 +143,8 @@ def task_table(task: str, choices: Choices) -> Table | None:
       ("method", "measured on", "seeds", "trained / task",
        *map(metric_label, metrics)),
       tuple(rows), len(papers),
-      limits(choice for _, choice in found),
+      (*limits(choice for _, choice in found),
+       *partial_notes(choice for _, choice in found)),
       write_csv(fields, [{key: value for key, value in row.items()
                           if key in fields} for row in numbers]))
 
@@ -176,16 +165,28 @@ def settings_table(choices: Choices) -> Table:
         continue
       setting = ", ".join(f"{name}={text}" for name, text
                           in choice.settings.items()) or "default"
-      validation = choice.scores["validation"][choice.metric]
+      validation = choice.validation
       rows.append((
           *row, setting, metric_label(choice.metric), score_cell(validation),
-          score_cell(choice.score), choice.reported, str(choice.score.n),
-          *map(str, counts)))
+          score_cell(choice.score, choice.partial), choice.reported,
+          str(choice.score.n), *map(str, counts)))
       numbers.append(dict(zip(header, (
           *row, setting, choice.metric, 100 * validation.mean,
           100 * choice.score.mean, choice.reported, choice.score.n, *counts))))
-  return Table("selected", "Of each method on each task", header, tuple(rows),
-               0, (), write_csv(header, numbers))
+  chosen = [choice for group in choices.values() for choice in group]
+  edges: dict[str, list[str]] = {}
+  for choice in chosen:
+    edges.setdefault(choice.task, []).extend(
+        f"{choice.method} {name} ({end})"
+        for name, end in choice.edges.items())
+  ends = "; ".join(f"{task}: {', '.join(of_task)}"
+                   for task, of_task in edges.items() if of_task)
+  return Table(
+      "selected", "Of each method on each task", header, tuple(rows), 0,
+      ("Validation scores are of the seeds that select.",
+       *([f"At an end of what was tried, so that a value beyond it may be "
+          f"better: {ends}."] if ends else []), *partial_notes(chosen)),
+      write_csv(header, numbers))
 
 
 def measured_on(encoder: str, choices: Iterable[Selected]) -> str:
@@ -219,37 +220,6 @@ def trained_percent(choices: Iterable[Selected]) -> float | None:
       for part in map(_parameters, choices))
 
 
-def limits(choices: Iterable[Selected]) -> tuple[str, ...]:
-  """Says where runs saw a part of the training rows only."""
-  tasks: dict[str, dict[str, None]] = {}
-  for choice in choices:
-    limit = choice.records[0].trial.flags.get("max_train_examples")
-    if limit is not None:
-      tasks.setdefault(limit, {})[choice.task] = None
-  return tuple(
-      f"At most {int(limit):,} training rows: {', '.join(of_limit)}."
-      for limit, of_limit in tasks.items())
-
-
-def score_cell(score: Statistics | None) -> str:
-  """Writes a score with its standard error, in per cent."""
-  if score is None:
-    return NOTHING
-  if score.sem is None:
-    return f"{100 * score.mean:.1f}"
-  return f"{100 * score.mean:.1f} ± {100 * score.sem:.1f}"
-
-
-def percent_cell(value: float | None) -> str:
-  """Writes a share of parameters."""
-  return NOTHING if value is None else f"{value:.3g} %"
-
-
-def unit_cell(text: str, unit: str) -> str:
-  """Writes a text of the paper's with its unit."""
-  return text if text == NOTHING else text + unit
-
-
 @dataclasses.dataclass(frozen=True)
 class _Row:
   """A method of ours in a table of the paper.
@@ -259,6 +229,7 @@ class _Row:
     measured: the encoder and the splits.
     choices: those that are complete.
     scores: column's label -> score.
+    partial: labels of columns where settings or seeds are missing yet.
     total: parameters for all tasks of the table, in encoders; None where a task
       is missing, or BERT.
   """
@@ -267,6 +238,7 @@ class _Row:
   measured: str
   choices: tuple[Selected, ...]
   scores: Mapping[str, Statistics]
+  partial: frozenset[str]
   total: float | None
 
   @classmethod
@@ -290,7 +262,9 @@ class _Row:
       total = (max(part["total"] - part["trained"] for part in parts)
                + sum(part["trained"] for part in parts)) / parts[0]["base"]
     return cls(method, measured_on(encoder, done.values()),
-               tuple(done.values()), scores, total)
+               tuple(done.values()), scores, frozenset(
+                   column.label for column in columns
+                   if column.task in done and done[column.task].partial), total)
 
   @property
   def trained(self) -> float | None:
@@ -303,16 +277,16 @@ class _Row:
 
   def cells(self, columns: Iterable[paper_figures.Column],
             common: Sequence[str]) -> tuple[str, ...]:
-    seeds = sorted({score.n for score in self.scores.values()})
     mean = self._mean(common)
     return (
         self.method, self.measured,
-        "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-        if seeds else NOTHING,
+        seeds_cell(self.scores.values()),
         NOTHING if self.total is None else f"{self.total:.2f}x",
         percent_cell(self.trained),
-        *(score_cell(self.scores.get(column.label)) for column in columns),
-        NOTHING if mean is None else f"{mean:.1f}")
+        *(score_cell(self.scores.get(column.label),
+                     column.label in self.partial) for column in columns),
+        NOTHING if mean is None else
+        f"{mean:.1f}" + PART * bool(self.partial & set(common)))
 
   def numbers(self, columns: Iterable[paper_figures.Column],
               common: Sequence[str]) -> dict[str, Any]:

@@ -373,10 +373,6 @@ class TransformerEncoder(TextEncoder):
     return {name: variable for name, variable in self.base_variables().items()
             if digests.get(name) != digest(variable.numpy())}
 
-  @property
-  def weights(self) -> list[tf.Variable]:
-    return list(self.named_variables().values())
-
   def get_config(self) -> dict[str, Any]:
     return {
         **super().get_config(),

@@ -13,6 +13,7 @@ from tf_adapters.errors import InputError
 from tf_adapters.modeling.encoder import TransformerEncoder
 from tf_adapters.modeling.layers import values_follow
 from tf_adapters.modeling.methods.method import Method, Weights
+from tf_adapters.modeling.saving_checks import check_own_weights
 from tf_adapters.modeling.task_layers import TaskLayers
 from tf_adapters.modeling.task_model import TaskModel, check_is_task_model
 
@@ -38,7 +39,8 @@ def merge(model: _Model) -> _Model:
     InputError: there is no method, or it adds something else than a change of
       projections, as bottleneck adapters do; or the encoder's layers share
       their weights, as ALBERT's do; or the encoder's weights are held
-      in bfloat16, which has too few digits for what is added.
+      in bfloat16, which has too few digits for what is added; or a subclass
+      has weights of its own.
 
   Example:
     >>> model = load_adapter("adapters/mrpc")
@@ -46,9 +48,12 @@ def merge(model: _Model) -> _Model:
     >>> plain.encoder.method is None
     True
   """
+  if not isinstance(model, TransformerEncoder):
+    check_is_task_model(model)
+  check_own_weights(model, "merge takes encoder and head alone",
+                    "merge a plain encoder, and build your model on it")
   if isinstance(model, TransformerEncoder):
     return _merged(model)
-  check_is_task_model(model)
   if not isinstance(model.encoder, TransformerEncoder):
     raise InputError(
         f"a {type(model.encoder).__name__} has no method to merge")

@@ -126,18 +126,22 @@ def _check_checkpoint(path: Path, prefix: str, model: Any) -> None:
                      f"not: {remedy}")
 
 
-def check_save_adapter(path: Path, model: Any) -> None:
-  """Refuses a `TaskModel` with weights that an adapter file has no place for.
+def check_own_weights(layer: Any, what: str, remedy: str) -> None:
+  """Refuses a subclass with weights of its own where they would be lost.
+
+  Args:
+    layer: a `TaskModel` or a `TextEncoder`.
+    what: what there is a place for, the beginning of the message.
+    remedy: its end.
 
   Raises:
     InputError: so it is.
   """
-  if weights := model.own_weights():
-    names = [weight.name.removesuffix(":0") for weight in weights]
-    raise InputError(
-        f"{path}: not written: an adapter file holds encoder and head, and not "
-        f"{listed(names, 3)}, which a {type(model).__name__} adds: take the "
-        "model's save or save_weights")
+  for one in (getattr(layer, "encoder", layer), layer):
+    if weights := one.own_weights():
+      names = [weight.name.removesuffix(":0") for weight in weights]
+      raise InputError(f"{what}, not {listed(names, 3)}, which a "
+                       f"{type(one).__name__} adds: {remedy}")
 
 
 def lacks_own_weights(path: Path) -> bool:

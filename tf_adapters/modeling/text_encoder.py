@@ -141,17 +141,31 @@ class TextEncoder(tf_keras.layers.Layer):
     return {name: variable for name, variable in self.named_variables().items()
             if id(variable) in trainable and self.trains(name)}
 
+  def own_weights(self) -> list[tf.Variable]:
+    """Returns the weights that a subclass adds, of which no tuning speaks."""
+    named = {id(variable) for variable in self.named_variables().values()}
+    return [variable for variable
+            in super().trainable_weights + super().non_trainable_weights
+            if id(variable) not in named]
+
   # Keras asks for these at every use, so the tuning is never out of date.
 
   @property
+  def weights(self) -> list[tf.Variable]:
+    return [*self.named_variables().values(), *self.own_weights()]
+
+  @property
   def trainable_weights(self) -> list[tf.Variable]:
-    return list(self.tuned_variables().values())
+    own = {id(variable) for variable in self.own_weights()}
+    return [*self.tuned_variables().values(),
+            *(variable for variable in super().trainable_weights
+              if id(variable) in own)]
 
   @property
   def non_trainable_weights(self) -> list[tf.Variable]:
-    tuned = {id(variable) for variable in self.trainable_weights}
-    return [variable for variable in self.named_variables().values()
-            if id(variable) not in tuned]
+    trainable = {id(variable) for variable in self.trainable_weights}
+    return [variable for variable in self.weights
+            if id(variable) not in trainable]
 
   def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
     self.check_inputs(inputs)

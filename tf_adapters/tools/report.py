@@ -7,7 +7,9 @@ Examples:
 
 A sweep may still be at work: what has finished is reported, and how much is
 missing. Several sweeps are one report. With --spec or --preset a report has all
-that this asks for, also where the sweep's last call took some of its tasks.
+that this asks for, also where the sweep's last call took a part. --tasks and
+--methods name a part of it. Flags of runs that the sweep's last call had beside
+the spec hold here, too.
 
 output_dir, or report/ in the first sweep_dir, gets report.md, and report.html,
 which is one file to pass on. results.csv has a line for each trial, tables/ the
@@ -21,13 +23,13 @@ import sys
 from absl import flags
 
 from tf_adapters.errors import InputError, listed, say
+from tf_adapters.experiments.joining import by_encoder, join
 from tf_adapters.experiments.selection import select, selected_table
 from tf_adapters.experiments.spec_file import read_spec
 from tf_adapters.experiments.sweep_folder import (
     Sweep,
-    by_encoder,
-    find_sweep,
-    join,
+    check_sweep,
+    given_flags,
     read_sweep,
     sweep_of,
 )
@@ -41,8 +43,8 @@ flags.register_validator(
     "sweep_dir", lambda folders: folders is None or (folders and all(folders)),
     "must name folders")
 _flags.define(RunConfig, "output_dir")
-flags.declare_key_flag("spec")
-flags.declare_key_flag("preset")
+for _name in ("spec", "preset", "tasks", "methods"):
+  flags.declare_key_flag(_name)
 
 
 def _report() -> None:
@@ -52,10 +54,14 @@ def _report() -> None:
     raise InputError("output_dir must not be empty")
   output_dir = pathlib.Path(
       values.output_dir or pathlib.Path(values.sweep_dir[0], "report"))
+  of_spec = values.spec is not None or values.preset is not None
+  for name in ("tasks", "methods"):
+    if values[name].present and not of_spec:
+      raise InputError(f"--{name} has no effect without --spec or --preset")
   for folder in values.sweep_dir:
-    find_sweep(folder)
+    check_sweep(folder, whole=not of_spec)
   check_output_dir(output_dir)
-  sweeps = _sweeps()
+  sweeps = _sweeps(of_spec)
   # What comes now imports Matplotlib, which takes its time.
   from tf_adapters.experiments.report import report_on, write_report
   report = report_on(sweeps)
@@ -71,16 +77,16 @@ def _report() -> None:
       f"{output_dir / 'report.html'}")
 
 
-def _sweeps() -> list[Sweep]:
+def _sweeps(of_spec: bool) -> list[Sweep]:
   values = flags.FLAGS
   folders = list(dict.fromkeys(values.sweep_dir))
-  if values.spec is None and values.preset is None:
+  if not of_spec:
     return [read_sweep(folder) for folder in folders]
   if len(folders) > 1:
     raise InputError("--spec and --preset are for a single sweep_dir")
-  path = sweep.spec_path()
   folder, = folders
-  spec = read_spec(path)
+  spec = read_spec(sweep.spec_path(), values.tasks, values.methods,
+                   given_flags(folder))
   return [sweep_of(folder, spec, sweep.trials_of(
       spec, pathlib.Path(folder)))]
 

@@ -41,7 +41,10 @@ def read_results(output_dir: pathlib.Path) -> dict[str, Any]:
   path = output_dir / RESULTS_NAME
   if not path.exists():
     return {}
-  results = read_json(path)
+  try:
+    results = read_json(path)
+  except InputError as error:
+    raise InputError(f"{error}: remove it, and the run is done anew") from None
   missing = {"task", "tuning", "metrics", "seconds", "parameters",
              "hyperparameters"} - results.keys()
   if missing:

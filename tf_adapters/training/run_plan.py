@@ -60,7 +60,15 @@ def of_older_run(config: RunConfig, output_dir: pathlib.Path) -> RunConfig:
 
 
 class OtherRunError(InputError):
-  """The folder of a run holds another one."""
+  """The folder of a run holds another one.
+
+  Attributes:
+    what: which one, without what can be done.
+  """
+
+  def __init__(self, what: str, remedy: str = "choose another output_dir"):
+    super().__init__(f"{what}: {remedy}, or begin anew with --overwrite")
+    self.what = what
 
 
 def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
@@ -92,15 +100,13 @@ def check_same_run(config: RunConfig, output_dir: pathlib.Path) -> None:
     if before != new.get(name):
       there = (f"without {name}, not with {new.get(name)}" if before is None
                else f"with {name}={before}, not {new.get(name, 'its default')}")
-      raise OtherRunError(
-          f"{output_dir} holds a run {there}: choose another output_dir, or "
-          "begin anew with --overwrite")
+      raise OtherRunError(f"{output_dir} holds a run {there}")
   if (config.do_train and config.method_config() is not None
       and "method" not in old and config.adapter_preset in _OTHER_PRESETS):
     raise OtherRunError(
         f"{output_dir} holds a run of version 0.1, where adapter_preset="
-        f"{config.adapter_preset} was another function: finish it with that "
-        "version, choose another output_dir, or begin anew with --overwrite")
+        f"{config.adapter_preset} was another function",
+        "finish it with that version, choose another output_dir")
 
 
 def check_problem(problem_type: str, task_name: str, path: str,
