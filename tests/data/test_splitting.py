@@ -102,11 +102,21 @@ def test_the_same_rows_every_time_and_others_by_another_seed():
     (np.array([2, 0, 1], np.int32), [2, 0, 1]),
     # Label 1 is rarer than label 0; the last row has none.
     (np.array([[1, 0], [1, 1], [1, 0], [0, 0]], np.float32), [1, 0, 1, 2]),
-    (np.array([5.0, 1.0, 3.0, 2.0], np.float32), [7, 0, 5, 2]),
+    (np.array([5.0, 1.0, 3.0, 2.0, 0, 9, 8, 7], np.float32),
+     [1, 0, 0, 0, 0, 1, 1, 1]),
     (["B-X O"], None),
 ])
 def test_strata_are_of_the_labels(labels, expected):
   assert strata_of(labels) == expected
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 8, 12, 20, 39, 40, 100])
+def test_few_scores_can_be_split(rows):
+  scores = np.random.default_rng(rows).normal(size=rows)
+  strata = strata_of(scores)
+  assert len(set(strata)) == min(10, max(1, rows // 4))
+  parts = split_rows(rows, {"validation": 0.5}, strata=strata)
+  assert len(parts["validation"]) == round(rows / 2)
 
 
 def _task(**rows):

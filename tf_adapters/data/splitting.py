@@ -13,7 +13,8 @@ from tf_adapters.errors import InputError
 # Of the rows, where there is no file and no other fraction is given.
 DEFAULT_FRACTION = 0.15
 
-_BINS = 10  # of scores: each split has low and high ones
+# Of scores: each split has low and high ones, where there are rows for it.
+_BINS, _LEAST_ROWS_OF_A_BIN = 10, 4
 
 
 def split_rows(rows: int, fractions: Mapping[str, float], seed: int = 0,
@@ -154,7 +155,7 @@ def strata_of(labels: Any) -> list[int] | None:
   Args:
     labels: of a split: int label numbers [rows]; zeros and ones [rows, labels],
       where a row is of its rarest label; float scores [rows], in tenths by
-      rank; anything else has no strata.
+      rank, or fewer parts of some rows each; anything else has no strata.
   """
   if not isinstance(labels, np.ndarray):
     return None
@@ -165,7 +166,8 @@ def strata_of(labels: Any) -> list[int] | None:
   if np.issubdtype(labels.dtype, np.integer):
     return [int(label) for label in labels]
   ranks = np.argsort(np.argsort(labels, kind="stable"))
-  return [int(rank) * _BINS // len(labels) for rank in ranks]
+  bins = min(_BINS, max(1, len(labels) // _LEAST_ROWS_OF_A_BIN))
+  return [int(rank) * bins // len(labels) for rank in ranks]
 
 
 def split_task(task: Dataset, validation_fraction: float | None = None,
