@@ -296,6 +296,7 @@ def test_a_schedule_that_is_over_is_said(encoder, x):
   model.compile(ta.create_optimizer(1e-3, num_train_steps=4), run_eagerly=True)
   with warnings.catch_warnings():
     warnings.simplefilter("error", UserWarning)
+    warnings.filterwarnings("ignore", "the encoder was trained with")
     model.fit(x, y, batch_size=2, epochs=2, verbose=0)
   with pytest.warns(UserWarning, match="all steps of this fit train nothing"):
     model.fit(x, y, verbose=0)

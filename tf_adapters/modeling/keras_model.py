@@ -32,6 +32,7 @@ from tf_adapters.modeling.model_inputs import (
     check_sample_weight,
     is_iterator,
     values_of,
+    with_integers,
 )
 from tf_adapters.modeling.saving_checks import check_checkpoints
 from tf_adapters.switches import Switch
@@ -107,6 +108,7 @@ class KerasModel(tf_keras.Model):
     raise NotImplementedError
 
   def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
+    inputs = with_integers(inputs)
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 

@@ -44,6 +44,26 @@ def check_not_keras_3(what: str, *values: Any) -> None:
           f"{'Input' if name == 'KerasTensor' else name}")
 
 
+def with_integers(inputs: Any) -> Any:
+  """Returns inputs with integers in the place of Keras' placeholders.
+
+  Where Keras builds a model that it loads, or asks for shapes of outputs, it
+  knows shapes alone, and calls with float32.
+
+  Args:
+    inputs: of a call; others than such placeholders are returned as they are.
+  """
+  if tf.executing_eagerly() or not isinstance(inputs, Mapping):
+    return inputs
+  graph = tf.compat.v1.get_default_graph().name
+  if graph != "build_graph" and not graph.endswith("_scratch_graph"):
+    return inputs
+  return {name: tf.cast(value, tf.int32)
+          if tf.is_tensor(value) and value.dtype == tf.float32
+          and value.shape.rank == 2 else value
+          for name, value in inputs.items()}
+
+
 @tf.autograph.experimental.do_not_convert
 def check_inputs(inputs: Any,
                  wanted: Mapping[str, int | None]) -> tf.TensorShape:

@@ -20,6 +20,8 @@ from tf_adapters.errors import InputError, listed
 
 _HDF5 = (".h5", ".hdf5")
 _WEIGHTS = ".weights.h5"
+_REMEDY = ("the weights are another model's: load them into one of the same "
+           "method, encoder and head")
 # What a checkpoint calls the graph of its objects.
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -71,27 +73,58 @@ def check_load_weights(path: Path, model: Any) -> None:
     model: a `TaskModel`.
 
   Raises:
-    InputError: a file of Keras' older kind has them in another order: Keras
-      assigns by place, what trains first. Or a checkpoint is of another model:
-      Keras takes what fits, the head for example.
+    InputError: a file of Keras' older kind has others, or has them in another
+      order: Keras assigns by place, what trains first. Or a checkpoint is of
+      another model: Keras takes what fits, the head for example.
   """
   if prefix := _checkpoint_prefix(os.fspath(path)):
     _check_checkpoint(path, prefix, model)
   if not _is_older_file(path):
     return
   with h5py.File(path) as file:
-    for layer in model.layers:
-      if layer.name not in file:
-        continue
-      there = [name.decode() if isinstance(name, bytes) else name
-               for name in file[layer.name].attrs.get("weight_names", ())]
+    saved = [names for name in file.attrs.get("layer_names", ())
+             if (names := _texts(file[name].attrs.get("weight_names", ())))]
+    layers = [layer for layer in model.layers if layer.weights]
+    for there, layer in zip(saved, layers):
       here = [weight.name for weight in (
           *layer.trainable_weights, *layer.non_trainable_weights)]
-      if there != here and sorted(there) == sorted(here):
+      # Where none is the same, they are called by the rules of another day.
+      if there == here or not set(there) & set(here):
+        continue
+      if sorted(there) == sorted(here):
         raise InputError(
             f"{path}: was saved while other variables trained, and has its "
             "weights in another order: tune and freeze the model as it was "
             f"then, or save as {_WEIGHTS}")
+      raise InputError(f"{path}: {_difference(there, here)}")
+
+
+def check_names(there: list[str], here: list[str]) -> None:
+  """Refuses a layer's weights that are called otherwise than its variables.
+
+  Args:
+    there: names that a file has, in order.
+    here: names of the variables that it is loaded into.
+
+  Raises:
+    InputError: they are not the same, so that weights would go astray.
+  """
+  if there != here:
+    raise InputError(_difference(there, here))
+
+
+def _difference(there: list[str], here: list[str]) -> str:
+  """Says in what a file's names differ from those of a model's variables."""
+  further, missing = (
+      [name.removesuffix(":0") for name in names if name not in others]
+      for names, others in ((there, here), (here, there)))
+  what = [f"the file has {listed(further, 3)}"] * bool(further)
+  what += [f"the model has {listed(missing, 3)}"] * bool(missing)
+  return f"{' and '.join(what) or 'their order differs'}: {_REMEDY}"
+
+
+def _texts(names: Iterable[str | bytes]) -> list[str]:
+  return [name.decode() if isinstance(name, bytes) else name for name in names]
 
 
 def _check_checkpoint(path: Path, prefix: str, model: Any) -> None:
@@ -104,10 +137,8 @@ def _check_checkpoint(path: Path, prefix: str, model: Any) -> None:
   there = {id(part) for part in matched.values()}
   missing = [name for name, variable in model.named_variables().items()
              if id(variable) not in there]
-  remedy = ("the weights are another model's: load them into one of the same "
-            "method, encoder and head")
   if missing:
-    raise InputError(f"{path}: has no {listed(missing, 3)}: {remedy}")
+    raise InputError(f"{path}: has no {listed(missing, 3)}: {_REMEDY}")
   types = reader.get_variable_to_dtype_map()
   nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
   seen: set[int] = set()
@@ -123,7 +154,7 @@ def _check_checkpoint(path: Path, prefix: str, model: Any) -> None:
              if types[value.checkpoint_key].is_floating]
   if further:
     raise InputError(f"{path}: has {listed(further, 3)}, which the model has "
-                     f"not: {remedy}")
+                     f"not: {_REMEDY}")
 
 
 def check_own_weights(layer: Any, what: str, remedy: str) -> None:

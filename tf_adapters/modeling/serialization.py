@@ -31,8 +31,11 @@ class WeightsLayer(tf_keras.layers.Layer):
     """
     variables = self._own_variables()
     if len(store) != len(variables):
+      shared = "" if len(store) else (
+          ": Keras writes a layer that several share for one of them alone, "
+          "where a SavedModel has it for all")
       raise ValueError(f"layer {self.name} has {len(variables)} variables, the "
-                       f"file {len(store)} for it")
+                       f"file {len(store)} for it{shared}")
     for number, variable in enumerate(variables):
       assign(variable, np.asarray(store[str(number)]))
 

@@ -20,6 +20,7 @@ from tf_adapters.modeling.heads import Head, TokenHead
 from tf_adapters.modeling.keras_model import KerasModel
 from tf_adapters.modeling.learning_rates import default_learning_rate
 from tf_adapters.modeling.serialization import (
+    PACKAGE,
     freeze,
     frozen_names,
     layer_config,
@@ -119,10 +120,19 @@ class TaskModel(KerasModel):
   def call(self, inputs: Mapping[str, tf.Tensor],
            training: bool | None = None) -> tf.Tensor:
     beside = {}
-    if self.encoder.per_token and self.head.reads_first_only:
+    if self._reads_first_only():
       beside["first_only"] = True
     outputs = self.encoder(inputs, training=training, **beside)
     return self.logits(outputs, inputs["input_mask"], training)
+
+  def _reads_first_only(self) -> bool:
+    """Returns whether nothing looks at other tokens than the first.
+
+    A user's own `logits` or head may do so.
+    """
+    return (self.encoder.per_token and self.head.reads_first_only and all(
+        part.__module__.startswith(f"{PACKAGE}.")
+        for part in (type(self).logits, type(self.head))))
 
   def logits(self, outputs: Mapping[str, tf.Tensor], input_mask: tf.Tensor,
              training: bool | None = None) -> tf.Tensor:
@@ -166,7 +176,10 @@ class TaskModel(KerasModel):
                    **kwargs: Any) -> Any:
     """Keras' method; raises InputError for weights of another model."""
     saving_checks.check_load_weights(filepath, self)
-    return super().load_weights(filepath, **kwargs)
+    try:
+      return super().load_weights(filepath, **kwargs)
+    except InputError as error:  # of a layer, which does not know the file
+      raise InputError(f"{filepath}: {error}") from None
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:

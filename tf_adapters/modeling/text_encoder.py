@@ -4,20 +4,25 @@ Heads, models and training know nothing else of a pretrained encoder, or of the
 network that takes its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tf_adapters.modeling.methods.method import Method
+from tf_adapters.modeling.model_inputs import with_integers
 from tf_adapters.modeling.origin import Origin
+from tf_adapters.modeling.saving_checks import check_names
 from tf_adapters.modeling.serialization import (
     freeze,
     frozen_names,
     layer_from,
 )
 from tf_adapters.modeling.text_layer import TextLayer
+
+_NAMES = "names"  # of the variables, in Keras' files
 
 
 class TextEncoder(tf_keras.layers.Layer):
@@ -168,6 +173,7 @@ class TextEncoder(tf_keras.layers.Layer):
             if id(variable) not in trainable]
 
   def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
+    inputs = with_integers(inputs)
     self.check_inputs(inputs)
     return super().__call__(inputs, *args, **kwargs)
 
@@ -185,3 +191,24 @@ class TextEncoder(tf_keras.layers.Layer):
     encoder = cls(**config)
     freeze(encoder, frozen)
     return encoder
+
+  def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
+    """Keras' hook for writing .keras and .weights.h5 files.
+
+    Keras numbers the layers inside, and would not know those of another method.
+    """
+    super().save_own_variables(store)
+    store[_NAMES] = np.frombuffer(
+        "\n".join(self.named_variables()).encode(), np.uint8)
+
+  def load_own_variables(self, store: Mapping[str, Any]) -> None:
+    """Keras' hook for reading them.
+
+    Raises:
+      InputError: the weights are those of another encoder or method.
+    """
+    own = {key: store[key] for key in store if key != _NAMES}
+    if _NAMES in store:  # earlier versions did not write them
+      names = bytes(np.asarray(store[_NAMES], np.uint8)).decode()
+      check_names(names.split("\n"), list(self.named_variables()))
+    super().load_own_variables(own)

@@ -5,21 +5,40 @@ and `trainable` of any layer, can change between two steps, in a callback too;
 and several models can have the same encoder.
 """
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.framework import ops
 
-from tf_adapters.errors import warn
+from tf_adapters.errors import listed, warn
+
+# Name -> gradient, of all that were ever traced.
+_GRADIENTS: dict[str, Any] = ops.gradient_registry._registry
 
 # A weakref.ref: the model, None once it is gone.
 _Reference = Callable[[], Any]
 
+
+class _User(NamedTuple):
+  """A model on an encoder.
+
+  Attributes:
+    model: the model.
+    trained_as: what it was called when it trained the encoder; "" if it did
+      not.
+  """
+
+  model: _Reference
+  trained_as: str = ""
+
+
 # Encoder -> its models, the one that trained last at the end.
 _MODELS: weakref.WeakKeyDictionary[
-    tf_keras.layers.Layer, list[_Reference]] = weakref.WeakKeyDictionary()
+    tf_keras.layers.Layer, list[_User]] = weakref.WeakKeyDictionary()
 
 
 class TrainingStep:
@@ -33,7 +52,7 @@ class TrainingStep:
     self._model: _Reference = weakref.ref(model)  # which owns this
     self._layers: list[tf_keras.layers.Layer] = []
     self._state: Any = None  # of the step as it is
-    _MODELS.setdefault(model.encoder, []).insert(0, self._model)
+    _MODELS.setdefault(model.encoder, []).insert(0, _User(self._model))
 
   def has_changed(self) -> bool:
     """Returns whether something else is to train than in the step as it is."""
@@ -42,8 +61,8 @@ class TrainingStep:
   def _state_now(self) -> tuple[Any, ...]:
     # Asked for in every step: to list the variables would take too long.
     model = self._model()
-    return (model.optimizer, model.encoder.tuning, model.encoder.remat,
-            [layer.trainable for layer in self._layers])
+    return (model.optimizer, model.encoder, model.head, model.encoder.tuning,
+            model.encoder.remat, [layer.trainable for layer in self._layers])
 
   def prepare(self) -> None:
     """Gets the optimizer ready for the variables that are to train."""
@@ -66,39 +85,69 @@ class TrainingStep:
     def train_function(iterator: Iterator[Any]) -> Any:
       if self.has_changed():
         return self._model().make_train_function()(iterator)
-      return function(iterator)
+      with self._gradients_of_its_own():
+        return function(iterator)
 
     return train_function
 
+  @contextlib.contextmanager
+  def _gradients_of_its_own(self) -> Iterator[None]:
+    """Lets go with the model of the gradients that a trace notes.
+
+    TensorFlow keeps each gradient of a `custom_gradient` in a graph for ever,
+    and with it the graph and the weights: a search for settings in one process
+    would keep an encoder for each model. Once a step is traced, nobody asks
+    for them.
+    """
+    before = len(_GRADIENTS)
+    yield
+    if len(_GRADIENTS) > before:
+      names = list(_GRADIENTS)[before:]  # in the order in which they came
+      weakref.finalize(self._model(), _forget_gradients, names).atexit = False
+
   def claim_encoder(self) -> None:
-    """Warns where a training changes what another model has learned."""
+    """Warns where a training goes on from what another model has learned."""
     model = self._model()
-    models = _MODELS[model.encoder]
-    if models[-1] is self._model or not model.encoder.tuned_variables():
+    models = _MODELS.setdefault(model.encoder, [])
+    user = _User(self._model, model.task.name or model.name)
+    if models[-1:] == [user] or not model.encoder.tuned_variables():
       return
-    others = [reference for reference in models
-              if reference is not self._model and reference() is not None]
-    models[:] = [*others, self._model]
-    if names := self._trained_others():
+    names = self._trained_others()
+    models[:] = [one for one in models if one.model is not self._model]
+    models.append(user)
+    if names:
       warn(
-          f"this training changes the encoder that {names} was trained with, "
-          "and so what it predicts: call load_encoder once for each model")
+          f"the encoder was trained with {names}: this training begins with "
+          "what was learned there, and changes what is predicted so: call "
+          "load_encoder once for each model")
 
   def warn_of_tuning(self) -> None:
     """Warns where a tuning is another model's that has been trained, too."""
-    if names := self._trained_others():
+    if names := self._trained_others(alive=True):
       warn(
           f"{names} has the same encoder, and so is tuned to "
           f"'{self._model().encoder.tuning}', too: call load_encoder once for "
           "each model", stacklevel=3)
 
-  def _trained_others(self) -> str:
-    """Names other models on the encoder that have been trained."""
-    model = self._model()
-    others = [other for reference in _MODELS[model.encoder]
-              if (other := reference()) not in (None, model)]
-    return ", ".join(other.task.name or other.name
-                     for other in others if other.is_trained)
+  def _trained_others(self, alive: bool = False) -> str:
+    """Names other models on the encoder that have been trained.
+
+    Args:
+      alive: whether those that are gone do not count.
+    """
+    names = []
+    for one in _MODELS.get(self._model().encoder, ()):
+      other = one.model()
+      if other is None:
+        names += [one.trained_as] * (not alive and bool(one.trained_as))
+      elif one.model is not self._model and other.is_trained:
+        names.append(other.task.name or other.name)
+    return listed(list(dict.fromkeys(names)), 3) if names else ""
+
+
+def _forget_gradients(names: list[str]) -> None:
+  for name in names:
+    _GRADIENTS.pop(name, None)
 
 
 def _make_slots(model: Any) -> None:
