@@ -264,7 +264,7 @@ def test_a_trial_of_other_flags_than_the_specs_is_refused(tmp_path, capsys):
   path.write_text(f"flags: {{num_train_epochs: 8}}\n{SPEC}")
   assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}") == 1
   assert (f"{folder}/trials/cola/adapter_size=4/seed=0: was run with "
-          "num_train_epochs=1, and not with 8: remove its folder") in (
+          "num_train_epochs=1, and not with 8: report without the spec") in (
               capsys.readouterr().err)
 
 

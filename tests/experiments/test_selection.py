@@ -145,6 +145,17 @@ def test_an_end_is_among_settings_that_are_the_same_otherwise():
   assert choice.edges == {"learning_rate": "lowest", "adapter_size": "lowest"}
 
 
+def test_there_is_nothing_below_zero():
+  def tried(dropout, score):
+    one = record(dropout, 0, score)
+    return dataclasses.replace(one, trial=dataclasses.replace(
+        one.trial, settings={"lora_dropout": str(dropout)}))
+
+  assert select([tried(0.0, 0.9), tried(0.1, 0.8)])[0].edges == {}
+  assert select([tried(0.0, 0.8), tried(0.1, 0.9)])[0].edges == {
+      "lora_dropout": "highest"}
+
+
 def test_encoders_choose_for_themselves():
   def on(encoder, rate, score, seed=0):
     one = record(f"{rate}-{encoder}", seed, score, selects=seed == 0)

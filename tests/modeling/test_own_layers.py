@@ -157,6 +157,31 @@ def test_an_encoder_s_own_train_under_every_tuning(
   np.testing.assert_array_equal(again(inputs), model(inputs))
 
 
+@tf_keras.saving.register_keras_serializable("tests")
+class Called(ta.BertEncoder):
+  """A layer more, which Keras builds and numbers by itself."""
+
+  def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self.more = tf_keras.layers.Dense(self.hidden_size)
+    self.more(tf.zeros([1, self.hidden_size]))
+
+  def call(self, inputs, training=None, first_only=False):
+    outputs = super().call(inputs, training, first_only)
+    outputs["pooled_output"] = self.more(outputs["pooled_output"])
+    return outputs
+
+
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "w"])
+def test_numbered_layers_are_the_same_in_the_next_model(
+    encoder, inputs, tmp_path, name):
+  one, other = (ta.TextClassifier(
+      Called.from_config(encoder.get_config()), ["a", "b"]) for _ in range(2))
+  one.save_weights(str(tmp_path / name))
+  other.load_weights(str(tmp_path / name))
+  np.testing.assert_array_equal(other(inputs), one(inputs))
+
+
 def test_what_has_no_place_for_them_says_so(one_layer_source, tmp_path):
   encoder = ta.load_encoder(str(one_layer_source), ta.LoraConfig(rank=2))
   wider = Wider.from_config(encoder.get_config())

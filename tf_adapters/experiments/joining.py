@@ -117,8 +117,9 @@ def _check_same_data(records: Iterable[Record]) -> None:
       continue
     task = record.trial.task
     other, theirs = others.setdefault(task, (record, rows))
-    for split in sorted(rows.keys() | theirs.keys()):
-      if rows.get(split) != theirs.get(split):
+    # What one of them lacks is not reported.
+    for split in sorted(rows.keys() & theirs.keys()):
+      if rows[split] != theirs[split]:
         raise InputError(
             f"{_folder(other)} and {_folder(record)}: {task} was run on other "
             f"data, and the {split} split is not the same: report on them "
@@ -137,7 +138,7 @@ def _rows(record: Record) -> dict[str, Any] | None:
   # Of the training rows a setting may take a part.
   return {split: (sorted(map(str, one.values())),
                   None if split == "train" else sizes.get(split))
-          for split, one in files.items()}
+          for split, one in files.items() if split in sizes}
 
 
 def _folder(record: Record) -> str:

@@ -75,12 +75,14 @@ class Comparison:
     titles: task -> what to call it, in order; of all tasks that were asked for.
     rows: of methods, those that train most first.
     common: the tasks that every method has which has any.
+    full: task -> what distances are to.
   """
 
   encoder: str
   titles: Mapping[str, str]
   rows: tuple[MethodRow, ...]
   common: tuple[str, ...]
+  full: Mapping[str, Selected]
 
   @property
   def choices(self) -> list[Selected]:
@@ -119,7 +121,7 @@ def compare(encoder: str, choices: Iterable[Selected],
   started = [row for row in rows if row.choices]
   return Comparison(encoder, titles, tuple(rows), tuple(
       task for task in titles
-      if started and all(task in row.choices for row in started)))
+      if started and all(task in row.choices for row in started)), full)
 
 
 def methods_table(name: str, title: str, compared: Comparison) -> Table:
@@ -177,8 +179,7 @@ def distance_table(name: str, title: str, compared: Comparison,
     The table; None where there is nothing to compare.
   """
   titles = compared.titles
-  full = {task: row.choices[task] for row in compared.rows
-          for task in row.choices if task not in row.distances}
+  full = compared.full
   rows, numbers = [], []
   for row in compared.rows:
     if not row.distances:

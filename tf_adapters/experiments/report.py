@@ -33,6 +33,7 @@ from tf_adapters.experiments.records import (
     FAILED,
     FINISHED,
     STOPPED,
+    UNFINISHED,
     Record,
     results_csv,
     warnings_of,
@@ -103,7 +104,7 @@ def report_on(sweeps: Sequence[Sweep]) -> Report:
   """Makes the report on sweeps that have been read."""
   records = join(sweeps)
   groups = by_encoder(records)
-  choices = {encoder: _marked(sweeps, select(group))
+  choices = {encoder: _marked(sweeps, select(group, encoders_apart=False))
              for encoder, group in groups.items()}
   encoders = {record.trial.name: encoder for encoder, group in groups.items()
               for record in group}
@@ -213,26 +214,33 @@ def _marked(sweeps: Sequence[Sweep],
 
 def _awaits_seeds(sweep: Sweep) -> bool:
   """Returns whether trials are to come that no record is of yet."""
-  of_settings: dict[tuple[str, str], set[int]] = {}
+  listed: dict[tuple[str, str], set[int]] = {}  # setting -> its seeds
+  at_work: set[tuple[str, str]] = set()  # tasks and methods
   for record in sweep.records:
-    of_settings.setdefault(
-        (record.trial.task, record.trial.setting), set()).add(record.trial.seed)
-  return any(
-      sweep.seeds_of(choice.task) > set(sweep.spec["selection_seeds"])
-      and not (choice.records and of_settings[
-          choice.task, choice.records[0].trial.setting]
-               >= sweep.seeds_of(choice.task))
-      for choice in select(sweep.records))
+    trial = record.trial
+    listed.setdefault((trial.task, trial.setting), set()).add(trial.seed)
+    if record.status == UNFINISHED:
+      at_work.update((trial.task, method) for method in trial.methods)
+
+  def awaits(choice: Selected) -> bool:
+    wanted = sweep.seeds_of(choice.task)
+    if not wanted > set(sweep.spec["selection_seeds"]):
+      return False
+    if not choice.records:  # all have failed, if none is at work
+      return (choice.task, choice.method) in at_work
+    return not listed[choice.task, choice.records[0].trial.setting] >= wanted
+
+  return any(map(awaits, select(sweep.records)))
 
 
 def _comparisons(
     encoder: str, records: Sequence[Record], choices: Sequence[Selected],
     alone: bool) -> tuple[list[Table], list[Picture]]:
   """Puts methods side by side, for each family of tasks."""
-  methods = {choice.method for choice in choices}
   found, pictures = [], []
   kinds = families((record.trial.task for record in records), renamed(records))
   for family, titles in kinds.items():
+    methods = {choice.method for choice in choices if choice.task in titles}
     if len(titles) < 2 and len(methods) < 2:
       continue
     suffix = _suffix(*[family] * (len(kinds) > 1), *[encoder] * (not alone))

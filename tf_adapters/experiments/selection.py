@@ -89,6 +89,12 @@ class Selected:
   partial: bool = False
 
   @property
+  def label(self) -> str:
+    """The method's name, and its encoder's where that is a setting."""
+    encoder = (self.settings or {}).get("encoder")
+    return f"{self.method} with {encoder}" if encoder else self.method
+
+  @property
   def validation(self) -> Statistics:
     """The score that the choice was made by: the metric that decides, on the
     validation split, of the seeds that select.
@@ -131,7 +137,8 @@ class Selected:
     }
 
 
-def select(records: Iterable[Record]) -> list[Selected]:
+def select(records: Iterable[Record],
+           encoders_apart: bool = True) -> list[Selected]:
   """Chooses the best setting of every method on every task.
 
   Of a method that tries several encoders, one with each of them: scores of
@@ -146,6 +153,8 @@ def select(records: Iterable[Record]) -> list[Selected]:
 
   Args:
     records: of all trials, or those that select and some others.
+    encoders_apart: whether settings of a method may have several encoders;
+      False where all records are of one, however it is given.
 
   Returns:
     One for each task, method and encoder, sorted.
@@ -153,9 +162,9 @@ def select(records: Iterable[Record]) -> list[Selected]:
   groups: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
   for record in records:
     trial = record.trial
+    encoder = trial.settings.get("encoder", "") if encoders_apart else ""
     for method in trial.methods:
-      settings = groups.setdefault(
-          (trial.task, method, trial.settings.get("encoder", "")), {})
+      settings = groups.setdefault((trial.task, method, encoder), {})
       settings.setdefault(trial.setting, []).append(record)
   return [_select(task, method, groups[task, method, encoder])
           for task, method, encoder in sorted(groups)]
@@ -235,7 +244,7 @@ def edge_lines(selected: Iterable[Selected]) -> list[str]:
   Example:
     "full on rte: learning_rate=0.0004 is the highest that was tried"
   """
-  return [f"{choice.method} on {choice.task}: {name}={choice.settings[name]} "
+  return [f"{choice.label} on {choice.task}: {name}={choice.settings[name]} "
           f"is the {end} that was tried"
           for choice in selected if choice.settings
           for name, end in choice.edges.items()]
@@ -281,7 +290,8 @@ def _edges(chosen: Mapping[str, str],
     if len(set(numbers)) > 1 and not any(map(math.isnan, numbers)):
       ends = {min(numbers): "lowest", max(numbers): "highest"}
       value = _number(chosen[name])
-      if value in ends:
+      # Flags have no numbers below zero.
+      if value in ends and (value > 0 or ends[value] == "highest"):
         edges[name] = ends[value]
   return edges
 

@@ -118,8 +118,16 @@ def given_flags(folder: str) -> dict[str, str]:
   if not path.exists():
     return {}
   spec = _part(path, read_json(path, _MOST_BYTES), "spec", dict)
-  # Earlier versions did not tell them from those of the spec.
-  return _texts(path, spec, "given") if "given" in spec else {}
+  if "given" in spec:
+    return _texts(path, spec, "given")
+  # Earlier versions did not tell them from those of the spec. What they gave is
+  # in no task and no method.
+  others = {name for key in ("tasks", "methods")
+            for part in _part(path, spec, key, dict).values()
+            for name in (part.get("values", part) if isinstance(part, dict)
+                         else ())}
+  return {name: text for name, text in _texts(path, spec, "flags").items()
+          if name not in others}
 
 
 def read_sweep(folder: str) -> Sweep:
@@ -198,7 +206,7 @@ def sweep_of(folder: str, spec: Spec, trials: Sequence[Trial]) -> Sweep:
         folder, trial.name, trial.task, trial.methods, trial.settings,
         trial.seed, trial.selects, wanted)
     record = _read(past, states.get(f"trials/{trial.name}", {}))
-    if record.results is not None:
+    if record.trial is not past:  # its flags are those of the run
       _check_as_wanted(record, trial, wanted.keys() - ACTIONS)
     records[trial.name] = record
   known = [record for record in records.values()
@@ -218,7 +226,7 @@ def _check_as_wanted(record: Record, trial: Trial, names: Set[str]) -> None:
       raise InputError(
           f"{record.trial.sweep}/trials/{trial.name}: was run with "
           f"{name}={record.trial.flags[name]}, and not with {wanted[name]}: "
-          "remove its folder to run it anew, or report without the spec")
+          "report without the spec, or remove its folder to run it anew")
 
 
 def task_of(record: Record) -> str:

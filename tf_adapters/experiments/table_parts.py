@@ -7,7 +7,7 @@ from tf_adapters.experiments.selection import Selected, Statistics
 
 NOTHING = "-"
 PART = "*"  # behind what is not whole
-PARTIAL_NOTE = f"{PART} settings or seeds are missing."
+PARTIAL_NOTE = f"{PART} settings or seeds are missing, or failed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def limits(choices: Iterable[Selected]) -> tuple[str, ...]:
 
 def failures(choices: Iterable[Selected]) -> tuple[str, ...]:
   """Names seeds of chosen settings that have no score, as they failed."""
-  failed = [f"{choice.method} on {choice.task}, seed {record.trial.seed}"
+  failed = [f"{choice.label} on {choice.task}, seed {record.trial.seed}"
             for choice in choices for record in choice.failed]
   return ((f"Without a score, as they failed: {'; '.join(failed)}.",)
           if failed else ())

@@ -177,7 +177,7 @@ def settings_table(choices: Choices) -> Table:
   edges: dict[str, list[str]] = {}
   for choice in chosen:
     edges.setdefault(choice.task, []).extend(
-        f"{choice.method} {name} ({end})"
+        f"{choice.label} {name} ({end})"
         for name, end in choice.edges.items())
   ends = "; ".join(f"{task}: {', '.join(of_task)}"
                    for task, of_task in edges.items() if of_task)

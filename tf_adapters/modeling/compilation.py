@@ -128,13 +128,13 @@ def fused(function: Callable[..., tf.Tensor], constants: int = 0,
 
 # Barriers.
 
+
 @tf.RegisterGradient("XlaOptimizationBarrier")
 def _barrier_gradient(
     operation: tf.Operation, *upstream: tf.Tensor) -> list[tf.Tensor]:
   """Lets gradients of gradients through, as a barrier changes nothing."""
   del operation
   return list(upstream)
-
 
 
 def again(tensor: tf.Tensor) -> tf.Tensor:

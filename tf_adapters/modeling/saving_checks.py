@@ -1,8 +1,8 @@
 """Refuses ways of saving that Keras cannot load again, before training.
 
 A subclassed model is no whole .h5 file, and Keras' older files of weights have
-neither bfloat16 nor an order that does not depend on what trains. Checkpoints
-of another model are read in part, and adapter files hold no layers of a user's.
+neither bfloat16 nor an order that does not depend on what trains. Weights of
+another model are read in part, and adapter files hold no layers of a user's.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import h5py
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import (
@@ -22,6 +23,7 @@ _HDF5 = (".h5", ".hdf5")
 _WEIGHTS = ".weights.h5"
 _REMEDY = ("the weights are another model's: load them into one of the same "
            "method, encoder and head")
+NAMES = "names"  # of an encoder's variables, in Keras' files
 # What a checkpoint calls the graph of its objects.
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -65,52 +67,91 @@ def check_save_weights(path: Path, layer: tf_keras.layers.Layer,
                      f"end the name in {_WEIGHTS}")
 
 
-def check_load_weights(path: Path, model: Any) -> None:
+def check_load_weights(path: Path, model: Any, by_name: bool = False) -> None:
   """Refuses weights that Keras would put into wrong places, or leave out.
 
   Args:
     path: the file, or the prefix of a checkpoint.
     model: a `TaskModel`.
+    by_name: whether Keras finds layers by their names.
 
   Raises:
     InputError: a file of Keras' older kind has others, or has them in another
-      order: Keras assigns by place, what trains first. Or a checkpoint is of
-      another model: Keras takes what fits, the head for example.
+      order: Keras assigns by place, what trains first. Or a .weights.h5 file or
+      a checkpoint is of another model: Keras takes what fits.
   """
   if prefix := _checkpoint_prefix(os.fspath(path)):
     _check_checkpoint(path, prefix, model)
-  if not _is_older_file(path):
-    return
-  with h5py.File(path) as file:
-    saved = [names for name in file.attrs.get("layer_names", ())
-             if (names := _texts(file[name].attrs.get("weight_names", ())))]
-    layers = [layer for layer in model.layers if layer.weights]
-    for there, layer in zip(saved, layers):
-      here = [weight.name for weight in (
-          *layer.trainable_weights, *layer.non_trainable_weights)]
-      # Where none is the same, they are called by the rules of another day.
-      if there == here or not set(there) & set(here):
-        continue
-      if sorted(there) == sorted(here):
-        raise InputError(
-            f"{path}: was saved while other variables trained, and has its "
-            "weights in another order: tune and freeze the model as it was "
-            f"then, or save as {_WEIGHTS}")
-      raise InputError(f"{path}: {_difference(there, here)}")
+  elif _is_older_file(path):
+    with h5py.File(path) as file:
+      _check_older_file(path, file, model, by_name)
+  elif os.path.isfile(path) and h5py.is_hdf5(path):
+    with h5py.File(path) as file:
+      names = _names_in(file)
+    # Here, too: with skip_mismatch Keras would go on to the layers inside.
+    if names is not None:
+      check_names(names, list(model.encoder.named_variables()), f"{path}: ")
 
 
-def check_names(there: list[str], here: list[str]) -> None:
+def _check_older_file(path: Path, file: h5py.File, model: Any,
+                      by_name: bool) -> None:
+  """Refuses weights of encoder and head that are not those of the model."""
+  saved = [(name, there) for name in _texts(file.attrs.get("layer_names", ()))
+           if (there := _texts(file[name].attrs.get("weight_names", ())))]
+  layers = [layer for layer in model.layers if layer.weights]
+  pairs = list(zip((there for _, there in saved), layers))
+  if by_name:
+    named = dict(saved)
+    pairs = [(named[layer.name], layer) for layer in layers
+             if layer.name in named]
+  for there, layer in pairs:
+    here = [weight.name for weight in (
+        *layer.trainable_weights, *layer.non_trainable_weights)]
+    if there != here and sorted(there) == sorted(here):
+      raise InputError(
+          f"{path}: was saved while other variables trained, and has its "
+          "weights in another order: tune and freeze the model as it was "
+          f"then, or save as {_WEIGHTS}")
+    # Keras gives the layers of a subclass other names in each model. It skips
+    # by name what has another number of weights. Where no name is the same,
+    # they are called by the rules of another day.
+    own = layer is not model.head and (
+        layer is not model.encoder or layer.own_weights())
+    if not own and set(there) & set(here) and (
+        not by_name or len(there) == len(here)):
+      check_names(there, here, f"{path}: ")
+
+
+def _names_in(file: h5py.File) -> list[str] | None:
+  """Returns the names of an encoder's variables in a .weights.h5 file."""
+  found = file.visit(lambda name: name if name.endswith(
+      f"/vars/{NAMES}") else None)
+  return None if found is None else names_of(file[found])
+
+
+def names_of(array: Any) -> list[str]:
+  """Returns the names of an array that `array_of` has made."""
+  return bytes(np.asarray(array, np.uint8)).decode().split("\n")
+
+
+def array_of(names: Iterable[str]) -> np.ndarray:
+  """Makes an array of bytes of names, as Keras' files hold arrays alone."""
+  return np.frombuffer("\n".join(names).encode(), np.uint8)
+
+
+def check_names(there: list[str], here: list[str], where: str = "") -> None:
   """Refuses a layer's weights that are called otherwise than its variables.
 
   Args:
     there: names that a file has, in order.
     here: names of the variables that it is loaded into.
+    where: the beginning of the message.
 
   Raises:
     InputError: they are not the same, so that weights would go astray.
   """
   if there != here:
-    raise InputError(_difference(there, here))
+    raise InputError(where + _difference(there, here))
 
 
 def _difference(there: list[str], here: list[str]) -> str:

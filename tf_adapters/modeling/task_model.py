@@ -175,11 +175,9 @@ class TaskModel(KerasModel):
   def load_weights(self, filepath: str | os.PathLike[str],
                    **kwargs: Any) -> Any:
     """Keras' method; raises InputError for weights of another model."""
-    saving_checks.check_load_weights(filepath, self)
-    try:
-      return super().load_weights(filepath, **kwargs)
-    except InputError as error:  # of a layer, which does not know the file
-      raise InputError(f"{filepath}: {error}") from None
+    saving_checks.check_load_weights(
+        filepath, self, kwargs.get("by_name", False))
+    return super().load_weights(filepath, **kwargs)
 
   def tune(self, tuning: str, layer_norms: bool | None = None,
            pooler: bool | None = None) -> None:

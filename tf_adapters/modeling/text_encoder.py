@@ -14,15 +14,18 @@ import tf_keras
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.model_inputs import with_integers
 from tf_adapters.modeling.origin import Origin
-from tf_adapters.modeling.saving_checks import check_names
+from tf_adapters.modeling.saving_checks import (
+    NAMES,
+    array_of,
+    check_names,
+    names_of,
+)
 from tf_adapters.modeling.serialization import (
     freeze,
     frozen_names,
     layer_from,
 )
 from tf_adapters.modeling.text_layer import TextLayer
-
-_NAMES = "names"  # of the variables, in Keras' files
 
 
 class TextEncoder(tf_keras.layers.Layer):
@@ -198,8 +201,7 @@ class TextEncoder(tf_keras.layers.Layer):
     Keras numbers the layers inside, and would not know those of another method.
     """
     super().save_own_variables(store)
-    store[_NAMES] = np.frombuffer(
-        "\n".join(self.named_variables()).encode(), np.uint8)
+    store[NAMES] = array_of(self.named_variables())
 
   def load_own_variables(self, store: Mapping[str, Any]) -> None:
     """Keras' hook for reading them.
@@ -207,8 +209,7 @@ class TextEncoder(tf_keras.layers.Layer):
     Raises:
       InputError: the weights are those of another encoder or method.
     """
-    own = {key: store[key] for key in store if key != _NAMES}
-    if _NAMES in store:  # earlier versions did not write them
-      names = bytes(np.asarray(store[_NAMES], np.uint8)).decode()
-      check_names(names.split("\n"), list(self.named_variables()))
+    own = {key: store[key] for key in store if key != NAMES}
+    if NAMES in store:  # earlier versions did not write them
+      check_names(names_of(store[NAMES]), list(self.named_variables()))
     super().load_own_variables(own)

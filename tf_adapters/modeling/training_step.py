@@ -97,13 +97,18 @@ class TrainingStep:
     TensorFlow keeps each gradient of a `custom_gradient` in a graph for ever,
     and with it the graph and the weights: a search for settings in one process
     would keep an encoder for each model. Once a step is traced, nobody asks
-    for them.
+    for them: only another thread that traces at the same time, and computes its
+    gradient after the model is gone.
     """
     before = len(_GRADIENTS)
-    yield
-    if len(_GRADIENTS) > before:
-      names = list(_GRADIENTS)[before:]  # in the order in which they came
-      weakref.finalize(self._model(), _forget_gradients, names).atexit = False
+    try:
+      yield
+    finally:
+      names = [name for name in list(_GRADIENTS)[before:]  # as they came
+               if name.startswith("CustomGradient-")]
+      if names:
+        weakref.finalize(
+            self._model(), _forget_gradients, names).atexit = False
 
   def claim_encoder(self) -> None:
     """Warns where a training goes on from what another model has learned."""

@@ -67,7 +67,8 @@ def _report() -> None:
   report = report_on(sweeps)
   write_report(report, output_dir)
   _command.print_columns(selected_table(itertools.chain.from_iterable(
-      map(select, by_encoder(join(sweeps)).values()))))
+      select(group, encoders_apart=False)
+      for group in by_encoder(join(sweeps)).values())))
   print()
   say(report.summary)
   if report.left_out:
