@@ -139,7 +139,7 @@ def test_an_encoder_s_own_train_under_every_tuning(
   wider = Wider.from_config(encoder.get_config())
   model = ta.TextClassifier(wider, ["a", "b"])
   model.tune(tuning)
-  model.compile(tf_keras.optimizers.Adam(0.01))
+  model.compile(tf_keras.optimizers.Adam(0.01), run_eagerly=True)
   model(inputs)
   before = own(model)
   assert list(before) == list(own(wider)) and len(before) == 3

@@ -213,7 +213,8 @@ def stopped(monkeypatch, bank, config, chunks):
           pathlib.Path(f"{config.output}.partial.json"))
 
 
-@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl"])
+@pytest.mark.parametrize("ending", [
+    "tsv", pytest.param("csv", marks=pytest.mark.slow), "jsonl"])
 def test_a_stopped_run_goes_on_to_the_same_bytes(
     bank, config, tmp_path, monkeypatch, capsys, ending):
   with open(config.input, "a") as file:
