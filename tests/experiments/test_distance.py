@@ -268,6 +268,21 @@ def test_a_trial_of_other_flags_than_the_specs_is_refused(tmp_path, capsys):
               capsys.readouterr().err)
 
 
+def test_a_task_has_its_own_flags_whatever_the_last_call_took(tmp_path, capsys):
+  """The sweep's file is of an earlier version, and of a call for RTE alone."""
+  made = [MadeUp(task, "x", 0, {"tuning": "full"}, {
+      "validation": {"accuracy": 0.5}, "test": {"accuracy": 0.6}},
+                 flags={"num_train_epochs": epochs})
+          for task, epochs in (("rte", "8"), ("cola", "5"))]
+  folder = write_sweep(tmp_path / "sweep", made[:1], {"num_train_epochs": "8"})
+  made[1].write(tmp_path / "sweep", {})
+  path = tmp_path / "spec.yaml"
+  path.write_text("flags: {num_train_epochs: 8}\n" + SPEC.replace(
+      "cola: {}", "cola: {num_train_epochs: 5}"))
+  assert calling.call(tool, f"--sweep_dir={folder}", f"--spec={path}") == 0
+  assert "2 of 11 trials are finished" in capsys.readouterr().out
+
+
 def test_what_the_sweep_was_given_beside_its_spec_holds(tmp_path, capsys):
   made = [MadeUp("cola", "x", 0, values, {
       "validation": {"accuracy": 0.5}, "test": {"accuracy": 0.6}},

@@ -118,16 +118,8 @@ def given_flags(folder: str) -> dict[str, str]:
   if not path.exists():
     return {}
   spec = _part(path, read_json(path, _MOST_BYTES), "spec", dict)
-  if "given" in spec:
-    return _texts(path, spec, "given")
-  # Earlier versions did not tell them from those of the spec. What they gave is
-  # in no task and no method.
-  others = {name for key in ("tasks", "methods")
-            for part in _part(path, spec, key, dict).values()
-            for name in (part.get("values", part) if isinstance(part, dict)
-                         else ())}
-  return {name: text for name, text in _texts(path, spec, "flags").items()
-          if name not in others}
+  # Earlier versions did not tell them from those of the spec.
+  return _texts(path, spec, "given") if "given" in spec else {}
 
 
 def read_sweep(folder: str) -> Sweep:
