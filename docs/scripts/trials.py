@@ -8,9 +8,9 @@ behind a table, and lets its sweep go on elsewhere:
 
 SWEEP is the output_dir of tf-adapters sweep, DIR the data_dir of its trials.
 The file has a line of JSON for each trial: its flags and its results.json.
-Adapter files are not kept. What a file has already stays in it. Where DIR was
-spelled otherwise than in the trials' flags, nothing is kept; what a trial has
-that is not whole is replaced by what was kept, unless it is at work.
+Adapter files are not kept. What a file has already stays in it. DIR is spelled
+as in the trials' flags, or nothing is kept. A trial that is not whole is
+restored, unless a process is at work on it.
 """
 
 import argparse
@@ -48,10 +48,11 @@ def keep(sweep: pathlib.Path, path: pathlib.Path, data_dir: str) -> int:
     if flags is None or not (results.get("steps") and results.get("evaluated")):
       continue
     del flags["output_dir"]
-    if flags.get("data_dir", data_dir).rstrip("/") != data_dir:
-      raise InputError(f"{folder}: has data_dir={flags['data_dir']}, not "
-                       f"{data_dir}: give that as --data_dir")
-    flags["data_dir"] = data_dir
+    if there := flags.get("data_dir"):  # other tools than glue have none
+      flags["data_dir"] = there.rstrip("/")
+      if flags["data_dir"] != data_dir:
+        raise InputError(f"{folder}: has data_dir={there}, not {data_dir}: "
+                         "give that as --data_dir")
     name = folder.relative_to(sweep / "trials").as_posix()
     kept[name] = _moved({"trial": name, "flags": flags, "results": results},
                         data_dir, _DATA_DIR)
