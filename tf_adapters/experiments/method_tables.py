@@ -18,11 +18,11 @@ from tf_adapters.experiments.records import write_csv
 from tf_adapters.experiments.selection import Selected
 from tf_adapters.experiments.table_parts import (
     NOTHING,
-    PART,
     PARTIAL_NOTE,
     Table,
     failures,
     limits,
+    number_cell,
     percent_cell,
     score_cell,
     seeds_cell,
@@ -38,15 +38,18 @@ class MethodRow:
     method: its name.
     choices: task -> what was selected.
     distances: task -> distance to full fine-tuning, in per cent; empty for full
-      fine-tuning itself. There is none between
-      scores of different splits.
-    partial: tasks where settings or seeds are missing yet.
+      fine-tuning itself. There is none between scores of different splits.
   """
 
   method: str
   choices: Mapping[str, Selected]
   distances: Mapping[str, Distance]
-  partial: frozenset[str]
+
+  @property
+  def partial(self) -> frozenset[str]:
+    """Tasks where settings or seeds are missing yet."""
+    return frozenset(
+        task for task, choice in self.choices.items() if choice.partial)
 
   @property
   def trained(self) -> float | None:
@@ -99,23 +102,19 @@ def compare(encoder: str, choices: Iterable[Selected],
     titles: task -> what to call it, in order.
   """
   by_method: dict[str, dict[str, Selected]] = {}
-  partial: dict[str, set[str]] = {}
   for choice in choices:
     if choice.task not in titles:
       continue
     row = by_method.setdefault(choice.method, {})
     if choice.settings is not None:
       row[choice.task] = choice
-    if choice.partial:
-      partial.setdefault(choice.method, set()).add(choice.task)
   full = distance.full_fine_tuning(
       choice for row in by_method.values() for choice in row.values())
   rows = sorted((
       MethodRow(method, row, {
           task: _distance(choice, full[task]) for task, choice in row.items()
           if task in full and not distance.is_full(choice)
-          and choice.reported == full[task].reported},
-          frozenset(partial.get(method, ())))
+          and choice.reported == full[task].reported})
       for method, row in by_method.items()),
       key=lambda row: (-(row.trained or 0), row.method))
   started = [row for row in rows if row.choices]
@@ -137,8 +136,8 @@ def methods_table(name: str, title: str, compared: Comparison) -> Table:
         NOTHING if size is None else f"{size:.2f} MB",
         *(score_cell(row.choices[task].score, task in row.partial)
           if task in row.choices else NOTHING for task in titles),
-        *_of_several(compared, NOTHING if mean is None else (
-            f"{mean:.1f}" + PART * bool(row.partial & set(compared.common))))))
+        *_of_several(compared, number_cell(
+            mean, partial=bool(row.partial & set(compared.common))))))
     values: dict[str, Any] = {
         "method": row.method, "trained_percent": row.trained,
         "file_megabytes": size, "mean": mean, "mean validation": row.mean(
@@ -211,8 +210,8 @@ def distance_table(name: str, title: str, compared: Comparison,
   for label, (trained, losses, mean) in papers.items():
     rows.append((
         label, unit_cell(trained, " %"), NOTHING, NOTHING,
-        *(_distance_cell(losses.get(task), False) for task in titles),
-        *_of_several(compared, _distance_cell(mean, False, 2))))
+        *(_distance_cell(losses.get(task)) for task in titles),
+        *_of_several(compared, _distance_cell(mean, digits=2))))
     numbers.append({"row": label, "trained_percent": trained.strip(NOTHING),
                     **{task: one.mean for task, one in losses.items()},
                     "mean": mean and mean.mean})
@@ -279,14 +278,11 @@ def _of_several(compared: Comparison, cell: str) -> list[str]:
   return [cell] * (len(compared.titles) > 1)
 
 
-def _distance_cell(one: Distance | None, partial: bool,
+def _distance_cell(one: Distance | None, partial: bool = False,
                    digits: int = 1) -> str:
   if one is None:
     return NOTHING
-  text = f"{one.mean:+.{digits}f}"
-  if one.sem is not None:
-    text += f" ± {one.sem:.{digits}f}"
-  return text + PART * partial
+  return number_cell(one.mean, one.sem, partial, f"+.{digits}f")
 
 
 def _mean_title(compared: Comparison) -> str:

@@ -64,9 +64,25 @@ def score_cell(score: Statistics | None, partial: bool = False) -> str:
   """Writes a score with its standard error, in per cent."""
   if score is None:
     return NOTHING
-  text = f"{100 * score.mean:.1f}"
-  if score.sem is not None:
-    text += f" ± {100 * score.sem:.1f}"
+  return number_cell(
+      100 * score.mean, score.sem and 100 * score.sem, partial)
+
+
+def number_cell(mean: float | None, sem: float | None = None,
+                partial: bool = False, form: str = ".1f") -> str:
+  """Writes a mean with its standard error, where it has one.
+
+  Args:
+    mean: None where there is none.
+    sem: the standard error.
+    partial: whether it is not whole.
+    form: of the mean; the standard error has no sign.
+  """
+  if mean is None:
+    return NOTHING
+  text = f"{mean:{form}}"
+  if sem is not None:
+    text += f" ± {sem:{form.lstrip('+')}}"
   return text + PART * partial
 
 

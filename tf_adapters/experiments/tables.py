@@ -18,9 +18,9 @@ from tf_adapters.experiments.selection import Selected, Statistics
 from tf_adapters.experiments.sweep_folder import short_name, task_of
 from tf_adapters.experiments.table_parts import (
     NOTHING,
-    PART,
     Table,
     limits,
+    number_cell,
     partial_notes,
     percent_cell,
     score_cell,
@@ -285,8 +285,7 @@ class _Row:
         percent_cell(self.trained),
         *(score_cell(self.scores.get(column.label),
                      column.label in self.partial) for column in columns),
-        NOTHING if mean is None else
-        f"{mean:.1f}" + PART * bool(self.partial & set(common)))
+        number_cell(mean, partial=bool(self.partial & set(common))))
 
   def numbers(self, columns: Iterable[paper_figures.Column],
               common: Sequence[str]) -> dict[str, Any]:

@@ -104,9 +104,9 @@ class TrainingStep:
     try:
       yield
     finally:
-      names = [name for name in list(_GRADIENTS)[before:]  # as they came
-               if name.startswith("CustomGradient-")]
-      if names:
+      if len(_GRADIENTS) > before:  # no step but the first of its shapes
+        names = [name for name in list(_GRADIENTS)[before:]  # as they came
+                 if name.startswith("CustomGradient-")]
         weakref.finalize(
             self._model(), _forget_gradients, names).atexit = False
 
