@@ -58,6 +58,19 @@ def test_steps_give_what_all_in_one_gives(bank):
   assert bank.widths == (*range(8, 40, 4), 40)
 
 
+def test_questions_of_tasks_with_other_options_are_cut_by_their_own(bank):
+  text = ("is it good?", "the film is good " * 9)
+  (row,) = bank.rows([text], ["answers"])
+  info = row.info
+  rows = [row, dataclasses.replace(row, max_length=24), dataclasses.replace(
+      row, info=dataclasses.replace(info, span=info.span | {"doc_stride": 2}))]
+  lengths = [one.lengths for one in bank.tokenize(rows * 2)]
+  # All of one number, as tasks are that are not in memory.
+  assert lengths[:3] == lengths[3:] == [
+      bank.tokenize([one])[0].lengths for one in rows]
+  assert len({*map(len, lengths)}) == 3
+
+
 def test_what_is_too_long_is_told_and_not_cut(bank):
   rows = bank.rows(["good " * 14, "good " * 15, "good " * 10, "good " * 11],
                    ["topic", "topic", "words", "words"])

@@ -1,6 +1,7 @@
 """A bank of tasks that are loaded when they are needed."""
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -132,6 +133,8 @@ def test_a_store_changes(
   for name in ("t3", "t4"):
     assert_right(bank, truth, name)
   shutil.rmtree(store / "t0")
+  assert "t0" in bank._tasks._files
+  assert "t0" not in bank.names() and "t0" not in bank._tasks._files
   for name in ("t0", "../store/t1", "", ".", "t1/", "a\0b", "x" * 999):
     with pytest.raises(ta.InputError, match="has no task .*, nor has .*store"):
       bank.predict(["good"], name)
@@ -252,6 +255,43 @@ def test_files_that_go_or_change_places_while_they_are_read(
   with pytest.raises(ta.InputError, match="t4/.*: .*Permission denied") as one:
     bank.predict(["good"], "t4")
   assert type(one.value) is ta.InputError
+
+
+def test_a_file_that_is_replaced_while_its_task_is_loaded(
+    written, folder, clock, monkeypatch):
+  (bank, store), truth, read = written, folder[1], opening.read_checked
+
+  def behind(path, info):
+    monkeypatch.setattr(opening, "read_checked", read)
+    content = read(path, info)
+    shutil.rmtree(store / "t7")
+    shutil.copytree(folder[0] / "t6", store / "t7")
+    bank.replace("t7", store / "t7")  # it is not in memory yet
+    return content
+
+  clock[0] = 2
+  monkeypatch.setattr(opening, "read_checked", behind)
+  assert_right(bank, truth, "t7", "t6")
+
+
+def test_a_task_that_is_removed_while_it_is_asked(
+    written, folder, clock, monkeypatch):
+  (bank, _), using = written, written[0].residency.using
+
+  @contextlib.contextmanager
+  def late(names):
+    monkeypatch.setattr(bank.residency, "using", using)
+    with using(names) as wrong:
+      bank.remove("t3")
+      yield wrong
+
+  clock[0] = 2
+  monkeypatch.setattr(bank.residency, "using", late)
+  assert_right(bank, folder[1], "t3")
+  rows = bank.tokenize(bank.rows(TEXTS, "t3"))
+  monkeypatch.setattr(bank.residency, "using", late)
+  assert [one.value for one in bank.predict_rows(rows)] == [
+      "abc"[place] for place in folder[1]["t3"].argmax(1)]
 
 
 def test_files_without_checksums_are_read_when_they_are_quiet(

@@ -1,12 +1,15 @@
 """The server on a Ray of this machine, where Ray is installed."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import time
+import types
 import urllib.error
 import urllib.request
 
@@ -14,6 +17,8 @@ import pytest
 
 import tf_adapters as ta
 from tests.adapters import TASKS, make
+from tests.serving.server import test_folder_watch as folder_watch
+from tests.serving.server.fake_bank import make_server
 from tf_adapters.serving import ray_serve
 
 PORT = 18431
@@ -52,6 +57,33 @@ def serve(monkeypatch):
   yield serve
   serve.shutdown()
   ray.shutdown()
+
+
+def test_a_replica_serves_what_its_list_says_and_nothing_else(tmp_path):
+  for name in ("a/one", "a/two", "b/three"):
+    (tmp_path / name).mkdir(parents=True)
+    folder_watch.write(tmp_path / name)
+  server = make_server()
+  replica = ray_serve.Tasks()
+  replica.app = types.SimpleNamespace(
+      state=types.SimpleNamespace(server=server, watch=None))
+
+  async def names_after(user_config):
+    await replica.reconfigure(user_config)
+    return sorted(server.bank.names())
+
+  async def scenario():
+    of_a = {"adapters_dir": str(tmp_path / "a")}
+    assert await names_after({"adapters": {"x": "x", "y": "y"}}) == ["x", "y"]
+    assert await names_after({"adapters": {"y": "z"}}) == ["y"]
+    assert await names_after(of_a) == ["one", "two"]
+    shutil.rmtree(tmp_path / "a/two")
+    assert await names_after(of_a) == ["one"]
+    assert await names_after({"adapters_dir": str(tmp_path / "b")}) == ["three"]
+    assert await names_after({"adapters_dir": str(tmp_path / "c")}) == ["three"]
+    assert await names_after({"adapters": {"y": "z"}}) == ["y"]
+
+  asyncio.run(scenario())
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tf_adapters.errors import InputError
-from tf_adapters.serving.residency import Residency
+from tf_adapters.serving.residency import Residency, UnwantedError
 
 
 class Tasks:
@@ -162,6 +162,63 @@ def test_a_call_waits_for_room_that_others_take():
     tasks.use("b")  # others do not wait
   waiting.join(10)
   assert tasks.steps == ["+a", "+b", "-a", "+c"]
+
+
+def test_a_call_for_many_tasks_has_its_turn_though_others_follow_another():
+  tasks = Tasks(4)
+  residency = tasks.residency
+  ended = threading.Event()
+
+  def ask_for(names):
+    with residency.using(names, lambda: True):
+      ended.set()
+
+  with residency.using("ab"):
+    many = [threading.Thread(target=ask_for, args=["wxyz"])
+            for _ in range(2)]
+    for one in many:
+      one.start()
+    while len(residency._turns) < 2:
+      pass
+    # Others come behind, but for what is inside a call, or has had its turn.
+    for had_turn in (False, True):
+      with residency.using_resident("a", had_turn) as is_resident:
+        assert is_resident == had_turn
+    with residency.using("a"), residency.using("c"):
+      pass
+    last = threading.Thread(target=ask_for, args=["b"])
+    last.start()
+    assert not ended.wait(0.05)
+  for one in (*many, last):
+    one.join(10)
+  assert ended.is_set() and "b" in residency.names()
+  with residency.using_resident("b") as is_resident:
+    assert is_resident
+
+
+def test_a_call_that_nobody_wants_any_more_ends():
+  tasks = Tasks(2)
+  wanted, wrong = [True], []
+
+  def ask():
+    try:
+      with tasks.residency.using("cd", lambda: bool(wanted)):
+        pass
+    except UnwantedError as error:
+      wrong.append(error)
+
+  with tasks.residency.using("ab"):
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    tasks.residency.wake()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    wanted.clear()
+    tasks.residency.wake()
+    waiting.join(10)
+    assert len(wrong) == 1 and tasks.resident == {*"ab"}
+    with tasks.residency.using_resident("a") as is_resident:
+      assert is_resident
 
 
 def test_a_load_keeps_nobody_waiting_but_those_who_need_it():

@@ -43,6 +43,13 @@ def test_a_task_has_one_file(capsys, tmp_path):
       f"--adapters_dir={tmp_path}")
 
 
+def test_two_files_of_one_name_are_two_tasks_of_one(capsys, tmp_path):
+  again = shutil.copytree(FILES / "head", tmp_path / "again")
+  for adapters in (f"{FILES / 'head'},{again}", f"a={again},a={again}"):
+    line = error_of(capsys, ENCODER, f"--adapter={adapters}")
+    assert f"{again} are both of task" in line and "NAME=PATH" in line
+
+
 @pytest.mark.parametrize("content, is_fine", [
     (b"short", False), (b"\xff" * 20, False), ("ü".encode() * 20, False),
     (b"two\nlines of some length", False), (b"", False),

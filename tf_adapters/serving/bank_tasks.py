@@ -7,6 +7,7 @@ tasks, and then publishes another state in one step.
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import threading
@@ -123,6 +124,8 @@ class BankTasks:
     if self.folder is None:
       return names
     stored = dict.fromkeys(self.folder.names())
+    for gone in {*self._files}.difference(stored):
+      self._files.pop(gone, None)
     return [name for name in names if name not in stored] + list(stored)
 
   def info(self, name: str) -> AdapterInfo:
@@ -175,10 +178,15 @@ class BankTasks:
     if names is None:
       names = self.names()
     self._check_known(names)
-    with self.residency.using(names) as wrong:
-      for error in wrong.values():
-        raise error
-      yield self.state().only(names)
+    with contextlib.ExitStack() as stack:
+      while True:
+        wrong = stack.enter_context(self.residency.using(names))
+        for error in wrong.values():
+          raise error
+        state = self.state()
+        if all(name in state.infos for name in names):
+          break  # else one was removed, and is loaded again
+      yield state.only(names)
 
   @contextlib.contextmanager
   def resident_or_not(self, names: Sequence[str]) -> Iterator[
@@ -195,11 +203,15 @@ class BankTasks:
         self._check_known([name])
       except InputError as error:
         wrong[name] = error
-    with self.residency.using(
-        [name for name in names if name not in wrong]) as damaged:
-      wrong.update(damaged)
-      yield self._known(
-          [name for name in names if name not in wrong], wrong), wrong
+    with contextlib.ExitStack() as stack:
+      while True:
+        wrong.update(stack.enter_context(self.residency.using(
+            [name for name in names if name not in wrong])))
+        state = self.state()
+        left = [name for name in names if name not in wrong]
+        if all(name in state.infos for name in left):
+          break  # else one was removed, and is loaded again
+      yield state.only(left), wrong
 
   def _known(self, names: Sequence[str],
              wrong: dict[str, InputError]) -> BankState:
@@ -298,34 +310,53 @@ class BankTasks:
     resident = self.state().infos
     names = [name for name in names if name not in resident]
     new: dict[str, NewTask] = {}
+    read: dict[str, NewTask] = {}
     wrong: dict[str, InputError] = {}
     for name, found in zip(names, (
-        map if len(names) < 2 else self._readers.map)(self._read, names)):
+        map if len(names) < 2 else self._readers.map)(
+            self._read_or_error, names)):
       if isinstance(found, InputError):
         wrong[name] = found
       else:
-        new[name] = found
+        read[name], new[name] = found
     if new:
       with self._writing:
         self._take_in(new)
+    for name, task in read.items():
+      self._read_again(name, task)
     return wrong
 
-  def _read(self, name: str) -> NewTask | InputError:
-    """Reads a task of the store into memory."""
+  def _read_again(self, name: str, task: NewTask) -> None:
+    """Follows a file that has changed since it was read for a resident task.
+
+    Whoever replaces a file leaves it to this, before the task is resident.
+    """
+    with contextlib.suppress(InputError):  # it is damaged: the task stays
+      while self._stored(name) is not task:
+        task, new = self._read(name)
+        self._make_room({name: new})
+        self._published.replace(functools.partial(
+            BankState.with_replaced, name=name, new=new))
+
+  def _read_or_error(self, name: str) -> tuple[NewTask, NewTask] | InputError:
     try:
-      while True:
-        task = self._stored(name)
-        try:
-          with self._reading(name):
-            found = task.in_memory()
-          if task.is_foreign and (problem := changing(task.path)):
-            raise problem
-          return found
-        except InputError:
-          if self._stored(name) is task:  # else it was replaced meanwhile
-            raise
+      return self._read(name)
     except InputError as error:
       return error
+
+  def _read(self, name: str) -> tuple[NewTask, NewTask]:
+    """Reads a task of the store: as its file was opened, and in memory."""
+    while True:
+      task = self._stored(name)
+      try:
+        with self._reading(name):
+          found = task.in_memory()
+        if task.is_foreign and (problem := changing(task.path)):
+          raise problem
+        return task, found
+      except InputError:
+        if self._stored(name) is task:  # else it was replaced meanwhile
+          raise
 
   def _evict(self, names: Sequence[str]) -> None:
     """Gives up tasks that are there."""

@@ -7,8 +7,9 @@ again, and is not used.
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.applications import Starlette
 from tf_adapters.errors import InputError
 from tf_adapters.serving.server.application import make_application
 from tf_adapters.serving.server.core import ModelServer
-from tf_adapters.serving.server.folder_watch import FolderWatch
+from tf_adapters.serving.server.folder_watch import FolderWatch, states_of
 from tf_adapters.serving.server.limits import ServerConfig
 from tf_adapters.serving.server.log import log
 
@@ -55,6 +56,10 @@ class Tasks:
       watch = FolderWatch(state.server, user_config["adapters_dir"], {})
       await watch.look()
       await watch.look()  # a file is taken when it has not changed in between
+      # What cannot be read says nothing of which tasks there are.
+      with contextlib.suppress(InputError):
+        await _serve_no_others(
+            state.server, states_of(user_config["adapters_dir"]))
       state.watch = asyncio.create_task(watch.run(_SECONDS_BETWEEN_LOOKS))
     else:
       await _serve_these(state.server, user_config["adapters"])
@@ -69,7 +74,11 @@ async def _serve_these(server: ModelServer,
         await server.add(path, name)
       except InputError as error:
         log(str(error))
-  for name in served.keys() - adapters.keys():
+  await _serve_no_others(server, adapters)
+
+
+async def _serve_no_others(server: ModelServer, names: Iterable[str]) -> None:
+  for name in {task.name for task in server.served.all()}.difference(names):
     await server.remove(name)
 
 

@@ -4,6 +4,7 @@ A task is loaded when a call needs it first. Tasks are names here: how they are
 loaded and given up is said by whoever has them. No TensorFlow is needed.
 """
 
+import collections
 import contextlib
 import sys
 import threading
@@ -22,6 +23,14 @@ from tf_adapters.serving.recency import Recency
 
 # Tasks that are loaded together. Who needs one of them waits for all.
 _LOADED_TOGETHER = 16
+
+
+class TooManyError(InputError):
+  """More tasks at a time than there can ever be room for."""
+
+
+class UnwantedError(InputError):
+  """Nobody wants what a call has waited for."""
 
 
 class _Task:
@@ -50,6 +59,10 @@ class Residency:
   no load; two that need the same task load it once. Where other calls need so
   many tasks that there is no room, a call waits until they have ended. Which
   task makes room for another one says `Recency`.
+
+  A call can be inside another one, so it has to be let in when there is room
+  for its tasks. Calls of a server are not, and wait for their turn: or those of
+  many tasks would never come, as long as others follow one another.
 
   Args:
     capacity: the most tasks; None for any number.
@@ -82,6 +95,8 @@ class Residency:
     # Of these, the ones that calls need or that were added.
     self._needed: set[str] = set()
     self._added: set[str] = set()
+    # Calls that wait for their turn.
+    self._turns: collections.deque[object] = collections.deque()
     self.loads = 0
     self.evictions = 0
     self.load_seconds = 0.0
@@ -104,17 +119,26 @@ class Residency:
                  for name in names)
 
   @contextlib.contextmanager
-  def using(self, names: Iterable[str]) -> Iterator[dict[str, InputError]]:
+  def using(self, names: Iterable[str],
+            is_wanted: Callable[[], bool] | None = None,
+            ) -> Iterator[dict[str, InputError]]:
     """Makes tasks resident, and keeps them so. Several are loaded together.
+
+    Args:
+      names: of the tasks.
+      is_wanted: of a call that waits for its turn: whether it still has to;
+        `wake` has it asked. None for a call that can be inside another one.
 
     Yields:
       {name: reason} of those that cannot be loaded.
 
     Raises:
-      InputError: there are more than there is room for.
+      TooManyError: there are more than there is room for.
+      UnwantedError: the call is not wanted any more.
     """
     wrong: dict[str, InputError] = {}
-    with self._held(list(dict.fromkeys(names))) as tasks:
+    names = list(dict.fromkeys(names))
+    with self._held(names, is_wanted) as tasks:
       while True:
         with self._claimed(lambda: _to_load(tasks, wrong)) as missing:
           if not missing:
@@ -130,31 +154,37 @@ class Residency:
       yield wrong
 
   @contextlib.contextmanager
-  def using_resident(self, names: Sequence[str]) -> Iterator[bool]:
+  def using_resident(self, names: Sequence[str],
+                     had_turn: bool = False) -> Iterator[bool]:
     """Keeps tasks resident that are so already; waits for nobody.
 
+    Args:
+      names: of the tasks.
+      had_turn: whether the call has waited for its turn.
+
     Yields:
-      Whether all of them are; otherwise none is kept.
+      Whether all of them are, and no other call waits that was before this one.
+      Otherwise none is kept.
     """
     tasks: list[_Task] = []
     with self._changed:
       found = [self._tasks.get(name) for name in names]
-      is_resident = len(self._needed.union(names)) <= self._capacity and all(
-          task is not None and task.is_loaded and not task.is_changing
-          for task in found)
+      is_resident = (
+          (had_turn or not self._turns)
+          and len(self._needed.union(names)) <= self._capacity
+          and all(task is not None and task.is_loaded and not task.is_changing
+                  for task in found))
       if is_resident:
         tasks = self._hold(names)
-    try:
+    with self._kept(tasks):
       yield is_resident
-    finally:
-      self._let_go(tasks)
 
   @contextlib.contextmanager
   def adding(self, names: Sequence[str]) -> Iterator[None]:
     """Has room for tasks that the block makes resident, and that then stay.
 
     Raises:
-      InputError: there is no room.
+      TooManyError: there is no room.
     """
     with self._held(names) as tasks, self._claimed(lambda: tasks):
       yield
@@ -167,7 +197,9 @@ class Residency:
   @contextlib.contextmanager
   def removing(self, name: str) -> Iterator[None]:
     """Forgets a task that the block gives up, whether calls need it or not."""
-    with self._held([name], wait=False) as tasks, self._claimed(lambda: tasks):
+    with self._changed:
+      tasks = self._hold([name])
+    with self._kept(tasks), self._claimed(lambda: tasks):
       yield
       with self._changed:
         for task in tasks:
@@ -175,19 +207,47 @@ class Residency:
           task.is_added = False
         self._added.discard(name)
 
+  def wake(self) -> None:
+    """Has calls that wait for their turn asked whether they still have to."""
+    with self._changed:
+      self._changed.notify_all()
+
   @contextlib.contextmanager
   def _held(self, names: Sequence[str],
-            wait: bool = True) -> Iterator[list[_Task]]:
+            is_wanted: Callable[[], bool] | None = None,
+            ) -> Iterator[list[_Task]]:
     """Keeps a place for each task; evicts others where they are too many."""
-    tasks: list[_Task] = []
-    try:
-      with self._changed:
-        while wait and not self._has_room(names):
+    with self._changed:
+      if is_wanted is not None:
+        tasks = self._hold_in_turn(names, is_wanted)
+      else:
+        while not self._has_room(names):
           self._changed.wait()
         tasks = self._hold(names)
-      if wait:
-        self._make_room()
+    with self._kept(tasks):
+      self._make_room()
       yield tasks
+
+  def _hold_in_turn(self, names: Sequence[str],
+                    is_wanted: Callable[[], bool]) -> list[_Task]:
+    """As `_hold`, when there is room, behind calls that have waited longer."""
+    turn = object()
+    self._turns.append(turn)
+    try:
+      while self._turns[0] is not turn or not self._has_room(names):
+        if not is_wanted():
+          raise UnwantedError("nobody waits for these tasks any more")
+        self._changed.wait()
+      return self._hold(names)
+    finally:
+      self._turns.remove(turn)
+      self._changed.notify_all()
+
+  @contextlib.contextmanager
+  def _kept(self, tasks: Sequence[_Task]) -> Iterator[None]:
+    """Lets tasks go that were held, at the end of its block."""
+    try:
+      yield
     finally:
       self._let_go(tasks)
 
@@ -214,14 +274,14 @@ class Residency:
     """Returns whether all tasks that are needed then can be resident.
 
     Raises:
-      InputError: they never can.
+      TooManyError: they never can.
     """
     for others in (self._added, self._needed):
       count = len(others) + sum(name not in others for name in names)
       if count > self._capacity:
         if others is self._needed:
           return False
-        raise InputError(
+        raise TooManyError(
             f"a call for {len(names):,} tasks, but there is room for "
             f"{self._capacity:,}, of which {len(self._added):,} were added and "
             "stay: ask for fewer at a time, or give more capacity")

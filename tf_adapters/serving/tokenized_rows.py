@@ -73,10 +73,13 @@ def tokenize(rows: Sequence[Row], shared: "BankEncoder",
       texts have one wordpiece too many and are not to be computed.
   """
   done: list[TokenizedRow | None] = [None] * len(rows)
-  windows: dict[int, list[int]] = collections.defaultdict(list)
+  windows: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
   others: list[int] = []
   for number, row in enumerate(rows):
-    (windows[row.task] if row.outputs == "windows" else others).append(number)
+    # By what decides: tasks that are not in memory have no number of their own,
+    # nor has one that was replaced.
+    (windows[id(row.info), row.max_length] if row.outputs == "windows"
+     else others).append(number)
   for numbers in windows.values():
     for number, made in zip(numbers, _as_windows(
         [rows[number] for number in numbers], shared)):
@@ -147,7 +150,7 @@ def _as_sequences(rows: Sequence[Row], shared: "BankEncoder",
 
 def _as_windows(rows: Sequence[Row],
                 shared: "BankEncoder") -> list[TokenizedRow]:
-  """Tokenises rows of one task that reads windows."""
+  """Tokenises rows of one task that reads windows, with the same options."""
   info = rows[0].info
   assert info is not None  # the encoder alone reads no windows
   encoded = info.problem.windows(

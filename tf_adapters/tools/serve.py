@@ -21,6 +21,7 @@ import importlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -75,8 +76,7 @@ def _serve() -> None:
     raise InputError("--max_resident_tasks: for --adapters_dir only")
   _flags.check_encoder()
   from tf_adapters.serving.server import folder_watch, running
-  named = dict((name or open_adapter(path).info.task, path)
-               for name, path in _flags.adapters()) if values.adapter else {}
+  named = _named(_flags.adapters()) if values.adapter else {}
   states = {} if values.adapters_dir is None else (
       folder_watch.states_of(values.adapters_dir))
   in_folder = {name: os.fspath(pathlib.Path(values.adapters_dir) / name)
@@ -113,6 +113,18 @@ def _serve() -> None:
       make_application(server, token), server, found, values.drain_seconds,
       folder_watch.FolderWatch(server, values.adapters_dir, states, wrong)
       if values.adapters_dir is not None else None)
+
+
+def _named(adapters: Iterable[tuple[str | None, str]]) -> dict[str, str]:
+  """Returns {task: adapter file}; a name that is not given is in the file."""
+  named: dict[str, str] = {}
+  for given, path in adapters:
+    name = given or open_adapter(path).info.task
+    if name in named:
+      raise InputError(f"--adapter: {named[name]} and {path} are both of task "
+                       f"{name}: give one another name, NAME=PATH")
+    named[name] = path
+  return named
 
 
 def _take_in(bank: "AdapterBank",

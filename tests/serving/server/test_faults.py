@@ -147,6 +147,8 @@ def test_figures_of_tasks_that_have_gone_are_not_kept():
     assert f'task_rows_total{{task="t{number}"}} 3'.encode() in metrics.text()
     del bank.infos[f"t{number}"]
   assert b'task="t' not in metrics.text()
+  metrics.answered({"base": 2}, 200, 0.1)
+  assert b'task_rows_total{task="base"} 2' in metrics.text()
 
 
 def connection(cycle=None, timer=None, unread=0):

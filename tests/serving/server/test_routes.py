@@ -72,6 +72,16 @@ def test_inputs_as_hugging_face_has_them(bank, server):
                 "/models/topic")
 
 
+def test_a_text_that_is_refused_has_its_number_among_those_that_were_sent(
+    server):
+  *_, pair, long = asked(
+      server, *(("POST", "/predict", body) for body in (
+          {"inputs": ["a", "b"], "tasks": ["topic", "same"]},
+          {"inputs": ["a", "a " * 50], "tasks": ["topic", "tags"]})))
+  assert pair.json()["error"].startswith("text 0: task same is on pairs")
+  assert long.json()["error"].startswith("text 1: is longer than the 12")
+
+
 def test_answers_of_very_many_labels_are_the_same(bank, server, monkeypatch):
   requests = [("POST", "/models/topic", {"inputs": ["a", "b"]}),
               ("POST", "/v1/models/topic:predict", {"instances": ["a"]}),

@@ -18,6 +18,7 @@ from tests.serving.server.fake_bank import (
 )
 from tests.serving.server.test_folder_watch import write
 from tf_adapters.errors import InputError
+from tf_adapters.serving.residency import TooManyError
 from tf_adapters.serving.server.folder_watch import FolderWatch, states_of
 
 
@@ -57,9 +58,11 @@ class Store(FakeBank):
     return make_info(name, "classification", "abc", False, content)
 
   def replace(self, name, path):
-    if path != self.folder / name:
+    if str(path) != str(self.folder / name):
       raise InputError(f"{path}: its new file has to take the place of {name}")
-    self.infos[name] = self.read(name)
+    info = self.read(name)
+    if name in self.infos:
+      self.infos[name] = info
 
 
 class InMemory:
@@ -77,8 +80,11 @@ class InMemory:
   def has(self, names):
     return all(name in self._bank.infos for name in names)
 
+  def wake(self):
+    pass
+
   @contextlib.contextmanager
-  def using_resident(self, names):
+  def using_resident(self, names, had_turn=False):
     found = self.has(names)
     if found:
       with self.using(names):
@@ -87,7 +93,10 @@ class InMemory:
       yield False
 
   @contextlib.contextmanager
-  def using(self, names):
+  def using(self, names, is_wanted=None):
+    if len({*names}) > self.room:
+      raise TooManyError(f"a call for {len(names)} tasks, but there is room "
+                         f"for {self.room}")
     bank, wrong, loaded = self._bank, {}, []
     if not self.has(names):
       bank.together.append(len(names))
@@ -204,6 +213,21 @@ def test_a_damaged_file_is_no_mistake_of_who_asks(bank):
   run(scenario, make_server(bank))
 
 
+def test_more_tasks_than_there_is_room_for_are_a_mistake_of_who_asks(bank):
+  names = [f"t{number}" for number in range(5)]
+  for name in names:
+    write(bank.folder / name, "a task")
+
+  async def scenario(client):
+    found = [await client.post("/predict", json={"inputs": "a", "tasks": tasks})
+             for tasks in (names, names[:4])]
+    assert [one.status_code for one in found] == [413, 200]
+    assert found[0].json() == {
+        "error": "a call for 5 tasks, but there is room for 4"}
+
+  run(scenario, make_server(bank))
+
+
 def test_all_tasks_are_listed_and_read_once(bank):
   async def scenario(client):
     for _ in range(3):
@@ -236,9 +260,11 @@ def test_a_store_is_followed_and_changed_in_its_folder_alone(bank):
     refused = await client.delete("/v1/adapters/first", headers=headers)
     assert refused.status_code == 422
     assert "remove its file there" in refused.json()["error"]
-    refused = await client.post("/v1/adapters", headers=headers, json={
-        "name": "first", "path": str(bank.folder / "second")})
-    assert refused.status_code == 422
+    for path in (bank.folder / "second", bank.folder / "none", "hf://a/b",
+                 "a\0b"):
+      refused = await client.post("/v1/adapters", headers=headers, json={
+          "name": "first", "path": str(path)})
+      assert refused.status_code == 422
 
     async def version(name):
       await client.post(f"/models/{name}", json={"inputs": "a"})

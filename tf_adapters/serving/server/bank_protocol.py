@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tf_adapters.adapter_files.info import AdapterInfo
@@ -35,20 +35,34 @@ class Residency(Protocol):
     """Returns whether all of these are in memory."""
 
   def using_resident(
-      self, names: Sequence[str]) -> contextlib.AbstractContextManager[bool]:
+      self, names: Sequence[str],
+      had_turn: bool = False) -> contextlib.AbstractContextManager[bool]:
     """Keeps tasks in memory that are there already; waits for nobody.
 
+    Args:
+      names: of the tasks.
+      had_turn: whether the call has waited for its turn.
+
     Yields:
-      Whether all of them are.
+      Whether all of them are, and no other call waits that was before this one.
     """
 
-  def using(self, names: Iterable[str]) -> (
+  def using(self, names: Iterable[str],
+            is_wanted: Callable[[], bool] | None = None) -> (
       contextlib.AbstractContextManager[Mapping[str, InputError]]):
     """Has tasks in memory, and keeps them there in its block.
+
+    Args:
+      names: of the tasks.
+      is_wanted: whether a call still has to wait for its turn; None for one
+        that need not.
 
     Yields:
       {name: reason} of those that cannot be loaded.
     """
+
+  def wake(self) -> None:
+    """Has calls that wait for their turn asked whether they still have to."""
 
 
 class Bank(Protocol):

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.errors import InputError
 from tf_adapters.problems.prediction import Prediction
-from tf_adapters.serving.bank_texts import OutOfMemory
+from tf_adapters.serving.bank_texts import OutOfMemory, RowError
+from tf_adapters.serving.residency import TooManyError
 from tf_adapters.serving.server import refusals
 from tf_adapters.serving.server.asked import (
   Answer,
@@ -148,6 +149,8 @@ class ModelServer:
             return [Answer(self._prediction(number, task, result), infos[task])
                     for number, (task, result) in enumerate(
                         zip(tasks, results))]
+    except TooManyError as error:
+      raise Refusal(refusals.TOO_LARGE, str(error)) from None
     except InputError as error:  # a file that cannot be loaded
       for task in wanted:
         self.served.check(task)  # it may have gone meanwhile
@@ -176,6 +179,9 @@ class ModelServer:
       return self.bank.rows(
           [text.text_for(infos[task]) if isinstance(text, Columns)
            else text for text, task in zip(texts, tasks)], tasks)
+    except RowError as error:
+      raise Refusal(
+          refusals.WRONG_KIND, error.reason, text=error.row) from None
     except InputError as error:
       raise Refusal(refusals.WRONG_KIND, str(error)) from None
 
@@ -184,11 +190,11 @@ class ModelServer:
     if isinstance(result, Prediction):
       return result
     if isinstance(result, OutOfMemory):
-      raise Refusal(refusals.NO_MEMORY, f"text {number}: {result}",
-                    self.retry_after())
+      raise Refusal(
+          refusals.NO_MEMORY, str(result), self.retry_after(), number)
     self.served.info(task)  # it may have gone meanwhile
     reason = getattr(result, "reason", str(result))
-    raise Refusal(refusals.WRONG_KIND, f"text {number}: {reason}")
+    raise Refusal(refusals.WRONG_KIND, reason, text=number)
 
   def _check_open(self) -> None:
     if self.is_draining:
@@ -229,9 +235,9 @@ class ModelServer:
     for number, row in enumerate(rows):
       if row.is_too_long:
         raise Refusal(
-            refusals.TOO_LARGE, f"text {number}: is longer than the "
-            f"{row.row.max_length} wordpieces that task {row.row.name} takes: "
-            'ask for "truncation": true, or send less')
+            refusals.TOO_LARGE, f"is longer than the {row.row.max_length} "
+            f"wordpieces that task {row.row.name} takes: ask for "
+            '"truncation": true, or send less', text=number)
     tokens = sum(sum(row.lengths) for row in rows)
     most = self.config.max_request_tokens
     if tokens > most:

@@ -41,6 +41,7 @@ class Loader:
     self._residency = bank.residency
     self._waiting: collections.deque[_Waiting] = collections.deque()
     self._running = 0
+    self._is_closed = False
     self._threads = concurrent.futures.ThreadPoolExecutor(
         _MOST_RUNNING, "load")
     self.hits = 0
@@ -61,9 +62,10 @@ class Loader:
     missing = sum(not residency.has([name]) for name in names)
     self.misses += missing
     self.hits += len(names) - missing
+    had_turn = False
     while True:
       # The event loop must not wait for others that need its tasks.
-      with residency.using_resident(names) as are_resident:
+      with residency.using_resident(names, had_turn) as are_resident:
         if are_resident:
           yield
           return
@@ -71,9 +73,13 @@ class Loader:
       self._waiting.append((names, done))
       self._go_on(residency)
       await done
+      had_turn = True
 
   def close(self) -> None:
-    """Ends the threads."""
+    """Ends the threads, which need not wait for room any more."""
+    self._is_closed = True
+    if self._residency is not None:
+      self._residency.wake()
     self._threads.shutdown(wait=False)
 
   def _go_on(self, residency: Residency) -> None:
@@ -95,8 +101,17 @@ class Loader:
         return
       self._running += 1
       loop.run_in_executor(
-          self._threads, _hold, residency, list(together),
+          self._threads, self._hold, residency, list(together), requests,
       ).add_done_callback(functools.partial(self._done, residency, requests))
+
+  def _hold(self, residency: Residency, names: Sequence[str],
+            requests: Sequence[_Waiting]) -> _Held:
+    """Has tasks in memory for requests, as long as one of them waits."""
+    with contextlib.ExitStack() as stack:
+      wrong = stack.enter_context(residency.using(
+          names, lambda: not self._is_closed and not all(
+              done.done() for _, done in requests)))
+      return stack.pop_all(), wrong
 
   def _done(self, residency: Residency, requests: Sequence[_Waiting],
             future: "asyncio.Future[_Held]") -> None:
@@ -115,9 +130,3 @@ class Loader:
       # Behind those that were woken, which hold them from then on.
       asyncio.get_running_loop().call_soon(held.close)
     self._go_on(residency)
-
-
-def _hold(residency: Residency, names: Sequence[str]) -> _Held:
-  with contextlib.ExitStack() as stack:
-    wrong = stack.enter_context(residency.using(names))
-    return stack.pop_all(), wrong

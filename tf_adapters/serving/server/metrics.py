@@ -10,6 +10,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tf_adapters.serving.bank_texts import BASE
 from tf_adapters.serving.server.observer import BatchFigures
 
 _SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
@@ -34,7 +35,7 @@ class Metrics(Collector):
   Args:
     figures: `ModelServer.figures`.
     of_tasks: whether texts are counted for each task, too.
-    tasks: those that there are; no others are kept.
+    tasks: those that there are; beside "base" no others are kept.
   """
 
   def __init__(self, figures: Callable[[], Mapping[str, float | None]],
@@ -69,7 +70,7 @@ class Metrics(Collector):
     """Writes all of it down, in Prometheus' text format."""
     if self._rows is not None:
       for task in [*self._counted]:
-        if task not in self._tasks:
+        if task != BASE and task not in self._tasks:
           self._counted.discard(task)
           self._rows.remove(task)
     return prometheus.generate_latest(self._registry)

@@ -24,17 +24,31 @@ class Refusal(Exception):
 
   Args:
     status: of HTTP.
-    message: what is wrong and the remedy; it becomes one line.
+    reason: what is wrong and the remedy; it becomes one line.
     retry_after: seconds after which the request may be sent again; None where
       it has to be another one.
+    text: the number of the text that is meant, if one is.
+
+  Attributes:
+    status, reason, retry_after, text: the same.
   """
 
-  def __init__(self, status: int, message: str,
-               retry_after: int | None = None):
-    self.message = str(InputError(message))
-    super().__init__(self.message)
+  def __init__(self, status: int, reason: str,
+               retry_after: int | None = None, text: int | None = None):
+    super().__init__(status, reason, retry_after, text)
     self.status = status
+    self.reason = reason
     self.retry_after = retry_after
+    self.text = text
+
+  @property
+  def message(self) -> str:
+    """What is wrong, with the number of the text that is meant: one line."""
+    return str(InputError(self.reason if self.text is None
+                          else f"text {self.text}: {self.reason}"))
+
+  def __str__(self) -> str:
+    return self.message
 
 
 def of_file(error: InputError) -> Refusal:

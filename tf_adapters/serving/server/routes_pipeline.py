@@ -49,9 +49,14 @@ def pipeline_routes(server: ModelServer) -> list[Route]:
     texts, is_one = _texts(body)
     top_k, cut = _parameters(body)
     server.check_number(len(tasks) * len(texts))  # before there are as many
-    answers = await unless_gone(request, server.predict(
-        [text for _ in tasks for text in texts],
-        [task for task in tasks for _ in texts], cut))
+    try:
+      answers = await unless_gone(request, server.predict(
+          [text for _ in tasks for text in texts],
+          [task for task in tasks for _ in texts], cut))
+    except Refusal as refusal:
+      if refusal.text is not None:  # of those that were sent
+        refusal.text %= len(texts)
+      raise
 
     def by_task() -> Any:
       left, made = iter(answers), {}

@@ -50,9 +50,11 @@ def task_routes(server: ModelServer, admin_token: str | None) -> list[Route]:
     if "path" not in body:
       raise Refusal(refusals.WRONG_KIND, "the body has no path: give the "
                     "adapter file's")
-    name = body.get("name")
+    path, name = text_of(body["path"], "path"), body.get("name")
+    if "\0" in path:
+      raise Refusal(refusals.WRONG_KIND, "no path has a NUL in it")
     name = await server.add(
-        text_of(body["path"], "path"),
+        path,
         None if name is None else text_of(name, "name"))
     return JsonResponse(_description(server, server.served.find(name)))
 

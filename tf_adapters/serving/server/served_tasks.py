@@ -121,11 +121,9 @@ class ServedTasks:
     start = time.monotonic()
     bank = self._bank
     if self._is_stored(name):
-      if name in self._resident() or not os.path.samefile(
-          path, self._path(name)):
-        bank.replace(name, path)  # which refuses another path
-      else:
-        bank.info(name)  # raises what is wrong; it is loaded when needed
+      # It refuses another path. A task that is not in memory is loaded when it
+      # is needed.
+      bank.replace(name, path)
     else:
       if name in bank:
         bank.replace(name, path)
