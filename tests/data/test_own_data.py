@@ -30,7 +30,7 @@ def test_a_data_frame_with_messy_rows():
   assert data.name == "team" and data.labels == ("billing", "network", "sales")
   assert data.train.first == ["no bill", "slow net", "why"]
   assert values(data.train, data) == ["billing", "network", "billing"]
-  assert data.train.ids == ["0", "2", "6"]
+  assert data.train.ids == ["a", "c", "g"]
   with pytest.raises(ta.InputError, match="DataFrame, row e: has a NUL byte"):
     ta.Dataset.from_dataframe(
         df, text="Ticket", label="team", on_bad_row="error")

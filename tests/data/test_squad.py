@@ -316,13 +316,13 @@ def test_what_is_odd_is_counted(tmp_path):
   assert len(task.split("validation")) == 6
   assert set(task.notes) == {
       "train: 1 questions without text",
-      "train: 2 answers moved to where their text stands",
+      "train: 1 answers moved to where their text stands",
       "3 questions left out: 1 with no answer that stands in the context "
       "(first: a:data[0].paragraphs[0].qas[2]), 1 without an answer (first: "
       "a:data[0].paragraphs[0].qas[3]), 1 with an id that another one has "
       "(first: a:data[0].paragraphs[0].qas[5])",
       "validation: 1 questions without text",
-      "validation: 2 answers moved to where their text stands",
+      "validation: 1 answers moved to where their text stands",
       "1 question left out: 1 with an id that another one has (first: "
       "a:data[0].paragraphs[0].qas[5])"}
 

@@ -5,6 +5,7 @@ is kept, or handed in here.
 """
 
 import os
+from collections.abc import Callable
 
 from tf_adapters.errors import InputError
 
@@ -79,22 +80,25 @@ class BadRows:
     # What is wrong -> how often, and where first.
     self._found: dict[str, tuple[int, int | str]] = {}
 
-  def refuse(self, place: int | str, kind: str, message: str,
+  def refuse(self, place: int | str, kind: str,
+             message: str | Callable[[], str],
              remedy: str | None = None) -> None:
     """Takes a row that cannot be used.
 
     Args:
       place: its line, from 1, or where else it stands in the file.
       kind: what is wrong with it, in the words that it is counted by.
-      message: the same, of this row.
+      message: the same, of this row; or what makes it, where that takes time.
       remedy: what helps better than to leave such rows out.
 
     Raises:
       InputError: no row is to be left out.
     """
     if not self._skip:
-      raise InputError(f"{at(self._path, place)}: {message}; "
-                       f"{remedy or self._hint}")
+      raise InputError(
+          f"{at(self._path, place)}: "
+          f"{message if isinstance(message, str) else message()}; "
+          f"{remedy or self._hint}")
     self.leave_out(place, kind)
 
   def leave_out(self, place: int | str, kind: str) -> None:

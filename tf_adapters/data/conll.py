@@ -47,11 +47,15 @@ class Sentence:
   """A sentence of a file: the line of each word, the words, their tags.
 
   Of a table in memory a line is a `RowName`.
+
+  Attributes:
+    name: what it is called in predictions, its number in the file.
   """
 
   lines: Sequence[int | str]
   words: Sequence[str]
   tags: Sequence[str]
+  name: str
 
 
 def _cells(text: str) -> list[str]:
@@ -130,13 +134,14 @@ def read_sentences(
   blocks = list(_blocks(path, encoding))
   _check_no_header(path, blocks)
   layout = _layout(path, blocks, word_column, tag_column)
-  sentences, left_out = [], 0
+  sentences, number, left_out = [], -1, 0
   for block in blocks:
     rows = _without_comments(block, layout)
     if layout.numbered:
       words = [row for row in rows if not _NO_WORD.fullmatch(row.first)]
       left_out += len(rows) - len(words)
       rows = words
+    number += bool(rows)
     cells = [row.cells for row in rows]
     fault = next(filter(None, (
         _fault(row, parts, layout, encoding)
@@ -146,7 +151,7 @@ def read_sentences(
     elif rows:
       sentences.append(Sentence(
           [row.line for row in rows], [parts[layout.word] for parts in cells],
-          [parts[layout.tag].strip() for parts in cells]))
+          [parts[layout.tag].strip() for parts in cells], str(number)))
   notes = [f"{path.name}: {layout}"] if layout.width > 2 else []
   if left_out:
     notes.append(f"{path.name}: {left_out:,} lines of several words (3-4) or "

@@ -227,8 +227,8 @@ class Dataset:
     """Reads a file of CSV, TSV, JSON lines or Parquet, or a folder of splits.
 
     Args:
-      path: the file; its ending says what it is. Or a folder with files whose
-        names begin with train, validation (valid, val, dev) and test.
+      path: the file; its ending says what it is. Or a folder with files called
+        train, validation (valid, val, dev) and test.
       text, text_pair, label, problem_type, labels, label_separator, validation,
         test, seed, on_bad_row, name: as for `from_dataframe`. Rows are called
         by the file's lines, from 1.

@@ -50,6 +50,8 @@ def check_encoding(name: str) -> str:
 def found_encoding(path: pathlib.Path) -> str:
   """Finds UTF-8 or UTF-16 where a file is in it, else windows-1252 or latin-1.
 
+  A few lines in another encoding are bad lines of a file in UTF-8.
+
   Raises:
     InputError: the file cannot be read.
   """
@@ -57,10 +59,28 @@ def found_encoding(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
       if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-      return next((name for name in (UTF_8, "windows-1252")
-                   if _is_in(file, name)), "latin-1")
+      if _is_in(file, UTF_8) or _is_mostly_utf_8(file):
+        return UTF_8
+      return "windows-1252" if _is_in(file, "windows-1252") else "latin-1"
   except OSError as error:
     raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _is_mostly_utf_8(file: BinaryIO) -> bool:
+  """Returns whether most lines that tell are UTF-8, or so many of the first.
+  """
+  file.seek(0)
+  count = others = 0
+  for line in file:
+    if line.isascii():
+      continue
+    if is_utf_8(_utf_8(line)):
+      count += 1
+      if count == _NO_ACCIDENT and not others:
+        return True
+    else:
+      others += 1
+  return count > others
 
 
 def _is_in(file: BinaryIO, encoding: str) -> bool:

@@ -5,6 +5,7 @@ What is wrong with rows and labels is said as of files, by the same code.
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from tf_adapters.data.frame_cells import (
 )
 from tf_adapters.data.frame_columns import Columns
 from tf_adapters.data.frames import Frame
-from tf_adapters.data.labels import is_list
+from tf_adapters.data.labels import HIDDEN, UNTAGGED, are_hidden, is_list
 from tf_adapters.data.splitting import split_task
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.data.tables import Table
@@ -38,6 +39,7 @@ from tf_adapters.modeling.label_types import (
 _FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
 # What notes say that a user of a notebook has to see: warnings, too.
 _DOUBTFUL = (" left out: ", own_files.MISSING_LABEL, own_files.NUMBERS)
+_WITH_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _OTHER_WORDS = "with another number of tags than words"
 
 
@@ -52,7 +54,11 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     InputError: a column is missing, the type of problem cannot be told, labels
       cannot be right, or there is a bad row that is not to be left out.
   """
-  first = next(iter(frames.values()))
+  first, *_ = frames.values()
+  frames = {
+      split: frame if frame is first else _without_hidden(
+          split, frame, columns.label_columns)
+      for split, frame in frames.items()}
   if not first.header:
     raise InputError(f"{first.name}: is empty: it has no columns and no rows")
   for frame in frames.values():
@@ -103,16 +109,24 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       task, columns.validation, columns.test, columns.seed, suffix="")
 
 
+def _without_hidden(split: str, frame: Frame,
+                    columns: Sequence[str]) -> Frame:
+  """Takes labels out of a test split that are not published."""
+  if split != "test" or not all(map(frame.has, columns)) or not are_hidden(
+      value for column in columns for value in frame.column(column, "label")):
+    return frame
+  return frame.without(columns, f"{split}: {HIDDEN}")
+
+
 def _are_one_hot(values: Sequence[Any]) -> bool:
   """Says whether labels are rows of zeros and ones, as many for each."""
   rows = [value for value in values if value is not None]
   if not all(isinstance(row, list) and len(row) > 1 for row in rows):
     return False
-  # Of two labels, [0, 1] may as well be the names of both.
+  # [0, 1] could be the names of two labels; all rows would have both then.
   return len({len(row) for row in rows}) == 1 and all(
       type(one) in (int, float, bool) and one in (0, 1)
-      for row in rows for one in row) and any(
-          len(set(row)) < len(row) for row in rows)
+      for row in rows for one in row)
 
 
 def _problem_of(columns: Columns, texts: Sequence[Any],
@@ -136,6 +150,12 @@ def _problem_of(columns: Columns, texts: Sequence[Any],
   if any(isinstance(value, float) and not value.is_integer()
          for value in values):
     return "regression"
+  if values and all(isinstance(value, str) and _WITH_COMMA.fullmatch(value)
+                    for value in values):
+    raise InputError(
+        f"column {columns.label!r} holds {values[0]!r}: a number is written "
+        "with a point, not a comma, and then problem_type='regression' takes "
+        "it; 'classification' takes it for a label, 'multi_label' for two")
   different = set(map(label_name, values))
   if type_of_labels(values) == INTEGERS and len(different) > max(
       _FEW_INTEGERS, len(values) // _ROWS_OF_EACH):
@@ -292,7 +312,8 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       elif fault := characters_fault("".join(words)):
         bad.refuse(place, *fault)
       else:
-        sentences.append(Sentence([place] * len(words), words, tags))
+        sentences.append(Sentence(
+            [place] * len(words), words, tags, str(frame.called(row))))
     if bad.count and not sentences:
       raise InputError(f"{frame.name}: no row has a tag for each word, as "
                        f"problem_type=tagging wants: {bad.note()}")
@@ -303,13 +324,13 @@ def _tagging(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   return dataclasses.replace(task, splits={**task.splits, **{
       split: tagging.TaggedSplit(
           [sentence.words for sentence in sentences], None,
-          list(map(str, range(len(sentences)))))
+          [sentence.name for sentence in sentences])
       for split, sentences in untagged.items()}})
 
 
 def _is_no_tag(tag: Any) -> bool:
   """Returns whether a word has no tag: missing, or what PyTorch leaves out."""
-  return tag is None or tag == -100
+  return tag is None or tag == UNTAGGED
 
 
 def _hold_words(texts: Sequence[Any]) -> bool:

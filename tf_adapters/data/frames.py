@@ -7,7 +7,7 @@ needed.
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ class Frame:
     of_text: whether all values are texts, as in a CSV file.
     places: where each row stands, its line in a file; None for its number.
     notes: on how it was read.
-    index: what each row is called, by an index of whole numbers; None for its
-      number.
+    index: what each row is called, by an index or its number in a file; None
+      for its number here.
     row_name: says what a row is called in messages, where it has no place.
     index_names: the names of the index, which are no columns.
   """
@@ -52,7 +52,7 @@ class Frame:
   of_text: bool = False
   places: Sequence[int | str] | None = None
   notes: tuple[str, ...] = ()
-  index: Sequence[int] | None = None
+  index: Sequence[int | str] | None = None
   row_name: Callable[[int], str] = "row {}".format
   index_names: tuple[str, ...] = ()
 
@@ -61,13 +61,22 @@ class Frame:
     return (RowName(self.row_name(row)) if self.places is None
             else self.places[row])
 
-  def called(self, row: int) -> int:
-    """Returns the name of a row in its data: a number."""
+  def called(self, row: int) -> int | str:
+    """Returns the name of a row in its data."""
     return row if self.index is None else self.index[row]
 
   def has(self, column: str) -> bool:
     """Returns whether there is a column of that name, in any case."""
     return bool(places_of(self.header, column))
+
+  def without(self, columns: Sequence[str], note: str) -> "Frame":
+    """Returns the same without some columns, and with one more note."""
+    left_out = {*self.find([("label", column) for column in columns])}
+    kept = [place for place in range(len(self.header))
+            if place not in left_out]
+    return dataclasses.replace(
+        self, header=tuple(self.header[place] for place in kept),
+        read=lambda place: self.read(kept[place]), notes=(*self.notes, note))
 
   def find(self, columns: Sequence[tuple[str, str]]) -> list[int]:
     """Finds columns; see `tables.find_columns` for errors, too."""
@@ -154,6 +163,11 @@ def frames_of(data: Any, name: str = "") -> dict[str, Frame]:
           f"{'is' if len(wrong) == 1 else 'are'} none of train, validation and "
           "test: leave it out, as in {name: data[name] for name in (\"train\", "
           "\"test\")}")
+    names: dict[str, str] = {}
+    for one in data:
+      if (other := names.setdefault(SPLITS[one], one)) != one:
+        raise InputError(f"{other!r} and {one!r} are one split: "
+                         "pandas.concat makes one of both, or leave one out")
     frames = {SPLITS[name]: _frame(part, str(name))
               for name, part in data.items()}
     return {name: frames[name] for name in ("train", "validation", "test")
@@ -165,6 +179,8 @@ def plain(value: Any) -> Any:
   """Returns a value as Python has it; None for one that is missing."""
   if hasattr(value, "numpy"):  # a tensor
     value = value.numpy()
+  elif hasattr(value, "as_py"):  # of pyarrow
+    value = value.as_py()
   if isinstance(value, np.ndarray | np.generic):
     value = value.tolist()
   if value is None or type(value).__name__ in _MISSING or (
@@ -236,24 +252,23 @@ def _row_name(data: Any) -> Callable[[int], str]:
   return lambda row: f"row {index[row]}"
 
 
-def _index(data: Any) -> Sequence[int] | None:
+def _index(data: Any) -> Sequence[int | str] | None:
   """Returns the index of a pandas DataFrame, or None.
 
-  It is None if it does not name each row by a whole number.
+  It is None if it does not name each row by a whole number or a text.
   """
   index = _index_of(data)
   if index is None or not index.is_unique:
     return None
   names = index.tolist()
-  return names if all(
-      type(name) is int and name >= 0 for name in names) else None
+  return names if any(
+      all(type(name) is kind for name in names) for kind in (int, str)
+  ) else None
 
 
 def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:
   # A tensor's rows would be tensors, made one by one.
-  columns: list[Any] = [
-      values.numpy() if hasattr(values, "numpy") else values
-      for values in data.values()]
+  columns: list[Any] = list(map(_values, data.values()))
   frame = Frame(name, tuple(map(str, data)), columns.__getitem__)
   lengths = {key: len(values) for key, values in zip(frame.header, columns)
              if hasattr(values, "__len__") and getattr(
@@ -263,6 +278,15 @@ def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:
                      + listed([f"{key!r} has {length:,} rows"
                                for key, length in lengths.items()]))
   return frame
+
+
+def _values(column: Any) -> Any:
+  """Returns what can be read more than once, as fast as it can be."""
+  if hasattr(column, "numpy"):
+    return column.numpy()
+  if hasattr(column, "to_pylist"):  # of pyarrow
+    return column.to_pylist()
+  return list(column) if isinstance(column, Iterator) else column
 
 
 def _frame_of_columns(data: Any, names: Sequence[str], name: str) -> Frame:

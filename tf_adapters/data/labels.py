@@ -5,15 +5,24 @@ each row where there is a column for each label, or a number.
 """
 
 import ast
+import functools
 import json
 import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from tf_adapters.data.bad_rows import NO_LABEL, NO_SCORE, UNKNOWN_LABEL
 from tf_adapters.data.tables import Table
 from tf_adapters.errors import listed
+
+# A word's that has no tag, in PyTorch.
+UNTAGGED = -100
+# What notes say of a split of which `are_hidden` is true.
+HIDDEN = "no row has a label, or only -1: there is nothing to evaluate on"
 
 _NO_LIST = "with no list of labels"
 _NO_INDICATOR = "with something else than 0 and 1"
@@ -61,14 +70,15 @@ def label_numbers(table: Table, column: str | int,
     if label in names:
       numbers[row] = names[label]
     elif label:
-      table.refuse(row, UNKNOWN_LABEL, unknown_label(label, names))
+      table.refuse(row, UNKNOWN_LABEL, functools.partial(
+          unknown_label, label, names))
     else:
       table.refuse(row, NO_LABEL, f"no label in column {column!r}")
   return numbers
 
 
 def label_sets(table: Table, column: str, separator: str,
-               names: Mapping[str, int]) -> dict[int, list[float]]:
+               names: Mapping[str, int]) -> dict[int, np.ndarray]:
   """Turns a column of any number of label names into zeros and ones.
 
   Args:
@@ -92,14 +102,16 @@ def label_sets(table: Table, column: str, separator: str,
           f"['a', 'b'] or a{separator}b; a column of 0 and 1 for each label is "
           "taken with label_column=a,b, or label=['a', 'b'] of a Dataset")
     elif unknown:
-      table.refuse(row, UNKNOWN_LABEL, unknown_label(unknown[0], names))
+      table.refuse(row, UNKNOWN_LABEL, functools.partial(
+          unknown_label, unknown[0], names))
     else:
-      sets[row] = [float(name in labels) for name in names]
+      sets[row] = np.zeros(len(names), np.float32)
+      sets[row][[names[label] for label in labels]] = 1.0
   return sets
 
 
 def indicators(table: Table,
-               columns: Sequence[str]) -> dict[int, list[float]]:
+               columns: Sequence[str]) -> dict[int, np.ndarray]:
   """Reads columns of zeros and ones, one for each label.
 
   Args:
@@ -121,7 +133,7 @@ def indicators(table: Table,
       table.refuse(row, _NO_INDICATOR, f"{cells[place]!r:.80} in column "
                    f"{columns[place]!r} is neither 0 nor 1")
     else:
-      sets[row] = values
+      sets[row] = np.array(values, np.float32)
   return sets
 
 
@@ -152,6 +164,23 @@ def scores(table: Table, column: str | int) -> dict[int, float]:
 def is_number(cell: str) -> bool:
   """Says whether a cell is a number, as those of regression are."""
   return bool(_NUMBER.fullmatch(cell))
+
+
+def are_hidden(values: Iterable[Any]) -> bool:
+  """Says whether no label of a split is published: missing, or -1.
+
+  So they are in the test splits of competitions.
+  """
+  return all(map(_is_hidden, values))
+
+
+def _is_hidden(value: Any) -> bool:
+  if isinstance(value, str):
+    return value.strip() in ("", "-1")
+  if isinstance(value, list):
+    return bool(value) and all(map(_is_hidden, value))
+  return value is None or (
+      isinstance(value, int | float) and value in (-1, UNTAGGED))
 
 
 def unknown_label(label: str, names: Iterable[str]) -> str:
@@ -216,7 +245,10 @@ def split_labels(cell: str, separator: str) -> list[str] | None:
 
 def _unquoted(item: str) -> str:
   if item.startswith('"'):
-    return json.loads(item)
+    try:
+      return json.loads(item)
+    except ValueError:  # as Python writes what has an apostrophe
+      return ast.literal_eval(item)
   return ast.literal_eval(item) if item.startswith("'") else item
 
 

@@ -111,19 +111,21 @@ def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,
 def _of_table(table: Table) -> Frame:
   return Frame(
       str(table.path), table.header, lambda place: table.columns[place],
-      of_text=True, places=table.lines)
+      of_text=True, places=table.lines, index=table.numbers)
 
 
 def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
   """Objects, one on each line, or of one array; or SQuAD's questions."""
-  values = rows_of_document(path, encoding)
-  if values is None:
-    values = _of_lines(read_lines(path, encoding), encoding, bad_rows)
-  rows, places = [], []
-  for place, value in values:
+  document = rows_of_document(path, encoding)
+  values = (_of_lines(read_lines(path, encoding), encoding, bad_rows)
+            if document is None else (
+                (place - 1, place, value) for place, value in document))
+  rows, places, numbers = [], [], []
+  for number, place, value in values:
     if isinstance(value, dict):
       rows.append(value)
       places.append(place)
+      numbers.append(number)
     else:
       bad_rows.refuse(place, _NO_JSON, "expected a JSON object")
   header = tuple(dict.fromkeys(key for row in rows for key in row))
@@ -133,7 +135,7 @@ def _json(path: pathlib.Path, encoding: str, bad_rows: BadRows) -> Frame:
         if not bad_rows.count else f"{path}: {bad_rows.note()}: none is left")
   return Frame(str(path), header,
                lambda place: [row.get(header[place]) for row in rows],
-               places=places)
+               places=places, index=numbers)
 
 
 def rows_of_document(path: pathlib.Path,
@@ -190,17 +192,17 @@ def _by_column(values: Mapping[str, Any]) -> bool:
 
 
 def _of_lines(lines: Iterator[str], encoding: str,
-              bad_rows: BadRows) -> Iterator[tuple[int, Any]]:
-  for number, line in enumerate(lines, 1):
-    if not line.strip():
-      continue
+              bad_rows: BadRows) -> Iterator[tuple[int, int, Any]]:
+  """Yields number, line and value of each row that is JSON."""
+  for number, (place, line) in enumerate(
+      (place, line) for place, line in enumerate(lines, 1) if line.strip()):
     if not is_utf_8(line) and (fault := not_decoded(line, encoding)):
-      bad_rows.refuse(number, *fault)
+      bad_rows.refuse(place, *fault)
       continue
     try:
-      yield number, json.loads(line)
+      yield number, place, json.loads(line)
     except (ValueError, RecursionError) as error:
-      bad_rows.refuse(number, _NO_JSON, "not readable as JSON: "
+      bad_rows.refuse(place, _NO_JSON, "not readable as JSON: "
                       f"{getattr(error, 'msg', error)}")
 
 

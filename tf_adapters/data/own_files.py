@@ -11,7 +11,9 @@ from tf_adapters.data.dataset import Dataset
 from tf_adapters.data.encodings import UTF_8
 from tf_adapters.data.folders import data_folder, find_splits
 from tf_adapters.data.labels import (
+  HIDDEN,
   alike,
+  are_hidden,
   indicators,
   is_list,
   is_number,
@@ -39,9 +41,12 @@ METRICS = {
 }
 
 # Split -> what the name of its file is.
-SPLIT_NAMES = {"train": r"^train\.",
-               "validation": r"^(valid(ation)?|val|dev(el(opment)?)?)\.",
-               "test": r"^test\."}
+# Hugging Face's files have a number behind it, and how many there are.
+SPLIT_NAMES = {
+    split: rf"^({names})(-\d+-of-\d+)?\." for split, names in (
+        ("train", "train"),
+        ("validation", "valid(ation)?|val|dev(el(opment)?)?"),
+        ("test", "test"))}
 
 _TEXT_FLAGS = "text_column", "text_pair_column"
 # What a text is that pandas has made of a missing one.
@@ -175,6 +180,10 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     texts = [table.column(column, flag)
              for column, flag in zip(text_columns, _TEXT_FLAGS)]
     labelled = split != "test" or all(map(table.has, label_columns))
+    if split == "test" and labelled and are_hidden(
+        cell for column in label_columns for cell in table.column(column)):
+      labelled = False
+      notes.append(f"{table.path.name}: {HIDDEN}")
     rows = targets(table) if labelled else dict.fromkeys(range(len(table)))
     rows = _with_texts(table, rows, text_columns, texts)
     splits[split] = table_split(

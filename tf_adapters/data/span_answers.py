@@ -175,8 +175,7 @@ def evaluate(questions: Sequence[Question], answers: dict[str, str],
     has_answer.append(bool(question.answers))
     f1.append(0.0 if answer is None else max(
         f1_score(answer, text, version_2) for text in right or [""]))
-    exact.append(answer is not None and any(
-        normalize(answer) == normalize(text) for text in right or [""]))
+    exact.append(answer is not None and is_exact(answer, right))
   values = {"f1": _mean(f1), "exact_match": _mean(exact)}
   if version_2:
     values["has_answer_f1"] = _mean(
@@ -184,6 +183,16 @@ def evaluate(questions: Sequence[Question], answers: dict[str, str],
     values["no_answer_f1"] = _mean(
         [score for score, has in zip(f1, has_answer) if not has])
   return values
+
+
+def is_exact(answer: str, right: Sequence[str]) -> bool:
+  """Returns whether an answer is one of those that are right, normalized.
+
+  Args:
+    answer: the answer.
+    right: those that are right; none where it is right to have none.
+  """
+  return any(normalize(answer) == normalize(text) for text in right or [""])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import importlib
 import operator
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, overload
 
@@ -19,6 +20,10 @@ from tf_adapters.modeling.label_types import label_value
 if TYPE_CHECKING:
   from tf_adapters.data import batching
   from tf_adapters.modeling.text import TextProcessor
+
+
+# As Python writes it: 007 is a name.
+_INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 
 
 class Examples(Protocol):
@@ -131,9 +136,8 @@ class Split:
     except ImportError:
       raise InputError("to_dataframe needs pandas: pip install pandas"
                        ) from None
-    index = (list(map(int, self.ids)) if all(map(str.isdecimal, self.ids))
-             else list(self.ids))
-    return pandas.DataFrame([self[row] for row in range(len(self))], index)
+    return pandas.DataFrame([self[row] for row in range(len(self))],
+                            names_of_rows(self.ids))
 
   def _label(self, label: Any) -> Any:
     """Returns a label as the user's data has it, where names are known."""
@@ -171,11 +175,13 @@ class Split:
   def with_labels(self, places: Sequence[int], count: int) -> "Split":
     """Returns the same with other numbers: label i becomes `places[i]`."""
     labels = self.labels
-    if labels is not None and labels.ndim == 2:
+    if labels is None or not len(labels):
+      pass  # what has no rows may have no columns
+    elif labels.ndim == 2:
       sets = np.zeros([len(labels), count], labels.dtype)
       sets[:, list(places)] = labels
       labels = sets
-    elif labels is not None:
+    else:
       labels = np.array(places, labels.dtype)[labels]
     return dataclasses.replace(self, labels=labels, label_names=())
 
@@ -186,6 +192,12 @@ class Split:
     """Tokenises the split."""
     from tf_adapters.data import batching
     return batching.encode(text, self.first, self.second, self.labels)
+
+
+def names_of_rows(ids: Sequence[str]) -> Sequence[int | str]:
+  """Returns what rows are called in their data: integers, if all are such."""
+  return (list(map(int, ids)) if all(map(_INTEGER.fullmatch, ids))
+          else list(ids))
 
 
 def _number(row: SupportsIndex) -> int:
@@ -253,7 +265,8 @@ def table_split(first: Sequence[str], second: Sequence[str] | None,
   if labelled:
     labels = np.array(list(targets.values()))
     labels = labels.astype(
-        np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32)
+        np.int32 if np.issubdtype(labels.dtype, np.integer) else np.float32,
+        copy=False)
 
   def pick(values: Sequence[str]) -> list[str]:
     return [values[row] for row in rows]

@@ -154,7 +154,7 @@ def of_paragraphs(
 
 def _find(context: str,
           answers: Sequence[tuple[str, int]]) -> tuple[int | None, bool]:
-  """Finds where the first answer begins, and whether not where it says.
+  """Finds where the first answer begins, and whether it says another place.
 
   Offsets are often off by a few characters: the nearest occurrence is taken.
   """
@@ -166,4 +166,4 @@ def _find(context: str,
   found = [match.start() for match in re.finditer(re.escape(text), context)]
   if not found:
     return None, False
-  return min(found, key=lambda place: abs(place - max(start, 0))), True
+  return min(found, key=lambda place: abs(place - max(start, 0))), start >= 0

@@ -8,7 +8,7 @@ import array
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tf_adapters.data.bad_rows import NUL, OTHER_COLUMNS, BadRows, at
 from tf_adapters.data.cell_rows import csv_rows, table_rows, tsv_rows
@@ -48,7 +48,8 @@ class Table:
     columns: the cells of each column.
     lines: the line of the file that each row begins on, from 1, or a
       `RowName`.
-    numbers: of each row in the file, from 0, those left out counted.
+    numbers: of each row in the file, from 0, those left out counted; or what
+      it is called in a table in memory.
     bad_rows: takes the rows that cannot be used.
     note: on how the file was read, or "".
   """
@@ -57,7 +58,7 @@ class Table:
   header: tuple[str, ...]
   columns: Sequence[Iterable[str]]
   lines: Sequence[int | str]
-  numbers: Sequence[int]
+  numbers: Sequence[int | str]
   bad_rows: BadRows
   note: str = ""
 
@@ -82,7 +83,8 @@ class Table:
       column = find_column(self.path, self.header, column, hint)
     return list(self.columns[column])
 
-  def refuse(self, row: int, kind: str, message: str) -> None:
+  def refuse(self, row: int, kind: str,
+             message: str | Callable[[], str]) -> None:
     """Hands a row in that cannot be used; see `BadRows.refuse`."""
     self.bad_rows.refuse(self.lines[row], kind, message)
 

@@ -5,8 +5,9 @@ outputs to words' tags, is here too.
 """
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -248,13 +249,12 @@ def of_sentences(
       else:
         bad_rows[split].refuse(
             sentence.lines[place], UNKNOWN_LABEL,
-            f"of {sentence.words[place]!r}: "
-            f"{unknown_label(sentence.tags[place], numbers)}")
+            functools.partial(_unknown_tag, sentence, place, numbers))
     splits[split] = TaggedSplit(
         [sentence.words for sentence in known],
         [np.array([numbers[tag] for tag in sentence.tags], np.int32)
          for sentence in known],
-        [str(row) for row in range(len(known))])
+        [sentence.name for sentence in known])
   notes = [*notes, *(rows.note(scored=split != "train")
                      for split, rows in bad_rows.items())]
   entities = entity_tags(labels).entities
@@ -264,6 +264,11 @@ def of_sentences(
       "tagging", "tagging", tuple(labels),
       ENTITY_METRICS if entities else TOKEN_METRICS, splits,
       str(paths[first]), notes=tuple(notes))
+
+
+def _unknown_tag(sentence: Sentence, place: int, tags: Iterable[str]) -> str:
+  return (f"of {sentence.words[place]!r}: "
+          f"{unknown_label(sentence.tags[place], tags)}")
 
 
 def _place(flag: str, column: str, found_out: str) -> int | None:

@@ -36,8 +36,8 @@ def columns_of(dataset: tf.data.Dataset,
   if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
     raise InputError("the dataset has no end: leave its repeat() out")
   if isinstance(spec, Mapping):
-    rows = [{str(name): plain(row[name]) for name in spec}
-            for row in dataset.as_numpy_iterator()]
+    rows = [{str(name): plain(_as_label(row[name], spec[name]))
+             for name in spec} for row in dataset.as_numpy_iterator()]
     return _joined(rows, list(map(str, spec)), columns), columns
   if not (isinstance(spec, tuple) and len(spec) == 2):
     raise InputError(f"the dataset's elements are {spec}: {_WANTED}")
@@ -50,9 +50,20 @@ def columns_of(dataset: tf.data.Dataset,
       columns, text="text", label="label",
       text_pair="text_pair" if len(texts) == 2 else None)
   names = [*columns.texts, "label"]
-  rows = [dict(zip(names, map(plain, (*tf.nest.flatten(given), label))))
+  rows = [dict(zip(names, map(plain, (
+      *tf.nest.flatten(given), _as_label(label, spec[1])))))
           for given, label in dataset.as_numpy_iterator()]
   return _joined(rows, names, columns), columns
+
+
+def _as_label(value: Any, spec: Any) -> Any:
+  """Returns a label, or a batch of them, without an axis that has one value.
+
+  As Keras' datasets of two classes have it.
+  """
+  is_column = (isinstance(spec, tf.TensorSpec) and spec.dtype != tf.string
+               and bool(spec.shape.rank) and spec.shape[-1] == 1)
+  return value[..., 0] if is_column else value
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], names: Sequence[str],

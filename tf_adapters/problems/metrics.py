@@ -21,7 +21,10 @@ def _of_labels(function: Callable[..., float], **arguments: Any) -> Metric:
   """Makes a metric of true and predicted labels, with arguments."""
 
   def metric(labels: np.ndarray, predicted: np.ndarray) -> float:
-    return float(function(labels, predicted, **arguments))
+    # A column of zeros and ones alone would be two classes.
+    only = {"labels": [1]} if labels.shape[1:] == (1,) and (
+        "average" in arguments) else {}
+    return float(function(labels, predicted, **arguments, **only))
 
   return metric
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import seqeval.metrics.sequence_labeling
 
+from tf_adapters.data import span_answers
 from tf_adapters.data.dataset import Dataset
+from tf_adapters.data.splits import names_of_rows
 from tf_adapters.data.tag_schemes import OUTSIDE, entity_tags
 from tf_adapters.errors import InputError
 from tf_adapters.problems.metrics import evaluate as evaluate_texts
@@ -73,10 +75,9 @@ class _Judged:
   metrics: Mapping[str, float]
 
   @property
-  def index(self) -> list[int] | None:
-    """The names of rows in their data, if these are numbers."""
-    ids = list(self.examples.ids)
-    return list(map(int, ids)) if all(map(str.isdecimal, ids)) else None
+  def index(self) -> Sequence[int | str]:
+    """The names of rows in their data: whole numbers, if all are such."""
+    return names_of_rows(self.examples.ids)
 
   def texts(self) -> dict[str, Sequence[Any]]:
     """Returns the columns of whole texts."""
@@ -231,7 +232,7 @@ def _of_others(judged: _Judged) -> Evaluation:
   found = judged.predictor.predictions(rows)
   answers = [question.answers for question in judged.examples.questions]
   confidences = np.array([one.probability or 0.0 for one in found])
-  wrong = np.array([one.value not in (right or ("",))
+  wrong = np.array([not span_answers.is_exact(one.value, right)
                     for one, right in zip(found, answers)])
   return Evaluation(
       task=judged.data.name, split=judged.split, rows=len(judged.examples),

@@ -97,7 +97,7 @@ class Evaluation:
   metrics: Mapping[str, float]
   columns: Mapping[str, Sequence[Any]]
   wrong: Sequence[int]
-  index: Sequence[int] | None = None
+  index: Sequence[int | str] | None = None
 
   def __repr__(self) -> str:
     lines = [f"{self._title()}: " + ", ".join(

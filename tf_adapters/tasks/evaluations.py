@@ -154,7 +154,9 @@ class LabelSetEvaluation(Evaluation):
   def _class_rows(
       self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:
     *scores, counts = sklearn.metrics.precision_recall_fscore_support(
-        self.true, self.predicted, average=None, zero_division=0)
+        self.true, self.predicted, average=None, zero_division=0,
+        # A column of zeros and ones alone would be two classes.
+        labels=[1] if len(self.labels) == 1 else None)
     return class_rows(self.labels, counts, scores, rounded)
 
 

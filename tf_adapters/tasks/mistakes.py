@@ -13,7 +13,7 @@ _LONGEST = 800  # characters of a text
 
 
 def as_text(columns: Mapping[str, Sequence[Any]], rows: Sequence[int],
-            index: Sequence[int] | None) -> str:
+            index: Sequence[int | str] | None) -> str:
   """Describes mistakes: the facts in one line, and below them the texts.
 
   Args:

@@ -43,7 +43,7 @@ class Refusal(Exception):
 
   @property
   def message(self) -> str:
-    """What is wrong, with the number of the text that is meant: one line."""
+    """The reason, with the number of the text that is meant: one line."""
     return str(InputError(self.reason if self.text is None
                           else f"text {self.text}: {self.reason}"))
 
