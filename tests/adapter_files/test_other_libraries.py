@@ -16,6 +16,7 @@ from tests.tools.calling import call
 from tf_adapters.adapter_files import adapterhub_writer
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.opening import open_adapter
+from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.tools import analyse, convert, evaluate, glue, inspect
 
 FOLDER = pathlib.Path(__file__).parents[1] / "peers"
@@ -52,7 +53,7 @@ def rename(path, *pairs):
 
 
 def tensors_of(path, labels=None):
-  return dict(open_adapter(path, labels).on(CONFIG, "tiny").tensors())
+  return dict(open_adapter(path, labels).on(CONFIG, "tiny", False).tensors())
 
 
 def refused(path, message, labels=None):
@@ -125,7 +126,10 @@ def test_what_else_is_refused(copy, tmp_path):
   refused(hub(hidden_size=64), "hidden_size 64, not 32 as tiny has")
   path = hub()
   rename(path, ("layer.1.", "layer.2."))
-  refused(path, "num_hidden_layers 3, not 2")
+  refused(path, "no tensors of output in layer 1")
+  with pytest.raises(ta.InputError, match="num_hidden_layers 2, not 3"):
+    open_adapter(hub()).on(ta.BertConfig(**{
+        **CONFIG.to_dict(), "num_hidden_layers": 3}), "tiny", False)
   for old, new, message in (
       ("adapters.task", "refts.task", "it holds refts"),
       ("encoder.layer.0.output.adapters", "invertible_adapters",
@@ -168,7 +172,7 @@ def test_peft_files_that_name_modules_of_lower_layers(copy):
   safetensors.numpy.save_file({
       name: array for name, array in safetensors.numpy.load_file(file).items()
       if ".layer.1." not in name}, file)
-  found = open_adapter(path, LABELS).on(CONFIG, "tiny")
+  found = open_adapter(path, LABELS).on(CONFIG, "tiny", False)
   assert found.info.method.layers == (0,)
   assert not any("layer_1/" in name for name in found.tensors())
 
@@ -313,10 +317,10 @@ def test_repositories_of_the_hub(copy, tmp_path):
 
 def test_an_encoder_with_another_activation_is_a_warning(recwarn):
   file = open_adapter(FOLDER / "adapterhub_files/lora")
-  file.on(CONFIG, "tiny")
+  file.on(CONFIG, "tiny", False)
   assert not recwarn
   file.on(ta.BertConfig(**{**CONFIG.to_dict(), "hidden_act": "gelu_tanh"}),
-          "tiny")
+          "tiny", False)
   assert "does not say its encoder's activation" in str(recwarn[0].message)
 
 
@@ -373,8 +377,8 @@ def test_cards_of_written_files(tmp_path):
   assert "    'bert-base-uncased', hidden_act=\"gelu_new\", num_labels=3" in (
       card)
   opened = open_adapter(FOLDER / "adapterhub_files/pooler").on(
-      CONFIG, "hf://google-bert/bert-base-uncased@main")
-  written = adapterhub_writer.files(opened.info, opened.tensors())
+      CONFIG, "hf://google-bert/bert-base-uncased@main", False)
+  written = adapterhub_writer.files(opened.info, opened.tensors(), BERT)
   assert "from_pretrained('google-bert/bert-base-uncased')" in (
       written["README.md"])
   assert "base_model: google-bert/bert-base-uncased\n" in written["README.md"]
@@ -477,3 +481,120 @@ def test_analysis_and_runs(labelled, tmp_path, capfd):
   assert call(glue, *run) == 1
   assert "--to=tf_adapters writes a file that has them" in (
       capfd.readouterr().err)
+
+
+def without(path, part):
+  """Takes tensors out of a file whose names have a part."""
+  (file,) = path.glob("adapter*.safetensors")
+  tensors = safetensors.numpy.load_file(file)
+  assert any(part in name for name in tensors)
+  safetensors.numpy.save_file(
+      {name: array for name, array in tensors.items() if part not in name},
+      file)
+  return path
+
+
+@pytest.mark.parametrize("name, part, message", [
+    ("adapterhub_files/ia3", "layer.0.", "no tensors of key in layer 0"),
+    ("adapterhub_files/ia3", ".key.", "no tensors of key in layer 0"),
+    ("adapterhub_files/ia3", "layer.1.attention.self.value",
+     "no tensors of value in layer 1"),
+    ("adapterhub_files/lora", ".query.", "no tensors of query in layer 0"),
+    ("adapterhub_files/pfeiffer", "layer.0.", "of output in layer 0"),
+    ("peft_files/lora", "layer.1.attention.self.query",
+     "of query in layer 1, which its target_modules name"),
+    ("peft_files/ia3", "layer.0.attention.self.key", "of key in layer 0"),
+    ("peft_files/ia3", ".self.key.", "of key in layer 0")])
+def test_files_that_lack_what_their_configuration_names(
+    copy, name, part, message):
+  refused(without(copy(name), part), message, LABELS if "peft" in name else
+          None)
+
+
+def test_a_layer_of_peft_may_be_a_number(copy):
+  for given in ([0], 0):
+    path = without(
+        copy("peft_files/lora", layers_to_transform=given), "layer.1.")
+    assert not any("layer_1/" in name for name in tensors_of(path, LABELS))
+
+
+def test_a_head_on_a_pooler_that_no_file_has(copy, tmp_path):
+  for path, labels in ((copy("adapterhub_files/pooler"), None),
+                       (copy("peft_files/lora"), LABELS)):
+    file = open_adapter(path, labels)
+    own = "pooler_transform/kernel" in file.foreign.tensors
+    if own:
+      file.on(CONFIG, "tiny", True)
+    else:
+      with pytest.raises(ta.InputError, match="tiny has no pooler: there it was"
+                         " drawn at random"):
+        file.on(CONFIG, "tiny", True)
+    # Whoever puts another head there does not need it.
+    open_adapter(path, with_head=False).on(CONFIG, "tiny", True)
+  assert own is False
+
+
+@pytest.fixture
+def electra(one_layer_source, tmp_path):
+  """A discriminator whose embeddings are as wide as its layers: a BERT here."""
+  folder = shutil.copytree(one_layer_source, tmp_path / "electra")
+  config = json.loads((folder / "config.json").read_text())
+  (folder / "config.json").write_text(json.dumps({
+      **config, "model_type": "electra", "hidden_act": "gelu",
+      "embedding_size": config["hidden_size"]}))
+  file = folder / "model.safetensors"
+  safetensors.numpy.save_file({
+      f"electra.{name.removeprefix('bert.')}": array
+      for name, array in safetensors.numpy.load_file(file).items()
+      if "pooler" not in name}, file)
+  return folder
+
+
+def test_a_wide_electra_is_one_in_other_libraries(electra, tmp_path):
+  encoder = ta.load_encoder(str(electra), ta.LoraConfig(rank=2))
+  assert encoder.family == "bert"
+  ta.save_adapter(ta.TextClassifier(
+      encoder, ["a", "b"], pooling="pooler"), tmp_path / "ours")
+  path = ta.convert_adapter(tmp_path / "ours", tmp_path / "hub", "adapterhub")
+  about = json.loads((path / "adapter_config.json").read_text())
+  assert (about["model_type"], about["model_class"]) == (
+      "electra", "ElectraAdapterModel")
+  tensors = safetensors.numpy.load_file(path / "adapter.safetensors")
+  assert all(name.startswith("electra.") for name in tensors)
+  # The pooler that no file has is the identity.
+  head = safetensors.numpy.load_file(path / "model_head.safetensors")
+  np.testing.assert_array_equal(head["heads.ours.1.weight"], np.eye(32))
+  again = ta.load_adapter(path, str(electra))
+  inputs = {name: np.ones([1, 5], np.int32) for name in (
+      "input_word_ids", "input_mask", "input_type_ids")}
+  np.testing.assert_allclose(
+      again(inputs), ta.load_adapter(tmp_path / "ours")(inputs), atol=1e-6)
+
+
+def test_an_encoder_that_is_not_there_is_taken_for_a_usual_one(
+    one_layer_source, tmp_path):
+  source = shutil.copytree(one_layer_source, tmp_path / "bert")
+  ta.save_adapter(ta.TextClassifier(ta.load_encoder(
+      str(source), ta.LoraConfig(rank=2)), ["a", "b"], pooling="pooler"),
+                  tmp_path / "ours")
+  expected = ta.convert_adapter(tmp_path / "ours", tmp_path / "peft", "peft")
+  shutil.rmtree(source)
+  with pytest.warns(UserWarning, match="encoder was not looked at.*bert"):
+    path = ta.convert_adapter(tmp_path / "ours", tmp_path / "again", "peft")
+  for file in expected.iterdir():
+    assert (path / file.name).read_bytes() == file.read_bytes()
+  with pytest.raises(ta.InputError, match="bert"):
+    ta.convert_adapter(tmp_path / "ours", tmp_path / "x", "peft", source)
+
+
+@pytest.mark.parametrize("name, there", [
+    ("type", "type_"), ("values", "values_"), ("x.y", "x_y")])
+def test_names_that_modules_of_torch_have(
+    one_layer_source, tmp_path, name, there):
+  ta.save_adapter(ta.TextClassifier(ta.load_encoder(
+      str(one_layer_source), ta.LoraConfig(rank=2)), ["a", "b"],
+                                    pooling="cls"), tmp_path / name)
+  path = ta.convert_adapter(tmp_path / name, tmp_path / "hub", "adapterhub")
+  about = json.loads((path / "adapter_config.json").read_text())
+  assert about["name"] == there
+  assert ta.load_adapter(path, str(one_layer_source)).labels == ("a", "b")

@@ -198,6 +198,29 @@ def test_files_of_other_libraries_load_from_there(hub, published, tmp_path):
   assert open_adapter(tmp_path / "ia3").foreign
 
 
+def test_files_of_other_libraries_are_taken_as_they_are(hub, tmp_path, capfd):
+  """Without labels, without a head; and nothing else of the cache."""
+  headless = shutil.copytree(PEERS / "adapterhub_files" / "ia3", tmp_path / "x")
+  for file in headless.glob("*head*"):
+    file.unlink()
+  for path in (PEERS / "peft_files" / "dora", headless,
+               PEERS / "adapterhub_files" / "houlsby"):
+    source = f"hf://org/{path.name}"
+    hub.upload(f"org/{path.name}", path)
+    cached = find_adapter(source)
+    (cached / "training_args.bin").write_bytes(b"a pickle")
+    (cached / "checkpoint-500").mkdir()
+    output = tmp_path / "pulled" / path.name
+    assert call(pull, f"--adapter={source}", f"--output={output}") == 0
+    assert path.name == "x" or str(output) in capfd.readouterr().out
+    assert {file.name for file in output.iterdir()} == {
+        file.name for file in path.iterdir()}
+  (headless / "adapter.safetensors").write_bytes(b"x")
+  hub.upload("org/torn", headless)
+  with pytest.raises(ta.InputError, match="org--torn.*adapter.safetensors"):
+    pull_adapter("hf://org/torn", tmp_path / "torn")
+
+
 def test_what_cannot_be_published_is_refused(hub, file, tmp_path, monkeypatch):
   hub.commit("me/bert", {"model.safetensors": b"x", "config.json": b"{}"})
   hub.requests.clear()

@@ -141,7 +141,7 @@ def test_a_vocabulary_in_tokenizer_json(hf_source, tmp_path, lower_case):
   assert vocabulary.lower_case == lower_case
   tokenizer["model"]["type"] = "BPE"
   (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-  with pytest.raises(ta.InputError, match="not a WordPiece vocabulary"):
+  with pytest.raises(ta.InputError, match="not a vocabulary of byte-level BPE"):
     ta.load_encoder(str(folder))
 
 

@@ -8,14 +8,18 @@ import safetensors.numpy
 import tensorflow as tf
 
 import tf_adapters as ta
-from tests import bert_reference, scripts
+from tests import bert_reference, scripts, sentence_piece_reference
 from tests.checkpoints.test_damage import copy, refuse
+from tests.checkpoints.test_families import VOCABULARIES
 from tests.conftest import SPECIAL, TOKENS
+from tf_adapters.checkpoints.architecture import find_architecture
 from tf_adapters.checkpoints.formats import open_checkpoint
 from tf_adapters.checkpoints.hub_export import export_hub
 from tf_adapters.checkpoints.loading import describe_encoder
 from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
+from tf_adapters.checkpoints.vocabulary_files import find_tokenizer
+from tf_adapters.modeling.encoders.table import ENCODERS
 
 
 @pytest.fixture
@@ -266,3 +270,84 @@ def test_hub_preprocessing_cannot_do_everything(folder, tmp_path):
   write(folder / "added_tokens.json", **ADDED)
   with pytest.raises(ta.InputError, match="added tokens.*export_model"):
     export_hub(ta.load_encoder(str(folder)), tmp_path / "hub", 16)
+
+
+def test_a_bert_with_the_vocabulary_of_an_xlm_roberta(folder):
+  """As paraphrase-multilingual-MiniLM and multilingual-e5-small have it."""
+  for name in ("vocab.txt", "tokenizer_config.json"):
+    (folder / name).unlink()
+  model = sentence_piece_reference.train("fairseq")
+  (folder / "sentencepiece.bpe.model").write_bytes(model)
+  (folder / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
+  file = folder / "model.safetensors"
+  tensors = safetensors.numpy.load_file(file)
+  name = "embeddings.word_embeddings.weight"
+  tensors[name] = np.resize(tensors[name], [2000, tensors[name].shape[1]])
+  safetensors.numpy.save_file(tensors, file)
+  write(folder / "config.json", **json.loads(
+      (folder / "config.json").read_text()) | {"vocab_size": 2000})
+  encoder = ta.load_encoder(str(folder))
+  vocabulary = encoder.vocabulary
+  assert (vocabulary.kind, vocabulary.special.start) == ("fairseq", "<s>")
+  inputs = encoder.text_processor(12)(["a", "a b"], ["c", "c d e"])
+  ids = inputs["input_word_ids"].numpy()[0]
+  begin, end, padding = map(vocabulary.id_of, ("<s>", "</s>", "<pad>"))
+  assert ids[0] == begin and ids[-1] == padding
+  assert list(ids).count(end) == 3
+  assert not inputs["input_type_ids"].numpy().any()
+  given = ta.load_encoder(
+      str(folder), vocab_file=str(folder / "sentencepiece.bpe.model"))
+  assert given.vocabulary == vocabulary
+
+
+def test_a_roberta_with_wordpieces(folder):
+  """As klue/roberta-base has it: no segments, whatever BERT's tokenizer says.
+  """
+  config = json.loads((folder / "config.json").read_text())
+  (folder / "config.json").write_text(json.dumps({
+      **config, "model_type": "roberta", "type_vocab_size": 1}))
+  file = folder / "model.safetensors"
+  safetensors.numpy.save_file({
+      f"roberta.{name.removeprefix('bert.')}": (
+          array[:1] if "token_type" in name else array)
+      for name, array in safetensors.numpy.load_file(file).items()}, file)
+  encoder = ta.load_encoder(str(folder))
+  assert encoder.family == "roberta"
+  assert (encoder.vocabulary.kind, encoder.vocabulary.special.start) == (
+      "wordpiece", "[CLS]")
+  inputs = encoder.text_processor(12)(["good"], ["bad"])
+  assert not inputs["input_type_ids"].numpy().any()
+  encoder(inputs)
+
+
+@pytest.mark.parametrize("of_json, of_config, expected", [
+    (False, None, False), (True, None, True), (False, True, True),
+    (True, False, False)])
+def test_the_configuration_goes_before_the_pre_tokenizer(
+    tmp_path, of_json, of_config, expected):
+  merges = (VOCABULARIES / "roberta" / "merges.txt").read_text().splitlines()
+  write(tmp_path / "tokenizer.json", pre_tokenizer={
+      "type": "ByteLevel", "add_prefix_space": of_json}, model={
+          "type": "BPE", "vocab": json.loads(
+              (VOCABULARIES / "roberta" / "vocab.json").read_text()),
+          "merges": [line for line in merges if line[:1] != "#"]})
+  write(tmp_path / "tokenizer_config.json", **(
+      {} if of_config is None else {"add_prefix_space": of_config}))
+  vocabulary = find_tokenizer(tmp_path, ENCODERS["roberta"])
+  assert vocabulary.add_prefix_space == expected
+
+
+@pytest.mark.parametrize("family, name, expected", [
+    ("roberta", "layer_norm_eps", 1e-12),
+    ("xlm-roberta", "layer_norm_eps", 1e-12),
+    ("albert", "hidden_act", "gelu_tanh"), ("bert", "hidden_act", "gelu"),
+    ("albert", "num_attention_heads", 64), ("bert", "layer_norm_eps", 1e-12)])
+def test_what_a_config_does_not_say_is_as_transformers_has_it(
+    tmp_path, family, name, expected):
+  values = {"model_type": family, "vocab_size": 30, "hidden_size": 128,
+            "hidden_act": "gelu", "num_attention_heads": 4,
+            "layer_norm_eps": 1e-6}
+  del values[name]
+  (tmp_path / "config.json").write_text(json.dumps(values))
+  config, _ = find_architecture(str(tmp_path / "config.json"))
+  assert getattr(config, name) == expected

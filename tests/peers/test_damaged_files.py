@@ -51,7 +51,7 @@ def read(path, config):
       raise
     file = open_adapter(path)
   file.shapes()
-  return dict(file.on(config, "tiny").tensors())
+  return dict(file.on(config, "tiny", False).tensors())
 
 
 def with_other_values(content, rng):

@@ -80,7 +80,7 @@ def assert_equal(logits, expected, inputs):
     for family in FAMILIES])
 def test_all_in_one_batch(encoders, golden, family):
   encoder = encoders[family].build()
-  files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny")
+  files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny", False)
            for path in FILES if family_of(path) == family]
   inputs = our_inputs(family)
   for file, found in zip(files, in_one_batch(encoder, files, inputs),
@@ -101,7 +101,7 @@ def test_encoders_of_other_families_are_refused(name, family, message):
   config = ENCODERS[family].config(
       vocab_size=9, hidden_size=8, num_hidden_layers=2, num_attention_heads=2)
   with pytest.raises(ta.InputError, match=message):
-    file.on(config, "tiny")
+    file.on(config, "tiny", False)
 
 
 def test_places_that_are_refused(tmp_path):
@@ -156,18 +156,19 @@ def test_heads_that_are_refused(tmp_path):
 def test_written_again_they_are_the_same(encoders, path, tmp_path):
   family = family_of(path)
   config = encoders[family].config
-  file = open_adapter(path, labels_of(path)).on(config, "tiny")
+  file = open_adapter(path, labels_of(path)).on(config, "tiny", False)
   write = WRITERS[path.parent.name].files
   if family == "albert":
     with pytest.raises(ta.InputError, match="the same in all layers"):
-      write(file.info, file.tensors())
+      write(file.info, file.tensors(), ENCODERS[family])
     return
   (tmp_path / path.name).mkdir()
-  for name, content in write(file.info, file.tensors()).items():
+  for name, content in write(
+      file.info, file.tensors(), ENCODERS[family]).items():
     (tmp_path / path.name / name).write_bytes(
         content.encode() if isinstance(content, str) else content)
   labels = LABELS if labels_of(path) else None
-  again = open_adapter(tmp_path / path.name, labels).on(config, "tiny")
+  again = open_adapter(tmp_path / path.name, labels).on(config, "tiny", False)
   ours = file.tensors()
   for name, array in again.tensors().items():
     np.testing.assert_allclose(array, ours[name], atol=1e-6, err_msg=name)

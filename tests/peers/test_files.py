@@ -14,6 +14,7 @@ from tests.peers import comparing
 from tf_adapters.adapter_files.adapterhub_writer import files as adapterhub
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.peft_writer import files as peft
+from tf_adapters.modeling.encoders.bert import BERT
 
 FOLDER = pathlib.Path(__file__).parent
 FILES = [path for library in ("adapterhub", "peft")
@@ -65,7 +66,7 @@ def test_alone(source, path, golden):
 
 def test_all_in_one_batch(source, golden):
   encoder = ta.load_encoder(source)
-  files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny")
+  files = [open_adapter(path, labels_of(path)).on(encoder.config, "tiny", False)
            for path in FILES if path.name not in NOT_IN_BANKS]
   logits = comparing.in_one_batch(encoder, files, comparing.our_inputs())
   for file, found in zip(files, logits, strict=True):
@@ -112,19 +113,20 @@ def test_written_again_they_are_the_same(source, path, tmp_path):
   config = ta.BertConfig(**{
       name: value for name, value in comparing.tiny_bert.CONFIG.items()
       if name != "model_type"})
-  file = open_adapter(path, labels_of(path)).on(config, "tiny")
+  file = open_adapter(path, labels_of(path)).on(config, "tiny", False)
   write = adapterhub if path.parent.name == "adapterhub_files" else peft
   if path.name in NOT_IN_BANKS:
     with pytest.raises(ta.InputError, match="other weights of the encoder"):
-      write(file.info, file.tensors())
+      write(file.info, file.tensors(), BERT)
     return
   folder = tmp_path / path.name
   folder.mkdir()
-  for name, content in write(file.info, file.tensors()).items():
+  for name, content in write(
+      file.info, file.tensors(), BERT).items():
     (folder / name).write_bytes(
         content.encode() if isinstance(content, str) else content)
   labels = labels_of(path) if write is peft else None
-  again = open_adapter(folder, labels).on(config, "tiny")
+  again = open_adapter(folder, labels).on(config, "tiny", False)
   ours = file.tensors()
   for name, array in again.tensors().items():
     np.testing.assert_allclose(array, ours[name], atol=1e-6, err_msg=name)

@@ -6,10 +6,12 @@ make_adapterhub_goldens.py and make_peft_goldens.py describe.
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import tf_adapters as ta
 from tests.adapters import with_random_values
@@ -52,6 +54,11 @@ ADAPTERHUB = {
                             A.preset("parallel", size=4))), "classification",
             "ab", "cls", FROZEN),
 }
+# Encoders of these have no pooler here, and any in the other library.
+BARE = {"bare": (ta.LoraConfig(rank=2), "classification", "abc", "pooler",
+                 "adapters")}
+BARE["roberta.bare"] = BARE["electra.bare"] = BARE["bare"]
+ADAPTERHUB |= BARE
 FAMILIES = ("bert", "roberta", "xlm-roberta", "distilbert", "electra")
 # Encoders of these are 8 wide.
 ADAPTERHUB |= {
@@ -96,6 +103,9 @@ PEFT = {
 }
 
 
+PEFT |= {name: BARE[name] for name in ("bare", "roberta.bare")}
+
+
 def family_of(name):
   return name.partition(".")[0] if "." in name else "bert"
 
@@ -116,17 +126,30 @@ def logits_of(source, path, family, method, problem, labels, pooling, tuning):
   return np.asarray(model(families.our_inputs(family)))
 
 
+def without_pooler(source, folder):
+  """Writes an encoder without the part that masked-LM checkpoints lack."""
+  shutil.copytree(source, folder)
+  file = folder / "model.safetensors"
+  safetensors.numpy.save_file({
+      name: array for name, array in safetensors.numpy.load_file(file).items()
+      if not name.startswith("pooler.")}, file)
+  return folder
+
+
 @pytest.mark.parametrize("library,tasks", [
     ("adapterhub", ADAPTERHUB), ("peft", PEFT)])
 def test_logits(tmp_path, library, tasks):
   sources = {family: families.write_encoder(family, tmp_path / family)
              for family in FAMILIES}
+  bare = {family: without_pooler(source, tmp_path / "bare" / family)
+          for family, source in sources.items()}
   ours = {}
   for name, task in tasks.items():
     family = family_of(name)
+    source = (bare if name in BARE else sources)[family]
     path = tmp_path / library / f"{family}.{name.rpartition('.')[2]}"
     file = tmp_path / "ours" / path.name
-    ours[path.name] = logits_of(sources[family], file, family, *task)
+    ours[path.name] = logits_of(source, file, family, *task)
     ta.convert_adapter(file, path, library)
   done = subprocess.run(
       [PEER, f"tests/peers/read_{library}_files.py", tmp_path / library,

@@ -323,10 +323,10 @@ def _on_encoder(
   check_dtype(dtype)
   path = find_adapter(path)
   file = open_adapter(path, labels, with_head)
+  source = encoder_source or find_encoder_source(path, file.info)
   pretrained = open_encoder(
-      encoder_source or find_encoder_source(path, file.info), vocab_file,
-      lower_case=file.info.tokenizer.get("lower_case"))
-  file = file.on(pretrained.config, pretrained.source)
+      source, vocab_file, file.info.tokenizer.get("lower_case"))
+  file = file.on(pretrained.config, pretrained.source, pretrained.lacks_pooler)
   info = file.info
   # Before anything is built of the sizes that the file tells.
   _check_architecture(path, info, pretrained.config, pretrained.source)

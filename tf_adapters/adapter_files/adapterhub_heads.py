@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.foreign import (
+    POOLER,
     Head,
     Stored,
     WeightsFile,
@@ -89,9 +90,8 @@ def _flexible_head(config: Mapping[str, Any], weights: WeightsFile, name: str,
              "whose place the first one could be")
     pooling = "pooler"
     tensors = {
-        "pooler_transform/kernel": weights.take(
-            f"heads.{name}.1.weight").transposed,
-        "pooler_transform/bias": weights.take(f"heads.{name}.1.bias")}
+        POOLER[0]: weights.take(f"heads.{name}.1.weight").transposed,
+        POOLER[1]: weights.take(f"heads.{name}.1.bias")}
   elif layers != 1:
     refuse(f"its head has {layers} layers"
            + " behind BERT's pooler" * (of_texts and pooled))
@@ -138,4 +138,4 @@ def _named(problem_type: str, pooling: str, dropout: float,
         raise InputError("label2id does not number its labels from 0")
     names = choose_labels(own, labels, outputs)
   return Head(problem_type, names, pooling, dropout, tensors,
-              "pooler_transform/kernel" in tensors)
+              POOLER[0] in tensors)

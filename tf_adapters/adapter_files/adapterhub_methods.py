@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_adapters.adapter_files.adapterhub_tensors import (
     MethodTensors,
+    check_all_there,
     check_none_left,
 )
 from tf_adapters.adapter_files.foreign import (
@@ -106,6 +107,10 @@ def _bottleneck(config: Mapping[str, Any], found: MethodTensors,
   _must_be(config, use_gating=False, ln_after=False, original_ln_after=True,
            inv_adapter=None, invertible_adapter=None)
   places = _in_places(found.of["adapters"], found.model.sublayers)
+  check_all_there(config, found, places, [
+      position for position, key in (
+          ("attention", "mh_adapter"), ("output", "output_adapter"))
+      if setting(config, key, bool, False)])
   parallel = setting(config, "is_parallel", bool, False)
   normed = setting(config, "original_ln_before", bool, False) and not parallel
   if normed:
@@ -252,6 +257,12 @@ def _low_rank(config: Mapping[str, Any], found: MethodTensors,
   if config.get("use_dora"):
     refuse("it is DoRA as AdapterHub defines it, with another norm than PEFT")
   places = _in_places(found.of["loras"], found.model.projections)
+  letters = setting(config, "attn_matrices", list, ["q", "v"]) if (
+      setting(config, "selfattn_lora", bool, True)) else ()
+  check_all_there(config, found, places, [
+      target for target in ("query", "key", "value") if target[0] in letters
+  ] + [target for target in ("intermediate", "output")
+       if setting(config, f"{target}_lora", bool, False)])
   layers = layers_of(found.model, places)
   targets = tuple({target for _, target in places})
   rank = setting(config, "r", int, 8)

@@ -1,9 +1,17 @@
 """The tensors of an adapter of AdapterHub, by what they are of."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tf_adapters.adapter_files.foreign import Tensors, WeightsFile, refuse
+from tf_adapters.adapter_files.foreign import (
+    Tensors,
+    WeightsFile,
+    refuse,
+    setting,
+)
 from tf_adapters.adapter_files.torch_modules import TorchModel
+from tf_adapters.errors import InputError
 
 # Of adapter-transformers' first version -> those of today.
 _OLD_NAMES = {
@@ -87,3 +95,27 @@ def check_none_left(tensors: Tensors) -> None:
   """Raises InputError for tensors that nobody has taken."""
   for name in tensors:
     refuse(f"it has a tensor {name} in one of its places")
+
+
+def check_all_there(config: Mapping[str, Any], found: MethodTensors,
+                    places: Mapping[tuple[int, str], Tensors],
+                    names: Sequence[str]) -> None:
+  """Refuses places without the tensors that a configuration says they have.
+
+  Args:
+    config: which layers it leaves out.
+    found: what it is for.
+    places: (layer, name) of those that have some.
+    names: of what each of the other layers has.
+
+  Raises:
+    InputError: there is such a place.
+  """
+  if found.model.shares_layers:
+    return
+  left_out = setting(config, "leave_out", list, [])
+  for layer in range(1 + max(layer for layer, _ in places)):
+    for name in names if layer not in left_out else ():
+      if (layer, name) not in places:
+        raise InputError(f"has no tensors of {name} in layer {layer}, which "
+                         "its configuration names")

@@ -17,7 +17,7 @@ from tf_adapters.adapter_files.adapterhub_heads import (
     HEAD_WEIGHTS,
 )
 from tf_adapters.adapter_files.adapterhub_methods import ACTIVATIONS
-from tf_adapters.adapter_files.foreign import TEXT_HEAD
+from tf_adapters.adapter_files.foreign import POOLER, TEXT_HEAD
 from tf_adapters.adapter_files.foreign_writing import (
     POOL_BY_POOLER,
     TUNE_POOLER,
@@ -31,7 +31,7 @@ from tf_adapters.adapter_files.foreign_writing import (
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
 from tf_adapters.adapter_files.torch_modules import TorchModel
-from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.methods.bottleneck import AdapterConfig
 from tf_adapters.modeling.methods.compacter import CompacterConfig
 from tf_adapters.modeling.methods.ia3 import IA3Config
@@ -41,6 +41,23 @@ from tf_adapters.modeling.methods.prefix import PrefixConfig
 from tf_adapters.modeling.methods.union import UnionConfig
 
 VERSION = "adapters.1.3.0"
+
+# What PyTorch's ModuleDict is called by already: no adapter can be.
+_NAMES_OF_MODULES = {
+    "T_destination", "add_module", "apply", "bfloat16", "buffers",
+    "call_super_init", "children", "clear", "compile", "cpu", "cuda", "double",
+    "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer",
+    "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "items",
+    "keys", "load_state_dict", "modules", "mtia", "named_buffers",
+    "named_children", "named_modules", "named_parameters", "parameters", "pop",
+    "register_backward_hook", "register_buffer", "register_forward_hook",
+    "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook", "register_module",
+    "register_parameter", "register_state_dict_post_hook",
+    "register_state_dict_pre_hook", "requires_grad_", "set_extra_state",
+    "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
+    "training", "type", "update", "values", "xpu", "zero_grad"}
 
 # The first of several names that mean the same.
 _ACTIVATIONS = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
@@ -72,19 +89,22 @@ class _Written:
     return f"{self.model.names.encoder}.{path}.{self.name}."
 
 
-def files(info: AdapterInfo,
-          tensors: Mapping[str, np.ndarray]) -> dict[str, str | bytes]:
+def files(info: AdapterInfo, tensors: Mapping[str, np.ndarray],
+          family: EncoderFamily) -> dict[str, str | bytes]:
   """Makes the files of a task, {name: content}.
 
   Args:
     info: what our file says.
     tensors: by canonical name.
+    family: that its encoder's files are of.
 
   Raises:
     InputError: there is no such file of equal logits.
   """
   config = info.encoder_config
   name = info.task.replace(".", "_")  # PyTorch's modules have none
+  if name in _NAMES_OF_MODULES:
+    name += "_"
   method = info.method
   if method is None:
     cannot_write("it has no adapters, and the library's files are of these")
@@ -99,7 +119,7 @@ def files(info: AdapterInfo,
                    f"not: {POOL_BY_POOLER}")
   if reasons:
     cannot_write("; ".join(reasons))
-  model = model_to_write(config)
+  model = model_to_write(family)
   task = _Written(name, model, config, tensors)
   settings, arrays = _method(method, task)
   head, head_arrays = _head(info, task)
@@ -263,7 +283,7 @@ def _prefix(method: PrefixConfig,
 def _head(info: AdapterInfo,
           task: _Written) -> tuple[dict[str, Any], Arrays]:
   per_token, model = info.problem.per_token, task.model
-  own = "pooler_transform/kernel" in task.tensors and info.pooling == "pooler"
+  own = POOLER[0] in task.tensors and info.pooling == "pooler"
   # A DistilBERT's pooled output is the first token's.
   pooled = info.pooling == "pooler" and not own and (
       "pooler_transform" in model.family.places)

@@ -2,18 +2,28 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from tf_adapters.adapter_files import adapterhub_writer, peft_writer
 from tf_adapters.adapter_files.adapter_file import load_adapter, save_adapter
 from tf_adapters.adapter_files.finding import find_adapter
+from tf_adapters.adapter_files.foreign import POOLER
 from tf_adapters.adapter_files.foreign_writing import computes_by_tanh
 from tf_adapters.adapter_files.info import find_encoder_source
-from tf_adapters.adapter_files.opening import LIBRARIES, OURS, open_adapter
+from tf_adapters.adapter_files.opening import (
+    LIBRARIES,
+    OURS,
+    AdapterFile,
+    open_adapter,
+)
 from tf_adapters.adapter_files.place import check_place, names_at
+from tf_adapters.checkpoints.checkpoint import Checkpoint
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
+from tf_adapters.modeling.encoders.table import family_of
 
 _WRITERS = {"adapterhub": adapterhub_writer, "peft": peft_writer}
 
@@ -28,8 +38,8 @@ def convert_adapter(adapter: str | os.PathLike[str],
     adapter: the adapter file, as for `load_adapter`.
     path: the folder to write.
     to: "adapterhub", "peft" or "tf_adapters".
-    encoder_source: as for `load_adapter`; our files need none for the other two
-      libraries.
+    encoder_source: as for `load_adapter`. Of our files' encoder only the names
+      of its tensors are looked at: whether it has a pooler, for instance.
     labels: as for `load_adapter`.
 
   Returns:
@@ -52,12 +62,22 @@ def convert_adapter(adapter: str | os.PathLike[str],
         load_adapter(adapter, encoder_source, labels=labels), path)
   adapter = find_adapter(adapter)
   file = open_adapter(adapter, labels)
-  if file.foreign is not None:
-    source = encoder_source or find_encoder_source(adapter, file.info)
-    encoder = open_encoder(source)
-    file = file.on(encoder.config, encoder.source)
+  checkpoint = None
   try:
-    content = _WRITERS[to].files(file.info, file.tensors())
+    encoder = open_encoder(
+        encoder_source or find_encoder_source(adapter, file.info))
+    checkpoint = encoder.checkpoint
+    file = file.on(encoder.config, encoder.source, encoder.lacks_pooler)
+  except InputError as error:
+    if checkpoint or file.foreign or encoder_source is not None:
+      raise
+    warn(f"{path}: its encoder was not looked at, so it is taken for one with "
+         f"a pooler: {error}")
+  try:
+    content = _WRITERS[to].files(
+        file.info, _with_pooler(file, checkpoint),
+        family_of(file.info.encoder_config) if checkpoint is None
+        else checkpoint.family)
   except InputError as error:
     text = str(error)
     raise InputError(
@@ -75,3 +95,17 @@ def convert_adapter(adapter: str | os.PathLike[str],
     for name, text_or_bytes in content.items():
       write_file(new / name, text_or_bytes)
   return pathlib.Path(path)
+
+
+def _with_pooler(file: AdapterFile, checkpoint: Checkpoint | None,
+                 ) -> Mapping[str, np.ndarray]:
+  """Returns a task's tensors, with its encoder's pooler if no file has that.
+
+  It is the identity then. Other libraries would draw one at random for each
+  model that is made.
+  """
+  tensors = file.tensors()
+  if checkpoint is None or not checkpoint.lacks_pooler or (
+      file.info.pooling != "pooler" or POOLER[0] in tensors):
+    return tensors
+  return {**tensors, **{name: checkpoint.tensor(name) for name in POOLER}}

@@ -17,6 +17,7 @@ WEIGHTS_NAMES = (*_WEIGHTS, *_WEIGHTS.values())
 _HEAD, _TORCH_HEAD = HEAD_WEIGHTS
 # All that is fetched of a repository, except for these and the card.
 FILES = (CONFIG_NAME, *_WEIGHTS, HEAD_CONFIG, _HEAD)
+TORCH_FILES = (*_WEIGHTS.values(), _TORCH_HEAD)
 
 
 def find_adapter(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

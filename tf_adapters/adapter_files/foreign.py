@@ -28,12 +28,18 @@ from tf_adapters.modeling.tuning import kind_of
 # The layers of a head for whole texts: where there are two, the first one is as
 # BERT's pooler is.
 TEXT_HEAD = ("pooler_transform", "head")
+# The tensors of a pooler.
+POOLER = ("pooler_transform/kernel", "pooler_transform/bias")
 
 # Arrays of one task that are filled up to the same size may take so many times
 # what the file has of them.
 _MOST_PADDING = 16
 
 _FLOATS = ("F32", "F16", "BF16", "F64")
+
+
+class NotSaidError(InputError):
+  """Another library's file does not say what whoever loads it may."""
 
 
 class Stored(NamedTuple):
@@ -234,8 +240,8 @@ NO_HEAD = Head("regression", (), "cls", 0.1, {})
 
 
 def lacks_head(why: str) -> NoReturn:
-  """Raises InputError for a file without a head, which is of no task."""
-  raise InputError(
+  """Raises NotSaidError for a file without a head, which is of no task."""
+  raise NotSaidError(
       f"has no head: {why}; ta.load_adapted_encoder puts it on an encoder, for "
       "a head of your own")
 
@@ -307,11 +313,11 @@ def choose_labels(own: Sequence[str] | None, given: Sequence[str] | None,
     count: how many outputs there are.
 
   Raises:
-    InputError: nobody says them, both do and differ, or they are not as many as
-      the outputs.
+    NotSaidError: nobody says them.
+    InputError: both do and differ, or they are not as many as the outputs.
   """
   if own is None and given is None:
-    raise InputError(
+    raise NotSaidError(
         f"does not say what its {count} labels are called: give their names in "
         'the order of its outputs, as labels=["no", "yes"] or --labels=no,yes; '
         "tf-adapters convert --to=tf_adapters writes a file that has them")

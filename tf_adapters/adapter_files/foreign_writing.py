@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import safetensors.numpy
 
+from tf_adapters.adapter_files.foreign import POOLER
 from tf_adapters.adapter_files.front_matter import (
   front_matter,
   with_front_matter,
@@ -19,8 +20,7 @@ from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
 from tf_adapters.checkpoints.hub_names import known_name
 from tf_adapters.checkpoints.sources import is_local
 from tf_adapters.errors import InputError, printable
-from tf_adapters.modeling.encoders.family import EncoderConfig
-from tf_adapters.modeling.encoders.table import family_of
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.methods.table import method_of
 from tf_adapters.modeling.tuning import kind_of
 
@@ -39,16 +39,19 @@ def cannot_write(why: str) -> NoReturn:
       f"{why}; docs/reference/other_libraries.md says what is written")
 
 
-def model_to_write(config: EncoderConfig) -> TorchModel:
+def model_to_write(family: EncoderFamily) -> TorchModel:
   """Returns the model of PyTorch that a task on an encoder is written for.
+
+  Args:
+    family: that the encoder's files are of.
 
   Raises:
     InputError: other libraries have no such encoder.
   """
-  model = torch_models().get(config.family)
+  model = torch_models().get(family.name)
   if model is None:
     cannot_write("transformers has no model of PyTorch that is a "
-                 f"{family_of(config).title}, or not with its layers")
+                 f"{family.title}, or not with its layers")
   if model.shares_layers:
     cannot_write(f"what is added to an {model.family.title} there is the same "
                  "in all layers, and here each has its own")
@@ -57,10 +60,9 @@ def model_to_write(config: EncoderConfig) -> TorchModel:
 
 def base_tensors(tensors: Mapping[str, Any], info: AdapterInfo) -> list[str]:
   """Names a task's tensors that are of neither method, head nor pooler."""
-  pooler = {"pooler_transform/kernel", "pooler_transform/bias"}
-  own = info.pooling == "pooler" and pooler <= tensors.keys()
+  own = info.pooling == "pooler" and {*POOLER} <= tensors.keys()
   return [name for name in tensors if not (
-      method_of(name) or kind_of(name) == "head" or (own and name in pooler))]
+      method_of(name) or kind_of(name) == "head" or (own and name in POOLER))]
 
 
 def torch_tensors(arrays: Mapping[str, np.ndarray]) -> bytes:

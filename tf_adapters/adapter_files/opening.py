@@ -12,7 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tf_adapters.adapter_files import adapterhub, peft
-from tf_adapters.adapter_files.foreign import Foreign, ForeignTensors
+from tf_adapters.adapter_files.foreign import (
+    POOLER,
+    Foreign,
+    ForeignTensors,
+    NotSaidError,
+)
 from tf_adapters.adapter_files.info import (
     CONFIG_NAME,
     AdapterInfo,
@@ -52,20 +57,28 @@ class AdapterFile:
   info: AdapterInfo
   foreign: Foreign | None = None
 
-  def on(self, config: EncoderConfig, source: str) -> "AdapterFile":
+  def on(self, config: EncoderConfig, source: str,
+         lacks_pooler: bool) -> "AdapterFile":
     """Returns the same, of another library's file, on an encoder; ours as is.
 
     Args:
       config: the encoder's architecture.
       source: what to call the encoder.
+      lacks_pooler: whether its files have no pooler.
 
     Raises:
       InputError: the file was made for one of other sizes, or of another
-        family.
+        family; or its head sees a pooler that no file has.
     """
     foreign = self.foreign
     if foreign is None:
       return self
+    if lacks_pooler and self.info.pooling == "pooler" and (
+        POOLER[0] not in foreign.tensors):
+      raise InputError(
+          f"{self.path}: its head sees the pooler's output, and {source} has "
+          "no pooler: there it was drawn at random for each training, and the "
+          "file does not hold it")
     if config.family not in foreign.families:
       titles = " or ".join(ENCODERS[name].title for name in foreign.families)
       raise InputError(f"{self.path}: was made for a model of {titles}, not "
@@ -159,7 +172,7 @@ def open_adapter(path: str | os.PathLike[str],
 
   Raises:
     InputError: there is none, it is damaged, or what it holds is not computed
-      here.
+      here; NotSaidError where it has no head, or no names of labels.
   """
   check_is_adapter(path)
   folder = pathlib.Path(path)
@@ -179,6 +192,7 @@ def open_adapter(path: str | os.PathLike[str],
       return AdapterFile(path, info)
   except InputError as error:
     text = str(error)
-    raise InputError(text if text.startswith(f"{path}")
-                     else f"{path}: {text}") from None
+    kind = NotSaidError if isinstance(error, NotSaidError) else InputError
+    raise kind(text if text.startswith(f"{path}")
+               else f"{path}: {text}") from None
   return AdapterFile(path, info, foreign)

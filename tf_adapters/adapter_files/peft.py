@@ -8,11 +8,12 @@ computed is what version 0.21 computes.
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_adapters.adapter_files.foreign import (
     NO_HEAD,
+    POOLER,
     Foreign,
     Head,
     Stored,
@@ -30,16 +31,15 @@ from tf_adapters.adapter_files.foreign import (
     setting,
 )
 from tf_adapters.adapter_files.info import AdapterInfo
-from tf_adapters.adapter_files.torch_modules import TorchModel, torch_models
+from tf_adapters.adapter_files.peft_tensors import PREFIX, PeftTensors, Places
+from tf_adapters.adapter_files.torch_modules import TorchModel
 from tf_adapters.errors import InputError
-from tf_adapters.modeling.encoders.bert import BERT
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
 from tf_adapters.modeling.methods.places import PROJECTION, PROJECTIONS, Place
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-PREFIX = "base_model.model."
 # task_type -> type of problem. One output is regression.
 TASKS = {"SEQ_CLS": "classification", "TOKEN_CLS": "tagging",
          "QUESTION_ANS": "span"}
@@ -60,13 +60,10 @@ _INITS = (True, False, "gaussian", "eva", "orthogonal")
 
 _NAMES = re.compile(r"[\w.]+")
 _HEAD = re.compile(rf"{re.escape(PREFIX)}(classifier|qa_outputs)\.")
-_ADDED = re.compile(r"\.((?:lora|ia3)_.*)")
 # Name of a tensor below its module -> what it is.
 _LORA = {"lora_A.weight": "a", "lora_B.weight": "b",
          "lora_magnitude_vector": "magnitude",
          "lora_magnitude_vector.weight": "magnitude"}
-
-Places = dict[tuple[int, str], Tensors]
 
 
 def read(folder: pathlib.Path, values: Mapping[str, Any],
@@ -93,7 +90,7 @@ def read(folder: pathlib.Path, values: Mapping[str, Any],
               if kind == "PREFIX_TUNING" else ""))
   _check_settings(values)
   weights = WeightsFile(folder, *WEIGHTS)
-  found = _Found(weights)
+  found = PeftTensors(weights)
   head = NO_HEAD
   if with_head:
     head = _head(values, found, labels)
@@ -136,7 +133,7 @@ def _check_settings(values: Mapping[str, Any]) -> None:
            "which changes the encoder's own weights")
 
 
-def _sizes(values: Mapping[str, Any], found: "_Found",
+def _sizes(values: Mapping[str, Any], found: PeftTensors,
            head: Head) -> dict[str, int]:
   """Returns the sizes of the encoder that a file tells."""
   sizes = {}
@@ -146,101 +143,40 @@ def _sizes(values: Mapping[str, Any], found: "_Found",
   targets = values.get("target_modules")
   if found.places and not found.model.shares_layers and isinstance(
       targets, list) and not (
-          values.get("layers_to_transform") or values.get("exclude_modules")
+          values.get("layers_to_transform") not in (None, [])
+          or values.get("exclude_modules")
           or any(re.search(r"(^|\.)\d+(\.|$)", str(target))
                  for target in targets)):
-    sizes["num_hidden_layers"] = as_whole([layer for layer, _ in found.places])
+    layers = _check_all_there(targets, found)
+    sizes["num_hidden_layers"] = as_whole(layers)
   if "word_embeddings/embeddings" in found.base:
     sizes["vocab_size"] = found.base["word_embeddings/embeddings"].shape[0]
   return sizes
 
 
-class _Found:
-  """The tensors of a file by what they are of.
+def _check_all_there(targets: Sequence[Any],
+                     found: PeftTensors) -> Sequence[int]:
+  """Refuses a file that lacks tensors of what it names; returns its layers.
 
-  Attributes:
-    models: what it can have been made for, as its names tell.
-    places: (layer, our name of a projection) -> name of a tensor below it ->
-      tensor.
-    base: canonical name -> tensor, of what is the encoder's own.
+  Args:
+    targets: ends of modules' names, which each layer has.
+    found: the tensors.
+
+  Raises:
+    InputError: there are none of such a module.
   """
-
-  def __init__(self, weights: WeightsFile):
-    self.weights = weights
-    self.models, self._encoder = _models(weights.left)
-    self.places: Places = {}
-    self.base: Tensors = {}
-    for full in list(weights.left):
-      name = _plain(full.removeprefix(self._encoder))
-      module, mark, leaf = _ADDED.sub(r" \1", name).partition(" ")
-      if mark:
-        place = self.model.projections.find(module)
-        if place is None:
-          refuse(f"it changes {module.removeprefix(PREFIX):.60}")
-        self.places.setdefault(place, {})[leaf] = weights.take(full)
-      elif canonical := _canonical(self.model, name):
-        stored = weights.take(full)
-        self.base[canonical] = (
-            stored.transposed if canonical.endswith("/kernel") else stored)
-
-  @property
-  def model(self) -> TorchModel:
-    """The first of `models`, whose names are the others'."""
-    return self.models[0]
-
-  def leave_out_heads(self) -> None:
-    """Takes what is on top of an encoder, for nobody to look at."""
-    for name in list(self.weights.left):
-      if not name.startswith(self._encoder):
-        self.weights.left.pop(name)
+  layers, _ = _grid(found.places)
+  for layer in layers:
+    for name in PROJECTIONS:
+      module = f".{found.model.projections.name(layer, name)}"
+      if (layer, name) not in found.places and any(
+          module.endswith(f".{target}") for target in targets):
+        raise InputError(f"has no tensors of {name} in layer {layer}, which "
+                         "its target_modules name")
+  return layers
 
 
-def _plain(name: str) -> str:
-  return name.replace(".base_layer.", ".").replace(".ln_tuning_layers.", ".")
-
-
-def _models(names: Iterable[str]) -> tuple[list[TorchModel], str]:
-  """Finds models by names of tensors; BERT where these do not tell.
-
-  Returns:
-    The models, and how the names of their encoder's tensors begin. An encoder
-    without a head, transformers' AutoModel, has no name of its own in them.
-  """
-  inside = {name.removeprefix(PREFIX).partition(".")[0] for name in names}
-  models = torch_models()
-  encoder = next((model.names.encoder for model in models.values()
-                  if model.names.encoder in inside), None)
-  if encoder is None:
-    modules = {_ADDED.sub("", _plain(name.removeprefix(PREFIX)))
-               for name in names}
-    modules |= {module.rpartition(".")[0] for module in modules}
-    bare = [model for model in models.values()
-            if any(map(model.places.find, modules))]
-    if bare:
-      return bare, PREFIX
-  encoder = encoder or BERT.name
-  return ([model for model in models.values()
-           if model.names.encoder == encoder], f"{PREFIX}{encoder}.")
-
-
-def _canonical(model: TorchModel, name: str) -> str | None:
-  """Returns the canonical name of an encoder's variable, or None."""
-  module, _, leaf = name.rpartition(".")
-  found = model.places.find(module)
-  if found is None:
-    return None
-  layer, place = found
-  leaves = {"weight": "kernel", "bias": "bias"}
-  if place.endswith("layer_norm"):
-    leaves = {"weight": "gamma", "bias": "beta"}
-  elif place.endswith(("embedding", "embeddings")):
-    leaves = {"weight": "embeddings"}
-  if leaf not in leaves:
-    return None
-  return f"{place}/{leaves[leaf]}".replace("{i}", str(layer))
-
-
-def _head(values: Mapping[str, Any], found: _Found,
+def _head(values: Mapping[str, Any], found: PeftTensors,
           labels: Sequence[str] | None) -> Head:
   """Reads the head that is among `modules_to_save`."""
   task = setting(values, "task_type", str | None, None)
@@ -269,8 +205,7 @@ def _head(values: Mapping[str, Any], found: _Found,
   if problem_type == "tagging":
     return Head("tagging", choose_labels(None, labels, outputs), "tokens", 0.1,
                 tensors)
-  pooler = {"pooler_transform/kernel", "pooler_transform/bias"} <= (
-      found.base.keys() | tensors.keys())
+  pooler = {*POOLER} <= found.base.keys() | tensors.keys()
   if outputs == 1:
     return Head("regression", (), "pooler", 0.1, tensors, pooler)
   return Head("classification", choose_labels(None, labels, outputs), "pooler",
@@ -278,7 +213,7 @@ def _head(values: Mapping[str, Any], found: _Found,
 
 
 def _lora(values: Mapping[str, Any],
-          found: _Found) -> tuple[Method, Tensors]:
+          found: PeftTensors) -> tuple[Method, Tensors]:
   rslora = setting(values, "use_rslora", bool, False)
   dora = setting(values, "use_dora", bool, False)
   theirs: dict[tuple[int, str], Tensors] = {}
@@ -352,7 +287,7 @@ def _alpha(values: Mapping[str, Any], model: TorchModel,
   return float(setting(values, "lora_alpha", float | int, 8))
 
 
-def _ia3(found: _Found) -> tuple[Method, Tensors]:
+def _ia3(found: PeftTensors) -> tuple[Method, Tensors]:
   scales: dict[str, dict[tuple[int, str], Stored]] = {"output": {}, "input": {}}
   for place, leaves in _checked(found.places).items():
     stored = leaves.pop("ia3_l", None)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_adapters.adapter_files.foreign import TEXT_HEAD
+from tf_adapters.adapter_files.foreign import POOLER, TEXT_HEAD
 from tf_adapters.adapter_files.foreign_writing import (
     POOL_BY_POOLER,
     TUNE_POOLER,
@@ -23,9 +23,10 @@ from tf_adapters.adapter_files.foreign_writing import (
     torch_tensors,
 )
 from tf_adapters.adapter_files.info import CONFIG_NAME, AdapterInfo
-from tf_adapters.adapter_files.peft import PREFIX, TASKS, WEIGHTS
+from tf_adapters.adapter_files.peft import TASKS, WEIGHTS
+from tf_adapters.adapter_files.peft_tensors import PREFIX
 from tf_adapters.adapter_files.torch_modules import Modules, TorchModel
-from tf_adapters.modeling.encoders.family import EncoderConfig
+from tf_adapters.modeling.encoders.family import EncoderConfig, EncoderFamily
 from tf_adapters.modeling.methods.ia3 import IA3Config
 from tf_adapters.modeling.methods.lora import LoraConfig
 from tf_adapters.modeling.methods.method import Method
@@ -43,18 +44,19 @@ _CLASSES = {"SEQ_CLS": "SequenceClassification",
 Arrays = dict[str, np.ndarray]
 
 
-def files(info: AdapterInfo,
-          tensors: Mapping[str, np.ndarray]) -> dict[str, str | bytes]:
+def files(info: AdapterInfo, tensors: Mapping[str, np.ndarray],
+          family: EncoderFamily) -> dict[str, str | bytes]:
   """Makes the files of a task, {name: content}.
 
   Args:
     info: what our file says.
     tensors: by canonical name.
+    family: that its encoder's files are of.
 
   Raises:
     InputError: there is no such file of equal logits.
   """
-  model = model_to_write(info.encoder_config)
+  model = model_to_write(family)
   encoder, method = _Encoder(model, info.encoder_config), info.method
   base = base_tensors(tensors, info)
   arrays: Arrays = {}
@@ -123,7 +125,7 @@ def _text_head(info: AdapterInfo, model: TorchModel,
                tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
   """Returns {our layer of a head for texts: module of transformers' model}."""
   names = model.names
-  own = "pooler_transform/kernel" in tensors
+  own = POOLER[0] in tensors
   if info.pooling != "pooler":
     cannot_write(f"its head pools by {info.pooling!r}, and that of a "
                  f"{names.model}ForSequenceClassification by a pooler: "

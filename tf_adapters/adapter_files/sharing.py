@@ -12,7 +12,8 @@ from tf_adapters.adapter_files.card import (
     THIS_FOLDER,
     describe_adapter,
 )
-from tf_adapters.adapter_files.finding import find_adapter
+from tf_adapters.adapter_files.finding import FILES, TORCH_FILES, find_adapter
+from tf_adapters.adapter_files.foreign import NotSaidError
 from tf_adapters.adapter_files.front_matter import (
     front_matter,
     with_front_matter,
@@ -22,6 +23,7 @@ from tf_adapters.adapter_files.info import (
     AdapterInfo,
     read_info,
 )
+from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.adapter_files.place import check_place, is_ours, names_at
 from tf_adapters.adapter_files.tensors import WEIGHTS_NAME
 from tf_adapters.checkpoints import hugging_face_hub
@@ -108,16 +110,30 @@ def pull_adapter(source: str, path: str | os.PathLike[str]) -> pathlib.Path:
   names_at(path)  # nothing is fetched for what cannot be written
   repository = Repository.parse(source)
   fetched = pathlib.Path(find_adapter(str(repository)))
-  describe_adapter(fetched)  # which reads all of it
+  _check_whole(fetched)
   hugging_face_hub.fetch(
       str(repository.at(fetched.name)), (CONFIG_NAME, CARD_NAME))
-  check_place(path, [file.name for file in fetched.iterdir()],
-              is_ours(fetched))
+  # Others may have put more of the repository into the cache.
+  names = [name for name in (*FILES, *TORCH_FILES, CARD_NAME)
+           if (fetched / name).exists()]
+  check_place(path, names, is_ours(fetched))
   folder = pathlib.Path(path).resolve()
   with writing(folder), replaced_folder(folder) as new:
-    for file in fetched.iterdir():
-      write_file(new / file.name, file.read_bytes())
+    for name in names:
+      write_file(new / name, (fetched / name).read_bytes())
   return pathlib.Path(path)
+
+
+def _check_whole(path: pathlib.Path) -> None:
+  """Raises InputError for a file that is damaged; what is in it is read.
+
+  The labels of another library's file are asked for where it is loaded, and its
+  head where there is one.
+  """
+  try:
+    describe_adapter(path)
+  except NotSaidError:
+    open_adapter(path, with_head=False).arrays()
 
 
 def _push(path: pathlib.Path, target: Repository, private: bool,

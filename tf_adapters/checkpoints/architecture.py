@@ -3,11 +3,7 @@
 import pathlib
 import re
 
-from tf_adapters.checkpoints.encoder_config import (
-    GOOGLE_ACTIVATIONS,
-    HUGGING_FACE_ACTIVATIONS,
-    EncoderConfigFile,
-)
+from tf_adapters.checkpoints.encoder_config import EncoderConfigFile
 from tf_adapters.checkpoints.loading import open_encoder
 from tf_adapters.checkpoints.sources import locate
 from tf_adapters.modeling.encoders.bert import BertConfig
@@ -39,10 +35,9 @@ def find_architecture(encoder_source: str) -> tuple[EncoderConfig, str]:
   place = locate(encoder_source)
   if isinstance(place, pathlib.Path) and place.suffix == ".json":
     file = EncoderConfigFile(place)
-    family, activations = file.family, HUGGING_FACE_ACTIVATIONS
-    if family is None:  # Google's
-      family, activations = ENCODERS["bert"], GOOGLE_ACTIVATIONS
-    return file.config(family, activations), "pooler"
+    if file.family is None:  # Google's
+      return file.config(ENCODERS["bert"]), "pooler"
+    return file.config_of_transformers(file.family), "pooler"
   if isinstance(place, str) and (sizes := _SIZES.search(place)):
     hidden = int(sizes["hidden"])
     return BertConfig(

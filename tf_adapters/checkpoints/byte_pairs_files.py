@@ -62,7 +62,10 @@ def read_byte_pairs_tokenizer(folder: pathlib.Path,
   files = read_tokenizer_files(folder)
   warn_of_tokens(folder, files, special)
   if files[_TOKENIZER]:
-    return _of_tokenizer(folder / _TOKENIZER, files[_TOKENIZER], special)
+    # As in transformers, the configuration goes before the pre-tokenizer.
+    return _of_tokenizer(
+        folder / _TOKENIZER, files[_TOKENIZER], special,
+        files["tokenizer_config.json"].get("add_prefix_space"))
   path = folder / _VOCAB
   if not path.exists():
     return None
@@ -85,7 +88,8 @@ def _of_vocab(path: pathlib.Path, ids: Mapping[str, Any],
 
 
 def _of_tokenizer(path: pathlib.Path, values: Mapping[str, Any],
-                  special: SpecialTokens) -> BytePairsVocabulary:
+                  special: SpecialTokens,
+                  add_prefix_space: Any = None) -> BytePairsVocabulary:
   model = model_of(values)
   ids, merges = model.get("vocab"), model.get("merges")
   if model.get("type", "BPE") != "BPE" or not isinstance(ids, dict) or (
@@ -119,7 +123,8 @@ def _of_tokenizer(path: pathlib.Path, values: Mapping[str, Any],
     added.append(content)
   return _made(
       path, tokens_by_id(path, ids), list(_pairs(path, merges)), special,
-      add_prefix_space=pre.get("add_prefix_space", True),
+      add_prefix_space=pre.get("add_prefix_space", True) if (
+          add_prefix_space is None) else add_prefix_space,
       normalization=normalizer, added=added)
 
 

@@ -70,6 +70,13 @@ class Checkpoint:
     sentence_pooling: how texts are pooled, where the files are those of a
       sentence encoder.
 
+  Attributes:
+    kind, path, config, vocabulary, sentence_pooling: the same.
+    family: that the files are of; `config` can be another's, of which they are
+      a case.
+    beside: what the files hold besides.
+    lacks_pooler: whether they have no pooler, and the identity is in its place.
+
   Raises:
     InputError: a tensor is missing, of another shape, or too many; or the
       vocabulary has more tokens than the encoder.
@@ -85,6 +92,7 @@ class Checkpoint:
     self.config = config
     self.vocabulary = vocabulary
     self.beside = found.beside
+    self.family = found.family
     self.sentence_pooling = sentence_pooling
     self._files = files
     self._names = found.names
@@ -97,11 +105,11 @@ class Checkpoint:
     self._shapes = family.shapes(config)
     self._as_matrix = family.as_matrix
     self._zeros = family.zeros
-    self._identity_pooler = (
+    self.lacks_pooler = (
         (may_lack_pooler or found.family.may_lack_pooler)
         and any(map(_is_pooler, self._shapes))
         and not any(map(_is_pooler, self._names)))
-    if self._identity_pooler and not found.family.may_lack_pooler:
+    if self.lacks_pooler and not found.family.may_lack_pooler:
       logging.warning(
           "%s: has no pooler: the pooled output is tanh of the first token's; "
           "pooling=auto takes the mean of all tokens' instead", path)
@@ -138,7 +146,7 @@ class Checkpoint:
 
   def _is_filled_in(self, name: str) -> bool:
     if _is_pooler(name):
-      return self._identity_pooler
+      return self.lacks_pooler
     return name not in self._names and bool(
         self._zeros and self._zeros.search(name))
 
@@ -182,7 +190,7 @@ class Checkpoint:
     Raises:
       InputError: the biases cannot be read.
     """
-    if self._identity_pooler or _POOLER_BIAS not in self._shapes:
+    if self.lacks_pooler or _POOLER_BIAS not in self._shapes:
       return "none"
     biases = self.tensor(_POOLER_BIAS)
     return "trained" if biases.any() else "never trained"

@@ -5,7 +5,6 @@ is none the architecture follows from the variables.
 """
 
 import pathlib
-from collections.abc import Mapping
 
 from tf_adapters.checkpoints.checkpoint import TensorFiles
 from tf_adapters.checkpoints.names import Found
@@ -58,19 +57,24 @@ class EncoderConfigFile:
                          f"{', '.join(map(repr, ENCODERS))} is read")
       self.family = ENCODERS[kind]
 
-  def config(self, family: EncoderFamily,
-             activations: Mapping[str | None, str]) -> EncoderConfig:
-    """Returns the architecture.
+  def config(self, family: EncoderFamily) -> EncoderConfig:
+    """Returns the architecture, as Google's code reads the file.
 
     Args:
       family: the encoder's.
-      activations: one of the tables above.
 
     Raises:
       InputError: a value is out of range.
     """
     with about(self._path):
-      return family.read_config(self._values, activations)
+      return family.read_config(self._values, GOOGLE_ACTIVATIONS)
+
+  def config_of_transformers(self, family: EncoderFamily) -> EncoderConfig:
+    """As `config`, as transformers reads the file."""
+    with about(self._path):
+      return family.read_config(
+          {**family.transformers_defaults, **self._values},
+          HUGGING_FACE_ACTIVATIONS)
 
 
 class GoogleDefaults:

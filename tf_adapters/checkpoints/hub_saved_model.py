@@ -9,7 +9,6 @@ import pathlib
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.encoder_config import (
     CONFIG_NAMES,
-    GOOGLE_ACTIVATIONS,
     EncoderConfigFile,
     infer_config,
 )
@@ -48,7 +47,7 @@ def read_hub_saved_model(folder: pathlib.Path) -> Checkpoint:
   elif (folder / CONFIG_NAMES[0]).exists():
     file = EncoderConfigFile(folder / CONFIG_NAMES[0])
     found = find_encoder(bundle, file.family)
-    config = file.config(found.family, GOOGLE_ACTIVATIONS)
+    config = file.config(found.family)
   else:
     found = find_encoder(bundle)
     config = infer_config(bundle, found, graph)

@@ -8,10 +8,7 @@ import pathlib
 import numpy as np
 
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
-from tf_adapters.checkpoints.encoder_config import (
-    HUGGING_FACE_ACTIVATIONS,
-    EncoderConfigFile,
-)
+from tf_adapters.checkpoints.encoder_config import EncoderConfigFile
 from tf_adapters.checkpoints.sentence_encoder import read_sentence_pooling
 from tf_adapters.checkpoints.tensor_file import TensorFile
 from tf_adapters.checkpoints.vocabulary_files import find_tokenizer
@@ -38,7 +35,7 @@ def read_hugging_face(folder: pathlib.Path) -> Checkpoint:
   found = find_encoder(files, config.family)
   return Checkpoint(
       "Hugging Face folder", folder, files, found,
-      config.config(found.family, HUGGING_FACE_ACTIVATIONS),
+      config.config_of_transformers(found.family),
       find_tokenizer(folder, found.family),
       may_lack_pooler=True, sentence_pooling=read_sentence_pooling(folder))
 

@@ -91,6 +91,11 @@ class PretrainedEncoder:
     """The architecture."""
     return self.checkpoint.config
 
+  @property
+  def lacks_pooler(self) -> bool:
+    """Whether no file has its pooler: see `Checkpoint`."""
+    return self.checkpoint.lacks_pooler
+
   def build(self, method: Method | None = None,
             dtype: str | None = None) -> TransformerEncoder:
     """Builds the encoder, as `load_encoder` does.

@@ -12,7 +12,6 @@ import tensorflow as tf
 from tf_adapters.checkpoints.checkpoint import Checkpoint, find_encoder
 from tf_adapters.checkpoints.encoder_config import (
     CONFIG_NAMES,
-    GOOGLE_ACTIVATIONS,
     EncoderConfigFile,
     GoogleDefaults,
     infer_config,
@@ -38,7 +37,7 @@ def read_tensorflow_checkpoint(prefix: pathlib.Path) -> Checkpoint:
   if configs:
     file = EncoderConfigFile(configs[0])
     found = find_encoder(bundle, file.family)
-    config = file.config(found.family, GOOGLE_ACTIVATIONS)
+    config = file.config(found.family)
   else:
     found = find_encoder(bundle)
     config = infer_config(bundle, found, GoogleDefaults())

@@ -16,10 +16,12 @@ from tf_adapters.checkpoints.sentence_piece_files import (
     read_plain,
     read_plain_tokenizer,
 )
-from tf_adapters.checkpoints.tokenizer_files import read_tokenizer
+from tf_adapters.checkpoints.tokenizer_files import model_of, read_tokenizer
 from tf_adapters.checkpoints.vocabulary import read_vocabulary
 from tf_adapters.errors import InputError
+from tf_adapters.files.reading import MOST_BYTES, read_json
 from tf_adapters.modeling.encoders.family import EncoderFamily
+from tf_adapters.modeling.encoders.table import ENCODERS
 from tf_adapters.modeling.vocabulary import SpecialTokens, Vocabulary
 
 
@@ -52,18 +54,54 @@ _FILES = {
 }
 
 
+# What else tells a kind: names of files, and the models in a tokenizer.json.
+_NAMES = {"vocab.txt": "wordpiece", "vocab.json": "byte_pairs",
+          "bpe.codes": "byte_pairs", "sentencepiece.bpe.model": "fairseq",
+          "spiece.model": "albert", "spm.model": "sentencepiece"}
+_MODELS = {"WordPiece": "wordpiece", "BPE": "byte_pairs"}
+_SENTENCE_PIECE = {"albert", "fairseq", "sentencepiece"}
+
+
 def find_tokenizer(folder: pathlib.Path,
                    family: EncoderFamily) -> Vocabulary | None:
   """Reads the vocabulary of a Hugging Face folder, None where there is none.
 
+  It can be another family's, with the special tokens of that: there are BERTs
+  with the vocabulary of XLM-RoBERTa.
+
   Raises:
     InputError: a file is damaged, or says what is not offered.
   """
+  kind = _kind_of_others(folder, family)
+  if kind is not None:
+    return _FILES[kind].read_folder(folder, _special_tokens(kind))
   for kind in family.vocabularies:
     vocabulary = _FILES[kind].read_folder(folder, family.special_tokens)
     if vocabulary is not None:
       return vocabulary
   return None
+
+
+def _kind_of_others(folder: pathlib.Path, family: EncoderFamily) -> str | None:
+  """Returns the kind of a folder's vocabulary if it is not one of the family's.
+
+  None as well where nothing tells.
+  """
+  there = [kind for name, kind in _NAMES.items() if (folder / name).exists()]
+  path = folder / "tokenizer.json"
+  if not there and path.exists():
+    model = model_of(read_json(path, MOST_BYTES)).get("type")
+    there = [_MODELS[model]] if model in _MODELS else []
+  own = {*family.vocabularies}
+  if own & _SENTENCE_PIECE:  # whatever its file is called
+    own |= _SENTENCE_PIECE
+  return there[0] if there and not own & {*there} else None
+
+
+def _special_tokens(kind: str) -> SpecialTokens:
+  """Returns those of the first family with vocabularies of a kind."""
+  return next(family.special_tokens for family in ENCODERS.values()
+              if kind in family.vocabularies)
 
 
 def find_vocabulary(folder: pathlib.Path,
@@ -108,7 +146,7 @@ def _only(folder: pathlib.Path, family: EncoderFamily,
 
 def read_vocabulary_file(path: pathlib.Path, lower_case: bool | None,
                          family: EncoderFamily) -> Vocabulary:
-  """Reads a vocabulary's file: of the family's kinds, by its name.
+  """Reads a vocabulary's file: of the family's kinds, or others, by its name.
 
   Args:
     path: the file.
@@ -119,5 +157,8 @@ def read_vocabulary_file(path: pathlib.Path, lower_case: bool | None,
     InputError: it is damaged, or of another kind.
   """
   kinds = [_FILES[kind] for kind in family.vocabularies]
-  files = next((one for one in kinds if path.match(one.asset)), kinds[0])
-  return files.read(path, lower_case, family.special_tokens)
+  files = next((one for one in kinds if path.match(one.asset)), None)
+  if files is None and path.name in _NAMES:
+    kind = _NAMES[path.name]
+    return _FILES[kind].read(path, lower_case, _special_tokens(kind))
+  return (files or kinds[0]).read(path, lower_case, family.special_tokens)

@@ -350,6 +350,14 @@ class TransformerEncoder(TextEncoder):
             **self.task_layers.base_variables(),
             **variables_of(self.base_layers())}
 
+  @property
+  def lacks_pooler(self) -> bool:
+    """Whether the identity is in the pooler's place, as no file has one."""
+    if self.pooler is None:
+      return False
+    kernel = self.base_variables()["pooler_transform/kernel"].numpy()
+    return np.array_equal(kernel, np.eye(len(kernel), dtype=kernel.dtype))
+
   def named_variables(self) -> dict[str, tf.Variable]:
     return {**self.base_variables(), **self.task_layers.named_variables()}
 

@@ -63,7 +63,8 @@ def open_task(path: str | os.PathLike[str], name: str | None,
     raise InputError(f"{path}: a task cannot be called {name!r:.40}: choose "
                      "another name")
   file = file.on(
-      encoder.config, encoder.origin.source if encoder.origin else "")
+      encoder.config, encoder.origin.source if encoder.origin else "",
+      encoder.lacks_pooler)
   adapter_file.check_fits(path, file.info, encoder)
   with about(path):
     shapes = expected_shapes(file.info)

@@ -32,7 +32,7 @@ def _pull() -> None:
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.adapter_files.sharing import pull_adapter
   path = pull_adapter(adapter, values.output)
-  info = open_adapter(path).info
+  info = open_adapter(path, with_head=False).info
   _command.print_table({
       "task": info.task, "encoder": info.encoder["source"],
       "written": str(path)})

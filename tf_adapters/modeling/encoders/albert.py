@@ -51,6 +51,7 @@ class Albert(Bert):
       r"|embedding_hidden_mapping_in/")
   vocabularies = ("albert",)
   special_tokens = SpecialTokens(padding="<pad>", unknown="<unk>")
+  transformers_defaults = {"hidden_act": "gelu_new", "num_attention_heads": 64}
   # Adapters after attention see there what goes into it.
   torch_names = TorchNames("Albert", "albert", {
       "output": f"{_HUGGING_FACE}/output_adapters"})

@@ -187,6 +187,8 @@ class EncoderFamily(abc.ABC):
     zeros: finds canonical names of variables that may be missing in files: they
       are zeros then.
     special_tokens: which special tokens there are, and where they stand.
+    transformers_defaults: what transformers takes for values that are not in a
+      config.json, where that is something else than here.
     torch_names: what its models are called in PyTorch, where other libraries'
       adapter files for them are read and written.
     has_hub_api: whether TF Hub's preprocessing, `[CLS] a [SEP] b [SEP]`, makes
@@ -204,6 +206,7 @@ class EncoderFamily(abc.ABC):
   zeros: re.Pattern[str] | None = None
   vocabularies: tuple[str, ...] = ("wordpiece",)
   special_tokens = BERT_TOKENS
+  transformers_defaults: Mapping[str, Any] = {}
   torch_names: TorchNames | None = None
   has_hub_api = False
 

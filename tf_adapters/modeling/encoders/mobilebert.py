@@ -95,6 +95,7 @@ class MobileBert(EncoderFamily):
   title = "MobileBERT"
   config = MobileBertConfig
   has_hub_api = True
+  transformers_defaults = {"hidden_act": "relu"}
   marks = re.compile(r"mobile_?bert|/bottleneck(_\w+)?/|kq_shared_bottleneck/")
   # After the canonical name: tf-models', which TF Hub's have, and Hugging
   # Face's.

@@ -78,6 +78,7 @@ class Roberta(Bert):
   special_tokens = SpecialTokens(
       "<s>", "</s>", ("</s>", "</s>"), "<pad>", "<unk>", "<mask>",
       segments=False)
+  transformers_defaults = {"layer_norm_eps": 1e-12}
   torch_names = _TORCH_NAMES
 
   def read_config(self, values: Mapping[str, Any],
