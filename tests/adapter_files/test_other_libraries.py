@@ -17,7 +17,14 @@ from tf_adapters.adapter_files import adapterhub_writer
 from tf_adapters.adapter_files.finding import find_adapter
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.modeling.encoders.bert import BERT
-from tf_adapters.tools import analyse, convert, evaluate, glue, inspect
+from tf_adapters.tools import (
+    analyse,
+    convert,
+    evaluate,
+    export,
+    glue,
+    inspect,
+)
 
 FOLDER = pathlib.Path(__file__).parents[1] / "peers"
 LABELS = ["no", "yes", "maybe"]
@@ -332,8 +339,20 @@ def test_command_line(tmp_path, capsys):
   assert call(inspect, f"--adapter={peft}") == 1
   assert "--labels=no,yes" in capsys.readouterr().err
   assert call(inspect, f"--adapter={peft}", "--labels=no,yes,maybe") == 0
+  for tool, arguments, message in (
+      (inspect, [f"--adapter={hub}", "--do_lower_case"],
+       "--do_lower_case: for --encoder only"),
+      (inspect, [f"--encoder={encoder}", "--labels=a,b"],
+       "--labels: for --adapter only"),
+      (export, [f"--adapter={hub}", "--nodo_lower_case",
+                f"--output={tmp_path / 'x'}"],
+       "--do_lower_case: for several tasks")):
+    assert call(tool, *arguments) == 1
+    assert message in capsys.readouterr().err
   for arguments, message in (
       (["--to=peft"], "--to: for --adapter only"),
+      ([f"--adapter={hub}", "--to=peft", "--vocab_file=v"],
+       "--vocab_file: for --encoder without --adapter only"),
       ([f"--adapter={hub}"], "--to must be given"),
       ([f"--adapter={hub}", "--to=tf_adapters"], "was made for the encoder at "
        "hf://bert-base-uncased, which is fetched only if you give it"),
@@ -585,6 +604,18 @@ def test_an_encoder_that_is_not_there_is_taken_for_a_usual_one(
     assert (path / file.name).read_bytes() == file.read_bytes()
   with pytest.raises(ta.InputError, match="bert"):
     ta.convert_adapter(tmp_path / "ours", tmp_path / "x", "peft", source)
+
+
+def test_an_encoder_of_other_sizes_is_refused(
+    one_layer_source, electra, tmp_path):
+  ta.save_adapter(ta.TextClassifier(ta.load_encoder(
+      str(one_layer_source), ta.LoraConfig(rank=2)), ["a", "b"],
+                                    pooling="pooler"), tmp_path / "ours")
+  config = json.loads((electra / "config.json").read_text())
+  (electra / "config.json").write_text(json.dumps({
+      **config, "num_attention_heads": 1}))
+  with pytest.raises(ta.InputError, match="of other sizes than"):
+    ta.convert_adapter(tmp_path / "ours", tmp_path / "x", "peft", electra)
 
 
 @pytest.mark.parametrize("name, there", [

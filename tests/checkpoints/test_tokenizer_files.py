@@ -351,3 +351,18 @@ def test_what_a_config_does_not_say_is_as_transformers_has_it(
   (tmp_path / "config.json").write_text(json.dumps(values))
   config, _ = find_architecture(str(tmp_path / "config.json"))
   assert getattr(config, name) == expected
+
+
+def test_other_files_beside_a_tokenizer_of_the_family(folder, tmp_path):
+  """vocab.json of something else, and a vocab.txt beside byte-level BPE."""
+  tokens = list(TOKENS)
+  (folder / "vocab.txt").unlink()
+  write(folder / "tokenizer.json", model={
+      "type": "WordPiece", "vocab": {
+          token: number for number, token in enumerate(tokens)}})
+  write(folder / "vocab.json", label=0)
+  assert ta.load_encoder(str(folder)).vocabulary.kind == "wordpiece"
+  for path in (VOCABULARIES / "roberta").glob("*"):
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  (tmp_path / "vocab.txt").write_text("[PAD]\n")
+  assert find_tokenizer(tmp_path, ENCODERS["roberta"]).kind == "byte_pairs"

@@ -72,6 +72,35 @@ def test_fit_predict_clone(estimator):
   assert numbers.classes_.tolist() == [7, 30]
 
 
+def test_a_training_that_is_stopped_leaves_what_was_fitted(
+    estimator, monkeypatch):
+  def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+  train = ta.TextTask.fit
+  monkeypatch.setattr(ta.TextTask, "fit", stopped)
+  with pytest.raises(KeyboardInterrupt):
+    estimator.fit(TEXTS, LABELS)
+  with pytest.raises(NotFittedError):
+    estimator.predict(TEXTS)
+  monkeypatch.setattr(ta.TextTask, "fit", train)
+  expected = estimator.fit(TEXTS, LABELS).predict_proba(TEXTS)
+  monkeypatch.setattr(ta.TextTask, "fit", stopped)
+  with pytest.raises(KeyboardInterrupt):
+    estimator.fit(TEXTS, np.where(LABELS == "yes", "a", "b"))
+  np.testing.assert_array_equal(estimator.predict_proba(TEXTS), expected)
+  assert list(estimator.classes_) == ["no", "yes"]
+
+
+def test_states_of_random_numbers_are_seeds(estimator, monkeypatch):
+  seeds = []
+  monkeypatch.setattr(ta.TextTask, "fit", lambda self, *_, seed, **__:
+                      seeds.append(seed))
+  for state in (None, np.random.RandomState(3), np.random.RandomState(3), 7):
+    estimator.set_params(random_state=state).fit(TEXTS, LABELS)
+  assert seeds[1] == seeds[2] != seeds[0] and seeds[3] == 7
+
+
 def test_cross_validation_a_pipeline_and_a_search(estimator):
   pipeline = make_pipeline(
       FunctionTransformer(lambda texts: [text.lower() for text in texts]),

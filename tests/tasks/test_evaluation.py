@@ -75,6 +75,16 @@ def test_many_labels_have_a_picture():
     assert len(scores.patches) == count
 
 
+def test_labels_with_dollars_are_no_mathematics(tmp_path):
+  labels = ["$", "$$", "$0-$50", "$a^b^c$"]
+  figure = evaluation_plots.of_classes(
+      np.eye(4, dtype=int), labels, {"f1": np.ones(4)},
+      calibration(np.full(4, 0.9), np.full(4, True)), "costs $5 to $7")
+  figure.savefig(tmp_path / "x.svg")
+  text = (tmp_path / "x.svg").read_text()
+  assert "<!-- $0-$50 -->" in text and "<!-- costs $5 to $7 -->" in text
+
+
 def test_thresholds():
   scores = np.array([[0.9, 0.2], [0.4, 0.8], [0.3, 0.6]])
   true = np.array([[True, False], [True, True], [False, False]])

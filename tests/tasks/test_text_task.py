@@ -335,11 +335,61 @@ def test_any_number_of_labels_with_thresholds(one_layer_source, tmp_path):
   task.save(tmp_path / "task")
   assert ta.TextTask.load(tmp_path / "task").predict(texts[:1]) == [("bad",)]
   # By which banks go, as tests/serving/test_bank.py shows.
-  assert read_info(tmp_path / "task").thresholds == task.thresholds
+  assert read_info(tmp_path / "task").thresholds == dict(task.thresholds)
+  with pytest.raises(TypeError, match="does not support item assignment"):
+    task.thresholds["bad"] = 0.5  # which nothing would see
   for wrong in ({"bad": 1.5}, {"ugly": 0.5}):
     with pytest.raises(ta.InputError, match="thresholds is"):
       task.thresholds = wrong
   assert report.plot().axes
+
+
+def test_thresholds_are_of_the_weights_and_metrics_of_the_thresholds(
+    one_layer_source, tmp_path):
+  texts, found = rows(30, ["good", "bad"])
+  data = ta.Dataset.from_lists(
+      texts, [[label] for label in found], validation=0.3)
+  task = ta.TextTask(one_layer_source, data, adapter_size=4, pooling="mean")
+  task.fit(epochs=1, verbose=False)
+  assert task.model.task.metrics
+  task.thresholds = {"good": 0.999}
+  task.save(tmp_path / "task")
+  assert not read_info(tmp_path / "task").metrics
+  with pytest.warns(UserWarning, match="were chosen for the weights before"):
+    task.fit(epochs=1, verbose=False)
+  assert not task.thresholds
+  assert task.evaluate("validation").metrics["micro_f1"] == pytest.approx(
+      task.history["val_micro_f1"][-1])
+
+
+def test_pairs_are_not_single_texts(one_layer_source, tmp_path):
+  texts, labels = rows(12, ["good", "bad"])
+  single = ta.Dataset.from_lists(texts, labels)
+  pairs = ta.Dataset.from_lists(texts, labels, text_pairs=texts)
+  for own, other, what in ((single, pairs, "pairs, the task is on single"),
+                           (pairs, single, "single texts, the task is on p")):
+    task = ta.TextTask(one_layer_source, own, adapter_size=4)
+    with pytest.raises(ta.InputError, match=f"the train split has {what}"):
+      task.evaluate(other)
+    task.save(tmp_path / what[:3])
+    with pytest.raises(ta.InputError, match="text_pair"):
+      ta.TextTask.load(tmp_path / what[:3], data=other)
+  # A file that does not say it takes either, until it is trained.
+  encoder = ta.load_encoder(str(one_layer_source), ta.AdapterConfig(size=4))
+  ta.save_adapter(ta.TextClassifier(encoder, ["bad", "good"]),
+                  tmp_path / "either", max_length=16)
+  task = ta.TextTask.load(tmp_path / "either", data=pairs)
+  mixed = [(texts[0], texts[1]), texts[2], texts[3], (texts[4], texts[5])]
+  found = task.predict_proba(mixed).to_numpy()
+  bank = ta.AdapterBank(str(one_layer_source), [tmp_path / "either"])
+  np.testing.assert_allclose(
+      found, [list(one.values()) for one in bank.predict_proba(mixed)],
+      atol=1e-5)
+  for columns in (["a"], ["a", "b"]):
+    assert len(task.predict(pd.DataFrame({
+        name: texts for name in columns}))) == 12
+  task.fit(epochs=1, verbose=False)
+  assert task.model.task.pairs is True
 
 
 def test_numbers_in_their_own_unit(one_layer_source, tmp_path):
@@ -358,7 +408,22 @@ def test_numbers_in_their_own_unit(one_layer_source, tmp_path):
   assert abs(np.mean(again.predict(texts)) - 200_000) < 20_000
 
 
-def test_numbers_pairs_tags_and_spans(one_layer_source):
+def test_words_that_were_cut_off_are_no_mistakes(one_layer_source):
+  words = [["he", "said"] * 10, ["so", "good"], ["not", "bad"]]
+  tags = [["O", "B-x"] * 10, ["O", "B-x"], ["O", "B-x"]]
+  data = ta.Dataset.from_dataframe(pd.DataFrame(
+      {"text": words, "label": tags}, index=[7, 5, 3]))
+  task = ta.TextTask(one_layer_source, data, adapter_size=4, max_length=8)
+  report = task.evaluate("train")
+  assert report.cut == 14
+  assert "words that were cut off, and count as outside: 14" in repr(report)
+  assert report.calibration.counts.sum() == 24 - 14
+  mistakes = report.mistakes(99)
+  assert set(mistakes.index) <= {7, 5, 3} and (mistakes.confidence < 1).all()
+  assert len(report.index) == 24 and report.index[-1] == 3
+
+
+def test_numbers_pairs_tags_and_spans(one_layer_source, tmp_path):
   texts, _ = rows(12, ["good", "bad"])
   make = ta.TextTask
   numbers = make(one_layer_source, ta.Dataset.from_lists(
@@ -386,12 +451,22 @@ def test_numbers_pairs_tags_and_spans(one_layer_source):
   report = tagger.evaluate()
   assert report.entity_errors().set_index("type").loc["x"].iloc[:2].sum() <= 12
   assert report.plot().axes and "B-x" in set(report.mistakes(999).label)
+  # One rule for words: blanks that do not break are parts of them.
+  tagger.save(tmp_path / "tags")
+  text = "he\u00a0said good\u3000so not"
+  assert [len(tags) for tags in tagger.predict([text])] == [3]
+  assert len(ta.AdapterBank(str(one_layer_source), [tmp_path / "tags"]).predict(
+      [text])[0]) == 3
 
   spans = make(one_layer_source, ta.Dataset.from_dict({
       "question": ["he", "what"], "context": ["he said so", "the film is bad"],
       "answer": ["so", "film"]}, "question", text_pair="context",
       label="answer", problem_type="span"),
                max_length=40)
+  report = spans.evaluate()
+  assert list(report.index) == [0, 1]
+  assert report.columns["prediction"] == spans.predict(
+      list(zip(["he", "what"], ["he said so", "the film is bad"])))
   found = spans.predict([("he", "he said so")])
   assert found[0] in "he said so"
   # Windows fit the length, and are the task's own for other data, too.

@@ -39,6 +39,33 @@ def test_the_run_s_test_rows_without_data(run, capfd):
   assert "the rows of" in out
 
 
+def test_rows_that_a_run_has_trained_on_are_not_judged(
+    one_layer_source, tmp_path, capfd):
+  data = tmp_path / "t.csv"
+  lines = [f"the film {row},{'ab'[row % 2]}" for row in range(20)]
+  data.write_text("\n".join(["text,label", *lines]))
+
+  def trained(name, *more):
+    assert call(train, f"--data={data}", f"--encoder={one_layer_source}",
+                "--num_train_epochs=1", "--max_seq_length=16", *more,
+                f"--output_dir={tmp_path / name}") == 0
+    capfd.readouterr()
+    return f"--adapter={tmp_path / name / 'adapter'}"
+
+  validated = trained("validated", "--test_fraction=0")
+  assert call(evaluate, validated) == 0
+  assert "that its run has validated on" in capfd.readouterr().out
+  assert call(evaluate, validated) == 1
+  assert "evaluation.png: is there already" in capfd.readouterr().err
+  nothing = trained("nothing", "--test_fraction=0", "--validation_fraction=0",
+                    "--nodo_eval")
+  assert call(evaluate, nothing) == 1
+  assert "has trained on all of its rows: --data" in capfd.readouterr().err
+  data.write_text("\n".join(["text,label", *lines, "one more,a"]))
+  assert call(evaluate, validated, "--overwrite") == 1
+  assert "the file has changed; --data takes rows" in capfd.readouterr().err
+
+
 def test_other_data_whole(run, tmp_path, capfd):
   (tmp_path / "new.tsv").write_text("words\tteam\ngood film\tB\nbad\tA\n"
                                     "bad one\tC\n")
@@ -71,7 +98,8 @@ def test_other_data_whole(run, tmp_path, capfd):
     (["--text_column=nothing"], "no column 'nothing'; its columns are team"),
     (["--adapter=nowhere"], "nowhere: not an adapter file"),
 ])
-def test_a_mistake_is_one_line(run, capfd, more, message):
-  assert call(evaluate, f"--adapter={run / 'run' / 'adapter'}", *more) == 1
+def test_a_mistake_is_one_line(run, tmp_path, capfd, more, message):
+  assert call(evaluate, f"--adapter={run / 'run' / 'adapter'}",
+              f"--output={tmp_path / 'x.png'}", *more) == 1
   error = capfd.readouterr().err
   assert message in error and error.count("\n") == 1

@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 
 from tests.tools.calling import call
+from tf_adapters.data.cell_rows import check_delimiter
 from tf_adapters.data.squad_options import SquadOptions
 from tf_adapters.errors import InputError
 from tf_adapters.modeling.config import options
@@ -22,6 +23,7 @@ from tf_adapters.modeling.methods.table import METHODS
 from tf_adapters.modeling.network_config import NetworkConfig
 from tf_adapters.tools import glue, squad
 from tf_adapters.tools._flag_mistakes import with_dashes
+from tf_adapters.training.own_run_config import OwnRunConfig
 from tf_adapters.training.run_config import (
     GlueRunConfig,
     RunConfig,
@@ -29,6 +31,14 @@ from tf_adapters.training.run_config import (
 )
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_tab_survives_a_flag_file():
+  """absl takes blanks off the ends of lines."""
+  config = OwnRunConfig(data="x.csv", delimiter="\t")
+  (line,) = (line for line in config.flag_lines() if "delimiter" in line)
+  name, _, text = line.strip().partition("=")
+  assert name == "--delimiter" and check_delimiter(text) == "\t"
 
 
 @pytest.mark.parametrize("tool, config", [

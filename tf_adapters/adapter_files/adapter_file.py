@@ -38,7 +38,6 @@ from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling import fingerprints
 from tf_adapters.modeling.dtypes import check_dtype
 from tf_adapters.modeling.encoder import TransformerEncoder
-from tf_adapters.modeling.encoders.family import EncoderConfig
 from tf_adapters.modeling.encoders.table import config_to_dict
 from tf_adapters.modeling.origin import Origin
 from tf_adapters.modeling.saving_checks import check_own_weights
@@ -329,7 +328,7 @@ def _on_encoder(
   file = file.on(pretrained.config, pretrained.source, pretrained.lacks_pooler)
   info = file.info
   # Before anything is built of the sizes that the file tells.
-  _check_architecture(path, info, pretrained.config, pretrained.source)
+  info.check_architecture(path, pretrained.config, pretrained.source)
   tensors = file.tensors()
   encoder = pretrained.build(info.method, dtype)
   check_fits(path, info, encoder)
@@ -357,7 +356,7 @@ def check_fits(path: str | os.PathLike[str], info: AdapterInfo,
     raise InputError(f"{path}: was made for the weights of "
                      f"{info.encoder['source']}, not for random ones")
   _check_weights(path, info, origin)
-  _check_architecture(path, info, encoder.config, origin.source)
+  info.check_architecture(path, encoder.config, origin.source)
   positions = encoder.config.longest_text
   if (info.max_length or 0) > positions:
     raise InputError(
@@ -389,12 +388,3 @@ def _check_weights(path: str | os.PathLike[str], info: AdapterInfo,
       f"{path}: was made for other encoder weights: {info.encoder['source']} "
       f"with {name.replace('_', ' ')} {theirs[:12]}, not {origin.source} with "
       f"{ours[:12]}{reason}")
-
-
-def _check_architecture(path: str | os.PathLike[str], info: AdapterInfo,
-                        config: EncoderConfig, source: str) -> None:
-  theirs = info.encoder_config
-  if (theirs.family, theirs.sizes()) != (config.family, config.sizes()):
-    raise InputError(
-        f"{path}: was made for other encoder weights: "
-        f"{info.encoder['source']}, of other sizes than {source}")

@@ -19,8 +19,9 @@ from tf_adapters.adapter_files.opening import (
     open_adapter,
 )
 from tf_adapters.adapter_files.place import check_place, names_at
-from tf_adapters.checkpoints.checkpoint import Checkpoint
-from tf_adapters.checkpoints.loading import open_encoder
+from tf_adapters.checkpoints.hugging_face_hub import is_repository
+from tf_adapters.checkpoints.loading import PretrainedEncoder, open_encoder
+from tf_adapters.checkpoints.sources import is_local
 from tf_adapters.errors import InputError, warn
 from tf_adapters.files.writing import replaced_folder, write_file, writing
 from tf_adapters.modeling.encoders.table import family_of
@@ -62,22 +63,17 @@ def convert_adapter(adapter: str | os.PathLike[str],
         load_adapter(adapter, encoder_source, labels=labels), path)
   adapter = find_adapter(adapter)
   file = open_adapter(adapter, labels)
-  checkpoint = None
-  try:
-    encoder = open_encoder(
-        encoder_source or find_encoder_source(adapter, file.info))
-    checkpoint = encoder.checkpoint
-    file = file.on(encoder.config, encoder.source, encoder.lacks_pooler)
-  except InputError as error:
-    if checkpoint or file.foreign or encoder_source is not None:
-      raise
-    warn(f"{path}: its encoder was not looked at, so it is taken for one with "
-         f"a pooler: {error}")
+  pretrained = _encoder_of(adapter, file, encoder_source)
+  if pretrained is not None:
+    file = file.on(
+        pretrained.config, pretrained.source, pretrained.lacks_pooler)
+    file.info.check_architecture(
+        adapter, pretrained.config, pretrained.source)
   try:
     content = _WRITERS[to].files(
-        file.info, _with_pooler(file, checkpoint),
-        family_of(file.info.encoder_config) if checkpoint is None
-        else checkpoint.family)
+        file.info, _with_pooler(file, pretrained),
+        family_of(file.info.encoder_config) if pretrained is None
+        else pretrained.checkpoint.family)
   except InputError as error:
     text = str(error)
     raise InputError(
@@ -97,7 +93,31 @@ def convert_adapter(adapter: str | os.PathLike[str],
   return pathlib.Path(path)
 
 
-def _with_pooler(file: AdapterFile, checkpoint: Checkpoint | None,
+def _encoder_of(adapter: str | os.PathLike[str], file: AdapterFile,
+                given: str | os.PathLike[str] | None,
+                ) -> PretrainedEncoder | None:
+  """Opens a file's encoder; None of ours where it is not on this machine.
+
+  TF Hub's are not fetched: its BERTs have poolers.
+
+  Raises:
+    InputError: it cannot be opened, and is needed or was given.
+  """
+  if given is not None or file.foreign is not None:
+    return open_encoder(given or find_encoder_source(adapter, file.info))
+  try:
+    source = find_encoder_source(adapter, file.info)
+    if not is_local(source) and not is_repository(source) and (
+        "electra" not in source):
+      return None
+    return open_encoder(source)
+  except InputError as error:
+    warn(f"{adapter}: its encoder was not looked at, so it is taken for one "
+         f"with a pooler: {error}")
+    return None
+
+
+def _with_pooler(file: AdapterFile, pretrained: PretrainedEncoder | None,
                  ) -> Mapping[str, np.ndarray]:
   """Returns a task's tensors, with its encoder's pooler if no file has that.
 
@@ -105,7 +125,8 @@ def _with_pooler(file: AdapterFile, checkpoint: Checkpoint | None,
   model that is made.
   """
   tensors = file.tensors()
-  if checkpoint is None or not checkpoint.lacks_pooler or (
+  if pretrained is None or not pretrained.lacks_pooler or (
       file.info.pooling != "pooler" or POOLER[0] in tensors):
     return tensors
-  return {**tensors, **{name: checkpoint.tensor(name) for name in POOLER}}
+  return {**tensors, **{
+      name: pretrained.checkpoint.tensor(name) for name in POOLER}}

@@ -152,6 +152,24 @@ class AdapterInfo(JsonConfig):
     """The method's configuration, or None."""
     return None if self.adapter is None else method_from_dict(self.adapter)
 
+  def check_architecture(self, path: str | os.PathLike[str],
+                         config: EncoderConfig, source: str) -> None:
+    """Refuses an encoder of other sizes or of another family.
+
+    Args:
+      path: the adapter file.
+      config: of the encoder.
+      source: where that is from.
+
+    Raises:
+      InputError: it is of such.
+    """
+    ours = self.encoder_config
+    if (ours.family, ours.sizes()) != (config.family, config.sizes()):
+      raise InputError(
+          f"{path}: was made for other encoder weights: "
+          f"{self.encoder['source']}, of other sizes than {source}")
+
   @functools.cached_property
   def encoder_config(self) -> EncoderConfig:
     """The architecture of the base."""

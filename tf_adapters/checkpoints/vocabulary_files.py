@@ -88,13 +88,13 @@ def _kind_of_others(folder: pathlib.Path, family: EncoderFamily) -> str | None:
   None as well where nothing tells.
   """
   there = [kind for name, kind in _NAMES.items() if (folder / name).exists()]
-  path = folder / "tokenizer.json"
-  if not there and path.exists():
-    model = model_of(read_json(path, MOST_BYTES)).get("type")
-    there = [_MODELS[model]] if model in _MODELS else []
   own = {*family.vocabularies}
   if own & _SENTENCE_PIECE:  # whatever its file is called
     own |= _SENTENCE_PIECE
+  path = folder / "tokenizer.json"
+  if not own & {*there} and path.exists():
+    model = model_of(read_json(path, MOST_BYTES)).get("type")
+    there += [_MODELS[model]] if model in _MODELS else []
   return there[0] if there and not own & {*there} else None
 
 
@@ -160,5 +160,7 @@ def read_vocabulary_file(path: pathlib.Path, lower_case: bool | None,
   files = next((one for one in kinds if path.match(one.asset)), None)
   if files is None and path.name in _NAMES:
     kind = _NAMES[path.name]
-    return _FILES[kind].read(path, lower_case, _special_tokens(kind))
+    return _FILES[kind].read(path, lower_case, (
+        family.special_tokens if kind in family.vocabularies
+        else _special_tokens(kind)))
   return (files or kinds[0]).read(path, lower_case, family.special_tokens)

@@ -5,6 +5,7 @@ A byte that is not of a file's encoding comes as `os.fsdecode` has it,
 """
 
 import codecs
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,15 @@ LATIN_1 = "latin-1, even if utf-8"
 MIXED = "utf-8 or latin-1"
 # latin-1, except for files that somebody has converted to UTF-8.
 EITHER = "latin-1, if not utf-8"
+# windows-1252 that was found, though some lines could be UTF-8.
+WINDOWS = "windows-1252, even if utf-8"
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _NOT_IN_WINDOWS = b"\x81\x8d\x8f\x90\x9d"
 _READS_UTF_16 = "encoding=utf-16 reads it"
 # Lines of another encoding that are UTF-8 by accident do not follow each other.
 _NO_ACCIDENT = 3
+_TELLING = 10_000  # lines of a file that tell what it is in
 _CHUNK = 1 << 20  # bytes that are read at once
 
 
@@ -61,26 +65,17 @@ def found_encoding(path: pathlib.Path) -> str:
         return "utf-16"
       if _is_in(file, UTF_8) or _is_mostly_utf_8(file):
         return UTF_8
-      return "windows-1252" if _is_in(file, "windows-1252") else "latin-1"
+      return WINDOWS if _is_in(file, "windows-1252") else LATIN_1
   except OSError as error:
     raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _is_mostly_utf_8(file: BinaryIO) -> bool:
-  """Returns whether most lines that tell are UTF-8, or so many of the first.
-  """
+  """Returns whether most of the first lines that tell are UTF-8."""
   file.seek(0)
-  count = others = 0
-  for line in file:
-    if line.isascii():
-      continue
-    if is_utf_8(_utf_8(line)):
-      count += 1
-      if count == _NO_ACCIDENT and not others:
-        return True
-    else:
-      others += 1
-  return count > others
+  telling = [is_utf_8(_utf_8(line)) for line in itertools.islice(
+      (line for line in file if not line.isascii()), _TELLING)]
+  return 2 * sum(telling) > len(telling)
 
 
 def _is_in(file: BinaryIO, encoding: str) -> bool:
@@ -99,8 +94,8 @@ def _is_in(file: BinaryIO, encoding: str) -> bool:
 def encoding_note(name: str, encoding: str) -> str:
   """Returns the note on an encoding that was found; "" for UTF-8."""
   return "" if encoding == UTF_8 else (
-      f"{name}: is not UTF-8 and is read as {encoding}: give encoding if "
-      "letters are wrong")
+      f"{name}: is not UTF-8 and is read as {encoding.partition(',')[0]}: give "
+      "encoding if letters are wrong")
 
 
 def read_lines(path: pathlib.Path, encoding: str = UTF_8) -> Iterator[str]:
@@ -144,7 +139,7 @@ def decoded(name: pathlib.Path | str, lines: Iterable[bytes],
   for number, line in enumerate(lines, 1):
     if number == 1:
       check_text(name, line[:1000], _READS_UTF_16)
-      if encoding != LATIN_1:
+      if encoding not in (LATIN_1, WINDOWS):
         line = line.removeprefix(codecs.BOM_UTF8)
     yield (decode or _utf_8)(line)
 
@@ -157,12 +152,16 @@ def _latin_1(line: bytes) -> str:
   return line.decode("latin-1")
 
 
+def _windows(line: bytes) -> str:
+  return line.decode("windows-1252")
+
+
 def _mixed(line: bytes) -> str:
   text = _utf_8(line)
   return text if is_utf_8(text) else _latin_1(line)
 
 
-_DECODE = {LATIN_1: _latin_1, MIXED: _mixed}
+_DECODE = {LATIN_1: _latin_1, MIXED: _mixed, WINDOWS: _windows}
 
 
 def _lines_in(name: pathlib.Path | str, lines: Iterable[bytes],
@@ -251,7 +250,7 @@ def not_decoded(text: str, encoding: str) -> tuple[str, str, str] | None:
   return (NO_UTF_8, f"is no UTF-8 {what}",
           "say what the file is in: " + "".join(
               f"encoding={name}, " for name in dict.fromkeys([guess, "latin-1"])
-          ) + "or another name")
+          ) + "or another name; on_bad_row=skip leaves such rows out")
 
 
 def check_line_ends(name: pathlib.Path | str, first: str) -> None:

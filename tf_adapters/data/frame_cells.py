@@ -11,6 +11,7 @@ from tf_adapters.data.bad_rows import NUL
 from tf_adapters.data.labels import is_list
 
 _NO_UNICODE = "with half a character"
+_WORD = re.compile(r"[^ \t\n\v\f\r]+")
 # As pandas writes integers, where one is missing, too. What else has their
 # value, such as +1, 01 and 4E2, is the name of a label; and so is one of more
 # digits than Python reads.
@@ -48,7 +49,15 @@ def items_of(cell: Any) -> list[Any]:
   if is_list(cell.strip()):
     items = literal(cell)
     return [] if isinstance(items, str) else list(items)
-  return cell.split()
+  return words_of(cell)
+
+
+def words_of(text: str) -> list[str]:
+  """Splits a text at blanks, tabs and line ends, as graphs do.
+
+  Blanks that do not break, for instance, are parts of words.
+  """
+  return _WORD.findall(text)
 
 
 def literal(cell: str) -> Any:

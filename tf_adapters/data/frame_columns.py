@@ -46,6 +46,8 @@ class Columns:
   def __post_init__(self) -> None:
     for split in ("validation", "test"):
       check_part(split, getattr(self, split))
+    if not self.label_separator.strip():
+      raise InputError("label_separator must not be blank")
     _check_name("text", self.text)
     if self.text_pair is not None:
       _check_name("text_pair", self.text_pair)

@@ -4,6 +4,7 @@ What is wrong with rows and labels is said as of files, by the same code.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ from tf_adapters.modeling.label_types import (
 # stands in so many rows.
 _FEW_INTEGERS, _ROWS_OF_EACH = 20, 10
 # What notes say that a user of a notebook has to see: warnings, too.
-_DOUBTFUL = (" left out: ", own_files.MISSING_LABEL, own_files.NUMBERS)
+_DOUBTFUL = " left out: ", own_files.MISSING_LABEL, own_files.NUMBERS, HIDDEN
 _WITH_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _OTHER_WORDS = "with another number of tags than words"
 
@@ -55,10 +56,6 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       cannot be right, or there is a bad row that is not to be left out.
   """
   first, *_ = frames.values()
-  frames = {
-      split: frame if frame is first else _without_hidden(
-          split, frame, columns.label_columns)
-      for split, frame in frames.items()}
   if not first.header:
     raise InputError(f"{first.name}: is empty: it has no columns and no rows")
   for frame in frames.values():
@@ -73,12 +70,17 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
     raise InputError(f"{first.name}: has no rows with a label: it has no rows "
                      "at all")
   labels = [first.labels(column) for column in columns.label_columns]
-  if len(labels) == 1 and _are_one_hot(labels[0]):
+  if len(labels) == 1 and not _hold_words(texts) and _are_one_hot(labels[0]):
     raise InputError(
         f"{first.name}: labels are rows of 0 and 1: numpy.argmax(labels, "
         "axis=1) makes numbers of rows with a single 1, and Dataset."
         "from_dataframe takes a column for each label, label=[\"a\", \"b\"]")
   problem = columns.problem_type or _problem_of(columns, texts, labels)
+  frames = {
+      split: frame if frame is first else _without_hidden(
+          split, frame, columns.label_columns,
+          list(itertools.chain(*labels)), problem)
+      for split, frame in frames.items()}
   if problem in own_files.METRICS and _hold_words(texts):
     raise InputError(
         f"{first.name}: column {columns.text!r} holds lists of words, and "
@@ -109,11 +111,12 @@ def load(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
       task, columns.validation, columns.test, columns.seed, suffix="")
 
 
-def _without_hidden(split: str, frame: Frame,
-                    columns: Sequence[str]) -> Frame:
+def _without_hidden(split: str, frame: Frame, columns: Sequence[str],
+                    known: Sequence[Any], problem: str) -> Frame:
   """Takes labels out of a test split that are not published."""
   if split != "test" or not all(map(frame.has, columns)) or not are_hidden(
-      value for column in columns for value in frame.column(column, "label")):
+      [value for column in columns for value in frame.column(column, "label")],
+      known, problem == "multi_label" and frame.of_text):
     return frame
   return frame.without(columns, f"{split}: {HIDDEN}")
 
@@ -121,12 +124,11 @@ def _without_hidden(split: str, frame: Frame,
 def _are_one_hot(values: Sequence[Any]) -> bool:
   """Says whether labels are rows of zeros and ones, as many for each."""
   rows = [value for value in values if value is not None]
-  if not all(isinstance(row, list) and len(row) > 1 for row in rows):
-    return False
   # [0, 1] could be the names of two labels; all rows would have both then.
-  return len({len(row) for row in rows}) == 1 and all(
-      type(one) in (int, float, bool) and one in (0, 1)
-      for row in rows for one in row)
+  return all(isinstance(row, list) and len(row) > 1 for row in rows) and (
+      len({len(row) for row in rows}) == 1) and all(
+          type(one) in (int, float, bool) and one in (0, 1)
+          for row in rows for one in row)
 
 
 def _problem_of(columns: Columns, texts: Sequence[Any],
@@ -362,7 +364,8 @@ def _span(frames: Mapping[str, Frame], columns: Columns) -> Dataset:
   for split, frame in frames.items():
     bad_rows = BadRows(frame.name, columns.on_bad_row, "questions")
     questions: list[dict[str, Any]] = [
-        {"id": row, "question": question} for row, question in enumerate(
+        {"id": frame.called(row), "question": question}
+        for row, question in enumerate(
             frame.column(columns.text, "text"))]
     for question, given in zip(questions, answers.get(split, ())):
       question["answers"] = given

@@ -255,15 +255,18 @@ def _row_name(data: Any) -> Callable[[int], str]:
 def _index(data: Any) -> Sequence[int | str] | None:
   """Returns the index of a pandas DataFrame, or None.
 
-  It is None if it does not name each row by a whole number or a text.
+  It is None if it does not name each row by a whole number or a text. Texts
+  that are all numbers would be taken for these.
   """
   index = _index_of(data)
   if index is None or not index.is_unique:
     return None
   names = index.tolist()
-  return names if any(
-      all(type(name) is kind for name in names) for kind in (int, str)
-  ) else None
+  if all(type(name) is int for name in names) or (
+      all(type(name) is str for name in names)
+      and not all(map(_INTEGER.fullmatch, names))):
+    return names
+  return None
 
 
 def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:

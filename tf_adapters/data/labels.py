@@ -166,21 +166,38 @@ def is_number(cell: str) -> bool:
   return bool(_NUMBER.fullmatch(cell))
 
 
-def are_hidden(values: Iterable[Any]) -> bool:
+def are_hidden(values: Iterable[Any], known: Iterable[Any],
+               empty_is_set: bool) -> bool:
   """Says whether no label of a split is published: missing, or -1.
 
   So they are in the test splits of competitions.
+
+  Args:
+    values: of the split.
+    known: labels of the training split: -1 is one of its own where some of
+      these are negative.
+    empty_is_set: whether an empty cell is a set without labels.
   """
-  return all(map(_is_hidden, values))
+  signs = [-1, UNTAGGED] if not any(map(_is_negative, known)) else []
+
+  def is_hidden(value: Any) -> bool:
+    if isinstance(value, list):
+      return bool(value) and all(map(is_hidden, value))
+    if isinstance(value, str) and is_number(value):
+      value = float(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+      return not empty_is_set
+    return isinstance(value, int | float) and value in signs
+
+  return all(map(is_hidden, values))
 
 
-def _is_hidden(value: Any) -> bool:
-  if isinstance(value, str):
-    return value.strip() in ("", "-1")
+def _is_negative(value: Any) -> bool:
   if isinstance(value, list):
-    return bool(value) and all(map(_is_hidden, value))
-  return value is None or (
-      isinstance(value, int | float) and value in (-1, UNTAGGED))
+    return any(map(_is_negative, value))
+  if isinstance(value, str):
+    return is_number(value) and float(value) < 0
+  return isinstance(value, int | float) and value < 0
 
 
 def unknown_label(label: str, names: Iterable[str]) -> str:

@@ -180,8 +180,10 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     texts = [table.column(column, flag)
              for column, flag in zip(text_columns, _TEXT_FLAGS)]
     labelled = split != "test" or all(map(table.has, label_columns))
-    if split == "test" and labelled and are_hidden(
-        cell for column in label_columns for cell in table.column(column)):
+    if split == "test" and labelled and table is not first and are_hidden(
+        (cell for column in label_columns for cell in table.column(column)),
+        (cell for column in label_columns for cell in first.column(column)),
+        problem_type == "multi_label"):
       labelled = False
       notes.append(f"{table.path.name}: {HIDDEN}")
     rows = targets(table) if labelled else dict.fromkeys(range(len(table)))
@@ -329,7 +331,8 @@ def _label_names(table: Table, column: str, problem_type: str,
   names = sorted(found)
   if len(names) < 2:
     wrong = (f"has one label only in column {column!r} ({names[0]!r}): nothing "
-             "to learn; label_column names another column" if names else
+             "to learn; label_column names another column, and labels all that "
+             "there can be" if names else
              f"has no rows with a label in column {column!r}: label_column "
              "names another column")
     raise InputError("; ".join(filter(None, [

@@ -36,9 +36,12 @@ def columns_of(dataset: tf.data.Dataset,
   if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
     raise InputError("the dataset has no end: leave its repeat() out")
   if isinstance(spec, Mapping):
-    rows = [{str(name): plain(_as_label(row[name], spec[name]))
+    names = list(map(str, spec))
+    of_texts = [list(spec.values())[place]
+                for place in places_of(names, columns.text)]
+    rows = [{str(name): plain(_as_label(row[name], spec[name], of_texts))
              for name in spec} for row in dataset.as_numpy_iterator()]
-    return _joined(rows, list(map(str, spec)), columns), columns
+    return _joined(rows, names, columns), columns
   if not (isinstance(spec, tuple) and len(spec) == 2):
     raise InputError(f"the dataset's elements are {spec}: {_WANTED}")
   texts = spec[0] if isinstance(spec[0], tuple) else (spec[0],)
@@ -51,18 +54,20 @@ def columns_of(dataset: tf.data.Dataset,
       text_pair="text_pair" if len(texts) == 2 else None)
   names = [*columns.texts, "label"]
   rows = [dict(zip(names, map(plain, (
-      *tf.nest.flatten(given), _as_label(label, spec[1])))))
+      *tf.nest.flatten(given), _as_label(label, spec[1], texts)))))
           for given, label in dataset.as_numpy_iterator()]
   return _joined(rows, names, columns), columns
 
 
-def _as_label(value: Any, spec: Any) -> Any:
-  """Returns a label, or a batch of them, without an axis that has one value.
+def _as_label(value: Any, spec: Any, texts: Sequence[Any]) -> Any:
+  """Returns a label, or a batch of them, without an axis that texts have not.
 
-  As Keras' datasets of two classes have it.
+  It has one value in Keras' datasets of two classes.
   """
-  is_column = (isinstance(spec, tf.TensorSpec) and spec.dtype != tf.string
-               and bool(spec.shape.rank) and spec.shape[-1] == 1)
+  is_column = isinstance(spec, tf.TensorSpec) and spec.dtype != tf.string and (
+      spec.shape[-1:] == [1]) and all(
+          isinstance(text, tf.TensorSpec)
+          and spec.shape.rank == text.shape.rank + 1 for text in texts)
   return value[..., 0] if is_column else value
 
 

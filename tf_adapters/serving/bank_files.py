@@ -64,7 +64,7 @@ def open_task(path: str | os.PathLike[str], name: str | None,
                      "another name")
   file = file.on(
       encoder.config, encoder.origin.source if encoder.origin else "",
-      encoder.lacks_pooler)
+      file.foreign is not None and encoder.lacks_pooler)
   adapter_file.check_fits(path, file.info, encoder)
   with about(path):
     shapes = expected_shapes(file.info)

@@ -332,7 +332,8 @@ class BankTasks:
     Whoever replaces a file leaves it to this, before the task is resident.
     """
     with contextlib.suppress(InputError):  # it is damaged: the task stays
-      while self._stored(name) is not task:
+      while self._stored(name) is not task and (
+          self._files[name][0] is not None):  # else it is opened each time
         task, new = self._read(name)
         self._make_room({name: new})
         self._published.replace(functools.partial(

@@ -7,7 +7,7 @@ from typing import Any
 
 from tf_adapters.adapter_files.info import AdapterInfo
 from tf_adapters.data.bad_rows import NO_STRING, NO_TEXT, BadRows
-from tf_adapters.data.frame_cells import items_of
+from tf_adapters.data.frame_cells import items_of, words_of
 from tf_adapters.data.labels import is_list
 from tf_adapters.data.rows import Cell
 from tf_adapters.serving.bank_texts import Text
@@ -161,7 +161,7 @@ def _string(cell: Cell, of_words: bool = False) -> str | None:
   if not isinstance(words, list):
     return words
   is_fine = of_words and all(
-      isinstance(word, str) and word.split() == [word] for word in words)
+      isinstance(word, str) and words_of(word) == [word] for word in words)
   return " ".join(words) if is_fine else None
 
 

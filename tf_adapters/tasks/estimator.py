@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -31,7 +32,8 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
     epochs, batch_size, learning_rate, class_weight: see `TextTask.fit`.
     validation_fraction: part of the rows that chooses the best epoch and ends
       the training early; 0 for none: the last epoch is kept.
-    random_state: seed of everything.
+    random_state: seed of everything; None for one by chance, or a RandomState
+      that gives one.
     verbose: whether to print a line for each epoch.
 
   Attributes:
@@ -50,7 +52,7 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
                epochs: int | None = None, batch_size: int = 32,
                learning_rate: float | None = None,
                class_weight: str | Mapping[Any, float] | None = None,
-               validation_fraction: float = 0.0, random_state: int = 0,
+               validation_fraction: float = 0.0, random_state: Any = 0,
                verbose: bool = False):
     # As scikit-learn wants it: nothing but the parameters as they are given.
     self.encoder = encoder
@@ -94,18 +96,20 @@ class TextTaskClassifier(ClassifierMixin, BaseEstimator):
       raise InputError(f"{len(texts)} texts, but {len(labels)} labels")
     classes = np.unique(labels)
     _check_differ(classes)
+    seed = self.random_state
+    if seed is None or isinstance(seed, np.random.RandomState):
+      seed = int(check_random_state(seed).randint(2**31 - 1))
     data = Dataset.from_lists(
         texts, labels, problem_type="classification",
-        validation=self.validation_fraction, seed=self.random_state,
-        on_bad_row="error")
-    self.task_ = TextTask(
+        validation=self.validation_fraction, seed=seed, on_bad_row="error")
+    task = TextTask(
         self.encoder, data, self.adapter_size, self.method, self.max_length,
-        self.pooling, self.random_state)
-    self.task_.fit(
+        self.pooling, seed)
+    task.fit(
         self.epochs, self.batch_size, self.learning_rate, self.class_weight,
-        seed=self.random_state, verbose=self.verbose)
-    self.classes_ = classes
-    self.n_features_in_ = 1
+        seed=seed, verbose=self.verbose)
+    # Together: a training that is stopped leaves what was fitted before.
+    self.task_, self.classes_, self.n_features_in_ = task, classes, 1
     return self
 
   def predict(self, X: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from tf_adapters.data.squad_options import SquadOptions, with_options
 from tf_adapters.data.tag_schemes import entity_tags
 from tf_adapters.errors import InputError, listed
 from tf_adapters.modeling.task_model import TaskModel
+from tf_adapters.problems import find_problem
 
 # The split of rows that are none of the task's own.
 _GIVEN = "given"
@@ -63,11 +64,22 @@ def with_labels_of(model: TaskModel, data: Dataset) -> Dataset:
   """Returns a dataset with a model's numbers for its labels.
 
   Raises:
-    InputError: it is of another type of problem, or has other labels.
+    InputError: it is of another type of problem, has other labels, or pairs
+      where the task takes single texts or the other way round.
   """
   if data.problem_type != model.problem_type:
-    raise InputError(f"the data is for {data.problem_type}, the task for "
-                     f"{model.problem_type}")
+    raise InputError(
+        f"the data is for {data.problem_type}, the task for "
+        f"{model.problem_type}: problem_type={model.problem_type!r} reads it "
+        "so")
+  pairs = find_problem(model.problem_type).takes_pairs(model.task.pairs)
+  for name, split in data.splits.items():
+    if pairs is not None and split.pairs != pairs:
+      raise InputError(
+          f"the {name} split has {'pairs' if split.pairs else 'single texts'}, "
+          f"the task is on {'pairs' if pairs else 'single texts'}: text_pair "
+          "names the column of the other texts"
+          + ("" if pairs else ", and is left out without one"))
   if model.task.span is not None:
     data = with_options(data, SquadOptions.from_dict(model.task.span))
   labels = model.labels

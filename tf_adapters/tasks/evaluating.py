@@ -163,6 +163,8 @@ def _of_tags(judged: _Judged) -> Evaluation:
   flat_true, flat_predicted = ([tag for tags in part for tag in tags]
                                for part in (true, predicted))
   wrong = np.array(flat_true) != np.array(flat_predicted)
+  # What is cut off is outside for certain, without having been seen.
+  seen = judged.encoded.starts.flat_values.numpy() >= 0
   entities = [[_entities(labels, tags) for tags in part]
               for part in (true, predicted)]
   return TagEvaluation(
@@ -174,9 +176,12 @@ def _of_tags(judged: _Judged) -> Evaluation:
           "confidence": confidences.tolist(),
           "sentence": [" ".join(words) for words in examples.words
                        for _ in words]},
-      wrong=_surest_first(wrong, confidences), true=entities[0],
-      predicted=entities[1], calibration=calibration(confidences, ~wrong),
-      errors=entity_errors(*entities))
+      wrong=_surest_first(wrong & seen, confidences), index=[
+          name for name, words in zip(judged.index, examples.words)
+          for _ in words],
+      true=entities[0], predicted=entities[1],
+      calibration=calibration(confidences[seen], ~wrong[seen]),
+      errors=entity_errors(*entities), cut=judged.encoded.cut)
 
 
 def _entities(labels: Sequence[str], tags: Sequence[str]) -> list[Entity]:
@@ -229,7 +234,7 @@ def _of_others(judged: _Judged) -> Evaluation:
   """Pairs the answers of spans with those that are right."""
   rows = [(question.text, judged.examples.contexts[question.context])
           for question in judged.examples.questions]
-  found = judged.predictor.predictions(rows)
+  found = judged.predictor.answers(judged.encoded, judged.outputs)
   answers = [question.answers for question in judged.examples.questions]
   confidences = np.array([one.probability or 0.0 for one in found])
   wrong = np.array([not span_answers.is_exact(one.value, right)
@@ -241,7 +246,7 @@ def _of_others(judged: _Judged) -> Evaluation:
                "context": [row[1] for row in rows], "label": answers,
                "prediction": [one.value for one in found],
                "confidence": confidences.tolist()},
-      wrong=_surest_first(wrong, confidences))
+      wrong=_surest_first(wrong, confidences), index=judged.index)
 
 
 # Type of problem -> its evaluation.

@@ -199,12 +199,17 @@ def _reliability(axes: Axes, calibration: Calibration) -> None:
 
 def _figure(width: float, height: float, title: str) -> Figure:
   figure = NotebookFigure(figsize=(width, height), layout="constrained")
-  figure.suptitle(title, fontsize=10)
+  figure.suptitle(_plain(title), fontsize=10)
   return figure
 
 
 def _short(label: str) -> str:
   """Leaves out the middle of a label: long ones often begin, or end, alike."""
   half = _LONGEST // 2
-  return label if len(label) <= _LONGEST else (
-      f"{label[:half]}...{label[3 - half:]}")
+  return _plain(label if len(label) <= _LONGEST else (
+      f"{label[:half]}...{label[3 - half:]}"))
+
+
+def _plain(text: str) -> str:
+  """Writes dollars so that matplotlib sees no mathematics between them."""
+  return text.replace("$", r"\$")

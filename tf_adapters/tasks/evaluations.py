@@ -191,12 +191,15 @@ class TagEvaluation(Evaluation):
       tags as entities of one word where they mark none.
     calibration: of the probability of the predicted tags.
     errors: what is wrong with entities -> the number of such.
+    cut: words that stand behind what the model sees. They count as outside in
+      metrics and entities, and are no mistakes of the model's.
   """
 
   true: Sequence[Sequence[tuple[str, int, int]]]
   predicted: Sequence[Sequence[tuple[str, int, int]]]
   calibration: Calibration
   errors: Mapping[str, Mapping[str, int]]
+  cut: int = 0
 
   def entity_errors(self) -> Any:
     """Counts the errors on the entities of each type.
@@ -220,8 +223,10 @@ class TagEvaluation(Evaluation):
         self._title())
 
   def _facts(self) -> list[str]:
+    cut = (f"  words that were cut off, and count as outside: {self.cut:,}; a "
+           "larger max_length sees them")
     return [f"  calibration error {self.calibration.error:.4f}",
-            *super()._facts()]
+            *([cut] if self.cut else []), *super()._facts()]
 
   def _class_rows(
       self, rounded: bool = True) -> tuple[list[str], list[list[Any]]]:

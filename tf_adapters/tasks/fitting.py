@@ -18,7 +18,7 @@ from tf_adapters.modeling.task_description import TaskDescription
 from tf_adapters.modeling.task_model import TaskModel
 from tf_adapters.modeling.text_layer import TextLayer
 from tf_adapters.tasks.seeds import seeded
-from tf_adapters.training import trainer
+from tf_adapters.training import doubts, trainer
 from tf_adapters.training.defaults import default_epochs, enough_epochs
 from tf_adapters.training.run_state import Progress
 from tf_adapters.training.training_config import TrainingConfig
@@ -97,12 +97,22 @@ def _as_it_was_where_it_fails(model: TaskModel) -> Iterator[None]:
     raise
 
 
-def measured(model: TaskModel, progress: Progress) -> TaskDescription:
+def doubts_before(model: TaskModel, data: Dataset) -> Iterator[str]:
+  """Yields what a user should know before a training begins."""
+  yield from doubts.of_splits(data, True)
+  if model.task.thresholds:
+    yield ("the thresholds were chosen for the weights before: choose them "
+           'again, by evaluate("validation").best_thresholds()')
+
+
+def measured(model: TaskModel, data: Dataset,
+             progress: Progress) -> TaskDescription:
   """Returns what a model knows of its task, with its best epoch's metrics."""
-  best = progress.best_epoch
+  best, pairs = progress.best_epoch, model.task.pairs
   return dataclasses.replace(
-      model.task, metrics={} if best is None else progress.history[best],
-      weights_sha256=weights_sha256(model))
+      model.task, pairs=data.split("train").pairs if pairs is None else pairs,
+      metrics={} if best is None else progress.history[best],
+      weights_sha256=weights_sha256(model), thresholds={})
 
 
 def history_of(progress: Progress) -> dict[str, list[float]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_adapters.data.frame_cells import words_of
 from tf_adapters.data.frames import frames_of, plain
 from tf_adapters.data.given_texts import list_of
 from tf_adapters.errors import InputError
@@ -69,13 +70,14 @@ def rows_of(texts: Any, pairs: bool | None, of_words: bool) -> list[Any]:
   """
   if _is_table(texts):
     frame = frames_of(texts)["train"]
-    if len(frame.header) != 1 + bool(pairs):
+    wide = len(frame.header) == 2
+    if len(frame.header) not in (1, 2) or pairs not in (None, wide):
       wanted = ("two columns, the pairs' texts, are" if pairs else
                 'one column, such as df["text"], is')
       raise InputError(f"a {type(texts).__name__} of {len(frame.header)} "
                        f"columns was given: {wanted} wanted")
     columns = [frame.column(name, "text") for name in frame.header]
-    given: list[Any] = list(zip(*columns)) if pairs else columns[0]
+    given: list[Any] = list(zip(*columns)) if wide else columns[0]
   else:
     given = list_of(texts)
   return [_row(number, text, pairs, of_words)
@@ -92,7 +94,7 @@ def _row(number: int, text: Any, pairs: bool | None, of_words: bool) -> Any:
   if text is None or (isinstance(text, list) and None in text):
     return None
   if of_words:
-    words = text.split() if isinstance(text, str) else text
+    words = words_of(text) if isinstance(text, str) else text
     if isinstance(words, list) and all(
         isinstance(word, str) for word in words):
       return words

@@ -57,9 +57,7 @@ class Predictor:
     labels, name = self.model.labels, self.description.name
     if problem.outputs == "windows":
       windows = problem.windows(rows, self.text, self.description.span)
-      found = problem.decide_windows(
-          name, windows, self.outputs(windows))
-      return [_finite(row, one) for row, one in enumerate(found)]
+      return self.answers(windows, self.outputs(windows))
     if problem.outputs == "words":
       from tf_adapters.data.tagging import TaggedSplit
       encoded = TaggedSplit(rows, None, _ids(rows)).encode(self.text)
@@ -71,13 +69,36 @@ class Predictor:
     return [problem.prediction(name, labels, one, score, ())
             for one, score in zip(predicted, scores)]
 
+  def answers(self, windows: Any,
+              outputs: Sequence[np.ndarray]) -> list[Prediction[Any, Any]]:
+    """Chooses the answers to questions.
+
+    Args:
+      windows: of `Problem.windows`.
+      outputs: the model's for each.
+
+    Raises:
+      InputError: logits are not finite.
+    """
+    found = find_problem(self.model.problem_type).decide_windows(
+        self.description.name, windows, outputs)
+    return [_finite(row, one) for row, one in enumerate(found)]
+
   def logits(self, rows: Sequence[Any]) -> np.ndarray:
-    """Computes the model's outputs for whole texts, [rows, outputs]."""
-    pairs = bool(rows) and isinstance(rows[0], tuple)
-    first, second = zip(*rows) if pairs else (rows, None)
-    split = Split(first, second, None, _ids(rows))
-    outputs = np.asarray(self.outputs(split.encode(self.text)))
-    return _checked(outputs, None)
+    """Computes the model's outputs for whole texts, [rows, outputs].
+
+    Some of them can be pairs, where a task does not say what it takes.
+    """
+    is_pair = np.array([isinstance(row, tuple) for row in rows], bool)
+    logits: dict[int, np.ndarray] = {}
+    for kind in (False, True):
+      places = np.flatnonzero(is_pair == kind).tolist()
+      if places:
+        alike = [rows[place] for place in places]
+        first, second = zip(*alike) if kind else (alike, None)
+        split = Split(first, second, None, _ids(alike))
+        logits |= zip(places, self.outputs(split.encode(self.text)))
+    return _checked(np.array([logits[place] for place in sorted(logits)]), None)
 
   def decided(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As `Problem.decided`, by the task's own thresholds where it has some."""

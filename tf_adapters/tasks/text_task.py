@@ -8,6 +8,7 @@ import dataclasses
 import numbers
 import os
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -30,7 +31,6 @@ from tf_adapters.tasks.evaluation import Evaluation
 from tf_adapters.tasks.frame_forms import index_of, like, rows_of, table
 from tf_adapters.tasks.predicting import Predictor
 from tf_adapters.tasks.seeds import seeded
-from tf_adapters.training import doubts
 
 _ADAPTER_SIZE = 64
 _LONGEST_WINDOW = 384  # as BERT's code reads SQuAD
@@ -132,28 +132,32 @@ class TextTask:
     return self._predictor.labels()
 
   @property
-  def thresholds(self) -> dict[Label, float]:
+  def thresholds(self) -> Mapping[Label, float]:
     """Label -> the probability above which it is predicted.
 
     Of tasks on any number of labels, where 0.5 holds for those that are not
     there. They are saved with the task, and banks and SavedModels go by them.
+    `task.thresholds = {**task.thresholds, "a": 0.3}` changes one, and forgets
+    metrics of others. Another `fit` forgets thresholds.
 
     Raises:
       InputError: at an assignment: there is no such label, a threshold is not
         between 0 and 1, or texts have one label each.
     """
     described = self.model.task
-    return {label_value(name, described.label_type): value
-            for name, value in described.thresholds.items()}
+    return types.MappingProxyType({
+        label_value(name, described.label_type): value
+        for name, value in described.thresholds.items()})
 
   @thresholds.setter
   def thresholds(self, thresholds: Mapping[Any, float]) -> None:
     if self.model.problem_type != "multi_label":
       raise InputError("thresholds are for multi_label, not for "
                        f"{self.model.problem_type}")
-    self.model.task = dataclasses.replace(self.model.task, thresholds={
-        label_name(label): float(value)
-        for label, value in thresholds.items()})
+    self.model.task = dataclasses.replace(
+        self.model.task, metrics={}, thresholds={
+            label_name(label): float(value)
+            for label, value in thresholds.items()})
 
   @names_arguments(
       lr="learning_rate", num_epochs="epochs", num_train_epochs="epochs",
@@ -198,19 +202,18 @@ class TextTask:
           "the task was made with, TextTask(encoder, data).fit()")
     data = self.data
     if data is None:
-      raise InputError("fit needs data, and this task was loaded without: "
-                       "TextTask.load(path, data=data)")
+      raise InputError("fit needs data: TextTask.load(path, data=data)")
     config = fitting.configuration(
         data, epochs, batch_size, learning_rate, early_stopping, seed)
     weights = None if class_weight is None else data.class_weight(class_weight)
-    for doubt in doubts.of_splits(data, True):
+    for doubt in fitting.doubts_before(self.model, data):
       warn(doubt, stacklevel=3)
     progress = fitting.train(
         self.model, data, self._text, config, weights, verbose)
     self.history = fitting.history_of(progress)
     best = progress.best_epoch
     self.best_epoch = None if best is None else best + 1
-    self.model.task = fitting.measured(self.model, progress)
+    self.model.task = fitting.measured(self.model, data, progress)
     for doubt in progress.warnings:
       warn(fitting.by_arguments(doubt), stacklevel=3)
     return self

@@ -21,7 +21,8 @@ from tf_adapters.tools import _flag_mistakes, _help
 
 SHARED = ("adapter", "labels", "output")  # that `_flags` defines
 # What to say after Ctrl-C where a run can be resumed.
-RESUMES = "interrupted; the same command goes on from the newest checkpoint"
+RESUMES = ("interrupted; the same command goes on from the newest checkpoint; "
+           "with --overwrite it begins anew")
 
 
 def run(tool: ModuleType, main: Callable[[], object],

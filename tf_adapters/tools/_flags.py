@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import pathlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
@@ -179,6 +180,36 @@ def check_encoder() -> None:
     locate(flags.FLAGS.encoder)
   if flags.FLAGS.vocab_file is not None:
     check_is_file(flags.FLAGS.vocab_file)
+
+
+def free(given: str) -> pathlib.Path:
+  """Checks the path of a file that is to be written, and returns it.
+
+  Raises:
+    InputError: it is there already, or its folder is not.
+  """
+  path = pathlib.Path(given)
+  if not path.parent.is_dir():
+    raise InputError(f"{path}: there is no folder {path.parent}")
+  if path.exists() and not flags.FLAGS.overwrite:
+    raise InputError(f"{path}: is there already: choose another output, or "
+                     "--overwrite this one")
+  return path
+
+
+def refuse(what: str, *names: str) -> None:
+  """Refuses flags that have no effect here.
+
+  Args:
+    what: they are for.
+    names: of the flags.
+
+  Raises:
+    InputError: one of them was given.
+  """
+  for name in names:
+    if not flags.FLAGS[name].using_default_value:
+      raise InputError(f"--{name}: for {what} only")
 
 
 def adapters() -> list[tuple[str | None, str]]:

@@ -39,9 +39,7 @@ def _convert() -> None:
   if values.adapter is not None:
     _convert_adapter()
     return
-  for name in ("to", "labels"):
-    if values[name].value is not None:
-      raise InputError(f"--{name}: for --adapter only")
+  _flags.refuse("--adapter", "to", "labels")
   if values.encoder is None:
     raise InputError("--encoder must be given, or --adapter")
   _command.require("output")
@@ -67,6 +65,8 @@ def _convert() -> None:
 
 def _convert_adapter() -> None:
   _command.require("to", "output")
+  _flags.refuse("--encoder without --adapter", "vocab_file", "do_lower_case",
+                "preprocess_seq_length")
   values = flags.FLAGS
   adapter = _flags.found(_flags.one_adapter())
   open_adapter(adapter, values.labels)

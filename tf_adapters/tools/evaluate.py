@@ -23,11 +23,13 @@ from tf_adapters.adapter_files.info import AdapterInfo, find_encoder_source
 from tf_adapters.adapter_files.opening import open_adapter
 from tf_adapters.checkpoints.hugging_face_hub import is_repository
 from tf_adapters.data import rows
+from tf_adapters.data.dataset import Dataset
 from tf_adapters.errors import InputError, listed, say
 from tf_adapters.files.writing import write_file, writing
 from tf_adapters.tools import _command, _flags, train
 from tf_adapters.tools._flag_reader import FlagReader
 from tf_adapters.training.own_run_config import OwnRunConfig
+from tf_adapters.training.run_data import check_unchanged
 from tf_adapters.training.run_folder import read_flags
 
 if TYPE_CHECKING:
@@ -51,12 +53,17 @@ def _evaluate() -> None:
   path, labels = _flags.found(_flags.one_adapter()), flags.FLAGS.labels
   info = open_adapter(path, labels).info
   picture, mistakes = _picture(path), _mistakes()
-  config = _data_of(path, info)
+  config, run = _data_of(path, info)
+  if run is not None and pathlib.Path(config.data).exists():
+    check_unchanged(run, "--data takes rows that it has not seen")
   data = config.load_task(info.labels or None)
   if not any(map(len, data.splits.values())):
     known = f"; its labels are {listed(info.labels)}" if info.labels else ""
     raise InputError(f"{config.data}: no row that {path} can be judged by: "
                      f"{'; '.join(data.notes)}{known}")
+  if run is not None:
+    say(f"data: the rows of {config.data} that its run has {_held(data, run)} "
+        "on")
   if flags.FLAGS.encoder is not None:
     _flags.check_encoder()
   else:
@@ -84,12 +91,14 @@ def _write_mistakes(evaluation: "Evaluation", path: pathlib.Path) -> None:
   format = rows.format_of(path)
   names = ["row", *evaluation.columns]
   index = evaluation.index
-  write_file(path, rows.write_header(format, names) + b"".join(
-      rows.write_row(format, {
-          "row": row if index is None else index[row],
-          **{name: list(values[row]) if isinstance(values[row], tuple)
-             else values[row] for name, values in evaluation.columns.items()}})
-      for row in evaluation.wrong))
+  with writing(path):
+    write_file(path, rows.write_header(format, names) + b"".join(
+        rows.write_row(format, {
+            "row": row if index is None else index[row],
+            **{name: list(values[row]) if isinstance(values[row], tuple)
+               else values[row]
+               for name, values in evaluation.columns.items()}})
+        for row in evaluation.wrong))
 
 
 def _picture(adapter: str) -> pathlib.Path:
@@ -102,8 +111,8 @@ def _picture(adapter: str) -> pathlib.Path:
   if given is None:
     if is_repository(_flags.one_adapter()):
       _command.require("output")
-    return pathlib.Path(adapter).absolute().parent / "evaluation.png"
-  picture = _free(given)
+    given = str(pathlib.Path(adapter).absolute().parent / "evaluation.png")
+  picture = _flags.free(given)
   if picture.suffix.lower() not in _PICTURES:
     raise InputError(f"output {picture}: its name has to end in "
                      f"{', '.join(_PICTURES)}")
@@ -120,44 +129,45 @@ def _mistakes() -> pathlib.Path | None:
   if given is None:
     return None
   rows.format_of(given)  # raises
-  return _free(given)
+  return _flags.free(given)
 
 
-def _free(given: str) -> pathlib.Path:
-  """Checks the path of a file that is to be written, and returns it.
+def _held(data: Dataset, run: pathlib.Path) -> str:
+  """Says what a run has done with the rows that it has not trained on.
 
   Raises:
-    InputError: it is there already, or its folder is not.
+    InputError: there are none.
   """
-  path = pathlib.Path(given)
-  if not path.parent.is_dir():
-    raise InputError(f"{path}: there is no folder {path.parent}")
-  if path.exists() and not flags.FLAGS.overwrite:
-    raise InputError(f"{path}: is there already: choose another output, or "
-                     "--overwrite this one")
-  return path
+  for split, did in (("test", "tested"), ("validation", "validated")):
+    if split in data.splits and data.splits[split].labels is not None:
+      return did
+  raise InputError(f"{data.origin}: the run in {run} has trained on all of its "
+                   "rows: --data takes others")
 
 
-def _data_of(adapter: str, info: AdapterInfo) -> OwnRunConfig:
+def _data_of(adapter: str, info: AdapterInfo,
+             ) -> tuple[OwnRunConfig, pathlib.Path | None]:
   """Chooses the rows to evaluate on: the run's own, or those of --data.
+
+  Returns:
+    Which rows, and the run's folder if they are its own.
 
   Raises:
     InputError: neither is known, or flags of the run are out of range.
   """
   given = {name: flags.FLAGS[name].value for name in _READING
            if not flags.FLAGS[name].using_default_value}
-  values = read_flags(pathlib.Path(adapter).absolute().parent) or {}
+  folder = pathlib.Path(adapter).absolute().parent
+  values = read_flags(folder) or {}
   run = FlagReader(train).config(values) if values.get("data") else None
   if run is not None and (
       "data" not in given or pathlib.Path(given["data"]).absolute()
       == pathlib.Path(run.data).absolute()):
-    if pathlib.Path(run.data).is_file():
-      say(f"data: the rows of {run.data} that its run has tested on")
-    return dataclasses.replace(run, **{**given, "data": run.data})
+    return dataclasses.replace(run, **{**given, "data": run.data}), folder
   _command.require("data")
   return OwnRunConfig(**{
       "problem_type": info.problem_type, "validation_fraction": 0.0,
-      "test_fraction": 0.0, **given})
+      "test_fraction": 0.0, **given}), None
 
 
 def main() -> None:

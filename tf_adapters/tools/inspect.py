@@ -30,6 +30,10 @@ def _inspect() -> None:
   values = flags.FLAGS
   if (values.encoder is None) == (values.adapter is None):
     raise InputError("give either --encoder or --adapter")
+  if values.adapter is None:
+    _flags.refuse("--adapter", "labels")
+  else:
+    _flags.refuse("--encoder", "vocab_file", "do_lower_case")
   adapter, other = None, None
   if values.adapter is not None:
     adapter = _flags.found(_flags.one_adapter())

@@ -14,14 +14,13 @@ on top of both times.
 """
 
 import json
-import pathlib
 import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tf_adapters.errors import say
-from tf_adapters.files.writing import write_file
+from tf_adapters.files.writing import write_file, writing
 from tf_adapters.tools import _command, _flags
 from tf_adapters.training import tpu_compiler
 from tf_adapters.training.plan_config import PlanConfig
@@ -44,15 +43,16 @@ def _plan() -> None:
   check_methods_read(config.run_config(), _command.typed())
   _flags.check_encoder()
   tpu_compiler.check_installed()
+  output = flags.FLAGS.output and _flags.free(flags.FLAGS.output)
   # What comes now imports TensorFlow, which takes seconds.
   from tf_adapters.training.tpu_plan import plan
   found = []
   for slice_plan in plan(config, tpu_compiler.compile_apart):
     found.append(slice_plan.to_dict())
     _print(slice_plan)
-    if flags.FLAGS.output is not None:
-      write_file(pathlib.Path(flags.FLAGS.output),
-                 json.dumps(found, indent=2) + "\n")
+    if output:
+      with writing(output):
+        write_file(output, json.dumps(found, indent=2) + "\n")
 
 
 def _print(plan: "SlicePlan") -> None:

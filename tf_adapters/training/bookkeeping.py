@@ -158,7 +158,8 @@ class Bookkeeping(tf_keras.callbacks.Callback):
       if self._state.resumable:
         left = "its state is saved"
         if self._interruption.signal != signal.SIGINT:  # whose end says it
-          left += ", and the same command goes on"
+          left += (", and the same command goes on; with --overwrite it begins "
+                   "anew")
       say(f"\nstopped after step {self._progress.steps}: {left}", error=True)
       self._interruption.stop()
 

@@ -34,11 +34,16 @@ def digests_of(task: Dataset, vocab_file: str | None = None) -> Digests:
           for what, paths in files.items()}
 
 
-def check_unchanged(output_dir: pathlib.Path) -> None:
+def check_unchanged(output_dir: pathlib.Path,
+                    remedy: str = "choose another output_dir") -> None:
   """Refuses a run whose files have changed since it read them.
 
   Takes no more than a look at them: nothing is loaded. What is no longer there
   has not changed.
+
+  Args:
+    output_dir: the run's folder; one of an older version knows nothing.
+    remedy: what to do about it.
 
   Raises:
     InputError: a file has changed, or cannot be read.
@@ -47,7 +52,7 @@ def check_unchanged(output_dir: pathlib.Path) -> None:
     for name, digest in files.items():
       path = pathlib.Path(name)
       if path.exists() and _digest(path) != digest:
-        raise _changed(name, what, output_dir)
+        raise _changed(name, what, output_dir, remedy)
 
 
 def check_same_data(digests: Digests, output_dir: pathlib.Path,
@@ -84,11 +89,12 @@ def add_data(digests: Digests, output_dir: pathlib.Path) -> None:
     write_file(output_dir / DATA_NAME, json.dumps(after, indent=2) + "\n")
 
 
-def _changed(name: str, what: str, output_dir: pathlib.Path) -> InputError:
+def _changed(name: str, what: str, output_dir: pathlib.Path,
+             remedy: str = "choose another output_dir") -> InputError:
   what = "vocab_file" if what == "vocab_file" else f"{what} split"
   return InputError(
       f"{name}: is not what the run in {output_dir} read as its {what}: the "
-      "file has changed; choose another output_dir")
+      f"file has changed; {remedy}")
 
 
 def _read(output_dir: pathlib.Path) -> dict[str, dict[str, str]]:

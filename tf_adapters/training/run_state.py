@@ -177,7 +177,7 @@ class RunState:
     with writing_by_tensorflow(
         f"{self.folder}: the state after step {steps}",
         "; the state before it is kept: make room, and the same command goes "
-        "on"):
+        "on, without --overwrite"):
       self._manager.save(steps, options=self._options)
       # For those that watch a run.
       write_file(self.folder / EPOCHS_NAME,

@@ -106,11 +106,21 @@ class Tokenizer:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Request:
-  """Rows that came together: a result for each, when all are there."""
+  """Rows that came together: a result for each, when all are there.
+
+  Attributes:
+    results: of the rows.
+    left: how many are not there yet.
+    done: the results, or what went wrong.
+    computing: how many are in batches that have been started.
+    idle: is set when there are none, where somebody waits for that.
+  """
 
   results: list[Any]
   left: int
   done: "asyncio.Future[list[Result]]"
+  computing: int = 0
+  idle: "asyncio.Future[None] | None" = None
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -163,7 +173,10 @@ class Batcher:
     return len(self._queue)
 
   async def predict(self, rows: Sequence["TokenizedRow"]) -> list[Result]:
-    """Computes a result for each row; drops those that wait if it is cancelled.
+    """Computes a result for each row.
+
+    If it is cancelled it drops the rows that wait, and ends when those that are
+    computed are so: they need their tasks until then.
     """
     request = _Request([None] * len(rows), len(rows),
                        asyncio.get_running_loop().create_future())
@@ -181,6 +194,9 @@ class Batcher:
     finally:
       if request.left:  # it was cancelled, or one of its batches failed
         self._queue.drop(set(waiting))
+        if request.computing:
+          request.idle = asyncio.get_running_loop().create_future()
+          await request.idle
 
   def close(self) -> None:
     """Ends the thread."""
@@ -212,6 +228,8 @@ class Batcher:
   def _start(self, batch: list[_Waiting]) -> None:
     self._queue.take(set(batch))
     self._running += 1
+    for one in batch:
+      one.request.computing += 1
     longest = max(one.size[0] for one in batch)
     width = next(width for width in self._widths if width >= longest)
     asyncio.get_running_loop().run_in_executor(
@@ -223,6 +241,10 @@ class Batcher:
   def _done(self, batch: list[_Waiting], width: int, started: float,
             future: "asyncio.Future[tuple[list[Result], float]]") -> None:
     self._running -= 1
+    for request in (one.request for one in batch):
+      request.computing -= 1
+      if not request.computing and request.idle and not request.idle.done():
+        request.idle.set_result(None)
     error = future.exception()
     if error is not None:
       for one in batch:

@@ -1,7 +1,8 @@
 """Has tasks of a bank's store loaded before their texts are queued.
 
-So texts of tasks that are in memory never wait for a disk. Tasks that are asked
-for while others are loaded are then loaded together.
+So texts of tasks that are in memory do not wait for a disk, unless there is no
+room for what others have asked for before. Tasks that are asked for while
+others are loaded are then loaded together.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from tf_adapters.errors import InputError
@@ -19,6 +21,10 @@ from tf_adapters.serving.server.bank_protocol import Bank, Residency
 _MOST_RUNNING = 2
 # Tasks of a load; a single request may have more.
 _LOADED_TOGETHER = 16
+
+# How long a request whose tasks are in memory lets another one have its turn
+# before it waits for its own, behind loads; and between two looks.
+_SECONDS_FOR_ANOTHER, _SECONDS_BETWEEN = 0.25, 0.005
 
 # Tasks that are in memory until it ends; and why others are not.
 _Held = tuple[contextlib.ExitStack, Mapping[str, InputError]]
@@ -63,12 +69,17 @@ class Loader:
     self.misses += missing
     self.hits += len(names) - missing
     had_turn = False
+    patience = time.monotonic() + _SECONDS_FOR_ANOTHER
     while True:
       # The event loop must not wait for others that need its tasks.
       with residency.using_resident(names, had_turn) as are_resident:
         if are_resident:
           yield
           return
+      if time.monotonic() < patience and residency.has(names):
+        # It may be another one's turn, for whom others make room.
+        await asyncio.sleep(_SECONDS_BETWEEN)
+        continue
       done = asyncio.get_running_loop().create_future()
       self._waiting.append((names, done))
       self._go_on(residency)
