@@ -185,6 +185,31 @@ def test_the_best_epoch_comes_back_whole_or_not_at_all(encoder, tmp_path):
     state.assign_best()
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_best_epoch_that_was_not_kept_is_kept_again(
+    config, whole, monkeypatch, epoch):
+  """It is that of the checkpoint, and not one that a lost epoch had."""
+  save_best = RunState.save_best
+
+  def killed(self):
+    if len(self.progress.history) == epoch:
+      assert self.folder.joinpath("checkpoint").exists()
+      raise EOFError
+    save_best(self)
+
+  # Each epoch is better than the one before.
+  monkeypatch.setattr(bookkeeping.Bookkeeping, "_is_best", lambda *_: True)
+  monkeypatch.setattr(RunState, "save_best", killed)
+  with pytest.raises(EOFError):
+    run(config)
+  monkeypatch.setattr(RunState, "save_best", save_best)
+  run(config)
+  last = dataclasses.replace(config, output_dir=f"{config.output_dir}2")
+  run(last)
+  for name, array in tensors(config).items():
+    np.testing.assert_array_equal(array, tensors(last)[name], err_msg=name)
+
+
 def test_no_whole_checkpoint_is_said(stopped):
   for path in pathlib.Path(stopped.output_dir, "checkpoints").glob("*.index"):
     path.write_bytes(b"?")

@@ -106,11 +106,13 @@ class Bookkeeping(tf_keras.callbacks.Callback):
     progress.losses += [None] * (
         len(progress.history) - 1 - len(progress.losses))
     progress.losses.append(float(f"{logs['loss']:.5g}"))
-    if "validation" in metrics and self._is_best(epoch):
+    is_best = "validation" in metrics and self._is_best(epoch)
+    if is_best:
       progress.best_epoch = epoch
       progress.warnings = list(filter(None, warnings))
-      self._state.save_best()
     self._save()
+    if is_best:  # behind the checkpoint, from which it can be kept again
+      self._state.save_best()
     self._ask_workers()
     self._stop_if_asked()
     if progress.best_epoch is not None and is_enough(self._config, progress):

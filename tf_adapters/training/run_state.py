@@ -178,7 +178,11 @@ class RunState:
         f"{self.folder}: the state after step {steps}",
         "; the state before it is kept: make room, and the same command goes "
         "on, without --overwrite"):
-      self._manager.save(steps, options=self._options)
+      try:
+        self._manager.save(steps, options=self._options)
+      except tf.errors.OpError:
+        _remove_unfinished(self.folder)  # which takes the room of another
+        raise
       # For those that watch a run.
       write_file(self.folder / EPOCHS_NAME,
                  json.dumps({"epochs": self.progress.history}))

@@ -172,6 +172,8 @@ def train(model: TaskModel, task: Dataset, text: TextProcessor,
   progress = state.progress
   if progress.steps:
     say(f"Resuming after step {progress.steps} of {total_steps}.")
+    if progress.best_epoch == progress.steps / steps_per_epoch - 1:
+      state.save_best()  # a run that was killed may not have
   if not _is_over(config, progress, steps_per_epoch):
     # Of each width of a batch, which a log or a notebook shows as a silence.
     say("the first steps are compiled, which takes a while")
