@@ -280,3 +280,11 @@ def test_nothing_separates_no_labels(tmp_path):
     with pytest.raises(ta.InputError, match="label_separator must not be bl"):
       ta.Dataset.from_dict({"text": list("ab"), "label": ["x", "y"]},
                            label_separator=separator)
+
+
+def test_json_has_no_delimiter(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+  with pytest.raises(ta.InputError, match="a.jsonl: has no cells that a delim"):
+    ta.Dataset.from_file(path, delimiter=";")
+  assert len(ta.Dataset.from_file(path).train) == 2

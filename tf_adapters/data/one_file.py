@@ -92,6 +92,9 @@ def _frame(path: pathlib.Path, wanted: Sequence[str], encoding: str | None,
         ending, f"its name has to end in {', '.join(_ENDINGS)}; folders of "
         "files with a word a line: tf-adapters glue --task_name=tagging")
     raise InputError(f"{path}: {remedy}")
+  if delimiter is not None and ending in (*_PARQUET, *_JSON):
+    raise InputError(f"{path}: has no cells that a delimiter could separate: "
+                     "leave it out")
   if ending in _PARQUET:
     return _parquet(path)
   note = ""
