@@ -37,7 +37,10 @@ def test_lines_of_every_encoding():
 def test_an_encoding_is_found(tmp_path, monkeypatch, content, found):
   monkeypatch.setattr(encodings, "_CHUNK", 3)  # within characters, too
   (tmp_path / "a").write_bytes(content)
-  assert encodings.found_encoding(tmp_path / "a") == found
+  name = encodings.found_encoding(tmp_path / "a")
+  assert name.partition(",")[0] == found
+  assert "".join(encodings.read_lines(tmp_path / "a", name)) == content.decode(
+      found)
 
 
 @pytest.mark.parametrize("encoding, text", ROWS.items())
@@ -75,7 +78,8 @@ def test_what_the_remedy_is_where_it_is_not_said(tmp_path):
     assert f"{place}: is no UTF-8 text: byte 0x" in message
     assert message.endswith(
         "in windows-1252; say what the file is in: encoding=windows-1252, "
-        "encoding=latin-1, or another name")
+        "encoding=latin-1, or another name; on_bad_row=skip leaves such rows "
+        "out")
   (tmp_path / "train.csv").write_bytes("täxt,label\na,x\n".encode("latin-1"))
   assert "train.csv:1: is no UTF-8 text: byte 0xe4, which is 'ä'" in refused(
       lambda: ta.load_task("tsv", str(tmp_path)))

@@ -138,6 +138,22 @@ def test_empty_cells_of_a_file_are_sets_without_labels(tmp_path):
   assert data.test.labels.tolist() == [[0, 0], [0, 0]]
 
 
+def test_hidden_labels_of_columns_and_of_a_test_file_alone(tmp_path):
+  (tmp_path / "train.csv").write_text("text,a,b\nx,0,1\ny,1,0\n")
+  (tmp_path / "test.csv").write_text("text,a,b\nx,,\ny,,\n")
+  with pytest.warns(UserWarning, match="test: no row has a label"):
+    data = ta.Dataset.from_file(tmp_path, label=["a", "b"])
+  assert data.test.labels is None and len(data.test) == 2
+  from tf_adapters.data import own_files
+  task = own_files.load(str(tmp_path), label_column="a,b",
+                        problem_type="multi_label")
+  assert task.splits["test"].labels is None
+  (tmp_path / "train.csv").unlink()
+  (tmp_path / "test.csv").write_text("text,label\nx,-1\ny,-1\n")
+  task = own_files.load(str(tmp_path), labels=["a", "b"])
+  assert task.splits["test"].labels is None and len(task.splits["test"]) == 2
+
+
 def test_hidden_labels_in_a_folder(tmp_path):
   for name, labels in {"train": "ab", "test": ["", "-1"]}.items():
     (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(
@@ -210,6 +226,16 @@ def test_labels_of_two_classes_as_keras_makes_them(batched):
     dataset = tf.data.Dataset.from_tensor_slices(elements)
     data = ta.Dataset.from_tf_data(dataset.batch(2) if batched else dataset)
     assert (data.problem_type, data.labels) == ("classification", ("0", "1"))
+    assert data.train.labels.tolist() == [0, 1, 1, 0, 1]
+  # Both are columns, in batches or not; or nothing is known of the texts.
+  both = tf.data.Dataset.from_tensor_slices(
+      ([[text] for text in texts], labels))
+  unknown = tf.data.Dataset.from_tensor_slices((texts, labels)).map(
+      lambda text, label: (
+          tf.py_function(lambda x: x, [text], tf.string), label))
+  for dataset in (both, both.batch(2), unknown):
+    data = ta.Dataset.from_tf_data(dataset)
+    assert data.problem_type == "classification"
     assert data.train.labels.tolist() == [0, 1, 1, 0, 1]
   # Batches of one row have an axis of one, too.
   ones = tf.data.Dataset.from_tensor_slices((texts, labels[:, 0].astype(int)))

@@ -451,9 +451,9 @@ def test_numbers_pairs_tags_and_spans(one_layer_source, tmp_path):
   report = tagger.evaluate()
   assert report.entity_errors().set_index("type").loc["x"].iloc[:2].sum() <= 12
   assert report.plot().axes and "B-x" in set(report.mistakes(999).label)
-  # One rule for words: blanks that do not break are parts of them.
+  # One rule for words: other blanks of Unicode are parts of them.
   tagger.save(tmp_path / "tags")
-  text = "he\u00a0said good\u3000so not"
+  text = "he\u00a0said good\u3000so\tnot "
   assert [len(tags) for tags in tagger.predict([text])] == [3]
   assert len(ta.AdapterBank(str(one_layer_source), [tmp_path / "tags"]).predict(
       [text])[0]) == 3

@@ -63,7 +63,7 @@ def test_rows_that_a_run_has_trained_on_are_not_judged(
   assert "has trained on all of its rows: --data" in capfd.readouterr().err
   data.write_text("\n".join(["text,label", *lines, "one more,a"]))
   assert call(evaluate, validated, "--overwrite") == 1
-  assert "the file has changed; --data takes rows" in capfd.readouterr().err
+  assert "file has changed; --data takes another" in capfd.readouterr().err
 
 
 def test_other_data_whole(run, tmp_path, capfd):

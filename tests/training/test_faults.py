@@ -185,7 +185,8 @@ def test_the_best_epoch_comes_back_whole_or_not_at_all(encoder, tmp_path):
     state.assign_best()
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [
+    pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_best_epoch_that_was_not_kept_is_kept_again(
     config, whole, monkeypatch, epoch):
   """It is that of the checkpoint, and not one that a lost epoch had."""

@@ -49,11 +49,11 @@ def items_of(cell: Any) -> list[Any]:
   if is_list(cell.strip()):
     items = literal(cell)
     return [] if isinstance(items, str) else list(items)
-  return words_of(cell)
+  return cell.split()
 
 
 def words_of(text: str) -> list[str]:
-  """Splits a text at blanks, tabs and line ends, as graphs do.
+  """Splits a text at blanks, tabs and line ends, as `TextProcessor` does.
 
   Blanks that do not break, for instance, are parts of words.
   """

@@ -116,7 +116,7 @@ def _without_hidden(split: str, frame: Frame, columns: Sequence[str],
   """Takes labels out of a test split that are not published."""
   if split != "test" or not all(map(frame.has, columns)) or not are_hidden(
       [value for column in columns for value in frame.column(column, "label")],
-      known, problem == "multi_label" and frame.of_text):
+      known, problem == "multi_label" and frame.of_text and len(columns) == 1):
     return frame
   return frame.without(columns, f"{split}: {HIDDEN}")
 

@@ -180,10 +180,11 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
     texts = [table.column(column, flag)
              for column, flag in zip(text_columns, _TEXT_FLAGS)]
     labelled = split != "test" or all(map(table.has, label_columns))
-    if split == "test" and labelled and table is not first and are_hidden(
+    if split == "test" and labelled and are_hidden(
         (cell for column in label_columns for cell in table.column(column)),
-        (cell for column in label_columns for cell in first.column(column)),
-        problem_type == "multi_label"):
+        (cell for column in label_columns for cell in first.column(column)
+         if table is not first),
+        problem_type == "multi_label" and len(label_columns) == 1):
       labelled = False
       notes.append(f"{table.path.name}: {HIDDEN}")
     rows = targets(table) if labelled else dict.fromkeys(range(len(table)))

@@ -37,10 +37,13 @@ def columns_of(dataset: tf.data.Dataset,
     raise InputError("the dataset has no end: leave its repeat() out")
   if isinstance(spec, Mapping):
     names = list(map(str, spec))
-    of_texts = [list(spec.values())[place]
-                for place in places_of(names, columns.text)]
-    rows = [{str(name): plain(_as_label(row[name], spec[name], of_texts))
-             for name in spec} for row in dataset.as_numpy_iterator()]
+    flat = _with_one(
+        {str(name): one for name, one in spec.items()},
+        [names[place] for name in columns.texts
+         for place in places_of(names, name)], columns.problem_type)
+    rows = [{str(name): plain(row[name][..., 0] if str(name) in flat
+                              else row[name]) for name in spec}
+            for row in dataset.as_numpy_iterator()]
     return _joined(rows, names, columns), columns
   if not (isinstance(spec, tuple) and len(spec) == 2):
     raise InputError(f"the dataset's elements are {spec}: {_WANTED}")
@@ -53,22 +56,35 @@ def columns_of(dataset: tf.data.Dataset,
       columns, text="text", label="label",
       text_pair="text_pair" if len(texts) == 2 else None)
   names = [*columns.texts, "label"]
-  rows = [dict(zip(names, map(plain, (
-      *tf.nest.flatten(given), _as_label(label, spec[1], texts)))))
+  flat = _with_one(dict(zip(names, (*texts, spec[1]))), columns.texts,
+                   columns.problem_type)
+  rows = [{name: plain(one[..., 0] if name in flat else one)
+           for name, one in zip(names, (*tf.nest.flatten(given), label))}
           for given, label in dataset.as_numpy_iterator()]
   return _joined(rows, names, columns), columns
 
 
-def _as_label(value: Any, spec: Any, texts: Sequence[Any]) -> Any:
-  """Returns a label, or a batch of them, without an axis that texts have not.
+def _with_one(specs: Mapping[str, Any], texts: Sequence[str],
+              problem_type: str | None) -> set[str]:
+  """Returns the columns whose last axis has one value and is none of theirs.
 
-  It has one value in Keras' datasets of two classes.
+  Labels have such a one in Keras' datasets of two classes; where texts have it,
+  too, each is a column of a table.
+
+  Args:
+    specs: of the columns.
+    texts: those of the texts.
+    problem_type: where it is known: sentences can have one word.
   """
-  is_column = isinstance(spec, tf.TensorSpec) and spec.dtype != tf.string and (
-      spec.shape[-1:] == [1]) and all(
-          isinstance(text, tf.TensorSpec)
-          and spec.shape.rank == text.shape.rank + 1 for text in texts)
-  return value[..., 0] if is_column else value
+  ones = {name for name, spec in specs.items()
+          if isinstance(spec, tf.TensorSpec) and spec.shape[-1:] == [1]}
+  if problem_type != "tagging" and texts and ones.issuperset(texts):
+    return ones
+  ranks = {specs[name].shape.rank for name in texts
+           if isinstance(specs[name], tf.TensorSpec)}
+  return {name for name in ones.difference(texts)
+          if specs[name].dtype != tf.string and (
+              None in ranks or specs[name].shape.rank - 1 in ranks)}
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], names: Sequence[str],

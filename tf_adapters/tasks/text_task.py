@@ -135,10 +135,9 @@ class TextTask:
   def thresholds(self) -> Mapping[Label, float]:
     """Label -> the probability above which it is predicted.
 
-    Of tasks on any number of labels, where 0.5 holds for those that are not
-    there. They are saved with the task, and banks and SavedModels go by them.
-    `task.thresholds = {**task.thresholds, "a": 0.3}` changes one, and forgets
-    metrics of others. Another `fit` forgets thresholds.
+    Of tasks on any number of labels; 0.5 for those that are not there. Banks and
+    SavedModels go by them. `task.thresholds = {**task.thresholds, "a": 0.3}`
+    changes one, and forgets metrics of others. Another `fit` forgets them.
 
     Raises:
       InputError: at an assignment: there is no such label, a threshold is not
@@ -154,10 +153,11 @@ class TextTask:
     if self.model.problem_type != "multi_label":
       raise InputError("thresholds are for multi_label, not for "
                        f"{self.model.problem_type}")
-    self.model.task = dataclasses.replace(
-        self.model.task, metrics={}, thresholds={
-            label_name(label): float(value)
-            for label, value in thresholds.items()})
+    chosen = {label_name(label): float(value)
+              for label, value in thresholds.items()}
+    if chosen != self.model.task.thresholds:
+      self.model.task = dataclasses.replace(
+          self.model.task, thresholds=chosen, metrics={})
 
   @names_arguments(
       lr="learning_rate", num_epochs="epochs", num_train_epochs="epochs",

@@ -6,10 +6,11 @@ Examples:
       --text_column=ticket_text --label_column=team --output=new.png
 
 Without --data it is the test split of the run of tf-adapters train that the
-adapter lies in. Of other data it is the test file of a folder, or all rows of a
-file. Precision, recall and F1 of each label are printed, and the mistakes that
+adapter lies in, or else its validation split. Of other data it is the test
+file of a folder, or all rows of a file. Precision, recall and F1 of each label are printed, and the mistakes that
 are surest; --mistakes is a file of all of them. --output is a picture of the
-confusion matrix and the calibration.
+confusion matrix and the calibration. Files that are there are replaced with
+--overwrite alone.
 """
 
 import dataclasses
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _PICTURES = (".png", ".pdf", ".svg")
 _MISTAKES = 5
+# Splits that are judged -> what a run has done with their rows.
+_DONE = {"test": "tested", "validation": "validated"}
 # Of a run, for which the command line may say something else.
 _READING = ("data", "text_column", "text_pair_column", "label_column",
             "label_separator", "delimiter", "encoding", "on_bad_row")
@@ -54,16 +57,16 @@ def _evaluate() -> None:
   info = open_adapter(path, labels).info
   picture, mistakes = _picture(path), _mistakes()
   config, run = _data_of(path, info)
-  if run is not None and pathlib.Path(config.data).exists():
-    check_unchanged(run, "--data takes rows that it has not seen")
   data = config.load_task(info.labels or None)
   if not any(map(len, data.splits.values())):
     known = f"; its labels are {listed(info.labels)}" if info.labels else ""
     raise InputError(f"{config.data}: no row that {path} can be judged by: "
                      f"{'; '.join(data.notes)}{known}")
   if run is not None:
-    say(f"data: the rows of {config.data} that its run has {_held(data, run)} "
-        "on")
+    split = _held(data, run)
+    check_unchanged(run, "--data takes another file, with rows that it has "
+                    "not seen", split)
+    say(f"data: the rows of {config.data} that its run has {_DONE[split]} on")
   if flags.FLAGS.encoder is not None:
     _flags.check_encoder()
   else:
@@ -133,14 +136,14 @@ def _mistakes() -> pathlib.Path | None:
 
 
 def _held(data: Dataset, run: pathlib.Path) -> str:
-  """Says what a run has done with the rows that it has not trained on.
+  """Returns the split on which a run has not trained.
 
   Raises:
-    InputError: there are none.
+    InputError: there is none.
   """
-  for split, did in (("test", "tested"), ("validation", "validated")):
+  for split in _DONE:
     if split in data.splits and data.splits[split].labels is not None:
-      return did
+      return split
   raise InputError(f"{data.origin}: the run in {run} has trained on all of its "
                    "rows: --data takes others")
 

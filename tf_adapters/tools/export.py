@@ -55,8 +55,7 @@ def _export() -> None:
   if values.default_task is not None and not is_bank:
     raise InputError("--default_task: there is one task only")
   if not is_bank:
-    _flags.refuse("several tasks; a file says it of its own",
-                  "do_lower_case")
+    _flags.refuse("several tasks", "do_lower_case")
   tasks = list(_flags.infos())
   _flags.check_encoder()
   # What comes now imports TensorFlow, which takes seconds.

@@ -8,9 +8,9 @@ Examples:
 
 The flags are those of a run (tf-adapters glue --help); without --task_name
 --problem_type and --num_labels say what it is about. --encoder can be a
-config.json or bert_config.json alone. --output is a file of JSON. The compiler
-comes with pip install 'tf_adapters[plan]'. What replicas send each other comes
-on top of both times.
+config.json or bert_config.json alone. --output is a file of JSON; one that is
+there is replaced with --overwrite alone. The compiler comes with pip install
+'tf_adapters[plan]'. What replicas send each other comes on top of both times.
 """
 
 import json

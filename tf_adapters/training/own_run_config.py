@@ -97,6 +97,8 @@ class OwnRunConfig(RunConfig):
     path = pathlib.Path(self.data).absolute()
     name = self.name or (path.name if path.is_dir() else path.stem)
     object.__setattr__(self, "name", name)
+    if self.delimiter == "\t":  # which is no part of a flag file's line
+      object.__setattr__(self, "delimiter", "\\t")
     if not self.output_dir:
       object.__setattr__(
           self, "output_dir", str(pathlib.Path(_RUNS, name)))

@@ -43,8 +43,7 @@ def flag_text(value: object) -> str:
       return str(value).lower()
     case tuple():
       return ",".join(map(str, value))
-  # Blanks at the end of a flag file's line are no part of it.
-  return str(value).replace("\t", "\\t")
+  return str(value)
 
 
 def method_flags(method: type[Method]) -> dict[str, str]:

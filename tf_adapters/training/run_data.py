@@ -35,7 +35,8 @@ def digests_of(task: Dataset, vocab_file: str | None = None) -> Digests:
 
 
 def check_unchanged(output_dir: pathlib.Path,
-                    remedy: str = "choose another output_dir") -> None:
+                    remedy: str = "choose another output_dir",
+                    split: str | None = None) -> None:
   """Refuses a run whose files have changed since it read them.
 
   Takes no more than a look at them: nothing is loaded. What is no longer there
@@ -44,12 +45,13 @@ def check_unchanged(output_dir: pathlib.Path,
   Args:
     output_dir: the run's folder; one of an older version knows nothing.
     remedy: what to do about it.
+    split: whose files are looked at; None for all.
 
   Raises:
     InputError: a file has changed, or cannot be read.
   """
   for what, files in _read(output_dir).items():
-    for name, digest in files.items():
+    for name, digest in files.items() if split in (None, what) else ():
       path = pathlib.Path(name)
       if path.exists() and _digest(path) != digest:
         raise _changed(name, what, output_dir, remedy)

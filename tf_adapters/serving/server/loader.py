@@ -24,7 +24,7 @@ _LOADED_TOGETHER = 16
 
 # How long a request whose tasks are in memory lets another one have its turn
 # before it waits for its own, behind loads; and between two looks.
-_SECONDS_FOR_ANOTHER, _SECONDS_BETWEEN = 0.25, 0.005
+_SECONDS_FOR_ANOTHER, _SECONDS_BETWEEN = 0.25, 0.025
 
 # Tasks that are in memory until it ends; and why others are not.
 _Held = tuple[contextlib.ExitStack, Mapping[str, InputError]]
