@@ -42,11 +42,9 @@ METRICS = {
 
 # Split -> what the name of its file is.
 # Hugging Face's files have a number behind it, and how many there are.
-SPLIT_NAMES = {
-    split: rf"^({names})(-\d+-of-\d+)?\." for split, names in (
-        ("train", "train"),
-        ("validation", "valid(ation)?|val|dev(el(opment)?)?"),
-        ("test", "test"))}
+SPLIT_NAMES = {split: rf"^({names})(-\d+-of-\d+)?\." for split, names in {
+    "train": "train", "validation": "valid(ation)?|val|dev(el(opment)?)?",
+    "test": "test"}.items()}
 
 _TEXT_FLAGS = "text_column", "text_pair_column"
 # What a text is that pandas has made of a missing one.
@@ -181,9 +179,9 @@ def of_tables(tables: Mapping[str, Table], text_columns: Sequence[str],
              for column, flag in zip(text_columns, _TEXT_FLAGS)]
     labelled = split != "test" or all(map(table.has, label_columns))
     if split == "test" and labelled and are_hidden(
-        (cell for column in label_columns for cell in table.column(column)),
-        (cell for column in label_columns for cell in first.column(column)
-         if table is not first),
+        [cell for one in label_columns for cell in table.column(one)],
+        [cell for one in label_columns for cell in first.column(one)]
+        if table is not first else (),
         problem_type == "multi_label" and len(label_columns) == 1):
       labelled = False
       notes.append(f"{table.path.name}: {HIDDEN}")

@@ -135,9 +135,9 @@ class TextTask:
   def thresholds(self) -> Mapping[Label, float]:
     """Label -> the probability above which it is predicted.
 
-    Of tasks on any number of labels; 0.5 for those that are not there. Banks and
-    SavedModels go by them. `task.thresholds = {**task.thresholds, "a": 0.3}`
-    changes one, and forgets metrics of others. Another `fit` forgets them.
+    Of tasks on any number of labels; 0.5 for others. Banks and SavedModels go
+    by them. `task.thresholds = {**task.thresholds, "a": 0.3}` changes one, and
+    forgets metrics of others. Another `fit` forgets thresholds.
 
     Raises:
       InputError: at an assignment: there is no such label, a threshold is not

@@ -7,10 +7,10 @@ Examples:
 
 Without --data it is the test split of the run of tf-adapters train that the
 adapter lies in, or else its validation split. Of other data it is the test
-file of a folder, or all rows of a file. Precision, recall and F1 of each label are printed, and the mistakes that
-are surest; --mistakes is a file of all of them. --output is a picture of the
-confusion matrix and the calibration. Files that are there are replaced with
---overwrite alone.
+file of a folder, or all rows of a file. Precision, recall and F1 of each label
+are printed, and the mistakes that are surest; --mistakes is a file of all of
+them. --output is a picture of the confusion matrix and the calibration. Files
+that are there are replaced with --overwrite alone.
 """
 
 import dataclasses
