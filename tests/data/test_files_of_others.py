@@ -1,5 +1,6 @@
 """Files and tables of other programs, with what those of the tests have not."""
 
+import dataclasses
 import json
 import tracemalloc
 
@@ -11,6 +12,7 @@ import tf_adapters as ta
 from tf_adapters.data import labels as label_cells, squad
 from tf_adapters.data.encodings import found_encoding
 from tf_adapters.problems import metrics
+from tf_adapters.training.own_run_config import OwnRunConfig
 
 pd = pytest.importorskip("pandas")
 
@@ -314,3 +316,18 @@ def test_json_has_no_delimiter(tmp_path):
   with pytest.raises(ta.InputError, match="a.jsonl: has no cells that a delim"):
     ta.Dataset.from_file(path, delimiter=";")
   assert len(ta.Dataset.from_file(path).train) == 2
+
+
+def test_a_seed_of_splits_that_are_not_drawn_is_refused(tmp_path):
+  content = "text,label\n" + "".join(
+      f"text {row},{'ab'[row % 2]}\n" for row in range(20))
+  for name in ("train", "validation", "test"):
+    (tmp_path / f"{name}.csv").write_text(content)
+  for data, options in ((tmp_path, {}), (tmp_path / "train.csv", {
+      "validation_fraction": 0.0, "test_fraction": 0.0})):
+    config = OwnRunConfig(data=str(data), **options)
+    assert config.load_task().splits
+    with pytest.raises(ta.InputError, match="split_seed=5 has no effect"):
+      dataclasses.replace(config, split_seed=5).load_task()
+  assert OwnRunConfig(data=str(tmp_path / "train.csv"), split_seed=5).load_task(
+      ).splits.keys() == {"train", "validation", "test"}

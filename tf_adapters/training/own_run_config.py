@@ -169,5 +169,10 @@ def _load(config: OwnRunConfig, labels: Sequence[str] | None) -> Dataset:
         name=config.name, encoding=encoding, delimiter=config.delimiter)
   if "train" not in task.splits:  # a test file alone, to be predicted
     return task
-  return split_task(task, config.validation_fraction, config.test_fraction,
-                    config.split_seed)
+  drawn = split_task(task, config.validation_fraction, config.test_fraction,
+                     config.split_seed)
+  if (config.split_seed != type(config).split_seed
+      and drawn.splits.keys() == task.splits.keys()):
+    raise InputError(f"split_seed={config.split_seed} has no effect: no split "
+                     f"of {path} is drawn: leave it out")
+  return drawn
