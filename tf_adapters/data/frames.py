@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tf_adapters.data.bad_rows import RowName
+from tf_adapters.data.splits import names_of_rows
 from tf_adapters.data.tables import find_columns, places_of
 from tf_adapters.errors import InputError, listed
 
@@ -262,11 +263,9 @@ def _index(data: Any) -> Sequence[int | str] | None:
   if index is None or not index.is_unique:
     return None
   names = index.tolist()
-  if all(type(name) is int for name in names) or (
-      all(type(name) is str for name in names)
-      and not all(map(_INTEGER.fullmatch, names))):
-    return names
-  return None
+  if all(type(name) is str for name in names):
+    return names if names_of_rows(names) == names else None
+  return names if all(type(name) is int for name in names) else None
 
 
 def _frame_of_lists(data: Mapping[Any, Any], name: str) -> Frame:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
   from tf_adapters.modeling.text import TextProcessor
 
 
-# As Python writes it: 007 is a name.
-_INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+# As Python writes it: 007 is a name. So is one of more digits than it reads.
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,999}", re.ASCII)
 
 
 class Examples(Protocol):
